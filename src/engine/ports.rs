@@ -1,0 +1,56 @@
+//! What the world must provide to an engine, in words. `io::udp` is one such world, `sim` another;
+//! AF_XDP and shared memory will be.
+
+use std::net::SocketAddrV4;
+
+/// The three multicast groups of a cluster.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Group {
+    /// Publishers → replicas.
+    Submit,
+    /// Leader → all.
+    Data,
+    /// Replicas → all.
+    Control,
+}
+
+/// Datagrams of equal size one behind the other in memory, the last may be shorter: what one
+/// `UDP_SEGMENT` send takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Burst<'a> {
+    /// All of them.
+    pub bytes: &'a [u8],
+    /// Bytes of each but the last.
+    pub stride: usize,
+}
+
+impl Burst<'_> {
+    /// How many datagrams it is.
+    pub fn count(&self) -> usize {
+        self.bytes.len().div_ceil(self.stride.max(1))
+    }
+}
+
+/// A device that carries datagrams.
+///
+/// * It lends memory: what `recv_*` announced stays valid, and is read by index, until the next call
+///   of the same `recv_*`. Nothing is copied for the caller.
+/// * It never blocks. `recv_*` is at most one system call, and so is `send_group`.
+/// * Datagrams may be lost, repeated and reordered; one is delivered whole or not at all.
+/// * Own datagrams may come back: the engines drop them by sender.
+pub trait Net {
+    /// One receive call on the socket of the joined groups. Returns how many datagrams are lent.
+    fn recv_groups(&mut self) -> usize;
+    /// The `index`th datagram of the last [`Net::recv_groups`].
+    fn group_datagram(&self, index: usize) -> &[u8];
+    /// One receive call on the unicast socket.
+    fn recv_unicast(&mut self) -> usize;
+    /// The `index`th datagram of the last [`Net::recv_unicast`], and who sent it.
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4);
+    /// One send call of all `bursts`, in order. Returns how many datagrams the device took, counted
+    /// from the front; the caller offers the rest again or leaves them to repair.
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize;
+    /// Sends one datagram made of two parts (the second may be empty). Returns whether the device
+    /// took it; whoever asked asks again.
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool;
+}

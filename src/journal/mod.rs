@@ -1,0 +1,3 @@
+//! # journal
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,5 @@
+//! lockstep
+pub mod engine;
+pub mod journal;
+pub mod proto;
+pub mod wire;

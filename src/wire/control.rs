@@ -1,0 +1,207 @@
+//! Control entries: what the cluster itself writes into its stream, and the open of a publisher.
+
+use super::{Chain, Epoch, Identity, MEMBERS_MAX, NAME_LEN_MAX, Reject, Seq};
+use bytemuck::{Pod, Zeroable};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// One listed member: an identity with a vote and the unicast address where it answers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct MemberBody {
+    /// Replica number.
+    pub replica: u32,
+    /// Its incarnation.
+    pub incarnation: u32,
+    /// IPv6, or IPv4 mapped into it (`::ffff:a.b.c.d`).
+    pub address: [u8; 16],
+    /// UDP port, host order in little-endian like everything here.
+    pub port: u16,
+    /// 0 full (may lead), 1 witness.
+    pub role: u8,
+    /// Zero.
+    pub reserved: [u8; 5],
+}
+
+const _: () = assert!(size_of::<MemberBody>() == 32);
+
+impl MemberBody {
+    /// A full member at an IPv4 address.
+    pub fn full(identity: Identity, address: SocketAddrV4) -> Self {
+        Self {
+            replica: identity.replica,
+            incarnation: identity.incarnation,
+            address: address.ip().to_ipv6_mapped().octets(),
+            port: address.port(),
+            role: 0,
+            reserved: [0; 5],
+        }
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> Identity {
+        Identity { replica: self.replica, incarnation: self.incarnation }
+    }
+
+    /// Where it answers; `None` for an address that is no mapped IPv4 one.
+    pub fn address(&self) -> Option<SocketAddrV4> {
+        let ip: Ipv4Addr = std::net::Ipv6Addr::from(self.address).to_ipv4_mapped()?;
+        Some(SocketAddrV4::new(ip, self.port))
+    }
+}
+
+/// One row of the epoch table: which epoch owns the seqs from `base` on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct EpochBase {
+    /// The epoch.
+    pub epoch: u64,
+    /// The seq of its epoch start.
+    pub base: Seq,
+}
+
+/// The fixed part of an epoch start's payload; members and epoch table follow.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct EpochStartBody {
+    /// The epoch that starts.
+    pub epoch: u64,
+    /// The seq of this entry.
+    pub base: Seq,
+    /// The chain before this entry.
+    pub chain_at_base: Chain,
+    /// SHA-256 of the watcher's secret of this epoch.
+    pub secret_hash: [u8; 32],
+    /// Most entries that may be stamped and not committed.
+    pub window_entries: u32,
+    /// The same in bytes.
+    pub window_bytes: u32,
+    /// 0 `process`, 1 `power`.
+    pub durability: u8,
+    /// Rows in the member list.
+    pub members: u8,
+    /// Rows in the epoch table.
+    pub epochs: u8,
+    /// Zero.
+    pub reserved: [u8; 5],
+}
+
+const _: () = assert!(size_of::<EpochStartBody>() == 72 && size_of::<EpochBase>() == 16);
+
+/// Most rows of an epoch table in an epoch start: takeovers between a commit and the next.
+pub const EPOCHS_MAX: usize = 16;
+
+/// A checked epoch start, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochStartView<'a> {
+    /// The fixed part.
+    pub body: EpochStartBody,
+    payload: &'a [u8],
+}
+
+impl<'a> EpochStartView<'a> {
+    /// Judges the payload of an epoch start.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, Reject> {
+        let body: EpochStartBody =
+            payload.get(..72).map(bytemuck::pod_read_unaligned).ok_or(Reject::Body)?;
+        let (members, epochs) = (body.members as usize, body.epochs as usize);
+        let counts = (1..=MEMBERS_MAX).contains(&members) && (1..=EPOCHS_MAX).contains(&epochs);
+        if !counts || payload.len() != 72 + members * 32 + epochs * 16 || body.durability > 1 {
+            return Err(Reject::Body);
+        }
+        Ok(Self { body, payload })
+    }
+
+    /// The epoch that starts.
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.body.epoch)
+    }
+
+    /// The membership from here on.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = MemberBody> + use<'a> {
+        let end = 72 + self.body.members as usize * 32;
+        self.payload[72..end].chunks_exact(32).map(bytemuck::pod_read_unaligned)
+    }
+
+    /// The epoch table, oldest first; its last row is this epoch.
+    pub fn epochs(&self) -> impl ExactSizeIterator<Item = EpochBase> + use<'a> {
+        let start = 72 + self.body.members as usize * 32;
+        self.payload[start..].chunks_exact(16).map(bytemuck::pod_read_unaligned)
+    }
+}
+
+/// Writes an epoch start's payload into `out` and returns its bytes. Counts in `body` are filled in here.
+/// More rows than the limits are a caller's error and panic.
+pub fn write_epoch_start(
+    out: &mut [u8],
+    mut body: EpochStartBody,
+    members: &[MemberBody],
+    epochs: &[EpochBase],
+) -> usize {
+    assert!((1..=MEMBERS_MAX).contains(&members.len()), "1 to {MEMBERS_MAX} members");
+    assert!((1..=EPOCHS_MAX).contains(&epochs.len()), "1 to {EPOCHS_MAX} epochs");
+    body.members = members.len() as u8;
+    body.epochs = epochs.len() as u8;
+    let mut at = 0;
+    for part in [bytemuck::bytes_of(&body), bytemuck::cast_slice(members), bytemuck::cast_slice(epochs)] {
+        out[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    at
+}
+
+/// Largest payload that [`write_epoch_start`] writes.
+pub const EPOCH_START_LEN_MAX: usize = 72 + MEMBERS_MAX * 32 + EPOCHS_MAX * 16;
+
+/// The members in the payload of a birth: at least one, at most [`MEMBERS_MAX`], each replica once.
+pub fn parse_birth(payload: &[u8]) -> Result<impl ExactSizeIterator<Item = MemberBody> + use<'_>, Reject> {
+    let rows = payload.len() / 32;
+    if !payload.len().is_multiple_of(32) || !(1..=MEMBERS_MAX).contains(&rows) {
+        return Err(Reject::Body);
+    }
+    Ok(payload.chunks_exact(32).map(bytemuck::pod_read_unaligned))
+}
+
+/// The fixed part of an open; the name follows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct OpenBody {
+    /// Drawn by the opener (or configured, for copies that publish the same messages).
+    pub nonce: [u64; 2],
+    /// Submitted: the incarnation that this open follows (`after`). Stamped: the new incarnation.
+    pub incarnation: u32,
+    /// Bytes of the name.
+    pub name_len: u32,
+}
+
+const _: () = assert!(size_of::<OpenBody>() == 24);
+
+/// A checked open, borrowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenView<'a> {
+    /// The fixed part.
+    pub body: OpenBody,
+    /// The publisher's name, 1 to [`NAME_LEN_MAX`] bytes.
+    pub name: &'a str,
+}
+
+impl<'a> OpenView<'a> {
+    /// Judges the payload of an open.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, Reject> {
+        let body: OpenBody =
+            payload.get(..24).map(bytemuck::pod_read_unaligned).ok_or(Reject::Body)?;
+        let name = &payload[24..];
+        if name.is_empty() || name.len() > NAME_LEN_MAX || name.len() != body.name_len as usize {
+            return Err(Reject::Body);
+        }
+        let name = std::str::from_utf8(name).map_err(|_| Reject::Body)?;
+        Ok(Self { body, name })
+    }
+}
+
+/// Writes an open's payload and returns its bytes. The name has been checked by whoever took it from a user.
+pub fn write_open(out: &mut [u8], nonce: [u64; 2], incarnation: u32, name: &str) -> usize {
+    let body = OpenBody { nonce, incarnation, name_len: name.len() as u32 };
+    out[..24].copy_from_slice(bytemuck::bytes_of(&body));
+    out[24..24 + name.len()].copy_from_slice(name.as_bytes());
+    24 + name.len()
+}

@@ -1,0 +1,371 @@
+//! The small datagrams: heartbeat, submission, ack, nack, answer, question, reply, and the trailer
+//! that a repaired frame carries. Each is a [`Header`] and a fixed body; some have items behind it.
+
+use super::{
+    Entries, Header, HEADER_LEN, Identity, Kind, NAME_LEN_MAX, PublisherId, PublisherSeq, Reject, Seq, seal,
+};
+use bytemuck::{Pod, Zeroable};
+
+/// Behind a heartbeat's header.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct HeartbeatBody {
+    /// Seq of the membership in force at `first_seq - 1`.
+    pub membership_seq: Seq,
+    /// Seq of the latest epoch start.
+    pub epoch_start_seq: Seq,
+    /// Drawn at each start of the process: two processes under one identity are found out by it.
+    pub process_nonce: u64,
+    /// Oldest seq that the leader can repair from memory.
+    pub oldest_seq: Seq,
+    /// Entries that the window still takes; 0 tells publishers that they are throttled.
+    pub credit_entries: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Replica numbers, most caught up first; 0 is none.
+    pub successors: [u8; 8],
+}
+
+/// Behind an ack's header.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct AckBody {
+    /// As in a heartbeat.
+    pub process_nonce: u64,
+}
+
+/// Behind a nack's header; `count` ranges follow.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct NackBody {
+    /// Echoed by whatever answers, so that a round trip is measured without Karn's ambiguity.
+    pub token: u64,
+}
+
+/// Flag of a nack: it asks for the epoch start of `header.epoch` and has no ranges.
+pub const NACK_EPOCH_START: u16 = 1;
+/// Most ranges in one nack.
+pub const NACK_RANGES_MAX: usize = 32;
+
+/// A missing range `from..to`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct SeqRange {
+    /// First missing seq.
+    pub from: Seq,
+    /// Exclusive end.
+    pub to: Seq,
+}
+
+/// Why a request brought no frames.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u32)]
+pub enum Refusal {
+    /// Not here yet.
+    Ahead = 1,
+    /// No longer in memory; `oldest_seq` says from where on it is.
+    TooOld = 2,
+    /// The giver's log is of another epoch and the range is not committed there.
+    OtherEpoch = 3,
+    /// The giver's stream is another history.
+    OtherHistory = 4,
+    /// The requester asks too much; `retry_after_ns` says when again.
+    Limited = 5,
+}
+
+impl Refusal {
+    /// The reason with this number, if there is one.
+    pub fn from_u32(reason: u32) -> Option<Self> {
+        Some(match reason {
+            1 => Self::Ahead,
+            2 => Self::TooOld,
+            3 => Self::OtherEpoch,
+            4 => Self::OtherHistory,
+            5 => Self::Limited,
+            _ => return None,
+        })
+    }
+}
+
+/// Behind an answer's header, whose `epoch` is the giver's accepted one and `first_seq` its next.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct AnswerBody {
+    /// The request's.
+    pub token: u64,
+    /// The range that is refused.
+    pub range: SeqRange,
+    /// Oldest seq that the giver can repair.
+    pub oldest_seq: Seq,
+    /// A [`Refusal`].
+    pub reason: u32,
+    /// For [`Refusal::Limited`].
+    pub retry_after_ns: u32,
+}
+
+/// Behind a repaired frame: who gave it, and what the giver knows (S11).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct RepairTrailer {
+    /// The giver's [`Identity`], packed.
+    pub giver: u64,
+    /// The epoch of its log.
+    pub accepted: u64,
+    /// Its commit.
+    pub commit_next: Seq,
+    /// The request's token; 0 where nobody asked.
+    pub token: u64,
+    /// Like a header's tag, over the trailer and the frame's tag.
+    pub tag: [u64; 2],
+}
+
+/// Bytes of a [`RepairTrailer`]. Frames are that much shorter than the largest datagram, so that
+/// every frame can be repaired in one.
+pub const REPAIR_TRAILER_LEN: usize = size_of::<RepairTrailer>();
+
+/// What a question asks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u32)]
+pub enum Topic {
+    /// Who are you, and where do you stand? (The reply's header says it all.)
+    Node = 1,
+    /// Which id, incarnation and last committed number has the publisher of this name?
+    Publisher = 2,
+}
+
+/// Behind a question's header; the name follows, padded to 8.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct QuestionBody {
+    /// Echoed in the reply.
+    pub token: u64,
+    /// A [`Topic`].
+    pub topic: u32,
+    /// Bytes of the name; 0 for [`Topic::Node`].
+    pub name_len: u32,
+}
+
+/// Behind a reply's header (`epoch`: accepted, `first_seq`: next, `commit_next`: what the reply rests on).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct ReplyBody {
+    /// The question's.
+    pub token: u64,
+    /// The question's.
+    pub topic: u32,
+    /// The publisher's id; 0: no such name up to `commit_next`.
+    pub publisher: PublisherId,
+    /// Its current incarnation; 0: never opened, or closed.
+    pub incarnation: u32,
+    /// The role of the node: 0 blank, 1 standby, 2 leader, 3 waits for a takeover.
+    pub role: u32,
+    /// Number of its last committed message.
+    pub publisher_seq: PublisherSeq,
+    /// Drawn by the process at its start.
+    pub process_nonce: u64,
+    /// The nonce of the incarnation.
+    pub nonce: [u64; 2],
+}
+
+const _: () = {
+    assert!(size_of::<HeartbeatBody>() == 48);
+    assert!(size_of::<AckBody>() == 8);
+    assert!(size_of::<NackBody>() == 8);
+    assert!(size_of::<SeqRange>() == 16);
+    assert!(size_of::<AnswerBody>() == 40);
+    assert!(size_of::<RepairTrailer>() == 48);
+    assert!(size_of::<QuestionBody>() == 16);
+    assert!(size_of::<ReplyBody>() == 56);
+};
+
+/// The fixed body behind a checked header.
+fn body<T: Pod>(bytes: &[u8]) -> Result<T, Reject> {
+    bytes
+        .get(HEADER_LEN..HEADER_LEN + size_of::<T>())
+        .map(bytemuck::pod_read_unaligned)
+        .ok_or(Reject::Body)
+}
+
+/// Checks that a datagram of `header` ends `len` bytes behind its header and has only flags of `flags`.
+fn ends(header: &Header, len: usize, flags: u16) -> Result<(), Reject> {
+    if header.length as usize != HEADER_LEN + len {
+        return Err(Reject::Length);
+    }
+    if header.flags & !flags != 0 {
+        return Err(Reject::Flags);
+    }
+    Ok(())
+}
+
+/// Writes a datagram of a header, a fixed body and what follows it, padded to 8; returns its bytes.
+fn write(out: &mut [u8], header: Header, body: &[u8], items: &[u8]) -> usize {
+    let (start, end) = (HEADER_LEN + body.len(), HEADER_LEN + body.len() + items.len());
+    let padded = end.next_multiple_of(8);
+    out[HEADER_LEN..start].copy_from_slice(body);
+    out[start..end].copy_from_slice(items);
+    out[end..padded].fill(0);
+    seal(&mut out[..padded], header);
+    padded
+}
+
+/// Any checked datagram, by kind. What it borrows lives as long as the datagram.
+#[derive(Clone, Copy, Debug)]
+pub enum Datagram<'a> {
+    /// A frame; with a trailer if it is a repair.
+    Frame(super::FrameView<'a>, Option<RepairTrailer>),
+    /// A heartbeat.
+    Heartbeat(Header, HeartbeatBody),
+    /// A submission and its messages.
+    Submission(Header, Entries<'a>),
+    /// An ack.
+    Ack(Header, AckBody),
+    /// A nack and its ranges.
+    Nack(Header, NackBody, Ranges<'a>),
+    /// An answer.
+    Answer(Header, AnswerBody),
+    /// A question; the name is empty for [`Topic::Node`].
+    Question(Header, QuestionBody, &'a str),
+    /// A reply.
+    Reply(Header, ReplyBody),
+}
+
+impl<'a> Datagram<'a> {
+    /// Judges everything about a datagram that came from the network of `cluster`.
+    pub fn decode(bytes: &'a [u8], cluster: u64) -> Result<Self, Reject> {
+        let header = super::open(bytes, cluster)?;
+        Ok(match Kind::from_u8(header.kind).ok_or(Reject::Kind)? {
+            Kind::Frame => {
+                let frame = super::FrameView::parse(header, bytes)?;
+                let behind = &bytes[header.length as usize..];
+                let trailer = (!behind.is_empty()).then(|| open_trailer(behind, &header)).transpose()?;
+                Self::Frame(frame, trailer)
+            }
+            Kind::Heartbeat => {
+                ends(&header, size_of::<HeartbeatBody>(), 0)?;
+                Self::Heartbeat(header, body(bytes)?)
+            }
+            Kind::Submission => {
+                let (entries, taken) = Entries::check(&bytes[HEADER_LEN..], header.count)?;
+                ends(&header, taken, 0)?;
+                Self::Submission(header, entries)
+            }
+            Kind::Ack => {
+                ends(&header, size_of::<AckBody>(), 0)?;
+                Self::Ack(header, body(bytes)?)
+            }
+            Kind::Nack => {
+                let count = header.count as usize;
+                ends(&header, size_of::<NackBody>() + count * size_of::<SeqRange>(), NACK_EPOCH_START)?;
+                let start = header.flags & NACK_EPOCH_START != 0;
+                if count > NACK_RANGES_MAX || start != (count == 0) {
+                    return Err(Reject::Count);
+                }
+                let ranges = Ranges(&bytes[HEADER_LEN + size_of::<NackBody>()..header.length as usize]);
+                if ranges.iter().any(|range| range.from == 0 || range.from >= range.to) {
+                    return Err(Reject::Body);
+                }
+                Self::Nack(header, body(bytes)?, ranges)
+            }
+            Kind::Answer => {
+                ends(&header, size_of::<AnswerBody>(), 0)?;
+                let body: AnswerBody = body(bytes)?;
+                Refusal::from_u32(body.reason).ok_or(Reject::Body)?;
+                Self::Answer(header, body)
+            }
+            Kind::Question => {
+                let asked: QuestionBody = body(bytes)?;
+                let len = asked.name_len as usize;
+                let valid = match asked.topic {
+                    1 => len == 0,
+                    2 => (1..=NAME_LEN_MAX).contains(&len),
+                    _ => false,
+                };
+                if !valid {
+                    return Err(Reject::Body);
+                }
+                ends(&header, size_of::<QuestionBody>() + len.next_multiple_of(8), 0)?;
+                let start = HEADER_LEN + size_of::<QuestionBody>();
+                let name = std::str::from_utf8(&bytes[start..start + len]).map_err(|_| Reject::Body)?;
+                Self::Question(header, asked, name)
+            }
+            Kind::Reply => {
+                ends(&header, size_of::<ReplyBody>(), 0)?;
+                Self::Reply(header, body(bytes)?)
+            }
+            Kind::Stage | Kind::Switch => return Err(Reject::Kind),
+        })
+    }
+}
+
+/// The ranges of a nack, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Ranges<'a>(&'a [u8]);
+
+impl<'a> Ranges<'a> {
+    /// The ranges, as asked.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = SeqRange> + use<'a> {
+        self.0.chunks_exact(16).map(bytemuck::pod_read_unaligned)
+    }
+}
+
+/// Writes a heartbeat into `out` (at least [`SMALL_LEN_MAX`]); returns its bytes.
+pub fn write_heartbeat(out: &mut [u8], header: Header, body: HeartbeatBody) -> usize {
+    write(out, header, bytemuck::bytes_of(&body), &[])
+}
+
+/// Writes an ack; as [`write_heartbeat`].
+pub fn write_ack(out: &mut [u8], header: Header, body: AckBody) -> usize {
+    write(out, header, bytemuck::bytes_of(&body), &[])
+}
+
+/// Writes a nack for `ranges`, or for the epoch start of `header.epoch` if there are none.
+pub fn write_nack(out: &mut [u8], mut header: Header, token: u64, ranges: &[SeqRange]) -> usize {
+    assert!(ranges.len() <= NACK_RANGES_MAX, "{} ranges, at most {NACK_RANGES_MAX}", ranges.len());
+    header.count = ranges.len() as u16;
+    header.flags = if ranges.is_empty() { NACK_EPOCH_START } else { 0 };
+    write(out, header, bytemuck::bytes_of(&NackBody { token }), bytemuck::cast_slice(ranges))
+}
+
+/// Writes an answer; as [`write_heartbeat`].
+pub fn write_answer(out: &mut [u8], header: Header, body: AnswerBody) -> usize {
+    write(out, header, bytemuck::bytes_of(&body), &[])
+}
+
+/// Writes a question about `name` (empty for [`Topic::Node`]).
+pub fn write_question(out: &mut [u8], header: Header, token: u64, topic: Topic, name: &str) -> usize {
+    let body = QuestionBody { token, topic: topic as u32, name_len: name.len() as u32 };
+    write(out, header, bytemuck::bytes_of(&body), name.as_bytes())
+}
+
+/// Writes a reply; as [`write_heartbeat`].
+pub fn write_reply(out: &mut [u8], header: Header, body: ReplyBody) -> usize {
+    write(out, header, bytemuck::bytes_of(&body), &[])
+}
+
+/// Room for any datagram that this file writes, submissions aside.
+pub const SMALL_LEN_MAX: usize = HEADER_LEN + size_of::<NackBody>() + NACK_RANGES_MAX * size_of::<SeqRange>();
+
+fn trailer_checksum(trailer: &[u8], frame: &Header) -> u64 {
+    u64::from(crc32c::crc32c_append(crc32c::crc32c(bytemuck::cast_slice(&frame.tag)), &trailer[..32]))
+}
+
+/// The trailer for a repair of the frame with the (sealed) header `frame`.
+pub fn repair_trailer(
+    giver: Identity,
+    accepted: super::Epoch,
+    commit_next: Seq,
+    token: u64,
+    frame: &Header,
+) -> [u8; REPAIR_TRAILER_LEN] {
+    let mut trailer = RepairTrailer { giver: giver.packed(), accepted: accepted.0, commit_next, token, tag: [0; 2] };
+    trailer.tag[0] = trailer_checksum(bytemuck::bytes_of(&trailer), frame);
+    bytemuck::cast(trailer)
+}
+
+fn open_trailer(bytes: &[u8], frame: &Header) -> Result<RepairTrailer, Reject> {
+    let trailer: RepairTrailer = bytemuck::pod_read_unaligned(bytes);
+    if trailer.tag != [trailer_checksum(bytes, frame), 0] {
+        return Err(Reject::Checksum);
+    }
+    Ok(trailer)
+}

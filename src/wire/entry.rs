@@ -1,0 +1,155 @@
+//! Entries: one slot of the stream each, one behind the other in a frame; and the same shape for the
+//! not yet stamped messages of a submission.
+
+use super::{Destination, PublisherId, PublisherSeq, Reject};
+use bytemuck::{Pod, Zeroable};
+
+/// Bytes of an [`EntryHeader`].
+pub const ENTRY_HEADER_LEN: usize = size_of::<EntryHeader>();
+
+/// What an entry is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum EntryKind {
+    /// A message of the application.
+    Message = 1,
+    /// A publisher's name is bound to its id and its incarnation rises.
+    Open = 2,
+    /// A publisher is closed.
+    Close = 3,
+    /// Entry 1 of a history: the identities that it begins with.
+    Birth = 16,
+    /// The first entry of an epoch.
+    EpochStart = 17,
+}
+
+impl EntryKind {
+    /// The kind with this number, if there is one.
+    pub fn from_u8(kind: u8) -> Option<Self> {
+        Some(match kind {
+            1 => Self::Message,
+            2 => Self::Open,
+            3 => Self::Close,
+            16 => Self::Birth,
+            17 => Self::EpochStart,
+            _ => return None,
+        })
+    }
+}
+
+/// The 24 bytes before an entry's payload.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct EntryHeader {
+    /// An [`EntryKind`].
+    pub kind: u8,
+    /// No flag is defined; must be zero.
+    pub flags: u8,
+    /// Bytes of the payload, without the padding to a multiple of 8.
+    pub length: u16,
+    /// Whose it is; 0 for entries of the cluster and for an open that asks for its id.
+    pub publisher: PublisherId,
+    /// The publisher's own number of it.
+    pub publisher_seq: PublisherSeq,
+    /// Whom it is for.
+    pub destination: Destination,
+    /// Stamped: nanoseconds since the frame's timestamp. In a submission: the publisher's incarnation.
+    pub time_or_incarnation: u32,
+}
+
+const _: () = {
+    assert!(size_of::<EntryHeader>() == 24 && align_of::<EntryHeader>() == 8);
+    assert!(std::mem::offset_of!(EntryHeader, length) == 2);
+    assert!(std::mem::offset_of!(EntryHeader, publisher) == 4);
+    assert!(std::mem::offset_of!(EntryHeader, publisher_seq) == 8);
+    assert!(std::mem::offset_of!(EntryHeader, destination) == 16);
+    assert!(std::mem::offset_of!(EntryHeader, time_or_incarnation) == 20);
+};
+
+/// Bytes that an entry with a payload of `payload_len` takes, padded so that the next one is aligned.
+pub const fn entry_len(payload_len: usize) -> usize {
+    ENTRY_HEADER_LEN + payload_len.next_multiple_of(8)
+}
+
+/// Writes one entry to the front of `out` and returns its bytes, or `None` if it does not fit.
+/// `header.length` is filled in here.
+pub fn write_entry(out: &mut [u8], mut header: EntryHeader, payload: &[u8]) -> Option<usize> {
+    let length = entry_len(payload.len());
+    let out = out.get_mut(..length)?;
+    header.length = u16::try_from(payload.len()).ok()?;
+    out[..ENTRY_HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
+    let (body, padding) = out[ENTRY_HEADER_LEN..].split_at_mut(payload.len());
+    body.copy_from_slice(payload);
+    padding.fill(0);
+    Some(length)
+}
+
+/// One entry, borrowed from the datagram that it came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry<'a> {
+    /// Its header, by value.
+    pub header: EntryHeader,
+    /// What it says.
+    pub payload: &'a [u8],
+}
+
+impl Entry<'_> {
+    /// The kind. Entries are only handed out after [`Entries::check`], so it is known.
+    pub fn kind(&self) -> EntryKind {
+        EntryKind::from_u8(self.header.kind).unwrap_or(EntryKind::Message)
+    }
+}
+
+/// The entries behind a header: `count` of them, checked once by [`Entries::check`].
+#[derive(Clone, Copy, Debug)]
+pub struct Entries<'a> {
+    bytes: &'a [u8],
+    left: u16,
+}
+
+impl<'a> Entries<'a> {
+    /// Walks `count` entries in `bytes` and refuses what does not fit: unknown kinds and flags,
+    /// lengths beyond the end. Returns the entries and the bytes that they take.
+    pub fn check(bytes: &'a [u8], count: u16) -> Result<(Self, usize), Reject> {
+        let mut at = 0;
+        for _ in 0..count {
+            let header: EntryHeader = bytes
+                .get(at..at + ENTRY_HEADER_LEN)
+                .map(bytemuck::pod_read_unaligned)
+                .ok_or(Reject::Count)?;
+            if EntryKind::from_u8(header.kind).is_none() {
+                return Err(Reject::EntryKind);
+            }
+            if header.flags != 0 {
+                return Err(Reject::Flags);
+            }
+            at += entry_len(header.length as usize);
+            if at > bytes.len() {
+                return Err(Reject::EntryLength);
+            }
+        }
+        Ok((Self { bytes: &bytes[..at], left: count }, at))
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        if self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        let header: EntryHeader = bytemuck::pod_read_unaligned(&self.bytes[..ENTRY_HEADER_LEN]);
+        let length = header.length as usize;
+        let payload = &self.bytes[ENTRY_HEADER_LEN..ENTRY_HEADER_LEN + length];
+        self.bytes = &self.bytes[entry_len(length)..];
+        Some(Entry { header, payload })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left as usize, Some(self.left as usize))
+    }
+}
+
+impl ExactSizeIterator for Entries<'_> {}

@@ -1,0 +1,206 @@
+//! The header that every datagram, frame and journal record begins with, and its seal.
+//!
+//! The tag covers every byte of the datagram but itself. It is a CRC-32C today and a MAC later; both
+//! fit its 16 bytes, so authentication will move no offset. `open` is the only way in: what it
+//! returns has been checked, and what it refuses is a counted [`Reject`].
+
+use super::{Epoch, Identity, Reject};
+use bytemuck::{Pod, Zeroable};
+
+/// `LKST` in memory order.
+pub const MAGIC: u32 = u32::from_le_bytes(*b"LKST");
+/// The version of the wire and of the journal's records. A peer of another version is refused by name.
+pub const VERSION: u8 = 1;
+/// Bytes of a [`Header`].
+pub const HEADER_LEN: usize = size_of::<Header>();
+/// Largest UDP payload over IPv4 that any configuration may ask for (MTU 9000).
+pub const DATAGRAM_LEN_MAX: usize = 9000 - 28;
+
+/// What a datagram (or a journal record) is. The table of messages stands in [`crate::wire`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// Entries of the stream, stamped by the leader.
+    Frame = 1,
+    /// A frame header without entries: the leader lives, and where it stands.
+    Heartbeat = 2,
+    /// Messages of publishers, not yet stamped.
+    Submission = 3,
+    /// A replica holds the leader's log up to a seq.
+    Ack = 4,
+    /// A request for missing frames.
+    Nack = 5,
+    /// Why a request brings no frames.
+    Answer = 6,
+    /// A unicast question about a node or a publisher.
+    Question = 7,
+    /// Its reply.
+    Reply = 8,
+    /// Journal only: from here on frames are staged beside the log (S7).
+    Stage = 128,
+    /// Journal only: the staged frames are the log now (S7).
+    Switch = 129,
+}
+
+impl Kind {
+    /// The kind with this number, if there is one.
+    pub fn from_u8(kind: u8) -> Option<Self> {
+        Some(match kind {
+            1 => Self::Frame,
+            2 => Self::Heartbeat,
+            3 => Self::Submission,
+            4 => Self::Ack,
+            5 => Self::Nack,
+            6 => Self::Answer,
+            7 => Self::Question,
+            8 => Self::Reply,
+            128 => Self::Stage,
+            129 => Self::Switch,
+            _ => return None,
+        })
+    }
+}
+
+/// The first 104 bytes of everything. Little-endian, naturally aligned.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Header {
+    /// [`MAGIC`].
+    pub magic: u32,
+    /// [`VERSION`].
+    pub version: u8,
+    /// A [`Kind`].
+    pub kind: u8,
+    /// The key of the tag; 0 is "checksum, no key".
+    pub key_id: u16,
+    /// CRC-32C in the low 32 bits of the first word, the rest zero (key 0).
+    pub tag: [u64; 2],
+    /// Bytes of the datagram, header and padding included; a multiple of 8.
+    pub length: u32,
+    /// Entries or items behind the header.
+    pub count: u16,
+    /// Bits that the kind defines; all others must be zero.
+    pub flags: u16,
+    /// Which cluster.
+    pub cluster: u64,
+    /// Which life of its stream; 0 while the sender knows none.
+    pub history: u64,
+    /// Frames and heartbeats: the leadership. Others: the epoch that the sender follows.
+    pub epoch: u64,
+    /// Replica number, or a publisher handle's random number (see `incarnation`).
+    pub sender: u32,
+    /// The replica's incarnation, or the rest of a handle's random identity.
+    pub incarnation: u32,
+    /// Frames: seq of the first entry. Heartbeats: next seq. Acks: the exclusive bound held.
+    pub first_seq: u64,
+    /// The exclusive bound of what the sender knows to be committed.
+    pub commit_next: u64,
+    /// Nanoseconds since the Unix epoch; in frames never decreasing along the stream.
+    pub timestamp: u64,
+    /// The chain before `first_seq`.
+    pub chain: u64,
+    /// Number per sender and incarnation (replay, loss per line); 0 in frames, whose number is their seq.
+    pub number: u64,
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 104 && align_of::<Header>() == 8);
+    assert!(std::mem::offset_of!(Header, tag) == 8);
+    assert!(std::mem::offset_of!(Header, length) == 24);
+    assert!(std::mem::offset_of!(Header, cluster) == 32);
+    assert!(std::mem::offset_of!(Header, history) == 40);
+    assert!(std::mem::offset_of!(Header, epoch) == 48);
+    assert!(std::mem::offset_of!(Header, sender) == 56);
+    assert!(std::mem::offset_of!(Header, first_seq) == 64);
+    assert!(std::mem::offset_of!(Header, commit_next) == 72);
+    assert!(std::mem::offset_of!(Header, timestamp) == 80);
+    assert!(std::mem::offset_of!(Header, chain) == 88);
+    assert!(std::mem::offset_of!(Header, number) == 96);
+};
+
+impl Header {
+    /// A header of `kind` with everything else zero.
+    pub fn new(kind: Kind) -> Self {
+        Self { magic: MAGIC, version: VERSION, kind: kind as u8, ..Self::zeroed() }
+    }
+
+    /// Reads the header in front of `bytes` without judging it; `None` if there are too few.
+    pub fn peek(bytes: &[u8]) -> Option<Self> {
+        bytes.get(..HEADER_LEN).map(bytemuck::pod_read_unaligned)
+    }
+
+    /// The epoch field, typed.
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch)
+    }
+
+    /// Sender and incarnation, typed.
+    pub fn identity(&self) -> Identity {
+        Identity { replica: self.sender, incarnation: self.incarnation }
+    }
+
+    /// Exclusive end of the entries behind this header (frames).
+    pub fn next_seq(&self) -> u64 {
+        self.first_seq.saturating_add(u64::from(self.count))
+    }
+}
+
+/// CRC-32C over everything but the tag itself.
+fn checksum(datagram: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&datagram[..8]), &datagram[24..])
+}
+
+/// Writes `header` in front of `datagram`, which ends where the datagram ends, and seals it: `length`
+/// and `tag` are filled in here. Returns the sealed header.
+pub fn seal(datagram: &mut [u8], mut header: Header) -> Header {
+    header.length = datagram.len() as u32;
+    header.tag = [0; 2];
+    datagram[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
+    header.tag[0] = u64::from(checksum(datagram));
+    datagram[8..24].copy_from_slice(bytemuck::cast_slice(&header.tag));
+    header
+}
+
+/// Checks the datagram or record in front of `bytes` and returns its header: magic, version, key,
+/// kind, length, tag, in this order. Bytes behind its length are left alone (a repair has a
+/// trailer, a journal the next record).
+pub fn open_prefix(bytes: &[u8]) -> Result<Header, Reject> {
+    let header = Header::peek(bytes).ok_or(Reject::Short)?;
+    if header.magic != MAGIC {
+        return Err(Reject::Magic);
+    }
+    if header.version != VERSION {
+        return Err(Reject::Version { seen: header.version });
+    }
+    if header.key_id != 0 {
+        return Err(Reject::Key);
+    }
+    if Kind::from_u8(header.kind).is_none() {
+        return Err(Reject::Kind);
+    }
+    let length = header.length as usize;
+    if length < HEADER_LEN || !length.is_multiple_of(8) || length > bytes.len() || length > DATAGRAM_LEN_MAX {
+        return Err(Reject::Length);
+    }
+    if header.tag != [u64::from(checksum(&bytes[..length])), 0] {
+        return Err(Reject::Checksum);
+    }
+    Ok(header)
+}
+
+/// [`open_prefix`] for a datagram of `cluster` as it came from the network. Journal records are no
+/// datagrams, and nothing but a repaired frame may have bytes behind it.
+pub fn open(bytes: &[u8], cluster: u64) -> Result<Header, Reject> {
+    let header = open_prefix(bytes)?;
+    if header.cluster != cluster {
+        return Err(Reject::Cluster { seen: header.cluster });
+    }
+    if header.kind >= Kind::Stage as u8 {
+        return Err(Reject::Kind);
+    }
+    let behind = bytes.len() - header.length as usize;
+    if behind != 0 && !(header.kind == Kind::Frame as u8 && behind == super::REPAIR_TRAILER_LEN) {
+        return Err(Reject::Length);
+    }
+    Ok(header)
+}

@@ -1,0 +1,143 @@
+//! Names and positions: the small values that every room speaks in.
+
+use std::fmt;
+
+/// An entry's position in the stream: 1, 2, 3 … without holes, never reused.
+/// As a watermark (`…_next`) it is exclusive; ranges are half-open.
+pub type Seq = u64;
+/// A publisher's own number of a message: 1, 2, 3 … across all its incarnations.
+pub type PublisherSeq = u64;
+/// Whose message an entry is. 0 is nobody (entries of the cluster itself).
+pub type PublisherId = u32;
+/// Whom an entry is for: 0 everybody, a `PublisherId` that client, from 2^31 a configured channel.
+pub type Destination = u32;
+/// Nanoseconds: of the monotonic clock where it is called `now`, since the Unix epoch where it is a timestamp.
+pub type Nanos = u64;
+/// The running digest over the frames of a log up to a seq.
+pub type Chain = u64;
+
+/// Most members that a membership may have; a quorum of seven survives three deaths.
+pub const MEMBERS_MAX: usize = 7;
+/// Largest replica id (it has 8 bits in an [`Epoch`]).
+pub const REPLICA_MAX: u32 = 255;
+/// Incarnations have 28 bits in an [`Epoch`].
+pub const INCARNATION_MAX: u32 = (1 << 28) - 1;
+/// Rounds have 28 bits in an [`Epoch`]: a new leader every millisecond for three days.
+pub const ROUND_MAX: u32 = (1 << 28) - 1;
+/// Longest publisher name, in bytes of UTF-8.
+pub const NAME_LEN_MAX: usize = 64;
+
+/// Who a replica is: its number and the random incarnation that `format` drew for its journal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Identity {
+    /// 1 to 255, from the configuration.
+    pub replica: u32,
+    /// Drawn at random by `format`, 1 to [`INCARNATION_MAX`].
+    pub incarnation: u32,
+}
+
+impl Identity {
+    /// Both numbers in one integer: 8 bits replica, 28 bits incarnation.
+    pub fn packed(self) -> u64 {
+        u64::from(self.replica) << 28 | u64::from(self.incarnation)
+    }
+
+    /// The inverse of [`Identity::packed`].
+    pub fn from_packed(packed: u64) -> Self {
+        Self {
+            replica: (packed >> 28) as u32 & REPLICA_MAX,
+            incarnation: packed as u32 & INCARNATION_MAX,
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{:07x}", self.replica, self.incarnation)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::str::FromStr for Identity {
+    type Err = String;
+
+    /// Reads `REPLICA:INCARNATION` as `format` prints it, e.g. `2:0a3f9c1`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is no identity: write it as `format` printed it, like 2:0a3f9c1");
+        let (replica, incarnation) = text.split_once(':').ok_or_else(wrong)?;
+        let identity = Self {
+            replica: replica.parse().map_err(|_| wrong())?,
+            incarnation: u32::from_str_radix(incarnation, 16).map_err(|_| wrong())?,
+        };
+        let valid = (1..=REPLICA_MAX).contains(&identity.replica)
+            && (1..=INCARNATION_MAX).contains(&identity.incarnation);
+        valid.then_some(identity).ok_or_else(wrong)
+    }
+}
+
+/// One leadership: a Paxos ballot that won. (round, replica, incarnation) in one integer, compared
+/// as one: 28 bits, 8 bits, 28 bits. Zero is "before the first".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// Before every epoch: what a blank journal has accepted.
+    pub const NONE: Self = Self(0);
+
+    /// The epoch of `round` under the leader `identity`. Numbers beyond their bits are a caller's
+    /// error and panic: no cluster gets there (see [`ROUND_MAX`]).
+    pub fn new(round: u32, identity: Identity) -> Self {
+        assert!(round <= ROUND_MAX, "round {round} is beyond {ROUND_MAX}");
+        assert!(identity.replica <= REPLICA_MAX, "replica {} is beyond {REPLICA_MAX}", identity.replica);
+        assert!(identity.incarnation <= INCARNATION_MAX, "incarnation has 28 bits");
+        Self(u64::from(round) << 36 | identity.packed())
+    }
+
+    /// The ballot's number.
+    pub fn round(self) -> u32 {
+        (self.0 >> 36) as u32
+    }
+
+    /// Whose leadership it is.
+    pub fn leader(self) -> Identity {
+        Identity::from_packed(self.0)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.round(), self.leader())
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_compare_by_round_first_and_carry_their_leader() {
+        let (a, b) = (Identity { replica: 9, incarnation: 5 }, Identity { replica: 1, incarnation: 7 });
+        assert!(Epoch::new(2, b) > Epoch::new(1, a));
+        assert!(Epoch::new(1, a) > Epoch::new(1, b));
+        assert_eq!(Epoch::new(3, a).leader(), a);
+        assert_eq!(Epoch::new(3, a).round(), 3);
+    }
+
+    #[test]
+    fn an_identity_reads_as_it_prints() {
+        let identity = Identity { replica: 2, incarnation: 0x0a3f9c1 };
+        assert_eq!(identity.to_string().parse(), Ok(identity));
+        assert!("2".parse::<Identity>().is_err() && "0:1".parse::<Identity>().is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! # wire: bytes ⇄ typed views
+//!
+//! Everything that travels or is journaled begins with one [`Header`]. Explicit little-endian,
+//! naturally aligned structs; sizes and offsets are asserted beneath each. Decoding judges everything
+//! and returns borrowed views; what is wrong is a [`Reject`], which the engines count by reason.
+//! `docs/PROTOCOL.md` draws the bytes.
+//!
+//! | datagram | from → to | on | when | carries |
+//! |---|---|---|---|---|
+//! | [`Kind::Frame`] | leader → all | data group | a poll batch is drained or the datagram is full | entries |
+//! | [`Kind::Heartbeat`] | leader → all | data group | 50, 100, 200 µs after the last datagram, then at the beat | next seq, commit, chain, [`HeartbeatBody`] |
+//! | [`Kind::Submission`] | publisher → replicas | submit group | at `flush`, `poll`, or when full; again until committed | unstamped entries |
+//! | [`Kind::Ack`] | replica → all | control group | once per poll batch that stored something | epoch, next, chain |
+//! | [`Kind::Nack`] | anyone → replica | unicast | frames are missing | ranges, or "start of epoch e" |
+//! | [`Kind::Frame`] + [`RepairTrailer`] | replica → asker | unicast | it has them | the frame as sent, and who gives it |
+//! | [`Kind::Answer`] | replica → asker | unicast | it has not | a [`Refusal`] |
+//! | [`Kind::Question`] | anyone → replica | unicast | open, resume, bootstrap | a [`Topic`] |
+//! | [`Kind::Reply`] | replica → asker | unicast | always | [`ReplyBody`] |
+//! | [`Kind::Stage`], [`Kind::Switch`] | – | journal only | a suffix is replaced (S7) | from seq, epoch |
+
+#![forbid(unsafe_code)]
+
+mod control;
+mod datagram;
+mod entry;
+mod frame;
+mod header;
+mod ids;
+
+pub use control::*;
+pub use datagram::*;
+pub use entry::*;
+pub use frame::*;
+pub use header::*;
+pub use ids::*;
+
+#[cfg(target_endian = "big")]
+compile_error!("lockstep's structs are the wire's bytes: little-endian targets only");
+
+/// Why bytes were refused. Never an error of ours: counted by [`Reject::index`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Reject {
+    /// Fewer bytes than a header.
+    Short,
+    /// Not lockstep's.
+    Magic,
+    /// A peer of another version; ours is [`VERSION`].
+    Version {
+        /// The peer's.
+        seen: u8,
+    },
+    /// A key that we do not have.
+    Key,
+    /// A kind that does not exist, or not here.
+    Kind,
+    /// The length field does not fit the datagram.
+    Length,
+    /// The tag does not fit the bytes.
+    Checksum,
+    /// Another cluster on our group.
+    Cluster {
+        /// The other's id.
+        seen: u64,
+    },
+    /// Another history of our cluster.
+    History {
+        /// The other's id.
+        seen: u64,
+    },
+    /// A count that does not fit what follows.
+    Count,
+    /// A flag that does not exist.
+    Flags,
+    /// An entry of a kind that does not exist.
+    EntryKind,
+    /// An entry that reaches beyond its datagram.
+    EntryLength,
+    /// A seq at the end of u64.
+    Seq,
+    /// A body that contradicts itself.
+    Body,
+}
+
+impl Reject {
+    /// Names of all reasons, in the order of [`Reject::index`].
+    pub const NAMES: [&'static str; 15] = [
+        "short", "magic", "version", "key", "kind", "length", "checksum", "cluster", "history", "count", "flags",
+        "entry_kind", "entry_length", "seq", "body",
+    ];
+
+    /// Where this reason is counted.
+    pub fn index(self) -> usize {
+        match self {
+            Self::Short => 0,
+            Self::Magic => 1,
+            Self::Version { .. } => 2,
+            Self::Key => 3,
+            Self::Kind => 4,
+            Self::Length => 5,
+            Self::Checksum => 6,
+            Self::Cluster { .. } => 7,
+            Self::History { .. } => 8,
+            Self::Count => 9,
+            Self::Flags => 10,
+            Self::EntryKind => 11,
+            Self::EntryLength => 12,
+            Self::Seq => 13,
+            Self::Body => 14,
+        }
+    }
+}
+
+impl std::fmt::Display for Reject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Version { seen } => write!(f, "version {seen}, ours is {VERSION}: run the same release on every node"),
+            Self::Cluster { seen } => write!(f, "cluster {seen:#x}: another cluster uses our group or port"),
+            Self::History { seen } => write!(f, "history {seen:#x}: another life of this cluster's stream"),
+            other => f.write_str(Self::NAMES[other.index()]),
+        }
+    }
+}
+
+/// Largest frame of a network with this MTU: IPv4 and UDP headers and a repair's trailer off, and a
+/// multiple of 8. 1500 gives 1424: fifteen messages of 64 bytes.
+pub const fn frame_len_max(mtu: usize) -> usize {
+    (mtu - 28 - REPAIR_TRAILER_LEN) & !7
+}
