@@ -1,0 +1,194 @@
+//! What a replica does for others on its unicast port: repairs, reasons, replies.
+
+use super::{Replica, ReplicaCore};
+use crate::engine::counters::Counter;
+use crate::engine::event::Role;
+use crate::engine::ports::{Net, Ports};
+use crate::journal::{Tail, TailMemory};
+use crate::proto::repair::{Holdings, grant};
+use crate::wire::{
+    AnswerBody, Datagram, Entry, Header, Kind, NackBody, Nanos, QuestionBody, Refusal, Reject, ReplyBody,
+    SMALL_LEN_MAX, SeqRange, Topic, repair_trailer, write_answer, write_reply,
+};
+use bytemuck::Zeroable;
+use std::net::SocketAddrV4;
+
+impl<P: Ports> Replica<P> {
+    /// Looks at the unicast socket. Returns the datagrams found there.
+    pub(super) fn serve(&mut self, now: Nanos, wall: Nanos) -> usize {
+        let Self { net, tail, core, .. } = self;
+        let count = net.recv_unicast();
+        core.counters.add(Counter::UnicastIn, count as u64);
+        for index in 0..count {
+            if let Err(reject) = core.unicast(net, tail, now, wall, index) {
+                core.reject(reject);
+            }
+        }
+        if count > 0 && core.role != Role::Leader {
+            core.settle(tail);
+        }
+        count
+    }
+}
+
+impl ReplicaCore {
+    fn unicast<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+        index: usize,
+    ) -> Result<(), Reject> {
+        let (bytes, from) = net.unicast_datagram(index);
+        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+            Datagram::Frame(frame, trailer) if self.role != Role::Leader => {
+                self.on_frame(tail, &frame, trailer.as_ref())?;
+            }
+            Datagram::Answer(header, body) if self.role != Role::Leader => self.on_answer(now, &header, &body),
+            Datagram::Nack(header, body, ranges) => {
+                // The ranges are lent by the device that the repairs are sent through: put aside.
+                let mut wanted = [SeqRange { from: 0, to: 0 }; crate::wire::NACK_RANGES_MAX];
+                let mut count = 0;
+                for range in ranges.iter() {
+                    wanted[count] = range;
+                    count += 1;
+                }
+                self.on_nack(net, tail, wall, from, &header, body, &wanted[..count]);
+            }
+            Datagram::Question(_, body, name) => {
+                let mut out = [0; SMALL_LEN_MAX];
+                let length = self.write_reply_to(tail, wall, &body, name, &mut out);
+                self.counters.add(Counter::QuestionsIn, 1);
+                net.send_unicast(from, [&out[..length], &[]]);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_nack<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+        from: SocketAddrV4,
+        header: &Header,
+        body: NackBody,
+        ranges: &[SeqRange],
+    ) {
+        self.counters.add(Counter::NacksIn, 1);
+        let holdings =
+            Holdings { end: tail.end(), commit_next: self.commit_next(), oldest_seq: tail.oldest_seq() };
+        let history = self.rx.history();
+        let start = [SeqRange { from: self.rx.follow.base(), to: self.rx.follow.base() + 1 }];
+        let asks_start = ranges.is_empty();
+        let ranges = if asks_start { &start } else { ranges };
+        let mut left = self.limits.repairs_per_request;
+        for &range in ranges {
+            let granted = if history == 0 || header.history != 0 && header.history != history {
+                Err(Refusal::OtherHistory)
+            } else if asks_start && (header.epoch() != self.rx.follow.epoch() || holdings.end.epoch != header.epoch()) {
+                // The start of an epoch is given by whoever holds it, also above its commit: it has won.
+                Err(if header.epoch() > holdings.end.epoch { Refusal::Ahead } else { Refusal::OtherEpoch })
+            } else {
+                grant(&holdings, header.epoch(), range)
+            };
+            match granted {
+                Ok(range) => left = self.repair(net, tail, from, body.token, range, left),
+                Err(reason) => self.answer(net, &holdings, wall, from, body.token, range, reason),
+            }
+        }
+    }
+
+    /// Sends the frames of `range`, at most `left`; returns how many more may go.
+    fn repair<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        to: SocketAddrV4,
+        token: u64,
+        range: SeqRange,
+        mut left: usize,
+    ) -> usize {
+        let accepted = tail.end().epoch;
+        let commit_next = self.commit_next();
+        let mut span = tail.find(range.from);
+        while let Some(found) = span
+            && left > 0
+        {
+            // Damage in memory is not repaired from here; whoever asked asks the next one.
+            let Ok(frame) = tail.frame(found) else { return left };
+            if frame.header.first_seq >= range.to {
+                break;
+            }
+            let trailer = repair_trailer(self.identity(), accepted, commit_next, token, &frame.header);
+            if !net.send_unicast(to, [frame.bytes, &trailer]) {
+                return 0;
+            }
+            self.counters.add(Counter::RepairsOut, 1);
+            left -= 1;
+            span = tail.after(found);
+        }
+        left
+    }
+
+    fn answer(
+        &mut self,
+        net: &mut impl Net,
+        holdings: &Holdings,
+        wall: Nanos,
+        to: SocketAddrV4,
+        token: u64,
+        range: SeqRange,
+        reason: Refusal,
+    ) {
+        self.number += 1;
+        let body = AnswerBody {
+            token,
+            range,
+            oldest_seq: holdings.oldest_seq,
+            reason: reason as u32,
+            retry_after_ns: 0,
+        };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_answer(&mut out, self.header(Kind::Answer, wall, &holdings.end), body);
+        net.send_unicast(to, [&out[..length], &[]]);
+        self.counters.add(Counter::RefusalsOut, 1);
+    }
+
+    fn write_reply_to<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        wall: Nanos,
+        asked: &QuestionBody,
+        name: &str,
+        out: &mut [u8],
+    ) -> usize {
+        self.number += 1;
+        let mut body = ReplyBody {
+            token: asked.token,
+            topic: asked.topic,
+            role: self.role as u32,
+            process_nonce: self.limits.process_nonce,
+            ..ReplyBody::zeroed()
+        };
+        if asked.topic == Topic::Publisher as u32
+            && let Some(state) = self.publishers.committed(name, uncommitted(tail, self.commit_next()))
+        {
+            body.publisher = state.id;
+            body.incarnation = state.incarnation;
+            body.publisher_seq = state.last;
+            body.nonce = state.nonce;
+        }
+        write_reply(out, self.header(Kind::Reply, wall, &tail.end()), body)
+    }
+}
+
+/// The entries of the log from `commit_next` on.
+fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator<Item = Entry<'_>> {
+    std::iter::successors(tail.find(commit_next), |span| tail.after(*span))
+        .filter_map(|span| tail.frame(span).ok())
+        .flat_map(|frame| frame.entries())
+}
+
