@@ -3,3 +3,4 @@ pub mod engine;
 pub mod journal;
 pub mod proto;
 pub mod wire;
+pub mod sim;

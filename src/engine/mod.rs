@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bootstrap;
 pub mod counters;
 pub mod event;
 pub mod ports;

@@ -60,5 +60,5 @@ pub trait Ports {
     /// The device.
     type Net: Net;
     /// The memory.
-    type Memory: crate::journal::TailMemory;
+    type Memory: crate::journal::ports::TailMemory;
 }

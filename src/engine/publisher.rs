@@ -35,6 +35,8 @@ pub struct PublisherLimits {
     pub resend_ns_min: Nanos,
     /// Longest wait.
     pub resend_ns_max: Nanos,
+    /// How long an open or a look-up waits for its answer.
+    pub ask_again_ns: Nanos,
     /// Most names that one handle opens.
     pub names_max: u32,
 }
@@ -200,8 +202,6 @@ pub struct Publisher<N> {
     scratch: Vec<u8>,
 }
 
-/// How long an open or a look-up waits for its answer.
-const ASK_AGAIN_NS: Nanos = 20_000_000;
 /// Opens sent before the name is looked up anew.
 const OPENS_MAX: u32 = 3;
 /// Most datagrams handed to the device at once.
@@ -275,7 +275,7 @@ impl<N: Net> Publisher<N> {
         let Self { net, core, scratch } = self;
         for index in 0..core.lines.len() {
             match core.lines[index].state {
-                LineState::LookingUp { asked_at, tries } if tries == 0 || now >= asked_at + ASK_AGAIN_NS => {
+                LineState::LookingUp { asked_at, tries } if tries == 0 || now >= asked_at + core.limits.ask_again_ns => {
                     let repairers = &core.limits.receiver.repairers;
                     let Some(&to) = repairers.get(tries as usize % repairers.len().max(1)) else { continue };
                     core.number += 1;
@@ -285,10 +285,10 @@ impl<N: Net> Publisher<N> {
                     line.state = LineState::LookingUp { asked_at: now, tries: tries + 1 };
                     net.send_unicast(to, [&scratch[..length], &[]]);
                 }
-                LineState::Opening { tries, sent_at, .. } if tries >= OPENS_MAX && now >= sent_at + ASK_AGAIN_NS => {
+                LineState::Opening { tries, sent_at, .. } if tries >= OPENS_MAX && now >= sent_at + core.limits.ask_again_ns => {
                     core.lines[index].state = LineState::LookingUp { asked_at: 0, tries: 0 };
                 }
-                LineState::Opening { after, sent_at, tries } if tries == 0 || now >= sent_at + ASK_AGAIN_NS => {
+                LineState::Opening { after, sent_at, tries } if tries == 0 || now >= sent_at + core.limits.ask_again_ns => {
                     let length = core.write_open_datagram(scratch, index, after, wall);
                     core.lines[index].state = LineState::Opening { after, sent_at: now, tries: tries + 1 };
                     let bytes = &scratch[..length];

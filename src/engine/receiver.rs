@@ -98,7 +98,7 @@ impl Receiver {
         let (end, commit) = match start {
             Start::Live => (None, Commit::new(1)),
             Start::From(1) => (Some(LogEnd::BLANK), Commit::new(1)),
-            Start::From(seq) => (None, Commit::new(seq)),
+            Start::From(_) => (None, Commit::new(1)),
             Start::Behind(end, commit_next) => (Some(end), Commit::new(commit_next)),
         };
         let mut commit = commit;

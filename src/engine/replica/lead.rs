@@ -4,7 +4,8 @@ use super::{BURSTS_MAX, OUTGOING_SEND, PADDING_MAX, Replica, ReplicaCore, send_s
 use crate::engine::counters::Counter;
 use crate::engine::event::Event;
 use crate::engine::ports::{Burst, Group, Net, Ports};
-use crate::journal::{Span, Tail, TailMemory};
+use crate::journal::ports::TailMemory;
+use crate::journal::{Span, Tail};
 use crate::proto::commit::Durability;
 use crate::proto::membership::Membership;
 use crate::proto::publishers::{OpenVerdict, Verdict};
@@ -72,6 +73,9 @@ impl ReplicaCore {
         let Ok(memory) = tail.room() else { return false };
         sequencer.stamp(memory, wall, stamp, &payload[..length]);
         self.close_frame(tail, false);
+        if let Some(&span) = self.outgoing.last() {
+            self.on_start_frame(tail.bytes(span));
+        }
         let membership = Membership::collect(members.members().iter().copied(), end.next);
         self.rx.restore(&table, membership, self.limits.durability);
         self.rx.pass(tail.end());

@@ -30,7 +30,7 @@ use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::window::{Uncommitted, Window};
 use crate::wire::{
-    ENTRY_HEADER_LEN, EpochBase, HEADER_LEN, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq,
+    ENTRY_HEADER_LEN, Entry, EntryKind, EpochBase, EpochStartView, FrameView, HEADER_LEN, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq,
 };
 
 /// A replica's settings.
@@ -69,6 +69,46 @@ pub struct Recovered {
     pub durability: Durability,
     /// The publishers at the log's end.
     pub publishers: Publishers,
+    /// The frame of the last epoch start; empty if there is none.
+    pub start_frame: Vec<u8>,
+}
+
+impl Recovered {
+    /// Before the first frame of a log.
+    pub fn blank(publishers_max: u32) -> Self {
+        Self {
+            history: 0,
+            membership: Membership::default(),
+            epochs: Vec::new(),
+            durability: Durability::Process,
+            publishers: Publishers::new(publishers_max),
+            start_frame: Vec::new(),
+        }
+    }
+
+    /// The next frame of the log.
+    pub fn take(&mut self, frame: &FrameView<'_>) {
+        self.history = frame.header.history;
+        for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
+            self.publishers.on_entry(seq, &entry);
+            match entry.kind() {
+                EntryKind::Birth => {
+                    self.epochs.push(EpochBase { epoch: frame.header.epoch, base: seq });
+                    self.membership = Membership::of_birth(entry.payload).unwrap_or_default();
+                }
+                EntryKind::EpochStart => self.take_start(frame, &entry),
+                EntryKind::Message | EntryKind::Open | EntryKind::Close => {}
+            }
+        }
+    }
+
+    fn take_start(&mut self, frame: &FrameView<'_>, entry: &Entry<'_>) {
+        let Ok(start) = EpochStartView::parse(entry.payload) else { return };
+        self.epochs.push(EpochBase { epoch: start.body.epoch, base: start.body.base });
+        self.membership = Membership::of_start(&start, start.body.base);
+        self.durability = Durability::from_wire(start.body.durability);
+        self.start_frame = frame.bytes.to_vec();
+    }
 }
 
 /// Frames that were kept and not yet taken by the device.
@@ -94,6 +134,8 @@ pub struct ReplicaCore {
     beat: Beat,
     uncommitted: Uncommitted,
     outgoing: Vec<Span>,
+    /// The frame that starts the log's epoch: every newcomer asks for it, long after it left the tail.
+    start_frame: Vec<u8>,
     /// Submissions found the window or the journal full since the last heartbeat.
     refusing: bool,
     journal_full: bool,
@@ -161,6 +203,7 @@ impl<P: Ports> Replica<P> {
             beat: Beat::new(limits.beat),
             uncommitted: Uncommitted::new(limits.window.entries),
             outgoing: Vec::with_capacity(OUTGOING_MAX),
+            start_frame: recovered.start_frame,
             refusing: false,
             journal_full: false,
             acked: (crate::wire::Epoch::NONE, 0),
@@ -292,6 +335,12 @@ impl ReplicaCore {
             self.stopped = true;
         }
         own
+    }
+
+    /// Remembers the frame that starts an epoch.
+    fn on_start_frame(&mut self, bytes: &[u8]) {
+        self.start_frame.clear();
+        self.start_frame.extend_from_slice(bytes);
     }
 
     fn reject(&mut self, reject: Reject) {

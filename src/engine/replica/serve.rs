@@ -4,10 +4,11 @@ use super::{Replica, ReplicaCore};
 use crate::engine::counters::Counter;
 use crate::engine::event::Role;
 use crate::engine::ports::{Net, Ports};
-use crate::journal::{Tail, TailMemory};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
 use crate::proto::repair::{Holdings, grant};
 use crate::wire::{
-    AnswerBody, Datagram, Entry, Header, Kind, NackBody, Nanos, QuestionBody, Refusal, Reject, ReplyBody,
+    AnswerBody, Datagram, Entry, FrameView, Header, Identity, Kind, NackBody, Nanos, QuestionBody, Refusal, Reject, ReplyBody,
     SMALL_LEN_MAX, SeqRange, Topic, repair_trailer, write_answer, write_reply,
 };
 use bytemuck::Zeroable;
@@ -81,21 +82,25 @@ impl ReplicaCore {
         let holdings =
             Holdings { end: tail.end(), commit_next: self.commit_next(), oldest_seq: tail.oldest_seq() };
         let history = self.rx.history();
-        let start = [SeqRange { from: self.rx.follow.base(), to: self.rx.follow.base() + 1 }];
-        let asks_start = ranges.is_empty();
-        let ranges = if asks_start { &start } else { ranges };
+        let known = history != 0 && (header.history == 0 || header.history == history);
+        if ranges.is_empty() {
+            let reason = match FrameView::from_prefix(&self.start_frame) {
+                _ if !known => Refusal::OtherHistory,
+                Ok(frame) if frame.header.epoch == header.epoch => {
+                    let sent = give(net, self.identity(), &holdings, from, body.token, &frame);
+                    return self.counters.add(Counter::RepairsOut, u64::from(sent));
+                }
+                _ if header.epoch() > holdings.end.epoch => Refusal::Ahead,
+                _ => Refusal::OtherEpoch,
+            };
+            return self.answer(net, &holdings, wall, from, body.token, SeqRange { from: 0, to: 0 }, reason);
+        }
         let mut left = self.limits.repairs_per_request;
         for &range in ranges {
-            let granted = if history == 0 || header.history != 0 && header.history != history {
-                Err(Refusal::OtherHistory)
-            } else if asks_start && (header.epoch() != self.rx.follow.epoch() || holdings.end.epoch != header.epoch()) {
-                // The start of an epoch is given by whoever holds it, also above its commit: it has won.
-                Err(if header.epoch() > holdings.end.epoch { Refusal::Ahead } else { Refusal::OtherEpoch })
-            } else {
-                grant(&holdings, header.epoch(), range)
-            };
+            let granted =
+                if known { grant(&holdings, header.epoch(), range) } else { Err(Refusal::OtherHistory) };
             match granted {
-                Ok(range) => left = self.repair(net, tail, from, body.token, range, left),
+                Ok(range) => left = self.repair(net, tail, &holdings, from, body.token, range, left),
                 Err(reason) => self.answer(net, &holdings, wall, from, body.token, range, reason),
             }
         }
@@ -106,13 +111,12 @@ impl ReplicaCore {
         &mut self,
         net: &mut impl Net,
         tail: &Tail<M>,
+        holdings: &Holdings,
         to: SocketAddrV4,
         token: u64,
         range: SeqRange,
         mut left: usize,
     ) -> usize {
-        let accepted = tail.end().epoch;
-        let commit_next = self.commit_next();
         let mut span = tail.find(range.from);
         while let Some(found) = span
             && left > 0
@@ -122,8 +126,7 @@ impl ReplicaCore {
             if frame.header.first_seq >= range.to {
                 break;
             }
-            let trailer = repair_trailer(self.identity(), accepted, commit_next, token, &frame.header);
-            if !net.send_unicast(to, [frame.bytes, &trailer]) {
+            if !give(net, self.identity(), holdings, to, token, &frame) {
                 return 0;
             }
             self.counters.add(Counter::RepairsOut, 1);
@@ -192,3 +195,16 @@ fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator
         .flat_map(|frame| frame.entries())
 }
 
+
+/// One frame, and whose word it is.
+fn give(
+    net: &mut impl Net,
+    giver: Identity,
+    holdings: &Holdings,
+    to: SocketAddrV4,
+    token: u64,
+    frame: &FrameView<'_>,
+) -> bool {
+    let trailer = repair_trailer(giver, holdings.end.epoch, holdings.commit_next, token, &frame.header);
+    net.send_unicast(to, [frame.bytes, &trailer])
+}

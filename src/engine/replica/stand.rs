@@ -5,7 +5,8 @@ use crate::engine::counters::Counter;
 use crate::engine::event::{Event, Role};
 use crate::engine::ports::{Group, Net, Ports};
 use crate::engine::receiver::Placement;
-use crate::journal::{AppendError, Tail, TailMemory};
+use crate::journal::ports::TailMemory;
+use crate::journal::{AppendError, Tail};
 use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
 use crate::proto::membership::Membership;
@@ -79,7 +80,9 @@ impl ReplicaCore {
         let Placement::Next(end) = placement else { return Ok(()) };
         if self.rx.has_ready() {
             // Something before it waits for room in the journal.
-            self.rx.keep(frame, end, &mut self.counters);
+            if self.rx.keep(frame, end, &mut self.counters) {
+                self.rx.extend(&mut self.counters);
+            }
             return Ok(());
         }
         if self.append(tail, frame) {
@@ -101,7 +104,7 @@ impl ReplicaCore {
             );
             match appended {
                 Ok(()) => {
-                    take_entries(&mut self.publishers, &frame);
+                    take_entries(&mut self.publishers, &mut self.start_frame, &frame);
                     self.counters.add(Counter::FramesAccepted, 1);
                     self.rx.pop_front();
                 }
@@ -121,7 +124,7 @@ impl ReplicaCore {
         }
         match append_frame(&self.acceptor, self.rx.follow.epoch(), tail, frame) {
             Ok(()) => {
-                take_entries(&mut self.publishers, frame);
+                take_entries(&mut self.publishers, &mut self.start_frame, frame);
                 self.counters.add(Counter::FramesAccepted, 1);
                 if self.role == Role::Blank {
                     self.events.push(Event::History { history: self.rx.history() });
@@ -215,8 +218,16 @@ fn append_frame<M: TailMemory>(
     }
 }
 
-fn take_entries(publishers: &mut crate::proto::publishers::Publishers, frame: &FrameView<'_>) {
+fn take_entries(
+    publishers: &mut crate::proto::publishers::Publishers,
+    start_frame: &mut Vec<u8>,
+    frame: &FrameView<'_>,
+) {
     for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
         publishers.on_entry(seq, &entry);
+        if entry.kind() == EntryKind::EpochStart {
+            start_frame.clear();
+            start_frame.extend_from_slice(frame.bytes);
+        }
     }
 }
