@@ -1,9 +1,7 @@
 //! Frames: one datagram's worth of the stream. Built once, in the journal's memory, by the leader;
 //! sent, journaled, repaired and replayed as the very same bytes.
 
-use super::{
-    Chain, Entries, EntryHeader, HEADER_LEN, Header, Kind, Reject, open_prefix, seal, write_entry,
-};
+use super::{Chain, Entries, EntryHeader, HEADER_LEN, Header, Kind, Reject, open_prefix, seal, write_entry};
 use crate::wire::entry::entry_len;
 
 /// A checked frame, borrowed.
