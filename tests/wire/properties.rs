@@ -151,7 +151,15 @@ fn a_datagram_cut_anywhere_is_rejected() {
     }
 }
 
+/// A word such as bodies and entries begin with: any, small, or an entry's kind and length.
+fn any_word() -> impl Strategy<Value = u64> {
+    let entry = (select(vec![1u64, 2, 3, 16, 17]), prop_oneof![0..64u64, 0..=u64::from(u16::MAX)]);
+    prop_oneof![any::<u64>(), 0..256u64, entry.prop_map(|(kind, length)| kind | length << 16)]
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
     #[test]
     fn decoding_arbitrary_bytes_never_panics(bytes in vec(any::<u8>(), 0..2000)) {
         read_all(&bytes);
@@ -165,7 +173,7 @@ proptest! {
         count in prop_oneof![0..40u16, any::<u16>()],
         flags in prop_oneof![Just(0u16), Just(1), any::<u16>()],
         first_seq in prop_oneof![Just(1u64), any::<u64>()],
-        words in vec(prop_oneof![any::<u64>(), 0..256u64, Just(17)], 0..40),
+        words in vec(any_word(), 0..40),
         behind in prop_oneof![Just(0usize), Just(REPAIR_TRAILER_LEN), 0..100usize],
     ) {
         let kind = if kind >= 128 { 1 + kind % 8 } else { kind };
@@ -201,6 +209,9 @@ proptest! {
         read_all(&mutated);
     }
 
+}
+
+proptest! {
     #[test]
     fn a_frame_is_what_was_written(
         header in any_header(Kind::Frame),
