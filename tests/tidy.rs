@@ -428,10 +428,27 @@ fn each_link_leads_somewhere() {
 }
 
 #[test]
-fn a_forgotten_configuration_and_a_link_are_found() {
+fn a_forgotten_configuration_a_link_and_a_command_are_found() {
     let configs = ["configs/a.toml", "configs/b.toml"].map(str::to_owned);
     assert_eq!(unmentioned(&configs, "see configs/a.toml"), ["configs/b.toml"]);
+    assert_eq!(commands("a\n```sh\nx y\n```\nb\n```\nz\n```\n"), ["x y", "z"]);
     assert_eq!(links("[a](docs/a.md#x) [b](https://b) [c](#c) [d](d.md)"), ["docs/a.md", "d.md"]);
+}
+
+/// The commands of the README's fenced blocks, one a line.
+fn commands(readme: &str) -> Vec<&str> {
+    let blocks = readme.split("```").skip(1).step_by(2);
+    blocks.flat_map(|block| block.lines().skip(1)).filter(|line| !line.trim().is_empty()).collect()
+}
+
+#[test]
+fn readme_has_exactly_two_commands_and_ci_runs_the_second() {
+    let readme = read(&root().join("README.md"));
+    let [main_job, tests] = commands(&readme)[..] else { panic!("not two: {:?}", commands(&readme)) };
+    assert!(main_job.starts_with("cargo run "), "the first command runs the main job: {main_job}");
+    let ci = read(&root().join(".ci/run"));
+    let runs = |line: &str| line.trim().strip_prefix(tests).is_some_and(|rest| rest.starts_with(" 2>&1"));
+    assert!(ci.lines().any(runs), ".ci/run does not run `{tests}`");
 }
 
 // ---------------------------------------------------------------------------- (g) skips
