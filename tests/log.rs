@@ -23,7 +23,7 @@ fn follow(end: LogEnd, bytes: &[u8]) -> Result<LogEnd, Misfit> {
 }
 
 fn member() -> MemberBody {
-    MemberBody::full(LEADER, "127.0.0.1:7000".parse().unwrap())
+    MemberBody::full(LEADER, "127.0.0.1:7000".parse().expect("an address"))
 }
 
 fn birth() -> Vec<u8> {
@@ -44,9 +44,9 @@ fn start(end: LogEnd, epoch: Epoch, spoil: impl Fn(&mut EpochStartBody, &mut Vec
 
 /// A log of a birth and the start of epoch 1.
 fn begun() -> (LogEnd, Epoch) {
-    let end = follow(LogEnd::BLANK, &birth()).unwrap();
+    let end = follow(LogEnd::BLANK, &birth()).expect("a birth begins a log");
     let epoch = Epoch::new(1, LEADER);
-    (follow(end, &start(end, epoch, |_, _| {})).unwrap(), epoch)
+    (follow(end, &start(end, epoch, |_, _| {})).expect("epoch 1 follows the birth"), epoch)
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn s7_a_log_ends_where_a_start_does_not_fit_what_lies_before_it() {
         |_, table| table[1].base += 1,
         |_, table| table[0].epoch += 1,
         |_, table| table[0].base = 3,
-        |_, table| drop(table.remove(0)),
+        |_, table| table.truncate(1),
     ];
     for (index, spoil) in spoilt.into_iter().enumerate() {
         assert_eq!(follow(end, &start(end, next, spoil)), Err(Misfit::StartMisfits), "start {index}");
