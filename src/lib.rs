@@ -2,5 +2,5 @@
 pub mod engine;
 pub mod journal;
 pub mod proto;
-pub mod wire;
 pub mod sim;
+pub mod wire;

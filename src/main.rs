@@ -1,1 +1,2 @@
-fn main(){}
+//! The command line: argv → role; exit codes.
+fn main() {}

@@ -56,11 +56,17 @@ fn no_seed_breaks_a_rule_and_every_seed_gets_done() {
         total.restarts,
     );
     for failure in failures.into_inner().unwrap() {
-        panic!("{failure}\nsee it again: LOCKSTEP_SIM_SEED={} cargo test --test sim -- --nocapture", failure.seed);
+        panic!(
+            "{failure}\nsee it again: LOCKSTEP_SIM_SEED={} cargo test --test sim -- --nocapture",
+            failure.seed
+        );
     }
     if seeds >= 1_000 {
         let generated = total.generated;
-        assert!(generated.lost > 0 && generated.duplicated > 0 && generated.reordered > 0, "a fault was never generated");
+        assert!(
+            generated.lost > 0 && generated.duplicated > 0 && generated.reordered > 0,
+            "a fault was never generated"
+        );
         assert!(generated.corrupted > 0 && total.restarts > 0, "a fault was never generated");
     }
 }
@@ -69,7 +75,8 @@ fn no_seed_breaks_a_rule_and_every_seed_gets_done() {
 #[test]
 fn equal_seeds_give_byte_identical_traces() {
     for seed in [1, 17, 4242] {
-        let (once, again) = (run(&Plan::of_seed(seed), true).unwrap(), run(&Plan::of_seed(seed), true).unwrap());
+        let (once, again) =
+            (run(&Plan::of_seed(seed), true).unwrap(), run(&Plan::of_seed(seed), true).unwrap());
         assert!(!once.trace.is_empty());
         assert_eq!(once.trace, again.trace, "seed {seed}");
         assert_eq!(once, again, "seed {seed}");

@@ -34,7 +34,9 @@ impl Role {
 
     /// The role with this number, as a reply carries it.
     pub fn from_u32(role: u32) -> Option<Self> {
-        [Self::Blank, Self::Standby, Self::Leader, Self::AwaitsTakeover, Self::Unlisted].into_iter().nth(role as usize)
+        [Self::Blank, Self::Standby, Self::Leader, Self::AwaitsTakeover, Self::Unlisted]
+            .into_iter()
+            .nth(role as usize)
     }
 }
 

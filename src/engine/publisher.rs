@@ -16,9 +16,9 @@ use super::ports::{Burst, Group, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::window::{Outstanding, ResendTimer, SubmitWindow};
 use crate::wire::{
-    Datagram, Destination, ENTRY_HEADER_LEN, Entry, EntryHeader, EntryKind, FrameView, HEADER_LEN, Header, Kind,
-    NAME_LEN_MAX, Nanos, OpenFrame, OpenView, PublisherId, PublisherSeq, Reject, ReplyBody, Seq, Topic, write_open,
-    write_question,
+    Datagram, Destination, ENTRY_HEADER_LEN, Entry, EntryHeader, EntryKind, FrameView, HEADER_LEN, Header,
+    Kind, NAME_LEN_MAX, Nanos, OpenFrame, OpenView, PublisherId, PublisherSeq, Reject, ReplyBody, Seq, Topic,
+    write_open, write_question,
 };
 use std::collections::VecDeque;
 
@@ -64,13 +64,17 @@ pub enum PublishError {
 impl std::fmt::Display for PublishError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Backpressure => f.write_str("the window is full of messages that are not committed yet: poll, then try again"),
+            Self::Backpressure => {
+                f.write_str("the window is full of messages that are not committed yet: poll, then try again")
+            }
             Self::NotOpen => f.write_str("this publisher id is not open on this handle: open its name first"),
             Self::TooLong { len, max } => write!(
                 f,
                 "a message of {len} bytes is too long: {max} fit one frame; split it, or raise `mtu` in the configuration"
             ),
-            Self::Fenced => f.write_str("a newer process has opened this publisher's name: this one is fenced"),
+            Self::Fenced => {
+                f.write_str("a newer process has opened this publisher's name: this one is fenced")
+            }
             Self::Closed => f.write_str("this publisher is closed"),
         }
     }
@@ -131,13 +135,25 @@ pub enum PublisherEvent {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum LineState {
-    LookingUp { asked_at: Nanos, tries: u32 },
-    Opening { after: u32, sent_at: Nanos, tries: u32 },
+    LookingUp {
+        asked_at: Nanos,
+        tries: u32,
+    },
+    Opening {
+        after: u32,
+        sent_at: Nanos,
+        tries: u32,
+    },
     /// The open entry stands at this seq.
-    Seen { at: Seq },
+    Seen {
+        at: Seq,
+    },
     Open,
     /// An entry at this seq ends it once it is committed.
-    Ending { at: Seq, fenced: bool },
+    Ending {
+        at: Seq,
+        fenced: bool,
+    },
     Fenced,
     Closed,
 }
@@ -275,20 +291,27 @@ impl<N: Net> Publisher<N> {
         let Self { net, core, scratch } = self;
         for index in 0..core.lines.len() {
             match core.lines[index].state {
-                LineState::LookingUp { asked_at, tries } if tries == 0 || now >= asked_at + core.limits.ask_again_ns => {
+                LineState::LookingUp { asked_at, tries }
+                    if tries == 0 || now >= asked_at + core.limits.ask_again_ns =>
+                {
                     let repairers = &core.limits.receiver.repairers;
                     let Some(&to) = repairers.get(tries as usize % repairers.len().max(1)) else { continue };
                     core.number += 1;
                     let header = Header { number: core.number, ..core.header(Kind::Question, wall) };
                     let line = &mut core.lines[index];
-                    let length = write_question(scratch, header, index as u64 + 1, Topic::Publisher, &line.name);
+                    let length =
+                        write_question(scratch, header, index as u64 + 1, Topic::Publisher, &line.name);
                     line.state = LineState::LookingUp { asked_at: now, tries: tries + 1 };
                     net.send_unicast(to, [&scratch[..length], &[]]);
                 }
-                LineState::Opening { tries, sent_at, .. } if tries >= OPENS_MAX && now >= sent_at + core.limits.ask_again_ns => {
+                LineState::Opening { tries, sent_at, .. }
+                    if tries >= OPENS_MAX && now >= sent_at + core.limits.ask_again_ns =>
+                {
                     core.lines[index].state = LineState::LookingUp { asked_at: 0, tries: 0 };
                 }
-                LineState::Opening { after, sent_at, tries } if tries == 0 || now >= sent_at + core.limits.ask_again_ns => {
+                LineState::Opening { after, sent_at, tries }
+                    if tries == 0 || now >= sent_at + core.limits.ask_again_ns =>
+                {
                     let length = core.write_open_datagram(scratch, index, after, wall);
                     core.lines[index].state = LineState::Opening { after, sent_at: now, tries: tries + 1 };
                     let bytes = &scratch[..length];
@@ -316,7 +339,12 @@ impl PublisherCore {
         let datagram_len_max = limits.receiver.frame_len_max;
         Self {
             rx: Receiver::new(limits.receiver.clone(), Start::Live),
-            window: SubmitWindow::new(limits.window_entries, limits.window_datagrams, datagram_len_max, timer),
+            window: SubmitWindow::new(
+                limits.window_entries,
+                limits.window_datagrams,
+                datagram_len_max,
+                timer,
+            ),
             lines: Vec::new(),
             by_id: Vec::new(),
             stamped: VecDeque::with_capacity(limits.window_entries as usize),
@@ -335,7 +363,8 @@ impl PublisherCore {
     /// deterministic application that publish the same messages share a nonce. Returns the ticket that
     /// the event names, or `None` if the name is empty, longer than [`NAME_LEN_MAX`], or one too many.
     pub fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
-        let valid = (1..=NAME_LEN_MAX).contains(&name.len()) && self.lines.len() < self.limits.names_max as usize;
+        let valid =
+            (1..=NAME_LEN_MAX).contains(&name.len()) && self.lines.len() < self.limits.names_max as usize;
         valid.then(|| {
             self.lines.push(Line {
                 name: name.to_owned(),
@@ -486,7 +515,8 @@ impl PublisherCore {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => {
                 self.rx.check_history(&frame.header)?;
-                let placement = self.rx.on_frame(&frame, trailer.as_ref(), &mut self.counters, &mut self.events);
+                let placement =
+                    self.rx.on_frame(&frame, trailer.as_ref(), &mut self.counters, &mut self.events);
                 if let Placement::Next(end) = placement {
                     self.counters.add(Counter::FramesAccepted, 1);
                     self.read(&frame, f);
@@ -535,7 +565,8 @@ impl PublisherCore {
         if header.first_seq <= 1 || body.topic != Topic::Publisher as u32 || self.rx.end().is_none() {
             return;
         }
-        let Some(line) = (body.token as usize).checked_sub(1).and_then(|index| self.lines.get_mut(index)) else {
+        let Some(line) = (body.token as usize).checked_sub(1).and_then(|index| self.lines.get_mut(index))
+        else {
             return;
         };
         let LineState::LookingUp { .. } = line.state else { return };

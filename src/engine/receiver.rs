@@ -15,8 +15,8 @@ use crate::proto::follow::Follow;
 use crate::proto::log::{LogEnd, Misfit};
 use crate::proto::nack::{Nack, NackLimits};
 use crate::wire::{
-    EntryKind, Epoch, EpochStartView, FrameView, HEADER_LEN, Header, HeartbeatBody, Identity, Kind, NACK_RANGES_MAX,
-    Nanos, Refusal, Reject, RepairTrailer, Seq, SeqRange, write_nack,
+    EntryKind, Epoch, EpochStartView, FrameView, HEADER_LEN, Header, HeartbeatBody, Identity, Kind,
+    NACK_RANGES_MAX, Nanos, Refusal, Reject, RepairTrailer, Seq, SeqRange, write_nack,
 };
 use std::net::SocketAddrV4;
 
@@ -192,7 +192,13 @@ impl Receiver {
     }
 
     /// A heartbeat of the leader.
-    pub fn on_heartbeat(&mut self, header: &Header, _body: &HeartbeatBody, counters: &mut Counters, events: &mut Events) {
+    pub fn on_heartbeat(
+        &mut self,
+        header: &Header,
+        _body: &HeartbeatBody,
+        counters: &mut Counters,
+        events: &mut Events,
+    ) {
         counters.add(Counter::HeartbeatsIn, 1);
         let epoch = header.epoch();
         if self.is_stale(epoch, counters) {
@@ -356,7 +362,10 @@ impl Receiver {
     /// The owner took the frame after which the log ends at `end`; no kept frame may wait before it.
     pub fn pass(&mut self, end: LogEnd) {
         self.anchor(end);
-        if self.limits.count_when_accepted && end.epoch == self.follow.epoch() && self.commit.epoch() != end.epoch {
+        if self.limits.count_when_accepted
+            && end.epoch == self.follow.epoch()
+            && self.commit.epoch() != end.epoch
+        {
             self.count();
         }
     }
@@ -475,7 +484,13 @@ impl Receiver {
     }
 
     /// A repairer gave a reason instead of frames.
-    pub fn on_answer(&mut self, now: Nanos, header: &Header, body: &crate::wire::AnswerBody, counters: &mut Counters) {
+    pub fn on_answer(
+        &mut self,
+        now: Nanos,
+        header: &Header,
+        body: &crate::wire::AnswerBody,
+        counters: &mut Counters,
+    ) {
         if body.token != self.token {
             return;
         }

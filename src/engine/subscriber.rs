@@ -4,13 +4,14 @@
 //! What must wait (for a gap, for its commit, for an application that said stop) is kept in memory of
 //! fixed size; what finds no room there is repaired later. Nothing here ever slows the stream.
 
+use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
-use super::UNICAST_TURNS;
 use crate::wire::{
-    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, Nanos, PublisherId, PublisherSeq, Seq,
+    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, Nanos, PublisherId,
+    PublisherSeq, Seq,
 };
 
 /// When a message is delivered (DESIGN §1).
@@ -170,7 +171,12 @@ impl<N: Net> Subscriber<N> {
 
     /// One turn: receives, delivers at most `limit` messages to `f`, asks for what is missing. Returns the
     /// work done: 0 is an idle turn.
-    pub fn poll(&mut self, now: Nanos, limit: usize, mut f: impl FnMut(SubscriberEvent<'_>) -> Flow) -> usize {
+    pub fn poll(
+        &mut self,
+        now: Nanos,
+        limit: usize,
+        mut f: impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) -> usize {
         let Self { net, core, scratch } = self;
         if !core.begin(limit, &mut f) {
             return 0;
@@ -309,7 +315,9 @@ impl SubscriberCore {
                 Ok(())
             }
             // Not for readers: the groups are shared.
-            Datagram::Submission(..) | Datagram::Nack(..) | Datagram::Question(..) | Datagram::Reply(..) => Ok(()),
+            Datagram::Submission(..) | Datagram::Nack(..) | Datagram::Question(..) | Datagram::Reply(..) => {
+                Ok(())
+            }
         });
         if let Err(reject) = judged {
             self.counters.reject(reject);
@@ -322,11 +330,13 @@ impl SubscriberCore {
         trailer: Option<&crate::wire::RepairTrailer>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) {
-        let Placement::Next(end) = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events) else {
+        let Placement::Next(end) = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events)
+        else {
             return;
         };
         // Held already by a quorum, or by the leader alone where it is a quorum.
-        let may = self.limits.delivery == Delivery::Stamped || self.rx.commit.commit_with(end.next) >= end.next;
+        let may =
+            self.limits.delivery == Delivery::Stamped || self.rx.commit.commit_with(end.next) >= end.next;
         let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
         if at_once && self.rx.has_spare() {
             self.rx.pass(end);
@@ -359,7 +369,8 @@ impl SubscriberCore {
         self.deliver_ready(f);
         let commit_next = self.rx.commit.commit_next();
         let seen_next = self.rx.seen_next();
-        if self.limits.delivery == Delivery::Stamped && commit_next > self.told_commit && self.cursor.next > 0 {
+        if self.limits.delivery == Delivery::Stamped && commit_next > self.told_commit && self.cursor.next > 0
+        {
             self.told_commit = commit_next;
             f(SubscriberEvent::Committed { next: commit_next });
         }
@@ -405,7 +416,11 @@ impl SubscriberCore {
 }
 
 /// Delivers the entries of one frame from the cursor on. Returns whether the frame is done.
-fn deliver(cursor: &mut Cursor, frame: &FrameView<'_>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) -> bool {
+fn deliver(
+    cursor: &mut Cursor,
+    frame: &FrameView<'_>,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+) -> bool {
     let mut seq = frame.header.first_seq;
     for entry in frame.entries() {
         if seq >= cursor.next {
@@ -425,7 +440,12 @@ fn deliver(cursor: &mut Cursor, frame: &FrameView<'_>, f: &mut impl FnMut(Subscr
 }
 
 /// One entry as an event; entries that are the cluster's own business are passed over.
-fn tell(seq: Seq, frame_time: Nanos, entry: &Entry<'_>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) -> Flow {
+fn tell(
+    seq: Seq,
+    frame_time: Nanos,
+    entry: &Entry<'_>,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+) -> Flow {
     match entry.kind() {
         EntryKind::Message => f(SubscriberEvent::Message(Message {
             seq,

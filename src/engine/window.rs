@@ -164,7 +164,11 @@ impl SubmitWindow {
         self.slots[place].resends = 0;
         self.slots[place].sent_at = 0;
         // Count and length are sealed in `prepare`, with the number of each sending.
-        open.close(&mut self.memory[place * self.stride..][..self.stride], Header::new(crate::wire::Kind::Submission), open.len());
+        open.close(
+            &mut self.memory[place * self.stride..][..self.stride],
+            Header::new(crate::wire::Kind::Submission),
+            open.len(),
+        );
         self.tail += 1;
     }
 

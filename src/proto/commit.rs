@@ -77,7 +77,13 @@ impl Commit {
     }
 
     /// The owner holds the start of `epoch` at `base`: earlier acks count no more.
-    pub fn on_epoch_started(&mut self, epoch: Epoch, base: Seq, membership: Membership, durability: Durability) {
+    pub fn on_epoch_started(
+        &mut self,
+        epoch: Epoch,
+        base: Seq,
+        membership: Membership,
+        durability: Durability,
+    ) {
         self.epoch = epoch;
         self.base = base;
         self.membership = membership;

@@ -78,9 +78,15 @@ impl HoldBack {
 
     /// Gives back the waiting message `publisher_seq`, if it is here, and forgets everything of this
     /// publisher before it. The payload stays valid until the next [`HoldBack::hold`].
-    pub fn take(&mut self, publisher: PublisherId, publisher_seq: PublisherSeq) -> Option<(EntryHeader, &[u8])> {
+    pub fn take(
+        &mut self,
+        publisher: PublisherId,
+        publisher_seq: PublisherSeq,
+    ) -> Option<(EntryHeader, &[u8])> {
         let from = self.held.partition_point(|held| (held.publisher, held.publisher_seq) < (publisher, 0));
-        let to = self.held.partition_point(|held| (held.publisher, held.publisher_seq) < (publisher, publisher_seq));
+        let to = self
+            .held
+            .partition_point(|held| (held.publisher, held.publisher_seq) < (publisher, publisher_seq));
         for stale in self.held.drain(from..to) {
             self.free.push(stale.slot);
         }

@@ -111,7 +111,8 @@ impl Publishers {
             };
         };
         let slot = self.slots[id as usize];
-        let current = open.body.incarnation == slot.incarnation && open.body.nonce != self.nonces[id as usize];
+        let current =
+            open.body.incarnation == slot.incarnation && open.body.nonce != self.nonces[id as usize];
         if current { OpenVerdict::Stamp(id, slot.incarnation + 1, slot.last) } else { OpenVerdict::Stale }
     }
 

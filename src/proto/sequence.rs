@@ -6,7 +6,8 @@
 
 use crate::proto::log::LogEnd;
 use crate::wire::{
-    Destination, EntryHeader, EntryKind, Epoch, Header, Kind, Nanos, OpenFrame, PublisherId, PublisherSeq, Seq,
+    Destination, EntryHeader, EntryKind, Epoch, Header, Kind, Nanos, OpenFrame, PublisherId, PublisherSeq,
+    Seq,
 };
 
 /// The right to stamp in one epoch: a value that one must hold. It is cloned only together with its
@@ -55,7 +56,13 @@ pub struct Sequencer {
 
 impl Sequencer {
     /// Stamps on behind `end`.
-    pub fn new(leadership: Leadership, cluster: u64, history: u64, end: LogEnd, frame_len_max: usize) -> Self {
+    pub fn new(
+        leadership: Leadership,
+        cluster: u64,
+        history: u64,
+        end: LogEnd,
+        frame_len_max: usize,
+    ) -> Self {
         Self { leadership, cluster, history, end, open: OpenFrame::default(), timestamp: 0, frame_len_max }
     }
 
@@ -101,7 +108,12 @@ impl Sequencer {
             time_or_incarnation: u32::try_from(wall.saturating_sub(self.timestamp)).unwrap_or(u32::MAX),
         };
         let written = self.open.push(memory, header, payload);
-        assert!(written, "entry {seq} does not fit its frame: {} bytes into {}", payload.len(), self.frame_len_max);
+        assert!(
+            written,
+            "entry {seq} does not fit its frame: {} bytes into {}",
+            payload.len(),
+            self.frame_len_max
+        );
         seq
     }
 

@@ -46,7 +46,9 @@ pub struct Oracle {
 
 /// FNV-1a: enough to tell payloads apart in a test.
 pub fn digest(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 impl Oracle {
@@ -83,7 +85,8 @@ impl Oracle {
         let mut next = self.shown[who].checked_next;
         while next < tail.end().next {
             let Some(span) = tail.find(next) else { break };
-            let frame = tail.frame(span).map_err(|damage| format!("S7: replica {who} holds damage: {damage:?}"))?;
+            let frame =
+                tail.frame(span).map_err(|damage| format!("S7: replica {who} holds damage: {damage:?}"))?;
             self.check_frame(who, &frame)?;
             next = frame.header.next_seq();
         }
@@ -115,7 +118,10 @@ impl Oracle {
             return if *other == known {
                 Ok(())
             } else {
-                Err(format!("S1: two frames at seq {}: replica {who} holds {known:?}, another {other:?}", header.first_seq))
+                Err(format!(
+                    "S1: two frames at seq {}: replica {who} holds {known:?}, another {other:?}",
+                    header.first_seq
+                ))
             };
         }
         if header.sender != header.epoch().leader().replica {
@@ -162,12 +168,17 @@ impl Oracle {
     pub fn check_commit(&mut self, who: usize, commit_next: Seq, holders: &[Seq]) -> Result<(), Violation> {
         let shown = &mut self.shown[who];
         if commit_next < shown.commit_next {
-            return Err(format!("S6: the commit of process {who} fell from {} to {commit_next}", shown.commit_next));
+            return Err(format!(
+                "S6: the commit of process {who} fell from {} to {commit_next}",
+                shown.commit_next
+            ));
         }
         shown.commit_next = commit_next;
         let holding = holders.iter().filter(|next| **next >= commit_next).count();
         if commit_next > 1 && holding < self.quorum {
-            return Err(format!("S4: process {who} calls {commit_next} committed, {holding} hold it: {holders:?}"));
+            return Err(format!(
+                "S4: process {who} calls {commit_next} committed, {holding} hold it: {holders:?}"
+            ));
         }
         Ok(())
     }
@@ -191,20 +202,33 @@ impl Oracle {
         match datagram {
             Datagram::Ack(header, _) => {
                 if header.epoch() < tail.promised() {
-                    return Err(format!("S2: replica {who} acknowledged below its promise {}", tail.promised()));
+                    return Err(format!(
+                        "S2: replica {who} acknowledged below its promise {}",
+                        tail.promised()
+                    ));
                 }
                 if header.epoch() != tail.end().epoch || header.first_seq > tail.end().next {
-                    return Err(format!("S3: replica {who} acknowledged {} of {}", header.first_seq, header.epoch()));
+                    return Err(format!(
+                        "S3: replica {who} acknowledged {} of {}",
+                        header.first_seq,
+                        header.epoch()
+                    ));
                 }
                 let chain = self.chain_at(header.first_seq);
                 if header.chain != 0 && chain.is_some_and(|chain| chain != header.chain) {
-                    return Err(format!("S3: replica {who} acknowledged another log at {}", header.first_seq));
+                    return Err(format!(
+                        "S3: replica {who} acknowledged another log at {}",
+                        header.first_seq
+                    ));
                 }
             }
             Datagram::Frame(frame, Some(trailer)) => {
                 let known = self.frames.get(&frame.header.first_seq);
                 if known.is_none_or(|known| known.bytes_digest != digest(frame.bytes)) {
-                    return Err(format!("S11: replica {who} repaired what is in no log, seq {}", frame.header.first_seq));
+                    return Err(format!(
+                        "S11: replica {who} repaired what is in no log, seq {}",
+                        frame.header.first_seq
+                    ));
                 }
                 if trailer.commit_next > commit_next || trailer.accepted > tail.end().epoch.0 {
                     return Err(format!("S11: replica {who} repaired under a word that is not its own"));
@@ -213,7 +237,10 @@ impl Oracle {
             Datagram::Frame(frame, None) => {
                 let held = frame.header.next_seq() <= tail.end().next;
                 if !held || frame.header.epoch() < tail.promised() {
-                    return Err(format!("S1: replica {who} sent frame {} before it kept it", frame.header.first_seq));
+                    return Err(format!(
+                        "S1: replica {who} sent frame {} before it kept it",
+                        frame.header.first_seq
+                    ));
                 }
             }
             _ => {}
@@ -240,10 +267,16 @@ impl Oracle {
         let said = (message.publisher, message.publisher_seq, digest(message.payload));
         match expected {
             Some((&at, &is)) if at == seq && is == said => {}
-            other => return Err(format!("total order: subscriber {who} delivers {seq} {said:?}, next is {other:?}")),
+            other => {
+                return Err(format!(
+                    "total order: subscriber {who} delivers {seq} {said:?}, next is {other:?}"
+                ));
+            }
         }
         if final_next.is_some_and(|next| seq >= next) {
-            return Err(format!("agreement: subscriber {who} delivers {seq} as committed, commit is {final_next:?}"));
+            return Err(format!(
+                "agreement: subscriber {who} delivers {seq} as committed, commit is {final_next:?}"
+            ));
         }
         self.shown[who].delivered = seq;
         Ok(())

@@ -147,7 +147,16 @@ pub struct Wire {
 
 impl Wire {
     /// Sends one copy from process to process.
-    pub fn send(&mut self, rng: &mut Rng, weather: &Weather, now: u64, from: usize, to: usize, group: bool, bytes: &[u8]) {
+    pub fn send(
+        &mut self,
+        rng: &mut Rng,
+        weather: &Weather,
+        now: u64,
+        from: usize,
+        to: usize,
+        group: bool,
+        bytes: &[u8],
+    ) {
         self.number += 1;
         if rng.chance(weather.loss) {
             self.generated.lost += 1;

@@ -80,7 +80,10 @@ impl Plan {
             messages: 5 + rng.below(40),
             durability: if rng.below(4) == 0 { Durability::Power } else { Durability::Process },
             ring_bytes: [32 << 10, 64 << 10, 256 << 10][rng.below(3) as usize],
-            window: Window { entries: [4, 32, 1024][rng.below(3) as usize], bytes: [2_000, 16_000, 16_000][rng.below(3) as usize] },
+            window: Window {
+                entries: [4, 32, 1024][rng.below(3) as usize],
+                bytes: [2_000, 16_000, 16_000][rng.below(3) as usize],
+            },
             weather,
             restarts,
             steps_max: 400_000,
@@ -231,7 +234,8 @@ impl Checkpointed {
 
 /// Runs one plan to its end. `verbose` keeps the whole trace.
 pub fn run(plan: &Plan, verbose: bool) -> Result<Outcome, Failure> {
-    let mut world = World::new(plan, verbose).map_err(|violation| Failure { seed: plan.seed, step: 0, violation })?;
+    let mut world =
+        World::new(plan, verbose).map_err(|violation| Failure { seed: plan.seed, step: 0, violation })?;
     let mut step = 0;
     let fail = |step, violation| Failure { seed: plan.seed, step, violation };
     // First nothing bad …
@@ -290,7 +294,10 @@ impl World {
                 },
             );
             publisher.core.open(&format!("gateway-{index}"), [rng.next_u64(), rng.next_u64()]);
-            processes.push(Process::Publisher(Box::new(publisher), Work { left: plan.messages, id: None, committed: 0 }));
+            processes.push(Process::Publisher(
+                Box::new(publisher),
+                Work { left: plan.messages, id: None, committed: 0 },
+            ));
         }
         for index in 0..plan.subscribers {
             let process = processes.len();
@@ -305,8 +312,12 @@ impl World {
                 Start::From(seq) => Some(seq),
                 _ => None,
             };
-            let limits =
-                SubscriberLimits { receiver: receiver(plan, process, me), delivery, start, lag_report_ns: 1_000_000 };
+            let limits = SubscriberLimits {
+                receiver: receiver(plan, process, me),
+                delivery,
+                start,
+                lag_report_ns: 1_000_000,
+            };
             let subscriber = Subscriber::new(SimNet::default(), limits);
             processes.push(Process::Subscriber(Box::new(subscriber), Reading { delivery, from }));
         }
@@ -392,7 +403,10 @@ impl World {
                 }
                 while replica.core.events.pop().is_some() {}
                 if replica.net().sends > 1 && self.plan.durability == Durability::Process {
-                    return Err(format!("hot path: replica {who} made {} send calls in a turn", replica.net().sends));
+                    return Err(format!(
+                        "hot path: replica {who} made {} send calls in a turn",
+                        replica.net().sends
+                    ));
                 }
             }
             Process::Publisher(publisher, work) => {
@@ -438,7 +452,9 @@ impl World {
                 if let Some(last) = delivered.last().filter(|_| commit_before)
                     && *last >= subscriber.core.commit_next()
                 {
-                    return Err(format!("agreement: subscriber {who} delivered {last} before it was committed"));
+                    return Err(format!(
+                        "agreement: subscriber {who} delivered {last} before it was committed"
+                    ));
                 }
                 failure.map_or(Ok(()), Err)?;
             }
@@ -459,7 +475,9 @@ impl World {
             }
             self.oracle.check_sent(who, bytes, tail, commit_next)?;
             self.trace_digest = super::check::digest(bytes) ^ self.trace_digest.rotate_left(7) ^ self.now;
-            self.note(|now, out| writeln!(out, "{now} process {who} sends {to:?} {:?}", crate::wire::Header::peek(bytes)));
+            self.note(|now, out| {
+                writeln!(out, "{now} process {who} sends {to:?} {:?}", crate::wire::Header::peek(bytes))
+            });
             for other in 0..self.processes.len() {
                 let heard = match to {
                     To::Unicast(to) => *to == address(other),
@@ -512,7 +530,8 @@ impl World {
             }
             Process::Subscriber(subscriber, reading) => {
                 subscriber.core.is_ended()
-                    || reading.from.is_none() && subscriber.core.deliver_next() >= subscriber.core.stamped_next()
+                    || reading.from.is_none()
+                        && subscriber.core.deliver_next() >= subscriber.core.stamped_next()
                     || self.oracle.has_delivered_all(who)
             }
             Process::Replica(_) => true,
@@ -566,7 +585,12 @@ fn start_replica(
     checkpoint: &Checkpointed,
     process_nonce: u64,
 ) -> Result<Replica<SimPorts>, Violation> {
-    Replica::new(SimNet::default(), tail, checkpoint.recovered.clone(), replica_limits(plan, process, process_nonce))
+    Replica::new(
+        SimNet::default(),
+        tail,
+        checkpoint.recovered.clone(),
+        replica_limits(plan, process, process_nonce),
+    )
 }
 
 /// The side thread: everything published is on disk.
@@ -611,15 +635,18 @@ fn on_publisher_event(event: PublisherEvent, work: &mut Work, oracle: &Oracle) -
         PublisherEvent::Committed { publisher, publisher_seq, seq } => {
             work.committed += 1;
             if oracle.place(publisher, publisher_seq) != Some(seq) || work.committed != publisher_seq {
-                return Err(format!("integrity: publisher {publisher} is told that {publisher_seq} stands at {seq}"));
+                return Err(format!(
+                    "integrity: publisher {publisher} is told that {publisher_seq} stands at {seq}"
+                ));
             }
         }
         PublisherEvent::Fenced { publisher, .. } | PublisherEvent::Closed { publisher, .. } => {
             return Err(format!("validity: publisher {publisher} has lost its name"));
         }
-        PublisherEvent::Lost => return Err(String::from("validity: a publisher fell behind what replicas remember")),
+        PublisherEvent::Lost => {
+            return Err(String::from("validity: a publisher fell behind what replicas remember"));
+        }
         _ => {}
     }
     Ok(())
 }
-

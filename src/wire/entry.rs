@@ -74,7 +74,11 @@ pub const fn entry_len(payload_len: usize) -> usize {
 /// Writes the header of an entry with a payload of `payload_len` bytes to the front of `out`, zeroes its
 /// padding, and returns the entry's bytes and its payload to be filled in; `None` if it does not fit.
 /// `header.length` is filled in here.
-pub fn claim_entry(out: &mut [u8], mut header: EntryHeader, payload_len: usize) -> Option<(usize, &mut [u8])> {
+pub fn claim_entry(
+    out: &mut [u8],
+    mut header: EntryHeader,
+    payload_len: usize,
+) -> Option<(usize, &mut [u8])> {
     let length = entry_len(payload_len);
     let out = out.get_mut(..length)?;
     header.length = u16::try_from(payload_len).ok()?;

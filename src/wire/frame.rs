@@ -1,9 +1,7 @@
 //! Frames: one datagram's worth of the stream. Built once, in the journal's memory, by the leader;
 //! sent, journaled, repaired and replayed as the very same bytes.
 
-use super::{
-    Chain, Entries, EntryHeader, HEADER_LEN, Header, Kind, Reject, claim_entry, open_prefix, seal,
-};
+use super::{Chain, Entries, EntryHeader, HEADER_LEN, Header, Kind, Reject, claim_entry, open_prefix, seal};
 use crate::wire::entry::entry_len;
 
 /// A checked frame, borrowed.
@@ -111,7 +109,12 @@ impl OpenFrame {
 
     /// Like [`OpenFrame::push`], but the payload is the caller's to fill in; `None` if it does not fit.
     #[inline]
-    pub fn claim<'m>(&mut self, memory: &'m mut [u8], header: EntryHeader, payload_len: usize) -> Option<&'m mut [u8]> {
+    pub fn claim<'m>(
+        &mut self,
+        memory: &'m mut [u8],
+        header: EntryHeader,
+        payload_len: usize,
+    ) -> Option<&'m mut [u8]> {
         let (length, body) = claim_entry(memory.get_mut(self.length..)?, header, payload_len)?;
         self.length += length;
         self.count += 1;

@@ -1,2 +1,2 @@
-//! tools
-fn main(){}
+//! Long-running checks and chores. It has none yet.
+fn main() {}

@@ -12,8 +12,8 @@ use crate::proto::publishers::{OpenVerdict, Verdict};
 use crate::proto::sequence::Stamp;
 use crate::wire::{
     AckBody, Datagram, EPOCH_START_LEN_MAX, Entry, EntryHeader, EntryKind, EpochBase, EpochStartBody, Header,
-    HeartbeatBody, Kind, NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, SMALL_LEN_MAX, write_ack, write_epoch_start,
-    write_heartbeat, write_open,
+    HeartbeatBody, Kind, NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, SMALL_LEN_MAX, write_ack,
+    write_epoch_start, write_heartbeat, write_open,
 };
 use bytemuck::Zeroable;
 
@@ -83,7 +83,12 @@ impl ReplicaCore {
         true
     }
 
-    fn lead_datagram<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos, bytes: &[u8]) -> Result<(), Reject> {
+    fn lead_datagram<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        bytes: &[u8],
+    ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Submission(header, entries) => {
                 self.check_history(&header)?;
@@ -200,7 +205,13 @@ impl ReplicaCore {
 
     /// Stamps what waited for `publisher_seq` of `publisher`, for as long as it is in order.
     #[cold]
-    fn release<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos, publisher: u32, mut publisher_seq: u64) {
+    fn release<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        publisher: u32,
+        mut publisher_seq: u64,
+    ) {
         // A held payload is at most one frame: it is put aside while the frame is written.
         let mut payload = [0; crate::wire::DATAGRAM_LEN_MAX];
         loop {
@@ -238,7 +249,9 @@ impl ReplicaCore {
     #[inline]
     fn close_frame<M: TailMemory>(&mut self, tail: &mut Tail<M>, full: bool) {
         let commit_next = self.commit_next();
-        let Some(sequencer) = self.sequencer.as_mut().filter(|sequencer| !sequencer.is_drained()) else { return };
+        let Some(sequencer) = self.sequencer.as_mut().filter(|sequencer| !sequencer.is_drained()) else {
+            return;
+        };
         let frame_len_max = tail.frame_len_max();
         let stride = self.outgoing.last().map_or(frame_len_max, |last| last.len as usize);
         let length = sequencer.open_len();
@@ -269,7 +282,8 @@ impl ReplicaCore {
         {
             let first = self.outgoing[frames];
             let bytes = self.outgoing[frames..frames + run].iter().map(|span| span.len).sum();
-            bursts[used] = Burst { bytes: tail.bytes(Span { pos: first.pos, len: bytes }), stride: first.len as usize };
+            bursts[used] =
+                Burst { bytes: tail.bytes(Span { pos: first.pos, len: bytes }), stride: first.len as usize };
             used += 1;
             frames += run;
         }
@@ -354,7 +368,9 @@ fn run_of_equal(spans: &[Span]) -> Option<usize> {
     let mut run = 1;
     while let Some(next) = spans.get(run) {
         let before = spans[run - 1];
-        let fits = before.len == first.len && next.len <= first.len && next.pos == before.pos + u64::from(before.len);
+        let fits = before.len == first.len
+            && next.len <= first.len
+            && next.pos == before.pos + u64::from(before.len);
         if !fits {
             break;
         }

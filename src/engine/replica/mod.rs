@@ -30,7 +30,8 @@ use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::window::{Uncommitted, Window};
 use crate::wire::{
-    ENTRY_HEADER_LEN, Entry, EntryKind, EpochBase, EpochStartView, FrameView, HEADER_LEN, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq,
+    ENTRY_HEADER_LEN, Entry, EntryKind, EpochBase, EpochStartView, FrameView, HEADER_LEN, Header, Identity,
+    Kind, Nanos, Reject, SMALL_LEN_MAX, Seq,
 };
 
 /// A replica's settings.
@@ -177,7 +178,12 @@ where
 
 impl<P: Ports> Replica<P> {
     /// A replica over a recovered journal. In words why it must not start (S12).
-    pub fn new(net: P::Net, tail: Tail<P::Memory>, recovered: Recovered, limits: ReplicaLimits) -> Result<Self, String> {
+    pub fn new(
+        net: P::Net,
+        tail: Tail<P::Memory>,
+        recovered: Recovered,
+        limits: ReplicaLimits,
+    ) -> Result<Self, String> {
         let identity = limits.receiver.me;
         let (end, promised) = (tail.end(), tail.promised());
         let granted = start::role(identity, &end, &recovered.membership, promised).map_err(|_| {
@@ -226,7 +232,8 @@ impl<P: Ports> Replica<P> {
                 let history = recovered.history;
                 let cluster = replica.core.limits.receiver.cluster;
                 let frame_len_max = replica.tail.frame_len_max();
-                replica.core.sequencer = Some(Sequencer::new(leadership, cluster, history, end, frame_len_max));
+                replica.core.sequencer =
+                    Some(Sequencer::new(leadership, cluster, history, end, frame_len_max));
                 replica.core.transition(Role::Leader, &end);
             }
         }

@@ -8,8 +8,8 @@ use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::proto::repair::{Holdings, grant};
 use crate::wire::{
-    AnswerBody, Datagram, Entry, FrameView, Header, Identity, Kind, NackBody, Nanos, QuestionBody, Refusal, Reject, ReplyBody,
-    SMALL_LEN_MAX, SeqRange, Topic, repair_trailer, write_answer, write_reply,
+    AnswerBody, Datagram, Entry, FrameView, Header, Identity, Kind, NackBody, Nanos, QuestionBody, Refusal,
+    Reject, ReplyBody, SMALL_LEN_MAX, SeqRange, Topic, repair_trailer, write_answer, write_reply,
 };
 use bytemuck::Zeroable;
 use std::net::SocketAddrV4;
@@ -46,7 +46,9 @@ impl ReplicaCore {
             Datagram::Frame(frame, trailer) if self.role != Role::Leader => {
                 self.on_frame(tail, &frame, trailer.as_ref())?;
             }
-            Datagram::Answer(header, body) if self.role != Role::Leader => self.on_answer(now, &header, &body),
+            Datagram::Answer(header, body) if self.role != Role::Leader => {
+                self.on_answer(now, &header, &body)
+            }
             Datagram::Nack(header, body, ranges) => {
                 // The ranges are lent by the device that the repairs are sent through: put aside.
                 let mut wanted = [SeqRange { from: 0, to: 0 }; crate::wire::NACK_RANGES_MAX];
@@ -194,7 +196,6 @@ fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator
         .filter_map(|span| tail.frame(span).ok())
         .flat_map(|frame| frame.entries())
 }
-
 
 /// One frame, and whose word it is.
 fn give(

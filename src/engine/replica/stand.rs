@@ -11,8 +11,8 @@ use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
 use crate::proto::membership::Membership;
 use crate::wire::{
-    AckBody, AnswerBody, Datagram, EntryKind, FrameView, Header, Kind, Nanos, Reject, RepairTrailer, SMALL_LEN_MAX,
-    Seq, write_ack,
+    AckBody, AnswerBody, Datagram, EntryKind, FrameView, Header, Kind, Nanos, Reject, RepairTrailer,
+    SMALL_LEN_MAX, Seq, write_ack,
 };
 
 impl<P: Ports> Replica<P> {
@@ -96,12 +96,7 @@ impl ReplicaCore {
     pub(super) fn settle<M: TailMemory>(&mut self, tail: &mut Tail<M>) {
         while let Some(frame) = self.rx.front(Seq::MAX) {
             // `append` judges the frame against the tail's own end; the store lends it meanwhile.
-            let appended = append_frame(
-                &self.acceptor,
-                self.rx.follow.epoch(),
-                tail,
-                &frame,
-            );
+            let appended = append_frame(&self.acceptor, self.rx.follow.epoch(), tail, &frame);
             match appended {
                 Ok(()) => {
                     take_entries(&mut self.publishers, &mut self.start_frame, &frame);
@@ -164,7 +159,14 @@ impl ReplicaCore {
 
     /// Says where the log stands: when something new is stored, when the leader beats and we owe it
     /// something, and now and then.
-    fn ack<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, wall: Nanos, beaten: bool) {
+    fn ack<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+        beaten: bool,
+    ) {
         if matches!(self.role, Role::Blank | Role::Unlisted) || self.stopped {
             return;
         }
