@@ -230,13 +230,17 @@ impl<'a> Layers<'a> {
 
     /// The line and column of a byte, both from 1; the column counts characters.
     pub fn place(&self, at: usize) -> Origin {
-        let before = &self.text[..self.text.floor_char_boundary(at)];
+        let before = self.before(at);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Origin::File {
             path: self.path.to_path_buf(),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
         }
+    }
+
+    fn before(&self, at: usize) -> &'a str {
+        self.text.get(..at).unwrap_or(self.text)
     }
 
     fn push_override(&mut self, key: &str, text: &str, origin: &Origin, rule: String, hint: String) {
@@ -373,7 +377,8 @@ impl<'a> Layers<'a> {
 
     /// Puts the parser's problems first; of ours stay those on lines that it understood.
     fn keep_only_syntax(&mut self, broken: &[toml::de::Error]) {
-        let line_of = |at: usize| self.text[..self.text.floor_char_boundary(at)].matches('\n').count();
+        let text = self.text;
+        let line_of = |at: usize| text.get(..at).unwrap_or(text).matches('\n').count();
         let spans: Vec<_> = broken.iter().map(|error| error.span().unwrap_or(0..0)).collect();
         let lines: BTreeSet<_> = spans.iter().map(|span| line_of(span.start)).collect();
         let mut kept = std::mem::take(&mut self.problems);

@@ -295,10 +295,10 @@ impl Config {
     }
 
     /// The replica with this id, or an error that lists those there are.
-    pub fn replica(&self, id: u32) -> Result<&Replica, ConfigError> {
+    pub fn replica(&self, id: u32) -> Result<&Replica, Box<ConfigError>> {
         self.replicas.iter().find(|replica| replica.id == id).ok_or_else(|| {
             let ids: Vec<_> = self.replicas.iter().map(|replica| replica.id.to_string()).collect();
-            ConfigError {
+            Box::new(ConfigError {
                 code: Code::Replicas,
                 key: String::new(),
                 value: id.to_string(),
@@ -307,7 +307,7 @@ impl Config {
                 origin: None,
                 span: None,
                 related: Vec::new(),
-            }
+            })
         })
     }
 }

@@ -197,12 +197,12 @@ fn integer(raw: Raw<'_>, min: u64, max: u64) -> Parsed {
         Raw::Loose(text) => match text.parse() {
             Ok(value) => Some(value),
             Err(_) if is_number(text.trim_start_matches('-')) => None,
-            Err(_) => return Err(wrong_type(raw, "a number", "write digits only")),
+            Err(_) => return Err(wrong_type(raw, "a whole number", "write digits only")),
         },
         Raw::String(text) if is_number(text) => {
-            return Err(wrong_type(raw, "a number", &format!("write {text}, without quotes")));
+            return Err(wrong_type(raw, "a whole number", &format!("write {text}, without quotes")));
         }
-        other => return Err(wrong_type(other, "a number", &format!("write a number from {min} to {max}"))),
+        other => return Err(wrong_type(other, "a whole number", &format!("write a whole number from {min} to {max}"))),
     };
     match value {
         Some(value) => in_range(value, min, max, Value::Integer),
@@ -306,10 +306,15 @@ fn word(text: &str, words: &'static [&'static str]) -> Parsed {
     Err(Complaint(Code::Word, format!("\"{text}\" is not a choice"), hint))
 }
 
-/// The candidate that `text` is most likely a misspelling of.
+/// The candidate that `text` is most likely a misspelling of: few letters apart, or alike in its
+/// beginning.
 pub(super) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let scored =
-        candidates.map(|name| (strsim::jaro_winkler(text, name), name)).filter(|(score, _)| *score > 0.8);
+    let letters_apart_max = (text.len() / 3).max(1);
+    let likeness = |name: &str| match strsim::osa_distance(text, name) {
+        apart if apart <= letters_apart_max => 2.0 - apart as f64 / 100.0,
+        _ => strsim::jaro_winkler(text, name),
+    };
+    let scored = candidates.map(|name| (likeness(name), name)).filter(|(score, _)| *score > 0.8);
     scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }
 
