@@ -307,8 +307,8 @@ impl<'a> Layers<'a> {
                 self.push(Code::Type, list, "", rule, format!("write [[{list}]]"), At::File(item.span()));
                 continue;
             };
-            let id =
-                table.get("id").and_then(|id| id.get_ref().as_integer()).map(|id| id.as_str().to_string());
+            let id = table.get("id").and_then(|id| id.get_ref().as_integer()).and_then(number_of);
+            let id = id.map(|id| id.to_string());
             let label = match (list, id) {
                 ("lines", _) => (index + 1).to_string(),
                 (_, Some(id)) if labels.insert(id.clone()) => id,
@@ -344,9 +344,7 @@ impl<'a> Layers<'a> {
         let span = value.span();
         let raw = match value.get_ref() {
             DeValue::String(text) => Raw::String(text),
-            DeValue::Integer(number) => {
-                Raw::Integer(u64::from_str_radix(number.as_str(), number.radix()).ok())
-            }
+            DeValue::Integer(number) => Raw::Integer(number_of(number)),
             DeValue::Boolean(value) => Raw::Bool(*value),
             other => Raw::Other(other.type_str()),
         };
@@ -388,17 +386,21 @@ impl<'a> Layers<'a> {
         self.problems = kept;
         for (error, span) in broken.iter().zip(spans) {
             let quoted = self.text.get(span.clone()).unwrap_or_default().to_string();
-            let hint = "write `key = value`, with text, durations, sizes and addresses in quotes".into();
-            self.push(
-                Code::Syntax,
-                "",
-                &quoted,
-                error.message().trim().replace('\n', ", "),
-                hint,
-                At::File(span),
-            );
+            let message = error.message().trim().replace('\n', ", ");
+            let hint = match message.contains("duplicate") {
+                true => "keep one of them".into(),
+                false => {
+                    "write [table] or key = value, with text, durations, sizes and addresses in quotes".into()
+                }
+            };
+            self.push(Code::Syntax, "", &quoted, message, hint, At::File(span));
         }
     }
+}
+
+/// A number of the file; none if it is negative or too large.
+fn number_of(number: &toml::de::DeInteger<'_>) -> Option<u64> {
+    u64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
 /// Where an unknown key probably belongs, or what it was meant to be.

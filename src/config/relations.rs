@@ -139,20 +139,24 @@ fn groups(layers: &mut Layers<'_>, label: &str) {
     let mut seen: Vec<(&str, SocketAddrV4)> = Vec::new();
     for key in &keys {
         let Some(address) = layers.address(key) else { continue };
-        let hint_port = |port| format!("write \"{}:{port}\"", address.ip());
-        if let Some((other, same)) = seen.iter().find(|(_, other)| other.ip() == address.ip()) {
-            let rule = format!("has the group {} of {other}", same.ip());
+        if let Some((other, _)) = seen.iter().find(|(_, other)| other.ip() == address.ip()) {
+            let rule = format!("has the group {} of {other}", address.ip());
             let hint = "write another group: who hears one must not hear the others".into();
             layers.blame(Code::Ports, &[key, other], rule, hint);
-        } else if let Some((other, first)) = seen.iter().find(|(_, other)| other.port() != address.port()) {
-            let rule = format!(
-                "has port {}, and {other} has {}; one socket receives all groups",
-                address.port(),
-                first.port()
-            );
-            layers.blame(Code::Ports, &[key, other], rule, hint_port(first.port()));
         }
         seen.push((key, address));
+    }
+    // The odd one out is to blame; if all differ, whoever differs from the first.
+    let votes = |port| seen.iter().filter(|(_, address)| address.port() == port).count();
+    let Some((model, port)) =
+        seen.iter().rev().map(|(key, a)| (*key, a.port())).max_by_key(|(_, port)| votes(*port))
+    else {
+        return;
+    };
+    for (key, address) in seen.iter().filter(|(_, address)| address.port() != port) {
+        let rule =
+            format!("has port {}, and {model} has {port}; one socket receives all groups", address.port());
+        layers.blame(Code::Ports, &[key, model], rule, format!("write \"{}:{port}\"", address.ip()));
     }
 }
 
@@ -214,7 +218,7 @@ fn reach(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     }
     let names: Vec<_> = hosts.keys().cloned().collect();
     if let Some(local) = hosts.get("this host").cloned() {
-        let rule = "a loopback address, which the replicas of other hosts cannot reach".into();
+        let rule = "is a loopback address, which the replicas of other hosts cannot reach".into();
         let hint = "write the address that this host has on the replicas' network".into();
         layers.blame(Code::Reach, &[&local], rule, hint);
         return None;

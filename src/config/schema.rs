@@ -110,7 +110,7 @@ pub(super) const KEYS: &[Key] = &[
         "Bytes that may be uncommitted before the leader takes no more; at most `journal.tail_size` / 4."),
     key("stream.publishers_max", Integer(1, 1_000_000), Fixed("100000"),
         "Most publishers in the life of the stream; their table is allocated at start."),
-    key("stream.message_len_max", Integer(1, MTU_MAX), Derived("what fits one frame"),
+    key("stream.message_len_max", Integer(1, 65_535), Derived("what fits one frame"),
         "Bytes of the largest message. One frame holds 1296 at mtu 1500, 8792 at 9000."),
 
     key("timing.beat", Duration(100 * US, S), ByProfile("1ms", "10ms"),

@@ -202,7 +202,13 @@ fn integer(raw: Raw<'_>, min: u64, max: u64) -> Parsed {
         Raw::String(text) if is_number(text) => {
             return Err(wrong_type(raw, "a whole number", &format!("write {text}, without quotes")));
         }
-        other => return Err(wrong_type(other, "a whole number", &format!("write a whole number from {min} to {max}"))),
+        other => {
+            return Err(wrong_type(
+                other,
+                "a whole number",
+                &format!("write a whole number from {min} to {max}"),
+            ));
+        }
     };
     match value {
         Some(value) => in_range(value, min, max, Value::Integer),
@@ -236,7 +242,10 @@ fn quantity(raw: Raw<'_>, what: &str, units: &[(&str, u64)], proposed: &[&str]) 
         quoted_list(&texts.iter().map(String::as_str).collect::<Vec<_>>())
     };
     let no_unit = |number: &str| {
-        Complaint(Code::Unit, format!("{number} has no unit, and {what} needs one"), offer(number))
+        // A large bare number was meant in bytes; a small one could be anything.
+        let bytes = number.parse().ok().filter(|bytes| units == SIZE_UNITS && *bytes >= 1024);
+        let hint = bytes.map_or(offer(number), |bytes| format!("write \"{}\"", Value::SizeBytes(bytes)));
+        Complaint(Code::Unit, format!("{number} has no unit, and {what} needs one"), hint)
     };
     let text = match raw {
         Raw::String(text) | Raw::Loose(text) => text.trim(),
