@@ -19,10 +19,13 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod file;
 mod layers;
 mod problem;
 mod relations;
 mod schema;
+mod topology;
+mod units;
 mod value;
 mod words;
 

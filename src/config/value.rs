@@ -4,6 +4,7 @@
 //! because it has a unit; a flag or variable is always text ([`Raw::Loose`]).
 
 use super::problem::Code;
+use super::units::{self, quoted_list};
 use super::words::{Interface, Scheduling};
 use std::fmt::{self, Display, Formatter};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -69,13 +70,6 @@ pub(super) struct Complaint(pub Code, pub String, pub String);
 
 type Parsed = Result<Value, Complaint>;
 
-const DURATION_UNITS: &[(&str, u64)] = &[("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
-/// Printed and read behind the others: retention is told in hours and days.
-const LONG_UNITS: &[(&str, u64)] =
-    &[("min", 60_000_000_000), ("h", 3_600_000_000_000), ("d", 86_400_000_000_000)];
-const SIZE_UNITS: &[(&str, u64)] =
-    &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
-
 impl Kind {
     /// Reads `raw` as a value of this kind.
     pub fn parse(self, raw: Raw<'_>) -> Parsed {
@@ -131,11 +125,8 @@ impl Display for Value {
         match self {
             Self::Integer(value) => value.fmt(f),
             Self::Bool(value) => value.fmt(f),
-            Self::DurationNs(ns) => {
-                let units: Vec<_> = DURATION_UNITS.iter().chain(LONG_UNITS).copied().collect();
-                with_unit(f, *ns, &units, "us")
-            }
-            Self::SizeBytes(bytes) => with_unit(f, *bytes, SIZE_UNITS, "B"),
+            Self::DurationNs(ns) => units::write_duration(f, *ns),
+            Self::SizeBytes(bytes) => units::write_size(f, *bytes),
             Self::Word(word) => f.write_str(word),
             Self::Address(address) => address.fmt(f),
             Self::Interface(interface) => interface.fmt(f),
@@ -145,25 +136,7 @@ impl Display for Value {
     }
 }
 
-/// Writes `value` in the largest unit that loses nothing.
-fn with_unit(f: &mut Formatter<'_>, value: u64, units: &[(&str, u64)], zero: &str) -> fmt::Result {
-    match units.iter().rev().find(|(_, factor)| value.is_multiple_of(*factor)) {
-        Some((unit, factor)) if value != 0 => write!(f, "{}{unit}", value / factor),
-        _ => write!(f, "{value}{zero}"),
-    }
-}
-
-/// `"a", "b" or "c"`, behind "write ".
-fn quoted_list(words: &[&str]) -> String {
-    let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-    match quoted.split_last() {
-        Some((last, [])) => format!("write {last}"),
-        Some((last, rest)) => format!("write {} or {last}", rest.join(", ")),
-        None => String::new(),
-    }
-}
-
-fn wrong_type(raw: Raw<'_>, wanted: &str, hint: &str) -> Complaint {
+pub(super) fn wrong_type(raw: Raw<'_>, wanted: &str, hint: &str) -> Complaint {
     let found = match raw {
         Raw::String(text) | Raw::Loose(text) => format!("the text \"{text}\""),
         Raw::Integer(_) => "a number".into(),
@@ -225,83 +198,11 @@ fn is_number(text: &str) -> bool {
 }
 
 fn duration(raw: Raw<'_>, min: u64, max: u64) -> Parsed {
-    let units: Vec<_> = DURATION_UNITS.iter().chain(LONG_UNITS).copied().collect();
-    quantity(raw, "a duration", &units, &["us", "ms", "s"])
-        .and_then(|ns| in_range(ns, min, max, Value::DurationNs))
+    units::duration_ns(raw).and_then(|ns| in_range(ns, min, max, Value::DurationNs))
 }
 
 fn size(raw: Raw<'_>, min: u64, max: u64) -> Parsed {
-    quantity(raw, "a size", SIZE_UNITS, &["KiB", "MiB"])
-        .and_then(|bytes| in_range(bytes, min, max, Value::SizeBytes))
-}
-
-/// Digits and a unit, nothing between them. `proposed` are the units that a hint offers.
-fn quantity(raw: Raw<'_>, what: &str, units: &[(&str, u64)], proposed: &[&str]) -> Result<u64, Complaint> {
-    let offer = |number: &str| {
-        let texts: Vec<_> = proposed.iter().map(|unit| format!("{number}{unit}")).collect();
-        quoted_list(&texts.iter().map(String::as_str).collect::<Vec<_>>())
-    };
-    let no_unit = |number: &str| {
-        // A large bare number was meant in bytes; a small one could be anything.
-        let bytes = number.parse().ok().filter(|bytes| units == SIZE_UNITS && *bytes >= 1024);
-        let hint = bytes.map_or(offer(number), |bytes| format!("write \"{}\"", Value::SizeBytes(bytes)));
-        Complaint(Code::Unit, format!("{number} has no unit, and {what} needs one"), hint)
-    };
-    let text = match raw {
-        Raw::String(text) | Raw::Loose(text) => text.trim(),
-        Raw::Integer(Some(value)) => return Err(no_unit(&value.to_string())),
-        other => return Err(wrong_type(other, what, &offer("10"))),
-    };
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = (&text[..digits], text[digits..].trim_start());
-    if number.is_empty() || unit.starts_with(['.', ',', '-', '_']) {
-        return Err(Complaint(
-            Code::Unit,
-            format!("\"{text}\" is not {what}"),
-            whole_number_hint(units, &offer("10")),
-        ));
-    }
-    if unit.is_empty() {
-        return Err(no_unit(number));
-    }
-    let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
-        let names: Vec<_> = units.iter().map(|(name, _)| *name).collect();
-        let rule = format!("\"{unit}\" is not a unit of {what} (they are {})", names.join(", "));
-        let hint = match near_unit(unit, &names) {
-            Some(name) => format!("write \"{number}{name}\""),
-            None => offer(number),
-        };
-        return Err(Complaint(Code::Unit, rule, hint));
-    };
-    let product = number.parse().ok().and_then(|number: u64| number.checked_mul(*factor));
-    product.ok_or_else(|| {
-        Complaint(Code::Range, format!("\"{text}\" is out of range"), "write a smaller value".into())
-    })
-}
-
-fn whole_number_hint(units: &[(&str, u64)], offer: &str) -> String {
-    let smaller: Vec<_> = units.iter().map(|(name, _)| *name).collect();
-    format!("{offer}: a whole number and a unit ({})", smaller.join(", "))
-}
-
-/// The unit that was probably meant: the same letters, or the usual sloppy spellings.
-fn near_unit<'a>(unit: &str, names: &[&'a str]) -> Option<&'a str> {
-    let lower = unit.to_lowercase();
-    let meant = match lower.as_str() {
-        "k" | "kb" => "KiB",
-        "m" | "mb" => "MiB",
-        "g" | "gb" => "GiB",
-        "t" | "tb" => "TiB",
-        "byte" | "bytes" => "B",
-        "µs" | "μs" | "usec" | "micros" => "us",
-        "msec" | "millis" => "ms",
-        "nsec" | "nanos" => "ns",
-        "sec" | "secs" | "second" | "seconds" => "s",
-        "hour" | "hours" => "h",
-        "day" | "days" => "d",
-        other => other,
-    };
-    names.iter().find(|name| name.eq_ignore_ascii_case(meant)).copied()
+    units::size_bytes(raw).and_then(|bytes| in_range(bytes, min, max, Value::SizeBytes))
 }
 
 fn word(text: &str, words: &'static [&'static str]) -> Parsed {

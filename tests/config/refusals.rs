@@ -169,8 +169,18 @@ refused! {
          replica its own unicast (c.toml:15:11)";
 
     one_journal_for_two_replicas_of_a_host_is_refused: SHARED, ["/j/2" => "/j/1"];
-        "LS0115: replicas.2.journal: /j/1 is used by replicas.1.journal already; give each replica its own \
-         journal (c.toml:16:11)";
+        "LS0115: replicas.2.journal: /j/1 is used by replicas.1.journal already; write another path \
+         (c.toml:16:11)";
+
+    a_tail_that_another_replica_gets_by_default_is_refused: SHARED,
+        ["id = 1" => "id = 1\ntail = \"/dev/shm/lockstep-7-2.tail\""];
+        "LS0115: replicas.1.tail: /dev/shm/lockstep-7-2.tail is used by replicas.2.tail already; write \
+         another path (c.toml:11:8)";
+
+    one_file_for_tail_and_counters_is_refused: SHARED,
+        ["id = 1" => "id = 1\ntail = \"/dev/shm/a\"\ncounters = \"/dev/shm/a\""];
+        "LS0115: replicas.1.counters: /dev/shm/a is used by replicas.1.tail already; write another path \
+         (c.toml:12:12)";
 
     a_relative_path_is_refused: SHARED, ["/j/2" => "j/2"];
         "LS0108: replicas.2.journal: \"j/2\" is not an absolute path, and would depend on where the \
@@ -284,8 +294,8 @@ refused! {
     production_refuses_two_replicas_on_one_host: PRODUCTION, ["10.0.0.2:7701" => "10.0.0.1:7702"];
         "LS0121: replicas.2.unicast: is on one host with replicas.1.unicast, and the host's crash would \
          take both; give each replica a host of its own, or write profile = \"shared\" (c.toml:15:11)",
-        "LS0115: replicas.2.journal: /j is used by replicas.1.journal already; give each replica its own \
-         journal (c.toml:16:11)";
+        "LS0115: replicas.2.journal: /j is used by replicas.1.journal already; write another path \
+         (c.toml:16:11)";
 
     production_refuses_loopback_that_others_should_hear: SINGLE,
         ["ttl = 0" => "ttl = 1", "\"shared\"" => "\"production\""];
