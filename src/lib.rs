@@ -1,4 +1,6 @@
 //! lockstep
+pub mod cli;
+pub mod config;
 pub mod engine;
 pub mod journal;
 pub mod proto;
