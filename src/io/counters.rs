@@ -64,6 +64,14 @@ fn values(map: &MmapRaw, count: usize) -> &[AtomicU64] {
     unsafe { std::slice::from_raw_parts(map.as_ptr().add(values_at(count)).cast::<AtomicU64>(), count) }
 }
 
+/// Makes the file at `path` of `bytes` and maps it. It is written whole, not only sized: a store into
+/// a hole of a full file system would kill us.
+fn map_new(path: &Path, bytes: &[u8]) -> std::io::Result<MmapRaw> {
+    let mut file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+    file.write_all(bytes)?;
+    MmapOptions::new().len(bytes.len()).map_raw(&file)
+}
+
 /// The writer's end.
 pub struct CountersFile {
     map: MmapRaw,
@@ -104,13 +112,14 @@ impl CountersFile {
         }
         let mut draft = path.as_os_str().to_owned();
         draft.push(format!(".{}", std::process::id()));
-        let mut file =
-            File::options().read(true).write(true).create(true).truncate(true).open(&draft).map_err(fails)?;
-        // Written whole, not only sized: a store into a hole of a full file system would kill us.
-        file.write_all(&bytes).map_err(fails)?;
-        let map = MmapOptions::new().len(bytes.len()).map_raw(&file).map_err(fails)?;
-        std::fs::rename(&draft, path).map_err(fails)?;
-        Ok(Self { map, count: names.len() })
+        let made = map_new(Path::new(&draft), &bytes).and_then(|map| {
+            std::fs::rename(&draft, path)?;
+            Ok(map)
+        });
+        if made.is_err() {
+            let _ = std::fs::remove_file(&draft); // it may not have come to be
+        }
+        Ok(Self { map: made.map_err(fails)?, count: names.len() })
     }
 
     /// Stores all values, in the order of the names. Each is whole at any time; all together may be

@@ -109,8 +109,8 @@ fn throttling() -> Option<String> {
     let (runtime_us, period_us) = (read("sched_rt_runtime_us")?, read("sched_rt_period_us")?);
     (runtime_us >= 0 && runtime_us < period_us).then(|| {
         format!(
-            "real-time threads are stopped after {runtime_us} us of each {period_us} us, a hole of {} us for one \
-             that spins; `sysctl -w kernel.sched_rt_runtime_us=-1` on a core of its own, or idle = \"park\"",
+            "real-time threads are stopped after {runtime_us} us of each {period_us} us, a hole of {} us for \
+             one that spins; `sysctl -w kernel.sched_rt_runtime_us=-1` on a core of its own, or park",
             period_us - runtime_us
         )
     })

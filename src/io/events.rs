@@ -212,7 +212,7 @@ impl Recorder {
             let lost = self.lost();
             if lost > lost_said {
                 let more = lost - lost_said;
-                tracing::warn!(code = %Code(LOST_CODE), "{more} events were lost: more came than could be written");
+                tracing::warn!(code = %Code(LOST_CODE), "{more} events were lost: the queue was full");
                 lost_said = lost;
             }
             if dump_asked.swap(false, Ordering::Relaxed) {

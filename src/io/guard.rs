@@ -38,8 +38,8 @@ const ARCHITECTURE: Option<u32> = None;
 
 /// The first call that was trapped, by any thread of the process.
 static TRAPPED: AtomicI64 = AtomicI64::new(NONE);
-/// Whether a trapped thread may give its core away.
-static MAY_YIELD: AtomicBool = AtomicBool::new(false);
+/// Whether every guarded thread may give its core away, and so a trapped one, whichever it is.
+static MAY_YIELD: AtomicBool = AtomicBool::new(true);
 
 /// What a duty cycle over `udp` needs while it spins; `yield` needs [`libc::SYS_sched_yield`] as well.
 pub const UDP_CALLS: [i64; 2] = [libc::SYS_recvmmsg, libc::SYS_sendmmsg];
@@ -71,7 +71,7 @@ pub fn engage(allow: &[i64]) -> Result<(), IoError> {
         let why = format!("{} calls are more than the {ALLOW_MAX} of a filter", allow.len());
         return Err(IoError::because(doing, ErrorKind::InvalidInput, why));
     }
-    MAY_YIELD.store(allow.contains(&libc::SYS_sched_yield), Ordering::Relaxed);
+    MAY_YIELD.fetch_and(allow.contains(&libc::SYS_sched_yield), Ordering::Relaxed);
     catch_traps()?;
     // On the stack, so that nothing is freed once the filter stands.
     let mut filter = [instruction(0, 0, 0, 0); ALLOW_MAX + 5];

@@ -24,6 +24,9 @@ pub const PARK_NS_MIN: Nanos = 20_000;
 /// A parked thread looks at its stop flag at least this often.
 pub const PARK_NS_MAX: Nanos = 10_000_000;
 
+/// The timer's place in the poll.
+const TIMER: Token = Token(0);
+
 /// The strategy, as configured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Idle {
@@ -94,7 +97,9 @@ impl Waiter {
         match self {
             Self::Spin => std::hint::spin_loop(),
             Self::Yield => std::thread::yield_now(),
-            Self::Park(parker) => parker.park(wait_ns),
+            Self::Park(parker) => {
+                parker.park(wait_ns);
+            }
         }
     }
 }
@@ -126,6 +131,7 @@ impl Parker {
         let timer = unsafe { OwnedFd::from_raw_fd(timer) };
         let sockets: Vec<OwnedFd> =
             sockets.iter().map(BorrowedFd::try_clone_to_owned).collect::<Result<_, _>>().map_err(fails)?;
+        // The timer comes first and so is 0, the sockets follow.
         for (token, descriptor) in std::iter::once(&timer).chain(&sockets).enumerate() {
             let source = &mut SourceFd(&descriptor.as_raw_fd());
             poll.registry().register(source, Token(token), Interest::READABLE).map_err(fails)?;
@@ -134,8 +140,9 @@ impl Parker {
     }
 
     /// Sleeps for `wait_ns`, at least [`PARK_NS_MIN`] and at most [`PARK_NS_MAX`], or until there is
-    /// something to read. A failure of the kernel's shortens the sleep and is otherwise harmless.
-    pub fn park(&mut self, wait_ns: Nanos) {
+    /// something to read, and returns whether there is. A failure of the kernel's shortens the sleep
+    /// and is otherwise harmless.
+    pub fn park(&mut self, wait_ns: Nanos) -> bool {
         let wait_ns = wait_ns.clamp(PARK_NS_MIN, PARK_NS_MAX);
         let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let due = libc::timespec { tv_sec: 0, tv_nsec: wait_ns as libc::c_long };
@@ -146,10 +153,11 @@ impl Parker {
         for (index, socket) in self.sockets.iter().enumerate() {
             let source = &mut SourceFd(&socket.as_raw_fd());
             if self.poll.registry().reregister(source, Token(index + 1), Interest::READABLE).is_err() {
-                return; // without it the wait might miss what is there
+                return true; // without it the wait might miss what is there
             }
         }
         // The poll's own time-out stands behind the timer, rounded up. A signal may end the wait early.
-        let _ = self.poll.poll(&mut self.events, Some(Duration::from_nanos(wait_ns)));
+        let polled = self.poll.poll(&mut self.events, Some(Duration::from_nanos(wait_ns)));
+        polled.is_ok() && self.events.iter().any(|event| event.token() != TIMER)
     }
 }

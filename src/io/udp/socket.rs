@@ -61,8 +61,8 @@ fn fits_mtu(settings: &UdpSettings, card: &Card, socket: BorrowedFd<'_>) -> Resu
         return Ok(());
     }
     let doing = format!(
-        "send datagrams of {} bytes through {}: its MTU is {have}, they need {needed}; configure `mtu = {have}`, \
-         or `ip link set {} mtu {needed}` if the network carries it",
+        "send datagrams of {} bytes through {}: its MTU is {have}, they need {needed}; configure \
+         `mtu = {have}`, or `ip link set {} mtu {needed}` if the network carries it",
         settings.datagram_len_max, card.name, card.name
     );
     Err(IoError::because(doing, ErrorKind::InvalidInput, "the MTU is too small"))
