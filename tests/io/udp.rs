@@ -45,27 +45,65 @@ fn a_node_receives_only_the_groups_that_it_joined() {
 #[test]
 fn a_burst_arrives_split_and_whole_whether_it_travels_cut_or_uncut() {
     let settings = settings();
-    let (count, stride) = (100, 1416);
-    let bytes = burst(count, stride);
-    let expected: Vec<Vec<u8>> = bytes.chunks(stride).map(<[u8]>::to_vec).collect();
     for (gso, gro) in [(true, true), (true, false), (false, true), (false, false)] {
         let mut sender = open(&UdpSettings { gso, ..settings.clone() });
         let mut receiver = open(&UdpSettings { gro, ..settings.clone() });
-        // A single datagram before and one after: the order of bursts is the order of arrival.
-        let bursts = [single(b"first")[0], Burst { bytes: &bytes, stride }, single(b"last")[0]];
-        assert_eq!(sender.send_group(Group::Data, &bursts), count + 2);
-        let mut arrived = received(&mut receiver);
-        assert_eq!(arrived.remove(0), b"first");
-        assert_eq!(arrived.pop().as_deref(), Some(&b"last"[..]));
-        assert!(arrived == expected, "gso {gso}, gro {gro}: {} datagrams arrived", arrived.len());
-        let (out, inn) = (sender.counts(), receiver.counts());
-        assert_eq!((out.group_sends, out.segment_refused, out.refused_sends), (1, 0, 0), "gso {gso}");
-        assert_eq!(out.bytes_out, bytes.len() as u64 + 9);
-        if gso && gro {
-            // 46 datagrams of this size fill a message: three messages and two singles in one receive.
-            assert_eq!(inn.group_receives - inn.empty_receives, 1);
+        for (count, stride) in [(100, 1416), (3, 1000), (64, 8)] {
+            let (bytes, before) = (burst(count, stride), receiver.counts());
+            // A single datagram before and one after: the order of bursts is the order of arrival.
+            let bursts = [single(b"first")[0], Burst { bytes: &bytes, stride }, single(b"last")[0]];
+            assert_eq!(sender.send_group(Group::Data, &bursts), count + 2);
+            let mut expected: Vec<&[u8]> = vec![b"first"];
+            expected.extend(bytes.chunks(stride));
+            expected.push(b"last");
+            let arrived = received(&mut receiver);
+            assert!(arrived == expected, "gso {gso}, gro {gro}: {} datagrams arrived", arrived.len());
+            let after = receiver.counts();
+            let full = |counts: &UdpCounts| counts.group_receives - counts.empty_receives;
+            if gso && gro {
+                // 46 datagrams of 1416 bytes fill a message: three messages and two singles at most.
+                assert_eq!(full(&after) - full(&before), 1);
+            }
+            assert_eq!(after.bytes_in - before.bytes_in, bytes.len() as u64 + 9);
         }
+        let out = sender.counts();
+        assert_eq!((out.group_sends, out.segment_refused, out.refused_sends), (3, 0, 0), "gso {gso}");
+        assert_eq!(out.datagrams_out, 102 + 5 + 66);
     }
+}
+
+#[test]
+fn every_datagram_that_a_full_socket_threw_away_is_counted() {
+    let settings = UdpSettings { gso: false, ..settings() };
+    let mut sender = open(&settings);
+    let mut receiver = open(&UdpSettings { receive_buffer_bytes: 8192, ..settings.clone() });
+    let mut arrived = 0;
+    for _ in 0..3 {
+        for _ in 0..100 {
+            assert_eq!(sender.send_group(Group::Data, &single(&[5; 1000])), 1);
+        }
+        arrived += received(&mut receiver).len();
+        // The count comes with the next datagram that finds room.
+        assert_eq!(sender.send_group(Group::Data, &single(b"next")), 1);
+        arrived += received(&mut receiver).len();
+    }
+    assert!(arrived < 300, "nothing was lost, so nothing was tested");
+    assert_eq!(receiver.counts().dropped + arrived as u64, 303);
+    received(&mut sender);
+    assert_eq!(sender.counts().dropped, 0, "its own buffers are deep enough");
+}
+
+#[test]
+fn a_datagram_longer_than_ours_may_be_is_counted_and_not_lent() {
+    let settings = settings();
+    let mut sender = open(&settings);
+    let mut receiver = open(&UdpSettings { datagram_len_max: 100, gro: false, ..settings });
+    for len in [100, 101, 99] {
+        assert_eq!(sender.send_group(Group::Data, &single(&vec![1; len])), 1);
+    }
+    assert!(sender.send_unicast(receiver.unicast_address(), [&[1; 60], &[2; 60]]));
+    assert_eq!(received(&mut receiver), [vec![1; 100], vec![1; 99]]);
+    assert_eq!((receiver.recv_unicast(), receiver.counts().truncated), (0, 2));
 }
 
 #[test]

@@ -58,9 +58,10 @@ fn a_refusal_behind_a_single_datagram_is_found_out_and_nothing_is_sent_twice() {
     let mut udp = node();
     refuse_segments(&udp);
     let (single, many) = (vec![7; 50], vec![8; 300]);
-    let bursts = [Burst { bytes: &single, stride: 50 }, Burst { bytes: &many, stride: 100 }];
-    assert_eq!(udp.send_group(Group::Control, &bursts), 4);
+    let alone = Burst { bytes: &single, stride: 50 };
+    let bursts = [alone, alone, Burst { bytes: &many, stride: 100 }];
+    assert_eq!(udp.send_group(Group::Control, &bursts), 5);
     let lengths: Vec<usize> = received(&mut udp).iter().map(Vec::len).collect();
-    assert_eq!(lengths, [50, 100, 100, 100]);
-    assert_eq!((udp.counts().segment_refused, udp.counts().datagrams_out), (1, 4));
+    assert_eq!(lengths, [50, 50, 100, 100, 100]);
+    assert_eq!((udp.counts().segment_refused, udp.counts().datagrams_out), (1, 5));
 }
