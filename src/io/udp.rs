@@ -37,7 +37,7 @@ const BURSTS_PER_RECEIVE: usize = 8;
 const BURST_BYTES_MAX: usize = 1 << 16;
 /// Most datagrams in one: `UDP_MAX_SEGMENTS` of Linux 6.9.
 const BURST_DATAGRAMS_MAX: usize = 128;
-/// Datagrams of one receive without UDP_GRO: 32 make a call four fifths as dear per datagram.
+/// Datagrams of one receive without UDP_GRO: calls for 32 carry a fifth more per second than single ones.
 const DATAGRAMS_PER_RECEIVE: usize = 32;
 
 /// How to open a [`Udp`].
@@ -208,9 +208,9 @@ impl Udp {
     pub fn open(settings: UdpSettings) -> Result<Self, IoError> {
         let opened = socket::open(&settings)?;
         let group_inbox = if opened.gro {
-            Inbox::new(BURSTS_PER_RECEIVE, BURST_BYTES_MAX, BURST_DATAGRAMS_MAX)
+            Inbox::new(BURSTS_PER_RECEIVE, BURST_BYTES_MAX, BURST_DATAGRAMS_MAX, false)
         } else {
-            Inbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max, 1)
+            Inbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max, 1, false)
         };
         Ok(Self {
             group: opened.group,
@@ -220,7 +220,7 @@ impl Udp {
             datagram_len_max: settings.datagram_len_max,
             segmenting: if settings.gso { Segmenting::Untried } else { Segmenting::Off },
             group_inbox,
-            unicast_inbox: Inbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max, 1),
+            unicast_inbox: Inbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max, 1, true),
             outbox: Outbox::new(),
             counts: UdpCounts::default(),
             obtained: opened.obtained,
