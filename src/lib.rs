@@ -2,6 +2,8 @@
 pub mod cli;
 pub mod config;
 pub mod engine;
+#[allow(unsafe_code, clippy::disallowed_methods)]
+pub mod io;
 pub mod journal;
 pub mod proto;
 pub mod sim;

@@ -1,0 +1,106 @@
+//! # io: the real world
+//!
+//! Sockets, clocks, threads, mapped files: everything that the engines reach only through ports. It
+//! is the only room with system calls and the only one with `unsafe`, and it knows no rule: which
+//! datagram is right is decided in `wire` and `proto`.
+//!
+//! ```text
+//!  duty ──now──▶ a role's turn ──▶ udp (at most one receive and one send call)
+//!   │                 │
+//!  idle            counters (stores), events (a queue and a ring) ──▶ side thread ──▶ tracing
+//! ```
+//!
+//! What the kernel grants is often less than what was asked. So every setting answers with
+//! [`Obtained`], and a node prints them all when it starts.
+
+pub mod clock;
+pub mod counters;
+pub mod cpu;
+pub mod duty;
+pub mod events;
+pub mod guard;
+pub mod idle;
+pub mod udp;
+
+use std::fmt;
+
+/// Something outside failed: what we were doing, in words with the remedy, and what the system said.
+#[derive(Debug)]
+pub struct IoError {
+    /// What was being done, to what, and what to do instead.
+    pub doing: String,
+    /// The system's answer.
+    pub source: std::io::Error,
+}
+
+impl IoError {
+    /// An error of `source` while `doing`.
+    pub fn new(doing: impl Into<String>, source: std::io::Error) -> Self {
+        Self { doing: doing.into(), source }
+    }
+
+    /// An error of the last system call of this thread while `doing`.
+    pub(crate) fn last(doing: impl Into<String>) -> Self {
+        Self::new(doing, std::io::Error::last_os_error())
+    }
+
+    /// An error that no system call reported: `why` stands where its answer would.
+    pub(crate) fn because(
+        doing: impl Into<String>,
+        kind: std::io::ErrorKind,
+        why: impl Into<String>,
+    ) -> Self {
+        Self::new(doing, std::io::Error::new(kind, why.into()))
+    }
+}
+
+impl fmt::Display for IoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.doing, self.source)
+    }
+}
+
+impl std::error::Error for IoError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// One setting: what was asked of the system, what it gave, and what to do if that is less.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Obtained {
+    /// Which setting, by its configuration word.
+    pub what: &'static str,
+    /// The value asked for.
+    pub asked: String,
+    /// The value in force.
+    pub got: String,
+    /// Present when something is amiss: the reason and the remedy.
+    pub note: Option<String>,
+}
+
+impl Obtained {
+    /// A setting that is as asked.
+    pub fn granted(what: &'static str, value: impl fmt::Display) -> Self {
+        Self { what, asked: value.to_string(), got: value.to_string(), note: None }
+    }
+
+    /// A setting that is not as asked, and why.
+    pub fn short(
+        what: &'static str,
+        asked: impl fmt::Display,
+        got: impl fmt::Display,
+        note: impl Into<String>,
+    ) -> Self {
+        Self { what, asked: asked.to_string(), got: got.to_string(), note: Some(note.into()) }
+    }
+}
+
+impl fmt::Display for Obtained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.note {
+            None => write!(f, "{} {}", self.what, self.got),
+            Some(note) => write!(f, "{} {} (asked {}): {note}", self.what, self.got, self.asked),
+        }
+    }
+}
