@@ -412,7 +412,7 @@ impl World {
             Process::Publisher(publisher, work) => {
                 publish(publisher, work, oracle, draws)?;
                 let mut failure = None;
-                publisher.poll(now, wall, |event| {
+                publisher.poll(now, wall, 1 + (draws[0] % 9) as usize, |event| {
                     if let Err(violation) = on_publisher_event(event, work, oracle) {
                         failure.get_or_insert(violation);
                     }
