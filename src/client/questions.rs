@@ -30,7 +30,6 @@ pub struct NodeState {
 }
 
 /// Asks nodes. It hears no group.
-#[derive(Debug)]
 pub struct Questioner {
     net: Udp,
     endpoint: Endpoint,

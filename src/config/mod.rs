@@ -21,7 +21,6 @@
 mod build;
 mod file;
 mod layers;
-mod limits;
 mod problem;
 mod relations;
 mod schema;
