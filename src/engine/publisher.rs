@@ -231,7 +231,13 @@ impl<N: Net> Publisher<N> {
 
     /// One turn: reads the stream, reports to `f` at most `limit` committed fates and whatever else
     /// happened, sends what is written. Returns the work done.
-    pub fn poll(&mut self, now: Nanos, wall: Nanos, limit: usize, mut f: impl FnMut(PublisherEvent)) -> usize {
+    pub fn poll(
+        &mut self,
+        now: Nanos,
+        wall: Nanos,
+        limit: usize,
+        mut f: impl FnMut(PublisherEvent),
+    ) -> usize {
         let Self { net, core, scratch } = self;
         if core.lost {
             return 0;

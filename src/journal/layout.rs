@@ -47,7 +47,9 @@ impl Geometry {
             ));
         }
         if ring_len < least || !ring_len.is_multiple_of(BLOCK_LEN as u64) {
-            return Err(format!("tail of {ring_len} bytes: take a multiple of {BLOCK_LEN}, at least {least}"));
+            return Err(format!(
+                "tail of {ring_len} bytes: take a multiple of {BLOCK_LEN}, at least {least}"
+            ));
         }
         Ok(Self { ring_len, record_len_max })
     }

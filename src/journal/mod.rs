@@ -43,7 +43,7 @@ mod walk;
 
 pub use checkpoint::Checkpoint;
 pub use damage::Damage;
-pub use layout::{Geometry, SEGMENT_LEN_MIN, TailLabel, WORDS_AT, WORD_STRIDE};
+pub use layout::{Geometry, SEGMENT_LEN_MIN, TailLabel, WORD_STRIDE, WORDS_AT};
 pub use open::{Completeness, Cut, OpenError, Opened, Settings, format, open};
 pub use read::{LogReader, read_segments};
 pub use scrub::{Scrub, verify};
