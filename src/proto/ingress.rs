@@ -26,7 +26,12 @@ pub struct HoldBack {
     free: Vec<u16>,
     memory: Vec<u8>,
     message_len_max: usize,
+    /// Most that one publisher may hold: a flood out of order leaves room for the others.
+    share: usize,
 }
+
+/// A publisher may fill this part of the pool.
+const SHARE: usize = 4;
 
 impl HoldBack {
     /// Room for `slots` messages of at most `message_len_max` bytes.
@@ -36,7 +41,13 @@ impl HoldBack {
             free: (0..slots).collect(),
             memory: vec![0; usize::from(slots) * message_len_max],
             message_len_max,
+            share: (usize::from(slots) / SHARE).max(1),
         }
+    }
+
+    fn held_of(&self, publisher: PublisherId) -> usize {
+        let below = |bound| self.held.partition_point(|held| held.publisher < bound);
+        below(publisher.saturating_add(1)) - below(publisher)
     }
 
     /// Whether nothing waits, which is the rule.
@@ -64,6 +75,7 @@ impl HoldBack {
                 self.free.push(self.held.remove(at).slot);
                 at
             }
+            Err(_) if self.held_of(entry.publisher) >= self.share => return false,
             Err(at) => at,
         };
         let Some(slot) = self.free.pop() else { return false };
@@ -180,13 +192,22 @@ mod tests {
     #[test]
     fn a_full_pool_drops_and_takes_again_when_there_is_room() {
         let mut hold = HoldBack::new(2, 4);
-        assert!(hold.hold(&message(1, 3, 1), b"a") && hold.hold(&message(1, 4, 1), b"b"));
-        assert!(!hold.hold(&message(1, 5, 1), b"c"));
-        assert!(!hold.hold(&message(2, 5, 1), b"longer than a slot"));
+        assert!(!hold.hold(&message(1, 3, 1), b"longer than a slot"));
+        assert!(hold.hold(&message(1, 3, 1), b"a") && hold.hold(&message(2, 4, 1), b"b"));
+        assert!(!hold.hold(&message(3, 5, 1), b"c"));
         assert!(hold.take(1, 3).is_some());
-        assert!(hold.hold(&message(1, 5, 1), b"c"));
+        assert!(hold.hold(&message(3, 5, 1), b"c"));
         hold.clear();
         assert!(hold.is_empty());
-        assert!(hold.hold(&message(1, 9, 1), b"x") && hold.hold(&message(1, 8, 1), b"y"));
+        assert!(hold.hold(&message(3, 9, 1), b"x") && hold.hold(&message(4, 8, 1), b"y"));
+    }
+
+    #[test]
+    fn one_publisher_fills_a_quarter_of_the_pool_and_no_more() {
+        let mut hold = HoldBack::new(8, 4);
+        assert!(hold.hold(&message(1, 3, 1), b"a") && hold.hold(&message(1, 5, 1), b"b"));
+        assert!(!hold.hold(&message(1, 4, 1), b"c"));
+        assert!(hold.hold(&message(1, 5, 2), b"new"), "a newer incarnation's takes a place that is there");
+        assert!(hold.hold(&message(2, 3, 1), b"a"));
     }
 }

@@ -11,8 +11,11 @@
 //! frame is kept before it is sent, an append is published before it is acknowledged.
 
 mod lead;
+mod recovered;
 mod serve;
 mod stand;
+
+pub use recovered::Recovered;
 
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
@@ -24,15 +27,11 @@ use crate::proto::accept::Acceptor;
 use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::ingress::HoldBack;
-use crate::proto::membership::Membership;
 use crate::proto::publishers::Publishers;
 use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::window::{Uncommitted, Window};
-use crate::wire::{
-    ENTRY_HEADER_LEN, Entry, EntryKind, EpochBase, EpochStartView, FrameView, HEADER_LEN, Header, Identity,
-    Kind, Nanos, Reject, SMALL_LEN_MAX, Seq,
-};
+use crate::wire::{ENTRY_HEADER_LEN, HEADER_LEN, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq};
 
 /// A replica's settings.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -55,61 +54,6 @@ pub struct ReplicaLimits {
     pub process_nonce: u64,
     /// Most frames that one request is answered with: more are asked for again.
     pub repairs_per_request: usize,
-}
-
-/// What recovery found beside the log itself.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Recovered {
-    /// The history; 0 on a blank node.
-    pub history: u64,
-    /// The members in force at the log's end.
-    pub membership: Membership,
-    /// The log's epochs, oldest first.
-    pub epochs: Vec<EpochBase>,
-    /// What the last epoch start said.
-    pub durability: Durability,
-    /// The publishers at the log's end.
-    pub publishers: Publishers,
-    /// The frame of the last epoch start; empty if there is none.
-    pub start_frame: Vec<u8>,
-}
-
-impl Recovered {
-    /// Before the first frame of a log.
-    pub fn blank(publishers_max: u32) -> Self {
-        Self {
-            history: 0,
-            membership: Membership::default(),
-            epochs: Vec::new(),
-            durability: Durability::Process,
-            publishers: Publishers::new(publishers_max),
-            start_frame: Vec::new(),
-        }
-    }
-
-    /// The next frame of the log.
-    pub fn take(&mut self, frame: &FrameView<'_>) {
-        self.history = frame.header.history;
-        for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
-            self.publishers.on_entry(seq, &entry);
-            match entry.kind() {
-                EntryKind::Birth => {
-                    self.epochs.push(EpochBase { epoch: frame.header.epoch, base: seq });
-                    self.membership = Membership::of_birth(entry.payload).unwrap_or_default();
-                }
-                EntryKind::EpochStart => self.take_start(frame, &entry),
-                EntryKind::Message | EntryKind::Open | EntryKind::Close => {}
-            }
-        }
-    }
-
-    fn take_start(&mut self, frame: &FrameView<'_>, entry: &Entry<'_>) {
-        let Ok(start) = EpochStartView::parse(entry.payload) else { return };
-        self.epochs.push(EpochBase { epoch: start.body.epoch, base: start.body.base });
-        self.membership = Membership::of_start(&start, start.body.base);
-        self.durability = Durability::from_wire(start.body.durability);
-        self.start_frame = frame.bytes.to_vec();
-    }
 }
 
 /// Frames that were kept and not yet taken by the device.
