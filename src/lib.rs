@@ -26,6 +26,7 @@ pub mod engine;
 #[allow(unsafe_code, clippy::disallowed_methods)]
 pub mod io;
 pub mod journal;
+pub mod node;
 pub mod proto;
 pub mod sim;
 pub mod wire;

@@ -90,6 +90,7 @@ impl ReplicaCore {
         bytes: &[u8],
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+            Datagram::Submission(..) if self.draining => self.refusing = true,
             Datagram::Submission(header, entries) => {
                 self.check_history(&header)?;
                 for entry in entries {
