@@ -543,7 +543,7 @@ impl PublisherCore {
             }
             Datagram::Ack(header, _) => {
                 self.rx.check_history(&header)?;
-                self.rx.on_ack(&header, &mut self.counters);
+                self.rx.on_ack(&header, &mut self.counters, &mut self.events);
             }
             Datagram::Answer(header, body) => self.rx.on_answer(now, &header, &body, &mut self.counters),
             Datagram::Reply(header, body) => self.on_reply(&header, &body),
@@ -650,8 +650,7 @@ fn read_frame(
     tally: &mut Tally,
     f: &mut impl FnMut(PublisherEvent),
 ) {
-    let mut seq = frame.header.first_seq;
-    for entry in frame.entries() {
+    for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
         match entry.kind() {
             EntryKind::Message => {
                 if let Some(&index) = by_id.get(entry.header.publisher as usize)
@@ -672,7 +671,6 @@ fn read_frame(
             }
             EntryKind::Birth | EntryKind::EpochStart => {}
         }
-        seq += 1;
     }
 }
 

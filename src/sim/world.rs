@@ -126,6 +126,29 @@ pub struct Outcome {
     pub trace: String,
 }
 
+impl Outcome {
+    /// Adds another run's; traces are left out.
+    pub fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.generated.add(&other.generated);
+        self.restarts += other.restarts;
+        self.reboots += other.reboots;
+        self.messages += other.messages;
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Generated { delivered, lost, duplicated, reordered, corrupted } = self.generated;
+        write!(
+            f,
+            "{} steps, {} messages, {delivered} datagrams delivered, {lost} lost, {duplicated} duplicated, \
+             {reordered} reordered, {corrupted} corrupted, {} restarts, {} reboots",
+            self.steps, self.messages, self.restarts, self.reboots
+        )
+    }
+}
+
 const CLUSTER: u64 = 7;
 const HISTORY: u64 = 0xb1;
 const MTU: usize = 1500;

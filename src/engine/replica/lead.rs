@@ -100,7 +100,8 @@ impl ReplicaCore {
             Datagram::Ack(header, body) => {
                 self.check_history(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
-                    self.rx.on_ack(&header, &mut self.counters);
+                    self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                    self.stop_if_diverged();
                 }
             }
             _ => {}
