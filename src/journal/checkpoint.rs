@@ -173,10 +173,7 @@ impl Checkpoint {
     }
 
     /// The checkpoint at the end of segment `number`; `None` if there is no such file.
-    pub(crate) fn load<S: Store>(
-        store: &S,
-        number: u64,
-    ) -> Result<Option<Result<Self, Damage>>, StoreError> {
+    pub(crate) fn load<S: Store>(store: &S, number: u64) -> Result<Option<Result<Self, Damage>>, StoreError> {
         let file = FileName::Checkpoint(number);
         if !store.list()?.contains(&file) {
             return Ok(None);

@@ -122,15 +122,27 @@ impl fmt::Display for OpenError {
                 "there is no journal here: `format` creates one; if there should be one, look for its disk, \
                  because a replica that forgets must not vote",
             ),
-            Self::NotEmpty(what) => write!(f, "the directory is not empty ({what}): `format` never overwrites"),
+            Self::NotEmpty(what) => {
+                write!(f, "the directory is not empty ({what}): `format` never overwrites")
+            }
             Self::Cluster { seen, want } => {
-                write!(f, "a journal of cluster {seen:#x}, this is cluster {want:#x}: give the right directory")
+                write!(
+                    f,
+                    "a journal of cluster {seen:#x}, this is cluster {want:#x}: give the right directory"
+                )
             }
             Self::Replica { seen, want } => {
-                write!(f, "the journal of replica {}, this is replica {want}: give each its own", seen.replica)
+                write!(
+                    f,
+                    "the journal of replica {}, this is replica {want}: give each its own",
+                    seen.replica
+                )
             }
             Self::Version(seen) => {
-                write!(f, "format version {seen}, this release reads {FORMAT_VERSION}: run the one that wrote it")
+                write!(
+                    f,
+                    "format version {seen}, this release reads {FORMAT_VERSION}: run the one that wrote it"
+                )
             }
             Self::Tail { cluster, identity } => write!(
                 f,
@@ -180,10 +192,7 @@ pub fn format<S: Store>(
 }
 
 /// The superblock of the journal that `settings` wants, and what is wrong with one of its copies.
-fn superblock<S: Store>(
-    store: &S,
-    settings: &Settings,
-) -> Result<(Superblock, Option<Damage>), OpenError> {
+fn superblock<S: Store>(store: &S, settings: &Settings) -> Result<(Superblock, Option<Damage>), OpenError> {
     let (superblock, remark) = Superblock::load(store)?.map_err(|none| match none {
         NoSuperblock::Damaged(damage) => OpenError::Damaged(damage),
         NoSuperblock::Version(version) => OpenError::Version(version),
@@ -233,8 +242,7 @@ pub fn open<S: Store, M: TailMemory>(
     settings: Settings,
 ) -> Result<Opened<M>, OpenError> {
     let (superblock, remark) = superblock(store, &settings)?;
-    let geometry =
-        Geometry::new(memory.ring_len(), settings.frame_len_max).map_err(OpenError::Settings)?;
+    let geometry = Geometry::new(memory.ring_len(), settings.frame_len_max).map_err(OpenError::Settings)?;
     let numbers = numbers(store)?;
     let mut damage: Vec<Damage> = remark.into_iter().collect();
     let mut high_next = superblock.high_next;
@@ -250,7 +258,12 @@ pub fn open<S: Store, M: TailMemory>(
                     let tail = Tail::recovered(memory, label, geometry, log, state.switched_from);
                     let opening = Opening { label, geometry, superblock, promised, settings };
                     // A bad copy of the superblock is no loss: the word has what it would have said.
-                    return opening.finish(store, tail, state, Findings { damage, cut: None, high_next, doubt: None });
+                    return opening.finish(
+                        store,
+                        tail,
+                        state,
+                        Findings { damage, cut: None, high_next, doubt: None },
+                    );
                 }
                 Err(Trouble::Store(error)) => return Err(OpenError::Store(error)),
                 Err(Trouble::Damage(found)) => damage.push(found),
@@ -267,7 +280,8 @@ pub fn open<S: Store, M: TailMemory>(
         offset: torn.offset,
         len: torn.len,
     });
-    let known = |found: &Damage| damage.iter().any(|known| known.file == found.file && known.offset == found.offset);
+    let known =
+        |found: &Damage| damage.iter().any(|known| known.file == found.file && known.offset == found.offset);
     let news: Vec<Damage> = found.into_iter().filter(|found| !known(found)).collect();
     damage.extend(news);
     let reached = end.next == superblock.high_next && end.chain == superblock.high_chain;
@@ -327,7 +341,9 @@ fn refilled<S: Store, M: TailMemory>(
             tail = Some(Tail::blank(memory, label, before).map_err(OpenError::Settings)?);
         }
         if let Some(tail) = &mut tail {
-            let what = |error| OpenError::Settings(format!("seq {} from the segments: {error:?}", frame.header.first_seq));
+            let what = |error| {
+                OpenError::Settings(format!("seq {} from the segments: {error:?}", frame.header.first_seq))
+            };
             tail.refill(&frame).map_err(what)?;
         }
     }

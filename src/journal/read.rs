@@ -106,7 +106,8 @@ impl<'s, S: Store> LogReader<'s, S> {
     /// Opens the walk at or before the frame with `next`. False if no segment holds it.
     fn seek(&mut self) -> Result<bool, StoreError> {
         let list = self.runs.list();
-        let oldest = (self.end.is_none() && list.first().is_some_and(|run| run.first_seq > self.next)).then_some(0);
+        let oldest =
+            (self.end.is_none() && list.first().is_some_and(|run| run.first_seq > self.next)).then_some(0);
         let Some(run) = self.runs.find(self.next).or(oldest).map(|index| list[index]) else {
             return Ok(false);
         };
@@ -133,7 +134,8 @@ impl<'s, S: Store> LogReader<'s, S> {
     /// a segment's end was judged when the next one was begun: that starts where the log really ended.
     fn go_on(&mut self, bad: Option<Reject>) -> Result<Option<Damage>, StoreError> {
         let (number, offset) = self.place();
-        let damage = |what: &dyn std::fmt::Display| Damage::new(FileName::Segment(number), offset, self.next, what);
+        let damage =
+            |what: &dyn std::fmt::Display| Damage::new(FileName::Segment(number), offset, self.next, what);
         let Some(later) = self.numbers.iter().copied().find(|later| *later > number) else {
             self.failed = true;
             return Ok(bad.map(|reject| damage(&reject)));

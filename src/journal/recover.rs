@@ -179,7 +179,9 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
     let (written, published) = (memory.word(Word::WrittenPos), memory.word(Word::PublishedPos));
     let floor = geometry.floor(published);
     let newest = newest_header(store, numbers)?;
-    let (mut builder, filling, start) = match newest.filter(|header| header.tail_generation == label.generation) {
+    let (mut builder, filling, start) = match newest
+        .filter(|header| header.tail_generation == label.generation)
+    {
         Some(header) => {
             let before = header.before();
             let window = Window { label, geometry, floor, until: header.first_pos, end: before };
@@ -236,14 +238,7 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
     }
     reslot(memory, geometry, builder.first_kept.unwrap_or(published));
     let Builder { log, checkpoint, .. } = builder;
-    Ok(State {
-        log,
-        written: written_log,
-        checkpoint,
-        written_checkpoint,
-        filling,
-        switched_from,
-    })
+    Ok(State { log, written: written_log, checkpoint, written_checkpoint, filling, switched_from })
 }
 
 /// The part of the log that ring and older segments have in common, so that repairs reach behind the
@@ -268,8 +263,9 @@ impl Window<'_> {
         let starts = [self.first_frame(memory), self.first_segment(store, numbers)?];
         for (from, before) in starts.into_iter().flatten() {
             let mut log = Replay::from_end(before, Extents::unbounded());
-            let visit =
-                |pos, record: &Record<'_>| log.on_record(pos, record).map(drop).map_err(|why| why.to_string());
+            let visit = |pos, record: &Record<'_>| {
+                log.on_record(pos, record).map(drop).map_err(|why| why.to_string())
+            };
             let readable = scan_ring(memory, self.geometry, from, self.until, visit).is_ok();
             if readable && log.end == self.end && log.staging.is_none() {
                 return Ok((log, Some(from)));
@@ -283,14 +279,14 @@ impl Window<'_> {
     fn first_frame<M: TailMemory>(&self, memory: &M) -> Option<(u64, LogEnd)> {
         let block_len = BLOCK_LEN as u64;
         let blocks = self.floor / block_len..self.until.div_ceil(block_len);
-        let slots = blocks.map(|block| {
+        let mut slots = blocks.map(|block| {
             let (_, pos) = memory.slot((block * block_len % self.geometry.ring_len / block_len) as usize);
             (block, pos)
         });
         let kept = |(block, pos): &(u64, u64)| {
             pos / block_len == *block && (self.floor..self.until).contains(pos) && pos % 8 == 0
         };
-        let (_, pos) = slots.filter(kept).next()?;
+        let (_, pos) = slots.find(kept)?;
         let first = Header::peek(memory.read(self.geometry.place(pos), HEADER_LEN))?;
         let before = LogEnd {
             next: first.first_seq,
@@ -312,7 +308,9 @@ impl Window<'_> {
             match read_header(store, number)? {
                 Ok(header) if header.tail_generation != self.label.generation => break,
                 Ok(header) if header.first_pos >= self.until => {}
-                Ok(header) if header.first_pos >= self.floor => start = Some((header.first_pos, header.before())),
+                Ok(header) if header.first_pos >= self.floor => {
+                    start = Some((header.first_pos, header.before()))
+                }
                 _ => break,
             }
         }
@@ -322,11 +320,7 @@ impl Window<'_> {
 
 /// Everything that a segment says, and where it ends. Nothing staged survives: the next segment begins
 /// behind the log.
-fn scan_whole<S: Store>(
-    store: &S,
-    header: &SegmentHeader,
-    older: &[u64],
-) -> Result<(State, Scan), Trouble> {
+fn scan_whole<S: Store>(store: &S, header: &SegmentHeader, older: &[u64]) -> Result<(State, Scan), Trouble> {
     let base = Checkpoint::compute(store, older, header.before())??;
     let mut builder = Builder::new(Replay::from_end(header.before(), Extents::unbounded()), base, 0, None);
     let found = scan(store, header, None, |pos, record| builder.on_record(pos, record))?;
@@ -340,8 +334,7 @@ fn scan_whole<S: Store>(
     let Builder { log, checkpoint, .. } = builder;
     let written_checkpoint = Some(checkpoint.clone());
     let (written, switched_from) = (log.clone(), Seq::MAX);
-    let state =
-        State { log, written, checkpoint, written_checkpoint, filling: None, switched_from };
+    let state = State { log, written, checkpoint, written_checkpoint, filling: None, switched_from };
     Ok((state, found))
 }
 
@@ -403,8 +396,7 @@ pub(crate) fn cold<S: Store>(
         let log = Replay::from_end(LogEnd::BLANK, Extents::unbounded());
         let (checkpoint, written_checkpoint) = (Checkpoint::default(), Some(Checkpoint::default()));
         let (written, filling, switched_from) = (log.clone(), None, Seq::MAX);
-        let state =
-            State { log, written, checkpoint, written_checkpoint, filling, switched_from };
+        let state = State { log, written, checkpoint, written_checkpoint, filling, switched_from };
         return Ok((state, None, None));
     };
     let (mut state, found) = scan_whole(store, &header, but_last(numbers))?;
@@ -419,11 +411,17 @@ pub(crate) fn cold<S: Store>(
         _ => "nothing",
     };
     let damage = if before > offset {
-        let what = format!("{what} in a group that was on the device when the next one was written ({before})");
+        let what =
+            format!("{what} in a group that was on the device when the next one was written ({before})");
         Some(Damage::new(file, offset, next, what))
     } else {
         behind.map(|behind| {
-            Damage::new(file, offset, next, format!("{what}, and good records behind it from byte {behind} on"))
+            Damage::new(
+                file,
+                offset,
+                next,
+                format!("{what}, and good records behind it from byte {behind} on"),
+            )
         })
     };
     let torn = damage.is_none() && (matches!(found.stop, Stop::Bad(_)) || marked_end > offset);

@@ -159,8 +159,7 @@ pub fn write_group_mark(block_end: &mut [u8], number: u64, before: u64, end: u64
 pub fn group_mark(block: &[u8], number: u64) -> Option<(u64, u64)> {
     let bytes = &block[block.len().checked_sub(GROUP_MARK_LEN)?..];
     let mark: GroupMark = bytemuck::pod_read_unaligned(bytes);
-    let valid = mark.magic == GROUP_MAGIC
-        && mark.number == number as u32
-        && mark.checksum == checksum_but_12(bytes);
+    let valid =
+        mark.magic == GROUP_MAGIC && mark.number == number as u32 && mark.checksum == checksum_but_12(bytes);
     valid.then_some((mark.before, mark.end))
 }

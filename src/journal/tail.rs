@@ -14,13 +14,13 @@
 //! is said about it. What the segments lack is never overwritten: then there is no room ([`Full`]).
 //! After construction nothing here allocates, locks, or calls the system.
 
+use crate::journal::BLOCK_LEN;
 use crate::journal::damage::Damage;
 use crate::journal::extents::{Extent, Extents};
 use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::ports::{TailMemory, Word};
 use crate::journal::record::{self, MARK_LEN};
 use crate::journal::replay::Replay;
-use crate::journal::BLOCK_LEN;
 use crate::proto::log::{LogEnd, Misfit};
 use crate::wire::{Epoch, FrameView, HEADER_LEN, Header, Kind, Seq, chain_after};
 use std::fmt;
@@ -43,7 +43,11 @@ pub struct Full {
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the tail is full: {} bytes wait for the segments (is the disk full or slow?)", self.lag_bytes)
+        write!(
+            f,
+            "the tail is full: {} bytes wait for the segments (is the disk full or slow?)",
+            self.lag_bytes
+        )
     }
 }
 
@@ -511,7 +515,10 @@ impl<M: TailMemory> Tail<M> {
 
     /// What must hold between any two calls; for tests and the simulator.
     pub fn invariants(&self) {
-        assert!(self.head - self.memory.word(Word::WrittenPos) <= self.geometry.ring_len, "lag fits the ring");
+        assert!(
+            self.head - self.memory.word(Word::WrittenPos) <= self.geometry.ring_len,
+            "lag fits the ring"
+        );
         assert_eq!(self.head, self.memory.word(Word::PublishedPos), "what is kept is published");
         assert_eq!(self.log.end.next, self.memory.word(Word::HighSeq), "the high mark is the log's end");
         for pair in self.log.runs.list().windows(2) {

@@ -67,7 +67,10 @@ fn a_bit_flipped_in_the_open_segment_is_found_at_opening_and_never_taken_for_the
             let left = Journal::open(damaged.clone(), memory, settings());
             assert!(!left.is_complete(), "byte {offset}");
             let found = &left.opened.damage[0];
-            assert_eq!((found.file.as_str(), found.offset, found.seq), ("segments/0000000001.seg", start, seq));
+            assert_eq!(
+                (found.file.as_str(), found.offset, found.seq),
+                ("segments/0000000001.seg", start, seq)
+            );
             let kept = log.iter().take_while(|b| Header::peek(b).unwrap().first_seq < seq).count();
             assert_eq!(left.end(), end_of(&log[..kept]), "the log ends before what is damaged");
             assert_eq!(left.opened.high_next, end_of(&log).next, "and it is known how far it went");
@@ -136,7 +139,8 @@ fn a_bad_record_below_the_mark_of_a_later_group_is_damage_even_with_nothing_good
     let file = store.file_mut(FileName::Segment(1)).unwrap();
     // The last three frames are wiped out; the mark says that the first of them was on the device.
     file[used - 3 * 280..used].fill(0);
-    let left = Journal::open(store, MemoryTail::new(RING_LEN), Settings { boot: [8, 8], power: true, ..settings() });
+    let left =
+        Journal::open(store, MemoryTail::new(RING_LEN), Settings { boot: [8, 8], power: true, ..settings() });
     assert!(!left.is_complete());
     assert!(left.opened.damage[0].what.contains("on the device"), "{}", left.opened.damage[0]);
 }

@@ -97,7 +97,8 @@ pub fn messages(end: &LogEnd, count: u64, len: usize) -> Frame {
 
 /// The start of `epoch` behind `end`; it lists `members` members.
 pub fn epoch_start(end: &LogEnd, epoch: Epoch, members: u32) -> Frame {
-    let member = |replica| MemberBody::full(Identity { replica, incarnation: 5 }, "127.0.0.1:7".parse().unwrap());
+    let member =
+        |replica| MemberBody::full(Identity { replica, incarnation: 5 }, "127.0.0.1:7".parse().unwrap());
     let members: Vec<_> = (1..=members).map(member).collect();
     if end.next == 1 {
         let birth = bytemuck::cast_slice(&members).to_vec();
@@ -115,10 +116,7 @@ pub fn epoch_start(end: &LogEnd, epoch: Epoch, members: u32) -> Frame {
         epochs: 0,
         reserved: [0; 5],
     };
-    let rows = [
-        EpochBase { epoch: end.epoch.0, base: 1 },
-        EpochBase { epoch: epoch.0, base: end.next },
-    ];
+    let rows = [EpochBase { epoch: end.epoch.0, base: 1 }, EpochBase { epoch: epoch.0, base: end.next }];
     let mut payload = vec![0; EPOCH_START_LEN_MAX];
     let len = write_epoch_start(&mut payload, body, &members, &rows);
     frame(end, epoch, &[(entry(EntryKind::EpochStart, 0, 0), payload[..len].to_vec())])
@@ -243,7 +241,9 @@ impl Journal {
 
 /// The end behind frames that follow each other from a blank log.
 pub fn end_of(frames: &[Frame]) -> LogEnd {
-    frames.iter().fold(LogEnd::BLANK, |end, bytes| end.follow(&FrameView::from_prefix(bytes).unwrap()).unwrap())
+    frames
+        .iter()
+        .fold(LogEnd::BLANK, |end, bytes| end.follow(&FrameView::from_prefix(bytes).unwrap()).unwrap())
 }
 
 /// The files with records in them.

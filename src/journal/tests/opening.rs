@@ -98,7 +98,11 @@ fn after_a_clean_stop_and_a_reboot_a_replica_is_complete_and_its_tail_filled_aga
     assert!(journal.is_complete());
     assert_eq!(journal.frames_in_tail(), longer);
     journal.drain();
-    assert_eq!(end_of(&journal.frames_in_segments(1)), journal.end(), "a new segment goes on behind the old one");
+    assert_eq!(
+        end_of(&journal.frames_in_segments(1)),
+        journal.end(),
+        "a new segment goes on behind the old one"
+    );
     assert_eq!(segment_files(&journal.store).len(), 2);
 }
 
@@ -160,7 +164,10 @@ fn every_refusal_says_what_to_do() {
     let again = format(&mut store, CLUSTER, IDENTITY, BOOT).unwrap_err();
     assert_eq!(again.to_string(), "the directory is not empty (superblock): `format` never overwrites");
     let other = refusal(&mut store, ring(), Settings { cluster: 0xC2, ..settings() });
-    assert_eq!(other.to_string(), "a journal of cluster 0xc1, this is cluster 0xc2: give the right directory");
+    assert_eq!(
+        other.to_string(),
+        "a journal of cluster 0xc1, this is cluster 0xc2: give the right directory"
+    );
     let other = refusal(&mut store, ring(), Settings { replica: 3, ..settings() });
     assert_eq!(other.to_string(), "the journal of replica 2, this is replica 3: give each its own");
     let small = refusal(&mut store, MemoryTail::new(4096), settings());
@@ -228,7 +235,11 @@ fn a_torn_superblock_leaves_the_other_copy() {
         let (mut store, memory) = (store.clone(), memory.clone());
         store.file_mut(FileName::Superblock).unwrap()[copy * 4096 + 20] ^= 4;
         let left = Journal::open(store.clone(), memory, settings());
-        assert_eq!((left.end(), left.is_complete()), (end, true), "the ring has what the block would have said");
+        assert_eq!(
+            (left.end(), left.is_complete()),
+            (end, true),
+            "the ring has what the block would have said"
+        );
         let named = Damage::new("superblock", copy as u64 * 4096, 0, "checksum");
         assert_eq!(left.opened.damage, [named]);
         let left = Journal::open(store, MemoryTail::new(RING_LEN), rebooted());

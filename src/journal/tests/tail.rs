@@ -54,7 +54,8 @@ fn a_standby_refuses_what_does_not_follow_and_what_is_too_long() {
     let mut long = vec![0; 4096];
     let mut open = OpenFrame::default();
     assert!(open.push(&mut long, entry(EntryKind::Message, 1, 4), &[0; 2000]));
-    let header = Header { first_seq: end.next, chain: end.chain, epoch: end.epoch.0, ..Header::new(Kind::Frame) };
+    let header =
+        Header { first_seq: end.next, chain: end.chain, epoch: end.epoch.0, ..Header::new(Kind::Frame) };
     open.close(&mut long, header, 2200);
     let refused = journal.tail().append(&FrameView::from_prefix(&long).unwrap());
     assert_eq!(refused, Err(AppendError::TooLong { len: 2200, max: LEN_MAX }));
