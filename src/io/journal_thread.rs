@@ -289,8 +289,10 @@ impl<S: Store, T: TailSource> Side<S, T> {
             let mut found: Vec<Damage> = Vec::new();
             let budget = self.settings.scrub_bytes_per_s / 10;
             self.scrub.step(&self.store, self.writer.number(), budget, &mut found)?;
-            self.shared.damage_count.fetch_add(found.len() as u64, Ordering::AcqRel);
+            let count = found.len() as u64;
+            // Whoever sees the count finds the words.
             found.into_iter().for_each(|damage| self.shared.remark(damage.to_string()));
+            self.shared.damage_count.fetch_add(count, Ordering::AcqRel);
         }
         Ok(())
     }
