@@ -25,7 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sim", &["wire", "proto", "journal", "engine"]),
     ("client", &["wire", "proto", "journal", "engine", "io"]),
     ("config", &["wire", "proto", "journal", "engine", "io", "client", "node"]),
-    ("node", &["wire", "proto", "journal", "engine", "io"]),
+    ("node", &["wire", "proto", "journal", "engine", "io", "client"]),
     ("cli", &["wire", "proto", "journal", "engine", "io", "sim", "client", "node", "config"]),
 ];
 

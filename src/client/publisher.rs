@@ -100,7 +100,12 @@ impl<N: Net> Publisher<N> {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open_as(&mut self, name: &str, nonce: [u64; 2], timeout: Duration) -> Result<PublisherId, OpenError> {
+    pub fn open_as(
+        &mut self,
+        name: &str,
+        nonce: [u64; 2],
+        timeout: Duration,
+    ) -> Result<PublisherId, OpenError> {
         let wanted = self.begin_open(name, nonce).ok_or_else(|| OpenError::Name(name.to_owned()))?;
         let deadline = self.clock.now() + timeout.as_nanos() as u64;
         let mut opened = None;

@@ -30,7 +30,6 @@ pub struct NodeState {
 }
 
 /// Asks nodes. It hears no group.
-#[derive(Debug)]
 pub struct Questioner {
     net: Udp,
     endpoint: Endpoint,
@@ -50,7 +49,13 @@ impl Questioner {
     pub fn open(endpoint: &Endpoint) -> Result<Self, IoError> {
         let drawn = random_u64()?;
         let me = Identity { replica: (drawn >> 32) as u32 | 1 << 31, incarnation: drawn as u32 };
-        Ok(Self { net: endpoint.open(&[])?, endpoint: endpoint.clone(), clock: Clock::start(), me, number: 0 })
+        Ok(Self {
+            net: endpoint.open(&[])?,
+            endpoint: endpoint.clone(),
+            clock: Clock::start(),
+            me,
+            number: 0,
+        })
     }
 
     /// Asks the nodes at `addresses` until all have answered or `timeout` is over. Returns the answers by

@@ -48,8 +48,8 @@ impl Config {
             tail_bytes: self.journal.tail_size_bytes,
             segment_bytes: self.journal.segment_size_bytes,
             retention: Retention {
-                size_bytes: self.journal.retention_size_bytes,
-                age_ns: self.journal.retention_age_ns,
+                bytes_max: self.journal.retention_size_bytes.unwrap_or(0),
+                age_ns_max: self.journal.retention_age_ns.unwrap_or(0),
             },
             flush_interval_ns: self.journal.flush_interval_ns,
             durability: match self.stream.durability {

@@ -231,7 +231,13 @@ impl<N: Net> Publisher<N> {
 
     /// One turn: reads the stream, reports to `f` at most `limit` committed fates and whatever else
     /// happened, sends what is written. Returns the work done.
-    pub fn poll(&mut self, now: Nanos, wall: Nanos, limit: usize, mut f: impl FnMut(PublisherEvent)) -> usize {
+    pub fn poll(
+        &mut self,
+        now: Nanos,
+        wall: Nanos,
+        limit: usize,
+        mut f: impl FnMut(PublisherEvent),
+    ) -> usize {
         let Self { net, core, scratch } = self;
         if core.lost {
             return 0;
@@ -537,7 +543,7 @@ impl PublisherCore {
             }
             Datagram::Ack(header, _) => {
                 self.rx.check_history(&header)?;
-                self.rx.on_ack(&header, &mut self.counters);
+                self.rx.on_ack(&header, &mut self.counters, &mut self.events);
             }
             Datagram::Answer(header, body) => self.rx.on_answer(now, &header, &body, &mut self.counters),
             Datagram::Reply(header, body) => self.on_reply(&header, &body),
@@ -644,8 +650,7 @@ fn read_frame(
     tally: &mut Tally,
     f: &mut impl FnMut(PublisherEvent),
 ) {
-    let mut seq = frame.header.first_seq;
-    for entry in frame.entries() {
+    for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
         match entry.kind() {
             EntryKind::Message => {
                 if let Some(&index) = by_id.get(entry.header.publisher as usize)
@@ -666,7 +671,6 @@ fn read_frame(
             }
             EntryKind::Birth | EntryKind::EpochStart => {}
         }
-        seq += 1;
     }
 }
 
