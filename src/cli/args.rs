@@ -333,7 +333,9 @@ mod tests {
 
     #[test]
     fn a_subscription_begins_with_a_seq_from_1_or_live() {
-        assert!(matches!("7".parse(), Ok(Beginning::Seq(7))) && matches!("live".parse(), Ok(Beginning::Live)));
+        assert!(
+            matches!("7".parse(), Ok(Beginning::Seq(7))) && matches!("live".parse(), Ok(Beginning::Live))
+        );
         assert!("0".parse::<Beginning>().is_err() && "-1".parse::<Beginning>().is_err());
     }
 }

@@ -63,8 +63,10 @@ fn given(args: &BootstrapArgs, config: &Config) -> Result<BTreeMap<u32, Identity
     for &identity in &args.identity {
         config.replica(identity.replica)?;
         if let Some(other) = known.insert(identity.replica, identity) {
-            let what = format!("--identity {other} and --identity {identity}: one replica twice; give the \
-                 one that its `format` printed last");
+            let what = format!(
+                "--identity {other} and --identity {identity}: one replica twice; give the \
+                 one that its `format` printed last"
+            );
             return Err(Failure::new(USAGE, what));
         }
     }

@@ -247,6 +247,10 @@ mod tests {
             assert_eq!(failure.is_none(), cut == 6 || cut == 10, "cut at {cut}");
             assert!(messages.len() < 3);
         }
-        assert!(read(Spelling::LengthPrefixed, b"\x05\0\0\0abcde").1.is_some_and(|why| why.contains("limit is 4")));
+        assert!(
+            read(Spelling::LengthPrefixed, b"\x05\0\0\0abcde")
+                .1
+                .is_some_and(|why| why.contains("limit is 4"))
+        );
     }
 }

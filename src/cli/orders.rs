@@ -80,7 +80,11 @@ pub struct FlowError {
 
 impl fmt::Display for FlowError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the order flow is damaged at byte {} (unpacked): {}; take a whole copy", self.offset, self.why)
+        write!(
+            f,
+            "the order flow is damaged at byte {} (unpacked): {}; take a whole copy",
+            self.offset, self.why
+        )
     }
 }
 
@@ -115,7 +119,8 @@ impl OrderFlow {
     pub fn unpack(packed: &[u8]) -> Result<Self, FlowError> {
         let mut day = Vec::new();
         let read = GzDecoder::new(packed).take(DAY_BYTES_MAX).read_to_end(&mut day);
-        let unpacked = read.map_err(|error| FlowError { offset: day.len(), why: format!("gzip: {error}") })?;
+        let unpacked =
+            read.map_err(|error| FlowError { offset: day.len(), why: format!("gzip: {error}") })?;
         if unpacked as u64 == DAY_BYTES_MAX {
             return Err(FlowError { offset: unpacked, why: format!("more than {DAY_BYTES_MAX} bytes") });
         }
@@ -242,11 +247,7 @@ fn length(kind: u8) -> Option<usize> {
 
 /// The order in a message, without its instrument; none in a message of another type.
 fn order(message: &Message<'_>) -> Result<Option<Order>, String> {
-    let order = |kind: OrderKind| Order {
-        kind: kind as u8,
-        order_id: message.u64_at(11),
-        ..Order::zeroed()
-    };
+    let order = |kind: OrderKind| Order { kind: kind as u8, order_id: message.u64_at(11), ..Order::zeroed() };
     let order = match message.kind() {
         b'A' | b'F' => {
             let side = match message.0[19] {

@@ -143,17 +143,21 @@ impl Run<'_> {
         match ended {
             Ended::Fenced => Failure::new(
                 FENCED,
-                format!("publisher '{name}' was opened by a newer process: this one is fenced; end the other \
-                     before you start again, or give each a name of its own"),
+                format!(
+                    "publisher '{name}' was opened by a newer process: this one is fenced; end the other \
+                     before you start again, or give each a name of its own"
+                ),
             ),
             Ended::Closed => {
                 Failure::new(FAILED, format!("publisher '{name}' is closed for ever; use another name"))
             }
             Ended::Lost => Failure::new(
                 FAILED,
-                format!("publisher '{name}' fell further behind the stream than any replica remembers: the \
+                format!(
+                    "publisher '{name}' fell further behind the stream than any replica remembers: the \
                      fates of {} messages are unknown; subscribe to see which are in the stream",
-                    self.told.published - self.told.committed),
+                    self.told.published - self.told.committed
+                ),
             ),
         }
     }

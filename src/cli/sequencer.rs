@@ -64,6 +64,8 @@ fn stop_with_stdin(stop: Arc<AtomicBool>) -> Result<(), Failure> {
         stop.store(true, Ordering::Release);
     };
     let thread = std::thread::Builder::new().name("lockstep-stdin".into()).spawn(wait);
-    thread.map_err(|error| Failure::new(FAILED, format!("starting the thread that reads stdin failed: {error}")))?;
+    thread.map_err(|error| {
+        Failure::new(FAILED, format!("starting the thread that reads stdin failed: {error}"))
+    })?;
     Ok(())
 }

@@ -39,7 +39,8 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     let delivery = if args.stamped { Delivery::Stamped } else { Delivery::Committed };
     // Joined before the end is asked for, so that what comes in between is heard.
     let mut subscriber = Subscriber::connect(&endpoint, delivery, start)?;
-    let end = args.until_end.then(|| end_of_stream(&endpoint, args.timeout.unwrap_or(END_TIMEOUT))).transpose()?;
+    let end =
+        args.until_end.then(|| end_of_stream(&endpoint, args.timeout.unwrap_or(END_TIMEOUT))).transpose()?;
     let timeout = args.timeout.or_else(|| end.map(|_| END_TIMEOUT));
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
     let (form, count, digest) = (Form::of(args), args.count, StreamDigest::new());

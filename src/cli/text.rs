@@ -128,7 +128,10 @@ mod tests {
     #[test]
     fn json_has_the_payload_as_text_or_else_in_hex() {
         let line = |payload| -> Value { serde_json::from_slice(&written(Form::Json, payload)).unwrap() };
-        assert_eq!((&line(b"a\n")["payload"], &line(b"\xff\x01")["payload_hex"]), (&json!("a\n"), &json!("ff01")));
+        assert_eq!(
+            (&line(b"a\n")["payload"], &line(b"\xff\x01")["payload_hex"]),
+            (&json!("a\n"), &json!("ff01"))
+        );
     }
 
     #[test]

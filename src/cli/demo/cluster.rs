@@ -31,7 +31,10 @@ impl Folder {
         let folder = Self { disk, memory, keep };
         for path in [&folder.disk, &folder.memory] {
             fs::create_dir_all(path).map_err(|error| {
-                IoError::new(format!("make the folder {}; TMPDIR chooses another place", path.display()), error)
+                IoError::new(
+                    format!("make the folder {}; TMPDIR chooses another place", path.display()),
+                    error,
+                )
             })?;
         }
         let text = folder.config_text(idle, cores)?;

@@ -95,7 +95,8 @@ impl Process {
                 Some(status) => return Err(self.died(status)),
                 None if clock.now() > deadline => {
                     let last = self.last_words();
-                    let what = format!("{} did not end within {patience:?}; its last words:\n{last}", self.name);
+                    let what =
+                        format!("{} did not end within {patience:?}; its last words:\n{last}", self.name);
                     return Err(Failure::new(NOT_READY, what));
                 }
                 None => std::thread::sleep(Duration::from_millis(5)),

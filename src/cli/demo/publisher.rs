@@ -102,7 +102,9 @@ fn start_time() -> Result<Receiver<Nanos>, Failure> {
         }
     };
     let thread = std::thread::Builder::new().name("lockstep-stdin".into()).spawn(read);
-    thread.map_err(|error| Failure::new(FAILED, format!("starting the thread that reads stdin failed: {error}")))?;
+    thread.map_err(|error| {
+        Failure::new(FAILED, format!("starting the thread that reads stdin failed: {error}"))
+    })?;
     Ok(from)
 }
 

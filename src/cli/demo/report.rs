@@ -102,7 +102,9 @@ impl Report {
         if let Some((first, messages, digest)) = digests.next() {
             let others = digests.filter(|other| (other.1, other.2) != (messages, digest));
             wrongs.extend(others.map(|(name, count, other)| {
-                format!("{name}: digest {other} over {count} messages, but {first} has {digest} over {messages}")
+                format!(
+                    "{name}: digest {other} over {count} messages, but {first} has {digest} over {messages}"
+                )
             }));
         }
         wrongs
@@ -110,7 +112,8 @@ impl Report {
 
     /// Name, messages and digest of everybody who has one.
     fn digests(&self) -> impl Iterator<Item = (&str, u64, &str)> {
-        let seen = self.subscribers.iter().map(|(name, seen, _)| (&name[..], seen.messages, &seen.digest[..]));
+        let seen =
+            self.subscribers.iter().map(|(name, seen, _)| (&name[..], seen.messages, &seen.digest[..]));
         seen.chain(self.journals.iter().map(|row| (&row.name[..], row.messages, &row.digest[..])))
     }
 
@@ -147,12 +150,14 @@ impl Report {
                 "memory": memory(&row.memory),
             })
         });
-        let publishers = self.publishers.iter().map(|(name, done, held)| {
-            json!({ "name": name, "summary": done, "memory": memory(held) })
-        });
-        let subscribers = self.subscribers.iter().map(|(name, seen, held)| {
-            json!({ "name": name, "summary": seen, "memory": memory(held) })
-        });
+        let publishers = self
+            .publishers
+            .iter()
+            .map(|(name, done, held)| json!({ "name": name, "summary": done, "memory": memory(held) }));
+        let subscribers = self
+            .subscribers
+            .iter()
+            .map(|(name, seen, held)| json!({ "name": name, "summary": seen, "memory": memory(held) }));
         let journals = self.journals.iter().map(|row| {
             json!({ "name": row.name, "messages": row.messages, "next": row.next, "digest": row.digest })
         });
@@ -176,7 +181,11 @@ impl Report {
     }
 
     fn write_latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<22}{:>10}{:>10}{:>10}{:>10}  us", "publish to delivery", "p50", "p99", "p99.9", "max")?;
+        writeln!(
+            f,
+            "{:<22}{:>10}{:>10}{:>10}{:>10}  us",
+            "publish to delivery", "p50", "p99", "p99.9", "max"
+        )?;
         for (_, Delivered { stamped, latency, .. }, _) in &self.subscribers {
             let Latency { p50_ns, p99_ns, p999_ns, max_ns } = *latency;
             write!(f, "  {:<20}", if *stamped { "stamped" } else { "committed" })?;
@@ -198,13 +207,15 @@ impl Report {
             "process", "dgrams in", "out", "repairs", "MiB 1st", "MiB last", "growth"
         )?;
         let mut row = |name: &str, [sent_in, sent_out, repairs]: [Option<u64>; 3], memory: &Memory| {
-            let mib = |bytes: Option<u64>| cell(bytes.map(|bytes| format!("{:.1}", bytes as f64 / 1_048_576.0)));
+            let mib =
+                |bytes: Option<u64>| cell(bytes.map(|bytes| format!("{:.1}", bytes as f64 / 1_048_576.0)));
             write!(f, "  {name:<20}{:>10}{:>10}{:>10}", cell(sent_in), cell(sent_out), cell(repairs))?;
             let growth = cell(memory.growth_percent().map(|percent| format!("{percent:+.1} %")));
             writeln!(f, "{:>10}{:>10}{growth:>9}", mib(memory.first_bytes()), mib(memory.last_bytes()))
         };
         for replica in &self.replicas {
-            let sent = [replica.frames_out, replica.acks_out, replica.repairs_out].into_iter().flatten().sum();
+            let sent =
+                [replica.frames_out, replica.acks_out, replica.repairs_out].into_iter().flatten().sum();
             row(&replica.name, [replica.datagrams_in, Some(sent), replica.repairs_in], &replica.memory)?;
         }
         for (name, done, memory) in &self.publishers {
@@ -220,8 +231,13 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, rate) = (self.seconds(), self.messages as f64 / self.seconds());
-        let asked = if self.rate == 0 { "as fast as possible".to_owned() } else { format!("{}/s", self.rate) };
-        writeln!(f, "messages {}, {rate:.0}/s (asked: {asked}), {seconds:.2} s, idle threads {}", self.messages, self.idle)?;
+        let asked =
+            if self.rate == 0 { "as fast as possible".to_owned() } else { format!("{}/s", self.rate) };
+        writeln!(
+            f,
+            "messages {}, {rate:.0}/s (asked: {asked}), {seconds:.2} s, idle threads {}",
+            self.messages, self.idle
+        )?;
         let resends: u64 = self.publishers.iter().map(|(_, done, _)| done.resends).sum();
         let full: u64 = self.publishers.iter().map(|(_, done, _)| done.backpressure).sum();
         writeln!(f, "publishers met a full window {full} times and sent {resends} datagrams again\n")?;

@@ -93,7 +93,9 @@ fn over_with_stdin() -> Result<Arc<AtomicBool>, Failure> {
         flag.store(true, Ordering::Release);
     };
     let thread = std::thread::Builder::new().name("lockstep-stdin".into()).spawn(wait);
-    thread.map_err(|error| Failure::new(FAILED, format!("starting the thread that reads stdin failed: {error}")))?;
+    thread.map_err(|error| {
+        Failure::new(FAILED, format!("starting the thread that reads stdin failed: {error}"))
+    })?;
     Ok(over)
 }
 

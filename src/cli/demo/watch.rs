@@ -223,7 +223,8 @@ impl Watch {
 
     fn check_movement(&mut self) -> Result<(), Failure> {
         let now = self.clock.now();
-        let sum = self.clients.iter().map(|client| client.messages + u64::from(client.published.is_some())).sum();
+        let sum =
+            self.clients.iter().map(|client| client.messages + u64::from(client.published.is_some())).sum();
         if sum > self.moved.1 {
             self.moved = (now, sum);
         }
