@@ -235,6 +235,15 @@ impl SubmitWindow {
             self.slots[place].sent_at = now;
             self.unsent += 1;
         }
+        self.free_slots();
+    }
+
+    /// Slots at the head whose messages all have their fate are free. One that was never sent waits for
+    /// that: a copy of this publisher had its messages stamped.
+    fn free_slots(&mut self) {
+        while self.head < self.unsent && self.slots[self.place(self.head)].left == 0 {
+            self.head += 1;
+        }
     }
 
     /// The oldest message of `list` has its fate. Returns its number.
@@ -250,9 +259,7 @@ impl SubmitWindow {
         if slot.left == 0 && slot.resends == 0 && slot.sent_at != 0 {
             self.timer.on_sample(now.saturating_sub(slot.sent_at));
         }
-        while self.head < self.unsent && self.slots[self.place(self.head)].left == 0 {
-            self.head += 1;
-        }
+        self.free_slots();
         Some(pending.publisher_seq)
     }
 
