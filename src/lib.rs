@@ -19,6 +19,7 @@
 //!
 //! Imports point towards `wire`; `tests/tidy.rs` holds that. Start with [`client`].
 
+#[allow(clippy::disallowed_methods)]
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -26,6 +27,7 @@ pub mod engine;
 #[allow(unsafe_code, clippy::disallowed_methods)]
 pub mod io;
 pub mod journal;
+pub mod node;
 pub mod proto;
 pub mod sim;
 pub mod wire;

@@ -465,7 +465,7 @@ impl PublisherCore {
             }
             Datagram::Ack(header, _) => {
                 self.rx.check_history(&header)?;
-                self.rx.on_ack(&header, &mut self.counters);
+                self.rx.on_ack(&header, &mut self.counters, &mut self.events);
             }
             Datagram::Answer(header, body) => self.rx.on_answer(now, &header, &body, &mut self.counters),
             Datagram::Reply(header, body) => {

@@ -216,9 +216,14 @@ impl Receiver {
                 timestamp: header.timestamp,
             });
         }
+        self.compare_chains(header, events);
+    }
+
+    /// Whoever says where a log of our epoch stands says by which chain: a divergence is found by anybody.
+    fn compare_chains(&mut self, header: &Header, events: &mut Events) {
         if let Some(end) = self.end
             && end.next == header.first_seq
-            && end.epoch == epoch
+            && end.epoch == header.epoch()
             && end.chain != header.chain
         {
             self.diverged = true;
@@ -227,15 +232,21 @@ impl Receiver {
     }
 
     /// A replica's ack: it counts, and it tells of an epoch and a bound.
-    pub fn on_ack(&mut self, header: &Header, counters: &mut Counters) {
+    pub fn on_ack(&mut self, header: &Header, counters: &mut Counters, events: &mut Events) {
         counters.add(Counter::AcksIn, 1);
         let epoch = header.epoch();
         self.commit.on_announced(epoch, header.commit_next);
         if self.follow.is_news(epoch) {
             self.news = self.news.max(epoch);
         } else if epoch == self.follow.epoch() {
-            self.commit.on_ack(header.identity(), epoch, header.first_seq);
-            self.seen_next = self.seen_next.max(header.first_seq);
+            // An ack below its sender's end carries no chain. One over another chain is no ack of ours.
+            if header.chain != 0 {
+                self.compare_chains(header, events);
+            }
+            if !self.diverged {
+                self.commit.on_ack(header.identity(), epoch, header.first_seq);
+                self.seen_next = self.seen_next.max(header.first_seq);
+            }
         }
     }
 

@@ -186,10 +186,11 @@ impl Index {
     /// The index of segment `number`: its file, or what the segment itself says up to its end or its
     /// first damage.
     pub fn load<S: Store>(store: &S, number: u64, first_seq: Seq) -> Result<Self, StoreError> {
-        if store.list()?.contains(&FileName::Index(number)) {
-            if let Ok(index) = Self::from_bytes(&read_whole(store, FileName::Index(number))?, number) {
-                return Ok(index);
-            }
+        let file = FileName::Index(number);
+        if store.list()?.contains(&file)
+            && let Ok(index) = Self::from_bytes(&read_whole(store, file)?, number)
+        {
+            return Ok(index);
         }
         Self::rebuild(store, number, first_seq)
     }

@@ -41,7 +41,7 @@ impl Geometry {
     pub fn new(ring_len: u64, record_len_max: usize) -> Result<Self, String> {
         let record_len_max = record_len_max as u64;
         let least = (record_len_max * Self::RECORDS_MIN).next_multiple_of(BLOCK_LEN as u64);
-        if !(1024..=DATAGRAM_LEN_MAX as u64).contains(&record_len_max) || record_len_max % 8 != 0 {
+        if !(1024..=DATAGRAM_LEN_MAX as u64).contains(&record_len_max) || !record_len_max.is_multiple_of(8) {
             return Err(format!(
                 "largest frame of {record_len_max} bytes: take a multiple of 8 from 1024 to {DATAGRAM_LEN_MAX}"
             ));

@@ -43,10 +43,10 @@ mod walk;
 
 pub use checkpoint::Checkpoint;
 pub use damage::Damage;
-pub use layout::{Geometry, SEGMENT_LEN_MIN, TailLabel, WORD_STRIDE, WORDS_AT};
+pub use layout::{Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TailLabel, WORD_STRIDE, WORDS_AT};
 pub use open::{Completeness, Cut, OpenError, Opened, Settings, format, open};
 pub use read::{LogReader, read_segments};
-pub use scrub::{Scrub, verify};
+pub use scrub::{Scrub, Verified, verify};
 pub use segments::{Retention, SegmentWriter, WriteError, copy_behind};
 pub use superblock::Superblock;
 pub use tail::{AppendError, Full, Span, StageError, SwitchError, Tail};

@@ -279,14 +279,14 @@ impl Window<'_> {
     fn first_frame<M: TailMemory>(&self, memory: &M) -> Option<(u64, LogEnd)> {
         let block_len = BLOCK_LEN as u64;
         let blocks = self.floor / block_len..self.until.div_ceil(block_len);
-        let slots = blocks.map(|block| {
+        let mut slots = blocks.map(|block| {
             let (_, pos) = memory.slot((block * block_len % self.geometry.ring_len / block_len) as usize);
             (block, pos)
         });
         let kept = |(block, pos): &(u64, u64)| {
             pos / block_len == *block && (self.floor..self.until).contains(pos) && pos % 8 == 0
         };
-        let (_, pos) = slots.filter(kept).next()?;
+        let (_, pos) = slots.find(kept)?;
         let first = Header::peek(memory.read(self.geometry.place(pos), HEADER_LEN))?;
         let before = LogEnd {
             next: first.first_seq,

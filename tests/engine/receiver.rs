@@ -335,3 +335,15 @@ fn s10_nothing_of_a_new_epoch_is_used_before_its_start_is_held() {
     reader.hear(&log.ack(1, 5));
     assert_eq!(reader.messages(), ["of epoch 2"]);
 }
+
+#[test]
+fn s3_an_ack_over_another_chain_counts_for_nothing_and_ends_the_subscription() {
+    let mut log = Log::begun(3);
+    let mut reader = Reader::new(Delivery::Committed, Start::From(1));
+    reader.hear(&log.frames[1].clone());
+    reader.repair(log.repair(0, 2, 3));
+    reader.hear(&log.push(&["a"]));
+    reader.hear(&log.ack_with(2, 4, |header, _| header.chain = 0xbad));
+    assert_eq!(reader.messages(), Vec::<&str>::new());
+    assert_eq!(reader.told.last(), Some(&Told::Diverged(4)));
+}

@@ -186,8 +186,7 @@ impl Lines {
 
     /// Looks for what concerns these lines in a frame of the log.
     pub(super) fn read(&mut self, frame: &FrameView<'_>, f: &mut impl FnMut(PublisherEvent)) {
-        let mut seq = frame.header.first_seq;
-        for entry in frame.entries() {
+        for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
             match entry.kind() {
                 EntryKind::Message => {
                     if let Some(index) = self.of(entry.header.publisher) {
@@ -202,7 +201,6 @@ impl Lines {
                 }
                 EntryKind::Birth | EntryKind::EpochStart => {}
             }
-            seq += 1;
         }
     }
 

@@ -90,6 +90,7 @@ impl ReplicaCore {
         bytes: &[u8],
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+            Datagram::Submission(..) if self.draining => self.refusing = true,
             Datagram::Submission(header, entries) => {
                 self.check_history(&header)?;
                 for entry in entries {
@@ -99,7 +100,8 @@ impl ReplicaCore {
             Datagram::Ack(header, body) => {
                 self.rx.check_history(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
-                    self.rx.on_ack(&header, &mut self.counters);
+                    self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                    self.stop_if_diverged();
                 }
             }
             _ => {}

@@ -89,6 +89,7 @@ pub struct ReplicaCore {
     acked_at: Nanos,
     number: u64,
     turns: u64,
+    draining: bool,
     stopped: bool,
     /// What was counted.
     pub counters: Counters,
@@ -160,6 +161,7 @@ impl<P: Ports> Replica<P> {
             acked_at: 0,
             number: 0,
             turns: 0,
+            draining: false,
             stopped: false,
             counters: Counters::default(),
             events: Events::default(),
@@ -230,6 +232,21 @@ impl<P: Ports> Replica<P> {
         &mut self.net
     }
 
+    /// Whether everything in the log is committed.
+    pub fn is_drained(&self) -> bool {
+        self.core.role != Role::Leader || self.core.commit_next() >= self.tail.end().next
+    }
+
+    /// Whether something is asked for or waits to be sent: the node is to be called again soon.
+    pub fn is_restless(&self) -> bool {
+        !self.core.rx.is_whole() || !self.core.outgoing.is_empty()
+    }
+
+    /// When a leader's next heartbeat is due.
+    pub fn next_beat(&self) -> Option<Nanos> {
+        (self.core.role == Role::Leader).then(|| self.core.beat.next_deadline())
+    }
+
     /// Takes the replica apart: what survives its process is the tail.
     pub fn into_tail(self) -> Tail<P::Memory> {
         self.tail
@@ -249,6 +266,11 @@ impl ReplicaCore {
     /// The history of the log; 0 on a blank node.
     pub fn history(&self) -> u64 {
         self.rx.history()
+    }
+
+    /// From now on nothing more is stamped: the node is about to stop.
+    pub fn begin_drain(&mut self) {
+        self.draining = true;
     }
 
     /// Whether a divergence or an impostor has silenced the node.

@@ -60,7 +60,8 @@ impl ReplicaCore {
             Datagram::Ack(header, body) => {
                 self.rx.check_history(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
-                    self.rx.on_ack(&header, &mut self.counters);
+                    self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                    self.stop_if_diverged();
                 }
             }
             _ => {}
@@ -156,7 +157,7 @@ impl ReplicaCore {
         }
     }
 
-    fn stop_if_diverged(&mut self) {
+    pub(super) fn stop_if_diverged(&mut self) {
         if self.rx.has_diverged() {
             self.stopped = true;
         }
