@@ -239,11 +239,13 @@ impl Receiver {
         if self.follow.is_news(epoch) {
             self.news = self.news.max(epoch);
         } else if epoch == self.follow.epoch() {
-            self.commit.on_ack(header.identity(), epoch, header.first_seq);
-            self.seen_next = self.seen_next.max(header.first_seq);
-            // An ack below its sender's end carries no chain.
+            // An ack below its sender's end carries no chain. One over another chain is no ack of ours.
             if header.chain != 0 {
                 self.compare_chains(header, events);
+            }
+            if !self.diverged {
+                self.commit.on_ack(header.identity(), epoch, header.first_seq);
+                self.seen_next = self.seen_next.max(header.first_seq);
             }
         }
     }
