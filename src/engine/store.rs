@@ -21,12 +21,18 @@ pub struct FrameStore {
     order: VecDeque<Stored>,
 }
 
+/// Memory that is there from the start: zeroed pages would come one by one, each at its first use, as a
+/// fault of the hot thread.
+pub(super) fn touched(bytes: usize) -> Vec<u8> {
+    vec![0xa5; bytes]
+}
+
 impl FrameStore {
     /// Room for as many frames of at most `frame_len_max` bytes as `bytes` holds, at least 16.
     pub fn new(bytes: usize, frame_len_max: usize) -> Self {
         let slots = (bytes / frame_len_max).max(16);
         Self {
-            memory: vec![0; slots * frame_len_max],
+            memory: touched(slots * frame_len_max),
             stride: frame_len_max,
             free: (0..slots as u32).rev().collect(),
             order: VecDeque::with_capacity(slots),

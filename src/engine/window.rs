@@ -6,6 +6,7 @@
 //!            [5/15 left] [15 left] [3..]     a slot is free again when all its messages have their fate
 //! ```
 
+use super::store::touched;
 use crate::wire::{EntryHeader, Header, Nanos, OpenFrame, PublisherSeq, seal};
 use std::collections::VecDeque;
 
@@ -103,7 +104,7 @@ impl SubmitWindow {
     /// Room for `entries` messages in `datagrams` datagrams of at most `datagram_len_max` bytes.
     pub fn new(entries: u32, datagrams: u32, datagram_len_max: usize, timer: ResendTimer) -> Self {
         Self {
-            memory: vec![0; datagrams as usize * datagram_len_max],
+            memory: touched(datagrams as usize * datagram_len_max),
             stride: datagram_len_max,
             slots: vec![Slot::default(); datagrams as usize],
             head: 0,

@@ -39,7 +39,8 @@ impl HoldBack {
         Self {
             held: Vec::with_capacity(usize::from(slots)),
             free: (0..slots).collect(),
-            memory: vec![0; usize::from(slots) * message_len_max],
+            // Not zero: zeroed pages would come one by one, as faults of the hot thread.
+            memory: vec![0xa5; usize::from(slots) * message_len_max],
             message_len_max,
             share: (usize::from(slots) / SHARE).max(1),
         }

@@ -39,7 +39,10 @@ pub struct Uncommitted {
 impl Uncommitted {
     /// For a window of `entries` (a frame has one at least), allocated once.
     pub fn new(entries: u32) -> Self {
-        Self { frames: VecDeque::with_capacity(entries as usize + 1), bytes: 0 }
+        // Written once: memory that is only reserved comes page by page, as faults of the hot thread.
+        let mut frames = VecDeque::from(vec![(Seq::MAX, u32::MAX); entries as usize + 1]);
+        frames.clear();
+        Self { frames, bytes: 0 }
     }
 
     /// A frame was closed.
