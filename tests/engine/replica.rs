@@ -354,7 +354,7 @@ fn s4_a_standby_with_a_full_journal_keeps_its_commit_within_its_log_and_recovers
     let frames: Vec<_> = (0..60).map(|_| log.push(&[&long])).collect();
     log.commit_next = log.end.next;
     // The second frame comes late, so that many wait for it and follow in one go.
-    for frame in frames[..1].iter().chain(&frames[2..20]).chain(&frames[1..2]).chain(&frames[20..]) {
+    for frame in frames[..1].iter().chain(&frames[2..40]).chain(&frames[1..2]).chain(&frames[40..]) {
         node.hear(std::slice::from_ref(frame));
         node.hear(&[log.ack(3, log.end.next), log.heartbeat()]);
         let (commit_next, next) = (node.replica.core.commit_next(), node.next());
