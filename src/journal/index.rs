@@ -121,6 +121,11 @@ impl Index {
         self.end_offset = offset + len as u64;
     }
 
+    /// The log's next seq behind what it was told.
+    pub fn next_seq(&self) -> Seq {
+        self.next_seq
+    }
+
     /// Replays the breaks of this segment's log into `runs`.
     pub fn replay(&self, runs: &mut Extents<Place>) {
         for row in &self.rows {

@@ -19,7 +19,8 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const WORDS_AT: usize = 1024;
 /// Bytes from one word to the next: a cache line each, so that the threads do not disturb each other.
 pub const WORD_STRIDE: usize = 64;
-/// Smallest segment: what a run takes (256 KiB) several times.
+/// Smallest segment of a configuration: what a group takes at most (256 KiB), several times. Tests may
+/// take less; a group that is longer than a segment has one for itself.
 pub const SEGMENT_LEN_MIN: u64 = 1 << 20;
 
 const _: () = assert!(WORDS_AT + Word::COUNT * WORD_STRIDE <= BLOCK_LEN);

@@ -21,7 +21,7 @@ use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
 use crate::journal::index::Index;
-use crate::journal::layout::{Geometry, SEGMENT_LEN_MIN, TailLabel};
+use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word};
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
@@ -139,7 +139,7 @@ impl SegmentWriter {
         Self {
             label,
             geometry,
-            segment_len: segment_len.max(SEGMENT_LEN_MIN).next_multiple_of(BLOCK_LEN as u64),
+            segment_len: segment_len.next_multiple_of(BLOCK_LEN as u64).max(2 * RECORDS_AT),
             last_number: filling.as_ref().map_or(0, |filling| filling.number),
             filling,
             pos,
