@@ -40,6 +40,8 @@ impl ThreadSettings {
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 /// How often retention looks.
 const RETENTION_PERIOD: Duration = Duration::from_secs(1);
+/// What is said about a thread that broke an invariant.
+const GONE: &str = "the journal's side thread panicked; nothing is written any more, the stop is not clean";
 /// Remarks that wait to be taken; older ones are dropped.
 const REMARKS_MAX: usize = 64;
 
@@ -97,7 +99,9 @@ impl Handle {
 
     /// Why nothing is written any more; `None` while all is well. A replica with a failure falls silent.
     pub fn failure(&self) -> Option<String> {
-        self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let said = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_gone = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
+        said.or_else(|| is_gone.then(|| GONE.to_string()))
     }
 
     /// What happened since the last call, for the log.
@@ -129,7 +133,7 @@ impl Handle {
     }
 
     fn join(&mut self) -> Result<Superblock, String> {
-        let gone = || Err("the journal's side thread panicked; the stop is not clean".to_string());
+        let gone = || Err(GONE.to_string());
         self.thread.take().map_or_else(gone, |thread| thread.join().unwrap_or_else(|_| gone()))
     }
 }
@@ -239,14 +243,14 @@ impl<S: Store, T: TailSource> Side<S, T> {
         }
     }
 
-    /// One turn: promises first, then records, then, if there was nothing to copy, what is not urgent.
+    /// One turn: promises first, then records, then what is not urgent.
     /// Returns how many bytes were copied.
     fn turn(&mut self, stopping: bool) -> Result<u64, Ended> {
         self.store_words()?;
         let copied = copy_behind(&mut self.source, &mut self.writer, &mut self.store, self.settings.power)?;
         self.shared.written_seq.store(self.writer.end().next, Ordering::Release);
-        if copied == 0 && !stopping {
-            self.idle_work()?;
+        if !stopping {
+            self.other_work(copied == 0)?;
         }
         Ok(copied)
     }
@@ -266,12 +270,15 @@ impl<S: Store, T: TailSource> Side<S, T> {
         Ok(())
     }
 
-    fn idle_work(&mut self) -> Result<(), Ended> {
+    /// What is not urgent; the next segment becomes so when this one is half full.
+    fn other_work(&mut self, idle: bool) -> Result<(), Ended> {
         let now = Instant::now();
-        match self.writer.prepare(&mut self.store) {
-            // The next segment is not needed yet: no room for it is no trouble yet.
-            Err(StoreError { fault: StoreFault::NoSpace, .. }) | Ok(_) => {}
-            Err(error) => return Err(error.into()),
+        if idle || self.writer.is_spare_due() {
+            match self.writer.prepare(&mut self.store) {
+                // It is not needed yet: no room for it is no trouble yet.
+                Err(StoreError { fault: StoreFault::NoSpace, .. }) | Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         if now >= self.retention_due {
             self.retention_due = now + RETENTION_PERIOD;

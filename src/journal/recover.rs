@@ -193,6 +193,10 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
     numbers: &[u64],
 ) -> Result<State, Trouble> {
     let (written, published) = (memory.word(Word::WrittenPos), memory.word(Word::PublishedPos));
+    if written > published || published - written > geometry.ring_len {
+        let what = format!("its words contradict each other: written {written}, published {published}");
+        return Err(Damage::new("tail", published, 0, what).into());
+    }
     let floor = geometry.floor(published);
     let newest = newest_header(store, numbers)?;
     let (mut builder, filling, start) = match newest

@@ -290,6 +290,12 @@ impl SegmentWriter {
         Ok(())
     }
 
+    /// Whether the next segment will be needed soon and is not ready.
+    pub fn is_spare_due(&self) -> bool {
+        let half = self.filling.as_ref().is_none_or(|filling| filling.end() > self.segment_len / 2);
+        half && self.spare_len.is_some()
+    }
+
     /// Writes some more zeros into the file that will be the next segment; true when it is ready. For
     /// idle moments, so that rolling over has nothing left to do.
     pub fn prepare<S: Store>(&mut self, store: &mut S) -> Result<bool, StoreError> {
