@@ -6,7 +6,8 @@
 //! [`Handle::failure`] says why.
 
 use crate::io::IoError;
-use crate::journal::ports::{Store, StoreError, StoreFault, TailSource, Word};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word};
+use crate::journal::segments::RUN_LEN_MAX;
 use crate::journal::{Damage, Retention, Scrub, SegmentWriter, Superblock, WriteError, copy_behind};
 use crate::wire::{Nanos, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,6 +37,8 @@ impl ThreadSettings {
     }
 }
 
+/// Zeros that are written in an idle turn, in bytes: an ack in `power` may wait behind them.
+const IDLE_ZEROS_LEN: u64 = 64 << 10;
 /// Pause before a full disk is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 /// How often retention looks.
@@ -274,7 +277,9 @@ impl<S: Store, T: TailSource> Side<S, T> {
     fn other_work(&mut self, idle: bool) -> Result<(), Ended> {
         let now = Instant::now();
         if idle || self.writer.is_spare_due() {
-            match self.writer.prepare(&mut self.store) {
+            // Under load as much as one group may be: so it is ready when this one is full.
+            let len = if idle { IDLE_ZEROS_LEN } else { RUN_LEN_MAX };
+            match self.writer.prepare(&mut self.store, len) {
                 // It is not needed yet: no room for it is no trouble yet.
                 Err(StoreError { fault: StoreFault::NoSpace, .. }) | Ok(_) => {}
                 Err(error) => return Err(error.into()),
@@ -327,7 +332,7 @@ impl<S: Store, T: TailSource> Side<S, T> {
     fn sync_segment(&mut self) -> Result<(), StoreError> {
         match self.writer.number() {
             0 => Ok(()),
-            number => self.store.sync(crate::journal::ports::FileName::Segment(number)),
+            number => self.store.sync(FileName::Segment(number)),
         }
     }
 }
