@@ -44,7 +44,7 @@ impl Geometry {
         let least = (record_len_max * Self::RECORDS_MIN).next_multiple_of(BLOCK_LEN as u64);
         if !(1024..=DATAGRAM_LEN_MAX as u64).contains(&record_len_max) || !record_len_max.is_multiple_of(8) {
             return Err(format!(
-                "largest frame of {record_len_max} bytes: take a multiple of 8 from 1024 to {DATAGRAM_LEN_MAX}"
+                "largest frame of {record_len_max} bytes: take a multiple of 8, 1024 to {DATAGRAM_LEN_MAX}"
             ));
         }
         if ring_len < least || !ring_len.is_multiple_of(BLOCK_LEN as u64) {

@@ -5,8 +5,9 @@
 //! the ring behind that. Both are the same sequence of bytes.
 //!
 //! ```text
-//!  warm (the ring is there):  header of newest segment ─▶ its records up to `written` ─▶ ring up to `published`
-//!  cold (it is not):          header of newest segment ─▶ its records up to the end, a torn group cut
+//!  warm (the ring is there):  newest segment's header ─▶ its records up to `written`
+//!                                                     ─▶ the ring's up to `published`
+//!  cold (it is not):          newest segment's header ─▶ its records, a torn group cut
 //! ```
 //!
 //! Below a high mark nothing is torn, only damaged: `written` and `published` while the ring is there,

@@ -119,6 +119,20 @@ fn a_full_tail_whose_segments_lag_refuses_and_never_overwrites() {
 }
 
 #[test]
+fn a_node_that_keeps_only_a_ring_is_never_full_when_it_frees_what_it_published() {
+    let label = *Journal::begun().opened.tail.label();
+    let mut tail = Tail::blank(MemoryTail::new(RING_LEN), label, LogEnd::BLANK).unwrap();
+    for _ in 0..500 {
+        let end = tail.end();
+        let bytes = if end.next == 1 { epoch_start(&end, epoch(0), 1) } else { messages(&end, 2, 100) };
+        tail.append(&FrameView::from_prefix(&bytes).unwrap()).unwrap();
+        tail.free_published();
+        tail.invariants();
+    }
+    assert!(tail.oldest_seq() > 1 && tail.find(tail.oldest_seq()).is_some());
+}
+
+#[test]
 fn what_memory_lost_is_named_on_reading() {
     let mut journal = Journal::begun();
     journal.grow(5, 2, 64);
