@@ -134,7 +134,7 @@ impl Dying {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn s7_a_crash_at_any_byte_of_a_switch_leaves_the_old_log_or_the_new_one(
