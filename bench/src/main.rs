@@ -1,2 +1,2 @@
-//! bench
-fn main(){}
+//! Measures lockstep, and the floor under it. It has no bench yet.
+fn main() {}

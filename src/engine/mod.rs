@@ -5,4 +5,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bootstrap;
+pub mod counters;
+pub mod event;
 pub mod ports;
+pub mod publisher;
+pub mod receiver;
+pub mod replica;
+pub mod store;
+pub mod subscriber;
+pub mod window;
+
+/// A hot thread looks at its unicast socket every so many turns, and at each turn while it awaits
+/// something there.
+pub const UNICAST_TURNS: u64 = 8;

@@ -54,3 +54,11 @@ pub trait Net {
     /// took it; whoever asked asks again.
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool;
 }
+
+/// The world of a replica: its device and the memory of its journal's tail.
+pub trait Ports {
+    /// The device.
+    type Net: Net;
+    /// The memory.
+    type Memory: crate::journal::ports::TailMemory;
+}

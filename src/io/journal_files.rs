@@ -4,6 +4,7 @@ use crate::io::IoError;
 use crate::io::store::DirStore;
 use crate::io::tail::{MappedTail, TailReader, peek_label};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
+use crate::journal::superblock::NoSuperblock;
 use crate::journal::{
     BLOCK_LEN, OpenError, Opened, SEGMENT_LEN_MIN, Settings, Superblock, Verified, format as format_store,
     open as open_store, verify as verify_store,
@@ -194,6 +195,25 @@ pub fn open(config: &JournalConfig) -> Result<OpenJournal, JournalError> {
         Ok(OpenJournal { opened, reader, store, lock, remarks })
     };
     work().map_err(|why| JournalError { dir: config.dir.clone(), why })
+}
+
+/// Whose journal `dir` is, also while another process has it open.
+pub fn identity(dir: &Path) -> Result<Identity, JournalError> {
+    let work = || -> Result<Identity, Why> {
+        if !dir.join("superblock").exists() {
+            return Err(OpenError::Missing.into());
+        }
+        Ok(superblock_of(&DirStore::new(dir, false)?)?.identity)
+    };
+    work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
+}
+
+fn superblock_of(store: &DirStore) -> Result<Superblock, Why> {
+    match Superblock::load(store)? {
+        Ok((superblock, _)) => Ok(superblock),
+        Err(NoSuperblock::Damaged(damage)) => Err(OpenError::Damaged(damage).into()),
+        Err(NoSuperblock::Version(version)) => Err(OpenError::Version(version).into()),
+    }
 }
 
 /// Reads everything that the journal in `dir` has on disk. Nobody may have it open.

@@ -58,6 +58,7 @@ struct Shared {
     keep_from: AtomicU64,
     history: AtomicU64,
     whole: AtomicBool,
+    failed: AtomicBool,
     failure: Mutex<Option<String>>,
     remarks: Mutex<Vec<String>>,
 }
@@ -74,6 +75,7 @@ impl Shared {
     fn fail(&self, why: String) {
         self.remark(why.clone());
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        self.failed.store(true, Ordering::Release);
     }
 }
 
@@ -105,6 +107,11 @@ impl Handle {
         let said = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let is_gone = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
         said.or_else(|| is_gone.then(|| GONE.to_string()))
+    }
+
+    /// Whether nothing is written any more, without looking why: for the hot thread.
+    pub fn has_failed(&self) -> bool {
+        self.shared.failed.load(Ordering::Acquire)
     }
 
     /// What happened since the last call, for the log.

@@ -1,12 +1,30 @@
 //! # io: the real world
 //!
 //! Sockets, clocks, threads, mapped files: everything that the engines reach only through ports. It
-//! is the only room with system calls and the only one with `unsafe`, and it knows no rule.
+//! is the only room with system calls and the only one with `unsafe`, and it knows no rule: which
+//! datagram is right is decided in `wire` and `proto`.
+//!
+//! ```text
+//!  duty ──now──▶ a role's turn ──▶ udp (at most one receive and one send call)
+//!   │                 │
+//!  idle            counters (stores), events (a queue and a ring) ──▶ side thread ──▶ tracing
+//! ```
+//!
+//! What the kernel grants is often less than what was asked. So every setting answers with
+//! [`Obtained`], and a node prints them all when it starts.
 
+pub mod clock;
+pub mod counters;
+pub mod cpu;
+pub mod duty;
+pub mod events;
+pub mod guard;
+pub mod idle;
 pub mod journal_files;
 pub mod journal_thread;
 pub mod store;
 pub mod tail;
+pub mod udp;
 
 use std::fmt;
 
@@ -49,5 +67,44 @@ impl fmt::Display for IoError {
 impl std::error::Error for IoError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.source)
+    }
+}
+
+/// One setting: what was asked of the system, what it gave, and what to do if that is less.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Obtained {
+    /// Which setting, by its configuration word.
+    pub what: &'static str,
+    /// The value asked for.
+    pub asked: String,
+    /// The value in force.
+    pub got: String,
+    /// Present when something is amiss: the reason and the remedy.
+    pub note: Option<String>,
+}
+
+impl Obtained {
+    /// A setting that is as asked.
+    pub fn granted(what: &'static str, value: impl fmt::Display) -> Self {
+        Self { what, asked: value.to_string(), got: value.to_string(), note: None }
+    }
+
+    /// A setting that is not as asked, and why.
+    pub fn short(
+        what: &'static str,
+        asked: impl fmt::Display,
+        got: impl fmt::Display,
+        note: impl Into<String>,
+    ) -> Self {
+        Self { what, asked: asked.to_string(), got: got.to_string(), note: Some(note.into()) }
+    }
+}
+
+impl fmt::Display for Obtained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.note {
+            None => write!(f, "{} {}", self.what, self.got),
+            Some(note) => write!(f, "{} {} (asked {}): {note}", self.what, self.got, self.asked),
+        }
     }
 }

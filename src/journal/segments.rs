@@ -388,7 +388,8 @@ pub fn copy_behind<T: TailSource, S: Store>(
             return Err(WriteError::Damage(damage));
         }
         end += len;
-        if writer.geometry.place(end) != end {
+        // A record that ends where the ring does is the last of its lap, too.
+        if writer.geometry.place(end) != end || end.is_multiple_of(writer.geometry.ring_len) {
             break;
         }
     }

@@ -458,6 +458,12 @@ impl<M: TailMemory> Tail<M> {
         if run.at <= span.pos { self.walk(behind, end, seq) } else { self.walk(run.at, end, seq) }
     }
 
+    /// Whether `next` lies right behind `before` in memory, so that one slice holds both.
+    pub fn is_adjacent(&self, before: Span, next: Span) -> bool {
+        let end = before.pos + u64::from(before.len);
+        next.pos == end && !end.is_multiple_of(self.geometry.ring_len)
+    }
+
     /// Exactly the record's bytes.
     pub fn bytes(&self, span: Span) -> &[u8] {
         self.memory.read(span.pos, span.len as usize)

@@ -2,8 +2,22 @@
 //!
 //! One rule-set per file. Each sees views, seqs and `now` as arguments and returns small values; none
 //! knows a socket, a file, a clock, a thread or a random source, and none calls another core: the
-//! engines pass results on. Rule ids (`S4`, `GAP-1`) are explained in `docs/rules.md`.
+//! engines pass results on. Rule ids (`S4`, `NACK-1`) are explained in `docs/rules.md`.
 
 #![forbid(unsafe_code)]
 
+pub mod accept;
+pub mod beat;
+pub mod commit;
+pub mod follow;
+pub mod ingress;
 pub mod log;
+pub mod membership;
+pub mod nack;
+pub mod publishers;
+pub mod repair;
+pub mod sequence;
+pub mod start;
+#[cfg(test)]
+mod tests;
+pub mod window;

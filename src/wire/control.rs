@@ -101,8 +101,7 @@ pub struct EpochStartView<'a> {
 impl<'a> EpochStartView<'a> {
     /// Judges the payload of an epoch start.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Reject> {
-        let body: EpochStartBody =
-            payload.get(..72).map(bytemuck::pod_read_unaligned).ok_or(Reject::Body)?;
+        let body: EpochStartBody = payload.get(..72).map(bytemuck::pod_read_unaligned).ok_or(Reject::Body)?;
         let (members, epochs) = (body.members as usize, body.epochs as usize);
         let counts = (1..=MEMBERS_MAX).contains(&members) && (1..=EPOCHS_MAX).contains(&epochs);
         if !counts || payload.len() != 72 + members * 32 + epochs * 16 || body.durability > 1 {
@@ -187,8 +186,7 @@ pub struct OpenView<'a> {
 impl<'a> OpenView<'a> {
     /// Judges the payload of an open.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Reject> {
-        let body: OpenBody =
-            payload.get(..24).map(bytemuck::pod_read_unaligned).ok_or(Reject::Body)?;
+        let body: OpenBody = payload.get(..24).map(bytemuck::pod_read_unaligned).ok_or(Reject::Body)?;
         let name = &payload[24..];
         if name.is_empty() || name.len() > NAME_LEN_MAX || name.len() != body.name_len as usize {
             return Err(Reject::Body);

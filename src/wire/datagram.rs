@@ -2,7 +2,7 @@
 //! that a repaired frame carries. Each is a [`Header`] and a fixed body; some have items behind it.
 
 use super::{
-    Entries, Header, HEADER_LEN, Identity, Kind, NAME_LEN_MAX, PublisherId, PublisherSeq, Reject, Seq, seal,
+    Entries, HEADER_LEN, Header, Identity, Kind, NAME_LEN_MAX, PublisherId, PublisherSeq, Reject, Seq, seal,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -155,7 +155,7 @@ pub struct ReplyBody {
     pub topic: u32,
     /// The publisher's id; 0: no such name up to `commit_next`.
     pub publisher: PublisherId,
-    /// Its current incarnation; 0: never opened, or closed.
+    /// Its current incarnation; 0: never opened.
     pub incarnation: u32,
     /// The role of the node: 0 blank, 1 standby, 2 leader, 3 waits for a takeover.
     pub role: u32,
@@ -163,7 +163,7 @@ pub struct ReplyBody {
     pub publisher_seq: PublisherSeq,
     /// Drawn by the process at its start.
     pub process_nonce: u64,
-    /// The nonce of the incarnation.
+    /// The nonce of the incarnation; 0 if the publisher is closed.
     pub nonce: [u64; 2],
 }
 
@@ -180,10 +180,7 @@ const _: () = {
 
 /// The fixed body behind a checked header.
 fn body<T: Pod>(bytes: &[u8]) -> Result<T, Reject> {
-    bytes
-        .get(HEADER_LEN..HEADER_LEN + size_of::<T>())
-        .map(bytemuck::pod_read_unaligned)
-        .ok_or(Reject::Body)
+    bytes.get(HEADER_LEN..HEADER_LEN + size_of::<T>()).map(bytemuck::pod_read_unaligned).ok_or(Reject::Body)
 }
 
 /// Checks that a datagram of `header` ends `len` bytes behind its header and has only flags of `flags`.
@@ -357,7 +354,8 @@ pub fn repair_trailer(
     token: u64,
     frame: &Header,
 ) -> [u8; REPAIR_TRAILER_LEN] {
-    let mut trailer = RepairTrailer { giver: giver.packed(), accepted: accepted.0, commit_next, token, tag: [0; 2] };
+    let mut trailer =
+        RepairTrailer { giver: giver.packed(), accepted: accepted.0, commit_next, token, tag: [0; 2] };
     trailer.tag[0] = trailer_checksum(bytemuck::bytes_of(&trailer), frame);
     bytemuck::cast(trailer)
 }

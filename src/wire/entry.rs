@@ -71,16 +71,28 @@ pub const fn entry_len(payload_len: usize) -> usize {
     ENTRY_HEADER_LEN + payload_len.next_multiple_of(8)
 }
 
-/// Writes one entry to the front of `out` and returns its bytes, or `None` if it does not fit.
+/// Writes the header of an entry with a payload of `payload_len` bytes to the front of `out`, zeroes its
+/// padding, and returns the entry's bytes and its payload to be filled in; `None` if it does not fit.
 /// `header.length` is filled in here.
-pub fn write_entry(out: &mut [u8], mut header: EntryHeader, payload: &[u8]) -> Option<usize> {
-    let length = entry_len(payload.len());
+pub fn claim_entry(
+    out: &mut [u8],
+    mut header: EntryHeader,
+    payload_len: usize,
+) -> Option<(usize, &mut [u8])> {
+    let length = entry_len(payload_len);
     let out = out.get_mut(..length)?;
-    header.length = u16::try_from(payload.len()).ok()?;
-    out[..ENTRY_HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
-    let (body, padding) = out[ENTRY_HEADER_LEN..].split_at_mut(payload.len());
-    body.copy_from_slice(payload);
+    header.length = u16::try_from(payload_len).ok()?;
+    let (head, rest) = out.split_at_mut(ENTRY_HEADER_LEN);
+    head.copy_from_slice(bytemuck::bytes_of(&header));
+    let (payload, padding) = rest.split_at_mut(payload_len);
     padding.fill(0);
+    Some((length, payload))
+}
+
+/// Writes one entry to the front of `out` and returns its bytes, or `None` if it does not fit.
+pub fn write_entry(out: &mut [u8], header: EntryHeader, payload: &[u8]) -> Option<usize> {
+    let (length, body) = claim_entry(out, header, payload.len())?;
+    body.copy_from_slice(payload);
     Some(length)
 }
 

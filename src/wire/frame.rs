@@ -1,9 +1,7 @@
 //! Frames: one datagram's worth of the stream. Built once, in the journal's memory, by the leader;
 //! sent, journaled, repaired and replayed as the very same bytes.
 
-use super::{
-    Chain, Entries, EntryHeader, HEADER_LEN, Header, Kind, Reject, open_prefix, seal, write_entry,
-};
+use super::{Chain, Entries, EntryHeader, HEADER_LEN, Header, Kind, Reject, claim_entry, open_prefix, seal};
 use crate::wire::entry::entry_len;
 
 /// A checked frame, borrowed.
@@ -104,13 +102,23 @@ impl OpenFrame {
 
     /// Writes one entry behind the others. The caller has asked [`OpenFrame::fits`]; returns whether
     /// it was written.
+    #[inline]
     pub fn push(&mut self, memory: &mut [u8], header: EntryHeader, payload: &[u8]) -> bool {
-        let written = memory.get_mut(self.length..).and_then(|out| write_entry(out, header, payload));
-        if let Some(length) = written {
-            self.length += length;
-            self.count += 1;
-        }
-        written.is_some()
+        self.claim(memory, header, payload.len()).map(|body| body.copy_from_slice(payload)).is_some()
+    }
+
+    /// Like [`OpenFrame::push`], but the payload is the caller's to fill in; `None` if it does not fit.
+    #[inline]
+    pub fn claim<'m>(
+        &mut self,
+        memory: &'m mut [u8],
+        header: EntryHeader,
+        payload_len: usize,
+    ) -> Option<&'m mut [u8]> {
+        let (length, body) = claim_entry(memory.get_mut(self.length..)?, header, payload_len)?;
+        self.length += length;
+        self.count += 1;
+        Some(body)
     }
 
     /// Pads to `padded_len` (at least the present length, a multiple of 8), writes and seals `header`.

@@ -44,10 +44,7 @@ impl Identity {
 
     /// The inverse of [`Identity::packed`].
     pub fn from_packed(packed: u64) -> Self {
-        Self {
-            replica: (packed >> 28) as u32 & REPLICA_MAX,
-            incarnation: packed as u32 & INCARNATION_MAX,
-        }
+        Self { replica: (packed >> 28) as u32 & REPLICA_MAX, incarnation: packed as u32 & INCARNATION_MAX }
     }
 }
 

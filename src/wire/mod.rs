@@ -84,8 +84,21 @@ pub enum Reject {
 impl Reject {
     /// Names of all reasons, in the order of [`Reject::index`].
     pub const NAMES: [&'static str; 15] = [
-        "short", "magic", "version", "key", "kind", "length", "checksum", "cluster", "history", "count", "flags",
-        "entry_kind", "entry_length", "seq", "body",
+        "short",
+        "magic",
+        "version",
+        "key",
+        "kind",
+        "length",
+        "checksum",
+        "cluster",
+        "history",
+        "count",
+        "flags",
+        "entry_kind",
+        "entry_length",
+        "seq",
+        "body",
     ];
 
     /// Where this reason is counted.
@@ -113,7 +126,9 @@ impl Reject {
 impl std::fmt::Display for Reject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Version { seen } => write!(f, "version {seen}, ours is {VERSION}: run the same release on every node"),
+            Self::Version { seen } => {
+                write!(f, "version {seen}, ours is {VERSION}: run the same release on every node")
+            }
             Self::Cluster { seen } => write!(f, "cluster {seen:#x}: another cluster uses our group or port"),
             Self::History { seen } => write!(f, "history {seen:#x}: another life of this cluster's stream"),
             other => f.write_str(Self::NAMES[other.index()]),

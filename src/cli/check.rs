@@ -1,0 +1,88 @@
+//! `lockstep check FILE`: is this configuration right, and what does it mean here?
+//!
+//! All problems are shown at once. `--effective` shows each value with its origin, which is how one
+//! finds out whose variable it was. `--json` says the same for programs.
+
+use crate::config::{Config, ConfigErrors, Origin, Override};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The version of what `--json` prints.
+pub const SCHEMA: &str = "lockstep.check/1";
+
+/// Checks the file at `path` with `overrides` laid over it and writes the verdict to `out`, in colour for
+/// a terminal: 0 if it is right, 2 if it is not.
+///
+/// # Errors
+/// Those of `out`.
+pub fn run(
+    path: Option<&Path>,
+    overrides: &[Override],
+    effective: bool,
+    json: bool,
+    color: bool,
+    out: &mut impl Write,
+) -> io::Result<u8> {
+    let name = path.map_or(String::new(), |path| path.display().to_string());
+    let result = Config::load(path, overrides);
+    match (&result, json) {
+        (Ok(config), true) => writeln!(out, "{}", json_of_config(&name, config, effective))?,
+        (Err(errors), true) => writeln!(out, "{}", json_of_errors(&name, errors))?,
+        (Ok(config), false) => write_config(out, &name, config, effective)?,
+        (Err(errors), false) => writeln!(out, "{}", errors.render(color))?,
+    }
+    Ok(if result.is_ok() { 0 } else { 2 })
+}
+
+fn write_config(out: &mut impl Write, name: &str, config: &Config, effective: bool) -> io::Result<()> {
+    let ids: Vec<_> = config.replicas.iter().map(|replica| replica.id.to_string()).collect();
+    let (cluster, profile) = (config.cluster, config.profile);
+    if effective {
+        let rows = config.effective();
+        let width = |text: fn(&(String, String, Origin)) -> &str| {
+            rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0)
+        };
+        let (keys, values) = (width(|row| &row.0), width(|row| &row.1));
+        for (key, value, origin) in rows {
+            writeln!(out, "{key:keys$}  {value:values$}  {origin}")?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "{name}: ok: cluster {cluster}, profile {profile}, replicas {}", ids.join(", "))
+}
+
+fn json_of_config(name: &str, config: &Config, effective: bool) -> Value {
+    let mut report = json!({ "schema": SCHEMA, "file": name, "ok": true, "problems": [] });
+    if effective {
+        let rows = config.effective().iter();
+        report["effective"] = rows
+            .map(|(key, value, origin)| json!({ "key": key, "value": value, "origin": origin.to_string() }))
+            .collect();
+    }
+    report
+}
+
+fn json_of_errors(name: &str, errors: &ConfigErrors) -> Value {
+    let problems: Vec<_> = errors
+        .problems()
+        .iter()
+        .map(|problem| {
+            let (line, column) = match &problem.origin {
+                Some(Origin::File { line, column, .. }) => (Some(line), Some(column)),
+                _ => (None, None),
+            };
+            json!({
+                "code": problem.code.as_str(),
+                "key": problem.key,
+                "value": problem.value,
+                "rule": problem.rule,
+                "hint": problem.hint,
+                "origin": problem.origin.as_ref().map(Origin::to_string),
+                "line": line,
+                "column": column,
+            })
+        })
+        .collect();
+    json!({ "schema": SCHEMA, "file": name, "ok": false, "problems": problems })
+}

@@ -1,0 +1,190 @@
+//! From one checked value per key to the [`Config`].
+//!
+//! Nothing is judged here: the layers filled in every key that is not optional, with a value of its
+//! kind and in its range. What does not fit that is a defect of the schema, and told in words.
+
+use super::layers::{Item, Layers};
+use super::schema;
+use super::value::Value;
+use super::words::{Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
+use super::{Config, Journal, Line, Log, Publisher, Replica, Runtime, Stream, Subscriber, Timing};
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+
+/// The configuration that `layers` hold, in which no problem was found.
+pub(super) fn config(layers: &Layers<'_>) -> Config {
+    let top = Values { layers, prefix: String::new() };
+    let table = |name: &str| Values { layers, prefix: format!("{name}.") };
+    let item = |list: &str, item: &Item| Values { layers, prefix: format!("{list}.{}.", item.label) };
+    Config {
+        cluster: top.number("cluster"),
+        profile: top.word("profile", Profile::from_word),
+        lines: layers.lines.iter().map(|line| self::line(&item("lines", line))).collect(),
+        replicas: layers.replicas.iter().map(|replica| self::replica(&item("replicas", replica))).collect(),
+        stream: stream(&table("stream")),
+        timing: timing(&table("timing")),
+        journal: journal(&table("journal")),
+        publisher: Publisher {
+            window_entries: table("publisher").narrow("window"),
+            buffer_bytes: table("publisher").number("buffer"),
+        },
+        subscriber: Subscriber { buffer_bytes: table("subscriber").number("buffer") },
+        runtime: runtime(&table("runtime")),
+        log: Log {
+            format: table("log").word("format", LogFormat::from_word),
+            level: table("log").word("level", LogLevel::from_word),
+        },
+        effective: effective(layers),
+    }
+}
+
+fn line(values: &Values<'_, '_>) -> Line {
+    Line {
+        submit: values.address("submit"),
+        data: values.address("data"),
+        control: values.address("control"),
+        interface: match values.value("interface") {
+            Value::Interface(interface) => interface.clone(),
+            other => values.defect("interface", other),
+        },
+        ttl: values.narrow("ttl"),
+        mtu: values.narrow("mtu"),
+        receive_buffer_bytes: values.number("receive_buffer"),
+        send_buffer_bytes: values.number("send_buffer"),
+        busy_poll_ns: values.number("busy_poll"),
+        gso: values.word("gso", Gso::from_word),
+    }
+}
+
+fn replica(values: &Values<'_, '_>) -> Replica {
+    Replica {
+        id: values.narrow("id"),
+        unicast: values.address("unicast"),
+        role: values.word("role", Role::from_word),
+        journal: values.path("journal"),
+        tail: values.path("tail"),
+        core: values.optional("core").map(|_| values.narrow("core")),
+        counters: values.path("counters"),
+    }
+}
+
+fn stream(values: &Values<'_, '_>) -> Stream {
+    Stream {
+        durability: values.word("durability", Durability::from_word),
+        window_entries: values.narrow("window_entries"),
+        window_bytes: values.number("window_bytes"),
+        publishers_max: values.narrow("publishers_max"),
+        message_len_max: values.narrow("message_len_max"),
+    }
+}
+
+fn timing(values: &Values<'_, '_>) -> Timing {
+    Timing {
+        beat_ns: values.number("beat"),
+        heartbeat_first_ns: values.number("heartbeat_first"),
+        nack_delay_ns: values.number("nack_delay"),
+        nack_retry_min_ns: values.number("nack_retry_min"),
+        nack_retry_max_ns: values.number("nack_retry_max"),
+        resend_min_ns: values.number("resend_min"),
+        resend_max_ns: values.number("resend_max"),
+    }
+}
+
+fn journal(values: &Values<'_, '_>) -> Journal {
+    Journal {
+        tail_size_bytes: values.number("tail_size"),
+        segment_size_bytes: values.number("segment_size"),
+        retention_size_bytes: values.optional("retention_size").map(|_| values.number("retention_size")),
+        retention_age_ns: values.optional("retention_age").map(|_| values.number("retention_age")),
+        flush_interval_ns: values.number("flush_interval"),
+    }
+}
+
+fn runtime(values: &Values<'_, '_>) -> Runtime {
+    Runtime {
+        idle: values.word("idle", Idle::from_word),
+        scheduling: match values.value("scheduling") {
+            Value::Scheduling(scheduling) => *scheduling,
+            other => values.defect("scheduling", other),
+        },
+        mlock: match values.value("mlock") {
+            Value::Bool(mlock) => *mlock,
+            other => values.defect("mlock", other),
+        },
+        timer_slack_ns: values.number("timer_slack"),
+    }
+}
+
+/// All values in the order of the schema, each item's keys together.
+fn effective(layers: &Layers<'_>) -> Vec<(String, String, super::Origin)> {
+    let mut keys = Vec::new();
+    let mut lists_done = Vec::new();
+    for row in schema::KEYS {
+        let Some((list, _)) = row.path.split_once(".*.") else {
+            keys.push(row.path.to_string());
+            continue;
+        };
+        if !lists_done.contains(&list) {
+            lists_done.push(list);
+            for item in if list == "lines" { &layers.lines } else { &layers.replicas } {
+                keys.extend(schema::names_in(list).map(|name| format!("{list}.{}.{name}", item.label)));
+            }
+        }
+    }
+    let cell =
+        |key: String| layers.cells.get(&key).map(|cell| (key, cell.value.to_string(), cell.origin.clone()));
+    keys.into_iter().filter_map(cell).collect()
+}
+
+/// The values of one table or item.
+struct Values<'a, 'b> {
+    layers: &'a Layers<'b>,
+    prefix: String,
+}
+
+impl Values<'_, '_> {
+    fn optional(&self, name: &str) -> Option<&Value> {
+        self.layers.cells.get(&format!("{}{name}", self.prefix)).map(|cell| &cell.value)
+    }
+
+    fn value(&self, name: &str) -> &Value {
+        self.optional(name).unwrap_or_else(|| panic!("{}{name} was checked, but has no value", self.prefix))
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        match self.value(name) {
+            Value::Integer(value) | Value::DurationNs(value) | Value::SizeBytes(value) => *value,
+            other => self.defect(name, other),
+        }
+    }
+
+    fn narrow<T: TryFrom<u64>>(&self, name: &str) -> T {
+        let value = self.number(name);
+        T::try_from(value).unwrap_or_else(|_| self.defect(name, &Value::Integer(value)))
+    }
+
+    fn word<T>(&self, name: &str, from_word: fn(&str) -> Option<T>) -> T {
+        match self.value(name) {
+            Value::Word(word) => from_word(word).unwrap_or_else(|| self.defect(name, &Value::Word(word))),
+            other => self.defect(name, other),
+        }
+    }
+
+    fn address(&self, name: &str) -> SocketAddrV4 {
+        match self.value(name) {
+            Value::Address(address) => *address,
+            other => self.defect(name, other),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        match self.value(name) {
+            Value::Path(path) => path.clone(),
+            other => self.defect(name, other),
+        }
+    }
+
+    fn defect(&self, name: &str, value: &Value) -> ! {
+        panic!("{}{name} was checked, but {value:?} is not of the kind that it is used as", self.prefix)
+    }
+}

@@ -1,0 +1,362 @@
+//! # config: text → validated values
+//!
+//! One TOML file describes the whole cluster and is the same on every machine. The question that this
+//! room answers is "what does it say, and can that work?", so that nobody behind it asks again: a
+//! [`Config`] that exists is correct.
+//!
+//! ```text
+//!  file ─ value (judged alone) ─┐
+//!  LOCKSTEP_… ──────────────────┼─ layers ─▶ one value per key ─ relations ─▶ Config
+//!  flags ───────────────────────┘                                    └──────▶ ConfigErrors: all at once
+//! ```
+//!
+//! * `schema` is the one table of keys; what it does not list is an unknown key.
+//! * The strongest layer wins: flag > variable > file > default. Every value knows its [`Origin`].
+//! * No room imports this one. It hands out plain numbers and addresses, from which the command line
+//!   builds the limits of each room, and it knows nothing of sockets, files or clocks beyond reading
+//!   the one file that it is given.
+
+#![forbid(unsafe_code)]
+
+mod build;
+mod file;
+mod layers;
+mod limits;
+mod problem;
+mod relations;
+mod schema;
+mod topology;
+mod units;
+mod value;
+mod words;
+
+pub use problem::{Code, ConfigError, ConfigErrors};
+pub use schema::{key_paths, reference};
+pub use words::{Durability, Gso, Idle, Interface, LogFormat, LogLevel, Profile, Role, Scheduling};
+
+use layers::Layers;
+use std::fmt::{self, Display, Formatter};
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where a value comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// Nobody set it; the text says what it follows from, if from anything.
+    Default(String),
+    /// The file, at this line and column (from 1; columns count characters).
+    File {
+        /// The file as it was named.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// From 1, in characters.
+        column: usize,
+    },
+    /// A variable, by its whole name.
+    Env(String),
+    /// A flag, with its dashes.
+    Flag(String),
+}
+
+impl Display for Origin {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default(why) if why.is_empty() => f.write_str("default"),
+            Self::Default(why) => write!(f, "default ({why})"),
+            Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
+            Self::Env(name) => write!(f, "env {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// A flag or variable that sets a key: the key (e.g. `stream.durability`, `replicas.2.core`), the text,
+/// and who says so.
+pub type Override = (String, String, Origin);
+
+/// A cluster's configuration. It is made by [`Config::load`] and [`Config::parse`] only, so whoever
+/// holds one need not check it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Number of the cluster, from 1.
+    pub cluster: u64,
+    /// What kind of machines these are.
+    pub profile: Profile,
+    /// The networks; exactly one in this release.
+    pub lines: Vec<Line>,
+    /// The replicas in the order of the file, 1 to 7, with distinct ids.
+    pub replicas: Vec<Replica>,
+    /// What is promised about the stream.
+    pub stream: Stream,
+    /// Times of the protocol.
+    pub timing: Timing,
+    /// Sizes and times of the journal.
+    pub journal: Journal,
+    /// Limits of a publisher.
+    pub publisher: Publisher,
+    /// Limits of a subscriber.
+    pub subscriber: Subscriber,
+    /// How the pinned thread runs.
+    pub runtime: Runtime,
+    /// What is logged, and how.
+    pub log: Log,
+    effective: Vec<(String, String, Origin)>,
+}
+
+/// One network.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Line {
+    /// Group of submissions. All three groups have the same port and different addresses.
+    pub submit: SocketAddrV4,
+    /// Group of frames and heartbeats.
+    pub data: SocketAddrV4,
+    /// Group of acknowledgements.
+    pub control: SocketAddrV4,
+    /// The network interface of all groups.
+    pub interface: Interface,
+    /// Routers that a datagram may pass, plus one.
+    pub ttl: u8,
+    /// Bytes of the largest IP packet, 768 to 9000.
+    pub mtu: u16,
+    /// Kernel memory of a receiving socket.
+    pub receive_buffer_bytes: u64,
+    /// Kernel memory of a sending socket.
+    pub send_buffer_bytes: u64,
+    /// How long a receive call polls the device; whole microseconds, 0 is off.
+    pub busy_poll_ns: u64,
+    /// Whether bursts leave as one segmented send.
+    pub gso: Gso,
+}
+
+/// One replica.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Replica {
+    /// 1 to 255.
+    pub id: u32,
+    /// Its address for repairs and questions, never on the groups' port.
+    pub unicast: SocketAddrV4,
+    /// What it may become.
+    pub role: Role,
+    /// Directory of its segments.
+    pub journal: PathBuf,
+    /// File of its tail.
+    pub tail: PathBuf,
+    /// Core of its pinned thread; none leaves it to the kernel.
+    pub core: Option<usize>,
+    /// File of its counters.
+    pub counters: PathBuf,
+}
+
+/// What is promised about the stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Stream {
+    /// What an acknowledgement means.
+    pub durability: Durability,
+    /// Entries that may be uncommitted.
+    pub window_entries: u32,
+    /// Bytes that may be uncommitted; at most a quarter of the tail.
+    pub window_bytes: u64,
+    /// Most publishers in the life of the stream.
+    pub publishers_max: u32,
+    /// Bytes of the largest message; it fits one frame.
+    pub message_len_max: u32,
+}
+
+/// Times of the protocol, all in nanoseconds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Timing {
+    /// Between heartbeats of an idle leader.
+    pub beat_ns: u64,
+    /// From a datagram to the first heartbeat behind it; at most the beat.
+    pub heartbeat_first_ns: u64,
+    /// From a gap to the first request; at most `nack_retry_min_ns`.
+    pub nack_delay_ns: u64,
+    /// Shortest wait between requests.
+    pub nack_retry_min_ns: u64,
+    /// Longest wait between requests; at least the shortest.
+    pub nack_retry_max_ns: u64,
+    /// Shortest wait before a submission is sent again.
+    pub resend_min_ns: u64,
+    /// Longest wait before a submission is sent again; at least the shortest.
+    pub resend_max_ns: u64,
+}
+
+/// Sizes and times of the journal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Journal {
+    /// Bytes of the tail, a multiple of 4096.
+    pub tail_size_bytes: u64,
+    /// Bytes of a segment, a multiple of 4096.
+    pub segment_size_bytes: u64,
+    /// Oldest segments go above this; none keeps all.
+    pub retention_size_bytes: Option<u64>,
+    /// Segments older than this go; none keeps all.
+    pub retention_age_ns: Option<u64>,
+    /// How long frames are gathered for one write.
+    pub flush_interval_ns: u64,
+}
+
+/// Limits of a publisher.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Publisher {
+    /// Entries that may be uncommitted; at most the stream's.
+    pub window_entries: u32,
+    /// Bytes kept for resending.
+    pub buffer_bytes: u64,
+}
+
+/// Limits of a subscriber.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Subscriber {
+    /// Bytes of frames held behind a gap or before they are committed.
+    pub buffer_bytes: u64,
+}
+
+/// How the pinned thread runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Runtime {
+    /// What it does when there is nothing to do.
+    pub idle: Idle,
+    /// Its scheduling class.
+    pub scheduling: Scheduling,
+    /// Whether memory is locked.
+    pub mlock: bool,
+    /// How late the kernel may wake a sleeping thread.
+    pub timer_slack_ns: u64,
+}
+
+/// What is logged, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// The least important line that is written.
+    pub level: LogLevel,
+}
+
+impl Config {
+    /// Reads and checks the file at `path`, with `overrides` (flags before variables) laid over it. All
+    /// problems are returned at once.
+    pub fn load(path: Option<&Path>, overrides: &[Override]) -> Result<Self, ConfigErrors> {
+        let unreadable = |path: &Path, rule: String, hint: &str| {
+            let hint = hint.to_string();
+            let (key, value) = (String::new(), path.display().to_string());
+            let code = Code::Unreadable;
+            let error =
+                ConfigError { code, key, value, rule, hint, origin: None, span: None, related: Vec::new() };
+            ConfigErrors::new(path.to_path_buf(), String::new(), vec![error])
+        };
+        let Some(path) = path else {
+            let rule = "no configuration file was named".into();
+            return Err(unreadable(
+                Path::new("(no file)"),
+                rule,
+                "give one with --config FILE or LOCKSTEP_CONFIG",
+            ));
+        };
+        match std::fs::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => Self::parse(path, &text, overrides),
+            Ok(Err(error)) => {
+                let rule = format!("byte {} is not UTF-8, as TOML demands", error.utf8_error().valid_up_to());
+                Err(unreadable(path, rule, "save the file as UTF-8"))
+            }
+            Err(source) => {
+                let rule = format!("reading the configuration failed: {source}");
+                Err(unreadable(path, rule, "name a readable file; configs/ has complete examples"))
+            }
+        }
+    }
+
+    /// Checks `text` as [`Config::load`] does. `path` is what messages call it.
+    pub fn parse(path: &Path, text: &str, overrides: &[Override]) -> Result<Self, ConfigErrors> {
+        let mut layers = Layers::from_file(path, text);
+        if layers.is_sound() {
+            layers.lay_over(overrides);
+            layers.fill_in();
+            relations::check(&mut layers);
+        }
+        if layers.problems.is_empty() {
+            return Ok(build::config(&layers));
+        }
+        Err(ConfigErrors::new(path.to_path_buf(), text.to_string(), layers.problems))
+    }
+
+    /// Every key with its value and origin, in the order of the reference. Optional keys without a
+    /// value are not listed.
+    pub fn effective(&self) -> &[(String, String, Origin)] {
+        &self.effective
+    }
+
+    /// The replica with this id, or an error that lists those there are.
+    pub fn replica(&self, id: u32) -> Result<&Replica, Box<ConfigError>> {
+        self.replicas.iter().find(|replica| replica.id == id).ok_or_else(|| {
+            let ids: Vec<_> = self.replicas.iter().map(|replica| replica.id.to_string()).collect();
+            Box::new(ConfigError {
+                code: Code::Replicas,
+                key: String::new(),
+                value: id.to_string(),
+                rule: format!("no replica {id}; the file has {}", ids.join(", ")),
+                hint: "name one of these with --replica".into(),
+                origin: None,
+                span: None,
+                related: Vec::new(),
+            })
+        })
+    }
+}
+
+/// Reads a duration as the file spells it (`"5ms"`), for flags that are no keys.
+///
+/// # Errors
+/// What is wrong with it, and what to write instead.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let read = units::duration_ns(value::Raw::Loose(text));
+    read.map(Duration::from_nanos).map_err(|value::Complaint(_, rule, hint)| format!("{rule}; {hint}"))
+}
+
+/// The variable that sets `key`: `stream.durability` is `LOCKSTEP_STREAM_DURABILITY`, `replicas.2.core`
+/// is `LOCKSTEP_REPLICAS_2_CORE`.
+pub fn variable(key: &str) -> String {
+    format!("LOCKSTEP_{}", key.replace('.', "_").to_uppercase())
+}
+
+/// The overrides that an environment contains. A variable counts as ours if it is the name of a
+/// top-level key or begins with a table's name; whether the rest of it is a key is judged with the
+/// file, so that a misspelt variable is refused and a foreign one (`LOCKSTEP_CONFIG`, or what an
+/// orchestrator adds for a service of this name) is left alone.
+pub fn from_environment(variables: impl IntoIterator<Item = (String, String)>) -> Vec<Override> {
+    let mut found: Vec<_> = variables
+        .into_iter()
+        .filter_map(|(name, text)| {
+            let key = key_of_variable(name.strip_prefix("LOCKSTEP_")?)?;
+            Some((key, text, Origin::Env(name)))
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+fn key_of_variable(name: &str) -> Option<String> {
+    let name = name.to_lowercase();
+    if schema::row(&name).is_some() {
+        return Some(name);
+    }
+    let (table, rest) = name.split_once('_')?;
+    if schema::SECTIONS.contains(&table) {
+        return Some(format!("{table}.{rest}"));
+    }
+    let (item, key) = rest.split_once('_')?;
+    schema::LISTS.contains(&table).then(|| format!("{table}.{item}.{key}"))
+}

@@ -1,0 +1,255 @@
+//! What values mean beside each other: the relations without which a cluster cannot work.
+//!
+//! Each function is one relation and says the argument for it. It looks at values that are right by
+//! themselves and returns early (`None`) when one of its keys has a problem already, so that a typing
+//! error never hides a wrong window, and one cause makes one problem.
+
+use super::layers::{At, Layers, labels};
+use super::problem::Code;
+use super::schema::REPLICAS_MAX;
+use super::topology::{self, is_profile};
+use super::value::Value;
+use super::words::{Durability, Idle, Profile, Scheduling};
+
+/// Bytes of the IPv4 and UDP headers and of a repair's trailer, which a frame leaves room for.
+const AROUND_FRAME_LEN: u64 = 28 + 48;
+/// Bytes of a frame's header and of one entry's.
+const HEADERS_LEN: u64 = 104 + 24;
+/// What is mapped or written with O_DIRECT is a multiple of a page.
+const PAGE_LEN: u64 = 4096;
+
+/// Checks all relations and fills in what follows from other keys.
+pub(super) fn check(layers: &mut Layers<'_>) {
+    line_count(layers);
+    replica_count(layers);
+    for label in labels(&layers.replicas) {
+        memory_file(layers, &label, "tail");
+        memory_file(layers, &label, "counters");
+    }
+    for label in labels(&layers.lines) {
+        busy_poll(layers, &label);
+        message_len_max(layers, &label);
+    }
+    topology::check(layers);
+    stream_window(layers);
+    publisher_window(layers);
+    for key in ["journal.tail_size", "journal.segment_size"] {
+        whole_pages(layers, key);
+    }
+    retention(layers);
+    ordered(
+        layers,
+        "timing.heartbeat_first",
+        "timing.beat",
+        "heartbeats start often and slow down to the beat",
+    );
+    ordered(
+        layers,
+        "timing.nack_retry_min",
+        "timing.nack_retry_max",
+        "the wait between retries grows up to it",
+    );
+    ordered(layers, "timing.resend_min", "timing.resend_max", "the wait between resends grows up to it");
+    ordered(
+        layers,
+        "timing.nack_delay",
+        "timing.nack_retry_min",
+        "the first request goes out before the second",
+    );
+    group_commit(layers);
+    production_idle(layers);
+    shared_fifo(layers);
+}
+
+/// The largest message of a network with this MTU: one frame holds it, and a repair adds its trailer.
+fn message_len_fits(mtu: u64) -> u64 {
+    ((mtu - AROUND_FRAME_LEN) & !7) - HEADERS_LEN
+}
+
+/// A list from the start, so that A/B adds an element and no key. Today each socket code path is for one.
+fn line_count(layers: &mut Layers<'_>) {
+    if layers.is_set("lines") {
+        return;
+    }
+    match layers.lines.get(1).cloned() {
+        Some(second) => {
+            let rule = "A/B lines come with a later release".into();
+            layers.push(Code::Later, "lines", "", rule, "write one [[lines]]".into(), At::File(second.span));
+        }
+        None if layers.lines.is_empty() => {
+            let (rule, hint) =
+                ("there is no line".into(), "add one [[lines]] with its groups and interface".into());
+            layers.push(Code::Lines, "lines", "", rule, hint, At::File(0..0));
+        }
+        None => {}
+    }
+}
+
+/// An epoch start lists all members in one datagram.
+fn replica_count(layers: &mut Layers<'_>) {
+    if layers.is_set("replicas") {
+        return;
+    }
+    let count = layers.replicas.len();
+    if count == 0 {
+        let (rule, hint) =
+            ("there is no replica".into(), "add [[replicas]], one for each; three survive one".into());
+        layers.push(Code::Replicas, "replicas", "", rule, hint, At::File(0..0));
+    } else if let Some(item) = layers.replicas.get(REPLICAS_MAX).cloned() {
+        let rule = format!("there are {count} replicas, and a membership has at most {REPLICAS_MAX}");
+        let hint = format!("keep {REPLICAS_MAX} or fewer: five survive any two");
+        layers.push(Code::Replicas, "replicas", "", rule, hint, At::File(item.span));
+    }
+}
+
+/// The tail and the counters lie in memory; their names tell clusters and replicas of one host apart.
+fn memory_file(layers: &mut Layers<'_>, label: &str, name: &str) -> Option<()> {
+    let key = format!("replicas.{label}.{name}");
+    if layers.is_set(&key) {
+        return None;
+    }
+    let (cluster, id) = (layers.number("cluster")?, layers.number(&format!("replicas.{label}.id"))?);
+    let path = format!("/dev/shm/lockstep-{cluster}-{id}.{name}").into();
+    layers.derive(key, Value::Path(path), "from cluster and id".into());
+    Some(())
+}
+
+/// The kernel takes whole microseconds (SO_BUSY_POLL).
+fn busy_poll(layers: &mut Layers<'_>, label: &str) -> Option<()> {
+    let key = format!("lines.{label}.busy_poll");
+    let ns = layers.number(&key)?;
+    if !ns.is_multiple_of(1_000) {
+        let hint = format!("write \"{}us\"", ns.div_ceil(1_000));
+        layers.blame(Code::Range, &[&key], "the kernel takes whole microseconds only".into(), hint);
+    }
+    Some(())
+}
+
+/// A message is never split: what fits no frame could be published nowhere.
+fn message_len_max(layers: &mut Layers<'_>, label: &str) -> Option<()> {
+    let (key, mtu_key) = ("stream.message_len_max", format!("lines.{label}.mtu"));
+    let mtu = layers.number(&mtu_key)?;
+    let fits = message_len_fits(mtu);
+    if !layers.is_set(key) {
+        layers.derive(key.into(), Value::Integer(fits), format!("what fits one frame at mtu {mtu}"));
+    }
+    let asked = layers.number(key)?;
+    if asked > fits {
+        let rule = format!("{asked} bytes fit no frame: at mtu {mtu} the limit is {fits}");
+        let jumbo = match mtu < 9000 && asked <= message_len_fits(9000) {
+            true => format!(", or raise lines.{label}.mtu on a network of jumbo frames"),
+            false => ", and let the application split larger messages".into(),
+        };
+        let hint = format!("write {fits} or less{jumbo}");
+        layers.blame(Code::MessageLength, &[key, &mtu_key], rule, hint);
+    }
+    Some(())
+}
+
+/// The tail holds the uncommitted window, what standbys lack of it, and what is not yet in segments:
+/// with less than four windows a slow disk would stop the stream before the window does.
+fn stream_window(layers: &mut Layers<'_>) -> Option<()> {
+    let (window_key, tail_key) = ("stream.window_bytes", "journal.tail_size");
+    let (window, tail) = (layers.number(window_key)?, layers.number(tail_key)?);
+    if window > tail / 4 {
+        let largest = Value::SizeBytes((tail / 4) & !(PAGE_LEN - 1));
+        let rule = format!(
+            "a window of {} needs a tail of four times its size, and journal.tail_size is {}",
+            Value::SizeBytes(window),
+            Value::SizeBytes(tail)
+        );
+        let need = Value::SizeBytes(window.saturating_mul(4).next_multiple_of(PAGE_LEN));
+        let hint = format!("write window_bytes = \"{largest}\" or less, or tail_size = \"{need}\" or more");
+        layers.blame(Code::Window, &[window_key, tail_key], rule, hint);
+    }
+    Some(())
+}
+
+/// What one publisher may have uncommitted is part of what the stream may have.
+fn publisher_window(layers: &mut Layers<'_>) -> Option<()> {
+    let (own_key, stream_key) = ("publisher.window", "stream.window_entries");
+    let (own, stream) = (layers.number(own_key)?, layers.number(stream_key)?);
+    if own > stream {
+        let rule = format!("one publisher's window of {own} entries is larger than the stream's of {stream}");
+        layers.blame(Code::Window, &[own_key, stream_key], rule, format!("write {stream} or less"));
+    }
+    Some(())
+}
+
+/// Memory is mapped, and O_DIRECT writes, in whole pages.
+fn whole_pages(layers: &mut Layers<'_>, key: &str) -> Option<()> {
+    let bytes = layers.number(key)?;
+    if !bytes.is_multiple_of(PAGE_LEN) {
+        let hint = format!("write \"{}\"", Value::SizeBytes(bytes.next_multiple_of(PAGE_LEN)));
+        layers.blame(Code::Range, &[key], format!("{bytes} bytes are no multiple of 4KiB"), hint);
+    }
+    Some(())
+}
+
+/// The segment that is being written and the last sealed one are always kept.
+fn retention(layers: &mut Layers<'_>) -> Option<()> {
+    let (key, segment_key) = ("journal.retention_size", "journal.segment_size");
+    let (retention, segment) = (layers.number(key)?, layers.number(segment_key)?);
+    if retention < 2 * segment {
+        let rule =
+            format!("{} hold no two segments of {}", Value::SizeBytes(retention), Value::SizeBytes(segment));
+        let hint = format!("write \"{}\" or more", Value::SizeBytes(2 * segment));
+        layers.blame(Code::Window, &[key, segment_key], rule, hint);
+    }
+    Some(())
+}
+
+/// `low` is at most `high`.
+fn ordered(layers: &mut Layers<'_>, low: &str, high: &str, reason: &str) -> Option<()> {
+    if layers.number(low)? > layers.number(high)? {
+        let (low_value, high_value) = (layers.printed(low)?, layers.printed(high)?);
+        let rule = format!("{low_value} is more than {high} = {high_value}, and {reason}");
+        layers.blame(
+            Code::Timing,
+            &[low, high],
+            rule,
+            format!("write {low} = \"{high_value}\" or less, or raise {high}"),
+        );
+    }
+    Some(())
+}
+
+/// With `power` a commit waits for a group's write; resending before it can come only adds load.
+fn group_commit(layers: &mut Layers<'_>) -> Option<()> {
+    let (flush, resend) = ("journal.flush_interval", "timing.resend_max");
+    let power = layers.word("stream.durability").and_then(Durability::from_word) == Some(Durability::Power);
+    if power && layers.number(flush)? >= layers.number(resend)? {
+        let (flush_value, resend_value) = (layers.printed(flush)?, layers.printed(resend)?);
+        let rule = format!(
+            "with durability power a commit waits {flush_value}, and publishers resend after {resend_value}"
+        );
+        layers.blame(Code::Timing, &[flush, resend], rule, format!("write {flush} below {resend_value}"));
+    }
+    Some(())
+}
+
+/// A sleeping receiver costs 25 µs and its sender 8 µs more per datagram.
+fn production_idle(layers: &mut Layers<'_>) -> Option<()> {
+    let idle = Idle::from_word(layers.word("runtime.idle")?)?;
+    if idle == Idle::Park && is_profile(layers, Profile::Production) {
+        let rule = "production does not park: each wake-up delays the message, and its sender too".into();
+        let hint = "write \"spin\", or \"yield\" where cores are shared, or profile = \"shared\"".into();
+        layers.blame(Code::Profile, &["runtime.idle"], rule, hint);
+    }
+    Some(())
+}
+
+/// A spinning FIFO thread leaves its core to nobody.
+fn shared_fifo(layers: &mut Layers<'_>) -> Option<()> {
+    let idle = Idle::from_word(layers.word("runtime.idle")?)?;
+    let Value::Scheduling(scheduling) = layers.cells.get("runtime.scheduling")?.value else { return None };
+    let starves = matches!(scheduling, Scheduling::Fifo(_)) && idle != Idle::Park;
+    if starves && is_profile(layers, Profile::Shared) {
+        let rule = format!(
+            "{scheduling} with idle {idle} starves whatever shares the core, and the profile is shared"
+        );
+        let hint = "write scheduling = \"other\", or profile = \"production\" on machines of its own".into();
+        layers.blame(Code::Profile, &["runtime.scheduling", "runtime.idle"], rule, hint);
+    }
+    Some(())
+}

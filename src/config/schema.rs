@@ -1,0 +1,248 @@
+//! Every key there is: what it takes, its default, what it means.
+//!
+//! The one table from which files are read, flags and variables are named, defaults are taken and the
+//! reference in `docs/CONFIGURATION.md` is printed, so that none of them can forget a key. In a path
+//! `*` stands for a line's number or a replica's id.
+
+use super::value::Kind::{self, *};
+use super::words::{Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    /// Its path, e.g. `stream.durability` or `replicas.*.core`.
+    pub path: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What it is when nobody sets it.
+    pub preset: Preset,
+    /// One sentence for the reference.
+    pub meaning: &'static str,
+}
+
+/// What a key is when nobody sets it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Preset {
+    /// An error.
+    Required,
+    /// Nothing; the reference says what that means.
+    Absent(&'static str),
+    /// The same in both profiles.
+    Fixed(&'static str),
+    /// Production, shared.
+    ByProfile(&'static str, &'static str),
+    /// Follows from other keys, as this says.
+    Derived(&'static str),
+}
+use Preset::*;
+
+/// Smallest MTU that carries the largest epoch start (seven members, sixteen epochs) and the largest
+/// NACK in one datagram; a test holds it against the wire.
+pub(super) const MTU_MIN: u64 = 768;
+/// Jumbo frames; the wire's own limit.
+pub(super) const MTU_MAX: u64 = 9000;
+/// Replica ids are one byte.
+pub(super) const REPLICA_ID_MAX: u64 = 255;
+/// Most replicas of a membership.
+pub(super) const REPLICAS_MAX: usize = 7;
+
+const US: u64 = 1_000;
+const MS: u64 = 1_000_000;
+const S: u64 = 1_000_000_000;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+
+const fn key(path: &'static str, kind: Kind, preset: Preset, meaning: &'static str) -> Key {
+    Key { path, kind, preset, meaning }
+}
+
+/// The keys, in the order in which they are printed.
+#[rustfmt::skip]
+pub(super) const KEYS: &[Key] = &[
+    key("cluster", Integer(1, i64::MAX as u64), Required,
+        "Number of this cluster, in every datagram: two clusters that share a network differ here."),
+    key("profile", Word(Profile::WORDS), Required,
+        "What kind of machines these are; chooses defaults, and what is refused."),
+
+    key("lines.*.submit", Group, Required,
+        "Group of submissions, publishers to replicas."),
+    key("lines.*.data", Group, Required,
+        "Group of frames and heartbeats, leader to all. Same port as `submit`."),
+    key("lines.*.control", Group, Required,
+        "Group of acknowledgements, replicas to all. Same port as `submit`."),
+    key("lines.*.interface", Interface, Required,
+        "Network interface of all groups. A name can be the same on every machine."),
+    key("lines.*.ttl", Integer(0, 255), Fixed("1"),
+        "Routers that a datagram may pass, plus one; 0 never leaves the host."),
+    key("lines.*.mtu", Integer(MTU_MIN, MTU_MAX), Fixed("1500"),
+        "Bytes of the largest IP packet. Datagrams are built to fit and never fragmented."),
+    key("lines.*.receive_buffer", Size(64 * KIB, GIB), Fixed("4MiB"),
+        "Kernel memory of each receiving socket; a burst beyond it is lost."),
+    key("lines.*.send_buffer", Size(64 * KIB, GIB), Fixed("4MiB"),
+        "Kernel memory of each sending socket."),
+    key("lines.*.busy_poll", Duration(0, 10 * MS), Fixed("0us"),
+        "How long a receive call polls the device itself, in whole microseconds; 0us is off."),
+    key("lines.*.gso", Word(Gso::WORDS), Fixed("auto"),
+        "Whether bursts leave as one segmented send."),
+
+    key("replicas.*.id", Integer(1, REPLICA_ID_MAX), Required,
+        "Number of the replica; its name in flags, logs and datagrams."),
+    key("replicas.*.unicast", Unicast, Required,
+        "Address for repairs and questions. Its port differs from the groups'."),
+    key("replicas.*.role", Word(Role::WORDS), Fixed("full"),
+        "What the replica may become: `full` stores, votes and may lead."),
+    key("replicas.*.journal", Path, Required,
+        "Directory of the segments, on a disk."),
+    key("replicas.*.tail", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.tail"),
+        "File of the newest frames, on a tmpfs or hugetlbfs."),
+    key("replicas.*.core", Integer(0, 4095), Absent("not pinned"),
+        "Core that the replica's pinned thread has for itself."),
+    key("replicas.*.counters", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.counters"),
+        "File of the counters, on a tmpfs."),
+
+    key("stream.durability", Word(Durability::WORDS), Fixed("process"),
+        "What an acknowledgement means: in memory that survives the process, or on the device."),
+    key("stream.window_entries", Integer(16, 1 << 24), Fixed("65536"),
+        "Entries that may be uncommitted before the leader takes no more."),
+    key("stream.window_bytes", Size(64 * KIB, 16 * GIB), Fixed("16MiB"),
+        "Bytes that may be uncommitted before the leader takes no more; at most `journal.tail_size` / 4."),
+    key("stream.publishers_max", Integer(1, 1_000_000), Fixed("100000"),
+        "Most publishers in the life of the stream; their table is allocated at start."),
+    key("stream.message_len_max", Integer(1, 65_535), Derived("what fits one frame"),
+        "Bytes of the largest message. One frame holds 1296 at mtu 1500, 8792 at 9000."),
+
+    key("timing.beat", Duration(100 * US, S), ByProfile("1ms", "10ms"),
+        "Time between heartbeats of an idle leader."),
+    key("timing.heartbeat_first", Duration(10 * US, 100 * MS), Fixed("50us"),
+        "First heartbeat after a datagram; the next follow after 2, 4 … times as long, until the beat."),
+    key("timing.nack_delay", Duration(0, 10 * MS), Fixed("20us"),
+        "How long a gap may be mere reordering before it is asked for."),
+    key("timing.nack_retry_min", Duration(50 * US, S), Fixed("150us"),
+        "Shortest wait for a repair before asking again; doubles."),
+    key("timing.nack_retry_max", Duration(100 * US, 10 * S), Fixed("5ms"),
+        "Longest wait for a repair before asking again."),
+    key("timing.resend_min", Duration(100 * US, S), Fixed("1ms"),
+        "Shortest wait for a commit before a submission is sent again; adapts and doubles."),
+    key("timing.resend_max", Duration(MS, 60 * S), Fixed("100ms"),
+        "Longest wait before a submission is sent again."),
+
+    key("journal.tail_size", Size(MIB, TIB), Fixed("256MiB"),
+        "Memory of the newest frames, and so the window of repairs; a multiple of 4KiB."),
+    key("journal.segment_size", Size(MIB, 16 * GIB), Fixed("64MiB"),
+        "Bytes of one segment file; a multiple of 4KiB."),
+    key("journal.retention_size", Size(MIB, 1024 * TIB), Absent("keep all"),
+        "Oldest segments go when all are larger than this; never those of the open trading day."),
+    key("journal.retention_age", Duration(60 * S, 36_500 * 86_400 * S), Absent("keep all"),
+        "Segments older than this go; never those of the open trading day."),
+    key("journal.flush_interval", Duration(10 * US, S), Fixed("1ms"),
+        "How long the side thread gathers frames for one write."),
+
+    key("publisher.window", Integer(1, 1 << 24), Fixed("1024"),
+        "Entries that one publisher may have uncommitted; at most `stream.window_entries`."),
+    key("publisher.buffer", Size(64 * KIB, 16 * GIB), Fixed("1MiB"),
+        "Memory of a publisher's uncommitted messages, kept for resending."),
+    key("subscriber.buffer", Size(64 * KIB, 16 * GIB), Fixed("8MiB"),
+        "Memory of frames that a subscriber holds behind a gap or before they are committed."),
+
+    key("runtime.idle", Word(Idle::WORDS), ByProfile("spin", "yield"),
+        "What the pinned thread does when there is nothing to do."),
+    key("runtime.scheduling", Scheduling, Fixed("other"),
+        "Scheduling class of the pinned thread."),
+    key("runtime.mlock", Bool, ByProfile("true", "false"),
+        "Whether memory is locked, so that it is never paged out."),
+    key("runtime.timer_slack", Duration(1, 10 * MS), Fixed("50us"),
+        "How late the kernel may wake a sleeping thread."),
+
+    key("log.format", Word(LogFormat::WORDS), Fixed("text"),
+        "How log lines look."),
+    key("log.level", Word(LogLevel::WORDS), Fixed("info"),
+        "The least important line that is written."),
+];
+
+/// The tables of a file that are written once.
+pub(super) const SECTIONS: &[&str] =
+    &["stream", "timing", "journal", "publisher", "subscriber", "runtime", "log"];
+/// The tables of a file that are written once per item.
+pub(super) const LISTS: &[&str] = &["lines", "replicas"];
+
+/// The row of a path as the schema spells it.
+pub(super) fn row(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The row of a key whose line or replica is told by number, e.g. `replicas.2.core`, with that number.
+pub(super) fn row_of_instance(key: &str) -> Option<(&'static Key, Option<&str>)> {
+    let mut parts = key.splitn(3, '.');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(list), Some(item), Some(name)) => Some((row(&format!("{list}.*.{name}"))?, Some(item))),
+        _ => row(key).filter(|row| !row.path.contains('*')).map(|row| (row, None)),
+    }
+}
+
+/// Names of the keys in a table; the top level is "".
+pub(super) fn names_in(table: &str) -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter_map(move |key| {
+        let (section, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        (section.trim_end_matches(".*") == table).then_some(name)
+    })
+}
+
+/// The paths of all keys, e.g. `replicas.*.core`: for tests and for tools that print the schema.
+pub fn key_paths() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|key| key.path)
+}
+
+/// The reference of all keys as a Markdown table, as it stands in `docs/CONFIGURATION.md`.
+pub fn reference() -> String {
+    let mut out =
+        String::from("| key | meaning | range | units | production | shared |\n|---|---|---|---|---|---|\n");
+    for key in KEYS {
+        let (production, shared) = match key.preset {
+            Required => ("**required**".into(), "**required**".into()),
+            Absent(what) | Derived(what) => (what.to_string(), what.to_string()),
+            Fixed(both) => (format!("`{both}`"), format!("`{both}`")),
+            ByProfile(production, shared) => (format!("`{production}`"), format!("`{shared}`")),
+        };
+        let (range, unit) = (key.kind.range(), key.kind.unit());
+        out.push_str(&format!(
+            "| `{}` | {} | {range} | {unit} | {production} | {shared} |\n",
+            key.path, key.meaning
+        ));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::value::Raw;
+
+    #[test]
+    fn every_default_is_a_value_that_its_own_key_accepts() {
+        for key in KEYS {
+            let presets = match key.preset {
+                Fixed(both) => vec![both],
+                ByProfile(production, shared) => vec![production, shared],
+                _ => vec![],
+            };
+            for preset in presets {
+                let value =
+                    key.kind.parse(Raw::Loose(preset)).unwrap_or_else(|why| panic!("{}: {why:?}", key.path));
+                assert_eq!(value.to_string(), preset, "{} prints its default as it is written", key.path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_belongs_to_a_known_table_and_has_a_variable_of_its_own() {
+        let mut variables = std::collections::BTreeSet::new();
+        for key in KEYS {
+            let table = key.path.split('.').next().unwrap_or_default();
+            let top = !key.path.contains('.');
+            assert!(top || SECTIONS.contains(&table) || LISTS.contains(&table), "{} has no table", key.path);
+            assert!(variables.insert(key.path.replace(['.'], "_")), "{} shares its variable", key.path);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The closed sets of words that a key may take, one small enum each.
+//!
+//! The words stand once: the schema lists them, the reader looks them up, the printer writes them.
+
+/// Declares an enum whose variants are words of the file.
+macro_rules! words {
+    ($($(#[$outer:meta])* $name:ident { $($(#[$inner:meta])* $variant:ident = $word:literal,)+ })+) => { $(
+        $(#[$outer])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum $name { $($(#[$inner])* $variant,)+ }
+
+        impl $name {
+            /// The words of the file, in the order of the variants.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The variant that a word means.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $(Self::$variant => $word),+ })
+            }
+        }
+    )+ };
+}
+
+words! {
+    /// What kind of machines the cluster runs on. It chooses defaults, and what is refused.
+    Profile {
+        /// Own machines, own cores: everything for latency, nothing that can hide a fault.
+        Production = "production",
+        /// Machines shared with other work, rehearsals, one host for all: patient and polite.
+        Shared = "shared",
+    }
+
+    /// What an acknowledgement means (DESIGN §4.6).
+    Durability {
+        /// In the tail: survives the death of processes, and loss of power on a minority.
+        Process = "process",
+        /// In a segment on the device: survives loss of power everywhere.
+        Power = "power",
+    }
+
+    /// What a replica may become.
+    Role {
+        /// Stores, votes, and may lead.
+        Full = "full",
+    }
+
+    /// What the duty cycle does when it found nothing to do.
+    Idle {
+        /// Polls again at once: a core of its own, the lowest latency.
+        Spin = "spin",
+        /// Gives the core away for a turn.
+        Yield = "yield",
+        /// Sleeps until a socket wakes it: some 25 µs slower, and the sender pays for the wake-up.
+        Park = "park",
+    }
+
+    /// Whether bursts leave by UDP segmentation offload.
+    Gso {
+        /// Where it pays and the kernel takes it.
+        Auto = "auto",
+        /// Never.
+        Off = "off",
+    }
+
+    /// How log lines look.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object per line.
+        Json = "json",
+    }
+
+    /// The least important log line that is written.
+    LogLevel {
+        /// What stopped working.
+        Error = "error",
+        /// What works worse than configured.
+        Warn = "warn",
+        /// Each change of role, epoch, membership or health.
+        Info = "info",
+        /// What helps to follow a single node.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
+}
+
+/// The scheduling class of the pinned thread.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Scheduling {
+    /// The kernel's ordinary class.
+    Other,
+    /// `SCHED_FIFO` with this priority, 1 to 99.
+    Fifo(u8),
+}
+
+impl std::fmt::Display for Scheduling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Other => f.write_str("other"),
+            Self::Fifo(priority) => write!(f, "fifo:{priority}"),
+        }
+    }
+}
+
+/// Which network interface a line uses.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Interface {
+    /// The one that has this address.
+    Address(std::net::Ipv4Addr),
+    /// The one of this name, the same on every machine.
+    Name(String),
+}
+
+impl Interface {
+    /// Whether it is the loopback interface, as far as its spelling tells.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Address(address) => address.is_loopback(),
+            Self::Name(name) => name == "lo",
+        }
+    }
+}
+
+impl std::fmt::Display for Interface {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}

@@ -1,0 +1,549 @@
+//! The publisher: hands messages of one or many publishers to the cluster, and learns the fate of each.
+//!
+//! ```text
+//!   open(name):  LookingUp ──reply──▶ Opening ──open entry committed──▶ Open ──▶ Fenced | Closed
+//!                    ▲ no reply: next replica     │ refused, lost: look again
+//!                    └────────────────────────────┘
+//! ```
+//! A message is kept, and sent again, until it is seen committed in the stream; so the publisher reads
+//! the stream, from the moment it began. Whatever it is told binds it only once what that rests on is
+//! committed.
+
+mod lines;
+
+use super::UNICAST_TURNS;
+use super::counters::{Counter, Counters};
+use super::event::Events;
+use super::ports::{Burst, Group, Net};
+use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
+use super::window::{ResendTimer, SubmitWindow};
+use crate::wire::{
+    Datagram, Destination, ENTRY_HEADER_LEN, EntryHeader, EntryKind, HEADER_LEN, Header, Kind, NAME_LEN_MAX,
+    Nanos, OpenFrame, PublisherId, PublisherSeq, Reject, Seq, Topic, write_open, write_question,
+};
+use lines::{LineState, Lines, Stamped};
+
+/// A publisher's settings.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PublisherLimits {
+    /// The receiver's; `me` is the handle's random identity.
+    pub receiver: ReceiverLimits,
+    /// Most messages without a fate.
+    pub window_entries: u32,
+    /// Most datagrams that hold them.
+    pub window_datagrams: u32,
+    /// Shortest wait before a message is sent again.
+    pub resend_ns_min: Nanos,
+    /// Longest wait.
+    pub resend_ns_max: Nanos,
+    /// How long an open or a look-up waits for its answer.
+    pub ask_again_ns: Nanos,
+    /// Most names that one handle opens.
+    pub names_max: u32,
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum PublishError {
+    /// The window is full: poll, and try again.
+    Backpressure,
+    /// The id is not open (yet) on this handle.
+    NotOpen,
+    /// The message is too long for one frame.
+    TooLong {
+        /// Its bytes.
+        len: usize,
+        /// The limit: raise `mtu`, or split the message.
+        max: usize,
+    },
+    /// A newer process publishes under this name.
+    Fenced,
+    /// The publisher is closed.
+    Closed,
+}
+
+impl std::fmt::Display for PublishError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Backpressure => {
+                f.write_str("the window is full of messages that are not committed yet: poll, then try again")
+            }
+            Self::NotOpen => f.write_str("this publisher id is not open on this handle: open its name first"),
+            Self::TooLong { len, max } => write!(
+                f,
+                "a message of {len} bytes is too long: {max} fit one frame; split it, or raise `mtu` in the configuration"
+            ),
+            Self::Fenced => {
+                f.write_str("a newer process has opened this publisher's name: this one is fenced")
+            }
+            Self::Closed => f.write_str("this publisher is closed"),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+/// What a publisher is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PublisherEvent {
+    /// A name is open: messages may be published under this id.
+    Opened {
+        /// Which name, by the order of the calls to `open`.
+        ticket: usize,
+        /// Its id, for the life of the stream.
+        publisher: PublisherId,
+        /// The number of its next message.
+        publisher_seq: PublisherSeq,
+    },
+    /// A message has its place; a takeover may still take it away.
+    Stamped {
+        /// Whose.
+        publisher: PublisherId,
+        /// Its number.
+        publisher_seq: PublisherSeq,
+        /// Its place.
+        seq: Seq,
+    },
+    /// A message has its place for ever. Of one that a copy of this publisher had stamped before it was
+    /// handed in here, this is all that is told.
+    Committed {
+        /// Whose.
+        publisher: PublisherId,
+        /// Its number.
+        publisher_seq: PublisherSeq,
+        /// Its place; 0 where a copy had it stamped longer ago than this handle remembers.
+        seq: Seq,
+    },
+    /// The cluster's window is full: messages wait with their publishers.
+    Throttled,
+    /// A newer process has opened the name: nothing from `publisher_seq` on was or will be stamped.
+    Fenced {
+        /// Which publisher.
+        publisher: PublisherId,
+        /// The first number without a place.
+        publisher_seq: PublisherSeq,
+    },
+    /// The publisher is closed: nothing from `publisher_seq` on was or will be stamped.
+    Closed {
+        /// Which publisher.
+        publisher: PublisherId,
+        /// The first number without a place.
+        publisher_seq: PublisherSeq,
+    },
+    /// The handle fell further behind the stream than any replica remembers: fates are unknown, open anew.
+    Lost,
+}
+
+/// The rules of a publisher without its device.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PublisherCore {
+    limits: PublisherLimits,
+    rx: Receiver,
+    window: SubmitWindow,
+    lines: Lines,
+    throttled: bool,
+    lost: bool,
+    number: u64,
+    turns: u64,
+    /// What was counted.
+    pub counters: Counters,
+    events: Events,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Publisher<N> {
+    net: N,
+    /// Everything but the device.
+    pub core: PublisherCore,
+    scratch: Vec<u8>,
+}
+
+/// Opens sent before the name is looked up anew.
+const OPENS_MAX: u32 = 3;
+/// Most datagrams handed to the device at once.
+const BURSTS_MAX: usize = 64;
+
+impl<N: Net> Publisher<N> {
+    /// A publisher on a device that has joined the data and control groups.
+    pub fn new(net: N, limits: PublisherLimits) -> Self {
+        Self { net, core: PublisherCore::new(limits), scratch: vec![0; NACK_LEN_MAX] }
+    }
+
+    /// One turn: reads the stream, reports to `f` at most `limit` committed fates and whatever else
+    /// happened, sends what is written. Returns the work done.
+    pub fn poll(
+        &mut self,
+        now: Nanos,
+        wall: Nanos,
+        limit: usize,
+        mut f: impl FnMut(PublisherEvent),
+    ) -> usize {
+        let Self { net, core, scratch } = self;
+        if core.lost {
+            return 0;
+        }
+        let mut work = net.recv_groups();
+        for index in 0..work {
+            core.on_datagram(now, net.group_datagram(index), &mut f);
+        }
+        core.turns += 1;
+        if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() || core.lines.unopened > 0 {
+            let count = net.recv_unicast();
+            for index in 0..count {
+                core.on_datagram(now, net.unicast_datagram(index).0, &mut f);
+            }
+            work += count;
+        }
+        core.on_commit(now, limit, &mut f);
+        if let Some((length, to)) =
+            core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events)
+        {
+            net.send_unicast(to, [&scratch[..length], &[]]);
+        }
+        while core.events.pop().is_some() {}
+        if core.rx.abandoned().is_some() {
+            core.lost = true;
+            f(PublisherEvent::Lost);
+        }
+        if core.lines.unopened > 0 {
+            self.drive_opens(now, wall);
+        }
+        work + self.flush(now, wall)
+    }
+
+    /// Sends what is written and what is to be sent again, at most one call. Returns the datagrams sent.
+    pub fn flush(&mut self, now: Nanos, wall: Nanos) -> usize {
+        let Self { net, core, .. } = self;
+        core.window.end_datagram();
+        let header = core.header(Kind::Submission, wall);
+        let count = core.window.prepare(now, header, &mut core.number);
+        if count == 0 {
+            return 0;
+        }
+        let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
+        let count = count.min(BURSTS_MAX);
+        for (index, burst) in bursts[..count].iter_mut().enumerate() {
+            let bytes = core.window.datagram(index);
+            *burst = Burst { bytes, stride: bytes.len() };
+        }
+        let taken = net.send_group(Group::Submit, &bursts[..count]);
+        core.counters.add(Counter::Resends, taken.min(core.window.resends()) as u64);
+        core.counters.add(Counter::SendsShort, (count - taken) as u64);
+        core.window.on_sent(now, taken);
+        taken
+    }
+
+    /// Asks for ids, opens, and asks again.
+    fn drive_opens(&mut self, now: Nanos, wall: Nanos) {
+        let Self { net, core, scratch } = self;
+        for index in 0..core.lines.list.len() {
+            match core.lines.list[index].state {
+                LineState::LookingUp { asked_at, tries }
+                    if tries == 0 || now >= asked_at + core.limits.ask_again_ns =>
+                {
+                    let repairers = &core.limits.receiver.repairers;
+                    let Some(&to) = repairers.get(tries as usize % repairers.len().max(1)) else { continue };
+                    core.number += 1;
+                    let header = Header { number: core.number, ..core.header(Kind::Question, wall) };
+                    let line = &mut core.lines.list[index];
+                    let length =
+                        write_question(scratch, header, index as u64 + 1, Topic::Publisher, &line.name);
+                    line.state = LineState::LookingUp { asked_at: now, tries: tries + 1 };
+                    net.send_unicast(to, [&scratch[..length], &[]]);
+                }
+                LineState::Opening { tries, sent_at, .. }
+                    if tries >= OPENS_MAX && now >= sent_at + core.limits.ask_again_ns =>
+                {
+                    core.lines.list[index].state = LineState::LookingUp { asked_at: 0, tries: 0 };
+                }
+                LineState::Opening { after, sent_at, tries }
+                    if tries == 0 || now >= sent_at + core.limits.ask_again_ns =>
+                {
+                    let length = core.write_open_datagram(scratch, index, after, wall);
+                    core.lines.list[index].state =
+                        LineState::Opening { after, sent_at: now, tries: tries + 1 };
+                    let bytes = &scratch[..length];
+                    net.send_group(Group::Submit, &[Burst { bytes, stride: length }]);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The device.
+    pub fn net(&self) -> &N {
+        &self.net
+    }
+
+    /// The device, for those who run it.
+    pub fn net_mut(&mut self) -> &mut N {
+        &mut self.net
+    }
+}
+
+impl PublisherCore {
+    fn new(limits: PublisherLimits) -> Self {
+        let timer = ResendTimer::new(limits.resend_ns_min, limits.resend_ns_max);
+        let datagram_len_max = limits.receiver.frame_len_max;
+        Self {
+            rx: Receiver::new(limits.receiver.clone(), Start::Live),
+            window: SubmitWindow::new(
+                limits.window_entries,
+                limits.window_datagrams,
+                datagram_len_max,
+                timer,
+            ),
+            lines: Lines::new(limits.window_entries),
+            throttled: false,
+            lost: false,
+            number: 0,
+            turns: 0,
+            counters: Counters::default(),
+            events: Events::default(),
+            limits,
+        }
+    }
+
+    /// Begins to open `name` under `nonce`; [`PublisherEvent::Opened`] brings the id. Copies of a
+    /// deterministic application that publish the same messages share a nonce. Returns the ticket that
+    /// the event names, or `None` if the name is empty, longer than [`NAME_LEN_MAX`], or one too many.
+    pub fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
+        let valid = (1..=NAME_LEN_MAX).contains(&name.len())
+            && self.lines.list.len() < self.limits.names_max as usize;
+        valid.then(|| self.lines.add(name, nonce))
+    }
+
+    /// The longest message that one frame takes.
+    pub fn message_len_max(&self) -> usize {
+        self.limits.receiver.frame_len_max - HEADER_LEN - ENTRY_HEADER_LEN
+    }
+
+    /// Takes a message: it is written into the open datagram, which leaves when it is full or at the next
+    /// `flush` or `poll`. Returns its number. The message is copied once; nothing is allocated.
+    #[inline]
+    pub fn try_publish(
+        &mut self,
+        publisher: PublisherId,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError> {
+        let (publisher_seq, body) = self.try_claim(publisher, destination, payload.len())?;
+        body.copy_from_slice(payload);
+        Ok(publisher_seq)
+    }
+
+    /// Takes a message of `len` bytes whose payload the caller writes in place, all of it, before the next
+    /// call on this handle. Returns its number and the memory.
+    #[inline]
+    pub fn try_claim(
+        &mut self,
+        publisher: PublisherId,
+        destination: Destination,
+        len: usize,
+    ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
+        self.claim(EntryKind::Message, publisher, destination, len)
+    }
+
+    /// Closes a publisher: a message of its own kind behind all of its others. Its fate is
+    /// [`PublisherEvent::Closed`].
+    pub fn try_close(&mut self, publisher: PublisherId) -> Result<(), PublishError> {
+        self.claim(EntryKind::Close, publisher, 0, 0).map(|_| ())
+    }
+
+    fn claim(
+        &mut self,
+        kind: EntryKind,
+        publisher: PublisherId,
+        destination: Destination,
+        len: usize,
+    ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
+        let max = self.message_len_max();
+        if len > max {
+            return Err(PublishError::TooLong { len, max });
+        }
+        let index = self.lines.of(publisher).ok_or(PublishError::NotOpen)?;
+        match self.lines.list[index].state {
+            LineState::Open => {}
+            LineState::Fenced | LineState::Ending { fenced: true, .. } => return Err(PublishError::Fenced),
+            LineState::Closed | LineState::Ending { .. } => return Err(PublishError::Closed),
+            _ => return Err(PublishError::NotOpen),
+        }
+        if !self.window.has_room(len) {
+            return Err(PublishError::Backpressure);
+        }
+        let publisher_seq = self.lines.on_claimed(index);
+        let line = &mut self.lines.list[index];
+        let entry = EntryHeader {
+            kind: kind as u8,
+            flags: 0,
+            length: 0,
+            publisher,
+            publisher_seq,
+            destination,
+            time_or_incarnation: line.incarnation,
+        };
+        Ok((publisher_seq, self.window.claim(&mut line.outstanding, entry, len)))
+    }
+
+    /// Whether every message that was taken has its fate.
+    pub fn is_drained(&self) -> bool {
+        self.window.is_empty()
+    }
+
+    /// Whether the stream is heard and followed.
+    pub fn is_connected(&self) -> bool {
+        self.rx.end().is_some()
+    }
+
+    fn header(&self, kind: Kind, wall: Nanos) -> Header {
+        Header {
+            cluster: self.limits.receiver.cluster,
+            history: self.rx.history(),
+            epoch: self.rx.follow.epoch().0,
+            sender: self.limits.receiver.me.replica,
+            incarnation: self.limits.receiver.me.incarnation,
+            commit_next: self.rx.commit.commit_next(),
+            timestamp: wall,
+            ..Header::new(kind)
+        }
+    }
+
+    fn write_open_datagram(&mut self, out: &mut [u8], index: usize, after: u32, wall: Nanos) -> usize {
+        let line = &self.lines.list[index];
+        let mut payload = [0; 24 + NAME_LEN_MAX];
+        let length = write_open(&mut payload, line.nonce, after, &line.name);
+        let entry = EntryHeader {
+            kind: EntryKind::Open as u8,
+            flags: 0,
+            length: 0,
+            publisher: 0,
+            publisher_seq: 0,
+            destination: 0,
+            time_or_incarnation: 0,
+        };
+        let mut open = OpenFrame::default();
+        let written = open.push(out, entry, &payload[..length]);
+        assert!(written, "an open of {length} bytes fits any datagram");
+        self.number += 1;
+        let header = Header { number: self.number, ..self.header(Kind::Submission, wall) };
+        let length = open.len();
+        open.close(out, header, length);
+        length
+    }
+
+    fn on_datagram(&mut self, now: Nanos, bytes: &[u8], f: &mut impl FnMut(PublisherEvent)) {
+        self.counters.add(Counter::DatagramsIn, 1);
+        if let Err(reject) = self.judge(now, bytes, f) {
+            self.counters.reject(reject);
+        }
+    }
+
+    fn judge(&mut self, now: Nanos, bytes: &[u8], f: &mut impl FnMut(PublisherEvent)) -> Result<(), Reject> {
+        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+            Datagram::Frame(frame, trailer) => {
+                self.rx.check_history(&frame.header)?;
+                let placement =
+                    self.rx.on_frame(&frame, trailer.as_ref(), &mut self.counters, &mut self.events);
+                if let Placement::Next(end) = placement {
+                    self.counters.add(Counter::FramesAccepted, 1);
+                    self.lines.read(&frame, f);
+                    self.rx.pass(end);
+                    self.rx.extend(&mut self.counters);
+                    self.read_ready(f);
+                }
+            }
+            Datagram::Heartbeat(header, body) => {
+                self.rx.check_history(&header)?;
+                self.rx.on_heartbeat(&header, &body, &mut self.counters, &mut self.events);
+                let throttled = body.credit_entries == 0;
+                if throttled && !self.throttled {
+                    f(PublisherEvent::Throttled);
+                }
+                self.throttled = throttled;
+            }
+            Datagram::Ack(header, _) => {
+                self.rx.check_history(&header)?;
+                self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+            }
+            Datagram::Answer(header, body) => self.rx.on_answer(now, &header, &body, &mut self.counters),
+            Datagram::Reply(header, body) => {
+                // A node that holds nothing knows no name; another one is asked.
+                let holds = header.first_seq > 1 && body.topic == Topic::Publisher as u32;
+                if let Some(end) = self.rx.end().filter(|_| holds) {
+                    self.rx.check_history(&header)?;
+                    self.lines.on_reply(&header, &body, end.next);
+                }
+            }
+            Datagram::Submission(..) | Datagram::Nack(..) | Datagram::Question(..) => {}
+        }
+        Ok(())
+    }
+
+    fn read_ready(&mut self, f: &mut impl FnMut(PublisherEvent)) {
+        while self.rx.has_ready() {
+            let Self { rx, lines, .. } = self;
+            if let Some(frame) = rx.front(Seq::MAX) {
+                lines.read(&frame, f);
+            }
+            rx.pop_front();
+        }
+    }
+
+    /// What is committed now has its fate.
+    fn on_commit(&mut self, now: Nanos, limit: usize, f: &mut impl FnMut(PublisherEvent)) {
+        let commit_next = self.rx.commit.commit_next();
+        let mut left = limit;
+        while left > 0
+            && let Some(&Stamped { bound, seq, line }) = self.lines.stamped.front()
+            && bound < commit_next
+        {
+            left -= 1;
+            self.lines.stamped.pop_front();
+            let line = &mut self.lines.list[line as usize];
+            if let Some(publisher_seq) = self.window.pop(now, &mut line.outstanding) {
+                f(PublisherEvent::Committed { publisher: line.id, publisher_seq, seq });
+            }
+        }
+        if self.lines.unopened > 0 || self.lines.ending > 0 {
+            // What ends a line is told behind the fates before it, which `limit` may have put off.
+            let told_next =
+                self.lines.stamped.front().map_or(commit_next, |next| commit_next.min(next.bound));
+            self.settle_lines(now, told_next, f);
+        }
+        self.counters.set(Counter::CommitNext, commit_next);
+        self.counters.set(Counter::StampedNext, self.rx.seen_next());
+    }
+
+    /// Opens and ends that are committed now.
+    fn settle_lines(&mut self, now: Nanos, commit_next: Seq, f: &mut impl FnMut(PublisherEvent)) {
+        for (ticket, line) in self.lines.list.iter_mut().enumerate() {
+            match line.state {
+                LineState::Seen { at } if at < commit_next => {
+                    line.state = LineState::Open;
+                    self.lines.unopened -= 1;
+                    f(PublisherEvent::Opened { ticket, publisher: line.id, publisher_seq: line.next });
+                }
+                // Behind the fates before it, which `limit` may have put off.
+                LineState::Ending { at, fenced }
+                    if at < commit_next
+                        && !self.lines.stamped.iter().any(|next| next.line as usize == ticket) =>
+                {
+                    self.lines.ending -= 1;
+                    let first = self.window.oldest(&line.outstanding).unwrap_or(line.next);
+                    while self.window.pop(now, &mut line.outstanding).is_some() {}
+                    let publisher = line.id;
+                    if fenced {
+                        line.state = LineState::Fenced;
+                        f(PublisherEvent::Fenced { publisher, publisher_seq: first });
+                    } else {
+                        line.state = LineState::Closed;
+                        f(PublisherEvent::Closed { publisher, publisher_seq: first });
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,535 @@
+//! The protocol half under every reader of the stream: standby, subscriber and publisher alike. It knows
+//! which epoch it follows, where its own log ends, what is missing, and how far the stream is committed;
+//! what is done with a frame that is next is its owner's business.
+//!
+//! ```text
+//!   frame ─▶ history? ─▶ epoch known? ─▶ owned? ─▶ next?  ──yes──▶ owner takes it, `pass`
+//!              reject      ask for start   count     └─no, later─▶ store ──(gap filled)──▶ `extend`
+//! ```
+
+use super::counters::{Counter, Counters};
+use super::event::{Event, Events};
+use super::store::FrameStore;
+use crate::proto::commit::Commit;
+use crate::proto::follow::Follow;
+use crate::proto::log::{LogEnd, Misfit};
+use crate::proto::nack::{Nack, NackLimits};
+use crate::wire::{
+    EntryKind, Epoch, EpochStartView, FrameView, HEADER_LEN, Header, HeartbeatBody, Identity, Kind,
+    NACK_RANGES_MAX, Nanos, Refusal, Reject, RepairTrailer, Seq, SeqRange, write_nack,
+};
+use std::net::SocketAddrV4;
+
+/// Where a reader begins.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Start {
+    /// With what is stamped from now on.
+    Live,
+    /// With this seq.
+    From(Seq),
+    /// Behind a log that the owner holds already, of which everything below the seq is committed.
+    Behind(LogEnd, Seq),
+}
+
+/// A receiver's settings.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ReceiverLimits {
+    /// The cluster's id.
+    pub cluster: u64,
+    /// The history, if it is known; 0 adopts the first one heard.
+    pub history: u64,
+    /// Under which name requests are sent (and own datagrams are dropped).
+    pub me: Identity,
+    /// Who repairs, tried in turn.
+    pub repairers: Vec<SocketAddrV4>,
+    /// With which of them to begin.
+    pub repairer_first: u32,
+    /// Timers of requests.
+    pub nack: NackLimits,
+    /// Memory for frames that cannot be passed on at once.
+    pub store_bytes: usize,
+    /// Largest frame.
+    pub frame_len_max: usize,
+    /// Whether an epoch's acks count only when the own log has reached its start (replicas, S4).
+    pub count_when_accepted: bool,
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Placement {
+    /// It is the next one: the log would end here with it. The owner takes it and calls
+    /// [`Receiver::pass`], keeps it with [`Receiver::keep`], or leaves it to repair.
+    Next(LogEnd),
+    /// It is kept until what is missing before it has come.
+    Stored,
+    /// It is not used; the counters say why.
+    Dropped,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Receiver {
+    limits: ReceiverLimits,
+    start: Start,
+    end: Option<LogEnd>,
+    /// Which epoch is followed.
+    pub follow: Follow,
+    /// How far it is committed.
+    pub commit: Commit,
+    store: FrameStore,
+    /// Kept frames at the front that the log contains already.
+    ready: usize,
+    nack: Nack,
+    token: u64,
+    number: u64,
+    /// The greatest exclusive bound that was seen stamped in the followed epoch.
+    seen_next: Seq,
+    /// An epoch that is heard of and whose start is not held.
+    news: Epoch,
+    /// Who said "too old" since the last repair.
+    too_old: Vec<Identity>,
+    oldest_seq: Seq,
+    /// Whether the owner was told of what is missing.
+    gap_told: bool,
+    diverged: bool,
+}
+
+impl Receiver {
+    /// A receiver that begins at `start`.
+    pub fn new(limits: ReceiverLimits, start: Start) -> Self {
+        let (end, commit) = match start {
+            Start::Live => (None, Commit::new(1)),
+            Start::From(1) => (Some(LogEnd::BLANK), Commit::new(1)),
+            Start::From(_) => (None, Commit::new(1)),
+            Start::Behind(end, commit_next) => (Some(end), Commit::new(commit_next)),
+        };
+        let mut commit = commit;
+        if let Some(end) = end {
+            commit.on_held(end.next);
+        }
+        Self {
+            store: FrameStore::new(limits.store_bytes, limits.frame_len_max),
+            nack: Nack::new(limits.nack, limits.repairer_first),
+            start,
+            end,
+            follow: Follow::default(),
+            commit,
+            ready: 0,
+            token: 0,
+            number: 0,
+            seen_next: 1,
+            news: Epoch::NONE,
+            too_old: Vec::with_capacity(limits.repairers.len()),
+            gap_told: false,
+            oldest_seq: 0,
+            diverged: false,
+            limits,
+        }
+    }
+
+    /// The history that is read; 0 while none was heard.
+    pub fn history(&self) -> u64 {
+        self.limits.history
+    }
+
+    /// Where the own log ends; `None` before it is anchored.
+    pub fn end(&self) -> Option<LogEnd> {
+        self.end
+    }
+
+    /// The exclusive bound of what was seen stamped.
+    pub fn seen_next(&self) -> Seq {
+        self.seen_next
+    }
+
+    /// The first seq that the owner asked for, if it asked for one.
+    pub fn start(&self) -> Start {
+        self.start
+    }
+
+    /// Whether everything that was seen is held.
+    pub fn is_whole(&self) -> bool {
+        self.missing_from().is_none() && self.news == Epoch::NONE
+    }
+
+    /// Whether an answer is awaited on the unicast socket.
+    pub fn is_waiting(&self) -> bool {
+        self.nack.is_waiting()
+    }
+
+    /// As a recovered log has it: the epoch that it ends in is followed, and counted where it may be.
+    pub fn restore(
+        &mut self,
+        table: &[crate::wire::EpochBase],
+        membership: crate::proto::membership::Membership,
+        durability: crate::proto::commit::Durability,
+    ) {
+        self.follow.restore(table, membership, durability);
+        if let Some(end) = self.end
+            && end.epoch == self.follow.epoch()
+            && end.epoch.round() > 0
+        {
+            self.count();
+        }
+    }
+
+    /// Whether somebody's chain differed from ours: the owner must stop.
+    pub fn has_diverged(&self) -> bool {
+        self.diverged
+    }
+
+    /// A datagram of another history is none of ours; the first one heard is adopted.
+    pub fn check_history(&mut self, header: &Header) -> Result<(), Reject> {
+        if self.limits.history == 0 && header.history != 0 {
+            self.limits.history = header.history;
+        }
+        if header.history != self.limits.history {
+            return Err(Reject::History { seen: header.history });
+        }
+        Ok(())
+    }
+
+    /// A heartbeat of the leader.
+    pub fn on_heartbeat(
+        &mut self,
+        header: &Header,
+        _body: &HeartbeatBody,
+        counters: &mut Counters,
+        events: &mut Events,
+    ) {
+        counters.add(Counter::HeartbeatsIn, 1);
+        let epoch = header.epoch();
+        if self.is_stale(epoch, counters) {
+            return;
+        }
+        self.commit.on_announced(epoch, header.commit_next);
+        if self.follow.is_news(epoch) {
+            self.news = self.news.max(epoch);
+            return;
+        }
+        self.seen_next = self.seen_next.max(header.first_seq);
+        if self.start == Start::Live && self.end.is_none() {
+            self.anchor(LogEnd {
+                next: header.first_seq,
+                epoch,
+                chain: header.chain,
+                timestamp: header.timestamp,
+            });
+        }
+        self.compare_chains(header, events);
+    }
+
+    /// Whoever says where a log of our epoch stands says by which chain: a divergence is found by anybody.
+    fn compare_chains(&mut self, header: &Header, events: &mut Events) {
+        if let Some(end) = self.end
+            && end.next == header.first_seq
+            && end.epoch == header.epoch()
+            && end.chain != header.chain
+        {
+            self.diverged = true;
+            events.push(Event::Diverged { seq: end.next, have: end.chain, seen: header.chain });
+        }
+    }
+
+    /// A replica's ack: it counts, and it tells of an epoch and a bound.
+    pub fn on_ack(&mut self, header: &Header, counters: &mut Counters, events: &mut Events) {
+        counters.add(Counter::AcksIn, 1);
+        let epoch = header.epoch();
+        self.commit.on_announced(epoch, header.commit_next);
+        if self.follow.is_news(epoch) {
+            self.news = self.news.max(epoch);
+        } else if epoch == self.follow.epoch() {
+            // An ack below its sender's end carries no chain. One over another chain is no ack of ours.
+            if header.chain != 0 {
+                self.compare_chains(header, events);
+            }
+            if !self.diverged {
+                self.commit.on_ack(header.identity(), epoch, header.first_seq);
+                self.seen_next = self.seen_next.max(header.first_seq);
+            }
+        }
+    }
+
+    fn is_stale(&self, epoch: Epoch, counters: &mut Counters) -> bool {
+        let stale = epoch < self.follow.epoch();
+        if stale {
+            counters.add(Counter::FramesStale, 1);
+        }
+        stale
+    }
+
+    /// Judges a frame, live or repaired.
+    pub fn on_frame(
+        &mut self,
+        frame: &FrameView<'_>,
+        trailer: Option<&RepairTrailer>,
+        counters: &mut Counters,
+        events: &mut Events,
+    ) -> Placement {
+        let epoch = frame.header.epoch();
+        self.learn_start(frame, events);
+        if self.follow.is_news(epoch) {
+            self.news = self.news.max(epoch);
+            counters.add(Counter::FramesUnowned, 1);
+            return Placement::Dropped;
+        }
+        let mut called_committed = 0;
+        if let Some(trailer) = trailer {
+            counters.add(Counter::RepairsIn, 1);
+            self.too_old.clear();
+            called_committed = trailer.commit_next;
+            self.commit.on_announced(Epoch(trailer.accepted), trailer.commit_next);
+        }
+        if !self.follow.admits(&frame.header, called_committed) {
+            counters.add(Counter::FramesUnowned, 1);
+            return Placement::Dropped;
+        }
+        self.commit.on_announced(epoch, frame.header.commit_next);
+        self.seen_next = self.seen_next.max(frame.header.next_seq());
+        self.place(frame, counters, events)
+    }
+
+    fn place(&mut self, frame: &FrameView<'_>, counters: &mut Counters, events: &mut Events) -> Placement {
+        let header = &frame.header;
+        let end = match (self.end, self.start) {
+            (Some(end), _) => end,
+            (None, Start::From(seq)) if header.first_seq <= seq && seq < header.next_seq() => {
+                let end = LogEnd {
+                    next: header.first_seq,
+                    epoch: header.epoch(),
+                    chain: header.chain,
+                    timestamp: header.timestamp,
+                };
+                self.anchor(end);
+                end
+            }
+            (None, _) => return Placement::Dropped,
+        };
+        match end.follow(frame) {
+            Ok(end) => Placement::Next(end),
+            Err(Misfit::Behind) => {
+                counters.add(Counter::FramesDuplicate, 1);
+                Placement::Dropped
+            }
+            Err(Misfit::Ahead) => {
+                if self.store.insert(frame, self.ready) {
+                    counters.add(Counter::FramesReordered, 1);
+                    Placement::Stored
+                } else {
+                    let full = !self.store.has_room();
+                    counters.add(if full { Counter::FramesDropped } else { Counter::FramesDuplicate }, 1);
+                    Placement::Dropped
+                }
+            }
+            Err(Misfit::Chain { have, seen }) => {
+                self.diverged = true;
+                events.push(Event::Diverged { seq: end.next, have, seen });
+                Placement::Dropped
+            }
+            Err(Misfit::EpochFalls | Misfit::NoStart | Misfit::StartMisfits) => {
+                counters.add(Counter::FramesUnowned, 1);
+                Placement::Dropped
+            }
+        }
+    }
+
+    /// A frame that begins with the start of its epoch tells that this epoch has won (S10).
+    fn learn_start(&mut self, frame: &FrameView<'_>, events: &mut Events) {
+        if !self.follow.is_news(frame.header.epoch()) {
+            return;
+        }
+        let Some(first) = frame.entries().next() else { return };
+        if first.kind() != EntryKind::EpochStart {
+            return;
+        }
+        let Ok(start) = EpochStartView::parse(first.payload) else { return };
+        if start.epoch() != frame.header.epoch() || start.body.base != frame.header.first_seq {
+            return;
+        }
+        if self.follow.on_start(&start) {
+            if self.news <= self.follow.epoch() {
+                self.news = Epoch::NONE;
+            }
+            events.push(Event::Epoch { epoch: start.epoch(), base: start.body.base });
+            if !self.limits.count_when_accepted {
+                self.count();
+            }
+        }
+    }
+
+    /// Begins to count the acks of the followed epoch.
+    fn count(&mut self) {
+        let follow = &self.follow;
+        self.commit.on_epoch_started(follow.epoch(), follow.base(), follow.membership, follow.durability);
+    }
+
+    fn anchor(&mut self, end: LogEnd) {
+        self.end = Some(end);
+        self.commit.on_held(end.next);
+    }
+
+    /// The owner took the frame after which the log ends at `end`; no kept frame may wait before it. A
+    /// replica's commit waits for [`Receiver::on_stored`].
+    pub fn pass(&mut self, end: LogEnd) {
+        self.end = Some(end);
+        if !self.limits.count_when_accepted {
+            self.commit.on_held(end.next);
+        }
+    }
+
+    /// A replica's journal ends at `end` now: what waits for room there is not held, and neither
+    /// acknowledged nor committed here.
+    pub fn on_stored(&mut self, end: &LogEnd) {
+        if end.epoch == self.follow.epoch() && self.commit.epoch() != end.epoch {
+            self.count();
+        }
+        self.commit.on_held(end.next);
+    }
+
+    /// Keeps the next frame for later, behind the ready ones. Returns whether there was room.
+    pub fn keep(&mut self, frame: &FrameView<'_>, end: LogEnd, counters: &mut Counters) -> bool {
+        let kept = self.store.insert(frame, self.ready);
+        if kept {
+            self.ready += 1;
+            self.pass(end);
+        } else {
+            counters.add(Counter::FramesDropped, 1);
+        }
+        kept
+    }
+
+    /// Keeps a frame that was passed but not used up. There is room: nothing was ready before it, and
+    /// [`Receiver::has_spare`] was asked.
+    pub fn keep_front(&mut self, frame: &FrameView<'_>) {
+        let kept = self.store.insert(frame, self.ready);
+        assert!(kept, "a passed frame at seq {} finds no room in the store", frame.header.first_seq);
+        self.ready += 1;
+    }
+
+    /// Whether the next frame could be kept: there is room, or a frame that cannot be used yet makes it.
+    pub fn has_spare(&self) -> bool {
+        self.store.has_room() || self.store.len() > self.ready
+    }
+
+    /// Takes kept frames into the log for as long as they follow its end.
+    pub fn extend(&mut self, counters: &mut Counters) {
+        while let (Some(end), Some(frame)) = (self.end, self.store.get(self.ready)) {
+            match end.follow(&frame) {
+                Ok(end) => {
+                    self.ready += 1;
+                    self.pass(end);
+                }
+                Err(Misfit::Ahead) => return,
+                Err(_) => {
+                    counters.add(Counter::FramesDuplicate, 1);
+                    self.store.remove(self.ready);
+                }
+            }
+        }
+    }
+
+    /// Whether kept frames of the log wait for the owner.
+    pub fn has_ready(&self) -> bool {
+        self.ready > 0
+    }
+
+    /// The first kept frame of the log that ends at or below `bound`.
+    pub fn front(&self, bound: Seq) -> Option<FrameView<'_>> {
+        let frame = (self.ready > 0).then(|| self.store.get(0)).flatten()?;
+        (frame.header.next_seq() <= bound).then_some(frame)
+    }
+
+    /// The owner is done with [`Receiver::front`].
+    pub fn pop_front(&mut self) {
+        self.store.remove(0);
+        self.ready -= 1;
+    }
+
+    /// The first seq that is missing below what was seen, if there is room to take it.
+    fn missing_from(&self) -> Option<Seq> {
+        let next = match (self.end, self.start) {
+            (Some(end), _) => end.next,
+            (None, Start::From(seq)) => seq,
+            (None, _) => return None,
+        };
+        let behind = self.seen_next > next || self.store.len() > self.ready;
+        (behind && self.has_spare()).then_some(next)
+    }
+
+    /// Writes a request into `out` if one is due, and returns its bytes and whom to ask.
+    pub fn poll_nack(
+        &mut self,
+        now: Nanos,
+        number: &mut u64,
+        out: &mut [u8],
+        counters: &mut Counters,
+        events: &mut Events,
+    ) -> Option<(usize, SocketAddrV4)> {
+        let start_wanted = self.news != Epoch::NONE;
+        let missing = if start_wanted { Some(0) } else { self.missing_from() };
+        self.gap_told &= missing.is_some();
+        let turn = self.nack.poll(now, missing)?;
+        let repairers = &self.limits.repairers;
+        let to = *repairers.get(turn as usize % repairers.len().max(1))?;
+        self.token += 1;
+        *number += 1;
+        counters.add(Counter::NacksOut, 1);
+        let mut header = Header {
+            cluster: self.limits.cluster,
+            history: self.limits.history,
+            epoch: self.follow.epoch().0,
+            sender: self.limits.me.replica,
+            incarnation: self.limits.me.incarnation,
+            commit_next: self.commit.commit_next(),
+            number: *number,
+            ..Header::new(Kind::Nack)
+        };
+        let mut ranges = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
+        let mut count = 0;
+        if start_wanted {
+            header.epoch = self.news.0;
+        } else if let Some(from) = missing {
+            let bound = self.seen_next.max(from + 1);
+            count = self.store.missing(self.ready, from, bound, &mut ranges);
+            if !self.gap_told {
+                self.gap_told = true;
+                counters.add(Counter::Gaps, 1);
+                events.push(Event::Gap { from, to: bound });
+            }
+        }
+        Some((write_nack(out, header, self.token, &ranges[..count]), to))
+    }
+
+    /// A repairer gave a reason instead of frames.
+    pub fn on_answer(
+        &mut self,
+        now: Nanos,
+        header: &Header,
+        body: &crate::wire::AnswerBody,
+        counters: &mut Counters,
+    ) {
+        if body.token != self.token {
+            return;
+        }
+        counters.add(Counter::RefusalsIn, 1);
+        // A node of another history can only be passed over: its epochs and commit are none of ours.
+        if header.history == self.limits.history {
+            self.commit.on_announced(header.epoch(), header.commit_next);
+            if body.reason == Refusal::TooOld as u32 && !self.too_old.contains(&header.identity()) {
+                self.too_old.push(header.identity());
+                self.oldest_seq = body.oldest_seq;
+            }
+        }
+        self.nack.on_refused(now);
+    }
+
+    /// What no repairer holds any more: (first missing, oldest that one of them holds), once each of them
+    /// has said so since the last repair.
+    pub fn abandoned(&self) -> Option<(Seq, Seq)> {
+        let all = self.too_old.len() >= self.limits.repairers.len().max(1);
+        all.then(|| self.missing_from().map(|from| (from, self.oldest_seq))).flatten()
+    }
+}
+
+/// Room for a request of a receiver.
+pub const NACK_LEN_MAX: usize = HEADER_LEN + 8 + NACK_RANGES_MAX * 16;

@@ -1,0 +1,381 @@
+//! The leader's half: submissions in, frames out.
+
+use super::{BURSTS_MAX, OUTGOING_SEND, PADDING_MAX, Replica, ReplicaCore, send_small};
+use crate::engine::counters::Counter;
+use crate::engine::event::Event;
+use crate::engine::ports::{Burst, Group, Net, Ports};
+use crate::journal::ports::TailMemory;
+use crate::journal::{Span, Tail};
+use crate::proto::commit::Durability;
+use crate::proto::membership::Membership;
+use crate::proto::publishers::{OpenVerdict, Verdict};
+use crate::proto::sequence::Stamp;
+use crate::wire::{
+    AckBody, Datagram, EPOCH_START_LEN_MAX, Entry, EntryHeader, EntryKind, EpochBase, EpochStartBody, Header,
+    HeartbeatBody, Kind, NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, SMALL_LEN_MAX, write_ack,
+    write_epoch_start, write_heartbeat, write_open,
+};
+use bytemuck::Zeroable;
+
+impl<P: Ports> Replica<P> {
+    /// One turn of a leader; `count` datagrams are lent.
+    pub(super) fn lead(&mut self, now: Nanos, wall: Nanos, count: usize) {
+        if self.core.rx.commit.epoch() == crate::wire::Epoch::NONE {
+            // In `power` the promise must have reached the device before anything is said in it.
+            let stored = self.core.limits.durability == Durability::Process
+                || self.tail.promise_stored() >= self.core.acceptor.promised();
+            if !stored || !self.core.start_epoch(&mut self.tail, wall) {
+                return;
+            }
+        }
+        let Self { net, tail, core, .. } = self;
+        for index in 0..count {
+            if let Err(reject) = core.lead_datagram(tail, wall, net.group_datagram(index)) {
+                core.reject(reject);
+            }
+            if core.outgoing.len() >= OUTGOING_SEND {
+                core.send_frames(net, tail, now, &[]);
+            }
+        }
+        core.close_frame(tail, false);
+        core.on_commit_moved();
+        if core.limits.durability == Durability::Power {
+            core.ack_own(net, tail, now, wall);
+        }
+        let mut beat = [0; SMALL_LEN_MAX];
+        let length = if core.beat.due(now) { core.write_beat(tail, wall, &mut beat) } else { 0 };
+        if length > 0 || !core.outgoing.is_empty() {
+            core.send_frames(net, tail, now, &beat[..length]);
+        }
+    }
+}
+
+impl ReplicaCore {
+    /// Stamps the epoch start, before anything else of the epoch. Returns whether the journal took it.
+    fn start_epoch<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) -> bool {
+        let end = tail.end();
+        let Some(sequencer) = &mut self.sequencer else { return false };
+        let epoch = sequencer.epoch();
+        let body = EpochStartBody {
+            epoch: epoch.0,
+            base: end.next,
+            chain_at_base: end.chain,
+            window_entries: self.limits.window.entries,
+            window_bytes: self.limits.window.bytes,
+            durability: (self.limits.durability == Durability::Power) as u8,
+            ..EpochStartBody::zeroed()
+        };
+        let members = self.rx.follow.membership;
+        let table = [EpochBase { epoch: end.epoch.0, base: 1 }, EpochBase { epoch: epoch.0, base: end.next }];
+        let mut payload = [0; EPOCH_START_LEN_MAX];
+        let length = write_epoch_start(&mut payload, body, members.members(), &table);
+        let stamp = Stamp { kind: EntryKind::EpochStart, publisher: 0, publisher_seq: 0, destination: 0 };
+        let Ok(memory) = tail.room() else { return false };
+        sequencer.stamp(memory, wall, stamp, &payload[..length]);
+        self.close_frame(tail, false);
+        if let Some(&span) = self.outgoing.last() {
+            self.on_start_frame(tail.bytes(span));
+        }
+        let membership = Membership::collect(members.members().iter().copied(), end.next);
+        self.rx.restore(&table, membership, self.limits.durability);
+        self.rx.on_stored(&tail.end());
+        self.events.push(Event::Epoch { epoch, base: end.next });
+        true
+    }
+
+    fn lead_datagram<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        bytes: &[u8],
+    ) -> Result<(), Reject> {
+        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+            Datagram::Submission(..) if self.draining => self.refusing = true,
+            Datagram::Submission(header, entries) => {
+                self.check_history(&header)?;
+                for entry in entries {
+                    self.submit(tail, wall, &entry);
+                }
+            }
+            Datagram::Ack(header, body) => {
+                self.rx.check_history(&header)?;
+                if !self.is_own(&header, body.process_nonce) {
+                    self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                    self.stop_if_diverged();
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A handle that has not heard the stream yet submits under history 0: its opens are welcome.
+    fn check_history(&mut self, header: &Header) -> Result<(), Reject> {
+        if header.history == 0 { Ok(()) } else { self.rx.check_history(header) }
+    }
+
+    /// One submitted entry: stamped, held back, or dropped with a count.
+    #[inline]
+    fn submit<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos, entry: &Entry<'_>) {
+        match entry.kind() {
+            EntryKind::Message | EntryKind::Close => {}
+            EntryKind::Open => return self.submit_open(tail, wall, entry),
+            EntryKind::Birth | EntryKind::EpochStart => return self.drop_one(Counter::SubmissionsDropped),
+        }
+        let header = &entry.header;
+        match self.publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq) {
+            Verdict::Stamp => {
+                if self.stamp(tail, wall, entry) && !self.hold.is_empty() {
+                    self.release(tail, wall, header.publisher, header.publisher_seq);
+                }
+            }
+            Verdict::Duplicate => self.drop_one(Counter::SubmissionsDuplicate),
+            Verdict::Hold => {
+                let kept = self.hold.hold(header, entry.payload);
+                self.drop_one(if kept { Counter::SubmissionsHeld } else { Counter::SubmissionsDropped });
+            }
+            Verdict::Fenced => self.drop_one(Counter::SubmissionsFenced),
+            Verdict::Unknown | Verdict::Closed => self.drop_one(Counter::SubmissionsUnknown),
+        }
+    }
+
+    #[cold]
+    fn drop_one(&mut self, counter: Counter) {
+        self.counters.add(counter, 1);
+    }
+
+    /// Writes a message or close into the open frame. Returns whether window and journal took it.
+    #[inline]
+    fn stamp<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos, entry: &Entry<'_>) -> bool {
+        let header = &entry.header;
+        let stamp = Stamp {
+            kind: entry.kind(),
+            publisher: header.publisher,
+            publisher_seq: header.publisher_seq,
+            destination: header.destination,
+        };
+        let Some(seq) = self.write(tail, wall, stamp, entry.payload) else { return false };
+        if stamp.kind == EntryKind::Message {
+            self.publishers.on_message(stamp.publisher, stamp.publisher_seq);
+        } else {
+            self.publishers.on_entry(seq, entry);
+        }
+        true
+    }
+
+    /// Writes one entry into the open frame and returns its seq; `None` if window or journal are full.
+    #[inline]
+    fn write<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        stamp: Stamp,
+        payload: &[u8],
+    ) -> Option<u64> {
+        if self.sequencer.as_ref().is_some_and(|sequencer| !sequencer.fits(payload.len())) {
+            self.close_frame(tail, true);
+        }
+        let commit_next = self.commit_next();
+        let sequencer = self.sequencer.as_mut()?;
+        if self.limits.window.credit(sequencer.stamp_next(), commit_next, self.uncommitted.bytes()) == 0 {
+            self.refuse();
+            return None;
+        }
+        match tail.room() {
+            Ok(memory) if sequencer.fits(payload.len()) => {
+                self.counters.add(Counter::Stamped, 1);
+                Some(sequencer.stamp(memory, wall, stamp, payload))
+            }
+            Ok(_) => {
+                // Longer than a frame: whoever sent it did not ask its own limit.
+                self.drop_one(Counter::SubmissionsDropped);
+                None
+            }
+            Err(_) => {
+                self.refuse();
+                self.on_journal_full(tail.end().next);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self) {
+        self.refusing = true;
+        self.counters.add(Counter::WindowFull, 1);
+    }
+
+    /// Stamps what waited for `publisher_seq` of `publisher`, for as long as it is in order.
+    #[cold]
+    fn release<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        publisher: u32,
+        mut publisher_seq: u64,
+    ) {
+        // A held payload is at most one frame: it is put aside while the frame is written.
+        let mut payload = [0; crate::wire::DATAGRAM_LEN_MAX];
+        loop {
+            publisher_seq += 1;
+            let Some((header, held)) = self.hold.take(publisher, publisher_seq) else { return };
+            let length = held.len();
+            payload[..length].copy_from_slice(held);
+            let verdict = self.publishers.judge(publisher, header.time_or_incarnation, publisher_seq);
+            let entry = Entry { header, payload: &payload[..length] };
+            if verdict != Verdict::Stamp || !self.stamp(tail, wall, &entry) {
+                return;
+            }
+        }
+    }
+
+    #[cold]
+    fn submit_open<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos, entry: &Entry<'_>) {
+        let Ok(open) = OpenView::parse(entry.payload) else { return self.reject(Reject::Body) };
+        let (id, incarnation, last) = match self.publishers.judge_open(&open) {
+            OpenVerdict::Stamp(id, incarnation, last) => (id, incarnation, last),
+            OpenVerdict::Stale => return self.drop_one(Counter::SubmissionsDuplicate),
+            OpenVerdict::Full => return self.drop_one(Counter::OpensRefused),
+        };
+        let mut payload = [0; size_of::<OpenBody>() + NAME_LEN_MAX];
+        let length = write_open(&mut payload, open.body.nonce, incarnation, open.name);
+        let stamp = Stamp { kind: EntryKind::Open, publisher: id, publisher_seq: last, destination: 0 };
+        if let Some(seq) = self.write(tail, wall, stamp, &payload[..length]) {
+            let header = EntryHeader { publisher: id, publisher_seq: last, ..entry.header };
+            self.publishers.on_entry(seq, &Entry { header, payload: &payload[..length] });
+        }
+    }
+
+    /// Closes the open frame, if it has entries: the journal keeps it, and it waits to be sent. `full`
+    /// says that more of the batch follows; then it may be padded to the size of its burst.
+    #[inline]
+    fn close_frame<M: TailMemory>(&mut self, tail: &mut Tail<M>, full: bool) {
+        let commit_next = self.commit_next();
+        let Some(sequencer) = self.sequencer.as_mut().filter(|sequencer| !sequencer.is_drained()) else {
+            return;
+        };
+        let frame_len_max = tail.frame_len_max();
+        let stride = self.outgoing.last().map_or(frame_len_max, |last| last.len as usize);
+        let length = sequencer.open_len();
+        let padded = (full && length <= stride && stride - length <= PADDING_MAX).then_some(stride);
+        // The room was there when the frame was opened, and is its memory still.
+        let Ok(memory) = tail.room() else { return };
+        let header = sequencer.close(memory, commit_next, padded);
+        let span = tail.keep(&header);
+        sequencer.on_kept(tail.end());
+        self.uncommitted.on_closed(header.next_seq(), header.length);
+        self.outgoing.push(span);
+        self.on_journal_free(header.first_seq);
+        self.rx.pass(tail.end());
+        self.rx.on_stored(&tail.end());
+    }
+
+    fn on_commit_moved(&mut self) {
+        let commit_next = self.commit_next();
+        self.uncommitted.on_commit(commit_next);
+        self.publishers.on_commit(commit_next);
+    }
+
+    /// Sends the frames that wait, and `last` behind them, in one call.
+    fn send_frames<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, last: &[u8]) {
+        let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
+        let (mut used, mut frames) = (0, 0);
+        while used < BURSTS_MAX - 1
+            && let Some(run) = run_of_equal(tail, &self.outgoing[frames..])
+        {
+            let first = self.outgoing[frames];
+            let bytes = self.outgoing[frames..frames + run].iter().map(|span| span.len).sum();
+            bursts[used] =
+                Burst { bytes: tail.bytes(Span { pos: first.pos, len: bytes }), stride: first.len as usize };
+            used += 1;
+            frames += run;
+        }
+        if !last.is_empty() {
+            bursts[used] = Burst { bytes: last, stride: last.len() };
+            used += 1;
+        }
+        let offered = frames + usize::from(!last.is_empty());
+        let taken = net.send_group(Group::Data, &bursts[..used]);
+        let sent = taken.min(frames);
+        let bytes: u64 = self.outgoing[..sent].iter().map(|span| u64::from(span.len)).sum();
+        self.outgoing.drain(..sent);
+        self.counters.add(Counter::FramesOut, sent as u64);
+        self.counters.add(Counter::BytesOut, bytes);
+        self.counters.add(Counter::SendsShort, (offered - taken) as u64);
+        if sent > 0 {
+            self.beat.on_sent(now);
+        }
+        if !last.is_empty() && taken == offered {
+            self.counters.add(Counter::HeartbeatsOut, 1);
+        }
+    }
+
+    fn write_beat<M: TailMemory>(&mut self, tail: &Tail<M>, wall: Nanos, out: &mut [u8]) -> usize {
+        self.number += 1;
+        let commit_next = self.commit_next();
+        let end = tail.end();
+        let credit = self.limits.window.credit(end.next, commit_next, self.uncommitted.bytes());
+        let credit_entries = if std::mem::take(&mut self.refusing) { 0 } else { credit };
+        let body = HeartbeatBody {
+            membership_seq: self.rx.follow.membership.seq,
+            epoch_start_seq: self.rx.follow.base(),
+            process_nonce: self.limits.process_nonce,
+            oldest_seq: tail.oldest_seq(),
+            credit_entries,
+            reserved: 0,
+            successors: self.successors(),
+        };
+        write_heartbeat(out, self.header(Kind::Heartbeat, wall, &end), body)
+    }
+
+    /// The other members, most caught up first, ties by number.
+    fn successors(&self) -> [u8; 8] {
+        let members = self.rx.follow.membership;
+        let mut ranked = [(0, 0); crate::wire::MEMBERS_MAX];
+        let mut count = 0;
+        for (position, member) in members.members().iter().enumerate() {
+            if member.identity() != self.identity() {
+                ranked[count] = (u64::MAX - self.rx.commit.acked(position), member.replica);
+                count += 1;
+            }
+        }
+        ranked[..count].sort_unstable();
+        let mut out = [0; 8];
+        for (place, &(_, replica)) in out.iter_mut().zip(&ranked[..count]) {
+            *place = replica as u8;
+        }
+        out
+    }
+
+    /// In `power` the leader acknowledges like everybody, when flushed (S4).
+    fn ack_own<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, wall: Nanos) {
+        let end = tail.end();
+        let Some((epoch, next)) = self.acceptor.ack(&end, tail.durable_next()) else { return };
+        if (epoch, next) <= self.acked {
+            return;
+        }
+        (self.acked, self.acked_at) = ((epoch, next), now);
+        self.rx.commit.on_ack(self.identity(), epoch, next);
+        self.number += 1;
+        let header = Header { first_seq: next, chain: 0, ..self.header(Kind::Ack, wall, &end) };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_ack(&mut out, header, AckBody { process_nonce: self.limits.process_nonce });
+        send_small(net, Group::Control, &out[..length]);
+        self.counters.add(Counter::AcksOut, 1);
+    }
+}
+
+/// How many spans from the front lie one behind the other with equal lengths (the last may be shorter).
+fn run_of_equal<M: TailMemory>(tail: &Tail<M>, spans: &[Span]) -> Option<usize> {
+    let first = spans.first()?;
+    let mut run = 1;
+    while let Some(next) = spans.get(run) {
+        let before = spans[run - 1];
+        let fits = before.len == first.len && next.len <= first.len && tail.is_adjacent(before, *next);
+        if !fits {
+            break;
+        }
+        run += 1;
+    }
+    Some(run)
+}

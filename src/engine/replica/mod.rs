@@ -1,0 +1,350 @@
+//! The replica: leader or standby, one pass of the duty cycle at a time.
+//!
+//! ```text
+//!            birth in the log lists us            start::role grants epoch 1
+//!   Blank ───────────────────────────▶ Standby            ──▶ Leader
+//!     │ it does not                      ▲ we led before a restart: AwaitsTakeover (follows like a standby)
+//!     └──▶ Unlisted (silent)
+//! ```
+//!
+//! What must happen before what, in one turn: stored in the journal's tail, then counted, then said. A
+//! frame is kept before it is sent, an append is published before it is acknowledged.
+
+mod lead;
+mod recovered;
+mod serve;
+mod stand;
+
+pub use recovered::Recovered;
+
+use super::UNICAST_TURNS;
+use super::counters::{Counter, Counters};
+use super::event::{Event, Events, Role};
+use super::ports::{Burst, Group, Net, Ports};
+use super::receiver::{NACK_LEN_MAX, Receiver, ReceiverLimits, Start};
+use crate::journal::{Span, Tail};
+use crate::proto::accept::Acceptor;
+use crate::proto::beat::{Beat, BeatLimits};
+use crate::proto::commit::Durability;
+use crate::proto::ingress::HoldBack;
+use crate::proto::publishers::Publishers;
+use crate::proto::sequence::Sequencer;
+use crate::proto::start::{self, StartRole};
+use crate::proto::window::{Uncommitted, Window};
+use crate::wire::{ENTRY_HEADER_LEN, HEADER_LEN, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq};
+
+/// A replica's settings.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ReplicaLimits {
+    /// The receiver's; `me` is this replica's identity, the repairers are the other replicas.
+    pub receiver: ReceiverLimits,
+    /// When a leader beats.
+    pub beat: BeatLimits,
+    /// How much may be stamped and not committed.
+    pub window: Window,
+    /// What an ack means.
+    pub durability: Durability,
+    /// Most names of publishers.
+    pub publishers_max: u32,
+    /// Most submissions that wait for an earlier one of their publisher.
+    pub hold_back: u16,
+    /// A standby that has nothing new says where it stands this often.
+    pub ack_again_ns: Nanos,
+    /// Drawn at each start of the process.
+    pub process_nonce: u64,
+    /// Most frames that one request is answered with: more are asked for again.
+    pub repairs_per_request: usize,
+}
+
+/// Frames that were kept and not yet taken by the device.
+const OUTGOING_MAX: usize = 512;
+/// Most bursts of one send call.
+const BURSTS_MAX: usize = 64;
+/// Frames that wait before a long batch is interrupted by a send.
+const OUTGOING_SEND: usize = 256;
+/// A frame is padded to the size of its burst for at most this many bytes: what one more datagram of a
+/// burst costs less than a send of its own.
+const PADDING_MAX: usize = 128;
+
+/// Everything of a replica but its device and its journal.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ReplicaCore {
+    limits: ReplicaLimits,
+    role: Role,
+    acceptor: Acceptor,
+    rx: Receiver,
+    publishers: Publishers,
+    hold: HoldBack,
+    sequencer: Option<Sequencer>,
+    beat: Beat,
+    uncommitted: Uncommitted,
+    outgoing: Vec<Span>,
+    /// The frame that starts the log's epoch: every newcomer asks for it, long after it left the tail.
+    start_frame: Vec<u8>,
+    /// Submissions found the window or the journal full since the last heartbeat.
+    refusing: bool,
+    journal_full: bool,
+    /// The last ack that was said, and when.
+    acked: (crate::wire::Epoch, Seq),
+    acked_at: Nanos,
+    number: u64,
+    turns: u64,
+    draining: bool,
+    stopped: bool,
+    /// What was counted.
+    pub counters: Counters,
+    /// What happened.
+    pub events: Events,
+}
+
+/// See the module.
+pub struct Replica<P: Ports> {
+    net: P::Net,
+    tail: Tail<P::Memory>,
+    /// Everything but device and journal.
+    pub core: ReplicaCore,
+    scratch: Vec<u8>,
+}
+
+impl<P: Ports> Clone for Replica<P>
+where
+    P::Net: Clone,
+    P::Memory: Clone,
+{
+    fn clone(&self) -> Self {
+        Self {
+            net: self.net.clone(),
+            tail: self.tail.clone(),
+            core: self.core.clone(),
+            scratch: self.scratch.clone(),
+        }
+    }
+}
+
+impl<P: Ports> Replica<P> {
+    /// A replica over a recovered journal. In words why it must not start (S12).
+    pub fn new(
+        net: P::Net,
+        tail: Tail<P::Memory>,
+        recovered: Recovered,
+        limits: ReplicaLimits,
+    ) -> Result<Self, String> {
+        let identity = limits.receiver.me;
+        let (end, promised) = (tail.end(), tail.promised());
+        let granted = start::role(identity, &end, &recovered.membership, promised).map_err(|_| {
+            format!(
+                "the membership of history {:x} does not list {identity}: this journal was replaced or never added; \
+                 format a new one and add it",
+                recovered.history
+            )
+        })?;
+        let mut receiver = limits.receiver.clone();
+        receiver.history = recovered.history;
+        receiver.count_when_accepted = true;
+        let mut rx = Receiver::new(receiver, Start::Behind(end, 1));
+        rx.restore(&recovered.epochs, recovered.membership, recovered.durability);
+        let message_len_max = tail.frame_len_max() - HEADER_LEN - ENTRY_HEADER_LEN;
+        let core = ReplicaCore {
+            role: Role::Blank,
+            acceptor: Acceptor::new(promised),
+            rx,
+            publishers: recovered.publishers,
+            hold: HoldBack::new(limits.hold_back, message_len_max),
+            sequencer: None,
+            beat: Beat::new(limits.beat),
+            uncommitted: Uncommitted::new(limits.window.entries),
+            outgoing: Vec::with_capacity(OUTGOING_MAX),
+            start_frame: recovered.start_frame,
+            refusing: false,
+            journal_full: false,
+            acked: (crate::wire::Epoch::NONE, 0),
+            acked_at: 0,
+            number: 0,
+            turns: 0,
+            draining: false,
+            stopped: false,
+            counters: Counters::default(),
+            events: Events::default(),
+            limits,
+        };
+        let mut replica = Self { net, tail, core, scratch: vec![0; NACK_LEN_MAX.max(SMALL_LEN_MAX)] };
+        match granted {
+            StartRole::Blank => {}
+            StartRole::Standby => replica.core.transition(Role::Standby, &end),
+            StartRole::AwaitTakeover => replica.core.transition(Role::AwaitsTakeover, &end),
+            StartRole::Lead(leadership) => {
+                replica.tail.promise(leadership.epoch());
+                replica.core.acceptor.on_promised(leadership.epoch());
+                let history = recovered.history;
+                let cluster = replica.core.limits.receiver.cluster;
+                let frame_len_max = replica.tail.frame_len_max();
+                replica.core.sequencer =
+                    Some(Sequencer::new(leadership, cluster, history, end, frame_len_max));
+                replica.core.transition(Role::Leader, &end);
+            }
+        }
+        Ok(replica)
+    }
+
+    /// One turn: receives, applies the rules, stores, sends. `now` is monotonic, `wall` the time since
+    /// the Unix epoch. Returns the work done: 0 is an idle turn.
+    pub fn poll(&mut self, now: Nanos, wall: Nanos) -> usize {
+        if self.core.stopped {
+            return 0;
+        }
+        self.core.turns += 1;
+        let mut work = self.net.recv_groups();
+        self.core.counters.add(Counter::DatagramsIn, work as u64);
+        if self.core.role == Role::Leader {
+            self.lead(now, wall, work);
+        } else {
+            self.stand(now, wall, work);
+        }
+        if self.core.turns.is_multiple_of(UNICAST_TURNS) || self.core.rx.is_waiting() {
+            work += self.serve(now, wall);
+        }
+        self.core.gauge(&self.tail.end());
+        work
+    }
+
+    /// The node's role.
+    pub fn role(&self) -> Role {
+        self.core.role
+    }
+
+    /// The journal's tail.
+    pub fn tail(&self) -> &Tail<P::Memory> {
+        &self.tail
+    }
+
+    /// The journal's tail, for a world that copies behind it on the same thread.
+    pub fn tail_mut(&mut self) -> &mut Tail<P::Memory> {
+        &mut self.tail
+    }
+
+    /// The device.
+    pub fn net(&self) -> &P::Net {
+        &self.net
+    }
+
+    /// The device, for those who run it.
+    pub fn net_mut(&mut self) -> &mut P::Net {
+        &mut self.net
+    }
+
+    /// Whether everything in the log is committed.
+    pub fn is_drained(&self) -> bool {
+        self.core.role != Role::Leader || self.core.commit_next() >= self.tail.end().next
+    }
+
+    /// Whether something is asked for or waits to be sent: the node is to be called again soon.
+    pub fn is_restless(&self) -> bool {
+        !self.core.rx.is_whole() || !self.core.outgoing.is_empty()
+    }
+
+    /// When a leader's next heartbeat is due.
+    pub fn next_beat(&self) -> Option<Nanos> {
+        (self.core.role == Role::Leader).then(|| self.core.beat.next_deadline())
+    }
+
+    /// Takes the replica apart: what survives its process is the tail.
+    pub fn into_tail(self) -> Tail<P::Memory> {
+        self.tail
+    }
+}
+
+impl ReplicaCore {
+    fn identity(&self) -> Identity {
+        self.limits.receiver.me
+    }
+
+    /// The exclusive bound of what is final, never past the own log (S4).
+    pub fn commit_next(&self) -> Seq {
+        self.rx.commit.commit_next()
+    }
+
+    /// The history of the log; 0 on a blank node.
+    pub fn history(&self) -> u64 {
+        self.rx.history()
+    }
+
+    /// From now on nothing more is stamped: the node is about to stop.
+    pub fn begin_drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether a divergence or an impostor has silenced the node.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// The only writer of the role.
+    fn transition(&mut self, to: Role, end: &crate::proto::log::LogEnd) {
+        let from = std::mem::replace(&mut self.role, to);
+        self.events.push(Event::Role { from, to, epoch: end.epoch, seq: end.next });
+    }
+
+    fn header(&self, kind: Kind, wall: Nanos, end: &crate::proto::log::LogEnd) -> Header {
+        Header {
+            cluster: self.limits.receiver.cluster,
+            history: self.rx.history(),
+            epoch: end.epoch.0,
+            sender: self.identity().replica,
+            incarnation: self.identity().incarnation,
+            first_seq: end.next,
+            commit_next: self.commit_next(),
+            timestamp: wall,
+            chain: end.chain,
+            number: self.number,
+            ..Header::new(kind)
+        }
+    }
+
+    /// A datagram under our own identity: our own looped back, or another process that claims to be us.
+    fn is_own(&mut self, header: &Header, process_nonce: u64) -> bool {
+        let own = header.identity() == self.identity();
+        if own && process_nonce != self.limits.process_nonce {
+            self.events.push(Event::Impostor { identity: self.identity() });
+            self.stopped = true;
+        }
+        own
+    }
+
+    /// Remembers the frame that starts an epoch.
+    fn on_start_frame(&mut self, bytes: &[u8]) {
+        self.start_frame.clear();
+        self.start_frame.extend_from_slice(bytes);
+    }
+
+    fn reject(&mut self, reject: Reject) {
+        if self.counters.reject(reject) {
+            self.events.push(Event::Rejected { reject });
+        }
+    }
+
+    fn on_journal_full(&mut self, seq: Seq) {
+        if !self.journal_full {
+            self.journal_full = true;
+            self.events.push(Event::JournalFull { seq });
+        }
+    }
+
+    fn on_journal_free(&mut self, seq: Seq) {
+        if self.journal_full {
+            self.journal_full = false;
+            self.events.push(Event::JournalFree { seq });
+        }
+    }
+
+    fn gauge(&mut self, end: &crate::proto::log::LogEnd) {
+        self.counters.add(Counter::Turns, 1);
+        self.counters.set(Counter::AcceptNext, end.next);
+        self.counters.set(Counter::CommitNext, self.commit_next());
+        self.counters.set(Counter::StampedNext, end.next.max(self.rx.seen_next()));
+    }
+}
+
+/// Sends one small datagram to a group.
+fn send_small(net: &mut impl Net, group: Group, bytes: &[u8]) -> bool {
+    net.send_group(group, &[Burst { bytes, stride: bytes.len() }]) == 1
+}

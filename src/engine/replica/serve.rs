@@ -1,0 +1,216 @@
+//! What a replica does for others on its unicast port: repairs, reasons, replies.
+
+use super::{Replica, ReplicaCore};
+use crate::engine::counters::Counter;
+use crate::engine::event::Role;
+use crate::engine::ports::{Net, Ports};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use crate::proto::repair::{Holdings, grant};
+use crate::wire::{
+    AnswerBody, Datagram, Entry, FrameView, Header, Identity, Kind, Nanos, QuestionBody, Refusal, Reject,
+    ReplyBody, SMALL_LEN_MAX, SeqRange, Topic, repair_trailer, write_answer, write_reply,
+};
+use bytemuck::Zeroable;
+use std::net::SocketAddrV4;
+
+impl<P: Ports> Replica<P> {
+    /// Looks at the unicast socket. Returns the datagrams found there.
+    pub(super) fn serve(&mut self, now: Nanos, wall: Nanos) -> usize {
+        let Self { net, tail, core, .. } = self;
+        let count = net.recv_unicast();
+        core.counters.add(Counter::UnicastIn, count as u64);
+        for index in 0..count {
+            if let Err(reject) = core.unicast(net, tail, now, wall, index) {
+                core.reject(reject);
+            }
+        }
+        if count > 0 && core.role != Role::Leader {
+            core.settle(tail);
+        }
+        count
+    }
+}
+
+/// Who asks, under which token, and when.
+#[derive(Clone, Copy)]
+struct Request {
+    from: SocketAddrV4,
+    token: u64,
+    wall: Nanos,
+}
+
+impl ReplicaCore {
+    fn unicast<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+        index: usize,
+    ) -> Result<(), Reject> {
+        let (bytes, from) = net.unicast_datagram(index);
+        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+            Datagram::Frame(frame, trailer) if self.role != Role::Leader => {
+                self.on_frame(tail, &frame, trailer.as_ref())?;
+            }
+            Datagram::Answer(header, body) if self.role != Role::Leader => {
+                self.on_answer(now, &header, &body)
+            }
+            Datagram::Nack(header, body, ranges) => {
+                // The ranges are lent by the device that the repairs are sent through: put aside.
+                let mut wanted = [SeqRange { from: 0, to: 0 }; crate::wire::NACK_RANGES_MAX];
+                let mut count = 0;
+                for range in ranges.iter() {
+                    wanted[count] = range;
+                    count += 1;
+                }
+                let request = Request { from, token: body.token, wall };
+                self.on_nack(net, tail, request, &header, &wanted[..count]);
+            }
+            Datagram::Question(_, body, name) => {
+                let mut out = [0; SMALL_LEN_MAX];
+                let length = self.write_reply_to(tail, wall, &body, name, &mut out);
+                self.counters.add(Counter::QuestionsIn, 1);
+                net.send_unicast(from, [&out[..length], &[]]);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_nack<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        request: Request,
+        header: &Header,
+        ranges: &[SeqRange],
+    ) {
+        self.counters.add(Counter::NacksIn, 1);
+        let holdings =
+            Holdings { end: tail.end(), commit_next: self.commit_next(), oldest_seq: tail.oldest_seq() };
+        let history = self.rx.history();
+        let known = history != 0 && (header.history == 0 || header.history == history);
+        if ranges.is_empty() {
+            let reason = match FrameView::from_prefix(&self.start_frame) {
+                _ if !known => Refusal::OtherHistory,
+                Ok(frame) if frame.header.epoch == header.epoch => {
+                    let sent = give(net, self.identity(), &holdings, request, &frame);
+                    return self.counters.add(Counter::RepairsOut, u64::from(sent));
+                }
+                _ if header.epoch() > holdings.end.epoch => Refusal::Ahead,
+                _ => Refusal::OtherEpoch,
+            };
+            return self.answer(net, &holdings, request, SeqRange { from: 0, to: 0 }, reason);
+        }
+        let mut left = self.limits.repairs_per_request;
+        for &range in ranges {
+            let granted =
+                if known { grant(&holdings, header.epoch(), range) } else { Err(Refusal::OtherHistory) };
+            match granted {
+                Ok(range) => left = self.repair(net, tail, &holdings, request, range, left),
+                Err(reason) => self.answer(net, &holdings, request, range, reason),
+            }
+        }
+    }
+
+    /// Sends the frames of `range`, at most `left`; returns how many more may go.
+    fn repair<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        holdings: &Holdings,
+        request: Request,
+        range: SeqRange,
+        mut left: usize,
+    ) -> usize {
+        let mut span = tail.find(range.from);
+        while let Some(found) = span
+            && left > 0
+        {
+            // Damage in memory is not repaired from here; whoever asked asks the next one.
+            let Ok(frame) = tail.frame(found) else { return left };
+            if frame.header.first_seq >= range.to {
+                break;
+            }
+            if !give(net, self.identity(), holdings, request, &frame) {
+                return 0;
+            }
+            self.counters.add(Counter::RepairsOut, 1);
+            left -= 1;
+            span = tail.after(found);
+        }
+        left
+    }
+
+    fn answer(
+        &mut self,
+        net: &mut impl Net,
+        holdings: &Holdings,
+        request: Request,
+        range: SeqRange,
+        reason: Refusal,
+    ) {
+        self.number += 1;
+        let body = AnswerBody {
+            token: request.token,
+            range,
+            oldest_seq: holdings.oldest_seq,
+            reason: reason as u32,
+            retry_after_ns: 0,
+        };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_answer(&mut out, self.header(Kind::Answer, request.wall, &holdings.end), body);
+        net.send_unicast(request.from, [&out[..length], &[]]);
+        self.counters.add(Counter::RefusalsOut, 1);
+    }
+
+    fn write_reply_to<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        wall: Nanos,
+        asked: &QuestionBody,
+        name: &str,
+        out: &mut [u8],
+    ) -> usize {
+        self.number += 1;
+        let mut body = ReplyBody {
+            token: asked.token,
+            topic: asked.topic,
+            role: self.role as u32,
+            process_nonce: self.limits.process_nonce,
+            ..ReplyBody::zeroed()
+        };
+        if asked.topic == Topic::Publisher as u32
+            && let Some(state) = self.publishers.committed(name, uncommitted(tail, self.commit_next()))
+        {
+            body.publisher = state.id;
+            body.incarnation = state.incarnation;
+            body.publisher_seq = state.last;
+            // Closed, it is nobody's: whoever opens it anew follows this incarnation.
+            body.nonce = if state.closed { [0; 2] } else { state.nonce };
+        }
+        write_reply(out, self.header(Kind::Reply, wall, &tail.end()), body)
+    }
+}
+
+/// The entries of the log from `commit_next` on.
+fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator<Item = Entry<'_>> {
+    std::iter::successors(tail.find(commit_next), |span| tail.after(*span))
+        .filter_map(|span| tail.frame(span).ok())
+        .flat_map(|frame| frame.entries())
+}
+
+/// One frame, and whose word it is.
+fn give(
+    net: &mut impl Net,
+    giver: Identity,
+    holdings: &Holdings,
+    request: Request,
+    frame: &FrameView<'_>,
+) -> bool {
+    let trailer =
+        repair_trailer(giver, holdings.end.epoch, holdings.commit_next, request.token, &frame.header);
+    net.send_unicast(request.from, [frame.bytes, &trailer])
+}

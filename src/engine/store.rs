@@ -1,0 +1,113 @@
+//! Frames that a receiver keeps: some because something is missing before them, some because they are not
+//! committed yet or the application said stop. Sorted by seq, in memory of fixed size.
+
+use crate::wire::{FrameView, Header, NACK_RANGES_MAX, Seq, SeqRange};
+use std::collections::VecDeque;
+
+/// Where one kept frame is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Stored {
+    first: Seq,
+    next: Seq,
+    slot: u32,
+}
+
+/// The frames.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct FrameStore {
+    memory: Vec<u8>,
+    stride: usize,
+    free: Vec<u32>,
+    order: VecDeque<Stored>,
+}
+
+/// Memory that is there from the start: zeroed pages would come one by one, each at its first use, as a
+/// fault of the hot thread.
+pub(super) fn touched(bytes: usize) -> Vec<u8> {
+    vec![0xa5; bytes]
+}
+
+impl FrameStore {
+    /// Room for as many frames of at most `frame_len_max` bytes as `bytes` holds, at least 16.
+    pub fn new(bytes: usize, frame_len_max: usize) -> Self {
+        let slots = (bytes / frame_len_max).max(16);
+        Self {
+            memory: touched(slots * frame_len_max),
+            stride: frame_len_max,
+            free: (0..slots as u32).rev().collect(),
+            order: VecDeque::with_capacity(slots),
+        }
+    }
+
+    /// Frames that are kept.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Whether one more would fit.
+    pub fn has_room(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// Keeps a frame. Returns whether it was new and there was room. A frame that overlaps another is
+    /// not new: frames are atoms, so an overlap is a copy. Where there is no room, the farthest frame
+    /// makes it for a nearer one, as what is missed first is needed first; the `ready` ones in front stay.
+    pub fn insert(&mut self, frame: &FrameView<'_>, ready: usize) -> bool {
+        let (first, next) = (frame.header.first_seq, frame.header.next_seq());
+        let at = self.order.partition_point(|stored| stored.first < first);
+        let before_overlaps = at > 0 && self.order[at - 1].next > first;
+        let after_overlaps = self.order.get(at).is_some_and(|stored| stored.first < next);
+        if before_overlaps || after_overlaps || frame.bytes.len() > self.stride {
+            return false;
+        }
+        if self.free.is_empty() && at < self.order.len() && self.order.len() > ready {
+            self.remove(self.order.len() - 1);
+        }
+        let Some(slot) = self.free.pop() else { return false };
+        let start = slot as usize * self.stride;
+        self.memory[start..start + frame.bytes.len()].copy_from_slice(frame.bytes);
+        self.order.insert(at, Stored { first, next, slot });
+        true
+    }
+
+    /// The `index`th frame from the front.
+    pub fn get(&self, index: usize) -> Option<FrameView<'_>> {
+        let stored = self.order.get(index)?;
+        let bytes = &self.memory[stored.slot as usize * self.stride..][..self.stride];
+        // It was checked when it came in, so it parses.
+        FrameView::parse(Header::peek(bytes)?, bytes).ok()
+    }
+
+    /// Forgets the `index`th frame.
+    pub fn remove(&mut self, index: usize) {
+        if let Some(stored) = self.order.remove(index) {
+            self.free.push(stored.slot);
+        }
+    }
+
+    /// The first frame's first seq behind `index` kept ones.
+    pub fn first_seq(&self, index: usize) -> Option<Seq> {
+        self.order.get(index).map(|stored| stored.first)
+    }
+
+    /// What is missing in `from..to`, looking only at frames from the `index`th on. Writes at most
+    /// [`NACK_RANGES_MAX`] ranges and returns how many.
+    pub fn missing(&self, index: usize, from: Seq, to: Seq, out: &mut [SeqRange; NACK_RANGES_MAX]) -> usize {
+        let (mut at, mut count) = (from, 0);
+        let kept = self.order.iter().skip(index).map(|stored| (stored.first, stored.next));
+        for (first, next) in kept.chain(std::iter::once((to, to))) {
+            let first = first.min(to);
+            if first > at && count < out.len() {
+                out[count] = SeqRange { from: at, to: first };
+                count += 1;
+            }
+            at = at.max(next);
+        }
+        count
+    }
+}

@@ -1,0 +1,464 @@
+//! The subscriber: delivers the stream to an application, as `stamped` or as `committed`.
+//!
+//! A frame that may be delivered when it arrives is delivered out of the receive buffer, without a copy.
+//! What must wait (for a gap, for its commit, for an application that said stop) is kept in memory of
+//! fixed size; what finds no room there is repaired later. Nothing here ever slows the stream.
+
+use super::UNICAST_TURNS;
+use super::counters::{Counter, Counters};
+use super::event::{Event, Events};
+use super::ports::Net;
+use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
+use crate::wire::{
+    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, Nanos, PublisherId,
+    PublisherSeq, Seq,
+};
+
+/// When a message is delivered (DESIGN §1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Delivery {
+    /// When the leader's datagram arrives: two message delays; a takeover may retract an uncommitted tail.
+    Stamped,
+    /// When a quorum is known to hold it: three message delays, and final.
+    #[default]
+    Committed,
+}
+
+/// Whether the application takes more now.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// Leave the rest for the next poll.
+    Stop,
+}
+
+/// A message of the stream, borrowed for the time of the call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Message<'a> {
+    /// Its place in the total order.
+    pub seq: Seq,
+    /// Who published it.
+    pub publisher: PublisherId,
+    /// The publisher's number of it.
+    pub publisher_seq: PublisherSeq,
+    /// Whom it is for.
+    pub destination: Destination,
+    /// When it was stamped: nanoseconds since the Unix epoch, never falling along the stream.
+    pub timestamp: Nanos,
+    /// What it says.
+    pub payload: &'a [u8],
+}
+
+/// What a subscriber is told, in the order of the stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum SubscriberEvent<'a> {
+    /// The next message.
+    Message(Message<'a>),
+    /// Everything below is final (told to `stamped` readers, once per poll).
+    Committed {
+        /// The exclusive bound.
+        next: Seq,
+    },
+    /// Messages from here on did not survive a takeover (`stamped` readers only).
+    Retract {
+        /// The first that is taken back.
+        from: Seq,
+    },
+    /// A new leadership begins here.
+    Epoch {
+        /// Which.
+        epoch: Epoch,
+        /// The seq of its start.
+        seq: Seq,
+    },
+    /// The membership from here on.
+    Membership {
+        /// The seq of the entry that says so.
+        seq: Seq,
+        /// How many members it lists.
+        members: usize,
+    },
+    /// Messages are missing and asked for.
+    Gap {
+        /// The first missing.
+        from: Seq,
+        /// The exclusive end of what was seen.
+        to: Seq,
+    },
+    /// No repairer holds what is missing: the subscription ends here.
+    Abandoned {
+        /// The first missing.
+        from: Seq,
+        /// The oldest seq that can still be had.
+        oldest: Seq,
+    },
+    /// Everything that was seen is delivered.
+    CaughtUp {
+        /// The next seq.
+        next: Seq,
+    },
+    /// Commit has lagged behind stamping for a while.
+    Lag {
+        /// Entries stamped and not committed.
+        entries: u64,
+        /// For how long.
+        for_ns: Nanos,
+    },
+    /// Our log and the cluster's differ: two streams under one name. The subscription ends here.
+    Diverged {
+        /// Where.
+        seq: Seq,
+    },
+}
+
+/// A subscriber's settings.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SubscriberLimits {
+    /// The receiver's.
+    pub receiver: ReceiverLimits,
+    /// When to deliver.
+    pub delivery: Delivery,
+    /// Where to begin.
+    pub start: Start,
+    /// A lag of the commit is reported when it lasts this long, and then as often.
+    pub lag_report_ns: Nanos,
+}
+
+/// Where delivery stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Cursor {
+    /// The next seq to deliver; what lies before is skipped.
+    next: Seq,
+    /// Messages that this poll may still deliver.
+    left: usize,
+    stopped: bool,
+}
+
+/// The rules of a subscriber without its device.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SubscriberCore {
+    limits: SubscriberLimits,
+    rx: Receiver,
+    cursor: Cursor,
+    told_commit: Seq,
+    caught_up: bool,
+    lag_since: Option<Nanos>,
+    lag_told: Nanos,
+    ended: bool,
+    number: u64,
+    turns: u64,
+    /// What was counted.
+    pub counters: Counters,
+    events: Events,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Subscriber<N> {
+    net: N,
+    /// Everything but the device.
+    pub core: SubscriberCore,
+    scratch: Vec<u8>,
+}
+
+impl<N: Net> Subscriber<N> {
+    /// A subscriber on a device that has joined the data and control groups.
+    pub fn new(net: N, limits: SubscriberLimits) -> Self {
+        Self { net, core: SubscriberCore::new(limits), scratch: vec![0; NACK_LEN_MAX] }
+    }
+
+    /// One turn: receives, delivers at most `limit` messages to `f`, asks for what is missing. Returns the
+    /// work done: 0 is an idle turn.
+    pub fn poll(
+        &mut self,
+        now: Nanos,
+        limit: usize,
+        mut f: impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) -> usize {
+        let Self { net, core, scratch } = self;
+        if !core.begin(limit, &mut f) {
+            return 0;
+        }
+        let mut work = 0;
+        if !core.cursor.stopped {
+            work += net.recv_groups();
+            for index in 0..work {
+                core.on_datagram(now, net.group_datagram(index), &mut f);
+            }
+            core.turns += 1;
+            if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() {
+                let count = net.recv_unicast();
+                for index in 0..count {
+                    core.on_datagram(now, net.unicast_datagram(index).0, &mut f);
+                }
+                work += count;
+            }
+        }
+        core.finish(now, &mut f);
+        let core = &mut *core;
+        if let Some((length, to)) =
+            core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events)
+        {
+            net.send_unicast(to, [&scratch[..length], &[]]);
+        }
+        work
+    }
+
+    /// The device.
+    pub fn net(&self) -> &N {
+        &self.net
+    }
+
+    /// The device, for those who run it.
+    pub fn net_mut(&mut self) -> &mut N {
+        &mut self.net
+    }
+}
+
+impl SubscriberCore {
+    fn new(limits: SubscriberLimits) -> Self {
+        let next = match limits.start {
+            Start::Live => 0,
+            Start::From(seq) => seq,
+            Start::Behind(end, _) => end.next,
+        };
+        Self {
+            rx: Receiver::new(limits.receiver.clone(), limits.start),
+            limits,
+            cursor: Cursor { next, left: 0, stopped: false },
+            told_commit: 1,
+            caught_up: false,
+            lag_since: None,
+            lag_told: 0,
+            ended: false,
+            number: 0,
+            turns: 0,
+            counters: Counters::default(),
+            events: Events::default(),
+        }
+    }
+
+    /// The next seq to be delivered; 0 before a live subscription has begun.
+    pub fn deliver_next(&self) -> Seq {
+        self.cursor.next
+    }
+
+    /// The exclusive bound of what is final, as far as it is held here.
+    pub fn commit_next(&self) -> Seq {
+        self.rx.commit.commit_next()
+    }
+
+    /// The exclusive bound of what was seen stamped.
+    pub fn stamped_next(&self) -> Seq {
+        self.rx.seen_next()
+    }
+
+    /// The epoch that is followed.
+    pub fn epoch(&self) -> Epoch {
+        self.rx.follow.epoch()
+    }
+
+    /// The history that is read; 0 before the first datagram.
+    pub fn history(&self) -> u64 {
+        self.rx.history()
+    }
+
+    /// Whether the subscription has ended (abandoned or diverged).
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn bound(&self) -> Seq {
+        match self.limits.delivery {
+            Delivery::Stamped => Seq::MAX,
+            Delivery::Committed => self.rx.commit.commit_next(),
+        }
+    }
+
+    /// Delivers what an earlier poll left. Returns whether the subscription goes on.
+    fn begin(&mut self, limit: usize, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) -> bool {
+        self.cursor.left = limit;
+        self.cursor.stopped = limit == 0;
+        if self.ended {
+            return false;
+        }
+        self.deliver_ready(f);
+        true
+    }
+
+    fn on_datagram(&mut self, now: Nanos, bytes: &[u8], f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        self.counters.add(Counter::DatagramsIn, 1);
+        let decoded = Datagram::decode(bytes, self.limits.receiver.cluster);
+        let judged = decoded.and_then(|datagram| match datagram {
+            Datagram::Frame(frame, trailer) => {
+                self.rx.check_history(&frame.header)?;
+                self.on_frame(&frame, trailer.as_ref(), f);
+                Ok(())
+            }
+            Datagram::Heartbeat(header, body) => {
+                self.rx.check_history(&header)?;
+                self.rx.on_heartbeat(&header, &body, &mut self.counters, &mut self.events);
+                if let (0, Some(end)) = (self.cursor.next, self.rx.end()) {
+                    self.cursor.next = end.next;
+                }
+                Ok(())
+            }
+            Datagram::Ack(header, _) => {
+                self.rx.check_history(&header)?;
+                self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                Ok(())
+            }
+            Datagram::Answer(header, body) => {
+                self.rx.on_answer(now, &header, &body, &mut self.counters);
+                Ok(())
+            }
+            // Not for readers: the groups are shared.
+            Datagram::Submission(..) | Datagram::Nack(..) | Datagram::Question(..) | Datagram::Reply(..) => {
+                Ok(())
+            }
+        });
+        if let Err(reject) = judged {
+            self.counters.reject(reject);
+        }
+    }
+
+    fn on_frame(
+        &mut self,
+        frame: &FrameView<'_>,
+        trailer: Option<&crate::wire::RepairTrailer>,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) {
+        let Placement::Next(end) = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events)
+        else {
+            return;
+        };
+        // Held already by a quorum, or by the leader alone where it is a quorum.
+        let may =
+            self.limits.delivery == Delivery::Stamped || self.rx.commit.commit_with(end.next) >= end.next;
+        let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
+        if at_once && self.rx.has_spare() {
+            self.rx.pass(end);
+            if !deliver(&mut self.cursor, frame, f) {
+                // The application stopped in the middle: the frame waits with the cursor in it.
+                self.rx.keep_front(frame);
+            }
+        } else if !self.rx.keep(frame, end, &mut self.counters) {
+            return;
+        }
+        self.counters.add(Counter::FramesAccepted, 1);
+        self.rx.extend(&mut self.counters);
+        self.deliver_ready(f);
+    }
+
+    fn deliver_ready(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        let bound = self.bound();
+        while !self.cursor.stopped
+            && let Some(frame) = self.rx.front(bound)
+        {
+            if !deliver(&mut self.cursor, &frame, f) {
+                return;
+            }
+            self.rx.pop_front();
+        }
+    }
+
+    /// Acks of this turn may have committed what is kept; then the application hears how things stand.
+    fn finish(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        self.deliver_ready(f);
+        let commit_next = self.rx.commit.commit_next();
+        let seen_next = self.rx.seen_next();
+        if self.limits.delivery == Delivery::Stamped && commit_next > self.told_commit && self.cursor.next > 0
+        {
+            self.told_commit = commit_next;
+            f(SubscriberEvent::Committed { next: commit_next });
+        }
+        while let Some(event) = self.events.pop() {
+            match event {
+                Event::Gap { from, to } => {
+                    self.caught_up = false;
+                    f(SubscriberEvent::Gap { from, to });
+                }
+                Event::Diverged { seq, .. } => {
+                    self.ended = true;
+                    f(SubscriberEvent::Diverged { seq });
+                }
+                _ => {}
+            }
+        }
+        if let Some((from, oldest)) = self.rx.abandoned() {
+            self.ended = true;
+            f(SubscriberEvent::Abandoned { from, oldest });
+        }
+        let delivered_all = self.cursor.next >= seen_next && self.cursor.next > 0 && seen_next > 1;
+        if delivered_all && !self.caught_up && self.rx.is_whole() {
+            self.caught_up = true;
+            f(SubscriberEvent::CaughtUp { next: self.cursor.next });
+        }
+        self.watch_lag(now, seen_next.saturating_sub(commit_next), f);
+        self.counters.set(Counter::StampedNext, seen_next);
+        self.counters.set(Counter::AcceptNext, self.cursor.next);
+        self.counters.set(Counter::CommitNext, commit_next);
+    }
+
+    fn watch_lag(&mut self, now: Nanos, entries: u64, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        if entries == 0 {
+            self.lag_since = None;
+            return;
+        }
+        let since = *self.lag_since.get_or_insert(now);
+        if now >= since + self.limits.lag_report_ns && now >= self.lag_told + self.limits.lag_report_ns {
+            self.lag_told = now;
+            f(SubscriberEvent::Lag { entries, for_ns: now - since });
+        }
+    }
+}
+
+/// Delivers the entries of one frame from the cursor on. Returns whether the frame is done.
+fn deliver(
+    cursor: &mut Cursor,
+    frame: &FrameView<'_>,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+) -> bool {
+    for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
+        if seq >= cursor.next {
+            if cursor.stopped {
+                return false;
+            }
+            let flow = tell(seq, frame.header.timestamp, &entry, f);
+            cursor.next = seq + 1;
+            if entry.kind() == EntryKind::Message {
+                cursor.left -= 1;
+            }
+            cursor.stopped = flow == Flow::Stop || cursor.left == 0;
+        }
+    }
+    true
+}
+
+/// One entry as an event; entries that are the cluster's own business are passed over.
+fn tell(
+    seq: Seq,
+    frame_time: Nanos,
+    entry: &Entry<'_>,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+) -> Flow {
+    match entry.kind() {
+        EntryKind::Message => f(SubscriberEvent::Message(Message {
+            seq,
+            publisher: entry.header.publisher,
+            publisher_seq: entry.header.publisher_seq,
+            destination: entry.header.destination,
+            timestamp: frame_time + u64::from(entry.header.time_or_incarnation),
+            payload: entry.payload,
+        })),
+        EntryKind::EpochStart => {
+            let Ok(start) = EpochStartView::parse(entry.payload) else { return Flow::Continue };
+            let flow = f(SubscriberEvent::Epoch { epoch: start.epoch(), seq });
+            let members = start.members().len();
+            if flow == Flow::Stop { flow } else { f(SubscriberEvent::Membership { seq, members }) }
+        }
+        EntryKind::Open | EntryKind::Close | EntryKind::Birth => Flow::Continue,
+    }
+}

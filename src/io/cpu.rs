@@ -1,0 +1,161 @@
+//! # cpu: the place and the class in which a thread runs, and the memory it holds
+//!
+//! A hot thread that is moved, preempted or paged out loses more time than all its work takes. Each
+//! of these settings may be refused; none of them is needed for correctness. So nothing here fails:
+//! it answers with [`Obtained`], read back from the kernel, and with the remedy.
+
+use super::Obtained;
+use std::fmt;
+use std::str::FromStr;
+
+/// A thread's scheduling class.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum SchedulingClass {
+    /// The kernel's fair share.
+    #[default]
+    Other,
+    /// Real time, at this priority (1 to 99): runs until it yields.
+    Fifo(u8),
+}
+
+impl fmt::Display for SchedulingClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Other => f.write_str("other"),
+            Self::Fifo(priority) => write!(f, "fifo:{priority}"),
+        }
+    }
+}
+
+impl FromStr for SchedulingClass {
+    type Err = String;
+
+    /// Reads `other` or `fifo:N`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "other" {
+            return Ok(Self::Other);
+        }
+        text.strip_prefix("fifo:")
+            .and_then(|priority| priority.parse().ok())
+            .filter(|priority| (1..=99).contains(priority))
+            .map(Self::Fifo)
+            .ok_or_else(|| format!("'{text}' is no scheduling class: write other, or fifo:1 to fifo:99"))
+    }
+}
+
+/// The cores that this thread may run on, by number.
+pub fn cores() -> Vec<usize> {
+    core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect()
+}
+
+/// Binds this thread to `core` and reads back whether it is.
+pub fn pin(core: usize) -> Obtained {
+    let before = cores();
+    let known = core < libc::CPU_SETSIZE as usize;
+    let pinned = known && core_affinity::set_for_current(core_affinity::CoreId { id: core });
+    let now = cores();
+    if pinned && now == [core] {
+        return Obtained::granted("core", core);
+    }
+    let note = format!("this process may run on cores {before:?}; choose one of them, or widen its cpuset");
+    Obtained::short("core", core, format!("{now:?}"), note)
+}
+
+/// Puts this thread into `class` and reads it back. A real-time class is checked for throttling.
+pub fn schedule(class: SchedulingClass) -> Obtained {
+    let (policy, priority) = match class {
+        SchedulingClass::Other => (libc::SCHED_OTHER, 0),
+        SchedulingClass::Fifo(priority) => (libc::SCHED_FIFO, i32::from(priority)),
+    };
+    // SAFETY: plain integers (some of a kind that other libraries add); all zero is a value of it.
+    let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    parameters.sched_priority = priority;
+    // SAFETY: `parameters` lives across the call; 0 is the calling thread.
+    let failed = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) } != 0;
+    let error = std::io::Error::last_os_error();
+    let got = scheduling_class();
+    if failed || got != class.to_string() {
+        let note = format!("{error}; give the process CAP_SYS_NICE or LimitRTPRIO={priority}");
+        return Obtained::short("scheduling", class, got, note);
+    }
+    let mut obtained = Obtained::granted("scheduling", class);
+    if policy == libc::SCHED_FIFO {
+        obtained.note = throttling();
+    }
+    obtained
+}
+
+/// The class that this thread is in.
+fn scheduling_class() -> String {
+    // SAFETY: as in `schedule`.
+    let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    // SAFETY: `parameters` lives across the calls; 0 is the calling thread.
+    let policy = unsafe {
+        libc::sched_getparam(0, &raw mut parameters);
+        libc::sched_getscheduler(0)
+    };
+    match policy & !libc::SCHED_RESET_ON_FORK {
+        libc::SCHED_OTHER => SchedulingClass::Other.to_string(),
+        libc::SCHED_FIFO => SchedulingClass::Fifo(parameters.sched_priority.clamp(0, 99) as u8).to_string(),
+        other => format!("policy {other}"),
+    }
+}
+
+/// Why a spinning real-time thread would be stopped now and then; `None` if nothing stops it.
+fn throttling() -> Option<String> {
+    let read = |name: &str| -> Option<i64> {
+        std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?.trim().parse().ok()
+    };
+    let (runtime_us, period_us) = (read("sched_rt_runtime_us")?, read("sched_rt_period_us")?);
+    (runtime_us >= 0 && runtime_us < period_us).then(|| {
+        format!(
+            "real-time threads are stopped after {runtime_us} us of each {period_us} us, a hole of {} us for \
+             one that spins; `sysctl -w kernel.sched_rt_runtime_us=-1` on a core of its own, or park",
+            period_us - runtime_us
+        )
+    })
+}
+
+/// Keeps all memory of this process, present and future, from being paged out.
+pub fn lock_memory() -> Obtained {
+    // SAFETY: a call without pointers.
+    let failed = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) } != 0;
+    if !failed {
+        return Obtained::granted("mlock", "on");
+    }
+    let error = std::io::Error::last_os_error();
+    let note =
+        format!("{error}; give the process CAP_IPC_LOCK, or `ulimit -l unlimited` (LimitMEMLOCK=infinity)");
+    Obtained::short("mlock", "on", "off", note)
+}
+
+/// How late the kernel may wake this thread from a sleep, in nanoseconds; its default is 50,000.
+pub fn timer_slack(slack_ns: u64) -> Obtained {
+    // SAFETY: a call without pointers.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack_ns as libc::c_ulong) };
+    // SAFETY: likewise.
+    let got = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
+    // A real-time thread has none: the kernel answers 0 and needs no asking.
+    if got == 0 || u64::try_from(got).is_ok_and(|got| got == slack_ns) {
+        return Obtained::granted("timer_slack_ns", got);
+    }
+    Obtained::short("timer_slack_ns", slack_ns, got, "the kernel keeps its own; sleeps end later than asked")
+}
+
+/// Memory that the process `pid` has resident, in bytes; `None` if it is gone or another user's.
+pub fn resident_bytes(pid: u32) -> Option<u64> {
+    // The roll-up counts page by page. `statm` is a sum of per-core counters, stale by up to some
+    // hundred KiB, and the fall-back of kernels without the former.
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok().and_then(|text| {
+        let row = text.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+        row.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+    });
+    if let Some(kib) = rollup {
+        return Some(kib * 1024);
+    }
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    // SAFETY: a call without pointers.
+    let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    Some(pages * u64::try_from(page_bytes).ok()?)
+}

@@ -1,0 +1,67 @@
+//! What only a real refusal of the kernel's can show.
+
+use super::*;
+use std::os::fd::AsRawFd;
+
+/// A node is opened by one thread and run by another.
+const fn may_move<T: Send>() {}
+const _: () = may_move::<Udp>();
+
+/// A node of its own group and port on the loopback.
+fn node() -> Udp {
+    let random = crate::io::clock::random_u64().unwrap().to_le_bytes();
+    let group = |last| Ipv4Addr::new(239, random[0], random[1], last);
+    let port = free_port(Ipv4Addr::LOCALHOST).unwrap();
+    let interface = Interface::Address(Ipv4Addr::LOCALHOST);
+    let groups = [group(1), group(2), group(3)];
+    Udp::open(UdpSettings { ttl: 0, ..UdpSettings::new(interface, port, groups) }).unwrap()
+}
+
+/// Makes the kernel refuse UDP_SEGMENT on this socket with EINVAL: it needs checksums.
+fn refuse_segments(udp: &Udp) {
+    let on: libc::c_int = 1;
+    let bytes = size_of::<libc::c_int>() as libc::socklen_t;
+    let socket = udp.group.as_raw_fd();
+    // SAFETY: the value is an `int` that lives across the call, and its size is stated.
+    let failed = unsafe {
+        libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, (&raw const on).cast(), bytes)
+    };
+    assert_eq!(failed, 0);
+}
+
+/// All datagrams that have arrived.
+fn received(udp: &mut Udp) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    while let count @ 1.. = udp.recv_groups() {
+        all.extend((0..count).map(|index| udp.group_datagram(index).to_vec()));
+    }
+    all
+}
+
+#[test]
+fn when_the_kernel_refuses_segments_the_burst_is_sent_again_one_by_one_and_so_are_all_later_ones() {
+    let mut udp = node();
+    refuse_segments(&udp);
+    let bytes: Vec<u8> = (0..10 * 100 + 40).map(|index| (index / 100) as u8).collect();
+    let burst = [Burst { bytes: &bytes, stride: 100 }];
+    assert_eq!(udp.send_group(Group::Data, &burst), 11);
+    assert_eq!(received(&mut udp), bytes.chunks(100).map(<[u8]>::to_vec).collect::<Vec<_>>());
+    assert_eq!((udp.counts().segment_refused, udp.counts().group_sends), (1, 2));
+
+    assert_eq!(udp.send_group(Group::Data, &burst), 11);
+    assert_eq!(received(&mut udp).len(), 11);
+    assert_eq!((udp.counts().segment_refused, udp.counts().group_sends), (1, 3), "it is not tried again");
+}
+
+#[test]
+fn a_refusal_behind_a_single_datagram_is_found_out_and_nothing_is_sent_twice() {
+    let mut udp = node();
+    refuse_segments(&udp);
+    let (single, many) = (vec![7; 50], vec![8; 300]);
+    let alone = Burst { bytes: &single, stride: 50 };
+    let bursts = [alone, alone, Burst { bytes: &many, stride: 100 }];
+    assert_eq!(udp.send_group(Group::Control, &bursts), 5);
+    let lengths: Vec<usize> = received(&mut udp).iter().map(Vec::len).collect();
+    assert_eq!(lengths, [50, 50, 100, 100, 100]);
+    assert_eq!((udp.counts().segment_refused, udp.counts().datagrams_out), (1, 5));
+}

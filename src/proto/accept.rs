@@ -1,0 +1,135 @@
+//! # accept: what a standby takes into its log, and what it may say of it
+//!
+//! ```text
+//!   frame below promised ──▶ refused           (S2)
+//!   frame that follows the log's end ──▶ taken (S7), then acknowledged in its epoch (S3)
+//! ```
+
+use super::log::{LogEnd, Misfit};
+use crate::wire::{Epoch, FrameView, Seq};
+
+/// Why a frame is not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Refused {
+    /// Its epoch is below the promise.
+    Stale {
+        /// The promise.
+        promised: Epoch,
+    },
+    /// It does not follow the log's end.
+    Misfit(Misfit),
+}
+
+/// The acceptor's one memory beside its log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Acceptor {
+    promised: Epoch,
+}
+
+impl Acceptor {
+    /// With the promise that the superblock holds.
+    pub fn new(promised: Epoch) -> Self {
+        Self { promised }
+    }
+
+    /// The vow to refuse lower epochs.
+    pub fn promised(&self) -> Epoch {
+        self.promised
+    }
+
+    /// A higher promise, which the superblock holds already.
+    pub fn on_promised(&mut self, epoch: Epoch) {
+        assert!(epoch >= self.promised, "a promise never falls: {epoch} after {}", self.promised);
+        self.promised = epoch;
+    }
+
+    /// S2 (nothing below the promise): where the log ends with `frame`, if it is taken. A frame of an
+    /// epoch below the promise is taken only where `owned` says that the log of an epoch at or above the
+    /// promise contains it.
+    pub fn judge(&self, frame: &FrameView<'_>, end: &LogEnd, owned: bool) -> Result<LogEnd, Refused> {
+        if frame.header.epoch() < self.promised && !owned {
+            return Err(Refused::Stale { promised: self.promised });
+        }
+        end.follow(frame).map_err(Refused::Misfit)
+    }
+
+    /// S3 (what an ack means): the epoch and bound that may be acknowledged for a log that ends at `end`,
+    /// stored up to `stored_next`. Nothing in an epoch below the promise, and nothing of round 0, whose
+    /// entries nobody leads.
+    pub fn ack(&self, end: &LogEnd, stored_next: Seq) -> Option<(Epoch, Seq)> {
+        let may = end.epoch >= self.promised && end.epoch.round() > 0;
+        may.then(|| (end.epoch, stored_next.min(end.next)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::tests::{begun, epoch, frame, view};
+    use crate::wire::EntryKind;
+
+    const MESSAGE: &[(EntryKind, &[u8])] = &[(EntryKind::Message, b"order")];
+
+    #[test]
+    fn s2_below_the_promise_nothing_is_accepted() {
+        let end = begun();
+        let bytes = frame(&end, epoch(1, 1), MESSAGE);
+        assert!(Acceptor::new(epoch(1, 1)).judge(&view(&bytes), &end, false).is_ok());
+        let promised = epoch(2, 3);
+        let refused = Acceptor::new(promised).judge(&view(&bytes), &end, false);
+        assert_eq!(refused, Err(Refused::Stale { promised }));
+    }
+
+    #[test]
+    fn s2_the_log_of_the_promised_epoch_is_accepted_with_its_older_frames() {
+        let end = begun();
+        let bytes = frame(&end, epoch(1, 1), MESSAGE);
+        let taken = Acceptor::new(epoch(2, 3)).judge(&view(&bytes), &end, true);
+        assert_eq!(taken.map(|end| end.next), Ok(end.next + 1));
+    }
+
+    #[test]
+    fn s2_owned_or_not_a_frame_must_follow_the_log() {
+        let end = begun();
+        let ahead = LogEnd { next: end.next + 1, ..end };
+        let bytes = frame(&ahead, epoch(1, 1), MESSAGE);
+        let refused = Acceptor::new(epoch(1, 1)).judge(&view(&bytes), &end, true);
+        assert_eq!(refused, Err(Refused::Misfit(Misfit::Ahead)));
+    }
+
+    #[test]
+    fn s2_a_promise_rises() {
+        let mut acceptor = Acceptor::new(epoch(1, 1));
+        acceptor.on_promised(epoch(2, 1));
+        acceptor.on_promised(epoch(2, 1));
+        assert_eq!(acceptor.promised(), epoch(2, 1));
+    }
+
+    #[test]
+    #[should_panic(expected = "a promise never falls")]
+    fn s2_a_promise_never_falls() {
+        Acceptor::new(epoch(2, 1)).on_promised(epoch(1, 3));
+    }
+
+    #[test]
+    fn s3_an_ack_names_the_logs_own_epoch_and_what_is_stored_of_it() {
+        let end = begun();
+        let acceptor = Acceptor::new(Epoch::NONE);
+        assert_eq!(acceptor.ack(&end, end.next), Some((epoch(1, 1), end.next)));
+        assert_eq!(
+            acceptor.ack(&end, end.next - 1),
+            Some((epoch(1, 1), end.next - 1)),
+            "not yet on the device"
+        );
+        assert_eq!(acceptor.ack(&end, end.next + 5), Some((epoch(1, 1), end.next)), "never past the log");
+    }
+
+    #[test]
+    fn s3_nothing_is_acknowledged_below_the_promise_or_before_the_first_epoch() {
+        let end = begun();
+        assert_eq!(Acceptor::new(epoch(2, 2)).ack(&end, end.next), None);
+        let born = LogEnd { epoch: epoch(0, 1), ..end };
+        assert_eq!(Acceptor::new(Epoch::NONE).ack(&born, end.next), None);
+        assert_eq!(Acceptor::new(Epoch::NONE).ack(&LogEnd::BLANK, 1), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! # beat: when a leader that has nothing to send says that it lives
+//!
+//! Heartbeats follow the last datagram at 50, 100 and 200 µs, so that a lost tail shows at once, then at
+//! the beat. Under load a heartbeat is due at each beat all the same: frames alone do not tell a receiver
+//! where the epoch began.
+
+use crate::wire::Nanos;
+
+/// The ladder.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct BeatLimits {
+    /// First rung after a datagram; the next ones double.
+    pub first_ns: Nanos,
+    /// The steady interval.
+    pub beat_ns: Nanos,
+}
+
+impl Default for BeatLimits {
+    fn default() -> Self {
+        Self { first_ns: 50_000, beat_ns: 1_000_000 }
+    }
+}
+
+/// Rungs of the ladder before the steady beat.
+const RUNGS: u32 = 3;
+
+/// One leader's heartbeat.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Beat {
+    limits: BeatLimits,
+    last_datagram: Nanos,
+    last_beat: Nanos,
+    rung: u32,
+}
+
+impl Beat {
+    /// Due at once.
+    pub fn new(limits: BeatLimits) -> Self {
+        Self { limits, last_datagram: 0, last_beat: 0, rung: 0 }
+    }
+
+    /// Frames were sent.
+    #[inline]
+    pub fn on_sent(&mut self, now: Nanos) {
+        self.last_datagram = now;
+        self.rung = 0;
+    }
+
+    /// When the next one is due.
+    #[inline]
+    pub fn next_deadline(&self) -> Nanos {
+        let steady = self.last_beat + self.limits.beat_ns;
+        if self.rung < RUNGS {
+            steady.min(self.last_datagram + (self.limits.first_ns << self.rung))
+        } else {
+            steady
+        }
+    }
+
+    /// BEAT-1 (when to beat): on the ladder behind the last datagram, then at the beat, and at each beat
+    /// under load too. Returns whether a heartbeat is due now, and counts it as sent.
+    #[inline]
+    pub fn due(&mut self, now: Nanos) -> bool {
+        if now < self.next_deadline() {
+            return false;
+        }
+        while self.rung < RUNGS && now >= self.last_datagram + (self.limits.first_ns << self.rung) {
+            self.rung += 1;
+        }
+        self.last_beat = now;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: BeatLimits = BeatLimits { first_ns: 50, beat_ns: 1_000 };
+
+    /// When a leader beats that looks each 10 ns until `until`, and sends frames at these times.
+    fn timeline(sent: &[Nanos], until: Nanos) -> Vec<Nanos> {
+        let mut beat = Beat::new(LIMITS);
+        beat.last_beat = 10_000;
+        let mut beats = Vec::new();
+        for now in (10_000..until).step_by(10) {
+            if sent.contains(&now) {
+                beat.on_sent(now);
+            }
+            if beat.due(now) {
+                beats.push(now);
+            }
+        }
+        beats
+    }
+
+    /// BEAT-1.
+    #[test]
+    fn beat_1_three_doubling_rungs_follow_the_last_datagram_and_then_the_steady_beat() {
+        assert_eq!(timeline(&[10_000], 13_300), [10_050, 10_100, 10_200, 11_200, 12_200, 13_200]);
+    }
+
+    /// BEAT-1.
+    #[test]
+    fn beat_1_under_load_too_a_leader_beats_at_each_beat() {
+        let load: Vec<_> = (10_000..13_200).step_by(20).collect();
+        assert_eq!(timeline(&load, 13_200), [11_000, 12_000, 13_000]);
+    }
+
+    /// BEAT-1.
+    #[test]
+    fn beat_1_a_new_datagram_begins_the_ladder_anew() {
+        assert_eq!(timeline(&[10_000, 10_070], 10_300), [10_050, 10_120, 10_170, 10_270]);
+    }
+
+    #[test]
+    fn a_late_look_beats_once_for_all_that_was_missed() {
+        let mut beat = Beat::new(LIMITS);
+        assert!(beat.due(50_000) && !beat.due(50_001));
+        assert_eq!(beat.next_deadline(), 51_000);
+    }
+}

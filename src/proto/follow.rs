@@ -1,0 +1,199 @@
+//! # follow: which epoch owns which seqs
+//!
+//! An epoch is followed from the moment its start is held, never by a rumour of it. The start's table
+//! says which epoch owns which seqs from the one in force at the commit on; what lies below the table is
+//! committed, and taken only from who says so.
+
+use super::commit::Durability;
+use super::membership::Membership;
+use crate::wire::{EPOCHS_MAX, Epoch, EpochBase, EpochStartView, Header, Seq};
+use bytemuck::Zeroable;
+
+/// The epoch that is followed, and its table.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Follow {
+    epoch: Epoch,
+    base: Seq,
+    table: [EpochBase; EPOCHS_MAX],
+    rows: u8,
+    /// The membership from `base` on.
+    pub membership: Membership,
+    /// What an ack means in this epoch.
+    pub durability: Durability,
+}
+
+impl Default for Follow {
+    fn default() -> Self {
+        Self {
+            epoch: Epoch::NONE,
+            base: 0,
+            table: [EpochBase::zeroed(); EPOCHS_MAX],
+            rows: 0,
+            membership: Membership::default(),
+            durability: Durability::default(),
+        }
+    }
+}
+
+impl Follow {
+    /// The epoch whose start is held; [`Epoch::NONE`] at first.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The seq of that start.
+    pub fn base(&self) -> Seq {
+        self.base
+    }
+
+    /// Whether `epoch` is one that we would follow if we held its start.
+    pub fn is_news(&self, epoch: Epoch) -> bool {
+        epoch > self.epoch && epoch.round() > 0
+    }
+
+    /// The start of an epoch that has won is held: it is followed from now on. One that is not above the
+    /// present one changes nothing.
+    pub fn on_start(&mut self, start: &EpochStartView<'_>) -> bool {
+        if !self.is_news(start.epoch()) {
+            return false;
+        }
+        self.epoch = start.epoch();
+        self.base = start.body.base;
+        self.rows = 0;
+        for row in start.epochs() {
+            self.table[usize::from(self.rows)] = row;
+            self.rows += 1;
+        }
+        self.membership = Membership::of_start(start, start.body.base);
+        self.durability = Durability::from_wire(start.body.durability);
+        true
+    }
+
+    /// As a recovered log has it: its epoch table, oldest first, and what the last start said.
+    pub fn restore(&mut self, table: &[EpochBase], membership: Membership, durability: Durability) {
+        let rows = &table[table.len().saturating_sub(EPOCHS_MAX)..];
+        self.table[..rows.len()].copy_from_slice(rows);
+        self.rows = rows.len() as u8;
+        if let Some(last) = rows.last().filter(|row| Epoch(row.epoch).round() > 0) {
+            (self.epoch, self.base) = (Epoch(last.epoch), last.base);
+        }
+        self.membership = membership;
+        self.durability = durability;
+    }
+
+    /// The epoch that owns `seq`; `None` below the table.
+    pub fn owner(&self, seq: Seq) -> Option<Epoch> {
+        let rows = &self.table[..usize::from(self.rows)];
+        rows.iter().rev().find(|row| row.base <= seq).map(|row| Epoch(row.epoch))
+    }
+
+    /// S10 (what may be used): whether a frame belongs to the log of the epoch that is followed: its epoch
+    /// owns its seqs, or it lies below the table and whoever gave it calls it committed.
+    pub fn admits(&self, header: &Header, called_committed_next: Seq) -> bool {
+        match self.owner(header.first_seq) {
+            Some(owner) => owner == header.epoch(),
+            None => self.rows > 0 && header.next_seq() <= called_committed_next,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::log::LogEnd;
+    use crate::proto::tests::{epoch, membership, start_payload};
+    use crate::wire::Kind;
+
+    const ROUND_1: Seq = 2;
+    const ROUND_3: Seq = 40;
+
+    /// Follows round 3 from seq 40 on, whose table reaches down to round 1 at seq 2.
+    fn followed() -> Follow {
+        let table = [
+            EpochBase { epoch: epoch(1, 1).0, base: ROUND_1 },
+            EpochBase { epoch: epoch(3, 2).0, base: ROUND_3 },
+        ];
+        let end = LogEnd { next: ROUND_3, epoch: epoch(1, 1), chain: 5, timestamp: 0 };
+        let payload = start_payload(epoch(3, 2), &end, &table);
+        let mut follow = Follow::default();
+        assert!(follow.on_start(&EpochStartView::parse(&payload).unwrap()));
+        follow
+    }
+
+    fn header(epoch: Epoch, first_seq: Seq, count: u16) -> Header {
+        Header { epoch: epoch.0, first_seq, count, ..Header::new(Kind::Frame) }
+    }
+
+    #[test]
+    fn s10_an_epoch_owns_the_seqs_from_its_base_to_the_next_ones() {
+        let follow = followed();
+        assert_eq!((follow.epoch(), follow.base()), (epoch(3, 2), ROUND_3));
+        let owners = [(1, None), (2, Some(1)), (39, Some(1)), (40, Some(3)), (1_000, Some(3))];
+        for (seq, round) in owners {
+            assert_eq!(follow.owner(seq).map(Epoch::round), round, "seq {seq}");
+        }
+    }
+
+    #[test]
+    fn s10_only_the_owners_frames_are_used() {
+        let follow = followed();
+        assert!(follow.admits(&header(epoch(1, 1), 10, 4), 0));
+        assert!(follow.admits(&header(epoch(3, 2), ROUND_3, 1), 0));
+        assert!(!follow.admits(&header(epoch(1, 1), ROUND_3, 1), 0), "a deposed leader's frame");
+        assert!(
+            !follow.admits(&header(epoch(2, 3), 10, 1), 1_000),
+            "an epoch that lost, whatever is said of it"
+        );
+        assert!(!follow.admits(&header(epoch(3, 2), 10, 1), 1_000));
+        assert!(!follow.admits(&header(epoch(4, 1), 50, 1), 1_000), "an epoch whose start is not held");
+    }
+
+    #[test]
+    fn s10_below_the_table_only_what_is_called_committed_is_taken() {
+        let follow = followed();
+        let birth = header(epoch(0, 1), 1, 1);
+        assert!(!follow.admits(&birth, 0));
+        assert!(!follow.admits(&birth, 1), "the whole frame must be committed");
+        assert!(follow.admits(&birth, 2));
+    }
+
+    #[test]
+    fn s10_before_the_first_start_nothing_is_used() {
+        let follow = Follow::default();
+        assert_eq!(follow.owner(1), None);
+        assert!(!follow.admits(&header(epoch(1, 1), 2, 1), 100));
+        assert!(
+            follow.is_news(epoch(1, 1)) && !follow.is_news(epoch(0, 1)),
+            "round 0 is nobody's leadership"
+        );
+    }
+
+    #[test]
+    fn s10_an_older_start_changes_nothing() {
+        let mut follow = followed();
+        let before = follow;
+        let end = LogEnd { next: 60, epoch: epoch(1, 1), chain: 5, timestamp: 0 };
+        for late in [epoch(3, 2), epoch(2, 3)] {
+            let payload = start_payload(late, &end, &[EpochBase { epoch: late.0, base: 60 }]);
+            assert!(!follow.on_start(&EpochStartView::parse(&payload).unwrap()));
+        }
+        assert_eq!(follow, before);
+    }
+
+    #[test]
+    fn s10_a_recovered_log_is_followed_by_its_own_table() {
+        let rows: Vec<_> = (0..EPOCHS_MAX as u64 + 4)
+            .map(|round| EpochBase { epoch: epoch(round as u32, 1).0, base: round * 10 + 1 })
+            .collect();
+        let mut follow = Follow::default();
+        follow.restore(&rows, membership(3), Durability::Power);
+        assert_eq!((follow.epoch(), follow.base()), (epoch(19, 1), 191));
+        assert_eq!(follow.owner(45).map(Epoch::round), Some(4), "the newest rows are kept");
+        assert_eq!(follow.owner(35), None);
+        assert_eq!(follow.durability, Durability::Power);
+        let mut born = Follow::default();
+        born.restore(&rows[..1], membership(3), Durability::Process);
+        assert_eq!(born.epoch(), Epoch::NONE, "nobody leads round 0");
+        assert_eq!(born.owner(1), Some(epoch(0, 1)));
+    }
+}

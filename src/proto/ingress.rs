@@ -1,0 +1,214 @@
+//! # ingress: messages that came too early
+//!
+//! The network reorders and loses submissions; a publisher's messages are stamped in its order all the
+//! same. What comes too early waits here, in a pool of fixed size, until what it waits for has come.
+//! A full pool drops: the publisher resends. Only what waits here may ever be thrown away (S8).
+
+use crate::wire::{Destination, EntryHeader, PublisherId, PublisherSeq};
+
+/// One held-back message: where it stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+struct Held {
+    publisher: PublisherId,
+    publisher_seq: PublisherSeq,
+    incarnation: u32,
+    destination: Destination,
+    kind: u8,
+    length: u16,
+    slot: u16,
+}
+
+/// The pool.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct HoldBack {
+    /// Sorted by publisher and number.
+    held: Vec<Held>,
+    free: Vec<u16>,
+    memory: Vec<u8>,
+    message_len_max: usize,
+    /// Most that one publisher may hold: a flood out of order leaves room for the others.
+    share: usize,
+}
+
+/// A publisher may fill this part of the pool.
+const SHARE: usize = 4;
+
+impl HoldBack {
+    /// Room for `slots` messages of at most `message_len_max` bytes.
+    pub fn new(slots: u16, message_len_max: usize) -> Self {
+        Self {
+            held: Vec::with_capacity(usize::from(slots)),
+            free: (0..slots).collect(),
+            // Not zero: zeroed pages would come one by one, as faults of the hot thread.
+            memory: vec![0xa5; usize::from(slots) * message_len_max],
+            message_len_max,
+            share: (usize::from(slots) / SHARE).max(1),
+        }
+    }
+
+    fn held_of(&self, publisher: PublisherId) -> usize {
+        let below = |bound| self.held.partition_point(|held| held.publisher < bound);
+        below(publisher.saturating_add(1)) - below(publisher)
+    }
+
+    /// Whether nothing waits, which is the rule.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Messages that wait.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Keeps a message that came too early. Returns whether it is kept (also if it was already).
+    pub fn hold(&mut self, entry: &EntryHeader, payload: &[u8]) -> bool {
+        let key = (entry.publisher, entry.publisher_seq);
+        let found = self.held.binary_search_by_key(&key, |held| (held.publisher, held.publisher_seq));
+        if payload.len() > self.message_len_max {
+            return false;
+        }
+        let at = match found {
+            // Only a newer incarnation's message replaces one: the older process is fenced, or will be.
+            Ok(at) if self.held[at].incarnation >= entry.time_or_incarnation => return true,
+            Ok(at) => {
+                self.free.push(self.held.remove(at).slot);
+                at
+            }
+            Err(_) if self.held_of(entry.publisher) >= self.share => return false,
+            Err(at) => at,
+        };
+        let Some(slot) = self.free.pop() else { return false };
+        let start = usize::from(slot) * self.message_len_max;
+        self.memory[start..start + payload.len()].copy_from_slice(payload);
+        self.held.insert(
+            at,
+            Held {
+                publisher: entry.publisher,
+                publisher_seq: entry.publisher_seq,
+                incarnation: entry.time_or_incarnation,
+                destination: entry.destination,
+                kind: entry.kind,
+                length: payload.len() as u16,
+                slot,
+            },
+        );
+        true
+    }
+
+    /// Gives back the waiting message `publisher_seq`, if it is here, and forgets everything of this
+    /// publisher before it. The payload stays valid until the next [`HoldBack::hold`].
+    pub fn take(
+        &mut self,
+        publisher: PublisherId,
+        publisher_seq: PublisherSeq,
+    ) -> Option<(EntryHeader, &[u8])> {
+        let from = self.held.partition_point(|held| (held.publisher, held.publisher_seq) < (publisher, 0));
+        let to = self
+            .held
+            .partition_point(|held| (held.publisher, held.publisher_seq) < (publisher, publisher_seq));
+        for stale in self.held.drain(from..to) {
+            self.free.push(stale.slot);
+        }
+        let held = *self.held.get(from)?;
+        if (held.publisher, held.publisher_seq) != (publisher, publisher_seq) {
+            return None;
+        }
+        self.held.remove(from);
+        self.free.push(held.slot);
+        let header = EntryHeader {
+            kind: held.kind,
+            flags: 0,
+            length: held.length,
+            publisher,
+            publisher_seq,
+            destination: held.destination,
+            time_or_incarnation: held.incarnation,
+        };
+        let start = usize::from(held.slot) * self.message_len_max;
+        Some((header, &self.memory[start..start + usize::from(held.length)]))
+    }
+
+    /// Forgets everything that waits: a node that stops leading.
+    pub fn clear(&mut self) {
+        for held in self.held.drain(..) {
+            self.free.push(held.slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::EntryKind;
+
+    fn message(publisher: PublisherId, publisher_seq: PublisherSeq, incarnation: u32) -> EntryHeader {
+        EntryHeader {
+            kind: EntryKind::Message as u8,
+            flags: 0,
+            length: 0,
+            publisher,
+            publisher_seq,
+            destination: 9,
+            time_or_incarnation: incarnation,
+        }
+    }
+
+    #[test]
+    fn s8_what_came_too_early_comes_back_in_its_publishers_order() {
+        let mut hold = HoldBack::new(8, 16);
+        for (publisher, publisher_seq) in [(2, 4), (1, 7), (2, 3), (1, 6)] {
+            let payload = [publisher as u8, publisher_seq as u8];
+            assert!(hold.hold(&message(publisher, publisher_seq, 1), &payload));
+        }
+        assert_eq!(hold.take(2, 5), None, "what waited before it is forgotten");
+        for publisher_seq in [6, 7] {
+            let (header, payload) = hold.take(1, publisher_seq).expect("it waits");
+            assert_eq!((header.publisher_seq, header.destination), (publisher_seq, 9));
+            assert_eq!(payload, [1, publisher_seq as u8]);
+        }
+        assert!(hold.is_empty());
+    }
+
+    #[test]
+    fn s8_a_copy_is_held_once() {
+        let mut hold = HoldBack::new(8, 16);
+        assert!(hold.hold(&message(1, 5, 1), b"first"));
+        assert!(hold.hold(&message(1, 5, 1), b"again"));
+        assert_eq!(hold.len(), 1);
+        assert_eq!(hold.take(1, 5).map(|(_, payload)| payload.to_vec()), Some(b"first".to_vec()));
+    }
+
+    #[test]
+    fn s8_a_newer_incarnations_message_takes_the_place_of_a_fenced_one() {
+        let mut hold = HoldBack::new(1, 16);
+        assert!(hold.hold(&message(1, 5, 1), b"fenced"));
+        assert!(hold.hold(&message(1, 5, 2), b"new"));
+        assert!(hold.hold(&message(1, 5, 1), b"late copy"));
+        let (header, payload) = hold.take(1, 5).expect("it waits");
+        assert_eq!((header.time_or_incarnation, payload), (2, b"new".as_slice()));
+    }
+
+    #[test]
+    fn a_full_pool_drops_and_takes_again_when_there_is_room() {
+        let mut hold = HoldBack::new(2, 4);
+        assert!(!hold.hold(&message(1, 3, 1), b"longer than a slot"));
+        assert!(hold.hold(&message(1, 3, 1), b"a") && hold.hold(&message(2, 4, 1), b"b"));
+        assert!(!hold.hold(&message(3, 5, 1), b"c"));
+        assert!(hold.take(1, 3).is_some());
+        assert!(hold.hold(&message(3, 5, 1), b"c"));
+        hold.clear();
+        assert!(hold.is_empty());
+        assert!(hold.hold(&message(3, 9, 1), b"x") && hold.hold(&message(4, 8, 1), b"y"));
+    }
+
+    #[test]
+    fn one_publisher_fills_a_quarter_of_the_pool_and_no_more() {
+        let mut hold = HoldBack::new(8, 4);
+        assert!(hold.hold(&message(1, 3, 1), b"a") && hold.hold(&message(1, 5, 1), b"b"));
+        assert!(!hold.hold(&message(1, 4, 1), b"c"));
+        assert!(hold.hold(&message(1, 5, 2), b"new"), "a newer incarnation's takes a place that is there");
+        assert!(hold.hold(&message(2, 3, 1), b"a"));
+    }
+}

@@ -1,0 +1,228 @@
+//! # publishers: a message is stamped once, and in its publisher's order
+//!
+//! A function of the whole log, committed or not (S8). One small slot per publisher, found by its id
+//! without a hash; names are looked at only when a publisher opens. Undoing the uncommitted part needs
+//! no overlay: a publisher's numbers are contiguous, so the log itself says what they were before.
+
+use crate::wire::{Entry, EntryKind, OpenView, PublisherId, PublisherSeq, Seq};
+use std::collections::{BTreeMap, VecDeque};
+
+/// What is to be done with a submitted message.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Verdict {
+    /// It is the next of its publisher: stamp it.
+    Stamp,
+    /// Stamped before.
+    Duplicate,
+    /// Something of its publisher is missing before it: hold it back.
+    Hold,
+    /// From an older process of this publisher.
+    Fenced,
+    /// No publisher with this id and incarnation has opened here.
+    Unknown,
+    /// The publisher is closed.
+    Closed,
+}
+
+/// What is to be done with a submitted open.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum OpenVerdict {
+    /// Stamp it as this id, incarnation and last number.
+    Stamp(PublisherId, u32, PublisherSeq),
+    /// The nonce is the current one, or `after` is not: it changes nothing.
+    Stale,
+    /// The table is full.
+    Full,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+struct Slot {
+    last: PublisherSeq,
+    incarnation: u32,
+    closed: bool,
+}
+
+/// What is known of one publisher, for replies and checkpoints.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct PublisherState {
+    /// Its id.
+    pub id: PublisherId,
+    /// Current incarnation; 0: never opened.
+    pub incarnation: u32,
+    /// Drawn by that incarnation.
+    pub nonce: [u64; 2],
+    /// Its last number.
+    pub last: PublisherSeq,
+    /// Whether it is closed.
+    pub closed: bool,
+}
+
+/// An open or close above the commit, and what was before it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Change {
+    seq: Seq,
+    before: PublisherState,
+}
+
+/// All publishers of the stream.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Publishers {
+    /// By id; 0 is nobody.
+    slots: Vec<Slot>,
+    nonces: Vec<[u64; 2]>,
+    ids: BTreeMap<String, PublisherId>,
+    /// Opens and closes not yet committed, oldest first.
+    changes: VecDeque<Change>,
+    publishers_max: u32,
+}
+
+impl Publishers {
+    /// An empty table for at most `publishers_max` names.
+    pub fn new(publishers_max: u32) -> Self {
+        let mut slots = Vec::with_capacity(publishers_max as usize + 1);
+        slots.push(Slot::default());
+        Self { slots, nonces: vec![[0; 2]], ids: BTreeMap::new(), changes: VecDeque::new(), publishers_max }
+    }
+
+    /// S8 (at most once, in order): whether the message `publisher_seq` of this incarnation is stamped now.
+    pub fn judge(&self, publisher: PublisherId, incarnation: u32, publisher_seq: PublisherSeq) -> Verdict {
+        let Some(slot) = self.slots.get(publisher as usize) else { return Verdict::Unknown };
+        if slot.incarnation != incarnation || incarnation == 0 {
+            return if incarnation < slot.incarnation { Verdict::Fenced } else { Verdict::Unknown };
+        }
+        if slot.closed {
+            return Verdict::Closed;
+        }
+        match publisher_seq.cmp(&(slot.last + 1)) {
+            std::cmp::Ordering::Equal => Verdict::Stamp,
+            std::cmp::Ordering::Less => Verdict::Duplicate,
+            std::cmp::Ordering::Greater => Verdict::Hold,
+        }
+    }
+
+    /// What to do with an open by `open.name` that follows the incarnation in `open.body`. A late copy of
+    /// an old open has a nonce or an `after` that is not current, and so fences nobody.
+    pub fn judge_open(&self, open: &OpenView<'_>) -> OpenVerdict {
+        let Some(&id) = self.ids.get(open.name) else {
+            return match self.slots.len() as u32 {
+                next if next > self.publishers_max => OpenVerdict::Full,
+                next if open.body.incarnation == 0 => OpenVerdict::Stamp(next, 1, 0),
+                _ => OpenVerdict::Stale,
+            };
+        };
+        let slot = self.slots[id as usize];
+        // Who follows the current incarnation has seen it, and seen it closed if it is: no late copy.
+        let follows = open.body.incarnation == slot.incarnation;
+        if follows && (slot.closed || open.body.nonce != self.nonces[id as usize]) {
+            OpenVerdict::Stamp(id, slot.incarnation + 1, slot.last)
+        } else {
+            OpenVerdict::Stale
+        }
+    }
+
+    /// A message was stamped (leader) or is in the log (everybody else).
+    #[inline]
+    pub fn on_message(&mut self, publisher: PublisherId, publisher_seq: PublisherSeq) {
+        if let Some(slot) = self.slots.get_mut(publisher as usize) {
+            slot.last = publisher_seq;
+        }
+    }
+
+    /// The entry `seq` of the log.
+    pub fn on_entry(&mut self, seq: Seq, entry: &Entry<'_>) {
+        match entry.kind() {
+            EntryKind::Message => self.on_message(entry.header.publisher, entry.header.publisher_seq),
+            EntryKind::Open => {
+                if let Ok(open) = OpenView::parse(entry.payload) {
+                    self.on_open(seq, entry.header.publisher, &open);
+                }
+            }
+            EntryKind::Close => {
+                if let Some(before) = self.state(entry.header.publisher) {
+                    self.changes.push_back(Change { seq, before });
+                    let slot = &mut self.slots[before.id as usize];
+                    (slot.closed, slot.last) = (true, entry.header.publisher_seq);
+                }
+            }
+            EntryKind::Birth | EntryKind::EpochStart => {}
+        }
+    }
+
+    /// The stamped open of `id` at `seq`.
+    pub fn on_open(&mut self, seq: Seq, id: PublisherId, open: &OpenView<'_>) {
+        let index = id as usize;
+        if index == self.slots.len() {
+            self.slots.push(Slot::default());
+            self.nonces.push([0; 2]);
+            self.ids.insert(open.name.to_owned(), id);
+        }
+        if let Some(before) = self.state(id) {
+            self.changes.push_back(Change { seq, before });
+            self.slots[index].incarnation = open.body.incarnation;
+            self.slots[index].closed = false;
+            self.nonces[index] = open.body.nonce;
+        }
+    }
+
+    /// What lies below `commit_next` is final: what was before it is forgotten.
+    pub fn on_commit(&mut self, commit_next: Seq) {
+        while self.changes.front().is_some_and(|change| change.seq < commit_next) {
+            self.changes.pop_front();
+        }
+    }
+
+    /// A publisher as the whole log has it.
+    pub fn state(&self, id: PublisherId) -> Option<PublisherState> {
+        let slot = self.slots.get(id as usize)?;
+        Some(PublisherState {
+            id,
+            incarnation: slot.incarnation,
+            nonce: self.nonces[id as usize],
+            last: slot.last,
+            closed: slot.closed,
+        })
+    }
+
+    /// A publisher as the *committed* log has it: what may be told to somebody. `uncommitted` are the
+    /// entries of the log at and above the commit, in order.
+    pub fn committed<'a>(
+        &self,
+        name: &str,
+        uncommitted: impl Iterator<Item = Entry<'a>>,
+    ) -> Option<PublisherState> {
+        let mut state = self.state(*self.ids.get(name)?)?;
+        let first = uncommitted
+            .filter(|entry| matches!(entry.kind(), EntryKind::Message | EntryKind::Close))
+            .filter(|entry| entry.header.publisher == state.id)
+            .map(|entry| entry.header.publisher_seq)
+            .next();
+        if let Some(first) = first {
+            state.last = first - 1;
+        }
+        if let Some(change) = self.changes.iter().find(|change| change.before.id == state.id) {
+            let last = state.last;
+            state = PublisherState { last, ..change.before };
+        }
+        (state.incarnation != 0).then_some(state)
+    }
+
+    /// All publishers with their names, by id: what a checkpoint holds.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, PublisherState)> {
+        self.ids.iter().filter_map(|(name, &id)| Some((name.as_str(), self.state(id)?)))
+    }
+
+    /// Puts a publisher back as a checkpoint holds it. Ids are given out in order, so they come in order.
+    pub fn restore(&mut self, name: &str, state: PublisherState) {
+        let index = state.id as usize;
+        if index >= self.slots.len() {
+            self.slots.resize(index + 1, Slot::default());
+            self.nonces.resize(index + 1, [0; 2]);
+        }
+        self.slots[index] = Slot { last: state.last, incarnation: state.incarnation, closed: state.closed };
+        self.nonces[index] = state.nonce;
+        self.ids.insert(name.to_owned(), state.id);
+    }
+}
+
+#[cfg(test)]
+mod tests;

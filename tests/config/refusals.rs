@@ -1,0 +1,336 @@
+//! One test for each refusal, with its message as people read it.
+//!
+//! A row says: this file, with these texts replaced, is refused with exactly these messages. Each
+//! is code, key, what is wrong, what to write instead, and where.
+
+use super::{NO_REPLICA, PRODUCTION, SECOND_LINE, SHARED, SINGLE, changed, problems};
+
+/// A test per row: the promise, the file, what is changed in it; the messages.
+macro_rules! refused {
+    ($($name:ident: $base:expr, [$($from:expr => $to:expr),*]; $($message:literal),+;)+) => { $(
+        #[test]
+        fn $name() {
+            assert_eq!(problems(&changed($base, &[$(($from, $to)),*])), [$($message),+]);
+        }
+    )+ };
+}
+
+refused! {
+    an_unknown_key_is_refused_with_the_key_that_was_meant: SHARED,
+        ["[stream]" => "[stream]\nwindow_entrys = 9"];
+        "LS0102: stream.window_entrys: is not a key; did you mean window_entries? (c.toml:18:1)";
+
+    a_key_in_the_wrong_table_is_told_where_it_belongs: SHARED,
+        ["[stream]" => "[stream]\nretention_age = \"7d\""];
+        "LS0102: stream.retention_age: is not a key; it belongs into [journal] (c.toml:18:1)";
+
+    an_unknown_table_is_refused_with_the_table_that_was_meant: SHARED, ["[stream]" => "[straem]"];
+        "LS0102: straem: is not a key; did you mean stream? (c.toml:17:2)";
+
+    a_key_of_no_table_is_refused_with_the_keys_there_are: SHARED, ["[stream]" => "[log]\nzzz = 1"];
+        "LS0102: log.zzz: is not a key; the keys here are format, level (c.toml:18:1)";
+
+    a_missing_cluster_is_named: SHARED, ["cluster = 7\n" => ""];
+        "LS0103: cluster: is required and missing; add cluster = 1, the number of this cluster (c.toml:1:1)";
+
+    a_missing_key_of_a_replica_is_named: SHARED, ["journal = \"/j/2\"\n" => ""];
+        "LS0103: replicas.2.journal: is required and missing; add journal = \"/var/lib/lockstep/1\", a \
+         directory on a disk (c.toml:13:1)";
+
+    a_cluster_starts_at_one: SHARED, ["cluster = 7" => "cluster = 0"];
+        "LS0107: cluster: 0 is out of range; write a value from 1 to 9223372036854775807 (c.toml:1:11)";
+
+    a_negative_number_is_out_of_range: SHARED, ["cluster = 7" => "cluster = -7"];
+        "LS0107: cluster: the number is out of range; write a value from 1 to 9223372036854775807 \
+         (c.toml:1:11)";
+
+    a_number_in_quotes_is_told_to_lose_them: SHARED, ["cluster = 7" => "cluster = \"7\""];
+        "LS0104: cluster: the text \"7\" where a whole number is needed; write 7, without quotes \
+         (c.toml:1:11)";
+
+    a_number_with_a_point_is_refused: SHARED, ["cluster = 7" => "cluster = 7.0"];
+        "LS0104: cluster: a TOML float where a whole number is needed; write a whole number from 1 to \
+         9223372036854775807 (c.toml:1:11)";
+
+    a_truth_in_quotes_is_told_to_lose_them: SHARED, ["[stream]" => "[runtime]\nmlock = \"true\""];
+        "LS0104: runtime.mlock: the text \"true\" where true or false is needed; write true or false, \
+         without quotes (c.toml:18:9)";
+
+    a_table_that_must_be_a_list_is_told_so: SHARED, ["[[lines]]" => "[lines]"];
+        "LS0104: lines: is a list, even of one, and this is a table of 5 keys; write [[lines]], with two \
+         brackets (c.toml:3:2)";
+
+    a_list_that_must_be_a_table_is_told_so: SHARED, ["[stream]" => "[[stream]]"];
+        "LS0104: stream: is a table, not a TOML array; write [stream] (c.toml:17:3)";
+
+    a_duration_without_a_unit_is_told_so: SHARED, ["[stream]" => "[timing]\nbeat = 10"];
+        "LS0105: timing.beat: 10 has no unit, and a duration needs one; write \"10us\", \"10ms\" or \
+         \"10s\" (c.toml:18:8)";
+
+    a_duration_in_quotes_without_a_unit_is_told_so: SHARED, ["[stream]" => "[timing]\nbeat = \"10\""];
+        "LS0105: timing.beat: 10 has no unit, and a duration needs one; write \"10us\", \"10ms\" or \
+         \"10s\" (c.toml:18:8)";
+
+    a_duration_with_a_foreign_unit_is_told_ours: SHARED, ["[stream]" => "[timing]\nbeat = \"10msec\""];
+        "LS0105: timing.beat: \"msec\" is not a unit of a duration (they are ns, us, ms, s, min, h, d); \
+         write \"10ms\" (c.toml:18:8)";
+
+    a_duration_with_the_unit_of_a_size_is_told_so: SHARED, ["[stream]" => "[timing]\nbeat = \"10KiB\""];
+        "LS0105: timing.beat: \"KiB\" is not a unit of a duration (they are ns, us, ms, s, min, h, d); \
+         write \"10us\", \"10ms\" or \"10s\" (c.toml:18:8)";
+
+    a_fraction_of_a_unit_is_refused: SHARED, ["[stream]" => "[timing]\nbeat = \"1.5ms\""];
+        "LS0105: timing.beat: \"1.5ms\" is not a duration; write \"10us\", \"10ms\" or \"10s\": a whole \
+         number and a unit (ns, us, ms, s, min, h, d) (c.toml:18:8)";
+
+    a_duration_out_of_range_is_told_the_range: SHARED, ["[stream]" => "[timing]\nbeat = \"2s\""];
+        "LS0107: timing.beat: 2s is out of range; write a value from 100us to 1s (c.toml:18:8)";
+
+    a_size_without_a_unit_is_told_so: SHARED, ["[stream]" => "[subscriber]\nbuffer = 1048576"];
+        "LS0105: subscriber.buffer: 1048576 has no unit, and a size needs one; write \"1MiB\" \
+         (c.toml:18:10)";
+
+    a_small_size_without_a_unit_is_told_so: SHARED, ["[stream]" => "[subscriber]\nbuffer = 8"];
+        "LS0105: subscriber.buffer: 8 has no unit, and a size needs one; write \"8KiB\" or \"8MiB\" \
+         (c.toml:18:10)";
+
+    a_size_in_powers_of_ten_is_told_ours: SHARED, ["[stream]" => "[subscriber]\nbuffer = \"8MB\""];
+        "LS0105: subscriber.buffer: \"MB\" is not a unit of a size (they are B, KiB, MiB, GiB, TiB); write \
+         \"8MiB\" (c.toml:18:10)";
+
+    a_size_beyond_u64_is_out_of_range: SHARED,
+        ["[stream]" => "[subscriber]\nbuffer = \"99999999999999TiB\""];
+        "LS0107: subscriber.buffer: \"99999999999999TiB\" is out of range; write a smaller value \
+         (c.toml:18:10)";
+
+    a_word_that_is_no_choice_is_told_the_choices: SHARED,
+        ["profile = \"shared\"" => "profile = \"prodction\""];
+        "LS0106: profile: \"prodction\" is not a choice; did you mean \"production\"? write \"production\" \
+         or \"shared\" (c.toml:2:11)";
+
+    a_scheduling_class_without_priority_is_refused: SHARED,
+        ["[stream]" => "[runtime]\nscheduling = \"fifo\""];
+        "LS0107: runtime.scheduling: \"fifo\" has no priority from 1 to 99; write \"fifo:50\", or another \
+         priority from 1 to 99 (c.toml:18:14)";
+
+    a_group_that_is_not_multicast_is_refused: SHARED, ["239.77.1.2:7700" => "10.77.1.2:7700"];
+        "LS0109: lines.1.data: 10.77.1.2 is not a multicast address; write a group of 239.0.0.0/8, e.g. \
+         \"239.77.0.1:7000\" (c.toml:5:8)";
+
+    a_group_of_the_networks_own_protocols_is_refused: SHARED, ["239.77.1.2:7700" => "224.0.0.5:7700"];
+        "LS0109: lines.1.data: 224.0.0.5 belongs to the network's own protocols; write a group of \
+         239.0.0.0/8, e.g. \"239.77.0.1:7000\" (c.toml:5:8)";
+
+    a_source_specific_group_is_refused: SHARED, ["239.77.1.2:7700" => "232.77.1.2:7700"];
+        "LS0109: lines.1.data: 232.77.1.2 is source-specific, and lockstep's groups have many senders; \
+         write a group of 239.0.0.0/8, e.g. \"239.77.0.1:7000\" (c.toml:5:8)";
+
+    a_group_without_a_port_is_refused: SHARED, ["239.77.1.2:7700" => "239.77.1.2"];
+        "LS0108: lines.1.data: \"239.77.1.2\" has no port; write \"ip:port\", e.g. \"239.77.0.1:7000\" \
+         (c.toml:5:8)";
+
+    groups_with_different_ports_are_refused: SHARED, ["239.77.1.2:7700" => "239.77.1.2:7800"];
+        "LS0110: lines.1.data: has port 7800, and lines.1.submit has 7700; one socket receives all groups; \
+         write \"239.77.1.2:7700\" (c.toml:5:8)";
+
+    the_odd_port_out_is_to_blame: SHARED, ["239.77.1.1:7700" => "239.77.1.1:7800"];
+        "LS0110: lines.1.submit: has port 7800, and lines.1.data has 7700; one socket receives all groups; \
+         write \"239.77.1.1:7700\" (c.toml:4:10)";
+
+    one_group_for_two_purposes_is_refused: SHARED, ["239.77.1.2:7700" => "239.77.1.1:7700"];
+        "LS0110: lines.1.data: has the group 239.77.1.1 of lines.1.submit; write another group: who hears \
+         one must not hear the others (c.toml:5:8)";
+
+    unicast_to_a_group_is_refused: SHARED, ["127.0.0.1:7702" => "239.0.0.1:7702"];
+        "LS0108: replicas.2.unicast: 239.0.0.1 is a multicast address; write the replica's own address, \
+         e.g. \"10.0.0.1:7001\" (c.toml:15:11)";
+
+    unicast_to_nobody_is_refused: SHARED, ["127.0.0.1:7702" => "0.0.0.0:7702"];
+        "LS0108: replicas.2.unicast: 0.0.0.0 is no address that others can send to; write the replica's \
+         own address, e.g. \"10.0.0.1:7001\" (c.toml:15:11)";
+
+    a_unicast_name_is_refused: SHARED, ["127.0.0.1:7702" => "localhost:7702"];
+        "LS0108: replicas.2.unicast: \"localhost:7702\" is not an IPv4 address with a port; write \
+         \"ip:port\", e.g. \"10.0.0.1:7001\" (c.toml:15:11)";
+
+    unicast_to_the_groups_port_is_refused: SHARED, ["127.0.0.1:7702" => "127.0.0.1:7700"];
+        "LS0116: replicas.2.unicast: port 7700 is the groups' port, where unicast may reach the wrong \
+         socket; write \"127.0.0.1:7701\" (c.toml:15:11)";
+
+    one_replica_id_twice_is_refused: SHARED, ["id = 2" => "id = 1"];
+        "LS0113: replicas.#2.id: 1 is used by replicas.1.id already; give each replica its own id \
+         (c.toml:14:6)";
+
+    a_replica_id_beyond_one_byte_is_refused: SHARED, ["id = 2" => "id = 256"];
+        "LS0107: replicas.256.id: 256 is out of range; write a value from 1 to 255 (c.toml:14:6)";
+
+    one_unicast_address_twice_is_refused: SHARED, ["127.0.0.1:7702" => "127.0.0.1:7701"];
+        "LS0114: replicas.2.unicast: 127.0.0.1:7701 is used by replicas.1.unicast already; give each \
+         replica its own unicast (c.toml:15:11)";
+
+    one_journal_for_two_replicas_of_a_host_is_refused: SHARED, ["/j/2" => "/j/1"];
+        "LS0115: replicas.2.journal: /j/1 is used by replicas.1.journal already; write another path \
+         (c.toml:16:11)";
+
+    a_tail_that_another_replica_gets_by_default_is_refused: SHARED,
+        ["id = 1" => "id = 1\ntail = \"/dev/shm/lockstep-7-2.tail\""];
+        "LS0115: replicas.1.tail: /dev/shm/lockstep-7-2.tail is used by replicas.2.tail already; write \
+         another path (c.toml:11:8)";
+
+    one_file_for_tail_and_counters_is_refused: SHARED,
+        ["id = 1" => "id = 1\ntail = \"/dev/shm/a\"\ncounters = \"/dev/shm/a\""];
+        "LS0115: replicas.1.counters: /dev/shm/a is used by replicas.1.tail already; write another path \
+         (c.toml:12:12)";
+
+    a_relative_path_is_refused: SHARED, ["/j/2" => "j/2"];
+        "LS0108: replicas.2.journal: \"j/2\" is not an absolute path, and would depend on where the \
+         process was started; write a path that begins with / (c.toml:16:11)";
+
+    an_interface_that_can_be_none_is_refused: SHARED,
+        ["interface = \"lo\"" => "interface = \"a name too long for one\""];
+        "LS0108: lines.1.interface: \"a name too long for one\" is neither an interface's name nor an \
+         address; write an interface's name, e.g. \"eth0\", or its IPv4 address (c.toml:7:13)";
+
+    the_address_of_everything_is_no_interface: SHARED, ["interface = \"lo\"" => "interface = \"0.0.0.0\""];
+        "LS0108: lines.1.interface: 0.0.0.0 is the address of no interface; write an interface's name, \
+         e.g. \"eth0\", or its IPv4 address (c.toml:7:13)";
+
+    an_mtu_too_small_for_an_epoch_start_is_refused: SHARED,
+        ["[[replicas]]\nid = 1" => "mtu = 576\n[[replicas]]\nid = 1"];
+        "LS0107: lines.1.mtu: 576 is out of range; write a value from 768 to 9000 (c.toml:9:7)";
+
+    busy_polling_in_nanoseconds_is_refused: SHARED,
+        ["[[replicas]]\nid = 1" => "busy_poll = \"1500ns\"\n[[replicas]]\nid = 1"];
+        "LS0107: lines.1.busy_poll: the kernel takes whole microseconds only; write \"2us\" (c.toml:9:13)";
+
+    a_second_line_comes_later: SHARED, ["[stream]" => SECOND_LINE];
+        "LS0117: lines: A/B lines come with a later release; write one [[lines]] (c.toml:17:1)";
+
+    a_witness_comes_later: SHARED, ["id = 2" => "id = 2\nrole = \"witness\""];
+        "LS0117: replicas.2.role: witnesses come with a later release; write role = \"full\" (c.toml:15:8)";
+
+    a_message_that_fits_no_frame_is_refused_with_limit_and_remedy: SHARED,
+        ["[stream]" => "[stream]\nmessage_len_max = 1300"];
+        "LS0120: stream.message_len_max: 1300 bytes fit no frame: at mtu 1500 the limit is 1296; write \
+         1296 or less, or raise lines.1.mtu on a network of jumbo frames (c.toml:18:19)";
+
+    a_message_that_fits_no_jumbo_frame_is_refused_with_limit_and_remedy: SHARED,
+        ["[stream]" => "[stream]\nmessage_len_max = 8800"];
+        "LS0120: stream.message_len_max: 8800 bytes fit no frame: at mtu 1500 the limit is 1296; write \
+         1296 or less, and let the application split larger messages (c.toml:18:19)";
+
+    a_window_that_the_tail_cannot_hold_is_refused: SHARED,
+        ["[stream]" => "[stream]\nwindow_bytes = \"65MiB\""];
+        "LS0118: stream.window_bytes: a window of 65MiB needs a tail of four times its size, and \
+         journal.tail_size is 256MiB; write window_bytes = \"64MiB\" or less, or tail_size = \"260MiB\" or \
+         more (c.toml:18:16)";
+
+    a_tail_that_cannot_hold_the_default_window_is_refused: SHARED,
+        ["[stream]" => "[journal]\ntail_size = \"32MiB\""];
+        "LS0118: journal.tail_size: a window of 16MiB needs a tail of four times its size, and \
+         journal.tail_size is 32MiB; write window_bytes = \"8MiB\" or less, or tail_size = \"64MiB\" or \
+         more (c.toml:18:13)";
+
+    a_publisher_window_beyond_the_streams_is_refused: SHARED, ["[stream]" => "[publisher]\nwindow = 65537"];
+        "LS0118: publisher.window: one publisher's window of 65537 entries is larger than the stream's of \
+         65536; write 65536 or less (c.toml:18:10)";
+
+    a_tail_of_broken_pages_is_refused: SHARED, ["[stream]" => "[journal]\ntail_size = \"268435457B\""];
+        "LS0107: journal.tail_size: 268435457 bytes are no multiple of 4KiB; write \"262148KiB\" \
+         (c.toml:18:13)";
+
+    a_retention_below_two_segments_is_refused: SHARED,
+        ["[stream]" => "[journal]\nretention_size = \"127MiB\""];
+        "LS0118: journal.retention_size: 127MiB hold no two segments of 64MiB; write \"128MiB\" or more \
+         (c.toml:18:18)";
+
+    a_first_heartbeat_behind_the_beat_is_refused: SHARED,
+        ["[stream]" => "[timing]\nheartbeat_first = \"11ms\""];
+        "LS0119: timing.heartbeat_first: 11ms is more than timing.beat = 10ms, and heartbeats start often \
+         and slow down to the beat; write timing.heartbeat_first = \"10ms\" or less, or raise timing.beat \
+         (c.toml:18:19)";
+
+    a_shortest_retry_above_the_longest_is_refused: SHARED,
+        ["[stream]" => "[timing]\nnack_retry_min = \"6ms\""];
+        "LS0119: timing.nack_retry_min: 6ms is more than timing.nack_retry_max = 5ms, and the wait between \
+         retries grows up to it; write timing.nack_retry_min = \"5ms\" or less, or raise \
+         timing.nack_retry_max (c.toml:18:18)";
+
+    a_shortest_resend_above_the_longest_is_refused: SHARED,
+        ["[stream]" => "[timing]\nresend_min = \"101ms\""];
+        "LS0119: timing.resend_min: 101ms is more than timing.resend_max = 100ms, and the wait between \
+         resends grows up to it; write timing.resend_min = \"100ms\" or less, or raise timing.resend_max \
+         (c.toml:18:14)";
+
+    a_nack_delay_above_the_first_retry_is_refused: SHARED,
+        ["[stream]" => "[timing]\nnack_delay = \"151us\""];
+        "LS0119: timing.nack_delay: 151us is more than timing.nack_retry_min = 150us, and the first \
+         request goes out before the second; write timing.nack_delay = \"150us\" or less, or raise \
+         timing.nack_retry_min (c.toml:18:14)";
+
+    a_group_commit_slower_than_the_resends_is_refused: SHARED,
+        ["[stream]" => "[journal]\nflush_interval = \"100ms\"\n[stream]\ndurability = \"power\""];
+        "LS0119: journal.flush_interval: with durability power a commit waits 100ms, and publishers resend \
+         after 100ms; write journal.flush_interval below 100ms (c.toml:18:18)";
+
+    a_shared_profile_refuses_a_fifo_thread_that_never_sleeps: SHARED,
+        ["[stream]" => "[runtime]\nscheduling = \"fifo:50\""];
+        "LS0121: runtime.scheduling: fifo:50 with idle yield starves whatever shares the core, and the \
+         profile is shared; write scheduling = \"other\", or profile = \"production\" on machines of its \
+         own (c.toml:18:14)";
+
+    two_spinners_on_one_core_are_refused: SHARED, [
+        "id = 1" => "id = 1\ncore = 3",
+        "id = 2" => "id = 2\ncore = 3",
+        "[stream]" => "[runtime]\nidle = \"spin\""
+    ];
+        "LS0121: replicas.2.core: core 3 spins for replicas.1.core already; give it another core, or write \
+         runtime.idle = \"yield\" (c.toml:16:8)";
+
+    production_refuses_to_park: PRODUCTION, ["[stream]" => "[runtime]\nidle = \"park\""];
+        "LS0121: runtime.idle: production does not park: each wake-up delays the message, and its sender \
+         too; write \"spin\", or \"yield\" where cores are shared, or profile = \"shared\" (c.toml:18:8)";
+
+    production_refuses_two_replicas_on_one_host: PRODUCTION, ["10.0.0.2:7701" => "10.0.0.1:7702"];
+        "LS0121: replicas.2.unicast: is on one host with replicas.1.unicast, and the host's crash would \
+         take both; give each replica a host of its own, or write profile = \"shared\" (c.toml:15:11)",
+        "LS0115: replicas.2.journal: /j is used by replicas.1.journal already; write another path \
+         (c.toml:16:11)";
+
+    production_refuses_loopback_that_others_should_hear: SINGLE,
+        ["ttl = 0" => "ttl = 1", "\"shared\"" => "\"production\""];
+        "LS0121: lines.1.interface: production does not run over loopback, and ttl 1 says that others \
+         should hear it; write the network's interface, or ttl = 0 for a single host, or profile = \
+         \"shared\" (c.toml:7:13)";
+
+    ttl_zero_is_refused_when_replicas_are_on_several_hosts: PRODUCTION, ["ttl = 1" => "ttl = 0"];
+        "LS0122: lines.1.ttl: ttl 0 never leaves the host, and the replicas are on 10.0.0.1, 10.0.0.2; \
+         write ttl = 1, or more if routers lie between (c.toml:8:7)";
+
+    loopback_is_refused_when_replicas_are_on_several_hosts: PRODUCTION,
+        ["interface = \"eth1\"" => "interface = \"lo\""];
+        "LS0122: lines.1.interface: the loopback interface reaches no other host, and the replicas are on \
+         10.0.0.1, 10.0.0.2; write the interface of the replicas' network, e.g. \"eth0\" (c.toml:7:13)";
+
+    a_loopback_address_is_refused_when_replicas_are_on_several_hosts: PRODUCTION,
+        ["10.0.0.2:7701" => "127.0.0.1:7701"];
+        "LS0122: replicas.2.unicast: is a loopback address, which the replicas of other hosts cannot \
+         reach; write the address that this host has on the replicas' network (c.toml:15:11)";
+
+    an_interface_by_address_is_refused_when_replicas_are_on_several_hosts: PRODUCTION,
+        ["interface = \"eth1\"" => "interface = \"10.0.0.1\""];
+        "LS0122: lines.1.interface: 10.0.0.1 is one machine's address, and the file is the same on all; \
+         write the interface's name, e.g. \"eth0\", or set LOCKSTEP_LINES_1_INTERFACE on each machine \
+         (c.toml:7:13)";
+
+    an_empty_list_of_replicas_is_refused: NO_REPLICA, ["[[lines]]" => "replicas = []\n[[lines]]"];
+        "LS0112: replicas: there is no replica; add [[replicas]], one for each; three survive one \
+         (c.toml:1:1)";
+
+    what_is_not_toml_is_refused: SHARED, ["profile = \"shared\"" => "profile = shared"];
+        "LS0101: string values must be quoted, expected literal string; write [table] or key = value, with \
+         text, durations, sizes and addresses in quotes (c.toml:2:11)";
+
+    a_key_that_stands_twice_is_refused: SHARED, ["cluster = 7" => "cluster = 7\ncluster = 8"];
+        "LS0101: duplicate key; keep one of them (c.toml:2:1)";
+}

@@ -1,0 +1,180 @@
+//! Counters and events: what a process leaves for others to read.
+
+use crate::{KINDS, child_of, is_child_of, said};
+use lockstep::io::counters::{CountersFile, CountersReader, NAME_BYTES};
+use lockstep::io::events::{Event, RING_EVENTS, Recorder};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+#[test]
+fn counters_outlive_the_process_that_wrote_them() {
+    const TEST: &str = "records::counters_outlive_the_process_that_wrote_them";
+    if is_child_of(TEST) {
+        let path = std::env::var("LOCKSTEP_TEST_PATH").unwrap();
+        let mut file = CountersFile::create(Path::new(&path), &["messages", "gaps"]).unwrap();
+        file.publish(&[7, 0]);
+        file.publish(&[u64::MAX - 1, 3]);
+        println!("published");
+        loop {
+            std::thread::sleep(Duration::from_millis(100)); // until the parent kills us
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counters");
+    let mut writer = child_of(TEST).env("LOCKSTEP_TEST_PATH", &path).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(writer.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.contains("published")), "the child ended early");
+    let alive = CountersReader::open(&path).unwrap();
+    assert_eq!(alive.values(), [u64::MAX - 1, 3]);
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    let dead = CountersReader::open(&path).unwrap();
+    assert_eq!(dead.names(), ["messages", "gaps"]);
+    assert_eq!((dead.value("gaps"), dead.value("nosuch"), dead.pid()), (Some(3), None, writer.id()));
+    assert_eq!((alive.values(), dead.started_at()), (dead.values(), alive.started_at()));
+}
+
+#[test]
+fn a_new_counters_file_leaves_the_readers_of_the_old_one_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counters");
+    let mut first = CountersFile::create(&path, &["a", "b", "c"]).unwrap();
+    first.publish(&[1, 2, 3]);
+    let reader = CountersReader::open(&path).unwrap();
+    let _second = CountersFile::create(&path, &["a"]).unwrap();
+    assert_eq!(reader.values(), [1, 2, 3]);
+    assert_eq!(CountersReader::open(&path).unwrap().values(), [0]);
+}
+
+#[test]
+fn a_counters_file_that_is_none_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counters");
+    let refusal = || CountersReader::open(&path).err().unwrap().to_string();
+    assert!(refusal().contains(&path.display().to_string()));
+    for (bytes, reason) in [(vec![0; 10], "shorter than its header"), (vec![0; 4096], "no counters file")] {
+        std::fs::write(&path, bytes).unwrap();
+        assert!(refusal().contains(reason), "{}", refusal());
+    }
+    CountersFile::create(&path, &["a", "b"]).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    assert!(refusal().contains("too few for the 2 counters"), "{}", refusal());
+    let long = "n".repeat(NAME_BYTES + 1);
+    assert!(CountersFile::create(&path, &[&long]).err().unwrap().to_string().contains("longer than 48"));
+}
+
+#[test]
+fn the_flight_recorder_keeps_the_newest_events_in_order() {
+    let recorder = Recorder::new(KINDS, 16);
+    let total = RING_EVENTS as u64 + 100;
+    for a in 0..total {
+        recorder.record(Event { code: 1001, a, e: 2, ..Event::default() });
+    }
+    recorder.record(Event { code: 77, b: 5, ..Event::default() });
+    let recent = recorder.recent();
+    assert_eq!(recent.len(), RING_EVENTS);
+    assert!(recent[..RING_EVENTS - 1].iter().map(|event| event.a).eq(101..total));
+    assert_eq!(recorder.lost(), total + 1 - 16, "nobody emptied the queue");
+    let text = recorder.recent_text();
+    assert!(text.contains(&format!("LS1001 INFO epoch {} by 2\n", total - 1)), "{text}");
+    assert!(text.ends_with("LS0077 WARN an event without text: a=0 b=5 c=0 d=0 e=0 small=0\n"));
+}
+
+#[test]
+fn events_of_many_threads_are_read_whole_while_they_are_written() {
+    let recorder = Recorder::new(KINDS, 16);
+    let (done, checked) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                for event in recorder.recent() {
+                    assert_eq!((event.b, event.c, event.at), (event.a, event.a, event.a), "a torn event");
+                    checked.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        let writer = |from: u64| {
+            let recorder = &recorder;
+            move || {
+                for a in from..from + 100_000 {
+                    recorder.record(Event { at: a, a, b: a, c: a, code: 1001, ..Event::default() });
+                }
+            }
+        };
+        let writers = [scope.spawn(writer(0)), scope.spawn(writer(1 << 40))];
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        while checked.load(Ordering::Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        done.store(true, Ordering::Release);
+    });
+}
+
+/// Collects what `tracing` writes.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no writer panics").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn each_event_becomes_a_log_line_with_its_code_and_lost_ones_are_said() {
+    const TEST: &str = "records::each_event_becomes_a_log_line_with_its_code_and_lost_ones_are_said";
+    if !is_child_of(TEST) {
+        // In a child, since a subscriber of all threads is one per process.
+        let output = child_of(TEST).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        return;
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).init();
+    let recorder = Recorder::new(KINDS, 8);
+    for a in 0..10 {
+        recorder.record(Event { code: 1001, a, e: 3, at: 5, ..Event::default() });
+    }
+    let log = recorder.start_log().unwrap();
+    drop(log); // formats what is queued
+    let bytes = lines.0.lock().unwrap().clone();
+    let text = String::from_utf8(bytes).unwrap();
+    assert_eq!(text.lines().count(), 9, "{text}");
+    assert!(text.lines().all(|line| line.contains("INFO") || line.contains("LS0001")), "{text}");
+    assert!(text.contains("epoch 7 by 3 code=LS1001 at_ns=5"), "{text}");
+    assert!(text.contains("2 events were lost") && !text.contains("epoch 8"), "{text}");
+}
+
+#[test]
+fn the_recorder_is_dumped_on_sigusr1_and_on_a_panic() {
+    const TEST: &str = "records::the_recorder_is_dumped_on_sigusr1_and_on_a_panic";
+    if is_child_of(TEST) {
+        let recorder = Recorder::new(KINDS, 64);
+        recorder.dump_on_panic();
+        let log = recorder.start_log().unwrap();
+        recorder.record(Event { code: 1001, a: 41, ..Event::default() });
+        signal_hook::low_level::raise(signal_hook::consts::SIGUSR1).unwrap();
+        drop(log); // the side thread looks once more before it ends
+        recorder.record(Event { code: 1002, a: 42, ..Event::default() });
+        panic!("the invariant that broke");
+    }
+    let output = child_of(TEST).output().unwrap();
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    let dumps: Vec<&str> = text.split("flight recorder: ").skip(1).collect();
+    assert_eq!(dumps.len(), 2, "{text}");
+    assert!(dumps[0].starts_with("the last 1 events") && dumps[0].contains("LS1001 INFO epoch 41"), "{text}");
+    assert!(dumps[1].contains("epoch 41") && dumps[1].contains("LS1002 ERROR lost 42"), "{text}");
+    assert!(dumps[1].contains("the invariant that broke"), "the panic's own words stand behind: {text}");
+}

@@ -1,0 +1,170 @@
+//! Checks of what stands beside the code: manifests, documents, configurations, allowed skips.
+
+use super::{files, name, none, read, root, sources};
+use std::path::Path;
+
+// ---------------------------------------------------------------------------- crates
+
+/// Crates of a manifest that nobody gave a reason for. The reason is a comment directly above, which
+/// also covers the crates of the same family behind it (`tracing`, `tracing-subscriber`).
+fn crates_without_reason(manifest: &str) -> (usize, Vec<String>) {
+    let family = |name: &str| name.split(['-', '_']).next().unwrap_or(name).to_owned();
+    let (mut in_table, mut depth, mut seen, mut bare) = (false, 0i32, 0, Vec::new());
+    let (mut reason, mut covered) = (false, String::new());
+    for line in manifest.lines().map(str::trim) {
+        if line.starts_with('[') && depth == 0 {
+            in_table = line.trim_end_matches(']').ends_with("dependencies");
+            (reason, covered) = (false, String::new());
+        } else if line.starts_with('#') {
+            reason = true;
+        } else if line.is_empty() {
+            (reason, covered) = (false, String::new());
+        } else if let Some((key, value)) = line.split_once('=').filter(|_| depth == 0 && in_table) {
+            let name = key.trim().split('.').next().unwrap_or_default().trim_matches('"').to_owned();
+            seen += 1;
+            if reason {
+                covered = family(&name);
+            } else if name != "lockstep" && family(&name) != covered {
+                bare.push(name);
+            }
+            reason = false;
+            depth += open_brackets(value);
+        } else {
+            depth += open_brackets(line);
+        }
+    }
+    (seen, bare)
+}
+
+fn open_brackets(text: &str) -> i32 {
+    let sum = |c| match c {
+        '[' | '{' => 1,
+        ']' | '}' => -1,
+        _ => 0,
+    };
+    text.chars().map(sum).sum()
+}
+
+/// How many crates the manifest's tables really name, so that the reader of lines overlooks none.
+fn crate_count(table: &toml::Table) -> usize {
+    let inner = table.iter().map(|(key, value)| match value.as_table() {
+        Some(crates) if key.ends_with("dependencies") => crates.len(),
+        Some(deeper) if matches!(key.as_str(), "workspace" | "target") || key.starts_with("cfg(") => {
+            crate_count(deeper)
+        }
+        _ => 0,
+    });
+    inner.sum()
+}
+
+#[test]
+fn each_crate_has_its_reason() {
+    for manifest in ["Cargo.toml", "bench/Cargo.toml", "tools/Cargo.toml"] {
+        let text = read(&root().join(manifest));
+        let (seen, bare) = crates_without_reason(&text);
+        let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{manifest}: {error}"));
+        assert_eq!(seen, crate_count(&table), "{manifest}: write each crate on a line `name = …`");
+        none(bare, &format!("{manifest}: crates without a comment above that says what they are for"));
+    }
+}
+
+#[test]
+fn a_crate_without_a_reason_is_named() {
+    let toml = "[package]\nname = \"x\"\n[dependencies]\n# why\na = \"1\"\na-more = { version = \"1\" }\nb = \"2\"\n\n\
+                # far\n\nc = \"3\"\n[dev-dependencies]\nd = [\n\"e = 1\",\n]\n[features]\nf = []\n";
+    assert_eq!(crates_without_reason(toml), (5, ["b", "c", "d"].map(str::to_owned).to_vec()));
+    let hidden: toml::Table = "[target.'cfg(unix)'.dependencies.x]\nversion = \"1\"".parse().unwrap();
+    assert_eq!(crate_count(&hidden), 1);
+}
+
+// ---------------------------------------------------------------------------- documents
+
+/// Everything that a user reads.
+fn documents() -> Vec<(String, String)> {
+    let top =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|file| root().join(file));
+    top.into_iter().chain(files("docs", "md")).map(|path| (name(&path), read(&path))).collect()
+}
+
+fn unmentioned(configs: &[String], documents: &str) -> Vec<String> {
+    configs.iter().filter(|config| !documents.contains(config.as_str())).cloned().collect()
+}
+
+/// Targets of links in `text`, web addresses and anchors aside.
+fn links(text: &str) -> Vec<&str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    targets.filter(|target| !target.is_empty() && !target.contains("://")).collect()
+}
+
+#[test]
+fn each_example_configuration_is_mentioned_in_a_document() {
+    let configs: Vec<_> = files("configs", "").iter().map(|path| name(path)).collect();
+    let text: String = documents().into_iter().map(|(_, text)| text).collect();
+    none(unmentioned(&configs, &text), "configurations that neither README nor docs mention");
+}
+
+#[test]
+fn each_link_leads_somewhere() {
+    let mut dead = Vec::new();
+    for (file, text) in documents() {
+        let folder = root().join(&file).parent().map(Path::to_owned).unwrap_or_default();
+        let missing = links(&text).into_iter().filter(|target| !folder.join(target).exists());
+        dead.extend(missing.map(|target| format!("{file} -> {target}")));
+    }
+    none(dead, "dead links");
+}
+
+#[test]
+fn a_forgotten_configuration_a_link_and_a_command_are_found() {
+    let configs = ["configs/a.toml", "configs/b.toml"].map(str::to_owned);
+    assert_eq!(unmentioned(&configs, "see configs/a.toml"), ["configs/b.toml"]);
+    assert_eq!(commands("a\n```sh\nx y\n```\nb\n```\nz\n```\n"), ["x y", "z"]);
+    assert_eq!(links("[a](docs/a.md#x) [b](https://b) [c](#c) [d](d.md)"), ["docs/a.md", "d.md"]);
+}
+
+/// The commands of the README's fenced blocks, one a line.
+fn commands(readme: &str) -> Vec<&str> {
+    let blocks = readme.split("```").skip(1).step_by(2);
+    blocks.flat_map(|block| block.lines().skip(1)).filter(|line| !line.trim().is_empty()).collect()
+}
+
+#[test]
+fn readme_has_exactly_two_commands_and_ci_runs_the_second() {
+    let readme = read(&root().join("README.md"));
+    let [main_job, tests] = commands(&readme)[..] else { panic!("not two: {:?}", commands(&readme)) };
+    assert!(main_job.starts_with("cargo run "), "the first command runs the main job: {main_job}");
+    let ci = read(&root().join(".ci/run"));
+    let runs = |line: &str| line.trim().strip_prefix(tests).is_some_and(|rest| rest.starts_with(" 2>&1"));
+    assert!(ci.lines().any(runs), ".ci/run does not run `{tests}`");
+}
+
+// ---------------------------------------------------------------------------- skips
+
+/// The allowed skips of `tests/skips.toml`: text and reason.
+fn allowed_skips(toml: &str) -> Result<Vec<(String, String)>, String> {
+    let table: toml::Table = toml.parse().map_err(|error| format!("{error}"))?;
+    let rows = table.get("skip").and_then(|rows| rows.as_array()).cloned().unwrap_or_default();
+    let field = |row: &toml::Value, key: &str| {
+        let text = row.get(key).and_then(|value| value.as_str()).unwrap_or_default().trim();
+        if text.len() < 8 { Err(format!("'{row}': `{key}` says too little")) } else { Ok(text.to_owned()) }
+    };
+    rows.iter().map(|row| Ok((field(row, "text")?, field(row, "why")?))).collect()
+}
+
+#[test]
+fn each_allowed_skip_has_a_reason_and_a_place_that_prints_it() {
+    let skips = allowed_skips(&read(&root().join("tests/skips.toml"))).expect("tests/skips.toml");
+    // The reason may come from the library: `guard::unsupported` gives one.
+    let all: String =
+        ["src", "tests", "bench", "tools"].iter().flat_map(|f| sources(f)).map(|(_, t)| t).collect();
+    let stale = skips.iter().filter(|(text, _)| !all.contains(text.as_str()));
+    none(stale.map(|(text, _)| text.clone()).collect(), "tests/skips.toml allows what nothing prints");
+}
+
+#[test]
+fn a_skip_without_a_reason_is_refused() {
+    assert!(allowed_skips("[[skip]]\ntext = \"needs root here\"\n").is_err());
+    assert!(allowed_skips("[[skip]]\ntext = \"\"\nwhy = \"because it is so\"\n").is_err());
+    let good = "[[skip]]\ntext = \"needs root here\"\nwhy = \"CI has no root\"\n";
+    assert_eq!(allowed_skips(good).map(|skips| skips.len()), Ok(1));
+}

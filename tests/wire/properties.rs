@@ -1,0 +1,361 @@
+//! Properties: decoding survives everything, a flipped bit is always found, and encode∘decode is the
+//! identity for every kind.
+
+use crate::samples::{self, CLUSTER, datagrams, frame, small, submission};
+use lockstep::wire::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+/// Decodes and reads everything that a view lends, as every caller together would. What it computes
+/// does not matter; that it returns does.
+fn read_all(bytes: &[u8]) -> Option<Reject> {
+    let of_entries = |entries: Entries<'_>| {
+        for entry in entries {
+            let _ = (entry.kind(), read_payload(entry.payload));
+        }
+    };
+    if let Ok(frame) = FrameView::from_prefix(bytes) {
+        of_entries(frame.entries());
+        let _ = frame.chain_after();
+    }
+    let _ = read_payload(bytes);
+    match Datagram::decode(bytes, CLUSTER) {
+        Err(reject) => return Some(reject),
+        Ok(Datagram::Frame(frame, _)) => of_entries(frame.entries()),
+        Ok(Datagram::Submission(_, entries)) => of_entries(entries),
+        Ok(Datagram::Nack(_, _, ranges)) => assert!(ranges.iter().all(|range| range.from < range.to)),
+        Ok(Datagram::Question(_, _, name)) => assert!(name.len() <= NAME_LEN_MAX),
+        Ok(_) => {}
+    }
+    None
+}
+
+/// Any payload may be said to be any control entry.
+fn read_payload(payload: &[u8]) -> usize {
+    let start =
+        EpochStartView::parse(payload).map_or(0, |start| start.members().len() + start.epochs().len());
+    let birth =
+        parse_birth(payload).map_or(0, |members| members.filter_map(|member| member.address()).count());
+    start + birth + OpenView::parse(payload).map_or(0, |open| open.name.len())
+}
+
+/// Writes what was decoded once more.
+fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
+    match datagram {
+        Datagram::Frame(view, trailer) => {
+            let entries: Vec<_> = view.entries().map(|entry| (entry.header, entry.payload)).collect();
+            let mut bytes = frame(view.header, &entries, view.bytes.len());
+            if let Some(trailer) = trailer {
+                let giver = Identity::from_packed(trailer.giver);
+                let accepted = Epoch(trailer.accepted);
+                bytes.extend(repair_trailer(
+                    giver,
+                    accepted,
+                    trailer.commit_next,
+                    trailer.token,
+                    &view.header,
+                ));
+            }
+            bytes
+        }
+        Datagram::Heartbeat(header, body) => small(|out| write_heartbeat(out, header, body)),
+        Datagram::Submission(header, entries) => {
+            submission(header, &entries.map(|entry| (entry.header, entry.payload)).collect::<Vec<_>>())
+        }
+        Datagram::Ack(header, body) => small(|out| write_ack(out, header, body)),
+        Datagram::Nack(header, body, ranges) => {
+            small(|out| write_nack(out, header, body.token, &ranges.iter().collect::<Vec<_>>()))
+        }
+        Datagram::Answer(header, body) => small(|out| write_answer(out, header, body)),
+        Datagram::Question(header, body, name) => {
+            let topic = if name.is_empty() { Topic::Node } else { Topic::Publisher };
+            small(|out| write_question(out, header, body.token, topic, name))
+        }
+        Datagram::Reply(header, body) => small(|out| write_reply(out, header, body)),
+    }
+}
+
+/// What of a header the sender chooses freely, whatever the kind.
+fn free(header: Header) -> [u64; 8] {
+    let Header { history, epoch, first_seq, commit_next, timestamp, chain, number, .. } = header;
+    [history, epoch, header.identity().packed(), first_seq, commit_next, timestamp, chain, number]
+}
+
+fn any_header(kind: Kind) -> impl Strategy<Value = Header> {
+    let words = any::<[u64; 7]>();
+    (words, 0..=REPLICA_MAX, 0..=INCARNATION_MAX).prop_map(move |(words, sender, incarnation)| {
+        let [history, epoch, first_seq, commit_next, timestamp, chain, number] = words;
+        // A frame's seqs begin at 1 and end before u64 does.
+        let first_seq = if kind == Kind::Frame { first_seq.clamp(1, u64::MAX - 1000) } else { first_seq };
+        let free =
+            Header { history, epoch, first_seq, commit_next, timestamp, chain, number, ..Header::new(kind) };
+        Header { cluster: CLUSTER, sender, incarnation, ..free }
+    })
+}
+
+fn any_entry() -> impl Strategy<Value = (EntryHeader, Vec<u8>)> {
+    let kinds =
+        [EntryKind::Message, EntryKind::Open, EntryKind::Close, EntryKind::Birth, EntryKind::EpochStart];
+    let fields = (select(kinds.to_vec()), any::<u32>(), any::<u64>(), any::<u32>(), any::<u32>());
+    (fields, vec(any::<u8>(), 0..100)).prop_map(|(fields, payload)| {
+        let (kind, publisher, publisher_seq, destination, time_or_incarnation) = fields;
+        let (kind, length) = (kind as u8, payload.len() as u16);
+        let header = EntryHeader {
+            kind,
+            flags: 0,
+            length,
+            publisher,
+            publisher_seq,
+            destination,
+            time_or_incarnation,
+        };
+        (header, payload)
+    })
+}
+
+fn any_range() -> impl Strategy<Value = SeqRange> {
+    (1..u64::MAX, any::<u64>())
+        .prop_map(|(from, more)| SeqRange { from, to: from.saturating_add(more.max(1)) })
+}
+
+fn borrowed(entries: &[(EntryHeader, Vec<u8>)]) -> Vec<(EntryHeader, &[u8])> {
+    entries.iter().map(|(header, payload)| (*header, payload.as_slice())).collect()
+}
+
+fn decoded(bytes: &[u8]) -> Datagram<'_> {
+    let datagram = Datagram::decode(bytes, CLUSTER).expect("what we wrote is accepted");
+    assert_eq!(encode_again(datagram), bytes);
+    datagram
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_rejected() {
+    for (name, bytes) in datagrams().into_iter().filter(|(name, _)| samples::travels(name)) {
+        assert_eq!(read_all(&bytes), None, "{name} as it was written");
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(read_all(&flipped).is_some(), "{name}: bit {bit} was flipped and nobody saw it");
+        }
+    }
+}
+
+#[test]
+fn a_datagram_cut_anywhere_is_rejected() {
+    for (name, bytes) in datagrams().into_iter().filter(|(name, _)| samples::travels(name)) {
+        let whole = Header::peek(&bytes).expect("a header").length as usize;
+        for length in (0..bytes.len()).filter(|&length| length != whole) {
+            assert!(read_all(&bytes[..length]).is_some(), "{name} cut to {length}");
+        }
+    }
+}
+
+/// A word such as bodies and entries begin with: any, small, or an entry's kind and length.
+fn any_word() -> impl Strategy<Value = u64> {
+    let entry = (select(vec![1u64, 2, 3, 16, 17]), prop_oneof![0..64u64, 0..=u64::from(u16::MAX)]);
+    prop_oneof![any::<u64>(), 0..256u64, entry.prop_map(|(kind, length)| kind | length << 16)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn decoding_arbitrary_bytes_never_panics(bytes in vec(any::<u8>(), 0..2000)) {
+        read_all(&bytes);
+    }
+
+    /// The seal keeps arbitrary bytes out, so here they come with a good one: every judgement behind
+    /// the checksum sees nonsense as well.
+    #[test]
+    fn decoding_sealed_nonsense_never_panics(
+        kind in any::<u8>(),
+        count in prop_oneof![0..40u16, any::<u16>()],
+        flags in prop_oneof![Just(0u16), Just(1), any::<u16>()],
+        first_seq in prop_oneof![Just(1u64), any::<u64>()],
+        words in vec(any_word(), 0..40),
+        behind in prop_oneof![Just(0usize), Just(REPAIR_TRAILER_LEN), 0..100usize],
+    ) {
+        let kind = if kind >= 128 { 1 + kind % 8 } else { kind };
+        let mut bytes = [vec![0; HEADER_LEN], bytemuck::cast_slice(&words).to_vec()].concat();
+        let header = Header { cluster: CLUSTER, kind, count, flags, first_seq, ..Header::new(Kind::Frame) };
+        seal(&mut bytes, header);
+        bytes.resize(bytes.len() + behind, 1);
+        read_all(&bytes);
+    }
+
+    #[test]
+    fn a_mutated_datagram_never_panics(
+        sample in any::<Index>(),
+        bytes in vec((any::<Index>(), any::<u8>()), 1..6),
+        cut in any::<Index>(),
+        more in vec(any::<u8>(), 0..60),
+        is_cut in any::<bool>(),
+        is_sealed in any::<bool>(),
+    ) {
+        let mut mutated = sample.get(&datagrams()).1.clone();
+        for (at, byte) in bytes {
+            let at = at.index(mutated.len());
+            mutated[at] = byte;
+        }
+        if is_cut {
+            mutated.truncate(cut.index(mutated.len()));
+        }
+        mutated.extend(more);
+        mutated.truncate(mutated.len() & !7);
+        if let Some(header) = Header::peek(&mutated).filter(|_| is_sealed) {
+            seal(&mut mutated, header);
+        }
+        read_all(&mutated);
+    }
+
+}
+
+proptest! {
+    #[test]
+    fn a_frame_is_what_was_written(
+        header in any_header(Kind::Frame),
+        entries in vec(any_entry(), 1..12),
+        padding in 0..20usize,
+        repair in proptest::option::of(any::<(u64, u64, u64)>()),
+    ) {
+        let length: usize = HEADER_LEN + entries.iter().map(|(_, payload)| entry_len(payload.len())).sum::<usize>();
+        let mut bytes = frame(header, &borrowed(&entries), length + padding * 8);
+        if let Some((accepted, commit_next, token)) = repair {
+            let sealed = Header::peek(&bytes).unwrap();
+            bytes.extend(repair_trailer(samples::STANDBY, Epoch(accepted), commit_next, token, &sealed));
+        }
+        let Datagram::Frame(view, trailer) = decoded(&bytes) else { panic!("a frame") };
+        prop_assert_eq!(free(view.header), free(header));
+        prop_assert_eq!(view.header.next_seq(), header.first_seq + entries.len() as u64);
+        let seen: Vec<_> = view.entries().map(|entry| (entry.header, entry.payload.to_vec())).collect();
+        prop_assert_eq!(seen, entries);
+        let told = trailer.map(|trailer| (trailer.accepted, trailer.commit_next, trailer.token));
+        prop_assert_eq!(told, repair);
+    }
+
+    #[test]
+    fn a_submission_is_what_was_written(
+        header in any_header(Kind::Submission),
+        entries in vec(any_entry(), 0..12),
+    ) {
+        let bytes = submission(header, &borrowed(&entries));
+        let Datagram::Submission(seen, read) = decoded(&bytes) else { panic!("a submission") };
+        prop_assert_eq!(free(seen), free(header));
+        let read: Vec<_> = read.map(|entry| (entry.header, entry.payload.to_vec())).collect();
+        prop_assert_eq!(read, entries);
+    }
+
+    #[test]
+    fn a_heartbeat_is_what_was_written(
+        header in any_header(Kind::Heartbeat),
+        words in any::<[u64; 4]>(),
+        credit_entries in any::<u32>(),
+        successors in any::<[u8; 8]>(),
+    ) {
+        let [membership_seq, epoch_start_seq, process_nonce, oldest_seq] = words;
+        let body = HeartbeatBody {
+            membership_seq, epoch_start_seq, process_nonce, oldest_seq, credit_entries, reserved: 0, successors,
+        };
+        let bytes = small(|out| write_heartbeat(out, header, body));
+        let Datagram::Heartbeat(seen, read) = decoded(&bytes) else { panic!("a heartbeat") };
+        prop_assert_eq!((free(seen), read), (free(header), body));
+    }
+
+    #[test]
+    fn an_ack_is_what_was_written(header in any_header(Kind::Ack), process_nonce in any::<u64>()) {
+        let bytes = small(|out| write_ack(out, header, AckBody { process_nonce }));
+        let Datagram::Ack(seen, read) = decoded(&bytes) else { panic!("an ack") };
+        prop_assert_eq!((free(seen), read), (free(header), AckBody { process_nonce }));
+    }
+
+    #[test]
+    fn a_nack_is_what_was_written(
+        header in any_header(Kind::Nack),
+        token in any::<u64>(),
+        ranges in vec(any_range(), 0..=NACK_RANGES_MAX),
+    ) {
+        let bytes = small(|out| write_nack(out, header, token, &ranges));
+        let Datagram::Nack(seen, read, asked) = decoded(&bytes) else { panic!("a nack") };
+        prop_assert_eq!((free(seen), read.token), (free(header), token));
+        prop_assert_eq!(seen.flags == NACK_EPOCH_START, ranges.is_empty());
+        prop_assert_eq!(asked.iter().collect::<Vec<_>>(), ranges);
+    }
+
+    #[test]
+    fn an_answer_is_what_was_written(
+        header in any_header(Kind::Answer),
+        words in any::<[u64; 4]>(),
+        reason in 1..=5u32,
+        retry_after_ns in any::<u32>(),
+    ) {
+        let [token, from, to, oldest_seq] = words;
+        let body = AnswerBody { token, range: SeqRange { from, to }, oldest_seq, reason, retry_after_ns };
+        let bytes = small(|out| write_answer(out, header, body));
+        let Datagram::Answer(seen, read) = decoded(&bytes) else { panic!("an answer") };
+        prop_assert_eq!((free(seen), read), (free(header), body));
+        prop_assert_eq!(Refusal::from_u32(read.reason).map(|refusal| refusal as u32), Some(reason));
+    }
+
+    #[test]
+    fn a_question_is_what_was_written(
+        header in any_header(Kind::Question),
+        token in any::<u64>(),
+        name in "[a-zé]{0,32}",
+    ) {
+        let topic = if name.is_empty() { Topic::Node } else { Topic::Publisher };
+        let bytes = small(|out| write_question(out, header, token, topic, &name));
+        let Datagram::Question(seen, read, asked) = decoded(&bytes) else { panic!("a question") };
+        prop_assert_eq!((free(seen), read.token, read.topic), (free(header), token, topic as u32));
+        prop_assert_eq!(asked, name);
+    }
+
+    #[test]
+    fn a_reply_is_what_was_written(header in any_header(Kind::Reply), words in any::<[u64; 7]>()) {
+        let body: ReplyBody = bytemuck::cast(words);
+        let bytes = small(|out| write_reply(out, header, body));
+        let Datagram::Reply(seen, read) = decoded(&bytes) else { panic!("a reply") };
+        prop_assert_eq!((free(seen), read), (free(header), body));
+    }
+
+    #[test]
+    fn an_epoch_start_is_what_was_written(
+        words in any::<[u64; 3]>(),
+        secret_hash in any::<[u8; 32]>(),
+        windows in any::<(u32, u32)>(),
+        durability in 0..=1u8,
+        members in 1..=MEMBERS_MAX,
+        table in vec(any::<(u64, u64)>(), 1..=EPOCHS_MAX),
+    ) {
+        let [epoch, base, chain_at_base] = words;
+        let members: Vec<_> = (1..=members as u32)
+            .map(|replica| samples::member(Identity { replica, incarnation: replica + 40 }))
+            .collect();
+        let table: Vec<_> = table.into_iter().map(|(epoch, base)| EpochBase { epoch, base }).collect();
+        let body = EpochStartBody {
+            epoch, base, chain_at_base, secret_hash, window_entries: windows.0, window_bytes: windows.1, durability,
+            members: members.len() as u8, epochs: table.len() as u8, reserved: [0; 5],
+        };
+        let bytes = samples::written(EPOCH_START_LEN_MAX, |out| write_epoch_start(out, body, &members, &table));
+        let read = EpochStartView::parse(&bytes).expect("what we wrote is accepted");
+        prop_assert_eq!(read.body, body);
+        prop_assert_eq!(read.members().collect::<Vec<_>>(), members);
+        prop_assert_eq!(read.epochs().collect::<Vec<_>>(), table);
+    }
+
+    #[test]
+    fn an_open_is_what_was_written(nonce in any::<[u64; 2]>(), incarnation in any::<u32>(), name in "[a-zé]{1,32}") {
+        let bytes = samples::written(24 + NAME_LEN_MAX, |out| write_open(out, nonce, incarnation, &name));
+        let read = OpenView::parse(&bytes).expect("what we wrote is accepted");
+        prop_assert_eq!((read.body.nonce, read.body.incarnation, read.name), (nonce, incarnation, name.as_str()));
+    }
+
+    #[test]
+    fn an_epoch_is_its_three_parts(round in 0..=ROUND_MAX, replica in 1..=REPLICA_MAX, incarnation in 1..=INCARNATION_MAX) {
+        let identity = Identity { replica, incarnation };
+        let epoch = Epoch::new(round, identity);
+        prop_assert_eq!((epoch.round(), epoch.leader()), (round, identity));
+        prop_assert_eq!(Identity::from_packed(identity.packed()), identity);
+        prop_assert_eq!(identity.to_string().parse(), Ok(identity));
+    }
+}

@@ -1,0 +1,192 @@
+//! One of everything that travels or is journaled, built through the wire's own API. No two fields of
+//! a sample hold the same value, so that an exchanged offset shows in the bytes.
+
+use lockstep::wire::*;
+
+pub const CLUSTER: u64 = 0xc7c6_c5c4_c3c2_c1c0;
+pub const LEADER: Identity = Identity { replica: 2, incarnation: 0x0a3_f9c1 };
+pub const STANDBY: Identity = Identity { replica: 3, incarnation: 0x0b4_e8d2 };
+
+pub fn epoch() -> Epoch {
+    Epoch::new(5, LEADER)
+}
+
+pub fn header(kind: Kind) -> Header {
+    Header {
+        cluster: CLUSTER,
+        history: 0xb7b6_b5b4_b3b2_b1b0,
+        epoch: epoch().0,
+        sender: LEADER.replica,
+        incarnation: LEADER.incarnation,
+        first_seq: 0x1716_1514_1312_1110,
+        commit_next: 0x1706_0504_0302_0100,
+        timestamp: 0x2726_2524_2322_2120,
+        chain: 0x3736_3534_3332_3130,
+        number: 0x4746_4544_4342_4140,
+        ..Header::new(kind)
+    }
+}
+
+pub fn entry(kind: EntryKind) -> EntryHeader {
+    EntryHeader {
+        kind: kind as u8,
+        flags: 0,
+        length: 0,
+        publisher: 0x5352_5150,
+        publisher_seq: 0x6766_6564_6362_6160,
+        destination: 0x7372_7170,
+        time_or_incarnation: 0x7776_7574,
+    }
+}
+
+pub fn member(identity: Identity) -> MemberBody {
+    MemberBody::full(identity, "10.1.2.3:7005".parse().expect("an address"))
+}
+
+pub fn epoch_start() -> Vec<u8> {
+    let body = EpochStartBody {
+        epoch: epoch().0,
+        base: 0x1716_1514_1312_1110,
+        chain_at_base: 0x3736_3534_3332_3130,
+        secret_hash: std::array::from_fn(|index| 0x80 + index as u8),
+        window_entries: 0xa3a2_a1a0,
+        window_bytes: 0xa7a6_a5a4,
+        durability: 1,
+        members: 0,
+        epochs: 0,
+        reserved: [0; 5],
+    };
+    let table = [EpochBase { epoch: 0xd0, base: 0xe0 }, EpochBase { epoch: 0xd1, base: 0xe1 }];
+    let mut out = vec![0; EPOCH_START_LEN_MAX];
+    let length = write_epoch_start(&mut out, body, &[member(LEADER), member(STANDBY)], &table);
+    out.truncate(length);
+    out
+}
+
+pub fn open() -> Vec<u8> {
+    let mut out = vec![0; 24 + NAME_LEN_MAX];
+    let nonce = [0x8786_8584_8382_8180, 0x8f8e_8d8c_8b8a_8988];
+    let length = write_open(&mut out, nonce, 0x9392_9190, "risk-é");
+    out.truncate(length);
+    out
+}
+
+/// Every kind of entry with a payload such as it has.
+pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
+    let birth = [member(LEADER), member(STANDBY)];
+    vec![
+        ("message", entry(EntryKind::Message), b"buy 100".to_vec()),
+        ("open", entry(EntryKind::Open), open()),
+        ("close", entry(EntryKind::Close), vec![]),
+        ("birth", entry(EntryKind::Birth), bytemuck::cast_slice(&birth).to_vec()),
+        ("epoch start", entry(EntryKind::EpochStart), epoch_start()),
+    ]
+}
+
+pub fn entry_bytes(header: EntryHeader, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![0xff; entry_len(payload.len())];
+    assert_eq!(write_entry(&mut out, header, payload), Some(out.len()));
+    out
+}
+
+/// A frame of `header` with these entries, padded to `padded_len` (or to its own length, if 0).
+pub fn frame(header: Header, entries: &[(EntryHeader, &[u8])], padded_len: usize) -> Vec<u8> {
+    let mut memory = vec![0xff; DATAGRAM_LEN_MAX];
+    let mut open = OpenFrame::default();
+    for (entry, payload) in entries {
+        assert!(open.push(&mut memory, *entry, payload), "the samples fit");
+    }
+    let length = open.len().max(padded_len);
+    open.close(&mut memory, header, length);
+    memory.truncate(length);
+    memory
+}
+
+/// A sealed submission: entries behind a header, as a publisher builds it.
+pub fn submission(mut header: Header, entries: &[(EntryHeader, &[u8])]) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER_LEN];
+    entries.iter().for_each(|(entry, payload)| bytes.extend(entry_bytes(*entry, payload)));
+    header.count = entries.len() as u16;
+    seal(&mut bytes, header);
+    bytes
+}
+
+/// The bytes that `write` puts into a buffer of `len`.
+pub fn written(len: usize, write: impl FnOnce(&mut [u8]) -> usize) -> Vec<u8> {
+    let mut out = vec![0xff; len];
+    let length = write(&mut out);
+    out.truncate(length);
+    out
+}
+
+pub fn small(write: impl FnOnce(&mut [u8]) -> usize) -> Vec<u8> {
+    written(SMALL_LEN_MAX, write)
+}
+
+/// Every kind of datagram and of journal record.
+pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
+    let plain = frame(
+        header(Kind::Frame),
+        &[(entry(EntryKind::Message), b"buy 100"), (entry(EntryKind::Close), b"")],
+        HEADER_LEN + 72,
+    );
+    let mut repair = plain.clone();
+    let sealed = Header::peek(&plain).expect("a whole frame");
+    repair.extend(repair_trailer(STANDBY, epoch(), 0x8786_8584_8382_8180, 0x8f8e_8d8c_8b8a_8988, &sealed));
+    let heartbeat = HeartbeatBody {
+        membership_seq: 0x8786_8584_8382_8180,
+        epoch_start_seq: 0x8f8e_8d8c_8b8a_8988,
+        process_nonce: 0x9796_9594_9392_9190,
+        oldest_seq: 0x9f9e_9d9c_9b9a_9998,
+        credit_entries: 0xa3a2_a1a0,
+        reserved: 0,
+        successors: [3, 1, 0, 0, 0, 0, 0, 0],
+    };
+    let ranges = [SeqRange { from: 0x80, to: 0x90 }, SeqRange { from: 0xa0, to: 0xb0 }];
+    let answer = AnswerBody {
+        token: 0x8786_8584_8382_8180,
+        range: SeqRange { from: 0x8f8e_8d8c_8b8a_8988, to: 0x9796_9594_9392_9190 },
+        oldest_seq: 0x9f9e_9d9c_9b9a_9998,
+        reason: Refusal::Limited as u32,
+        retry_after_ns: 0xa7a6_a5a4,
+    };
+    let reply = ReplyBody {
+        token: 0x8786_8584_8382_8180,
+        topic: Topic::Publisher as u32,
+        publisher: 0x8f8e_8d8c,
+        incarnation: 0x9392_9190,
+        role: 2,
+        publisher_seq: 0x9f9e_9d9c_9b9a_9998,
+        process_nonce: 0xa7a6_a5a4_a3a2_a1a0,
+        nonce: [0xafae_adac_abaa_a9a8, 0xb7b6_b5b4_b3b2_b1b0],
+    };
+    let token = 0x8786_8584_8382_8180;
+    let record = |kind| {
+        let mut bytes = vec![0; HEADER_LEN];
+        seal(&mut bytes, header(kind));
+        bytes
+    };
+    vec![
+        ("frame", plain),
+        ("repair", repair),
+        ("heartbeat", small(|out| write_heartbeat(out, header(Kind::Heartbeat), heartbeat))),
+        ("submission", submission(header(Kind::Submission), &[(entry(EntryKind::Message), b"sell 7")])),
+        ("ack", small(|out| write_ack(out, header(Kind::Ack), AckBody { process_nonce: token }))),
+        ("nack", small(|out| write_nack(out, header(Kind::Nack), token, &ranges))),
+        ("nack for a start", small(|out| write_nack(out, header(Kind::Nack), token, &[]))),
+        ("answer", small(|out| write_answer(out, header(Kind::Answer), answer))),
+        ("question", small(|out| write_question(out, header(Kind::Question), token, Topic::Node, ""))),
+        (
+            "question about a name",
+            small(|out| write_question(out, header(Kind::Question), token, Topic::Publisher, "risk-é")),
+        ),
+        ("reply", small(|out| write_reply(out, header(Kind::Reply), reply))),
+        ("stage", record(Kind::Stage)),
+        ("switch", record(Kind::Switch)),
+    ]
+}
+
+/// Whether this sample is a datagram, and not a record of the journal.
+pub fn travels(name: &str) -> bool {
+    !matches!(name, "stage" | "switch")
+}
