@@ -198,3 +198,39 @@ fn writing_and_reading_the_tail_allocates_nothing() {
     assert_eq!(journal.end().epoch, epoch(2));
     assert_eq!(info.count_total, 0, "allocations");
 }
+
+#[test]
+fn a_record_that_ends_exactly_where_the_ring_does_is_the_last_of_its_lap() {
+    let mut store = MemoryStore::default();
+    format(&mut store, CLUSTER, IDENTITY, BOOT).unwrap();
+    // 256 frames of the greatest length fill 89 blocks without a byte left.
+    assert_eq!(LEN_MAX * 256, 89 * 4096);
+    let mut journal = Journal::open(store, MemoryTail::new(89 * 4096), settings());
+    let birth = epoch_start(&LogEnd::BLANK, epoch(0), 1);
+    let padded = LEN_MAX - HEADER_LEN;
+    let mut log: Vec<Frame> = Vec::new();
+    for round in 0..700 {
+        let bytes = if round == 0 {
+            let mut memory = birth.to_vec();
+            memory.resize(HEADER_LEN + padded, 0);
+            let header = Header::peek(&birth).unwrap();
+            seal(&mut memory, header);
+            Frame(memory)
+        } else {
+            messages(&journal.end(), 1, padded - ENTRY_HEADER_LEN)
+        };
+        assert_eq!(bytes.len(), LEN_MAX);
+        if round % 100 == 99 {
+            journal.drain();
+        }
+        journal.append(&bytes);
+        log.push(bytes);
+        let kept = journal.frames_in_tail();
+        assert_eq!(kept, log[log.len() - kept.len()..]);
+    }
+    let (store, memory) = journal.kill();
+    let mut journal = Journal::open(store, memory, settings());
+    assert!(journal.is_complete(), "{:?}", journal.opened.completeness);
+    journal.drain();
+    assert_eq!(journal.frames_in_segments(1), log);
+}
