@@ -1,0 +1,34 @@
+//! What a figure depends on, to be printed above it: a number without its machine says nothing.
+
+use std::fs;
+use std::process::Command;
+
+/// The machine and the state it is in, one line each.
+pub fn lines() -> Vec<String> {
+    let read = |path: &str| fs::read_to_string(path).map_or_else(|_| String::from("?"), |text| text.trim().into());
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let load = read("/proc/loadavg");
+    let load: Vec<&str> = load.split(' ').take(3).collect();
+    vec![
+        format!("kernel     {}", read("/proc/sys/kernel/osrelease")),
+        format!("cpu        {}, {} cores", model.map_or("?", |(_, model)| model), cores()),
+        format!("clock      {}", read("/sys/devices/system/clocksource/clocksource0/current_clocksource")),
+        format!("load       {} (1, 5, 15 minutes, before the measurement)", load.join(" ")),
+        format!("built by   {}", rustc()),
+    ]
+}
+
+/// Cores that this process may run on.
+pub fn cores() -> usize {
+    lockstep::io::cpu::cores().len()
+}
+
+/// The compiler of this project's folder.
+pub fn rustc() -> String {
+    let output = Command::new("rustc").arg("--version").output();
+    output.map_or_else(
+        |_| String::from("an unknown rustc"),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    )
+}
