@@ -1,11 +1,16 @@
 //! What a figure depends on, to be printed above it: a number without its machine says nothing.
 
+use crate::scene::Scene;
+use lockstep::engine::ports::Group;
+use lockstep::io::idle::Idle;
+use lockstep::io::udp::Udp;
 use std::fs;
 use std::process::Command;
 
 /// The machine and the state it is in, one line each.
 pub fn lines() -> Vec<String> {
-    let read = |path: &str| fs::read_to_string(path).map_or_else(|_| String::from("?"), |text| text.trim().into());
+    let read =
+        |path: &str| fs::read_to_string(path).map_or_else(|_| String::from("?"), |text| text.trim().into());
     let cpuinfo = read("/proc/cpuinfo");
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let load = read("/proc/loadavg");
@@ -31,4 +36,14 @@ pub fn rustc() -> String {
         |_| String::from("an unknown rustc"),
         |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
     )
+}
+
+/// What the kernel grants a device like those of a measurement.
+///
+/// # Errors
+/// No such device can be opened here.
+pub fn device() -> Result<Vec<String>, String> {
+    let scene = Scene::new(1, Idle::Spin)?;
+    let udp = Udp::open(scene.udp(&[Group::Data], 0)).map_err(|error| error.to_string())?;
+    Ok(udp.obtained().iter().map(|obtained| format!("device     {obtained}")).collect())
 }

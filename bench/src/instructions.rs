@@ -73,15 +73,39 @@ const CASES: &[Case] = &[
     },
     Case {
         aim: Some(250.0),
-        ..case("leader_16", "leader, per message: 16 in a batch of two submissions (15 + 1)", "packed16", LEADER, 16.0)
+        ..case(
+            "leader_16",
+            "leader, per message: 16 in a batch of two submissions (15 + 1)",
+            "packed16",
+            LEADER,
+            16.0,
+        )
     },
-    case("leader_16_single", "leader, per message: 16 in a batch of 16 submissions of one", "single16", LEADER, 16.0),
-    case("leader_ack", "leader, per ack, in a turn of its own", "one", "*lockstep_bench_leader_hears_ack*", 1.0),
+    case(
+        "leader_16_single",
+        "leader, per message: 16 in a batch of 16 submissions of one",
+        "single16",
+        LEADER,
+        16.0,
+    ),
+    case(
+        "leader_ack",
+        "leader, per ack, in a turn of its own",
+        "one",
+        "*lockstep_bench_leader_hears_ack*",
+        1.0,
+    ),
     case("standby_1", "standby, per frame of one, its ack included", "one", STANDBY, 1.0),
     case("standby_15", "standby, per frame of 15, its ack included", "full", STANDBY, 1.0),
     case("stamped_1", "subscriber (stamped), per message: frames of one; two turns", "one", STAMPED, 1.0),
     case("stamped_15", "subscriber (stamped), per message: frames of 15", "full", STAMPED, 15.0),
-    case("committed_1", "subscriber (committed), per message: frames of one; two turns", "one", COMMITTED, 1.0),
+    case(
+        "committed_1",
+        "subscriber (committed), per message: frames of one; two turns",
+        "one",
+        COMMITTED,
+        1.0,
+    ),
     case("committed_15", "subscriber (committed), per message: frames of 15", "full", COMMITTED, 15.0),
     case("publisher_1", "publisher, per message: from publish to its fate", "one", PUBLISHER, 1.0),
     case("publisher_15", "publisher, per message: the same, 15 to a datagram", "full", PUBLISHER, 15.0),
@@ -181,12 +205,17 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
 /// Why no count of this build would mean anything.
 fn cannot_count() -> Option<String> {
     if cfg!(debug_assertions) {
-        return Some(String::from("this is a debug build; cargo run --release -p lockstep-bench -- instructions"));
+        return Some(String::from(
+            "this is a debug build; cargo run --release -p lockstep-bench -- instructions",
+        ));
     }
     if cfg!(target_feature = "avx") {
-        return Some(String::from("this build is not for the baseline CPU; take target-cpu out of RUSTFLAGS"));
+        return Some(String::from(
+            "this build is not for the baseline CPU; take target-cpu out of RUSTFLAGS",
+        ));
     }
-    let found = Command::new("valgrind").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let found =
+        Command::new("valgrind").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     match found {
         Ok(status) if status.success() => None,
         _ => Some(String::from("valgrind is missing (apt-get install valgrind)")),
@@ -231,7 +260,8 @@ fn totals(file: &str) -> Option<u64> {
 }
 
 fn read_budget(path: &Path) -> Result<Budget, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("reading {}: {error}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("reading {}: {error}", path.display()))?;
     toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -239,9 +269,10 @@ fn read_budget(path: &Path) -> Result<Budget, String> {
 fn compare(figures: &BTreeMap<&'static str, f64>, budget: &BTreeMap<String, f64>) -> Vec<String> {
     let judge = |(key, &figure): (&&'static str, &f64)| match budget.get(*key) {
         None => Some(format!("{key}: {figure:.1}, and no budget")),
-        Some(&allowed) if figure > allowed * TOLERANCE => {
-            Some(format!("{key}: {figure:.1} instead of {allowed:.1} ({:+.1} %)", (figure / allowed - 1.0) * 100.0))
-        }
+        Some(&allowed) if figure > allowed * TOLERANCE => Some(format!(
+            "{key}: {figure:.1} instead of {allowed:.1} ({:+.1} %)",
+            (figure / allowed - 1.0) * 100.0
+        )),
         Some(_) => None,
     };
     figures.iter().filter_map(judge).collect()
@@ -260,7 +291,11 @@ fn print_json(figures: &BTreeMap<&'static str, f64>) -> Result<(), String> {
 }
 
 fn print_table(figures: &BTreeMap<&'static str, f64>, budget: Option<&Budget>) {
-    println!("instructions, 64-byte messages, MTU 1500, baseline CPU, {} steps, {}", STEPS, environment::rustc());
+    println!(
+        "instructions, 64-byte messages, MTU 1500, baseline CPU, {} steps, {}",
+        STEPS,
+        environment::rustc()
+    );
     println!("{:<18} {:>9} {:>9} {:>7}  what", "figure", "counted", "budget", "aim");
     for case in CASES {
         let Some(figure) = figures.get(case.key) else { continue };

@@ -4,8 +4,17 @@
 //! throughput as ratios to a forwarder that does nothing but forward, taken in the same run. Absolute
 //! times of a shared machine drift by a third; ratios of alternating rounds do not.
 
+mod client;
 mod environment;
+mod floor;
 mod instructions;
+mod latency;
+mod node;
+mod plain;
+mod scene;
+mod settings;
+mod stats;
+mod throughput;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -22,15 +31,30 @@ struct Arguments {
 enum What {
     /// Instructions per message of each role, counted by callgrind.
     Instructions(instructions::Arguments),
+    /// Publish to delivery, over what a raw forwarder takes.
+    Latency(latency::Arguments),
+    /// Messages per second, over what a raw forwarder carries.
+    Throughput(throughput::Arguments),
     /// What callgrind watches.
     #[command(hide = true)]
     Turns(instructions::TurnsArguments),
+    /// A process of a measurement.
+    #[command(hide = true)]
+    Node {
+        #[command(flatten)]
+        arguments: node::NodeArguments,
+        #[command(flatten)]
+        scene: scene::Scene,
+    },
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().what {
         What::Instructions(arguments) => instructions::run(&arguments),
+        What::Latency(arguments) => latency::run(&arguments),
+        What::Throughput(arguments) => throughput::run(&arguments),
         What::Turns(arguments) => instructions::turns(&arguments),
+        What::Node { arguments, scene } => node::run(&arguments, &scene),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

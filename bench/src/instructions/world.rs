@@ -9,35 +9,27 @@
 //! The driver lays out the submissions and the standby's acks itself, and reads frames from the leader's
 //! tail: no role pays for a copy that the device would have made.
 
-use lockstep::engine::bootstrap::bootstrap;
+use crate::settings::{self, CLUSTER, HISTORY, MTU, PAYLOAD_LEN, identity, process_nonce};
 use lockstep::engine::ports::{Burst, Group, Net, Ports};
 use lockstep::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
 use lockstep::engine::receiver::{ReceiverLimits, Start};
-use lockstep::engine::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep::engine::replica::{Replica, ReplicaLimits};
 use lockstep::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
+use lockstep::journal::Tail;
 use lockstep::journal::memory::MemoryTail;
 use lockstep::journal::ports::{TailSource, Word};
-use lockstep::journal::{Tail, TailLabel};
-use lockstep::proto::beat::BeatLimits;
-use lockstep::proto::commit::Durability;
-use lockstep::proto::log::LogEnd;
-use lockstep::proto::nack::NackLimits;
-use lockstep::proto::window::Window;
 use lockstep::wire::{
-    AckBody, EntryHeader, EntryKind, Header, Identity, Kind, MemberBody, Nanos, OpenFrame, PublisherId, Seq,
-    frame_len_max, write_ack,
+    AckBody, EntryHeader, EntryKind, Header, Kind, Nanos, OpenFrame, PublisherId, Seq, frame_len_max,
+    write_ack,
 };
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-const CLUSTER: u64 = 7;
-const HISTORY: u64 = 0xb1;
-const MTU: usize = 1500;
 const REPLICAS: usize = 3;
 /// The ring comes round several times in a measurement, so that its turn is paid for.
 const RING_BYTES: usize = 256 << 10;
-/// Bytes of a message: the size that all figures of lockstep are given for.
-pub const PAYLOAD: [u8; 64] = [0x5a; 64];
+/// A message.
+const PAYLOAD: [u8; PAYLOAD_LEN] = [0x5a; PAYLOAD_LEN];
 /// Time from one step to the next: shorter than the first heartbeat, so that none is counted.
 const STEP_NS: Nanos = 10_000;
 /// Wall less monotonic time.
@@ -158,58 +150,24 @@ fn address(process: usize) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7_001 + process as u16)
 }
 
-fn identity(process: usize) -> Identity {
-    Identity { replica: process as u32 + 1, incarnation: 0x100 + process as u32 }
-}
-
 fn receiver(process: usize) -> ReceiverLimits {
-    ReceiverLimits {
-        cluster: CLUSTER,
-        history: 0,
-        me: identity(process),
-        repairers: (0..2).filter(|other| *other != process).map(address).collect(),
-        repairer_first: 0,
-        nack: NackLimits::default(),
-        store_bytes: 1 << 20,
-        frame_len_max: frame_len_max(MTU),
-        count_when_accepted: false,
-    }
+    settings::receiver(process, (0..2).filter(|other| *other != process).map(address).collect())
 }
 
 fn replica(process: usize) -> Result<Replica<DeskPorts>, String> {
-    let label = TailLabel {
-        cluster: CLUSTER,
-        identity: identity(process),
-        boot: [1, 1],
-        generation: 1,
-        record_len_max: frame_len_max(MTU) as u32,
-    };
-    let mut tail = Tail::blank(MemoryTail::new(RING_BYTES), label, LogEnd::BLANK)?;
-    let mut recovered = Recovered::blank(16);
-    if process == 0 {
-        let members: Vec<MemberBody> =
-            (0..REPLICAS).map(|process| MemberBody::full(identity(process), address(process))).collect();
-        bootstrap(&mut tail, HISTORY, &members, WALL)?;
-        let birth = tail.find(1).ok_or("the birth that was just written is not found")?;
-        recovered.take(&tail.frame(birth).map_err(|damage| damage.to_string())?);
-    }
-    let limits = ReplicaLimits {
-        receiver: receiver(process),
-        beat: BeatLimits::default(),
-        window: Window { entries: 65_536, bytes: 64 << 20 },
-        durability: Durability::Process,
-        publishers_max: 16,
-        hold_back: 64,
-        ack_again_ns: 1_000_000,
-        process_nonce: 0x4e00 + process as u64,
-        repairs_per_request: 64,
-    };
+    let members: Vec<SocketAddrV4> = (0..REPLICAS).map(address).collect();
+    let (tail, recovered) = settings::journal(MemoryTail::new(RING_BYTES), process, &members, WALL)?;
+    let limits = ReplicaLimits { receiver: receiver(process), ..settings::replica(process, Vec::new()) };
     Replica::new(Desk { carries: true, ..Desk::default() }, tail, recovered, limits)
 }
 
 fn subscriber(process: usize, delivery: Delivery) -> Subscriber<Desk> {
-    let limits =
-        SubscriberLimits { receiver: receiver(process), delivery, start: Start::From(1), lag_report_ns: 1 << 40 };
+    let limits = SubscriberLimits {
+        receiver: receiver(process),
+        delivery,
+        start: Start::From(1),
+        lag_report_ns: 1 << 40,
+    };
     Subscriber::new(Desk { carries: true, ..Desk::default() }, limits)
 }
 
@@ -425,8 +383,7 @@ impl World {
             ..Header::new(Kind::Ack)
         };
         let mut ack = [0; 512];
-        let ack_body = AckBody { process_nonce: 0x4e01 };
-        let length = write_ack(&mut ack, header, ack_body);
+        let length = write_ack(&mut ack, header, AckBody { process_nonce: process_nonce(1) });
         self.leader.net_mut().lay_copy(&ack[..length]);
         self.stamped.net_mut().lay_copy(&ack[..length]);
         self.committed.net_mut().lay_copy(&ack[..length]);
@@ -489,7 +446,11 @@ fn lockstep_bench_stamped_turn(subscriber: &mut Subscriber<Desk>, now: Nanos, de
 
 /// The same where delivery waits for the commit.
 #[inline(never)]
-fn lockstep_bench_committed_turn(subscriber: &mut Subscriber<Desk>, now: Nanos, delivered: &mut u64) -> usize {
+fn lockstep_bench_committed_turn(
+    subscriber: &mut Subscriber<Desk>,
+    now: Nanos,
+    delivered: &mut u64,
+) -> usize {
     black_box("committed");
     subscriber.poll(now, usize::MAX, |event| count_message(&event, delivered))
 }
