@@ -33,6 +33,7 @@ fn no_seed_breaks_a_rule_and_every_seed_gets_done() {
                             let mut total = total.lock().unwrap();
                             total.0.steps += outcome.steps;
                             total.0.restarts += outcome.restarts;
+                            total.0.reboots += outcome.reboots;
                             total.0.messages += outcome.messages;
                             total.0.generated.add(&outcome.generated);
                             total.1 += 1;
@@ -45,7 +46,7 @@ fn no_seed_breaks_a_rule_and_every_seed_gets_done() {
     });
     let (total, runs) = total.into_inner().unwrap();
     println!(
-        "{runs} seeds: {} steps, {} messages, {} datagrams delivered, {} lost, {} duplicated, {} reordered, {} corrupted, {} restarts",
+        "{runs} seeds: {} steps, {} messages, {} datagrams delivered, {} lost, {} duplicated, {} reordered, {} corrupted, {} restarts, {} reboots",
         total.steps,
         total.messages,
         total.generated.delivered,
@@ -54,6 +55,7 @@ fn no_seed_breaks_a_rule_and_every_seed_gets_done() {
         total.generated.reordered,
         total.generated.corrupted,
         total.restarts,
+        total.reboots,
     );
     for failure in failures.into_inner().unwrap() {
         panic!(
@@ -67,7 +69,10 @@ fn no_seed_breaks_a_rule_and_every_seed_gets_done() {
             generated.lost > 0 && generated.duplicated > 0 && generated.reordered > 0,
             "a fault was never generated"
         );
-        assert!(generated.corrupted > 0 && total.restarts > 0, "a fault was never generated");
+        assert!(
+            generated.corrupted > 0 && total.restarts > 0 && total.reboots > 0,
+            "a fault was never generated"
+        );
     }
 }
 

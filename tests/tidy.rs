@@ -24,8 +24,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("io", &["wire", "proto", "journal", "engine"]),
     ("sim", &["wire", "proto", "journal", "engine"]),
     ("client", &["wire", "proto", "journal", "engine", "io"]),
-    ("config", &[]),
-    ("cli", &["wire", "proto", "journal", "engine", "io", "sim", "client", "config"]),
+    ("config", &["wire", "proto", "journal", "engine", "io", "client", "node"]),
+    ("node", &["wire", "proto", "journal", "engine", "io", "client"]),
+    ("cli", &["wire", "proto", "journal", "engine", "io", "sim", "client", "node", "config"]),
 ];
 
 /// Rooms that must forbid unsafe code themselves, so that nobody can allow it further down.

@@ -21,6 +21,7 @@
 mod build;
 mod file;
 mod layers;
+mod limits;
 mod problem;
 mod relations;
 mod schema;

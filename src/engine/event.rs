@@ -95,8 +95,6 @@ pub enum Event {
         /// Ours.
         identity: Identity,
     },
-    /// Storing the history or the promise failed; the node says nothing that rests on it.
-    SuperblockFailed,
     /// Missing frames were asked for.
     Gap {
         /// First missing.

@@ -229,8 +229,15 @@ impl<N: Net> Publisher<N> {
         Self { net, core: PublisherCore::new(limits), scratch: vec![0; NACK_LEN_MAX] }
     }
 
-    /// One turn: sends what is written, reads the stream, reports fates to `f`. Returns the work done.
-    pub fn poll(&mut self, now: Nanos, wall: Nanos, mut f: impl FnMut(PublisherEvent)) -> usize {
+    /// One turn: reads the stream, reports to `f` at most `limit` committed fates and whatever else
+    /// happened, sends what is written. Returns the work done.
+    pub fn poll(
+        &mut self,
+        now: Nanos,
+        wall: Nanos,
+        limit: usize,
+        mut f: impl FnMut(PublisherEvent),
+    ) -> usize {
         let Self { net, core, scratch } = self;
         if core.lost {
             return 0;
@@ -247,7 +254,7 @@ impl<N: Net> Publisher<N> {
             }
             work += count;
         }
-        core.on_commit(now, &mut f);
+        core.on_commit(now, limit, &mut f);
         if let Some((length, to)) =
             core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events)
         {
@@ -585,11 +592,14 @@ impl PublisherCore {
     }
 
     /// What is committed now has its fate.
-    fn on_commit(&mut self, now: Nanos, f: &mut impl FnMut(PublisherEvent)) {
+    fn on_commit(&mut self, now: Nanos, limit: usize, f: &mut impl FnMut(PublisherEvent)) {
         let commit_next = self.rx.commit.commit_next();
-        while let Some(&Stamped { seq, line }) = self.stamped.front()
+        let mut left = limit;
+        while left > 0
+            && let Some(&Stamped { seq, line }) = self.stamped.front()
             && seq < commit_next
         {
+            left -= 1;
             self.stamped.pop_front();
             let line = &mut self.lines[line as usize];
             if let Some(publisher_seq) = self.window.pop(now, &mut line.outstanding) {

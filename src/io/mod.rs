@@ -20,6 +20,10 @@ pub mod duty;
 pub mod events;
 pub mod guard;
 pub mod idle;
+pub mod journal_files;
+pub mod journal_thread;
+pub mod store;
+pub mod tail;
 pub mod udp;
 
 use std::fmt;

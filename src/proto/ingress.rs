@@ -26,7 +26,12 @@ pub struct HoldBack {
     free: Vec<u16>,
     memory: Vec<u8>,
     message_len_max: usize,
+    /// Most that one publisher may hold: a flood out of order leaves room for the others.
+    share: usize,
 }
+
+/// A publisher may fill this part of the pool.
+const SHARE: usize = 4;
 
 impl HoldBack {
     /// Room for `slots` messages of at most `message_len_max` bytes.
@@ -36,7 +41,13 @@ impl HoldBack {
             free: (0..slots).collect(),
             memory: vec![0; usize::from(slots) * message_len_max],
             message_len_max,
+            share: (usize::from(slots) / SHARE).max(1),
         }
+    }
+
+    fn held_of(&self, publisher: PublisherId) -> usize {
+        let below = |bound| self.held.partition_point(|held| held.publisher < bound);
+        below(publisher.saturating_add(1)) - below(publisher)
     }
 
     /// Whether nothing waits, which is the rule.
@@ -55,7 +66,7 @@ impl HoldBack {
         let key = (entry.publisher, entry.publisher_seq);
         let found = self.held.binary_search_by_key(&key, |held| (held.publisher, held.publisher_seq));
         let Err(at) = found else { return true };
-        if payload.len() > self.message_len_max {
+        if payload.len() > self.message_len_max || self.held_of(entry.publisher) >= self.share {
             return false;
         }
         let Some(slot) = self.free.pop() else { return false };

@@ -183,9 +183,10 @@ impl Oracle {
         Ok(())
     }
 
-    /// A process was replaced: what it showed of its commit is forgotten, what it stored is not.
-    pub fn on_restarted(&mut self, who: usize) {
+    /// A replica was replaced and holds its log up to `next`: what it showed of its commit is forgotten.
+    pub fn on_restarted(&mut self, who: usize, next: Seq) {
         self.shown[who].commit_next = 0;
+        self.shown[who].checked_next = next;
     }
 
     /// S2, S3, S11: what process `who` sends. `log` is its tail if it is a replica, `commit_next` its commit.

@@ -9,12 +9,11 @@ use crate::engine::publisher::{PublishError, Publisher, PublisherEvent, Publishe
 use crate::engine::receiver::{ReceiverLimits, Start};
 use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
 use crate::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
-use crate::journal::memory::MemoryTail;
+use crate::journal::memory::{MemoryStore, MemoryTail};
 use crate::journal::ports::{TailSource, Word};
-use crate::journal::{Tail, TailLabel};
+use crate::journal::{Completeness, SEGMENT_LEN_MIN, SegmentWriter, Settings, copy_behind, format, open};
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit::Durability;
-use crate::proto::log::LogEnd;
 use crate::proto::nack::NackLimits;
 use crate::proto::window::Window;
 use crate::wire::{Identity, MemberBody, Nanos, PublisherId, Seq, frame_len_max};
@@ -115,8 +114,10 @@ pub struct Outcome {
     pub steps: u64,
     /// What the network did.
     pub generated: Generated,
-    /// Processes that died and started again.
+    /// Replicas that died and started again.
     pub restarts: u64,
+    /// Those of them whose machine lost its memory.
+    pub reboots: u64,
     /// Messages published, stamped once, and delivered everywhere.
     pub messages: u64,
     /// Digest of the trace: equal seeds, equal traces.
@@ -155,9 +156,10 @@ struct World {
     now: Nanos,
     wire: Wire,
     processes: Vec<Process>,
-    checkpoints: Vec<Checkpointed>,
+    disks: Vec<Disk>,
     oracle: Oracle,
     restarts: u64,
+    reboots: u64,
     trace: Option<String>,
     trace_digest: u64,
 }
@@ -202,34 +204,43 @@ fn replica_limits(plan: &Plan, process: usize, process_nonce: u64) -> ReplicaLim
     }
 }
 
-fn blank_tail(plan: &Plan, process: usize) -> Result<Tail<MemoryTail>, Violation> {
-    let label = TailLabel {
+/// What of a replica outlives its process: its disk, and what writes it.
+struct Disk {
+    store: MemoryStore,
+    writer: SegmentWriter,
+    /// The machine's boot: a new one means that the tail is gone.
+    boot: u64,
+}
+
+fn journal_settings(plan: &Plan, process: usize, boot: u64) -> Settings {
+    Settings {
         cluster: CLUSTER,
-        identity: identity(process),
-        boot: [1, 1],
-        generation: 1,
-        record_len_max: frame_len_max(MTU) as u32,
-    };
-    Tail::blank(MemoryTail::new(plan.ring_bytes), label, LogEnd::BLANK)
-}
-
-/// What a node's checkpoints would say: everything that its log said so far.
-struct Checkpointed {
-    next: Seq,
-    recovered: Recovered,
-}
-
-impl Checkpointed {
-    fn catch_up(&mut self, tail: &Tail<MemoryTail>) {
-        let mut span = tail.find(self.next);
-        while let Some(found) = span {
-            if let Ok(frame) = tail.frame(found) {
-                self.recovered.take(&frame);
-                self.next = frame.header.next_seq();
-            }
-            span = tail.after(found);
-        }
+        replica: identity(process).replica,
+        boot: [boot, boot],
+        power: plan.durability == Durability::Power,
+        frame_len_max: frame_len_max(MTU),
+        segment_len: SEGMENT_LEN_MIN,
     }
+}
+
+/// Opens the journal in `store` with `memory` and starts a replica on it.
+fn start_replica(
+    plan: &Plan,
+    process: usize,
+    mut store: MemoryStore,
+    memory: MemoryTail,
+    boot: u64,
+    process_nonce: u64,
+) -> Result<(Replica<SimPorts>, Disk), Violation> {
+    let opened = open(&mut store, memory, journal_settings(plan, process, boot))
+        .map_err(|error| format!("S7: the journal of replica {process} does not open: {error}"))?;
+    if opened.completeness != Completeness::Complete {
+        return Err(format!("S9: replica {process} is not complete: {:?}", opened.completeness));
+    }
+    let recovered = Recovered::of_journal(&opened, &store, 16).map_err(|error| error.to_string())?;
+    let limits = replica_limits(plan, process, process_nonce);
+    let replica = Replica::new(SimNet::default(), opened.tail, recovered, limits)?;
+    Ok((replica, Disk { store, writer: opened.writer, boot }))
 }
 
 /// Runs one plan to its end. `verbose` keeps the whole trace.
@@ -256,6 +267,7 @@ pub fn run(plan: &Plan, verbose: bool) -> Result<Outcome, Failure> {
         steps: step,
         generated: world.wire.generated,
         restarts: world.restarts,
+        reboots: world.reboots,
         messages: world.oracle.placed() as u64,
         trace_digest: world.trace_digest,
         trace: world.trace.unwrap_or_default(),
@@ -266,17 +278,20 @@ impl World {
     fn new(plan: &Plan, verbose: bool) -> Result<Self, Violation> {
         let mut rng = Rng::new(plan.seed);
         let mut processes = Vec::new();
-        let mut checkpoints = Vec::new();
+        let mut disks = Vec::new();
         for process in 0..plan.replicas {
-            let mut tail = blank_tail(plan, process)?;
+            let mut store = MemoryStore::default();
+            format(&mut store, CLUSTER, identity(process), [1, 1]).map_err(|error| error.to_string())?;
+            let mut memory = MemoryTail::new(plan.ring_bytes);
             if process == 0 {
-                bootstrap(&mut tail, HISTORY, &members(plan), 1_000)?;
+                let mut opened = open(&mut store, memory, journal_settings(plan, process, 1))
+                    .map_err(|error| error.to_string())?;
+                bootstrap(&mut opened.tail, HISTORY, &members(plan), 1_000)?;
+                memory = opened.tail.into_memory();
             }
-            let mut checkpoint = Checkpointed { next: 1, recovered: Recovered::blank(16) };
-            checkpoint.catch_up(&tail);
-            let replica = start_replica(plan, process, tail, &checkpoint, rng.next_u64())?;
+            let (replica, disk) = start_replica(plan, process, store, memory, 1, rng.next_u64())?;
             processes.push(Process::Replica(Box::new(replica)));
-            checkpoints.push(checkpoint);
+            disks.push(disk);
         }
         for index in 0..plan.publishers {
             let process = processes.len();
@@ -329,8 +344,9 @@ impl World {
             now: 1_000_000,
             wire: Wire::default(),
             processes,
-            checkpoints,
+            disks,
             restarts: 0,
+            reboots: 0,
             trace: verbose.then(String::new),
             trace_digest: 0,
         })
@@ -370,20 +386,36 @@ impl World {
         }
     }
 
-    /// A replica's process dies; its tail survives, what lay in its socket does not.
+    /// A replica's process dies, or its whole machine where `power` is promised. The process leaves its
+    /// tail behind, the machine only its disk.
     fn restart(&mut self, who: usize) -> Result<(), Violation> {
-        if let Process::Replica(replica) = &mut self.processes[who] {
-            let tail = replica.tail().clone();
-            let before = tail.end();
-            let started = start_replica(&self.plan, who, tail, &self.checkpoints[who], self.rng.next_u64())?;
-            if started.tail().end() != before {
-                return Err(format!("S7: replica {who} came back with another log"));
-            }
-            **replica = started;
-            self.oracle.on_restarted(who);
-            self.restarts += 1;
-            self.note(|now, out| writeln!(out, "{now} process {who} restarted"));
+        let reboots = self.plan.durability == Durability::Power && self.rng.below(2) == 0;
+        let nonce = self.rng.next_u64();
+        let Process::Replica(replica) = &mut self.processes[who] else { return Ok(()) };
+        let (before, durable_next) = (replica.tail().end(), replica.tail().durable_next());
+        let store = self.disks[who].store.clone();
+        let (memory, boot) = if reboots {
+            (MemoryTail::new(self.plan.ring_bytes), self.disks[who].boot + 1)
+        } else {
+            (replica.tail().clone().into_memory(), self.disks[who].boot)
+        };
+        let (started, disk) = start_replica(&self.plan, who, store, memory, boot, nonce)?;
+        let end = started.tail().end();
+        if !reboots && end != before {
+            return Err(format!("S7: replica {who} came back with {end:?} for {before:?}"));
         }
+        if end.next < durable_next {
+            return Err(format!(
+                "S7: replica {who} lost what it had on disk: {} for {durable_next}",
+                end.next
+            ));
+        }
+        **replica = started;
+        self.disks[who] = disk;
+        self.oracle.on_restarted(who, end.next);
+        self.restarts += 1;
+        self.reboots += u64::from(reboots);
+        self.note(|now, out| writeln!(out, "{now} process {who} restarted, reboot {reboots}"));
         Ok(())
     }
 
@@ -394,7 +426,13 @@ impl World {
         match &mut self.processes[who] {
             Process::Replica(replica) => {
                 if draws[0] % 4 == 0 {
-                    flush(replica.tail_mut().memory_mut());
+                    let Disk { store, writer, .. } = &mut self.disks[who];
+                    let power = self.plan.durability == Durability::Power;
+                    copy_behind(replica.tail_mut().memory_mut(), writer, store, power)
+                        .map_err(|error| format!("S7: replica {who} cannot write its segments: {error}"))?;
+                    // The side thread stores a promise in the superblock before it says so.
+                    let memory = replica.tail_mut().memory_mut();
+                    memory.set_word(Word::PromisedStored, memory.word(Word::Promised));
                 }
                 replica.net_mut().sends = 0;
                 replica.poll(now, wall);
@@ -412,7 +450,7 @@ impl World {
             Process::Publisher(publisher, work) => {
                 publish(publisher, work, oracle, draws)?;
                 let mut failure = None;
-                publisher.poll(now, wall, |event| {
+                publisher.poll(now, wall, 1 + (draws[0] % 9) as usize, |event| {
                     if let Err(violation) = on_publisher_event(event, work, oracle) {
                         failure.get_or_insert(violation);
                     }
@@ -511,7 +549,6 @@ impl World {
         let commit_next = match &self.processes[who] {
             Process::Replica(replica) => {
                 self.oracle.check_log(who, replica.tail())?;
-                self.checkpoints[who].catch_up(replica.tail());
                 replica.core.commit_next()
             }
             Process::Subscriber(subscriber, reading) => match reading.from {
@@ -576,30 +613,6 @@ impl World {
             let _ = line(self.now, trace);
         }
     }
-}
-
-fn start_replica(
-    plan: &Plan,
-    process: usize,
-    tail: Tail<MemoryTail>,
-    checkpoint: &Checkpointed,
-    process_nonce: u64,
-) -> Result<Replica<SimPorts>, Violation> {
-    Replica::new(
-        SimNet::default(),
-        tail,
-        checkpoint.recovered.clone(),
-        replica_limits(plan, process, process_nonce),
-    )
-}
-
-/// The side thread: everything published is on disk.
-fn flush(memory: &mut MemoryTail) {
-    let seq = memory.word(Word::HighSeq);
-    memory.set_word(Word::WrittenSeq, seq);
-    memory.set_word(Word::DurableSeq, seq);
-    memory.set_word(Word::PromisedStored, memory.word(Word::Promised));
-    memory.set_word(Word::WrittenPos, memory.word(Word::PublishedPos));
 }
 
 /// A publisher hands in some of what it has left, with lengths and places drawn from `draws`.

@@ -90,6 +90,7 @@ impl ReplicaCore {
         bytes: &[u8],
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+            Datagram::Submission(..) if self.draining => self.refusing = true,
             Datagram::Submission(header, entries) => {
                 self.check_history(&header)?;
                 for entry in entries {
@@ -278,7 +279,7 @@ impl ReplicaCore {
         let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
         let (mut used, mut frames) = (0, 0);
         while used < BURSTS_MAX - 1
-            && let Some(run) = run_of_equal(&self.outgoing[frames..])
+            && let Some(run) = run_of_equal(tail, &self.outgoing[frames..])
         {
             let first = self.outgoing[frames];
             let bytes = self.outgoing[frames..frames + run].iter().map(|span| span.len).sum();
@@ -363,14 +364,12 @@ impl ReplicaCore {
 }
 
 /// How many spans from the front lie one behind the other with equal lengths (the last may be shorter).
-fn run_of_equal(spans: &[Span]) -> Option<usize> {
+fn run_of_equal<M: TailMemory>(tail: &Tail<M>, spans: &[Span]) -> Option<usize> {
     let first = spans.first()?;
     let mut run = 1;
     while let Some(next) = spans.get(run) {
         let before = spans[run - 1];
-        let fits = before.len == first.len
-            && next.len <= first.len
-            && next.pos == before.pos + u64::from(before.len);
+        let fits = before.len == first.len && next.len <= first.len && tail.is_adjacent(before, *next);
         if !fits {
             break;
         }

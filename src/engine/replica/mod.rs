@@ -11,8 +11,11 @@
 //! frame is kept before it is sent, an append is published before it is acknowledged.
 
 mod lead;
+mod recovered;
 mod serve;
 mod stand;
+
+pub use recovered::Recovered;
 
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
@@ -24,15 +27,11 @@ use crate::proto::accept::Acceptor;
 use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::ingress::HoldBack;
-use crate::proto::membership::Membership;
 use crate::proto::publishers::Publishers;
 use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::window::{Uncommitted, Window};
-use crate::wire::{
-    ENTRY_HEADER_LEN, Entry, EntryKind, EpochBase, EpochStartView, FrameView, HEADER_LEN, Header, Identity,
-    Kind, Nanos, Reject, SMALL_LEN_MAX, Seq,
-};
+use crate::wire::{ENTRY_HEADER_LEN, HEADER_LEN, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq};
 
 /// A replica's settings.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -55,61 +54,6 @@ pub struct ReplicaLimits {
     pub process_nonce: u64,
     /// Most frames that one request is answered with: more are asked for again.
     pub repairs_per_request: usize,
-}
-
-/// What recovery found beside the log itself.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Recovered {
-    /// The history; 0 on a blank node.
-    pub history: u64,
-    /// The members in force at the log's end.
-    pub membership: Membership,
-    /// The log's epochs, oldest first.
-    pub epochs: Vec<EpochBase>,
-    /// What the last epoch start said.
-    pub durability: Durability,
-    /// The publishers at the log's end.
-    pub publishers: Publishers,
-    /// The frame of the last epoch start; empty if there is none.
-    pub start_frame: Vec<u8>,
-}
-
-impl Recovered {
-    /// Before the first frame of a log.
-    pub fn blank(publishers_max: u32) -> Self {
-        Self {
-            history: 0,
-            membership: Membership::default(),
-            epochs: Vec::new(),
-            durability: Durability::Process,
-            publishers: Publishers::new(publishers_max),
-            start_frame: Vec::new(),
-        }
-    }
-
-    /// The next frame of the log.
-    pub fn take(&mut self, frame: &FrameView<'_>) {
-        self.history = frame.header.history;
-        for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
-            self.publishers.on_entry(seq, &entry);
-            match entry.kind() {
-                EntryKind::Birth => {
-                    self.epochs.push(EpochBase { epoch: frame.header.epoch, base: seq });
-                    self.membership = Membership::of_birth(entry.payload).unwrap_or_default();
-                }
-                EntryKind::EpochStart => self.take_start(frame, &entry),
-                EntryKind::Message | EntryKind::Open | EntryKind::Close => {}
-            }
-        }
-    }
-
-    fn take_start(&mut self, frame: &FrameView<'_>, entry: &Entry<'_>) {
-        let Ok(start) = EpochStartView::parse(entry.payload) else { return };
-        self.epochs.push(EpochBase { epoch: start.body.epoch, base: start.body.base });
-        self.membership = Membership::of_start(&start, start.body.base);
-        self.durability = Durability::from_wire(start.body.durability);
-        self.start_frame = frame.bytes.to_vec();
-    }
 }
 
 /// Frames that were kept and not yet taken by the device.
@@ -145,6 +89,7 @@ pub struct ReplicaCore {
     acked_at: Nanos,
     number: u64,
     turns: u64,
+    draining: bool,
     stopped: bool,
     /// What was counted.
     pub counters: Counters,
@@ -216,6 +161,7 @@ impl<P: Ports> Replica<P> {
             acked_at: 0,
             number: 0,
             turns: 0,
+            draining: false,
             stopped: false,
             counters: Counters::default(),
             events: Events::default(),
@@ -286,6 +232,21 @@ impl<P: Ports> Replica<P> {
         &mut self.net
     }
 
+    /// Whether everything in the log is committed.
+    pub fn is_drained(&self) -> bool {
+        self.core.role != Role::Leader || self.core.commit_next() >= self.tail.end().next
+    }
+
+    /// Whether something is asked for or waits to be sent: the node is to be called again soon.
+    pub fn is_restless(&self) -> bool {
+        !self.core.rx.is_whole() || !self.core.outgoing.is_empty()
+    }
+
+    /// When a leader's next heartbeat is due.
+    pub fn next_beat(&self) -> Option<Nanos> {
+        (self.core.role == Role::Leader).then(|| self.core.beat.next_deadline())
+    }
+
     /// Takes the replica apart: what survives its process is the tail.
     pub fn into_tail(self) -> Tail<P::Memory> {
         self.tail
@@ -305,6 +266,11 @@ impl ReplicaCore {
     /// The history of the log; 0 on a blank node.
     pub fn history(&self) -> u64 {
         self.rx.history()
+    }
+
+    /// From now on nothing more is stamped: the node is about to stop.
+    pub fn begin_drain(&mut self) {
+        self.draining = true;
     }
 
     /// Whether a divergence or an impostor has silenced the node.

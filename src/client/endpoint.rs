@@ -1,0 +1,63 @@
+//! Where a cluster is, and how a handle talks to it: what the cluster's file says to its clients.
+
+use crate::engine::ports::Group;
+use crate::engine::receiver::ReceiverLimits;
+use crate::io::clock::random_u64;
+use crate::io::udp::{Udp, UdpSettings};
+use crate::io::{IoError, idle::Idle};
+use crate::proto::nack::NackLimits;
+use crate::wire::{Identity, Nanos, frame_len_max};
+use std::net::SocketAddrV4;
+
+/// Everything that a handle needs to know: `Config::endpoint` builds it from the cluster's file.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The cluster's id.
+    pub cluster: u64,
+    /// The line's device; `joins` and `unicast_port` are the handle's business.
+    pub udp: UdpSettings,
+    /// The MTU of the line.
+    pub mtu: usize,
+    /// Unicast addresses of the replicas.
+    pub replicas: Vec<SocketAddrV4>,
+    /// Timers of requests.
+    pub nack: NackLimits,
+    /// A subscriber's memory for frames that wait.
+    pub subscriber_buffer_bytes: usize,
+    /// Most messages of a publisher without a fate.
+    pub window_entries: u32,
+    /// A publisher's memory for them.
+    pub publisher_buffer_bytes: usize,
+    /// Shortest wait before a message is sent again.
+    pub resend_ns_min: Nanos,
+    /// Longest wait.
+    pub resend_ns_max: Nanos,
+    /// What to do when there is nothing to do, for loops that the handle runs itself.
+    pub idle: Idle,
+}
+
+impl Endpoint {
+    /// Opens a device that hears the stream.
+    pub(super) fn open(&self, joins: &[Group]) -> Result<Udp, IoError> {
+        let settings = UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..self.udp.clone() };
+        Udp::open(settings)
+    }
+
+    /// A random identity for a handle, and what its receiver needs.
+    pub(super) fn receiver(&self, store_bytes: usize) -> Result<ReceiverLimits, IoError> {
+        let drawn = random_u64()?;
+        // Above every replica's number, so that nobody takes the handle for one.
+        let me = Identity { replica: (drawn >> 32) as u32 | 1 << 31, incarnation: drawn as u32 };
+        Ok(ReceiverLimits {
+            cluster: self.cluster,
+            history: 0,
+            me,
+            repairers: self.replicas.clone(),
+            repairer_first: drawn as u32,
+            nack: self.nack,
+            store_bytes,
+            frame_len_max: frame_len_max(self.mtu),
+            count_when_accepted: false,
+        })
+    }
+}

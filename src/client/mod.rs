@@ -1,0 +1,40 @@
+//! # client: handles for applications
+//!
+//! A [`Publisher`] and a [`Subscriber`] on the kernel's UDP: poll-style, one thread each, no thread of
+//! their own, nothing allocated after they have begun. The rules are the engine's.
+//!
+//! ```no_run
+//! use lockstep::client::{Publisher, PublisherEvent};
+//! use lockstep::config::Config;
+//! use std::time::Duration;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let endpoint = Config::load(Some("lockstep.toml".as_ref()), &[])?.endpoint();
+//! let mut publisher = Publisher::connect(&endpoint)?;
+//! let orders = publisher.open("orders", Duration::from_secs(1))?;
+//! publisher.try_publish(orders, 0, b"buy 100 at 42")?;
+//! while !publisher.is_drained() {
+//!     publisher.poll(64, |event| {
+//!         if let PublisherEvent::Committed { seq, .. } = event {
+//!             println!("its place is {seq}");
+//!         }
+//!     });
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod digest;
+mod endpoint;
+mod publisher;
+mod questions;
+mod subscriber;
+
+pub use crate::engine::publisher::{PublishError, PublisherEvent};
+pub use crate::engine::receiver::Start;
+pub use crate::engine::subscriber::{Delivery, Flow, Message, SubscriberEvent};
+pub use digest::StreamDigest;
+pub use endpoint::Endpoint;
+pub use publisher::{OpenError, Publisher};
+pub use questions::{NodeState, Questioner};
+pub use subscriber::Subscriber;

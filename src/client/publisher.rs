@@ -1,0 +1,215 @@
+//! The publisher's handle.
+
+use super::endpoint::Endpoint;
+use crate::engine::counters::Counters;
+use crate::engine::ports::{Group, Net};
+use crate::engine::publisher::{PublishError, Publisher as Engine, PublisherEvent, PublisherLimits};
+use crate::io::IoError;
+use crate::io::clock::{Clock, random_u64};
+use crate::io::udp::Udp;
+use crate::wire::{Destination, NAME_LEN_MAX, PublisherId, PublisherSeq, frame_len_max};
+use std::fmt;
+use std::time::Duration;
+
+/// Most names that one handle opens: a gateway's clients.
+const NAMES_MAX: u32 = 65_536;
+/// How long an open or a look-up waits for its answer before it is sent again.
+const ASK_AGAIN_NS: u64 = 20_000_000;
+
+/// Why a name could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The name is empty or longer than [`NAME_LEN_MAX`] bytes, or the handle has too many.
+    Name(String),
+    /// No cluster answered in time: none runs, or a takeover is needed.
+    TimedOut(String, Duration),
+    /// The kernel gives no random number.
+    Io(IoError),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(
+                f,
+                "cannot open the publisher '{name}': a name has 1 to {NAME_LEN_MAX} bytes, a handle at most {NAMES_MAX} names"
+            ),
+            Self::TimedOut(name, timeout) => write!(
+                f,
+                "publisher '{name}' was not opened within {timeout:?}: no leader is heard on the data group; \
+                 check that the sequencers run and that interface and groups are theirs"
+            ),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// Hands messages to the cluster. See [`crate::client`] for its use.
+#[derive(Debug)]
+pub struct Publisher<N = Udp> {
+    engine: Engine<N>,
+    clock: Clock,
+    waiter: crate::io::idle::Idle,
+}
+
+impl Publisher<Udp> {
+    /// Joins the groups; nothing is published before a name is open.
+    ///
+    /// # Errors
+    /// The device cannot be opened: which interface, which call, and what to do.
+    pub fn connect(endpoint: &Endpoint) -> Result<Self, IoError> {
+        let udp = endpoint.open(&[Group::Data, Group::Control])?;
+        Self::over(udp, endpoint)
+    }
+}
+
+impl<N: Net> Publisher<N> {
+    /// The same over a device of the caller's.
+    ///
+    /// # Errors
+    /// The kernel gives no random number.
+    pub fn over(net: N, endpoint: &Endpoint) -> Result<Self, IoError> {
+        let frame_len_max = frame_len_max(endpoint.mtu);
+        // A publisher reads for its fates only; what it must keep is what came out of order.
+        let receiver = endpoint.receiver(1 << 20)?;
+        let limits = PublisherLimits {
+            receiver,
+            window_entries: endpoint.window_entries,
+            window_datagrams: (endpoint.publisher_buffer_bytes / frame_len_max).max(2) as u32,
+            resend_ns_min: endpoint.resend_ns_min,
+            resend_ns_max: endpoint.resend_ns_max,
+            ask_again_ns: ASK_AGAIN_NS,
+            names_max: NAMES_MAX,
+        };
+        Ok(Self { engine: Engine::new(net, limits), clock: Clock::start(), waiter: endpoint.idle })
+    }
+
+    /// Opens `name` and waits for its id. Fences whoever has it open.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(&mut self, name: &str, timeout: Duration) -> Result<PublisherId, OpenError> {
+        let nonce = [random_u64().map_err(OpenError::Io)?, random_u64().map_err(OpenError::Io)?];
+        self.open_as(name, nonce, timeout)
+    }
+
+    /// Opens `name` under a nonce that copies of a deterministic application share: they publish the same
+    /// messages, and each is stamped once.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_as(
+        &mut self,
+        name: &str,
+        nonce: [u64; 2],
+        timeout: Duration,
+    ) -> Result<PublisherId, OpenError> {
+        let wanted = self.begin_open(name, nonce).ok_or_else(|| OpenError::Name(name.to_owned()))?;
+        let deadline = self.clock.now() + timeout.as_nanos() as u64;
+        let mut opened = None;
+        while opened.is_none() {
+            if self.clock.now() > deadline {
+                return Err(OpenError::TimedOut(name.to_owned(), timeout));
+            }
+            let work = self.poll(usize::MAX, |event| {
+                if let PublisherEvent::Opened { ticket, publisher, .. } = event
+                    && ticket == wanted
+                {
+                    opened = Some(publisher);
+                }
+            });
+            if work == 0 && self.waiter != crate::io::idle::Idle::Spin {
+                std::thread::yield_now();
+            }
+        }
+        opened.ok_or_else(|| OpenError::Name(name.to_owned()))
+    }
+
+    /// Begins to open `name`; [`PublisherEvent::Opened`] with the returned ticket brings its id. `None`:
+    /// the name is not valid, or one too many.
+    pub fn begin_open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
+        self.engine.core.open(name, nonce)
+    }
+
+    /// Takes a message: copied once into the open datagram, which leaves when it is full or at the next
+    /// `flush` or `poll`. Returns its number; its fate comes by `poll`.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; [`PublishError::Backpressure`] passes.
+    #[inline]
+    pub fn try_publish(
+        &mut self,
+        publisher: PublisherId,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError> {
+        self.engine.core.try_publish(publisher, destination, payload)
+    }
+
+    /// Takes a message of `len` bytes that the caller writes in place.
+    ///
+    /// # Errors
+    /// As [`Publisher::try_publish`].
+    #[inline]
+    pub fn try_claim(
+        &mut self,
+        publisher: PublisherId,
+        destination: Destination,
+        len: usize,
+    ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
+        self.engine.core.try_claim(publisher, destination, len)
+    }
+
+    /// Closes a publisher behind all of its messages.
+    ///
+    /// # Errors
+    /// As [`Publisher::try_publish`].
+    pub fn try_close(&mut self, publisher: PublisherId) -> Result<(), PublishError> {
+        self.engine.core.try_close(publisher)
+    }
+
+    /// Sends what is written, in one call. Returns the datagrams sent.
+    pub fn flush(&mut self) -> usize {
+        let now = self.clock.now();
+        self.engine.flush(now, self.clock.wall(now))
+    }
+
+    /// One turn: sends what is written, reads the stream, reports at most `limit` committed fates (and
+    /// everything else that happened). Never blocks. Returns the work done.
+    pub fn poll(&mut self, limit: usize, f: impl FnMut(PublisherEvent)) -> usize {
+        let now = self.clock.now();
+        self.engine.poll(now, self.clock.wall(now), limit, f)
+    }
+
+    /// Whether every message that was taken has its fate.
+    pub fn is_drained(&self) -> bool {
+        self.engine.core.is_drained()
+    }
+
+    /// Whether the stream is heard and followed.
+    pub fn is_connected(&self) -> bool {
+        self.engine.core.is_connected()
+    }
+
+    /// The longest message that one frame takes.
+    pub fn message_len_max(&self) -> usize {
+        self.engine.core.message_len_max()
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.engine.core.counters
+    }
+
+    /// The device.
+    pub fn net(&self) -> &N {
+        self.engine.net()
+    }
+
+    /// The clock that times this handle.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}

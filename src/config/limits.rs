@@ -1,0 +1,114 @@
+//! What the file means for each room: the one place that turns its values into their limits.
+
+use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Scheduling};
+use crate::client::Endpoint;
+use crate::io::cpu::SchedulingClass;
+use crate::io::udp::UdpSettings;
+use crate::io::{idle, udp};
+use crate::journal::Retention;
+use crate::node::NodeSettings;
+use crate::proto::beat::BeatLimits;
+use crate::proto::commit;
+use crate::proto::nack::NackLimits;
+use crate::proto::window::Window;
+
+impl Config {
+    /// What a publisher or subscriber needs to know.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            cluster: self.cluster,
+            udp: self.udp(),
+            mtu: self.mtu(),
+            replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
+            nack: self.nack(),
+            subscriber_buffer_bytes: self.subscriber.buffer_bytes as usize,
+            window_entries: self.publisher.window_entries,
+            publisher_buffer_bytes: self.publisher.buffer_bytes as usize,
+            resend_ns_min: self.timing.resend_min_ns,
+            resend_ns_max: self.timing.resend_max_ns,
+            idle: self.idle(),
+        }
+    }
+
+    /// What the node of replica `id` needs to know.
+    ///
+    /// # Errors
+    /// There is no such replica; the error names those that there are.
+    pub fn node(&self, id: u32) -> Result<NodeSettings, Box<ConfigError>> {
+        let replica = self.replica(id)?;
+        Ok(NodeSettings {
+            replica: id,
+            cluster: self.cluster,
+            udp: self.udp(),
+            mtu: self.mtu(),
+            unicast: replica.unicast,
+            peers: self.replicas.iter().filter(|other| other.id != id).map(|other| other.unicast).collect(),
+            journal: replica.journal.clone(),
+            tail: replica.tail.clone(),
+            tail_bytes: self.journal.tail_size_bytes,
+            segment_bytes: self.journal.segment_size_bytes,
+            retention: Retention {
+                bytes_max: self.journal.retention_size_bytes.unwrap_or(0),
+                age_ns_max: self.journal.retention_age_ns.unwrap_or(0),
+            },
+            flush_interval_ns: self.journal.flush_interval_ns,
+            durability: match self.stream.durability {
+                Durability::Process => commit::Durability::Process,
+                Durability::Power => commit::Durability::Power,
+            },
+            window: Window { entries: self.stream.window_entries, bytes: self.stream.window_bytes as u32 },
+            publishers_max: self.stream.publishers_max,
+            beat: BeatLimits { first_ns: self.timing.heartbeat_first_ns, beat_ns: self.timing.beat_ns },
+            nack: self.nack(),
+            counters: replica.counters.clone(),
+            core: replica.core,
+            scheduling: match self.runtime.scheduling {
+                Scheduling::Other => SchedulingClass::Other,
+                Scheduling::Fifo(priority) => SchedulingClass::Fifo(priority),
+            },
+            lock_memory: self.runtime.mlock,
+            timer_slack_ns: self.runtime.timer_slack_ns,
+            idle: self.idle(),
+        })
+    }
+
+    fn mtu(&self) -> usize {
+        self.lines.first().map_or(1500, |line| usize::from(line.mtu))
+    }
+
+    fn idle(&self) -> idle::Idle {
+        match self.runtime.idle {
+            Idle::Spin => idle::Idle::Spin,
+            Idle::Yield => idle::Idle::Yield,
+            Idle::Park => idle::Idle::Park,
+        }
+    }
+
+    fn nack(&self) -> NackLimits {
+        NackLimits {
+            guard_ns: self.timing.nack_delay_ns,
+            retry_ns_min: self.timing.nack_retry_min_ns,
+            retry_ns_max: self.timing.nack_retry_max_ns,
+        }
+    }
+
+    /// The device of the first line; which groups it joins is the node's business.
+    fn udp(&self) -> UdpSettings {
+        // The parser refuses a file without a line.
+        let line = &self.lines[0];
+        let interface = match &line.interface {
+            Interface::Address(address) => udp::Interface::Address(*address),
+            Interface::Name(name) => udp::Interface::Name(name.clone()),
+        };
+        let groups = [*line.submit.ip(), *line.data.ip(), *line.control.ip()];
+        UdpSettings {
+            ttl: line.ttl,
+            datagram_len_max: self.mtu() - 28,
+            receive_buffer_bytes: line.receive_buffer_bytes as usize,
+            send_buffer_bytes: line.send_buffer_bytes as usize,
+            busy_poll_us: (line.busy_poll_ns > 0).then_some((line.busy_poll_ns / 1_000) as u32),
+            gso: line.gso == Gso::Auto,
+            ..UdpSettings::new(interface, line.submit.port(), groups)
+        }
+    }
+}

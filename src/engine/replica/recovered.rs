@@ -1,0 +1,83 @@
+//! What a replica knows when it starts, beside the log itself.
+
+use crate::journal::ports::{Store, StoreError, TailMemory};
+use crate::journal::{Opened, read_segments};
+use crate::proto::commit::Durability;
+use crate::proto::membership::Membership;
+use crate::proto::publishers::{PublisherState, Publishers};
+use crate::wire::{Epoch, EpochBase, EpochStartView, FrameView, Seq};
+
+/// What recovery found.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Recovered {
+    /// The history; 0 on a blank node.
+    pub history: u64,
+    /// The members in force at the log's end.
+    pub membership: Membership,
+    /// The log's epochs, oldest first.
+    pub epochs: Vec<EpochBase>,
+    /// What the last epoch start said.
+    pub durability: Durability,
+    /// The publishers at the log's end.
+    pub publishers: Publishers,
+    /// The frame of the last epoch start; empty if there is none.
+    pub start_frame: Vec<u8>,
+}
+
+impl Recovered {
+    /// From an open journal whose segments are in `store`.
+    ///
+    /// # Errors
+    /// The store's, where the last epoch start has left the tail.
+    pub fn of_journal<S: Store, M: TailMemory>(
+        opened: &Opened<M>,
+        store: &S,
+        publishers_max: u32,
+    ) -> Result<Self, StoreError> {
+        let checkpoint = &opened.checkpoint;
+        let mut publishers = Publishers::new(publishers_max);
+        for (&id, row) in &checkpoint.publishers {
+            let state = PublisherState {
+                id,
+                incarnation: row.incarnation,
+                nonce: row.nonce,
+                last: row.last,
+                closed: row.closed,
+            };
+            publishers.restore(&row.name, state);
+        }
+        let started = checkpoint.epochs.last().filter(|row| Epoch(row.epoch).round() > 0);
+        let start_frame = match started {
+            Some(row) => start_frame(opened, store, row.base)?,
+            None => Vec::new(),
+        };
+        let durability = FrameView::from_prefix(&start_frame)
+            .ok()
+            .and_then(|frame| frame.entries().next())
+            .and_then(|entry| EpochStartView::parse(entry.payload).ok())
+            .map_or(Durability::Process, |start| Durability::from_wire(start.body.durability));
+        Ok(Self {
+            history: opened.superblock.history,
+            membership: Membership::collect(checkpoint.members.iter().copied(), checkpoint.membership_seq),
+            epochs: checkpoint.epochs.clone(),
+            durability,
+            publishers,
+            start_frame,
+        })
+    }
+}
+
+/// The frame at `base`: in the tail, or in the segments once it has left the tail.
+fn start_frame<S: Store, M: TailMemory>(
+    opened: &Opened<M>,
+    store: &S,
+    base: Seq,
+) -> Result<Vec<u8>, StoreError> {
+    let tail = &opened.tail;
+    if let Some(span) = tail.find(base) {
+        return Ok(tail.bytes(span).to_vec());
+    }
+    let mut reader = read_segments(store, base)?;
+    let found = reader.next()?;
+    Ok(found.and_then(Result::ok).map_or_else(Vec::new, |frame| frame.bytes.to_vec()))
+}

@@ -1,0 +1,331 @@
+//! The side thread of a journal: copies what the hot thread published into segments, and does all that
+//! takes time: groups, roll-overs, checkpoints, retention, promises on disk, a slow scrub.
+//!
+//! What may pass by itself (no room) is tried again until there is room. What may not (a device that
+//! fails, memory that was damaged) ends the writing: the replica must fall silent, and
+//! [`Handle::failure`] says why.
+
+use crate::io::IoError;
+use crate::journal::ports::{Store, StoreError, StoreFault, TailSource, Word};
+use crate::journal::{Damage, Retention, Scrub, SegmentWriter, Superblock, WriteError, copy_behind};
+use crate::wire::{Nanos, Seq};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How the side thread works.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ThreadSettings {
+    /// Durability `power`: groups are on the device when written, and acks wait for them.
+    pub power: bool,
+    /// Pause when there is nothing to copy, in nanoseconds. In `power` it is part of every ack.
+    pub idle_ns: Nanos,
+    /// What is kept.
+    pub retention: Retention,
+    /// Bytes of sealed segments that are read again per second.
+    pub scrub_bytes_per_s: u64,
+}
+
+impl ThreadSettings {
+    /// The usual ones: lazy in `process`, prompt in `power`; nothing is removed; 4 MiB/s of scrub (100 GB
+    /// in 7 hours).
+    pub fn new(power: bool) -> Self {
+        let idle_ns = if power { 20_000 } else { 1_000_000 };
+        Self { power, idle_ns, retention: Retention::default(), scrub_bytes_per_s: 4 << 20 }
+    }
+}
+
+/// Pause before a full disk is tried again.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
+/// How often retention looks.
+const RETENTION_PERIOD: Duration = Duration::from_secs(1);
+/// Remarks that wait to be taken; older ones are dropped.
+const REMARKS_MAX: usize = 64;
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// 1: stop in order, 2: stop as if killed.
+    stop: AtomicU64,
+    written_seq: AtomicU64,
+    disk_full: AtomicBool,
+    damage_count: AtomicU64,
+    keep_from: AtomicU64,
+    history: AtomicU64,
+    whole: AtomicBool,
+    failed: AtomicBool,
+    failure: Mutex<Option<String>>,
+    remarks: Mutex<Vec<String>>,
+}
+
+impl Shared {
+    fn remark(&self, text: String) {
+        let mut remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
+        if remarks.len() >= REMARKS_MAX {
+            remarks.remove(0);
+        }
+        remarks.push(text);
+    }
+
+    fn fail(&self, why: String) {
+        self.remark(why.clone());
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        self.failed.store(true, Ordering::Release);
+    }
+}
+
+/// The side thread, as others see it. Dropped without [`Handle::stop`] it ends as if killed.
+#[derive(Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<Result<Superblock, String>>>,
+}
+
+impl Handle {
+    /// Exclusive bound of what segments hold.
+    pub fn written_seq(&self) -> Seq {
+        self.shared.written_seq.load(Ordering::Acquire)
+    }
+
+    /// Whether the disk has no room at the moment.
+    pub fn disk_full(&self) -> bool {
+        self.shared.disk_full.load(Ordering::Acquire)
+    }
+
+    /// Damage that the scrub has found.
+    pub fn damage_count(&self) -> u64 {
+        self.shared.damage_count.load(Ordering::Acquire)
+    }
+
+    /// Why nothing is written any more; `None` while all is well. A replica with a failure falls silent.
+    pub fn failure(&self) -> Option<String> {
+        self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether nothing is written any more, without looking why: for the hot thread.
+    pub fn has_failed(&self) -> bool {
+        self.shared.failed.load(Ordering::Acquire)
+    }
+
+    /// What happened since the last call, for the log.
+    pub fn take_remarks(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.remarks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Retention keeps every frame at or above `seq`: the start of the open trading day. At the start it
+    /// keeps everything.
+    pub fn set_keep_from(&self, seq: Seq) {
+        self.shared.keep_from.store(seq, Ordering::Release);
+    }
+
+    /// The history became known: the superblock takes note.
+    pub fn set_history(&self, history: u64) {
+        self.shared.history.store(history, Ordering::Release);
+    }
+
+    /// The journal was incomplete, and was filled up from others to its high mark.
+    pub fn set_whole(&self) {
+        self.shared.whole.store(true, Ordering::Release);
+    }
+
+    /// Copies what is left, marks the stop as clean, and ends. The hot thread has published its last
+    /// record. Errors in words if that was not possible: then the stop was not clean.
+    pub fn stop(mut self) -> Result<Superblock, String> {
+        self.shared.stop.store(1, Ordering::Release);
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<Superblock, String> {
+        let gone = || Err("the journal's side thread panicked; the stop is not clean".to_string());
+        self.thread.take().map_or_else(gone, |thread| thread.join().unwrap_or_else(|_| gone()))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.shared.stop.store(2, Ordering::Release);
+            // Whether it could be stopped well was not asked.
+            let _ = self.join();
+        }
+    }
+}
+
+/// Starts the side thread.
+pub fn spawn<S, T>(
+    store: S,
+    source: T,
+    writer: SegmentWriter,
+    superblock: Superblock,
+    settings: ThreadSettings,
+) -> Result<Handle, IoError>
+where
+    S: Store + Send + 'static,
+    T: TailSource + Send + 'static,
+{
+    let shared = Arc::new(Shared::default());
+    shared.written_seq.store(writer.end().next, Ordering::Release);
+    let side = Side {
+        store,
+        source,
+        writer,
+        superblock,
+        settings,
+        shared: Arc::clone(&shared),
+        scrub: Scrub::default(),
+        scrub_due: Instant::now(),
+        retention_due: Instant::now(),
+    };
+    let thread = std::thread::Builder::new()
+        .name("journal".to_string())
+        .spawn(move || side.run())
+        .map_err(|e| IoError::new("starting the journal's side thread", e))?;
+    Ok(Handle { shared, thread: Some(thread) })
+}
+
+/// Why the thread does not go on.
+enum Ended {
+    Failed(String),
+    NoSpace(String),
+}
+
+impl From<WriteError> for Ended {
+    fn from(error: WriteError) -> Self {
+        if error.is_no_space() { Self::NoSpace(error.to_string()) } else { Self::Failed(error.to_string()) }
+    }
+}
+
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        if error.fault == StoreFault::NoSpace { Self::NoSpace(text) } else { Self::Failed(text) }
+    }
+}
+
+struct Side<S, T> {
+    store: S,
+    source: T,
+    writer: SegmentWriter,
+    superblock: Superblock,
+    settings: ThreadSettings,
+    shared: Arc<Shared>,
+    scrub: Scrub,
+    scrub_due: Instant,
+    retention_due: Instant,
+}
+
+impl<S: Store, T: TailSource> Side<S, T> {
+    fn run(mut self) -> Result<Superblock, String> {
+        loop {
+            let stop = self.shared.stop.load(Ordering::Acquire);
+            if stop == 2 {
+                return Err("ended without a clean stop".to_string());
+            }
+            let turn = self.turn(stop == 1);
+            let full = matches!(turn, Err(Ended::NoSpace(_)));
+            let was_full = self.shared.disk_full.swap(full, Ordering::AcqRel);
+            if was_full && !full {
+                self.shared.remark("the disk has room again: the journal goes on".to_string());
+            }
+            match turn {
+                Ok(0) if stop == 1 => return self.stop_clean(),
+                Ok(0) => std::thread::sleep(Duration::from_nanos(self.settings.idle_ns)),
+                Ok(_) => {}
+                Err(Ended::NoSpace(why)) if stop == 1 => return Err(why),
+                Err(Ended::NoSpace(why)) => {
+                    if !was_full {
+                        self.shared.remark(why);
+                    }
+                    self.make_room();
+                }
+                Err(Ended::Failed(why)) => {
+                    self.shared.fail(why.clone());
+                    return Err(why);
+                }
+            }
+        }
+    }
+
+    /// One turn: promises first, then records, then, if there was nothing to copy, what is not urgent.
+    /// Returns how many bytes were copied.
+    fn turn(&mut self, stopping: bool) -> Result<u64, Ended> {
+        self.store_words()?;
+        let copied = copy_behind(&mut self.source, &mut self.writer, &mut self.store, self.settings.power)?;
+        self.shared.written_seq.store(self.writer.end().next, Ordering::Release);
+        if copied == 0 && !stopping {
+            self.idle_work()?;
+        }
+        Ok(copied)
+    }
+
+    /// What the superblock must know: promise, history, wholeness.
+    fn store_words(&mut self) -> Result<(), Ended> {
+        let mut wanted = self.superblock;
+        wanted.promised.0 = wanted.promised.0.max(self.source.word(Word::Promised));
+        let history = self.shared.history.load(Ordering::Acquire);
+        wanted.history = if history == 0 { wanted.history } else { history };
+        wanted.incomplete &= !self.shared.whole.load(Ordering::Acquire);
+        if wanted != self.superblock {
+            wanted.store(&mut self.store)?;
+            self.superblock = wanted;
+            self.source.set_word(Word::PromisedStored, wanted.promised.0);
+        }
+        Ok(())
+    }
+
+    fn idle_work(&mut self) -> Result<(), Ended> {
+        let now = Instant::now();
+        match self.writer.prepare(&mut self.store) {
+            // The next segment is not needed yet: no room for it is no trouble yet.
+            Err(StoreError { fault: StoreFault::NoSpace, .. }) | Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if now >= self.retention_due {
+            self.retention_due = now + RETENTION_PERIOD;
+            self.retain()?;
+        }
+        if now >= self.scrub_due && self.settings.scrub_bytes_per_s > 0 {
+            self.scrub_due = now + Duration::from_millis(100);
+            let mut found: Vec<Damage> = Vec::new();
+            let budget = self.settings.scrub_bytes_per_s / 10;
+            self.scrub.step(&self.store, self.writer.number(), budget, &mut found)?;
+            self.shared.damage_count.fetch_add(found.len() as u64, Ordering::AcqRel);
+            found.into_iter().for_each(|damage| self.shared.remark(damage.to_string()));
+        }
+        Ok(())
+    }
+
+    fn retain(&mut self) -> Result<(), Ended> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as Nanos);
+        let keep_from = self.shared.keep_from.load(Ordering::Acquire);
+        for number in self.writer.retain(&mut self.store, self.settings.retention, now, keep_from)? {
+            self.shared.remark(format!("segment {number} was removed by retention"));
+        }
+        Ok(())
+    }
+
+    /// No room: what retention may remove goes at once, then a pause.
+    fn make_room(&mut self) {
+        if let Err(Ended::Failed(why)) = self.retain() {
+            self.shared.remark(why);
+        }
+        std::thread::sleep(FULL_PAUSE);
+    }
+
+    fn stop_clean(mut self) -> Result<Superblock, String> {
+        let end = self.writer.end();
+        self.superblock.clean = true;
+        self.superblock.high_next = end.next;
+        self.superblock.high_chain = end.chain;
+        let synced = self.sync_segment().and_then(|()| self.superblock.store(&mut self.store));
+        synced.map(|()| self.superblock).map_err(|error| error.to_string())
+    }
+
+    /// In `process` the records may be with the device only in part: a clean stop waits for them.
+    fn sync_segment(&mut self) -> Result<(), StoreError> {
+        match self.writer.number() {
+            0 => Ok(()),
+            number => self.store.sync(crate::journal::ports::FileName::Segment(number)),
+        }
+    }
+}

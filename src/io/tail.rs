@@ -1,0 +1,302 @@
+//! The tail's ring in a file on tmpfs or hugetlbfs: memory that outlives the process and that no
+//! writeback touches. Populated once, mapped for life, never flushed.
+//!
+//! ```text
+//!  0             4096                 ring_at                          file's end
+//!  │ label, words │ slots (16 B/block) │ ring                                   │
+//! ```
+//!
+//! Two handles share the mapping. [`MappedTail`] (hot) alone writes the ring, and only from `published`
+//! up to what `written` has freed; [`TailReader`] (side) reads only from `written` to `published`. Both
+//! check that themselves, so the two never touch the same bytes.
+
+use crate::io::IoError;
+use crate::journal::ports::{TailMemory, TailSource, Word};
+use crate::journal::{BLOCK_LEN, TailLabel, WORD_STRIDE, WORDS_AT};
+use crate::wire::Seq;
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use std::cell::Cell;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::marker::PhantomData;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const SLOTS_AT: usize = BLOCK_LEN;
+
+/// The mapping, and where the ring lies in it.
+#[derive(Debug)]
+struct Mapping {
+    map: MmapRaw,
+    ring_at: usize,
+    ring_len: usize,
+    /// Keeps the lock: nobody else maps this file.
+    _file: File,
+}
+
+/// Where the ring begins in a file for `ring_len` bytes.
+fn ring_at(ring_len: u64) -> usize {
+    SLOTS_AT + (ring_len as usize / BLOCK_LEN * 16).next_multiple_of(BLOCK_LEN)
+}
+
+impl Mapping {
+    fn atomic(&self, at: usize) -> &AtomicU64 {
+        assert!(at.is_multiple_of(8) && at + 8 <= self.ring_at);
+        // SAFETY: inside the mapping (asserted), aligned because the mapping is page-aligned and `at` a
+        // multiple of 8; bytes before the ring are accessed as atomics only, label aside (see `label`).
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(at).cast()) }
+    }
+
+    fn word(&self, word: Word) -> &AtomicU64 {
+        self.atomic(WORDS_AT + word as usize * WORD_STRIDE)
+    }
+
+    /// The place of `len` bytes at `pos`, inside the ring.
+    fn place(&self, pos: u64, len: usize) -> *mut u8 {
+        let at = (pos % self.ring_len as u64) as usize;
+        assert!(at + len <= self.ring_len, "{len} bytes at position {pos} cross the ring's end");
+        // SAFETY: inside the mapping: the ring lies there and the range inside the ring (asserted).
+        unsafe { self.map.as_mut_ptr().add(self.ring_at + at) }
+    }
+
+    fn label(&self) -> Option<TailLabel> {
+        let mut bytes = [0; crate::journal::LABEL_LEN];
+        for (chunk, at) in bytes.chunks_exact_mut(8).zip((0..).step_by(8)) {
+            chunk.copy_from_slice(&self.atomic(at).load(Ordering::Relaxed).to_ne_bytes());
+        }
+        let (label, ring_len) = TailLabel::from_bytes(&bytes)?;
+        (ring_len == self.ring_len as u64).then_some(label)
+    }
+}
+
+/// The ring in the hands of the hot thread.
+#[derive(Debug)]
+pub struct MappedTail {
+    mapping: Arc<Mapping>,
+    /// `WrittenPos` as last looked at.
+    written_seen: u64,
+    /// One thread at a time.
+    _not_sync: PhantomData<Cell<()>>,
+}
+
+/// The ring in the hands of the side thread.
+#[derive(Debug)]
+pub struct TailReader {
+    mapping: Arc<Mapping>,
+}
+
+/// Whose ring the file at `path` is and how long, without mapping it; `None` if it is none.
+pub fn peek_label(path: &Path) -> Option<(TailLabel, u64)> {
+    let mut bytes = [0; crate::journal::LABEL_LEN];
+    File::open(path).ok()?.read_exact_at(&mut bytes, 0).ok()?;
+    TailLabel::from_bytes(&bytes)
+}
+
+impl MappedTail {
+    /// Maps the ring at `path`, `ring_len` bytes long. A file of another length is replaced by an empty
+    /// one: ask [`peek_label`] first. Errors when the file system has not enough room, or somebody else
+    /// has the file.
+    pub fn open(path: &Path, ring_len: u64) -> Result<Self, IoError> {
+        let shown = path.display();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(|e| {
+                IoError::new(format!("opening the tail {shown} (a file on tmpfs or hugetlbfs)"), e)
+            })?;
+        file.try_lock().map_err(|error| {
+            let doing = format!("locking the tail {shown}: another node uses it, give each its own");
+            IoError::new(doing, error.into())
+        })?;
+        let fs = file_system(&file, path)?;
+        let len = (ring_at(ring_len) as u64 + ring_len).next_multiple_of(fs.page_len);
+        let meta = file.metadata().map_err(|e| IoError::new(format!("looking at the tail {shown}"), e))?;
+        let resize = |len| file.set_len(len).map_err(|e| IoError::new(format!("sizing the tail {shown}"), e));
+        let mut held = meta.blocks() * 512;
+        if meta.len() != len {
+            resize(0)?;
+            held = 0;
+        }
+        let needed = len.saturating_sub(held);
+        if needed > fs.free_bytes {
+            return Err(IoError::because(
+                format!(
+                    "the tail {shown} needs {needed} bytes more and there are {} free: make its file system \
+                     larger, or the tail smaller",
+                    fs.free_bytes
+                ),
+                ErrorKind::StorageFull,
+                "not enough room",
+            ));
+        }
+        if meta.len() != len {
+            resize(len)?;
+        }
+        // SAFETY: a plain call on an open descriptor; no memory is involved.
+        if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len as libc::off_t) } != 0 {
+            let error = std::io::Error::last_os_error();
+            if error.raw_os_error() != Some(libc::EOPNOTSUPP) {
+                return Err(IoError::new(format!("reserving {len} bytes for the tail {shown}"), error));
+            }
+        }
+        let map = MmapOptions::new()
+            .len(len as usize)
+            .map_raw(&file)
+            .map_err(|e| IoError::new(format!("mapping the tail {shown}"), e))?;
+        if map.advise(Advice::PopulateWrite).is_err() {
+            touch(&map);
+        }
+        let mapping = Mapping { map, ring_at: ring_at(ring_len), ring_len: ring_len as usize, _file: file };
+        let written_seen = mapping.word(Word::WrittenPos).load(Ordering::Acquire);
+        Ok(Self { mapping: Arc::new(mapping), written_seen, _not_sync: PhantomData })
+    }
+
+    /// The handle for the side thread.
+    pub fn reader(&self) -> TailReader {
+        TailReader { mapping: Arc::clone(&self.mapping) }
+    }
+}
+
+/// Older kernels: a write to each page, which changes nothing.
+fn touch(map: &MmapRaw) {
+    for at in (0..map.len()).step_by(BLOCK_LEN) {
+        // SAFETY: inside the mapping and aligned; nobody else has it yet. An atomic read-modify-write
+        // of nothing cannot be optimised away.
+        let word = unsafe { AtomicU64::from_ptr(map.as_mut_ptr().add(at).cast()) };
+        word.fetch_or(0, Ordering::Relaxed);
+    }
+}
+
+struct FileSystem {
+    free_bytes: u64,
+    page_len: u64,
+}
+
+fn file_system(file: &File, path: &Path) -> Result<FileSystem, IoError> {
+    // SAFETY: a struct of integers, for which zeros are a value; `fstatfs` fills it.
+    let mut fs: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: an open descriptor and a struct of ours.
+    if unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut fs) } != 0 {
+        return Err(IoError::last(format!("looking at the file system of {}", path.display())));
+    }
+    let block_len = fs.f_bsize as u64;
+    let huge = fs.f_type == libc::HUGETLBFS_MAGIC;
+    Ok(FileSystem {
+        free_bytes: fs.f_bavail as u64 * block_len,
+        page_len: if huge { block_len } else { BLOCK_LEN as u64 },
+    })
+}
+
+impl TailSource for MappedTail {
+    fn ring_len(&self) -> u64 {
+        self.mapping.ring_len as u64
+    }
+
+    fn label(&self) -> Option<TailLabel> {
+        self.mapping.label()
+    }
+
+    fn read(&self, pos: u64, len: usize) -> &[u8] {
+        // SAFETY: inside the ring (`place` asserts). The ring is written through `write` only, which
+        // takes this handle by `&mut`, and the handle is neither cloned nor shared between threads.
+        unsafe { std::slice::from_raw_parts(self.mapping.place(pos, len), len) }
+    }
+
+    fn word(&self, word: Word) -> u64 {
+        self.mapping.word(word).load(Ordering::Acquire)
+    }
+
+    fn set_word(&mut self, word: Word, value: u64) {
+        self.mapping.word(word).store(value, Ordering::Release);
+    }
+}
+
+impl TailMemory for MappedTail {
+    fn write(&mut self, pos: u64, len: usize) -> &mut [u8] {
+        let end = pos + len as u64;
+        if end > self.written_seen + self.mapping.ring_len as u64 {
+            self.written_seen = self.word(Word::WrittenPos);
+        }
+        // Only this thread stores `PublishedPos`, so a relaxed load sees its own value.
+        let published = self.mapping.word(Word::PublishedPos).load(Ordering::Relaxed);
+        assert!(
+            pos >= published && end <= self.written_seen + self.mapping.ring_len as u64,
+            "a write at {pos} of {len} bytes is not between {published} and what segments freed ({})",
+            self.written_seen
+        );
+        // SAFETY: inside the ring (`place` asserts), and borrowed from this handle alone. The other
+        // handle reads below `published` and not below `written` only: in the ring these places are
+        // disjoint from `published .. written + ring_len` (asserted above; `written` never falls, and
+        // its acquire load orders the reader's last look before this write).
+        unsafe { std::slice::from_raw_parts_mut(self.mapping.place(pos, len), len) }
+    }
+
+    fn slot(&self, block: usize) -> (Seq, u64) {
+        let at = SLOTS_AT + block * 16;
+        let load = |at| self.mapping.atomic(at).load(Ordering::Relaxed);
+        (load(at), load(at + 8))
+    }
+
+    fn set_slot(&mut self, block: usize, (seq, pos): (Seq, u64)) {
+        let at = SLOTS_AT + block * 16;
+        self.mapping.atomic(at).store(seq, Ordering::Relaxed);
+        self.mapping.atomic(at + 8).store(pos, Ordering::Relaxed);
+    }
+
+    fn reset(&mut self) {
+        assert_eq!(Arc::strong_count(&self.mapping), 1, "a tail is not forgotten while somebody copies it");
+        for at in (0..self.mapping.ring_at).step_by(8) {
+            self.mapping.atomic(at).store(0, Ordering::Relaxed);
+        }
+        self.written_seen = 0;
+    }
+
+    fn set_label(&mut self, label: TailLabel) {
+        let bytes = label.to_bytes(self.ring_len());
+        for (chunk, at) in bytes.as_chunks::<8>().0.iter().zip((0..).step_by(8)) {
+            self.mapping.atomic(at).store(u64::from_ne_bytes(*chunk), Ordering::Release);
+        }
+    }
+}
+
+impl TailSource for TailReader {
+    fn ring_len(&self) -> u64 {
+        self.mapping.ring_len as u64
+    }
+
+    fn label(&self) -> Option<TailLabel> {
+        self.mapping.label()
+    }
+
+    fn read(&self, pos: u64, len: usize) -> &[u8] {
+        let (written, published) = (self.word(Word::WrittenPos), self.word(Word::PublishedPos));
+        assert!(
+            written <= pos && pos + len as u64 <= published,
+            "{len} bytes at {pos} are not between written ({written}) and published ({published})"
+        );
+        // SAFETY: inside the ring (`place` asserts), below `published`, whose acquire load orders the
+        // hot thread's writes before this read, and not below `written`: the hot thread writes there
+        // again only when this handle has raised `written`, which takes `&mut`.
+        unsafe { std::slice::from_raw_parts(self.mapping.place(pos, len), len) }
+    }
+
+    fn word(&self, word: Word) -> u64 {
+        self.mapping.word(word).load(Ordering::Acquire)
+    }
+
+    fn set_word(&mut self, word: Word, value: u64) {
+        let before = self.mapping.word(word).load(Ordering::Acquire);
+        let ours =
+            matches!(word, Word::WrittenPos | Word::WrittenSeq | Word::DurableSeq | Word::PromisedStored);
+        assert!(ours, "{word:?} is the hot thread's to store");
+        assert!(word != Word::WrittenPos || value >= before, "written falls from {before} to {value}");
+        self.mapping.word(word).store(value, Ordering::Release);
+    }
+}

@@ -1,0 +1,303 @@
+//! # checkpoint: what a log has decided, without the log
+//!
+//! The question: what must be known to go on behind a segment without reading everything before it?
+//! Publishers, members, epochs, and the log's end (S8: all a function of the whole log, committed or
+//! not). The side thread computes it from the one before and the segment's frames, so that 100,000
+//! publishers cost the hot thread nothing. It is derived data with no `Seq` of its own: a missing or
+//! damaged one is computed again.
+
+use crate::journal::damage::Damage;
+use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};
+use crate::journal::ports::{FileName, Store, StoreError, read_whole};
+use crate::journal::read::LogReader;
+use crate::proto::log::LogEnd;
+use crate::wire::{
+    EntryKind, Epoch, EpochBase, EpochStartView, FrameView, MemberBody, NAME_LEN_MAX, OpenView, PublisherId,
+    PublisherSeq, Seq, parse_birth,
+};
+use bytemuck::{Pod, Zeroable};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What a log says about one publisher.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PublisherRow {
+    /// The name bound to the id.
+    pub name: String,
+    /// Its current incarnation.
+    pub incarnation: u32,
+    /// The nonce of that incarnation.
+    pub nonce: [u64; 2],
+    /// The number of its last message; 0 before the first.
+    pub last: PublisherSeq,
+    /// Whether it was closed.
+    pub closed: bool,
+}
+
+/// What a log has decided up to its end.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Checkpoint {
+    /// The log's end.
+    pub end: LogEnd,
+    /// Publishers by id.
+    pub publishers: BTreeMap<PublisherId, PublisherRow>,
+    /// The membership in force at the end.
+    pub members: Vec<MemberBody>,
+    /// The seq of the entry that set it; 0 before any.
+    pub membership_seq: Seq,
+    /// The epoch table of the whole log, oldest first.
+    pub epochs: Vec<EpochBase>,
+    /// The greatest commit that a frame of the log has announced.
+    pub commit_next: Seq,
+}
+
+/// Why a frame does not belong behind a checkpoint.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Contradiction {
+    /// The entry.
+    pub seq: Seq,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seq {} contradicts the log before it: {}", self.seq, self.what)
+    }
+}
+
+impl Checkpoint {
+    /// Applies the next frame of the log. On an error nothing has changed that a caller may use.
+    pub fn apply(&mut self, frame: &FrameView<'_>) -> Result<(), Contradiction> {
+        let first = frame.header.first_seq;
+        let wrong = |seq, what: &dyn fmt::Debug| Contradiction { seq, what: format!("{what:?}") };
+        let end = self.end.follow(frame).map_err(|misfit| wrong(first, &misfit))?;
+        for (seq, entry) in (first..).zip(frame.entries()) {
+            match entry.kind() {
+                EntryKind::Message => {
+                    // A message of a publisher that no open entry named is a leader's error.
+                    let id = entry.header.publisher;
+                    let row = self.publishers.get_mut(&id).ok_or_else(|| wrong(seq, &"unknown publisher"))?;
+                    row.last = row.last.max(entry.header.publisher_seq);
+                }
+                EntryKind::Open => {
+                    let open = OpenView::parse(entry.payload).map_err(|reject| wrong(seq, &reject))?;
+                    let last = self.publishers.get(&entry.header.publisher).map_or(0, |row| row.last);
+                    let row = PublisherRow {
+                        name: open.name.to_string(),
+                        incarnation: open.body.incarnation,
+                        nonce: open.body.nonce,
+                        last,
+                        closed: false,
+                    };
+                    self.publishers.insert(entry.header.publisher, row);
+                }
+                EntryKind::Close => {
+                    if let Some(row) = self.publishers.get_mut(&entry.header.publisher) {
+                        row.closed = true;
+                    }
+                }
+                EntryKind::Birth => {
+                    let members = parse_birth(entry.payload).map_err(|reject| wrong(seq, &reject))?;
+                    self.begin(members.collect(), frame.header.epoch(), seq);
+                }
+                EntryKind::EpochStart => {
+                    let start = EpochStartView::parse(entry.payload).map_err(|reject| wrong(seq, &reject))?;
+                    self.begin(start.members().collect(), start.epoch(), seq);
+                }
+            }
+        }
+        self.commit_next = self.commit_next.max(frame.header.commit_next);
+        self.end = end;
+        Ok(())
+    }
+
+    fn begin(&mut self, members: Vec<MemberBody>, epoch: Epoch, base: Seq) {
+        self.members = members;
+        self.membership_seq = base;
+        self.epochs.push(EpochBase { epoch: epoch.0, base });
+    }
+
+    /// The checkpoint of the log that ends at `end`: the newest file that fits, and the frames behind it
+    /// in the segments `numbers`.
+    pub(crate) fn compute<S: Store>(
+        store: &S,
+        numbers: &[u64],
+        end: LogEnd,
+    ) -> Result<Result<Self, Damage>, StoreError> {
+        let files = store.list()?.into_iter();
+        let is_checkpoint = |file| if let FileName::Checkpoint(number) = file { Some(number) } else { None };
+        let mut candidates: Vec<u64> = files.filter_map(is_checkpoint).collect();
+        candidates.sort_unstable();
+        let mut problem = None;
+        for number in candidates.into_iter().rev() {
+            match Self::load(store, number)? {
+                Some(Ok(base)) if base.end.next <= end.next => match base.advance(store, numbers, end)? {
+                    Ok(done) => return Ok(Ok(done)),
+                    Err(damage) => problem = Some(damage),
+                },
+                Some(Err(damage)) => problem = Some(damage),
+                _ => {}
+            }
+        }
+        let computed = Self::default().advance(store, numbers, end)?;
+        Ok(computed.map_err(|damage| problem.unwrap_or(damage)))
+    }
+
+    fn advance<S: Store>(
+        mut self,
+        store: &S,
+        numbers: &[u64],
+        end: LogEnd,
+    ) -> Result<Result<Self, Damage>, StoreError> {
+        // Most often the checkpoint asked for is the one at hand, and no segment need be opened.
+        if self.end.next < end.next {
+            let mut reader = LogReader::over(store, numbers, self.end.next)?;
+            while self.end.next < end.next {
+                let damage = match reader.next()? {
+                    Some(Ok(frame)) => match self.apply(&frame) {
+                        Ok(()) => continue,
+                        Err(wrong) => Damage::new("segments", 0, wrong.seq, wrong),
+                    },
+                    Some(Err(damage)) => damage,
+                    None => Damage::new("segments", 0, self.end.next, "no segment holds it any more"),
+                };
+                return Ok(Err(damage));
+            }
+        }
+        if self.end == end {
+            return Ok(Ok(self));
+        }
+        let what = format!("a checkpoint of another log: it ends at {:?}, this log at {end:?}", self.end);
+        Ok(Err(Damage::new("segments", 0, end.next, what)))
+    }
+
+    /// The checkpoint at the end of segment `number`; `None` if there is no such file.
+    pub(crate) fn load<S: Store>(store: &S, number: u64) -> Result<Option<Result<Self, Damage>>, StoreError> {
+        let file = FileName::Checkpoint(number);
+        if !store.list()?.contains(&file) {
+            return Ok(None);
+        }
+        Ok(Some(Self::from_bytes(&read_whole(store, file)?).map_err(|what| Damage::new(file, 0, 0, what))))
+    }
+}
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Head {
+    magic: u64,
+    version: u32,
+    checksum: u32,
+    next: u64,
+    epoch: u64,
+    chain: u64,
+    timestamp: u64,
+    membership_seq: u64,
+    commit_next: u64,
+    members: u64,
+    epochs: u64,
+    publishers: u64,
+}
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct PublisherBytes {
+    id: u32,
+    incarnation: u32,
+    nonce: [u64; 2],
+    last: u64,
+    closed: u32,
+    name_len: u32,
+}
+
+const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKPT\0");
+const _: () = assert!(size_of::<Head>() == 88 && size_of::<PublisherBytes>() == 40);
+
+impl Checkpoint {
+    /// Its file: a head, members, epochs, publishers with their names behind each.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let head = Head {
+            magic: CHECKPOINT_MAGIC,
+            version: FORMAT_VERSION,
+            checksum: 0,
+            next: self.end.next,
+            epoch: self.end.epoch.0,
+            chain: self.end.chain,
+            timestamp: self.end.timestamp,
+            membership_seq: self.membership_seq,
+            commit_next: self.commit_next,
+            members: self.members.len() as u64,
+            epochs: self.epochs.len() as u64,
+            publishers: self.publishers.len() as u64,
+        };
+        let mut bytes = bytemuck::bytes_of(&head).to_vec();
+        bytes.extend_from_slice(bytemuck::cast_slice(&self.members));
+        bytes.extend_from_slice(bytemuck::cast_slice(&self.epochs));
+        for (id, row) in &self.publishers {
+            let fixed = PublisherBytes {
+                id: *id,
+                incarnation: row.incarnation,
+                nonce: row.nonce,
+                last: row.last,
+                closed: u32::from(row.closed),
+                name_len: row.name.len() as u32,
+            };
+            bytes.extend_from_slice(bytemuck::bytes_of(&fixed));
+            bytes.extend_from_slice(row.name.as_bytes());
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+        }
+        let checksum = checksum_but_12(&bytes);
+        bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// The inverse of [`Checkpoint::to_bytes`], or what is wrong.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, &'static str> {
+        let mut rest = bytes;
+        let head: Head = take(&mut rest).ok_or("too short")?;
+        if head.magic != CHECKPOINT_MAGIC || head.version != FORMAT_VERSION {
+            return Err("no checkpoint of this format");
+        }
+        if head.checksum != checksum_but_12(bytes) {
+            return Err("checksum");
+        }
+        let mut checkpoint = Self {
+            end: LogEnd {
+                next: head.next,
+                epoch: Epoch(head.epoch),
+                chain: head.chain,
+                timestamp: head.timestamp,
+            },
+            membership_seq: head.membership_seq,
+            commit_next: head.commit_next,
+            ..Self::default()
+        };
+        for _ in 0..head.members {
+            checkpoint.members.push(take(&mut rest).ok_or("members")?);
+        }
+        for _ in 0..head.epochs {
+            checkpoint.epochs.push(take(&mut rest).ok_or("epochs")?);
+        }
+        for _ in 0..head.publishers {
+            let row: PublisherBytes = take(&mut rest).ok_or("publishers")?;
+            let len = row.name_len as usize;
+            let name = rest.get(..len).filter(|_| len <= NAME_LEN_MAX).ok_or("publisher's name")?;
+            let row_of = PublisherRow {
+                name: String::from_utf8(name.to_vec()).map_err(|_| "publisher's name")?,
+                incarnation: row.incarnation,
+                nonce: row.nonce,
+                last: row.last,
+                closed: row.closed != 0,
+            };
+            checkpoint.publishers.insert(row.id, row_of);
+            rest = rest.get(len.next_multiple_of(8)..).ok_or("publisher's padding")?;
+        }
+        if rest.is_empty() { Ok(checkpoint) } else { Err("bytes behind its end") }
+    }
+}
+
+fn take<T: Pod>(rest: &mut &[u8]) -> Option<T> {
+    let (front, behind) = rest.split_at_checked(size_of::<T>())?;
+    *rest = behind;
+    Some(bytemuck::pod_read_unaligned(front))
+}

@@ -1,0 +1,223 @@
+//! # scrub: looking at what nobody reads
+//!
+//! The question: are the bytes of a year ago still what was written? Records carry their seal, so it
+//! is enough to read them. The side thread does so slowly; [`verify`] does it at once for a journal
+//! that nobody has open. Behind damage the reading goes on at the next good record.
+
+use crate::journal::checkpoint::Checkpoint;
+use crate::journal::damage::Damage;
+use crate::journal::extents::Extents;
+use crate::journal::index::Index;
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
+use crate::journal::read::numbers;
+use crate::journal::record::Record;
+use crate::journal::replay::Replay;
+use crate::journal::segment::{RECORDS_AT, SegmentHeader};
+use crate::journal::superblock::{NoSuperblock, Superblock};
+use crate::journal::walk::{Found, Walk, read_header};
+use crate::proto::log::LogEnd;
+
+/// The segment that is being read.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Current {
+    header: SegmentHeader,
+    offset: u64,
+    /// What the records said so far; `None` behind damage: then only their seals are looked at.
+    log: Option<Replay<u64>>,
+    damaged: bool,
+}
+
+/// A reading of all segments, in steps.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Scrub {
+    /// The last segment begun.
+    number: u64,
+    current: Option<Current>,
+    /// Records read so far, over all segments.
+    pub records: u64,
+    /// Bytes read so far.
+    pub bytes: u64,
+    /// Segments finished.
+    pub segments: u64,
+    /// Where the newest finished segment's log ends, if it could be told.
+    end: Option<LogEnd>,
+}
+
+impl Scrub {
+    /// Reads about `budget_bytes` more, of segments below `limit` only (the one that is being filled is
+    /// read when it is sealed). Pushes what is damaged. True when all were read; the next step begins
+    /// anew.
+    pub fn step<S: Store>(
+        &mut self,
+        store: &S,
+        limit: u64,
+        budget_bytes: u64,
+        found: &mut Vec<Damage>,
+    ) -> Result<bool, StoreError> {
+        if self.current.is_none() && !self.begin(store, limit, found)? {
+            self.number = 0;
+            return Ok(true);
+        }
+        let Some(current) = self.current.as_mut() else { return Ok(false) };
+        let file = FileName::Segment(current.header.number);
+        let mut walk = Walk::new(store, current.header.number, current.offset);
+        let stop = current.offset.saturating_add(budget_bytes);
+        while walk.offset() < stop {
+            let bad = match walk.step()? {
+                Found::Record(offset, record, bytes) => {
+                    self.records += 1;
+                    self.bytes += bytes.len() as u64;
+                    judge(current, offset, &record, found);
+                    continue;
+                }
+                Found::End(offset) => (offset, "nothing".to_string(), false),
+                Found::Bad(offset, reject) => (offset, reject.to_string(), true),
+            };
+            let (offset, what, is_bad) = bad;
+            let (before, marked_end) = walk.last_mark()?.unwrap_or((0, 0));
+            let sealed = limit > current.header.number && limit != u64::MAX;
+            let behind = walk.resync()?;
+            let seq = current.log.as_ref().map_or(0, |log| log.end.next);
+            if behind.is_some() || before > offset || (sealed && is_bad) || (sealed && marked_end > offset) {
+                found.push(Damage::new(file, offset, seq, what));
+                current.damaged = true;
+                current.log = None;
+            }
+            if behind.is_none() {
+                let (log, damaged) = (current.log.take(), current.damaged);
+                let header = current.header;
+                self.end_of(store, &header, log, damaged, offset, found)?;
+                self.current = None;
+                self.segments += 1;
+                return Ok(false);
+            }
+        }
+        current.offset = walk.offset();
+        Ok(false)
+    }
+
+    fn begin<S: Store>(
+        &mut self,
+        store: &S,
+        limit: u64,
+        found: &mut Vec<Damage>,
+    ) -> Result<bool, StoreError> {
+        let next = numbers(store)?.into_iter().find(|number| *number > self.number && *number < limit);
+        let Some(number) = next else { return Ok(false) };
+        self.number = number;
+        match read_header(store, number)? {
+            Ok(header) => {
+                let log = Some(Replay::from_end(header.before(), Extents::bounded(1)));
+                self.current = Some(Current { header, offset: RECORDS_AT, log, damaged: false });
+            }
+            Err(damage) => found.push(damage),
+        }
+        Ok(true)
+    }
+
+    /// Looks at what stands beside a segment that was read to its end at `offset`.
+    fn end_of<S: Store>(
+        &mut self,
+        store: &S,
+        header: &SegmentHeader,
+        log: Option<Replay<u64>>,
+        damaged: bool,
+        offset: u64,
+        found: &mut Vec<Damage>,
+    ) -> Result<(), StoreError> {
+        let number = header.number;
+        let seq = log.as_ref().map_or(0, |log| log.end.next);
+        let index_file = FileName::Index(number);
+        if let Some(bytes) = present(store, index_file)? {
+            match Index::from_bytes(&bytes, number) {
+                Err(damage) => found.push(damage),
+                Ok(index) if index.end_offset > offset && !damaged => {
+                    let what = format!("it ends here, and was sealed at byte {}", index.end_offset);
+                    found.push(Damage::new(FileName::Segment(number), offset, seq, what));
+                }
+                Ok(_) => {}
+            }
+        }
+        let checkpoint_file = FileName::Checkpoint(number);
+        if let Some(bytes) = present(store, checkpoint_file)? {
+            if let Err(what) = Checkpoint::from_bytes(&bytes) {
+                found.push(Damage::new(checkpoint_file, 0, 0, what));
+            }
+        }
+        let later = numbers(store)?.into_iter().find(|later| *later > number);
+        let end = log.map(|log| log.end);
+        if let (Some(later), Some(end)) = (later, end) {
+            if let Ok(next) = read_header(store, later)? {
+                if next.before() != end {
+                    let what = format!("it ends at {end:?}, the next one begins behind {:?}", next.before());
+                    found.push(Damage::new(FileName::Segment(number), offset, seq, what));
+                }
+            }
+        }
+        self.end = end;
+        Ok(())
+    }
+}
+
+/// Whether the record stands where it may.
+fn judge(current: &mut Current, offset: u64, record: &Record<'_>, found: &mut Vec<Damage>) {
+    let Some(log) = current.log.as_mut() else { return };
+    if let Err(why) = log.on_record(offset, record) {
+        found.push(Damage::new(FileName::Segment(current.header.number), offset, log.end.next, why));
+        current.log = None;
+        current.damaged = true;
+    }
+}
+
+fn present<S: Store>(store: &S, file: FileName) -> Result<Option<Vec<u8>>, StoreError> {
+    match read_whole(store, file) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What [`verify`] found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verified {
+    /// Segments read.
+    pub segments: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// What is damaged.
+    pub damage: Vec<Damage>,
+}
+
+/// Reads everything that a journal has on disk, for one that nobody has open.
+pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
+    let mut damage = Vec::new();
+    let superblock = match Superblock::load(store)? {
+        Ok((superblock, remark)) => {
+            damage.extend(remark);
+            Some(superblock)
+        }
+        Err(NoSuperblock::Damaged(found)) => {
+            damage.push(found);
+            None
+        }
+        Err(NoSuperblock::Version(version)) => {
+            damage.push(Damage::new(FileName::Superblock, 0, 0, format!("format version {version}")));
+            None
+        }
+    };
+    let mut scrub = Scrub::default();
+    while !scrub.step(store, u64::MAX, u64::MAX, &mut damage)? {}
+    if let Some(superblock) = superblock.filter(|superblock| superblock.clean && damage.is_empty()) {
+        let end = scrub.end.unwrap_or(LogEnd::BLANK);
+        if (end.next, end.chain) != (superblock.high_next, superblock.high_chain) {
+            let what = format!(
+                "they end at seq {} with chain {:#x}; the last stop was at {} with chain {:#x}",
+                end.next, end.chain, superblock.high_next, superblock.high_chain
+            );
+            damage.push(Damage::new("segments", 0, end.next, what));
+        }
+    }
+    Ok(Verified { segments: scrub.segments, records: scrub.records, bytes: scrub.bytes, damage })
+}

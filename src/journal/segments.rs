@@ -1,0 +1,403 @@
+//! # segments: the log in files, written behind the tail
+//!
+//! The question: how do records get from the ring to the disk, so that rolling over, checkpoints,
+//! retention and a full disk cost the hot thread nothing? A side thread feeds whole records to a
+//! [`SegmentWriter`], in order. It writes groups of whole blocks into a file whose blocks were all
+//! written before (so the file system has nothing to note down), and seals it when it is full: index,
+//! checkpoint, next file.
+//!
+//! ```text
+//!            write: record fits                     write: does not fit
+//!  Filling ─────────────────────▶ Filling     Filling ────────────────▶ sealed, next one Filling
+//!     │ store fails: nothing has changed, the same records are offered again
+//! ```
+//!
+//! * A staging never spans two segments: so every segment can be read from its header on (S7).
+//! * What failed is tried again from where it stopped; `WrittenPos` stands still meanwhile, the tail
+//!   fills, and the node refuses. When there is room again everything goes on by itself.
+
+use crate::journal::BLOCK_LEN;
+use crate::journal::checkpoint::Checkpoint;
+use crate::journal::damage::Damage;
+use crate::journal::extents::Extents;
+use crate::journal::index::Index;
+use crate::journal::layout::{Geometry, SEGMENT_LEN_MIN, TailLabel};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word};
+use crate::journal::read::numbers;
+use crate::journal::record::Record;
+use crate::journal::replay::{Replay, Step};
+use crate::journal::segment::{GROUP_MARK_LEN, RECORDS_AT, SegmentHeader, write_group_mark};
+use crate::journal::walk::read_header;
+use crate::proto::log::LogEnd;
+use crate::wire::{HEADER_LEN, Header, Nanos, Seq};
+use std::fmt;
+
+/// Bytes of zeros that [`SegmentWriter::prepare`] writes at once.
+const ZEROS_LEN: u64 = 256 << 10;
+/// Most bytes that are copied as one group.
+pub const RUN_LEN_MAX: u64 = 256 << 10;
+
+/// How much is kept. 0 means: no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Retention {
+    /// Most bytes of sealed segments.
+    pub bytes_max: u64,
+    /// Segments whose newest frame is older than this go, in nanoseconds.
+    pub age_ns_max: Nanos,
+}
+
+/// Why records were not written. Nothing has changed; offer them again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WriteError {
+    /// The store.
+    Store(StoreError),
+    /// The records themselves are bad: memory was damaged before they reached a segment.
+    Damage(Damage),
+}
+
+impl WriteError {
+    /// Whether it may pass by itself.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Store(StoreError { fault: StoreFault::NoSpace, .. }))
+    }
+}
+
+impl From<StoreError> for WriteError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Damage(damage) => damage.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WriteError {}
+
+/// The segment that is being filled.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Filling {
+    pub number: u64,
+    /// The bytes from the start of the last block on; its records end where these do.
+    pub block: Vec<u8>,
+    pub block_at: u64,
+    pub index: Index,
+    /// Nothing may be added: it belongs to another tail.
+    pub closed: bool,
+    /// It was found damaged: its bytes are evidence and stay.
+    pub evidence: bool,
+}
+
+impl Filling {
+    fn end(&self) -> u64 {
+        self.block_at + self.block.len() as u64
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Sealed {
+    number: u64,
+    len: u64,
+    timestamp: Nanos,
+    next_seq: Seq,
+}
+
+/// Writes segments, one record behind the other.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SegmentWriter {
+    label: TailLabel,
+    geometry: Geometry,
+    segment_len: u64,
+    filling: Option<Filling>,
+    last_number: u64,
+    /// The position behind the last record written.
+    pos: u64,
+    log: Replay<u64>,
+    /// The checkpoint at the log's end; `None` after a switch, until it is computed from the files.
+    checkpoint: Option<Checkpoint>,
+    /// Zeros in the spare file so far; `None` when it is finished.
+    spare_len: Option<u64>,
+    sealed: Option<Vec<Sealed>>,
+}
+
+impl SegmentWriter {
+    /// A writer behind everything that recovery found, for the tail and segment length of `sizes`:
+    /// `filling` is the newest segment, `log` what all of them say, and `pos` the tail's position there.
+    pub(crate) fn recovered(
+        sizes: (TailLabel, Geometry, u64),
+        filling: Option<Filling>,
+        pos: u64,
+        log: Replay<u64>,
+        checkpoint: Option<Checkpoint>,
+    ) -> Self {
+        let (label, geometry, segment_len) = sizes;
+        Self {
+            label,
+            geometry,
+            segment_len: segment_len.max(SEGMENT_LEN_MIN).next_multiple_of(BLOCK_LEN as u64),
+            last_number: filling.as_ref().map_or(0, |filling| filling.number),
+            filling,
+            pos,
+            // It asks for no frame, so one run is enough.
+            log: Replay { runs: Extents::bounded(1), ..log },
+            checkpoint,
+            spare_len: Some(0),
+            sealed: None,
+        }
+    }
+
+    /// The log's end as far as segments hold it.
+    pub fn end(&self) -> LogEnd {
+        self.log.end
+    }
+
+    /// The number of the segment that is being filled; those below are sealed.
+    pub fn number(&self) -> u64 {
+        self.last_number
+    }
+
+    /// The tail's position up to which segments hold everything.
+    pub fn pos(&self) -> u64 {
+        self.pos
+    }
+
+    /// Writes the records in `run`, which lie at `pos` in the tail, in one group.
+    pub fn write<S: Store>(&mut self, store: &mut S, pos: u64, run: &[u8]) -> Result<(), WriteError> {
+        assert_eq!(pos, self.geometry.place(self.pos), "records are written in their order");
+        self.judge(pos, run)?;
+        let fits = |filling: &Filling| {
+            let staging = self.log.staging.is_some();
+            let len = run.len() as u64 + (BLOCK_LEN + GROUP_MARK_LEN) as u64;
+            !filling.closed && (staging || filling.end() + len <= self.segment_len)
+        };
+        if !self.filling.as_ref().is_some_and(fits) {
+            self.roll(store, pos, run)?;
+        }
+        let Some(filling) = self.filling.as_mut() else { unreachable!("roll leaves a segment to fill") };
+        let (start, before) = (filling.block.len(), filling.end());
+        filling.block.extend_from_slice(run);
+        let end = filling.end();
+        let padded = (filling.block.len() + GROUP_MARK_LEN).next_multiple_of(BLOCK_LEN);
+        filling.block.resize(padded, 0);
+        write_group_mark(&mut filling.block, filling.number, before, end);
+        let written = store.write_at(FileName::Segment(filling.number), filling.block_at, &filling.block);
+        if let Err(error) = written {
+            filling.block.truncate(start);
+            return Err(error.into());
+        }
+        filling.block.truncate((end - filling.block_at) as usize);
+        let whole = filling.block.len() / BLOCK_LEN * BLOCK_LEN;
+        filling.block.drain(..whole);
+        filling.block_at += whole as u64;
+        self.take_note(pos, before, run);
+        self.pos = pos + run.len() as u64;
+        Ok(())
+    }
+
+    /// Every record of `run` is whole: what is written once is believed for years.
+    fn judge(&self, pos: u64, run: &[u8]) -> Result<(), WriteError> {
+        let mut at = 0;
+        while at < run.len() {
+            match Record::parse(&run[at..]) {
+                Ok((_, len)) => at += len,
+                Err(reject) => {
+                    let damage = Damage::new("tail", pos + at as u64, self.log.end.next, reject);
+                    return Err(WriteError::Damage(damage));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The records of `run` are in the segment, from `offset` on: log, index and checkpoint follow.
+    fn take_note(&mut self, pos: u64, offset: u64, run: &[u8]) {
+        let mut at = 0;
+        while let Ok((record, len)) = Record::parse(&run[at..]) {
+            let step = self.log.on_record(pos + at as u64, &record);
+            let step = step.unwrap_or_else(|why| panic!("the tail published {why} at {}", pos + at as u64));
+            if let Some(filling) = &mut self.filling {
+                filling.index.on_record(offset + at as u64, &record, len);
+            }
+            match (step, record) {
+                (Step::Grown, Record::Frame(frame)) => {
+                    if let Some(Err(wrong)) = self.checkpoint.as_mut().map(|table| table.apply(&frame)) {
+                        panic!("the tail published what cannot be: {wrong}");
+                    }
+                }
+                (Step::Switched { .. }, _) => self.checkpoint = None,
+                _ => {}
+            }
+            at += len;
+            if at >= run.len() {
+                break;
+            }
+        }
+    }
+
+    /// Seals the present segment and begins the next one, for the records of `run` at `pos`.
+    fn roll<S: Store>(&mut self, store: &mut S, pos: u64, run: &[u8]) -> Result<(), WriteError> {
+        self.seal(store)?;
+        while !self.prepare(store)? {}
+        let number = self.last_number + 1;
+        let mut header = SegmentHeader::new(number, self.label.cluster, self.label.identity, &self.log.end);
+        header.history = Header::peek(run).map_or(0, |header| header.history);
+        header.tail_generation = self.label.generation;
+        header.first_pos = pos;
+        header.ring_len = self.geometry.ring_len;
+        header.record_len_max = self.label.record_len_max;
+        store.write_at(FileName::Spare, 0, &header.to_block())?;
+        store.rename(FileName::Spare, FileName::Segment(number))?;
+        self.spare_len = Some(0);
+        self.last_number = number;
+        self.filling = Some(Filling {
+            number,
+            block: Vec::new(),
+            block_at: RECORDS_AT,
+            index: Index::new(number, self.log.end.next),
+            closed: false,
+            evidence: false,
+        });
+        Ok(())
+    }
+
+    /// Index and checkpoint beside the segment that is full. Done again as a whole if it fails.
+    fn seal<S: Store>(&mut self, store: &mut S) -> Result<(), WriteError> {
+        let Some(filling) = &self.filling else { return Ok(()) };
+        let number = filling.number;
+        store.replace(FileName::Index(number), &filling.index.to_bytes())?;
+        let computed = match &self.checkpoint {
+            Some(checkpoint) => Ok(checkpoint.clone()),
+            None => Checkpoint::compute(store, &numbers(store)?, self.log.end)?,
+        };
+        let checkpoint = computed.map_err(WriteError::Damage)?;
+        store.replace(FileName::Checkpoint(number), &checkpoint.to_bytes())?;
+        self.checkpoint = Some(checkpoint);
+        let end = filling.end();
+        let used = (end + GROUP_MARK_LEN as u64).next_multiple_of(BLOCK_LEN as u64);
+        if !filling.evidence && store.len(FileName::Segment(number))? > used {
+            store.truncate(FileName::Segment(number), used)?;
+        }
+        if let Some(sealed) = &mut self.sealed {
+            let (timestamp, next_seq) = (filling.index.timestamp, self.log.end.next);
+            sealed.push(Sealed { number, len: used, timestamp, next_seq });
+        }
+        self.filling = None;
+        Ok(())
+    }
+
+    /// Writes some more zeros into the file that will be the next segment; true when it is ready. For
+    /// idle moments, so that rolling over has nothing left to do.
+    pub fn prepare<S: Store>(&mut self, store: &mut S) -> Result<bool, StoreError> {
+        let Some(done) = self.spare_len else { return Ok(true) };
+        if done == 0 {
+            store.reserve(FileName::Spare, self.segment_len)?;
+        }
+        let len = ZEROS_LEN.min(self.segment_len - done);
+        store.write_at(FileName::Spare, done, &vec![0; len as usize])?;
+        self.spare_len = (done + len < self.segment_len).then_some(done + len);
+        Ok(self.spare_len.is_none())
+    }
+
+    /// Removes the oldest sealed segments that retention does not keep; returns their numbers. No frame
+    /// at or above `keep_from` goes (the open trading day), and never the newest segment.
+    pub fn retain<S: Store>(
+        &mut self,
+        store: &mut S,
+        retention: Retention,
+        now: Nanos,
+        keep_from: Seq,
+    ) -> Result<Vec<u64>, StoreError> {
+        if self.sealed.is_none() {
+            self.sealed = Some(self.look_up_sealed(store)?);
+        }
+        let mut gone = Vec::new();
+        while let Some(sealed) = &mut self.sealed {
+            let total: u64 = sealed.iter().map(|one| one.len).sum();
+            let Some(oldest) = sealed.first().copied() else { break };
+            let too_much = retention.bytes_max != 0 && total > retention.bytes_max;
+            let age = now.saturating_sub(oldest.timestamp);
+            let too_old = retention.age_ns_max != 0 && age > retention.age_ns_max;
+            let newest = self.filling.is_none() && sealed.len() == 1;
+            if !(too_much || too_old) || oldest.next_seq > keep_from || newest {
+                break;
+            }
+            sealed.remove(0);
+            store.remove(FileName::Segment(oldest.number))?;
+            gone.push(oldest.number);
+            // The checkpoint of the last one that went is what the first one that stays begins with.
+            for file in store.list()? {
+                let old = match file {
+                    FileName::Index(number) => number <= oldest.number,
+                    FileName::Checkpoint(number) => number < oldest.number,
+                    _ => false,
+                };
+                if old {
+                    store.remove(file)?;
+                }
+            }
+        }
+        Ok(gone)
+    }
+
+    fn look_up_sealed<S: Store>(&self, store: &S) -> Result<Vec<Sealed>, StoreError> {
+        let numbers = numbers(store)?;
+        let mut sealed = Vec::new();
+        for (at, &number) in numbers.iter().enumerate() {
+            if self.filling.as_ref().is_some_and(|filling| filling.number == number) {
+                continue;
+            }
+            let next = numbers.get(at + 1).map(|next| read_header(store, *next)).transpose()?;
+            let next_seq = match next {
+                None => self.log.end.next,
+                Some(Ok(header)) => header.first_seq,
+                // Nobody knows what it holds: it stays.
+                Some(Err(_)) => Seq::MAX,
+            };
+            let timestamp = Index::load(store, number, 0)?.timestamp;
+            sealed.push(Sealed { number, len: store.len(FileName::Segment(number))?, timestamp, next_seq });
+        }
+        Ok(sealed)
+    }
+}
+
+/// Copies what is published and not yet written into the segments, one group at most; returns how many
+/// bytes went. Stores the words that tell the hot thread, the position last.
+pub fn copy_behind<T: TailSource, S: Store>(
+    source: &mut T,
+    writer: &mut SegmentWriter,
+    store: &mut S,
+    power: bool,
+) -> Result<u64, WriteError> {
+    let published = source.word(Word::PublishedPos);
+    let start = writer.geometry.place(writer.pos);
+    let mut end = start;
+    while end < published && end - start < RUN_LEN_MAX {
+        let header = Header::peek(source.read(end, HEADER_LEN));
+        let len = header.map_or(0, |header| u64::from(header.length));
+        if len < HEADER_LEN as u64 || len > writer.geometry.record_len_max {
+            let damage = Damage::new("tail", end, writer.log.end.next, "length of a record");
+            return Err(WriteError::Damage(damage));
+        }
+        end += len;
+        // A record that ends where the ring does is the last of its lap, too.
+        if writer.geometry.place(end) != end || end.is_multiple_of(writer.geometry.ring_len) {
+            break;
+        }
+    }
+    if end == start {
+        return Ok(0);
+    }
+    writer.write(store, start, source.read(start, (end - start) as usize))?;
+    let next = writer.log.end.next;
+    source.set_word(Word::WrittenSeq, next);
+    if power {
+        source.set_word(Word::DurableSeq, next);
+    }
+    source.set_word(Word::WrittenPos, end);
+    Ok(end - start)
+}

@@ -1,0 +1,248 @@
+use super::*;
+use crate::journal::ports::StoreFault;
+use crate::journal::{Damage, OpenError};
+
+fn rebooted() -> Settings {
+    Settings { boot: [8, 8], ..settings() }
+}
+
+fn refusal(store: &mut MemoryStore, memory: MemoryTail, settings: Settings) -> OpenError {
+    open(store, memory, settings).map(|opened| opened.completeness).unwrap_err()
+}
+
+#[test]
+fn a_fresh_journal_is_blank_and_complete() {
+    let journal = Journal::fresh();
+    assert_eq!(journal.end(), LogEnd::BLANK);
+    assert!(journal.is_complete() && journal.opened.damage.is_empty());
+    assert_eq!(journal.opened.tail.oldest_seq(), 1);
+}
+
+#[test]
+fn killed_in_the_same_boot_a_replica_knows_everything_that_it_published() {
+    let mut journal = Journal::begun();
+    journal.grow(20, 3, 100);
+    for drained in [false, true] {
+        if drained {
+            journal.drain();
+            journal.grow(5, 3, 100);
+        }
+        journal.tail().promise(epoch(7));
+        let (frames, end) = (journal.frames_in_tail(), journal.end());
+        let (store, memory) = journal.kill();
+        journal = Journal::open(store, memory, settings());
+        assert!(journal.is_complete(), "{:?}", journal.opened.completeness);
+        assert_eq!((journal.frames_in_tail(), journal.end()), (frames, end));
+        assert_eq!(journal.opened.checkpoint.end, end);
+        assert_eq!(journal.opened.checkpoint.publishers[&1].last, end.next - 1);
+        assert_eq!(journal.opened.superblock.promised, epoch(7));
+        assert_eq!(journal.opened.superblock.history, 9);
+        journal.tail().invariants();
+    }
+    journal.grow(300, 3, 100);
+    journal.drain();
+    assert_eq!(end_of(&journal.frames_in_segments(1)), journal.end());
+}
+
+#[test]
+fn killed_again_and_again_while_the_ring_goes_round_the_window_stays() {
+    let mut journal = Journal::begun();
+    let mut log = journal.frames_in_tail();
+    for round in 0..60u64 {
+        for _ in 0..1 + round % 13 * 7 {
+            let bytes = messages(&journal.end(), 1 + round % 3, 50 * (round as usize % 9));
+            if journal.tail().append(&FrameView::from_prefix(&bytes).unwrap()).is_err() {
+                journal.drain();
+                journal.append(&bytes);
+            }
+            log.push(bytes);
+        }
+        if round % 4 == 0 {
+            journal.drain();
+        }
+        let before = journal.frames_in_tail();
+        let (store, memory) = journal.kill();
+        journal = Journal::open(store, memory, settings());
+        let kept = journal.frames_in_tail();
+        assert!(journal.is_complete(), "{:?}", journal.opened.completeness);
+        assert_eq!(kept, log[log.len() - kept.len()..]);
+        assert!(kept.len() + 45 >= before.len(), "{} of {} frames in the window", kept.len(), before.len());
+    }
+    journal.drain();
+    assert_eq!(journal.frames_in_segments(1), log);
+}
+
+#[test]
+fn after_a_clean_stop_and_a_reboot_a_replica_is_complete_and_its_tail_filled_again() {
+    let mut journal = Journal::begun();
+    journal.grow(500, 3, 100);
+    let (frames, end) = (journal.frames_in_tail(), journal.end());
+    let (store, _) = journal.stop();
+    let journal = Journal::open(store, MemoryTail::new(RING_LEN), rebooted());
+    assert!(journal.is_complete(), "{:?}", journal.opened.completeness);
+    assert_eq!(journal.end(), end);
+    let kept = journal.frames_in_tail();
+    let both = kept.len().min(frames.len());
+    assert!(both + 60 >= frames.len(), "{} of {} frames", kept.len(), frames.len());
+    assert_eq!(kept[kept.len() - both..], frames[frames.len() - both..]);
+    assert!(!journal.opened.superblock.clean, "said on the device before the first word");
+
+    // Killed at once, and once more with something new: the refilled window is still there.
+    let (store, memory) = journal.kill();
+    let mut journal = Journal::open(store, memory, rebooted());
+    assert_eq!(journal.frames_in_tail(), kept);
+    journal.grow(3, 1, 50);
+    let longer = journal.frames_in_tail();
+    let (store, memory) = journal.kill();
+    let mut journal = Journal::open(store, memory, rebooted());
+    assert!(journal.is_complete());
+    assert_eq!(journal.frames_in_tail(), longer);
+    journal.drain();
+    assert_eq!(
+        end_of(&journal.frames_in_segments(1)),
+        journal.end(),
+        "a new segment goes on behind the old one"
+    );
+    assert_eq!(segment_files(&journal.store).len(), 2);
+}
+
+#[test]
+fn after_a_reboot_without_a_clean_stop_a_replica_knows_that_it_may_have_forgotten() {
+    let mut journal = Journal::begun();
+    journal.grow(50, 3, 100);
+    journal.drain();
+    let end = journal.end();
+    journal.grow(5, 3, 100);
+    let (store, memory) = journal.reboot();
+    let mut journal = Journal::open(store, memory, rebooted());
+    assert_eq!(journal.end(), end, "what the segments hold");
+    assert!(!journal.is_complete());
+    journal.grow(5, 3, 100);
+    let (store, memory) = journal.stop();
+    let journal = Journal::open(store, memory, rebooted());
+    assert!(!journal.is_complete(), "a clean stop does not make it whole");
+
+    // In `power` what the segments hold is all that was said.
+    let mut journal = Journal::begun();
+    journal.grow(50, 3, 100);
+    journal.drain();
+    let (store, memory) = journal.reboot();
+    assert!(Journal::open(store, memory, Settings { power: true, ..rebooted() }).is_complete());
+}
+
+#[test]
+fn a_journal_cut_at_every_offset_of_its_tail_recovers_a_prefix() {
+    let mut journal = Journal::begun();
+    for _ in 0..5 {
+        journal.grow(2, 2, 100);
+        journal.drain();
+    }
+    let all = journal.frames_in_segments(1);
+    let file = segment_files(&journal.store)[0];
+    let used: usize = 4096 + all.iter().map(|b| b.len()).sum::<usize>();
+    let mut lengths = std::collections::BTreeSet::new();
+    for cut in 4096..=used {
+        let mut store = journal.store.clone();
+        store.file_mut(file).unwrap().truncate(cut);
+        let left = Journal::open(store, MemoryTail::new(RING_LEN), rebooted());
+        let kept = left.frames_in_segments(1);
+        assert_eq!(kept, all[..kept.len()], "cut at {cut}");
+        assert_eq!((left.end(), left.opened.damage.len()), (end_of(&kept), 0), "cut at {cut}");
+        assert!(kept.iter().map(|b| b.len()).sum::<usize>() + 4096 <= cut);
+        assert_eq!(left.frames_in_tail(), kept);
+        lengths.insert(kept.len());
+    }
+    assert_eq!(lengths.len(), all.len() + 1, "every prefix was left by some cut");
+}
+
+#[test]
+fn every_refusal_says_what_to_do() {
+    let mut store = MemoryStore::default();
+    let ring = || MemoryTail::new(RING_LEN);
+    assert!(refusal(&mut store, ring(), settings()).to_string().contains("`format` creates one"));
+    format(&mut store, CLUSTER, IDENTITY, BOOT).unwrap();
+    let again = format(&mut store, CLUSTER, IDENTITY, BOOT).unwrap_err();
+    assert_eq!(again.to_string(), "the directory is not empty (superblock): `format` never overwrites");
+    let other = refusal(&mut store, ring(), Settings { cluster: 0xC2, ..settings() });
+    assert_eq!(
+        other.to_string(),
+        "a journal of cluster 0xc1, this is cluster 0xc2: give the right directory"
+    );
+    let other = refusal(&mut store, ring(), Settings { replica: 3, ..settings() });
+    assert_eq!(other.to_string(), "the journal of replica 2, this is replica 3: give each its own");
+    let small = refusal(&mut store, MemoryTail::new(4096), settings());
+    assert!(small.to_string().starts_with("tail of 4096 bytes: take a multiple of 4096, at least"));
+    let odd = refusal(&mut store, ring(), Settings { frame_len_max: 1001, ..settings() });
+    assert!(odd.to_string().starts_with("largest frame of 1001 bytes"));
+
+    let mut full = MemoryStore::default();
+    full.set_capacity_bytes(1000);
+    let OpenError::Store(error) = format(&mut full, CLUSTER, IDENTITY, BOOT).unwrap_err() else { panic!() };
+    assert_eq!(error.fault, StoreFault::NoSpace);
+    assert!(error.to_string().contains("free some space"));
+}
+
+#[test]
+fn a_ring_of_another_node_or_another_size_is_refused() {
+    let mut journal = Journal::begun();
+    journal.grow(3, 1, 8);
+    let (mut store, memory) = journal.kill();
+    let settings_now = Settings { frame_len_max: frame_len_max(9000), ..settings() };
+    let refused = refusal(&mut store, MemoryTail::clone(&memory), settings_now);
+    assert!(refused.to_string().contains("at least"), "{refused}: the ring is too small for such frames");
+    let smaller = refusal(&mut store, memory.clone(), Settings { frame_len_max: 1400, ..settings() });
+    assert!(smaller.to_string().contains("start with the old size once"), "{smaller}");
+
+    let mut other = MemoryStore::default();
+    format(&mut other, CLUSTER, Identity { replica: 3, incarnation: 1 }, BOOT).unwrap();
+    let refused = refusal(&mut other, memory.clone(), Settings { replica: 3, ..settings() });
+    assert!(refused.to_string().contains("the tail file is that of replica 2"), "{refused}");
+
+    // The same replica, formatted anew: its former ring is nothing to it.
+    let mut anew = MemoryStore::default();
+    format(&mut anew, CLUSTER, Identity { incarnation: 0x78, ..IDENTITY }, BOOT).unwrap();
+    assert_eq!(Journal::open(anew, memory.clone(), settings()).end(), LogEnd::BLANK);
+
+    // After a clean stop other sizes are welcome.
+    let journal = Journal::open(store, memory, settings());
+    let end = journal.end();
+    let (store, memory) = journal.stop();
+    let journal = Journal::open(store, memory, Settings { frame_len_max: 1400, ..settings() });
+    assert!(journal.is_complete() && journal.end() == end);
+}
+
+#[test]
+fn a_superblock_of_another_version_is_refused_by_name() {
+    let (mut store, memory) = Journal::begun().stop();
+    let bytes = store.file_mut(FileName::Superblock).unwrap();
+    for copy in bytes.chunks_exact_mut(4096) {
+        copy[8..12].copy_from_slice(&77u32.to_le_bytes());
+        let checksum = crate::journal::layout::checksum_but_12(copy);
+        copy[12..16].copy_from_slice(&checksum.to_le_bytes());
+    }
+    let refused = refusal(&mut store, memory, settings());
+    assert_eq!(refused, OpenError::Version(77));
+    assert!(refused.to_string().contains("run the one that wrote it"));
+}
+
+#[test]
+fn a_torn_superblock_leaves_the_other_copy() {
+    let mut journal = Journal::begun();
+    journal.grow(3, 1, 8);
+    let end = journal.end();
+    let (store, memory) = journal.kill();
+    for copy in 0..2 {
+        let (mut store, memory) = (store.clone(), memory.clone());
+        store.file_mut(FileName::Superblock).unwrap()[copy * 4096 + 20] ^= 4;
+        let left = Journal::open(store.clone(), memory, settings());
+        assert_eq!(
+            (left.end(), left.is_complete()),
+            (end, true),
+            "the ring has what the block would have said"
+        );
+        let named = Damage::new("superblock", copy as u64 * 4096, 0, "checksum");
+        assert_eq!(left.opened.damage, [named]);
+        let left = Journal::open(store, MemoryTail::new(RING_LEN), rebooted());
+        assert!(!left.is_complete(), "without the ring a promise may be forgotten");
+    }
+}

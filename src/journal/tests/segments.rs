@@ -1,0 +1,256 @@
+use super::*;
+use crate::journal::ports::Store;
+use crate::journal::{Checkpoint, Retention, verify};
+
+/// The tables as computed from every frame.
+fn recomputed(frames: &[Frame]) -> Checkpoint {
+    let mut checkpoint = Checkpoint::default();
+    for bytes in frames {
+        checkpoint.apply(&FrameView::from_prefix(bytes).unwrap()).unwrap();
+    }
+    checkpoint
+}
+
+fn grown(frames: u64) -> Journal {
+    let mut journal = Journal::begun();
+    journal.grow(frames, 10, 100);
+    journal.drain();
+    journal
+}
+
+#[test]
+fn segments_roll_over_and_hold_the_log_byte_by_byte() {
+    let mut journal = Journal::begun();
+    let mut log = journal.frames_in_tail();
+    for round in 0..2500 {
+        let bytes = messages(&journal.end(), 10, 100);
+        if round % 11 == 0 {
+            journal.drain();
+        }
+        journal.append(&bytes);
+        log.push(bytes);
+    }
+    journal.drain();
+    let segments = segment_files(&journal.store);
+    assert!(segments.len() >= 3, "{segments:?}");
+    assert_eq!(journal.frames_in_segments(1), log);
+    let report = verify(&journal.store).unwrap();
+    assert_eq!(report.damage, []);
+    assert_eq!((report.segments, report.records), (segments.len() as u64, log.len() as u64));
+    for from in [2, 4, 5, 1000, 9999, 20_000, journal.end().next - 1] {
+        let expected: Vec<_> = log.iter().filter(|b| Header::peek(b).unwrap().next_seq() > from).collect();
+        assert_eq!(journal.frames_in_segments(from).iter().collect::<Vec<_>>(), expected, "from {from}");
+    }
+    assert!(journal.frames_in_segments(journal.end().next).is_empty());
+}
+
+#[test]
+fn a_checkpoint_equals_recomputation() {
+    let mut journal = grown(900);
+    for id in 2..200 {
+        let open = publisher_open(&journal.end(), id, &format!("publisher {id}"));
+        journal.append(&open);
+        journal.drain();
+    }
+    let close = frame(&journal.end(), epoch(1), &[(entry(EntryKind::Close, 7, 0), Vec::new())]);
+    journal.append(&close);
+    journal.grow(900, 10, 100);
+    journal.drain();
+    let log = journal.frames_in_segments(1);
+    let sealed = journal.store.file_mut(FileName::Checkpoint(1)).unwrap().clone();
+    let sealed = Checkpoint::from_bytes(&sealed).unwrap();
+    let part: Vec<_> =
+        log.iter().filter(|b| Header::peek(b).unwrap().next_seq() <= sealed.end.next).cloned().collect();
+    assert_eq!(sealed, recomputed(&part));
+    let (store, memory) = journal.kill();
+    let left = Journal::open(store, memory, settings());
+    assert_eq!(left.opened.checkpoint, recomputed(&log));
+    assert!(left.opened.checkpoint.publishers[&7].closed);
+    assert_eq!(left.opened.checkpoint.publishers.len(), 199);
+}
+
+#[test]
+fn a_checkpoint_survives_its_bytes_and_no_others() {
+    let journal = grown(20);
+    let checkpoint = recomputed(&journal.frames_in_segments(1));
+    let bytes = checkpoint.to_bytes();
+    assert_eq!(Checkpoint::from_bytes(&bytes), Ok(checkpoint));
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x10;
+        assert!(Checkpoint::from_bytes(&flipped).is_err(), "byte {at}");
+    }
+    assert!((0..bytes.len()).all(|len| Checkpoint::from_bytes(&bytes[..len]).is_err()));
+}
+
+#[test]
+fn tables_after_a_switch_are_those_of_the_new_log_also_when_it_reaches_into_a_sealed_segment() {
+    let mut journal = grown(700);
+    while segment_files(&journal.store).len() < 2 {
+        journal.grow(1, 10, 100);
+        journal.drain();
+    }
+    journal.grow(5, 10, 100);
+    journal.drain();
+    let log = journal.frames_in_segments(1);
+    let sealed = Checkpoint::from_bytes(journal.store.file_mut(FileName::Checkpoint(1)).unwrap()).unwrap();
+    let cut = log.iter().rposition(|b| Header::peek(b).unwrap().next_seq() < sealed.end.next).unwrap();
+    let mut new = log[..cut].to_vec();
+    let from = end_of(&new).next;
+    journal.tail().stage(from, epoch(2)).unwrap();
+    for round in 0..4 {
+        let end = end_of(&new);
+        let bytes = if round == 0 { epoch_start(&end, epoch(2), 2) } else { messages(&end, 1, 10) };
+        journal.tail().stage_frame(&FrameView::from_prefix(&bytes).unwrap()).unwrap();
+        new.push(bytes);
+        if round == 2 {
+            journal.drain();
+        }
+    }
+    journal.tail().switch().unwrap();
+    let more = publisher_open(&journal.end(), 2, "late");
+    journal.append(&more);
+    new.push(more);
+    let expected = recomputed(&new);
+    assert_eq!(expected.members.len(), 2);
+
+    for drained in [false, true] {
+        if drained {
+            journal.drain();
+            assert_eq!(journal.frames_in_segments(1), new);
+        }
+        let (store, memory) = journal.kill();
+        journal = Journal::open(store.clone(), memory, settings());
+        assert!(journal.is_complete(), "{:?}", journal.opened.completeness);
+        assert_eq!(journal.opened.checkpoint, expected);
+        assert_eq!(journal.end(), end_of(&new));
+    }
+    let cold = Journal::open(
+        journal.store.clone(),
+        MemoryTail::new(RING_LEN),
+        Settings { boot: [8, 8], power: true, ..settings() },
+    );
+    assert_eq!(cold.opened.checkpoint, expected);
+    assert_eq!(cold.end(), end_of(&new));
+
+    // And when the segment with the switch is sealed in turn.
+    journal.grow(900, 10, 100);
+    journal.drain();
+    let sealed = Checkpoint::from_bytes(journal.store.file_mut(FileName::Checkpoint(2)).unwrap()).unwrap();
+    let log = journal.frames_in_segments(1);
+    let part: Vec<_> =
+        log.iter().filter(|b| Header::peek(b).unwrap().next_seq() <= sealed.end.next).cloned().collect();
+    assert_eq!(sealed, recomputed(&part));
+    assert_eq!(verify(&journal.store).unwrap().damage, []);
+}
+
+#[test]
+fn a_missing_index_or_checkpoint_is_computed_again() {
+    let mut journal = grown(2500);
+    let (log, end) = (journal.frames_in_segments(1), journal.end());
+    let last = journal.opened.writer.number();
+    assert!(last >= 3);
+    for number in 1..last {
+        journal.store.remove(FileName::Index(number)).unwrap();
+        journal.store.remove(FileName::Checkpoint(number)).unwrap();
+    }
+    assert_eq!(journal.frames_in_segments(1), log);
+    assert_eq!(journal.frames_in_segments(12_345).len(), log.len() - 3 - (12_345 - 4) / 10);
+    let (store, memory) = journal.kill();
+    let left = Journal::open(store, memory, settings());
+    assert_eq!((left.opened.checkpoint, left.opened.tail.end()), (recomputed(&log), end));
+}
+
+#[test]
+fn a_full_disk_stops_the_segments_and_they_go_on_by_themselves() {
+    let mut journal = grown(100);
+    let mut log = journal.frames_in_segments(1);
+    let used: u64 = (1 << 20) + 100_000;
+    journal.store.set_capacity_bytes(used);
+    let mut refused = 0;
+    for _ in 0..3000 {
+        let bytes = messages(&journal.end(), 10, 100);
+        let (tail, writer) = (&mut journal.opened.tail, &mut journal.opened.writer);
+        let frame = FrameView::from_prefix(&bytes).unwrap();
+        if tail.append(&frame).is_err() {
+            let written = writer.pos();
+            match copy_behind(tail.memory_mut(), writer, &mut journal.store, false) {
+                Err(error) => {
+                    assert!(error.is_no_space(), "{error}");
+                    assert_eq!(writer.pos(), written, "nothing is called written that is not");
+                    refused += 1;
+                    if refused == 20 {
+                        journal.store.set_capacity_bytes(u64::MAX);
+                    }
+                }
+                Ok(_) => {
+                    tail.append(&frame).unwrap();
+                    log.push(bytes);
+                }
+            }
+        } else {
+            log.push(bytes);
+        }
+    }
+    assert_eq!(refused, 20);
+    journal.drain();
+    assert_eq!(journal.frames_in_segments(1), log);
+    assert!(segment_files(&journal.store).len() >= 3);
+    let (store, memory) = journal.kill();
+    assert!(Journal::open(store, memory, settings()).is_complete());
+}
+
+#[test]
+fn a_device_that_fails_in_the_middle_of_a_roll_over_loses_nothing() {
+    let mut journal = grown(840);
+    let mut log = journal.frames_in_segments(1);
+    for round in 0..200 {
+        let bytes = messages(&journal.end(), 10, 100);
+        journal.append(&bytes);
+        log.push(bytes);
+        journal.store.set_failing(round % 3 != 0);
+        let (tail, writer) = (&mut journal.opened.tail, &mut journal.opened.writer);
+        let copied = copy_behind(tail.memory_mut(), writer, &mut journal.store, false);
+        assert_eq!(copied.is_err(), round % 3 != 0);
+    }
+    journal.store.set_failing(false);
+    journal.drain();
+    assert_eq!(journal.frames_in_segments(1), log);
+}
+
+#[test]
+fn retention_never_removes_what_must_stay() {
+    let mut journal = grown(4500);
+    let (last, end) = (journal.opened.writer.number(), journal.end());
+    assert!(last >= 5);
+    let by_size = Retention { bytes_max: 2 << 20, age_ns_max: 0 };
+    let (writer, store) = (&mut journal.opened.writer, &mut journal.store);
+    assert_eq!(writer.retain(store, by_size, 0, 1).unwrap(), [], "the open trading day stays");
+    assert_eq!(writer.retain(store, Retention::default(), u64::MAX, end.next).unwrap(), [], "no limit");
+    let gone = writer.retain(store, by_size, 0, end.next).unwrap();
+    assert_eq!(gone, (1..last - 2).collect::<Vec<_>>());
+    let oldest = read_segments(store, 1).unwrap().oldest_seq().unwrap();
+    let by_age = Retention { bytes_max: 0, age_ns_max: 1 };
+    assert_eq!(writer.retain(store, by_age, end.timestamp + 100, oldest).unwrap(), []);
+    let gone = writer.retain(store, by_age, end.timestamp + 100, Seq::MAX).unwrap();
+    assert_eq!(gone, (last - 2..last).collect::<Vec<_>>(), "all but the newest");
+    assert_eq!(segment_files(store), [FileName::Segment(last)]);
+    let (store, memory) = journal.kill();
+    let left = Journal::open(store.clone(), memory, settings());
+    assert_eq!((left.end(), left.is_complete()), (end, true));
+    assert_eq!(left.opened.checkpoint.publishers[&1].last, end.next - 1, "the last checkpoint was kept");
+    let power = Settings { boot: [8, 8], power: true, ..settings() };
+    let cold = Journal::open(store, MemoryTail::new(RING_LEN), power);
+    assert_eq!((cold.end(), cold.is_complete()), (end, true));
+}
+
+#[test]
+fn the_next_segment_can_be_prepared_ahead() {
+    let mut journal = grown(10);
+    while !journal.opened.writer.prepare(&mut journal.store).unwrap() {}
+    assert_eq!(journal.store.len(FileName::Spare).unwrap(), 1 << 20);
+    journal.grow(1000, 10, 100);
+    journal.drain();
+    assert_eq!(segment_files(&journal.store).len(), 2);
+    assert_eq!(verify(&journal.store).unwrap().damage, []);
+}

@@ -1,0 +1,139 @@
+//! Reading a segment from front to back, record by record, through a buffer.
+
+use crate::journal::BLOCK_LEN;
+use crate::journal::damage::Damage;
+use crate::journal::ports::{FileName, Store, StoreError};
+use crate::journal::record::Record;
+use crate::journal::segment::{GROUP_MARK_LEN, RECORDS_AT, SegmentHeader, group_mark};
+use crate::wire::{DATAGRAM_LEN_MAX, FrameView, HEADER_LEN, Header, MAGIC, Reject};
+
+/// Bytes that are read at once.
+const CHUNK_LEN: usize = 1 << 20;
+
+/// The header of segment `number`.
+pub fn read_header<S: Store>(store: &S, number: u64) -> Result<Result<SegmentHeader, Damage>, StoreError> {
+    let mut block = vec![0; BLOCK_LEN];
+    let taken = store.read_at(FileName::Segment(number), 0, &mut block)?;
+    Ok(SegmentHeader::from_block(&block[..taken], number))
+}
+
+/// What stands at a place of a segment.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// A good record, and its bytes.
+    Record(u64, Record<'a>, &'a [u8]),
+    /// Nothing: zeros, a group's mark, or the file's end.
+    End(u64),
+    /// Something else.
+    Bad(u64, Reject),
+}
+
+/// A reader of one segment.
+pub struct Walk<'s, S> {
+    store: &'s S,
+    number: u64,
+    chunk: Vec<u8>,
+    chunk_at: u64,
+    at: u64,
+}
+
+impl<'s, S: Store> Walk<'s, S> {
+    /// Reads segment `number` from `offset` on, which is the start of a record.
+    pub fn new(store: &'s S, number: u64, offset: u64) -> Self {
+        Self { store, number, chunk: Vec::new(), chunk_at: 0, at: offset.max(RECORDS_AT) }
+    }
+
+    /// Where the next record should start.
+    pub fn offset(&self) -> u64 {
+        self.at
+    }
+
+    /// Makes the bytes from `at` on available, at least a largest record's if the file has them.
+    fn fill(&mut self) -> Result<usize, StoreError> {
+        let inside = self.at >= self.chunk_at;
+        let have = if inside { (self.chunk_at + self.chunk.len() as u64).saturating_sub(self.at) } else { 0 };
+        if have < DATAGRAM_LEN_MAX as u64 {
+            // Reads start at a block too: a file may be open with O_DIRECT.
+            let start = self.at / BLOCK_LEN as u64 * BLOCK_LEN as u64;
+            self.chunk.resize(CHUNK_LEN, 0);
+            let taken = self.store.read_at(FileName::Segment(self.number), start, &mut self.chunk)?;
+            self.chunk.truncate(taken);
+            self.chunk_at = start;
+        }
+        Ok((self.at - self.chunk_at) as usize)
+    }
+
+    /// The record here, and goes behind it. Stays where it is at the end and at something bad.
+    pub fn step(&mut self) -> Result<Found<'_>, StoreError> {
+        let start = self.fill()?;
+        let here = self.at;
+        let bytes = self.chunk.get(start..).unwrap_or_default();
+        match Record::parse(bytes) {
+            Ok((record, len)) => {
+                self.at += len as u64;
+                Ok(Found::Record(here, record, &bytes[..len]))
+            }
+            Err(_) if is_blank(bytes, here, self.number) => Ok(Found::End(here)),
+            Err(reject) => Ok(Found::Bad(here, reject)),
+        }
+    }
+
+    /// The frame with this header, which the last step went behind.
+    pub fn passed(&self, header: &Header) -> Option<FrameView<'_>> {
+        let start = self.at.checked_sub(u64::from(header.length))?.checked_sub(self.chunk_at)?;
+        FrameView::parse(*header, self.chunk.get(start as usize..)?).ok()
+    }
+
+    /// Goes to the next good record behind something bad; `None` if there is none.
+    pub fn resync(&mut self) -> Result<Option<u64>, StoreError> {
+        loop {
+            self.at += 8;
+            let start = self.fill()?;
+            let Some(bytes) = self.chunk.get(start..).filter(|bytes| bytes.len() >= HEADER_LEN) else {
+                return Ok(None);
+            };
+            if bytes[..4] == MAGIC.to_le_bytes() && Record::parse(bytes).is_ok() {
+                return Ok(Some(self.at));
+            }
+        }
+    }
+
+    /// The greatest group mark at or behind the present place: (end of the group before, end).
+    pub fn last_mark(&self) -> Result<Option<(u64, u64)>, StoreError> {
+        let mut best = None;
+        let mut at = self.at / BLOCK_LEN as u64 * BLOCK_LEN as u64;
+        let mut chunk = vec![0; CHUNK_LEN];
+        loop {
+            let taken = self.store.read_at(FileName::Segment(self.number), at, &mut chunk)?;
+            let marks = chunk[..taken].chunks_exact(BLOCK_LEN).filter_map(|b| group_mark(b, self.number));
+            best = best.max(marks.max_by_key(|mark| mark.1));
+            if taken < CHUNK_LEN {
+                return Ok(best);
+            }
+            at += taken as u64;
+        }
+    }
+}
+
+/// Whether nothing was written from here to the end of the block: zeros and perhaps a group's mark. The
+/// next block must begin with zeros as well.
+fn is_blank(bytes: &[u8], at: u64, number: u64) -> bool {
+    let in_block = (at % BLOCK_LEN as u64) as usize;
+    let zeros = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let left = BLOCK_LEN - in_block;
+    if in_block == 0 {
+        // A group that ended close to its block's end has its mark in a block of its own.
+        let block = &bytes[..bytes.len().min(BLOCK_LEN)];
+        let marked = block.len() == BLOCK_LEN && group_mark(block, number).is_some();
+        return zeros(if marked { &block[..BLOCK_LEN - GROUP_MARK_LEN] } else { block });
+    }
+    let (here, next) = bytes.split_at(left.min(bytes.len()));
+    let next = &next[..next.len().min(BLOCK_LEN)];
+    let marked = |block: &[u8]| {
+        block.len() >= GROUP_MARK_LEN && group_mark(block, number).is_some_and(|(_, end)| end == at)
+    };
+    if marked(here) {
+        return zeros(&here[..here.len() - GROUP_MARK_LEN]);
+    }
+    zeros(here) && (zeros(next) || (marked(next) && zeros(&next[..next.len() - GROUP_MARK_LEN])))
+}

@@ -1,0 +1,156 @@
+//! The words for what a node's engine tells: stable codes, one line each. The hot thread pushes numbers;
+//! a side thread writes these sentences.
+
+use crate::engine::event::{Event, Role};
+use crate::io::events::{Event as Record, EventKind};
+use crate::wire::{Epoch, Identity, Nanos, Reject};
+use std::fmt;
+use std::time::Duration;
+use tracing::Level;
+
+const ROLE: u16 = 1001;
+const HISTORY: u16 = 1002;
+const EPOCH: u16 = 1003;
+const JOURNAL_FULL: u16 = 1101;
+const JOURNAL_FREE: u16 = 1102;
+const DISK: u16 = 1103;
+const REJECTED: u16 = 1201;
+const GAP: u16 = 1202;
+const DIVERGED: u16 = 1301;
+const IMPOSTOR: u16 = 1302;
+
+/// All codes of a node, for [`crate::io::events::Recorder::new`].
+pub static EVENT_KINDS: &[EventKind] = &[
+    EventKind { code: ROLE, level: Level::INFO, format: format_role },
+    EventKind {
+        code: HISTORY,
+        level: Level::INFO,
+        format: |event, f| write!(f, "follows history {:x}, which lists this replica", event.a),
+    },
+    EventKind {
+        code: EPOCH,
+        level: Level::INFO,
+        format: |event, f| write!(f, "epoch {} begins at seq {}", Epoch(event.a), event.b),
+    },
+    EventKind {
+        code: JOURNAL_FULL,
+        level: Level::WARN,
+        format: |event, f| {
+            write!(
+                f,
+                "the journal takes nothing from seq {} on: its segments lag or the disk is full; nothing is \
+                 acknowledged that is not stored, and it goes on by itself when there is room",
+                event.a
+            )
+        },
+    },
+    EventKind {
+        code: JOURNAL_FREE,
+        level: Level::INFO,
+        format: |event, f| {
+            let took = Duration::from_nanos(event.b);
+            write!(f, "the journal takes entries again, from seq {} on, after {took:?}", event.a)
+        },
+    },
+    EventKind {
+        code: DISK,
+        level: Level::WARN,
+        format: |event, f| match event.small {
+            0 => f.write_str("the disk has room again: segments are written"),
+            _ => write!(
+                f,
+                "the disk is full: segments end at seq {}; make room, the node goes on by itself",
+                event.a
+            ),
+        },
+    },
+    EventKind { code: REJECTED, level: Level::WARN, format: format_rejected },
+    EventKind {
+        code: GAP,
+        level: Level::INFO,
+        format: |event, f| {
+            write!(f, "entries {} to {} are missing and asked for", event.a, event.b.saturating_sub(1))
+        },
+    },
+    EventKind {
+        code: DIVERGED,
+        level: Level::ERROR,
+        format: |event, f| {
+            write!(
+                f,
+                "the log differs from the cluster's at seq {}: chain {:016x} here, {:016x} there; the node is silent \
+                 from now on; compare the journals with `format --verify`",
+                event.a, event.b, event.c
+            )
+        },
+    },
+    EventKind {
+        code: IMPOSTOR,
+        level: Level::ERROR,
+        format: |event, f| {
+            let identity = Identity::from_packed(event.a);
+            write!(
+                f,
+                "another process speaks as {identity}: the node is silent from now on; stop one of the two"
+            )
+        },
+    },
+];
+
+fn format_role(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let name = |role: u32| Role::from_u32(role).map_or("?", Role::name);
+    let (from, to, took) = (name(u32::from(event.small)), name(event.e), Duration::from_nanos(event.c));
+    write!(f, "{from} -> {to} in epoch {} at seq {} after {took:?}", Epoch(event.a), event.b)?;
+    match Role::from_u32(event.e) {
+        Some(Role::AwaitsTakeover) => f.write_str(
+            ": this replica led the epoch before it stopped, and an epoch is led once; a takeover is needed",
+        ),
+        Some(Role::Unlisted) => f.write_str(
+            ": the history that is heard does not list this replica; format it anew and add it to the membership",
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn format_rejected(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let told_once = "(told once; the counters go on)";
+    let reject = match Reject::NAMES.get(usize::from(event.small)) {
+        Some(&"version") => Reject::Version { seen: event.a as u8 },
+        Some(&"cluster") => Reject::Cluster { seen: event.a },
+        Some(&"history") => Reject::History { seen: event.a },
+        Some(name) => return write!(f, "datagrams are refused: {name} {told_once}"),
+        None => return write!(f, "datagrams are refused {told_once}"),
+    };
+    write!(f, "datagrams are refused: {reject} {told_once}")
+}
+
+/// The disk is full, or has room again; segments end at `seq`.
+pub(super) fn disk_record(full: bool, seq: u64, now: Nanos) -> Record {
+    Record { at: now, code: DISK, a: seq, small: u16::from(full), ..Record::default() }
+}
+
+/// What happened as a record. `since` is when the state began that ends with it.
+pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
+    let took = now.saturating_sub(since);
+    let of = |code| Record { at: now, code, ..Record::default() };
+    match event {
+        Event::Role { from, to, epoch, seq } => {
+            Record { a: epoch.0, b: seq, c: took, small: from as u16, e: to as u32, ..of(ROLE) }
+        }
+        Event::History { history } => Record { a: history, ..of(HISTORY) },
+        Event::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },
+        Event::JournalFull { seq } => Record { a: seq, ..of(JOURNAL_FULL) },
+        Event::JournalFree { seq } => Record { a: seq, b: took, ..of(JOURNAL_FREE) },
+        Event::Rejected { reject } => {
+            let a = match reject {
+                Reject::Version { seen } => u64::from(seen),
+                Reject::Cluster { seen } | Reject::History { seen } => seen,
+                _ => 0,
+            };
+            Record { a, small: reject.index() as u16, ..of(REJECTED) }
+        }
+        Event::Diverged { seq, have, seen } => Record { a: seq, b: have, c: seen, ..of(DIVERGED) },
+        Event::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },
+        Event::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
+    }
+}

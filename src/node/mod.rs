@@ -1,0 +1,195 @@
+//! # node: a replica on this machine
+//!
+//! Puts the engine's replica on a real device, journal and clock: one pinned thread for the duty cycle,
+//! one for the segments behind it. Opening says nothing to anybody; running does.
+
+mod events;
+mod offline;
+mod run;
+
+pub use events::EVENT_KINDS;
+pub use offline::{journal_digest, verify};
+pub use run::Node;
+
+use crate::engine::bootstrap::bootstrap as bootstrap_tail;
+use crate::engine::ports::Ports;
+use crate::io::IoError;
+use crate::io::clock::{Clock, random_u64};
+use crate::io::cpu::SchedulingClass;
+use crate::io::idle::Idle;
+use crate::io::journal_files::{self, JournalConfig, JournalError, OpenJournal, Why, draw_incarnation};
+use crate::io::journal_thread::{self, ThreadSettings};
+use crate::io::tail::MappedTail;
+use crate::io::udp::{Udp, UdpSettings};
+use crate::journal::{OpenError, Retention};
+use crate::proto::beat::BeatLimits;
+use crate::proto::commit::Durability;
+use crate::proto::nack::NackLimits;
+use crate::proto::window::Window;
+use crate::wire::{Identity, MemberBody, Nanos, frame_len_max};
+use std::fmt;
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+
+/// The real world of a replica.
+#[derive(Debug)]
+pub struct RealPorts;
+
+impl Ports for RealPorts {
+    type Net = Udp;
+    type Memory = MappedTail;
+}
+
+/// Everything that a node needs to know. `Config::node` builds it from the cluster's file.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// The replica's number.
+    pub replica: u32,
+    /// The cluster's id.
+    pub cluster: u64,
+    /// The line's device; which groups it joins is the role's business.
+    pub udp: UdpSettings,
+    /// The MTU of the line.
+    pub mtu: usize,
+    /// Where this replica answers.
+    pub unicast: SocketAddrV4,
+    /// Where the others do.
+    pub peers: Vec<SocketAddrV4>,
+    /// Directory of superblock and segments.
+    pub journal: PathBuf,
+    /// File of the tail, on tmpfs or hugetlbfs.
+    pub tail: PathBuf,
+    /// Bytes of the tail's ring.
+    pub tail_bytes: u64,
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
+    /// How much of the journal is kept.
+    pub retention: Retention,
+    /// How long frames are gathered for one write.
+    pub flush_interval_ns: Nanos,
+    /// What an ack means.
+    pub durability: Durability,
+    /// How much may be stamped and not committed.
+    pub window: Window,
+    /// Most names of publishers.
+    pub publishers_max: u32,
+    /// When a leader beats.
+    pub beat: BeatLimits,
+    /// Timers of requests.
+    pub nack: NackLimits,
+    /// File of the counters.
+    pub counters: PathBuf,
+    /// Core of the duty cycle; none leaves it to the kernel.
+    pub core: Option<usize>,
+    /// Scheduling class of the duty cycle.
+    pub scheduling: SchedulingClass,
+    /// Whether memory is locked.
+    pub lock_memory: bool,
+    /// How late the kernel may wake the duty cycle.
+    pub timer_slack_ns: u64,
+    /// What the duty cycle does when there is nothing to do.
+    pub idle: Idle,
+}
+
+impl NodeSettings {
+    fn journal_config(&self) -> JournalConfig {
+        JournalConfig {
+            dir: self.journal.clone(),
+            tail: self.tail.clone(),
+            tail_len: self.tail_bytes,
+            segment_len: self.segment_bytes,
+            cluster: self.cluster,
+            replica: self.replica,
+            power: self.durability == Durability::Power,
+            frame_len_max: frame_len_max(self.mtu),
+        }
+    }
+}
+
+/// Why a node does not start, or stopped.
+#[derive(Debug)]
+pub enum NodeError {
+    /// The journal was not opened or created.
+    Journal(JournalError),
+    /// A call of the system failed.
+    Io(IoError),
+    /// The node must not start, or had to stop: in words.
+    Refused(String),
+    /// The journal is damaged: in words, with file, offset and seq.
+    Damaged(String),
+}
+
+impl NodeError {
+    /// The process's exit code: 1 failure, 2 usage, 3 integrity.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Journal(JournalError { why: Why::Open(error), .. }) => match error {
+                OpenError::Damaged(_) => 3,
+                OpenError::Store(_) => 1,
+                _ => 2,
+            },
+            Self::Journal(_) | Self::Io(_) => 1,
+            Self::Refused(_) | Self::Damaged(_) => 3,
+        }
+    }
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Journal(error) => error.fmt(f),
+            Self::Io(error) => error.fmt(f),
+            Self::Refused(what) | Self::Damaged(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for NodeError {}
+
+impl From<IoError> for NodeError {
+    fn from(error: IoError) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<JournalError> for NodeError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+/// Creates the journal of a replica: its identity is drawn here and never again.
+///
+/// # Errors
+/// The directory cannot be written, or is not empty.
+pub fn format(settings: &NodeSettings) -> Result<Identity, NodeError> {
+    let identity = Identity { replica: settings.replica, incarnation: draw_incarnation()? };
+    Ok(journal_files::format(&settings.journal, settings.cluster, identity)?.identity)
+}
+
+/// The identity that `format` gave to this replica's journal. Another process may have it open.
+///
+/// # Errors
+/// There is no journal, or it is another's.
+pub fn identity(settings: &NodeSettings) -> Result<Identity, NodeError> {
+    Ok(journal_files::identity(&settings.journal)?)
+}
+
+/// Begins a history with these members on this replica's journal, once. Returns its id, drawn at random.
+///
+/// # Errors
+/// The journal holds a history already, or does not open.
+pub fn bootstrap(settings: &NodeSettings, members: &[MemberBody]) -> Result<u64, NodeError> {
+    let mut journal = journal_files::open(&settings.journal_config())?;
+    let history = random_u64()?.max(1);
+    let clock = Clock::start();
+    bootstrap_tail(&mut journal.opened.tail, history, members, clock.wall(clock.now()))
+        .map_err(|what| NodeError::Refused(format!("journal {}: {what}", settings.journal.display())))?;
+    let OpenJournal { opened, reader, store, .. } = journal;
+    let power = settings.durability == Durability::Power;
+    let side =
+        journal_thread::spawn(store, reader, opened.writer, opened.superblock, ThreadSettings::new(power))?;
+    side.set_history(history);
+    side.stop().map_err(NodeError::Refused)?;
+    Ok(history)
+}

@@ -1,0 +1,72 @@
+//! What is done with a journal that nobody runs on: reading all of it.
+
+use super::{NodeError, NodeSettings};
+use crate::client::StreamDigest;
+use crate::io::journal_files::{self, OpenJournal};
+use crate::io::journal_thread::{self, ThreadSettings};
+use crate::io::store::DirStore;
+use crate::journal::read_segments;
+use crate::proto::commit::Durability;
+use crate::wire::{EntryKind, Seq};
+
+/// The digest of the application messages in this replica's journal below `to_next` (all of them if it is
+/// `None`), and the exclusive end of what was read. What a killed process left in the tail is written to
+/// the segments first.
+///
+/// # Errors
+/// The journal does not open, or is damaged.
+pub fn journal_digest(
+    settings: &NodeSettings,
+    to_next: Option<Seq>,
+) -> Result<(StreamDigest, Seq), NodeError> {
+    let OpenJournal { opened, reader, store, lock: _lock, .. } =
+        journal_files::open(&settings.journal_config())?;
+    let directory = settings.journal.display();
+    let power = settings.durability == Durability::Power;
+    let side =
+        journal_thread::spawn(store, reader, opened.writer, opened.superblock, ThreadSettings::new(power))?;
+    side.stop().map_err(NodeError::Refused)?;
+    let damaged = |what: String| NodeError::Damaged(format!("journal {directory}: {what}"));
+    let store = DirStore::new(&settings.journal, false).map_err(|error| damaged(error.to_string()))?;
+    let mut digest = StreamDigest::new();
+    let mut next = 1;
+    let to_next = to_next.unwrap_or(Seq::MAX);
+    let mut reader = read_segments(&store, 1).map_err(|error| damaged(error.to_string()))?;
+    while let Some(frame) = reader.next().map_err(|error| damaged(error.to_string()))? {
+        let frame = frame.map_err(|damage| damaged(damage.to_string()))?;
+        for (seq, entry) in (frame.header.first_seq..to_next).zip(frame.entries()) {
+            next = seq + 1;
+            if entry.kind() == EntryKind::Message {
+                let header = &entry.header;
+                digest.add_parts(
+                    seq,
+                    header.publisher,
+                    header.publisher_seq,
+                    header.destination,
+                    entry.payload,
+                );
+            }
+        }
+        if frame.header.next_seq() >= to_next {
+            break;
+        }
+    }
+    Ok((digest, next))
+}
+
+/// Reads every record of this replica's journal and says how much there is.
+///
+/// # Errors
+/// Damage, each with file, offset and seq; or the journal does not open.
+pub fn verify(settings: &NodeSettings) -> Result<String, NodeError> {
+    let verified = journal_files::verify(&settings.journal)?;
+    let directory = settings.journal.display();
+    if verified.damage.is_empty() {
+        let (segments, records, bytes) = (verified.segments, verified.records, verified.bytes);
+        return Ok(format!(
+            "journal {directory}: {segments} segments, {records} records, {bytes} bytes, no damage"
+        ));
+    }
+    let places: Vec<String> = verified.damage.iter().map(|damage| format!("\n  {damage}")).collect();
+    Err(NodeError::Damaged(format!("journal {directory} is damaged:{}", places.concat())))
+}

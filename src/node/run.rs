@@ -1,0 +1,259 @@
+//! The running node: opened, then turned until it is told to stop, then drained and closed clean.
+
+use super::events::{disk_record, record};
+use super::{NodeError, NodeSettings, RealPorts};
+use crate::engine::counters::Counter;
+use crate::engine::event::{Event, Role};
+use crate::engine::ports::Group;
+use crate::engine::receiver::ReceiverLimits;
+use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
+use crate::io::Obtained;
+use crate::io::clock::{Clock, random_u64};
+use crate::io::counters::CountersFile;
+use crate::io::cpu;
+use crate::io::duty::{self, Turn};
+use crate::io::events::Recorder;
+use crate::io::idle::Waiter;
+use crate::io::journal_files::{self, Lock, OpenJournal};
+use crate::io::journal_thread::{self, Handle, ThreadSettings};
+use crate::io::udp::{Udp, UdpCounts, UdpSettings};
+use crate::journal::Completeness;
+use crate::proto::commit::Durability;
+use crate::proto::start::{self, StartRole};
+use crate::wire::{Identity, Nanos, frame_len_max};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Turns between two looks at what changes slowly: counters, disk, clock.
+const SLOW_TURNS: u64 = 1024;
+/// How long a stopping leader waits for what it stamped to be committed.
+const DRAIN_NS: Nanos = 1_000_000_000;
+/// A node with requests under way wants to be called at least this often.
+const RESTLESS_NS: Nanos = 50_000;
+/// Submissions that wait for an earlier one of their publisher.
+const HOLD_BACK: u16 = 1024;
+/// A standby that has nothing new says where it stands this often.
+const ACK_AGAIN_NS: Nanos = 100_000_000;
+/// Most frames that one request is answered with.
+const REPAIRS_PER_REQUEST: usize = 64;
+
+/// A replica on this machine, open and silent.
+pub struct Node {
+    identity: Identity,
+    replica: Replica<RealPorts>,
+    side: Handle,
+    clock: Clock,
+    waiter: Waiter,
+    counters: CountersFile,
+    obtained: Vec<Obtained>,
+    /// Counter values as they are published, device and engine.
+    values: Vec<u64>,
+    turns: u64,
+    role_since: Nanos,
+    full_since: Nanos,
+    disk_full: bool,
+    _lock: Lock,
+}
+
+impl Node {
+    /// Opens journal, device and counters, and settles the calling thread, which is to call
+    /// [`Node::run`], on its core. Nothing is said to anybody yet.
+    ///
+    /// # Errors
+    /// What does not open, and what to do; or why this replica must not start (S9, S12).
+    pub fn open(settings: &NodeSettings) -> Result<Self, NodeError> {
+        let clock = Clock::start();
+        let OpenJournal { opened, reader, store, lock, remarks } =
+            journal_files::open(&settings.journal_config())?;
+        let directory = settings.journal.display();
+        if let Some(damage) = opened.damage.first() {
+            return Err(NodeError::Damaged(format!("journal {directory}: {damage}")));
+        }
+        if let Completeness::Incomplete(why) = &opened.completeness {
+            return Err(NodeError::Refused(format!(
+                "journal {directory}: {why}; a replica that may have forgotten what it acknowledged must not vote \
+                 under its old identity: format a new journal and let the cluster replace the member"
+            )));
+        }
+        let identity = opened.superblock.identity;
+        let recovered = Recovered::of_journal(&opened, &store, settings.publishers_max)
+            .map_err(|error| NodeError::Damaged(format!("journal {directory}: {error}")))?;
+        let leads = matches!(
+            start::role(identity, &opened.tail.end(), &recovered.membership, opened.tail.promised()),
+            Ok(StartRole::Lead(_))
+        );
+        let net = open_device(settings, leads)?;
+        let mut obtained = net.obtained().to_vec();
+        obtained.extend(remarks.into_iter().map(|remark| Obtained::granted("journal", remark)));
+        let power = settings.durability == Durability::Power;
+        let thread = ThreadSettings { retention: settings.retention, ..ThreadSettings::new(power) };
+        let thread =
+            if power { thread } else { ThreadSettings { idle_ns: settings.flush_interval_ns, ..thread } };
+        let side = journal_thread::spawn(store, reader, opened.writer, opened.superblock, thread)?;
+        let waiter = settings.idle.waiter(&net.sockets())?;
+        let limits = replica_limits(settings, identity)?;
+        let replica = Replica::new(net, opened.tail, recovered, limits)
+            .map_err(|why| NodeError::Refused(format!("journal {directory}: {why}")))?;
+        let names: Vec<&str> = Counter::NAMES.iter().chain(&UdpCounts::NAMES).copied().collect();
+        let counters = CountersFile::create(&settings.counters, &names)?;
+        obtained.extend(settle_thread(settings));
+        Ok(Self {
+            identity,
+            replica,
+            side,
+            role_since: clock.now(),
+            full_since: 0,
+            clock,
+            waiter,
+            counters,
+            obtained,
+            values: Vec::with_capacity(names.len()),
+            turns: 0,
+            disk_full: false,
+            _lock: lock,
+        })
+    }
+
+    /// Each setting with the value that was obtained.
+    pub fn obtained(&self) -> &[Obtained] {
+        &self.obtained
+    }
+
+    /// What the node is.
+    pub fn role(&self) -> Role {
+        self.replica.role()
+    }
+
+    /// Who the node is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The engine, for those who measure it.
+    pub fn replica(&self) -> &Replica<RealPorts> {
+        &self.replica
+    }
+
+    /// Turns until `stop` is set, drains, and marks the stop as clean. What happens goes to `recorder`.
+    ///
+    /// # Errors
+    /// The node had to fall silent (divergence, impostor, a disk that fails), or could not stop clean.
+    pub fn run(mut self, stop: &AtomicBool, recorder: &Recorder) -> Result<(), NodeError> {
+        let halt = AtomicBool::new(false);
+        let mut waiter = std::mem::replace(&mut self.waiter, Waiter::Spin);
+        let clock = self.clock;
+        let mut draining: Option<Nanos> = None;
+        duty::run(
+            &mut |now| {
+                let turn = self.turn(now, recorder);
+                if self.replica.core.is_stopped() || self.side.has_failed() {
+                    halt.store(true, Ordering::Release);
+                } else if stop.load(Ordering::Acquire) {
+                    let since = *draining.get_or_insert(now);
+                    self.replica.core.begin_drain();
+                    if self.replica.is_drained() || now > since + DRAIN_NS {
+                        halt.store(true, Ordering::Release);
+                    }
+                }
+                turn
+            },
+            &clock,
+            &mut waiter,
+            &halt,
+        );
+        self.publish();
+        if let Some(why) = self.side.failure() {
+            return Err(NodeError::Damaged(why));
+        }
+        if self.replica.core.is_stopped() {
+            return Err(NodeError::Refused(String::from(
+                "the node has silenced itself; the log above says why",
+            )));
+        }
+        self.side.stop().map_err(NodeError::Refused)?;
+        Ok(())
+    }
+
+    /// One turn of the duty cycle: what [`Node::run`] repeats.
+    pub fn turn(&mut self, now: Nanos, recorder: &Recorder) -> Turn {
+        let work = self.replica.poll(now, self.clock.wall(now));
+        while let Some(event) = self.replica.core.events.pop() {
+            self.tell(event, now, recorder);
+        }
+        self.turns += 1;
+        if self.turns.is_multiple_of(SLOW_TURNS) {
+            self.publish();
+            self.clock.refresh();
+            let full = self.side.disk_full();
+            if full != self.disk_full {
+                self.disk_full = full;
+                recorder.record(disk_record(full, self.side.written_seq(), now));
+            }
+        }
+        let restless = self.replica.is_restless().then_some(now + RESTLESS_NS);
+        Turn { work, next_deadline: self.replica.next_beat().into_iter().chain(restless).min() }
+    }
+
+    fn tell(&mut self, event: Event, now: Nanos, recorder: &Recorder) {
+        let since = match event {
+            Event::Role { .. } => std::mem::replace(&mut self.role_since, now),
+            Event::JournalFull { .. } => std::mem::replace(&mut self.full_since, now),
+            Event::JournalFree { .. } => self.full_since,
+            Event::History { history } => {
+                self.side.set_history(history);
+                now
+            }
+            _ => now,
+        };
+        recorder.record(record(event, now, since));
+    }
+
+    fn publish(&mut self) {
+        self.values.clear();
+        self.values.extend_from_slice(self.replica.core.counters.values());
+        self.values.extend_from_slice(&self.replica.net().counts().values());
+        self.counters.publish(&self.values);
+    }
+}
+
+/// A leader does not join `data`: what it would hear there is itself.
+fn open_device(settings: &NodeSettings, leads: bool) -> Result<Udp, NodeError> {
+    let joins = if leads { vec![Group::Submit, Group::Control] } else { vec![Group::Data, Group::Control] };
+    Ok(Udp::open(UdpSettings { joins, unicast_port: settings.unicast.port(), ..settings.udp.clone() })?)
+}
+
+fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits, NodeError> {
+    Ok(ReplicaLimits {
+        receiver: ReceiverLimits {
+            cluster: settings.cluster,
+            history: 0,
+            me,
+            repairers: settings.peers.clone(),
+            repairer_first: 0,
+            nack: settings.nack,
+            store_bytes: 4 << 20,
+            frame_len_max: frame_len_max(settings.mtu),
+            count_when_accepted: true,
+        },
+        beat: settings.beat,
+        window: settings.window,
+        durability: settings.durability,
+        publishers_max: settings.publishers_max,
+        hold_back: HOLD_BACK,
+        ack_again_ns: ACK_AGAIN_NS,
+        process_nonce: random_u64()?,
+        repairs_per_request: REPAIRS_PER_REQUEST,
+    })
+}
+
+/// Core, scheduling class, memory and timers of the calling thread, each with what was obtained.
+fn settle_thread(settings: &NodeSettings) -> Vec<Obtained> {
+    let mut obtained = vec![cpu::timer_slack(settings.timer_slack_ns), cpu::schedule(settings.scheduling)];
+    if let Some(core) = settings.core {
+        obtained.push(cpu::pin(core));
+    }
+    if settings.lock_memory {
+        obtained.push(cpu::lock_memory());
+    }
+    obtained.push(Obtained::granted("idle", settings.idle));
+    obtained
+}

@@ -1,0 +1,84 @@
+//! Real nodes on real sockets and files, as threads of this process.
+
+mod support;
+
+use lockstep::client::{
+    Delivery, Flow, Publisher, PublisherEvent, Start, StreamDigest, Subscriber, SubscriberEvent,
+};
+use lockstep::io::events::Recorder;
+use lockstep::node::{EVENT_KINDS, Node, journal_digest};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use support::Cluster;
+
+const SMALL: &str =
+    "[journal]\ntail_size = \"8MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n";
+
+#[test]
+fn everybody_ends_with_the_same_digest() {
+    let cluster = Cluster::new(3, SMALL);
+    let stop = AtomicBool::new(false);
+    let messages = 20_000;
+    let digests: Vec<String> = std::thread::scope(|scope| {
+        for id in 1..=3 {
+            let (settings, stop) = (cluster.node(id), &stop);
+            scope.spawn(move || {
+                let node = Node::open(&settings).unwrap_or_else(|error| panic!("{error}"));
+                let recorder = Recorder::new(EVENT_KINDS, 1024);
+                node.run(stop, &recorder)
+                    .unwrap_or_else(|error| panic!("{error}\n{}", recorder.recent_text()));
+            });
+        }
+        let readers: Vec<_> = [Delivery::Committed, Delivery::Stamped]
+            .into_iter()
+            .map(|delivery| {
+                let endpoint = cluster.endpoint();
+                scope.spawn(move || {
+                    let mut subscriber = Subscriber::connect(&endpoint, delivery, Start::From(1)).unwrap();
+                    let mut digest = StreamDigest::new();
+                    while digest.messages() < messages {
+                        let work = subscriber.poll(1000, |event| {
+                            match event {
+                                SubscriberEvent::Message(message) => digest.add(&message),
+                                SubscriberEvent::Abandoned { from, oldest } => {
+                                    panic!("abandoned {from} {oldest}")
+                                }
+                                _ => {}
+                            }
+                            Flow::Continue
+                        });
+                        if work == 0 {
+                            std::thread::yield_now();
+                        }
+                    }
+                    digest.hex()
+                })
+            })
+            .collect();
+        let mut publisher = Publisher::connect(&cluster.endpoint()).unwrap();
+        let orders =
+            publisher.open("orders", Duration::from_secs(20)).unwrap_or_else(|error| panic!("{error}"));
+        let (mut sent, mut committed) = (0, 0);
+        while committed < messages {
+            while sent < messages && publisher.try_publish(orders, 0, &sent.to_le_bytes()).is_ok() {
+                sent += 1;
+            }
+            let work = publisher.poll(10_000, |event| {
+                if let PublisherEvent::Committed { .. } = event {
+                    committed += 1;
+                }
+            });
+            if work == 0 {
+                std::thread::yield_now();
+            }
+        }
+        let digests = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+        stop.store(true, Ordering::Release);
+        digests
+    });
+    assert_eq!(digests[0], digests[1]);
+    for id in 1..=3 {
+        let (digest, _) = journal_digest(&cluster.node(id), None).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(digest.hex(), digests[0], "journal {id}");
+    }
+}

@@ -1,0 +1,74 @@
+//! A cluster of one process: nodes as threads on loopback, each test with its own groups, ports and
+//! directory.
+
+use lockstep::client::Endpoint;
+use lockstep::config::Config;
+use lockstep::io::udp::free_port;
+use lockstep::node::{self, NodeSettings};
+use lockstep::wire::MemberBody;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A formatted and bootstrapped cluster's files.
+pub struct Cluster {
+    pub config: Config,
+    pub replicas: u32,
+    dir: TempDir,
+}
+
+impl Cluster {
+    /// `replicas` fresh replicas; `more` is TOML that goes behind the generated file.
+    pub fn new(replicas: u32, more: &str) -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        let path = dir.path().join("cluster.toml");
+        std::fs::write(&path, text(dir.path(), replicas, more)).expect("writing the file");
+        let config = Config::load(Some(&path), &[]).unwrap_or_else(|errors| panic!("{errors}"));
+        let cluster = Self { config, replicas, dir };
+        let members: Vec<MemberBody> = (1..=replicas)
+            .map(|id| {
+                let settings = cluster.node(id);
+                let identity = node::format(&settings).unwrap_or_else(|error| panic!("{error}"));
+                MemberBody::full(identity, settings.unicast)
+            })
+            .collect();
+        node::bootstrap(&cluster.node(1), &members).unwrap_or_else(|error| panic!("{error}"));
+        cluster
+    }
+
+    pub fn node(&self, id: u32) -> NodeSettings {
+        self.config.node(id).unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    pub fn endpoint(&self) -> Endpoint {
+        self.config.endpoint()
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("cluster.toml")
+    }
+}
+
+fn text(dir: &Path, replicas: u32, more: &str) -> String {
+    let address = Ipv4Addr::LOCALHOST;
+    let port = free_port(address).expect("a free port");
+    let net = (std::process::id() ^ u32::from(port) << 8) & 0xffff;
+    let group = |last: u32| format!("239.{}.{}.{last}:{port}", 100 + net % 100, net >> 8);
+    let dir = dir.display();
+    let mut text = format!(
+        "cluster = {}\nprofile = \"shared\"\n\n[[lines]]\nsubmit = \"{}\"\ndata = \"{}\"\ncontrol = \"{}\"\n\
+         interface = \"127.0.0.1\"\nttl = 0\n",
+        u64::from(port) << 16 | u64::from(net) | 1,
+        group(1),
+        group(2),
+        group(3),
+    );
+    for id in 1..=replicas {
+        let unicast = free_port(address).expect("a free port");
+        text += &format!(
+            "\n[[replicas]]\nid = {id}\nunicast = \"127.0.0.1:{unicast}\"\njournal = \"{dir}/{id}\"\n\
+             tail = \"{dir}/{id}.tail\"\ncounters = \"{dir}/{id}.counters\"\n"
+        );
+    }
+    text + more
+}
