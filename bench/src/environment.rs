@@ -1,6 +1,6 @@
 //! What a figure depends on, to be printed above it: a number without its machine says nothing.
 
-use crate::scene::Scene;
+use crate::cluster::Cluster;
 use lockstep::engine::ports::Group;
 use lockstep::io::idle::Idle;
 use lockstep::io::udp::Udp;
@@ -43,7 +43,7 @@ pub fn rustc() -> String {
 /// # Errors
 /// No such device can be opened here.
 pub fn device() -> Result<Vec<String>, String> {
-    let scene = Scene::new(1, Idle::Spin)?;
-    let udp = Udp::open(scene.udp(&[Group::Data], 0)).map_err(|error| error.to_string())?;
+    let cluster = Cluster::new(1, Idle::Spin)?;
+    let udp = Udp::open(cluster.udp(&[Group::Data])).map_err(|error| error.to_string())?;
     Ok(udp.obtained().iter().map(|obtained| format!("device     {obtained}")).collect())
 }

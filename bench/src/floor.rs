@@ -9,6 +9,7 @@
 //! A datagram: kind, the client's number, its intended time, the leader's number, 8 bytes each.
 
 use crate::client::Client;
+use crate::cluster::PAYLOAD_LEN;
 use lockstep::engine::ports::{Burst, Group, Net};
 use lockstep::wire::Nanos;
 use std::collections::VecDeque;
@@ -99,7 +100,7 @@ impl Standby {
         let last = (0..count).rev().map(|index| net.group_datagram(index));
         if let Some(last) = last.into_iter().find(|last| word(last, KIND) == Kind::Data as u64) {
             let stamped = word(last, STAMP);
-            let out = self.outgoing.push(&last[..crate::settings::PAYLOAD_LEN]);
+            let out = self.outgoing.push(&last[..PAYLOAD_LEN]);
             set_word(out, KIND, Kind::Ack as u64);
             set_word(out, STAMP, stamped);
             self.outgoing.send(net, Group::Control);
@@ -119,7 +120,7 @@ pub struct FloorClient<N> {
     /// Number of the next datagram to be delivered, and what was acknowledged.
     deliver_next: u64,
     acked: u64,
-    held: VecDeque<[u8; crate::settings::PAYLOAD_LEN]>,
+    held: VecDeque<[u8; PAYLOAD_LEN]>,
 }
 
 impl<N: Net> FloorClient<N> {
@@ -148,18 +149,18 @@ impl<N: Net> FloorClient<N> {
 }
 
 impl<N: Net> Client for FloorClient<N> {
-    fn publish(&mut self, _now: Nanos, payload: &[u8; crate::settings::PAYLOAD_LEN]) -> bool {
+    fn publish(&mut self, payload: &[u8; PAYLOAD_LEN]) -> bool {
         self.datagram[..payload.len()].copy_from_slice(payload);
         set_word(&mut self.datagram, KIND, Kind::Submit as u64);
         self.outgoing.push(&self.datagram);
         true
     }
 
-    fn flush(&mut self, _now: Nanos) {
+    fn flush(&mut self) {
         self.outgoing.send(&mut self.publisher, Group::Submit);
     }
 
-    fn turn(&mut self, _now: Nanos, mut f: impl FnMut(&[u8])) -> usize {
+    fn turn(&mut self, mut f: impl FnMut(&[u8])) -> usize {
         let count = self.subscriber.recv_groups();
         for index in 0..count {
             let datagram = self.subscriber.group_datagram(index);
@@ -168,8 +169,8 @@ impl<N: Net> Client for FloorClient<N> {
                 // What does not follow is left out, and the measurement ends for want of it.
                 kind if kind == Kind::Data as u64 && stamped == self.deliver_next => {
                     self.deliver_next += 1;
-                    let mut payload = [0; crate::settings::PAYLOAD_LEN];
-                    payload.copy_from_slice(&datagram[..crate::settings::PAYLOAD_LEN]);
+                    let mut payload = [0; PAYLOAD_LEN];
+                    payload.copy_from_slice(&datagram[..PAYLOAD_LEN]);
                     self.held.push_back(payload);
                 }
                 kind if kind == Kind::Ack as u64 => self.acked = self.acked.max(stamped),
@@ -193,8 +194,8 @@ pub fn intended(payload: &[u8]) -> Nanos {
 }
 
 /// A message with a number and the time at which it was to be sent.
-pub fn payload(number: u64, intended: Nanos) -> [u8; crate::settings::PAYLOAD_LEN] {
-    let mut payload = [0; crate::settings::PAYLOAD_LEN];
+pub fn payload(number: u64, intended: Nanos) -> [u8; PAYLOAD_LEN] {
+    let mut payload = [0; PAYLOAD_LEN];
     set_word(&mut payload, NUMBER, number);
     set_word(&mut payload, NUMBER + 8, intended);
     payload

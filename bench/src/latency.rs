@@ -10,13 +10,13 @@
 //! take turns within each round, and only ratios of one round are compared.
 
 use crate::client::{Client, Measure, measure};
+use crate::cluster::{Cluster, PAYLOAD_LEN};
 use crate::environment;
 use crate::floor::{intended, number, payload};
 use crate::node::{NodeArguments, Role};
-use crate::scene::{Contestant, Node, Scene};
-use crate::settings::PAYLOAD_LEN;
+use crate::scene::{Contestant, Node};
 use crate::stats::{HEADS, Latencies, Spread, Summary, cell, paired};
-use lockstep::engine::subscriber::Delivery;
+use lockstep::client::Delivery;
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
@@ -25,9 +25,9 @@ use lockstep::wire::Nanos;
 /// Messages before those that count.
 const WARM_UP: u64 = 2_000;
 /// A message that takes longer is lost, and with it the measurement.
-const LOST_NS: Nanos = 2_000_000_000;
-/// Most messages of lockstep without a fate.
-const WINDOW: u32 = 4096;
+const LOST_NS: Nanos = 5_000_000_000;
+/// A round that takes longer is ended: the machine is too busy to say anything.
+const ROUND_NS: Nanos = 60_000_000_000;
 
 /// How to measure.
 #[derive(clap::Args)]
@@ -120,15 +120,15 @@ fn one(
     arguments: &Arguments,
 ) -> Result<Summary, String> {
     let committed = table.delivery == Delivery::Committed;
-    let scene = Scene::new(if committed { 3 } else { 1 }, table.idle)?;
+    let cluster = Cluster::new(if committed { 3 } else { 1 }, table.idle)?;
     let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1] };
-    let _leader = Node::start(&scene, &leader)?;
+    let _leader = Node::start(&cluster, &leader)?;
     let standby_core = *cores.get(arguments.standby_core).ok_or("--standby-core: there is no such core")?;
     let standby = NodeArguments { contestant, role: Role::Standby, core: standby_core };
-    let _standby = committed.then(|| Node::start(&scene, &standby)).transpose()?;
+    let _standby = committed.then(|| Node::start(&cluster, &standby)).transpose()?;
     let interval_ns = table.rate.map(|rate| 1_000_000_000 / rate);
     let rally = Rally { messages: arguments.messages, interval_ns, idle: table.idle };
-    measure(contestant, &scene, table.delivery, PAYLOAD_LEN, WINDOW, rally)
+    measure(contestant, &cluster, table.delivery, PAYLOAD_LEN, rally)
 }
 
 /// Messages there and back, one client, one thread.
@@ -157,12 +157,12 @@ impl Measure for Rally {
                 None if sent == came => now,
                 None => Nanos::MAX,
             };
-            if sent < total && now >= due && client.publish(now, &payload(sent, due)) {
-                client.flush(now);
+            if sent < total && now >= due && client.publish(&payload(sent, due)) {
+                client.flush();
                 sent += 1;
             }
             let before = came;
-            let work = client.turn(now, |payload| {
+            let work = client.turn(|payload| {
                 if number(payload) != came {
                     misplaced.get_or_insert((came, number(payload)));
                 }
@@ -173,6 +173,11 @@ impl Measure for Rally {
             });
             if let Some((expected, seen)) = misplaced {
                 return Err(format!("message {seen} came where {expected} was to come"));
+            }
+            if now > began + ROUND_NS {
+                return Err(format!(
+                    "{came} of {total} messages came within {ROUND_NS} ns: other work has the cores"
+                ));
             }
             if came > before || sent == came {
                 moved_at = now;

@@ -5,6 +5,7 @@
 //! times of a shared machine drift by a third; ratios of alternating rounds do not.
 
 mod client;
+mod cluster;
 mod environment;
 mod floor;
 mod instructions;
@@ -12,7 +13,6 @@ mod latency;
 mod node;
 mod plain;
 mod scene;
-mod settings;
 mod stats;
 mod throughput;
 
@@ -40,12 +40,7 @@ enum What {
     Turns(instructions::TurnsArguments),
     /// A process of a measurement.
     #[command(hide = true)]
-    Node {
-        #[command(flatten)]
-        arguments: node::NodeArguments,
-        #[command(flatten)]
-        scene: scene::Scene,
-    },
+    Node(node::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -54,7 +49,7 @@ fn main() -> ExitCode {
         What::Latency(arguments) => latency::run(&arguments),
         What::Throughput(arguments) => throughput::run(&arguments),
         What::Turns(arguments) => instructions::turns(&arguments),
-        What::Node { arguments, scene } => node::run(&arguments, &scene),
+        What::Node(arguments) => node::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

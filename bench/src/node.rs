@@ -1,21 +1,20 @@
 //! One process of a measurement: a leader or a standby, of the floor or of lockstep.
 
+use crate::cluster;
 use crate::floor;
 use crate::plain::Plain;
-use crate::scene::{Contestant, Scene};
-use crate::settings;
+use crate::scene::Contestant;
 use clap::ValueEnum;
-use lockstep::engine::ports::{Group, Net, Ports};
-use lockstep::engine::replica::Replica;
+use lockstep::config::Config;
+use lockstep::engine::ports::{Group, Net};
 use lockstep::io::clock::Clock;
-use lockstep::io::idle::{Idle, Waiter};
+use lockstep::io::events::Recorder;
 use lockstep::io::udp::Udp;
 use lockstep::io::{cpu, duty};
-use lockstep::journal::memory::MemoryTail;
-use lockstep::journal::ports::{TailSource, Word};
+use lockstep::node::{EVENT_KINDS, Node};
 use lockstep::wire::Nanos;
 use std::io::{Read, Write};
-use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,11 +36,11 @@ impl Role {
         }
     }
 
-    /// What it receives. A standby hears submissions too, as it may have to lead.
+    /// What lockstep's node of this role receives, and so the floor's.
     fn joins(self) -> &'static [Group] {
         match self {
             Self::Leader => &[Group::Submit, Group::Control],
-            Self::Standby => &[Group::Submit, Group::Data, Group::Control],
+            Self::Standby => &[Group::Data, Group::Control],
         }
     }
 }
@@ -69,22 +68,23 @@ impl NodeArguments {
     }
 }
 
-/// Bytes of a tail in memory: the repair window that the configuration has by default.
-const RING_BYTES: usize = 64 << 20;
-
-/// A replica's world in a measurement.
-struct NodePorts;
-
-impl Ports for NodePorts {
-    type Net = Udp;
-    type Memory = MemoryTail;
+/// The hidden subcommand.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    which: NodeArguments,
+    /// The cluster's file.
+    config: PathBuf,
 }
+
+/// Events that wait for somebody to read them: nobody does here.
+const EVENTS_MAX: usize = 64;
 
 /// Runs until standard input ends.
 ///
 /// # Errors
 /// In words, what could not be opened.
-pub fn run(arguments: &NodeArguments, scene: &Scene) -> Result<(), String> {
+pub fn run(arguments: &Arguments) -> Result<(), String> {
     let stop = Arc::new(AtomicBool::new(false));
     let ended = Arc::clone(&stop);
     // Whoever started us holds the other end: it is closed, or the starter is dead.
@@ -92,63 +92,47 @@ pub fn run(arguments: &NodeArguments, scene: &Scene) -> Result<(), String> {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         ended.store(true, Ordering::Release);
     });
-    if let Some(note) = cpu::pin(arguments.core).note {
-        return Err(note);
-    }
-    let index = arguments.role as usize;
-    let udp = scene.udp(arguments.role.joins(), scene.unicast[index]);
-    match arguments.contestant {
-        Contestant::Plain => forward(arguments.role, Plain::open(&udp)?, scene.idle, &stop),
+    let config = cluster::load(&arguments.config)?;
+    let NodeArguments { contestant, role, core } = arguments.which;
+    let udp = cluster::device(&config, role.joins());
+    match contestant {
+        Contestant::Plain => forward(role, core, Plain::open(&udp)?, &config, &stop),
         Contestant::Io => {
-            forward(arguments.role, Udp::open(udp).map_err(|error| error.to_string())?, scene.idle, &stop)
+            forward(role, core, Udp::open(udp).map_err(|error| error.to_string())?, &config, &stop)
         }
-        Contestant::Lockstep => {
-            replicate(index, Udp::open(udp).map_err(|error| error.to_string())?, scene, &stop)
-        }
+        Contestant::Lockstep => replicate(role, core, &config, &stop),
     }
 }
 
 /// The floor's loop.
-fn forward(role: Role, mut net: impl Net, idle: Idle, stop: &AtomicBool) -> Result<(), String> {
+fn forward(
+    role: Role,
+    core: usize,
+    mut net: impl Net,
+    config: &Config,
+    stop: &AtomicBool,
+) -> Result<(), String> {
+    if let Some(note) = cpu::pin(core).note {
+        return Err(note);
+    }
     let (mut leader, mut standby) = (floor::Leader::default(), floor::Standby::default());
     let turn = &mut |_: Nanos| match role {
         Role::Leader => leader.poll(&mut net),
         Role::Standby => standby.poll(&mut net),
     };
+    let mut waiter = config.endpoint().idle.waiter(&[]).map_err(|error| error.to_string())?;
     ready()?;
-    duty::run(turn, &Clock::start(), &mut waiter(idle, &[])?, stop);
+    duty::run(turn, &Clock::start(), &mut waiter, stop);
     Ok(())
 }
 
-/// lockstep's loop.
-fn replicate(index: usize, udp: Udp, scene: &Scene, stop: &AtomicBool) -> Result<(), String> {
-    let clock = Clock::start();
-    let members = scene.members();
-    let (tail, recovered) =
-        settings::journal(MemoryTail::new(RING_BYTES), index, &members, clock.wall(clock.now()))?;
-    let others = members.iter().copied().take(2).filter(|at| *at != members[index]).collect();
-    let waiter = &mut waiter(scene.idle, &udp.sockets())?;
-    let mut replica = Replica::<NodePorts>::new(udp, tail, recovered, settings::replica(index, others))?;
-    let turn = &mut |now| {
-        let work = replica.poll(now, clock.wall(now));
-        follow_behind(replica.tail_mut().memory_mut());
-        work
-    };
+/// lockstep's: a whole node, journal and side thread included.
+fn replicate(role: Role, core: usize, config: &Config, stop: &AtomicBool) -> Result<(), String> {
+    let mut settings = config.node(role as u32 + 1).map_err(|error| error.to_string())?;
+    settings.core = Some(core);
+    let node = Node::open(&settings).map_err(|error| error.to_string())?;
     ready()?;
-    duty::run(turn, &clock, waiter, stop);
-    Ok(())
-}
-
-fn waiter(idle: Idle, sockets: &[BorrowedFd<'_>]) -> Result<Waiter, String> {
-    idle.waiter(sockets).map_err(|error| error.to_string())
-}
-
-/// The side thread's part: the segments have everything.
-fn follow_behind(memory: &mut MemoryTail) {
-    let seq = memory.word(Word::HighSeq);
-    memory.set_word(Word::WrittenSeq, seq);
-    memory.set_word(Word::DurableSeq, seq);
-    memory.set_word(Word::WrittenPos, memory.word(Word::PublishedPos));
+    node.run(stop, &Recorder::new(EVENT_KINDS, EVENTS_MAX)).map_err(|error| error.to_string())
 }
 
 fn ready() -> Result<(), String> {

@@ -6,24 +6,24 @@
 //! the same number of messages under way.
 
 use crate::client::{Client, Measure, measure};
+use crate::cluster::{Cluster, MTU, PAYLOAD_LEN};
 use crate::environment;
 use crate::floor::{number, payload};
 use crate::node::{NodeArguments, Role};
-use crate::scene::{Contestant, Node, Scene};
-use crate::settings::MTU;
+use crate::scene::{Contestant, Node};
 use crate::stats::{Spread, cell, paired};
-use lockstep::engine::subscriber::Delivery;
+use lockstep::client::Delivery;
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::{HEADER_LEN, Nanos, entry_len, frame_len_max};
 
 /// Messages of 64 bytes in a full frame.
-const PER_FRAME: u64 = ((frame_len_max(MTU) - HEADER_LEN) / entry_len(crate::settings::PAYLOAD_LEN)) as u64;
+const PER_FRAME: u64 = ((frame_len_max(MTU) - HEADER_LEN) / entry_len(PAYLOAD_LEN)) as u64;
 /// Time before that which counts.
 const WARM_UP_NS: Nanos = 300_000_000;
 /// Without a delivery for so long, something is lost.
-const LOST_NS: Nanos = 2_000_000_000;
+const LOST_NS: Nanos = 5_000_000_000;
 
 /// How to measure.
 #[derive(clap::Args)]
@@ -97,12 +97,12 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
 
 /// One contestant in one round, in messages per second.
 fn one(contestant: Contestant, idle: Idle, cores: &[usize], arguments: &Arguments) -> Result<f64, String> {
-    let scene = Scene::new(3, idle)?;
+    let cluster = Cluster::new(3, idle)?;
     let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1] };
-    let _leader = Node::start(&scene, &leader)?;
+    let _leader = Node::start(&cluster, &leader)?;
     let standby_core = *cores.get(arguments.standby_core).ok_or("--standby-core: there is no such core")?;
     let _standby =
-        Node::start(&scene, &NodeArguments { contestant, role: Role::Standby, core: standby_core })?;
+        Node::start(&cluster, &NodeArguments { contestant, role: Role::Standby, core: standby_core })?;
     // The floor's unit is a datagram, lockstep's a message.
     let each = if contestant == Contestant::Lockstep { 1 } else { PER_FRAME };
     let flood = Flood {
@@ -111,8 +111,7 @@ fn one(contestant: Contestant, idle: Idle, cores: &[usize], arguments: &Argument
         lasts_ns: arguments.milliseconds * 1_000_000,
         idle,
     };
-    let window = u32::try_from(flood.window).map_err(|_| "--window is too large")?;
-    let rate = measure(contestant, &scene, Delivery::Committed, frame_len_max(MTU), window, flood)?;
+    let rate = measure(contestant, &cluster, Delivery::Committed, frame_len_max(MTU), flood)?;
     Ok(rate * each as f64)
 }
 
@@ -148,14 +147,14 @@ impl Measure for Flood {
             }
             let room = (self.window - (sent - came)).min(self.burst);
             for _ in 0..room {
-                if !client.publish(now, &payload(sent, now)) {
+                if !client.publish(&payload(sent, now)) {
                     break;
                 }
                 sent += 1;
             }
-            client.flush(now);
+            client.flush();
             let before = came;
-            let work = client.turn(now, |payload| {
+            let work = client.turn(|payload| {
                 if number(payload) != came {
                     misplaced.get_or_insert((came, number(payload)));
                 }

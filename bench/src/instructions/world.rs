@@ -9,25 +9,30 @@
 //! The driver lays out the submissions and the standby's acks itself, and reads frames from the leader's
 //! tail: no role pays for a copy that the device would have made.
 
-use crate::settings::{self, CLUSTER, HISTORY, MTU, PAYLOAD_LEN, identity, process_nonce};
+use crate::cluster::{Cluster, MTU, PAYLOAD_LEN};
 use lockstep::engine::ports::{Burst, Group, Net, Ports};
 use lockstep::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
 use lockstep::engine::receiver::{ReceiverLimits, Start};
-use lockstep::engine::replica::{Replica, ReplicaLimits};
+use lockstep::engine::replica::{Recovered, Replica, ReplicaLimits};
 use lockstep::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
-use lockstep::journal::Tail;
-use lockstep::journal::memory::MemoryTail;
+use lockstep::io::idle::Idle;
+use lockstep::io::journal_files::{self, JournalConfig, Lock};
+use lockstep::io::tail::{MappedTail, TailReader};
+use lockstep::journal::SEGMENT_LEN_MIN;
 use lockstep::journal::ports::{TailSource, Word};
+use lockstep::proto::commit::Durability;
+use lockstep::proto::nack::NackLimits;
 use lockstep::wire::{
-    AckBody, EntryHeader, EntryKind, Header, Kind, Nanos, OpenFrame, PublisherId, Seq, frame_len_max,
-    write_ack,
+    AckBody, EntryHeader, EntryKind, Header, Identity, Kind, Nanos, OpenFrame, PublisherId, Seq,
+    frame_len_max, write_ack,
 };
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-const REPLICAS: usize = 3;
+/// Members; the third is stopped.
+const REPLICAS: u32 = 3;
 /// The ring comes round several times in a measurement, so that its turn is paid for.
-const RING_BYTES: usize = 256 << 10;
+const RING_BYTES: u64 = 256 << 10;
 /// A message.
 const PAYLOAD: [u8; PAYLOAD_LEN] = [0x5a; PAYLOAD_LEN];
 /// Time from one step to the next: shorter than the first heartbeat, so that none is counted.
@@ -108,12 +113,12 @@ impl Net for Desk {
     }
 }
 
-/// A replica's world: the desk, and a tail in plain memory.
+/// A replica's world: the desk, and a tail as in production.
 pub struct DeskPorts;
 
 impl Ports for DeskPorts {
     type Net = Desk;
-    type Memory = MemoryTail;
+    type Memory = MappedTail;
 }
 
 /// What comes to the leader in one step.
@@ -133,8 +138,9 @@ impl Pattern {
 /// The cluster.
 pub struct World {
     now: Nanos,
-    leader: Replica<DeskPorts>,
-    standby: Replica<DeskPorts>,
+    cluster: Cluster,
+    leader: Desked,
+    standby: Desked,
     stamped: Subscriber<Desk>,
     committed: Subscriber<Desk>,
     publisher: Publisher<Desk>,
@@ -150,20 +156,66 @@ fn address(process: usize) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7_001 + process as u16)
 }
 
-fn receiver(process: usize) -> ReceiverLimits {
-    settings::receiver(process, (0..2).filter(|other| *other != process).map(address).collect())
+fn process_nonce(process: usize) -> u64 {
+    0x4e00 + process as u64
 }
 
-fn replica(process: usize) -> Result<Replica<DeskPorts>, String> {
-    let members: Vec<SocketAddrV4> = (0..REPLICAS).map(address).collect();
-    let (tail, recovered) = settings::journal(MemoryTail::new(RING_BYTES), process, &members, WALL)?;
-    let limits = ReplicaLimits { receiver: receiver(process), ..settings::replica(process, Vec::new()) };
-    Replica::new(Desk { carries: true, ..Desk::default() }, tail, recovered, limits)
+fn receiver(cluster: &Cluster, process: usize) -> ReceiverLimits {
+    let client = Identity { replica: 1_000 + process as u32, incarnation: 1 };
+    ReceiverLimits {
+        cluster: u64::from(cluster.config.cluster),
+        history: 0,
+        me: cluster.identities.get(process).copied().filter(|_| process < 2).unwrap_or(client),
+        repairers: (0..2).filter(|other| *other != process).map(address).collect(),
+        repairer_first: 0,
+        nack: NackLimits::default(),
+        store_bytes: 1 << 20,
+        frame_len_max: frame_len_max(MTU),
+        count_when_accepted: process < 2,
+    }
 }
 
-fn subscriber(process: usize, delivery: Delivery) -> Subscriber<Desk> {
+/// A replica on its journal, and the side thread's hold of its tail.
+struct Desked {
+    replica: Replica<DeskPorts>,
+    side: TailReader,
+    _lock: Lock,
+}
+
+fn replica(cluster: &Cluster, process: usize) -> Result<Desked, String> {
+    let settings = cluster.node(process as u32 + 1)?;
+    let journal = journal_files::open(&JournalConfig {
+        dir: settings.journal.clone(),
+        tail: settings.tail.clone(),
+        tail_len: RING_BYTES,
+        segment_len: SEGMENT_LEN_MIN,
+        cluster: settings.cluster,
+        replica: settings.replica,
+        power: false,
+        frame_len_max: frame_len_max(MTU),
+    })
+    .map_err(|error| error.to_string())?;
+    let recovered = Recovered::of_journal(&journal.opened, &journal.store, settings.publishers_max)
+        .map_err(|error| error.to_string())?;
+    let limits = ReplicaLimits {
+        receiver: receiver(cluster, process),
+        beat: settings.beat,
+        window: settings.window,
+        durability: Durability::Process,
+        publishers_max: settings.publishers_max,
+        hold_back: 1024,
+        ack_again_ns: 1_000_000_000,
+        process_nonce: process_nonce(process),
+        repairs_per_request: 64,
+    };
+    let net = Desk { carries: true, ..Desk::default() };
+    let replica = Replica::new(net, journal.opened.tail, recovered, limits)?;
+    Ok(Desked { replica, side: journal.reader, _lock: journal.lock })
+}
+
+fn subscriber(cluster: &Cluster, process: usize, delivery: Delivery) -> Subscriber<Desk> {
     let limits = SubscriberLimits {
-        receiver: receiver(process),
+        receiver: receiver(cluster, process),
         delivery,
         start: Start::From(1),
         lag_report_ns: 1 << 40,
@@ -171,13 +223,14 @@ fn subscriber(process: usize, delivery: Delivery) -> Subscriber<Desk> {
     Subscriber::new(Desk { carries: true, ..Desk::default() }, limits)
 }
 
-/// The side thread's part: the segments have everything.
-fn follow_behind(tail: &mut Tail<MemoryTail>) {
-    let memory = tail.memory_mut();
-    let seq = memory.word(Word::HighSeq);
-    memory.set_word(Word::WrittenSeq, seq);
-    memory.set_word(Word::DurableSeq, seq);
-    memory.set_word(Word::WrittenPos, memory.word(Word::PublishedPos));
+impl Desked {
+    /// The side thread's part: the segments have everything.
+    fn follow_behind(&mut self) {
+        let seq = self.side.word(Word::HighSeq);
+        self.side.set_word(Word::WrittenSeq, seq);
+        self.side.set_word(Word::DurableSeq, seq);
+        self.side.set_word(Word::WrittenPos, self.side.word(Word::PublishedPos));
+    }
 }
 
 impl World {
@@ -186,10 +239,11 @@ impl World {
     /// # Errors
     /// In words, where the nodes do not find each other.
     pub fn new() -> Result<Self, String> {
+        let cluster = Cluster::new(REPLICAS, Idle::Spin)?;
         let mut publisher = Publisher::new(
             Desk { carries: true, ..Desk::default() },
             PublisherLimits {
-                receiver: receiver(4),
+                receiver: receiver(&cluster, 4),
                 window_entries: 4096,
                 window_datagrams: 1024,
                 resend_ns_min: 1_000_000,
@@ -201,10 +255,11 @@ impl World {
         publisher.core.open("bench", [1, 2]);
         let mut world = Self {
             now: 1_000_000_000,
-            leader: replica(0)?,
-            standby: replica(1)?,
-            stamped: subscriber(2, Delivery::Stamped),
-            committed: subscriber(3, Delivery::Committed),
+            leader: replica(&cluster, 0)?,
+            standby: replica(&cluster, 1)?,
+            stamped: subscriber(&cluster, 2, Delivery::Stamped),
+            committed: subscriber(&cluster, 3, Delivery::Committed),
+            cluster,
             publisher,
             id: 0,
             next: 1,
@@ -222,15 +277,15 @@ impl World {
         Err(format!(
             "the nodes did not meet: publisher {}, leader at {}, standby at {}",
             world.id,
-            world.leader.tail().end().next,
-            world.standby.tail().end().next
+            world.leader.replica.tail().end().next,
+            world.standby.replica.tail().end().next
         ))
     }
 
     fn desks(&mut self) -> [&mut Desk; 5] {
         [
-            self.leader.net_mut(),
-            self.standby.net_mut(),
+            self.leader.replica.net_mut(),
+            self.standby.replica.net_mut(),
             self.stamped.net_mut(),
             self.committed.net_mut(),
             self.publisher.net_mut(),
@@ -238,10 +293,10 @@ impl World {
     }
 
     fn has_met(&self) -> bool {
-        let next = self.leader.tail().end().next;
+        let next = self.leader.replica.tail().end().next;
         next > 3
-            && self.standby.tail().end().next == next
-            && self.leader.core.commit_next() == next
+            && self.standby.replica.tail().end().next == next
+            && self.leader.replica.core.commit_next() == next
             && self.stamped.core.deliver_next() == next
             && self.committed.core.deliver_next() == next
     }
@@ -250,18 +305,18 @@ impl World {
     fn meet(&mut self) {
         self.now += STEP_NS;
         let (now, wall) = (self.now, self.now + WALL);
-        self.leader.poll(now, wall);
-        self.standby.poll(now, wall);
+        self.leader.replica.poll(now, wall);
+        self.standby.replica.poll(now, wall);
         self.stamped.poll(now, usize::MAX, |_| Flow::Continue);
         self.committed.poll(now, usize::MAX, |_| Flow::Continue);
         let id = &mut self.id;
-        self.publisher.poll(now, wall, |event| {
+        self.publisher.poll(now, wall, usize::MAX, |event| {
             if let PublisherEvent::Opened { publisher, .. } = event {
                 *id = publisher;
             }
         });
-        follow_behind(self.leader.tail_mut());
-        follow_behind(self.standby.tail_mut());
+        self.leader.follow_behind();
+        self.standby.follow_behind();
         let mut desks = self.desks();
         for from in 0..desks.len() {
             for (to, group, bytes) in std::mem::take(&mut desks[from].sent) {
@@ -291,7 +346,7 @@ impl World {
     pub fn step(&mut self, pattern: Pattern) {
         self.now += STEP_NS;
         let (now, wall) = (self.now, self.now + WALL);
-        let first = self.leader.tail().end().next;
+        let first = self.leader.replica.tail().end().next;
         for &count in pattern.datagrams {
             for _ in 0..count {
                 let taken = lockstep_bench_publisher_publish(&mut self.publisher, self.id);
@@ -300,15 +355,15 @@ impl World {
             lockstep_bench_publisher_flush(&mut self.publisher, now, wall);
             self.lay_submission(count, wall);
         }
-        lockstep_bench_leader_turn(&mut self.leader, now, wall);
+        lockstep_bench_leader_turn(&mut self.leader.replica, now, wall);
         self.lay_frames(first);
-        lockstep_bench_standby_turn(&mut self.standby, now, wall);
+        lockstep_bench_standby_turn(&mut self.standby.replica, now, wall);
         self.read(now, wall);
         self.lay_ack(wall);
-        lockstep_bench_leader_hears_ack(&mut self.leader, now, wall);
+        lockstep_bench_leader_hears_ack(&mut self.leader.replica, now, wall);
         self.read(now, wall);
-        follow_behind(self.leader.tail_mut());
-        follow_behind(self.standby.tail_mut());
+        self.leader.follow_behind();
+        self.standby.follow_behind();
     }
 
     /// A turn of everybody who reads the stream.
@@ -321,8 +376,8 @@ impl World {
 
     /// A submission of `count` messages, as a publisher sends it.
     fn lay_submission(&mut self, count: usize, wall: Nanos) {
-        let Self { leader, id, next, .. } = self;
-        leader.net_mut().lay(|out| {
+        let Self { cluster, leader, id, next, .. } = self;
+        leader.replica.net_mut().lay(|out| {
             out.resize(frame_len_max(MTU), 0);
             let mut open = OpenFrame::default();
             for _ in 0..count {
@@ -339,8 +394,8 @@ impl World {
                 *next += 1;
             }
             let header = Header {
-                cluster: CLUSTER,
-                history: HISTORY,
+                cluster: u64::from(cluster.config.cluster),
+                history: cluster.history,
                 sender: 9,
                 timestamp: wall,
                 number: *next,
@@ -353,11 +408,11 @@ impl World {
 
     /// What the leader stamped from `first` on, for everybody who reads.
     fn lay_frames(&mut self, first: Seq) {
-        let tail = self.leader.tail();
+        let tail = self.leader.replica.tail();
         let mut span = tail.find(first);
         while let Some(found) = span {
             let bytes = tail.bytes(found);
-            self.standby.net_mut().lay_copy(bytes);
+            self.standby.replica.net_mut().lay_copy(bytes);
             self.stamped.net_mut().lay_copy(bytes);
             self.committed.net_mut().lay_copy(bytes);
             self.publisher.net_mut().lay_copy(bytes);
@@ -368,15 +423,15 @@ impl World {
     /// The standby's ack, for everybody who counts.
     fn lay_ack(&mut self, wall: Nanos) {
         self.acks += 1;
-        let end = self.standby.tail().end();
+        let (end, standby) = (self.standby.replica.tail().end(), self.cluster.identities[1]);
         let header = Header {
-            cluster: CLUSTER,
-            history: HISTORY,
+            cluster: u64::from(self.cluster.config.cluster),
+            history: self.cluster.history,
             epoch: end.epoch.0,
-            sender: identity(1).replica,
-            incarnation: identity(1).incarnation,
+            sender: standby.replica,
+            incarnation: standby.incarnation,
             first_seq: end.next,
-            commit_next: self.standby.core.commit_next(),
+            commit_next: self.standby.replica.core.commit_next(),
             timestamp: wall,
             chain: end.chain,
             number: self.acks,
@@ -384,7 +439,7 @@ impl World {
         };
         let mut ack = [0; 512];
         let length = write_ack(&mut ack, header, AckBody { process_nonce: process_nonce(1) });
-        self.leader.net_mut().lay_copy(&ack[..length]);
+        self.leader.replica.net_mut().lay_copy(&ack[..length]);
         self.stamped.net_mut().lay_copy(&ack[..length]);
         self.committed.net_mut().lay_copy(&ack[..length]);
         self.publisher.net_mut().lay_copy(&ack[..length]);
@@ -396,17 +451,17 @@ impl World {
     /// # Errors
     /// In words, who has seen how many.
     pub fn check(&self, messages: u64, datagrams_sent: usize) -> Result<(), String> {
-        let accepted = self.standby.tail().end().next == self.leader.tail().end().next;
+        let accepted = self.standby.replica.tail().end().next == self.leader.replica.tail().end().next;
         let seen = [self.delivered[0], self.delivered[1], self.fates];
-        if !accepted || seen != [messages; 3] || self.leader.net().taken < datagrams_sent {
+        if !accepted || seen != [messages; 3] || self.leader.replica.net().taken < datagrams_sent {
             return Err(format!(
                 "of {messages} messages {} were delivered stamped, {} committed, {} confirmed; the leader's log \
                  ends at {}, the standby's at {}",
                 seen[0],
                 seen[1],
                 seen[2],
-                self.leader.tail().end().next,
-                self.standby.tail().end().next
+                self.leader.replica.tail().end().next,
+                self.standby.replica.tail().end().next
             ));
         }
         Ok(())
@@ -475,7 +530,7 @@ fn lockstep_bench_publisher_turn(
     wall: Nanos,
     fates: &mut u64,
 ) -> usize {
-    publisher.poll(now, wall, |event| {
+    publisher.poll(now, wall, usize::MAX, |event| {
         if let PublisherEvent::Committed { .. } = event {
             *fates += 1;
         }
