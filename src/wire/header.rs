@@ -44,6 +44,7 @@ pub enum Kind {
 
 impl Kind {
     /// The kind with this number, if there is one.
+    #[inline]
     pub fn from_u8(kind: u8) -> Option<Self> {
         Some(match kind {
             1 => Self::Frame,
@@ -125,6 +126,7 @@ impl Header {
     }
 
     /// Reads the header in front of `bytes` without judging it; `None` if there are too few.
+    #[inline]
     pub fn peek(bytes: &[u8]) -> Option<Self> {
         bytes.get(..HEADER_LEN).map(bytemuck::pod_read_unaligned)
     }
@@ -176,6 +178,7 @@ fn checksum(header: &Header, datagram: &[u8]) -> u32 {
 
 /// Writes `header` in front of `datagram`, which ends where the datagram ends, and seals it: `length`
 /// and `tag` are filled in here. Returns the sealed header.
+#[inline]
 pub fn seal(datagram: &mut [u8], mut header: Header) -> Header {
     header.length = datagram.len() as u32;
     header.tag = [0; 2];
@@ -188,6 +191,7 @@ pub fn seal(datagram: &mut [u8], mut header: Header) -> Header {
 /// Checks the datagram or record in front of `bytes` and returns its header: magic, version, key,
 /// kind, length, tag, in this order. Bytes behind its length are left alone (a repair has a
 /// trailer, a journal the next record).
+#[inline]
 pub fn open_prefix(bytes: &[u8]) -> Result<Header, Reject> {
     let header = Header::peek(bytes).ok_or(Reject::Short)?;
     if header.magic != MAGIC {
@@ -214,6 +218,7 @@ pub fn open_prefix(bytes: &[u8]) -> Result<Header, Reject> {
 
 /// [`open_prefix`] for a datagram of `cluster` as it came from the network. Journal records are no
 /// datagrams, and nothing but a repaired frame may have bytes behind it.
+#[inline]
 pub fn open(bytes: &[u8], cluster: u64) -> Result<Header, Reject> {
     let header = open_prefix(bytes)?;
     if header.cluster != cluster {

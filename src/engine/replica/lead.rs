@@ -42,10 +42,12 @@ impl<P: Ports> Replica<P> {
         if core.limits.durability == Durability::Power {
             core.ack_own(net, tail, now, wall);
         }
-        let mut beat = [0; SMALL_LEN_MAX];
-        let length = if core.beat.due(now) { core.write_beat(tail, wall, &mut beat) } else { 0 };
-        if length > 0 || !core.outgoing.is_empty() {
+        if core.beat.due(now) {
+            let mut beat = [0; SMALL_LEN_MAX];
+            let length = core.write_beat(tail, wall, &mut beat);
             core.send_frames(net, tail, now, &beat[..length]);
+        } else if !core.outgoing.is_empty() {
+            core.send_frames(net, tail, now, &[]);
         }
     }
 }
@@ -276,27 +278,21 @@ impl ReplicaCore {
 
     /// Sends the frames that wait, and `last` behind them, in one call.
     fn send_frames<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, last: &[u8]) {
-        let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
-        let (mut used, mut frames) = (0, 0);
-        while used < BURSTS_MAX - 1
-            && let Some(run) = run_of_equal(tail, &self.outgoing[frames..])
-        {
-            let first = self.outgoing[frames];
-            let bytes = self.outgoing[frames..frames + run].iter().map(|span| span.len).sum();
-            bursts[used] =
-                Burst { bytes: tail.bytes(Span { pos: first.pos, len: bytes }), stride: first.len as usize };
-            used += 1;
-            frames += run;
-        }
-        if !last.is_empty() {
-            bursts[used] = Burst { bytes: last, stride: last.len() };
-            used += 1;
-        }
+        let run = run_of_equal(tail, &self.outgoing);
+        let (frames, taken) = if run == self.outgoing.len() && last.is_empty() {
+            // The rule: what a batch stamped is one burst.
+            (run, net.send_group(Group::Data, &[burst(tail, &self.outgoing)]))
+        } else {
+            offer_bursts(net, tail, &self.outgoing, last)
+        };
         let offered = frames + usize::from(!last.is_empty());
-        let taken = net.send_group(Group::Data, &bursts[..used]);
         let sent = taken.min(frames);
         let bytes: u64 = self.outgoing[..sent].iter().map(|span| u64::from(span.len)).sum();
-        self.outgoing.drain(..sent);
+        if sent == self.outgoing.len() {
+            self.outgoing.clear();
+        } else {
+            self.outgoing.drain(..sent);
+        }
         self.counters.add(Counter::FramesOut, sent as u64);
         self.counters.add(Counter::BytesOut, bytes);
         self.counters.add(Counter::SendsShort, (offered - taken) as u64);
@@ -363,9 +359,41 @@ impl ReplicaCore {
     }
 }
 
+/// Offers the frames in as many bursts as they need, and `last` behind them. Returns how many frames were
+/// offered, and how many datagrams were taken.
+#[cold]
+fn offer_bursts<M: TailMemory>(
+    net: &mut impl Net,
+    tail: &Tail<M>,
+    spans: &[Span],
+    last: &[u8],
+) -> (usize, usize) {
+    let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
+    let (mut used, mut frames) = (0, 0);
+    while used < BURSTS_MAX - 1 && frames < spans.len() {
+        let run = run_of_equal(tail, &spans[frames..]);
+        bursts[used] = burst(tail, &spans[frames..frames + run]);
+        used += 1;
+        frames += run;
+    }
+    if !last.is_empty() {
+        bursts[used] = Burst { bytes: last, stride: last.len() };
+        used += 1;
+    }
+    (frames, net.send_group(Group::Data, &bursts[..used]))
+}
+
+/// Spans that [`run_of_equal`] found to be a run, as one burst.
+#[inline]
+fn burst<'t, M: TailMemory>(tail: &'t Tail<M>, run: &[Span]) -> Burst<'t> {
+    let len = run.iter().map(|span| span.len).sum();
+    Burst { bytes: tail.bytes(Span { pos: run[0].pos, len }), stride: run[0].len as usize }
+}
+
 /// How many spans from the front lie one behind the other with equal lengths (the last may be shorter).
-fn run_of_equal<M: TailMemory>(tail: &Tail<M>, spans: &[Span]) -> Option<usize> {
-    let first = spans.first()?;
+#[inline]
+fn run_of_equal<M: TailMemory>(tail: &Tail<M>, spans: &[Span]) -> usize {
+    let Some(first) = spans.first() else { return 0 };
     let mut run = 1;
     while let Some(next) = spans.get(run) {
         let before = spans[run - 1];
@@ -375,5 +403,5 @@ fn run_of_equal<M: TailMemory>(tail: &Tail<M>, spans: &[Span]) -> Option<usize> 
         }
         run += 1;
     }
-    Some(run)
+    run
 }
