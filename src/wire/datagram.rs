@@ -299,7 +299,9 @@ impl<'a> Datagram<'a> {
                 ends(&header, size_of::<ReplyBody>(), 0)?;
                 Self::Reply(header, body(bytes)?)
             }
-            Kind::Frame | Kind::Submission | Kind::Ack | Kind::Stage | Kind::Switch => return Err(Reject::Kind),
+            Kind::Frame | Kind::Submission | Kind::Ack | Kind::Stage | Kind::Switch => {
+                return Err(Reject::Kind);
+            }
         })
     }
 }
