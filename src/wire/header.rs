@@ -191,7 +191,7 @@ pub fn seal(datagram: &mut [u8], mut header: Header) -> Header {
 /// Checks the datagram or record in front of `bytes` and returns its header: magic, version, key,
 /// kind, length, tag, in this order. Bytes behind its length are left alone (a repair has a
 /// trailer, a journal the next record).
-#[inline]
+#[inline(always)]
 pub fn open_prefix(bytes: &[u8]) -> Result<Header, Reject> {
     let header = Header::peek(bytes).ok_or(Reject::Short)?;
     if header.magic != MAGIC {
@@ -218,7 +218,7 @@ pub fn open_prefix(bytes: &[u8]) -> Result<Header, Reject> {
 
 /// [`open_prefix`] for a datagram of `cluster` as it came from the network. Journal records are no
 /// datagrams, and nothing but a repaired frame may have bytes behind it.
-#[inline]
+#[inline(always)]
 pub fn open(bytes: &[u8], cluster: u64) -> Result<Header, Reject> {
     let header = open_prefix(bytes)?;
     if header.cluster != cluster {
