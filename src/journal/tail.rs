@@ -346,11 +346,14 @@ impl<M: TailMemory> Tail<M> {
         Ok(())
     }
 
-    /// Closes an open staging without using it.
+    /// Closes an open staging without using it; there seldom is one.
+    #[inline]
     fn give_up(&mut self) -> Result<(), Full> {
-        if self.log.staging.is_none() {
-            return Ok(());
-        }
+        if self.log.staging.is_none() { Ok(()) } else { self.abandon() }
+    }
+
+    #[cold]
+    fn abandon(&mut self) -> Result<(), Full> {
         let at = self.claim(MARK_LEN)?;
         record::write_abandon(self.memory.write(at, MARK_LEN), &self.label, self.log.end.next);
         self.log.on_abandon();
