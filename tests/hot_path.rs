@@ -2,6 +2,8 @@
 //! Leader, standby, publisher and subscriber are turned by one thread here, on real sockets and files, so
 //! that each call can be watched alone.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
+
 mod support;
 
 use lockstep::client::{Delivery, Flow, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};

@@ -228,7 +228,7 @@ impl SubscriberCore {
             rx: Receiver::new(limits.receiver.clone(), limits.start),
             limits,
             cursor: Cursor { next, left: 0, stopped: false },
-            told_commit: 0,
+            told_commit: 1,
             caught_up: false,
             lag_since: None,
             lag_told: 0,

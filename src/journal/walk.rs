@@ -8,7 +8,7 @@ use crate::journal::segment::{GROUP_MARK_LEN, RECORDS_AT, SegmentHeader, group_m
 use crate::wire::{DATAGRAM_LEN_MAX, FrameView, HEADER_LEN, Header, MAGIC, Reject};
 
 /// Bytes that are read at once.
-const CHUNK_LEN: usize = 1 << 20;
+const CHUNK_LEN: usize = 256 << 10;
 
 /// The header of segment `number`.
 pub fn read_header<S: Store>(store: &S, number: u64) -> Result<Result<SegmentHeader, Damage>, StoreError> {

@@ -159,3 +159,6 @@ impl Commit {
         self.commit_next = self.commit_next.max(counted.min(self.have_next));
     }
 }
+
+#[cfg(test)]
+mod tests;

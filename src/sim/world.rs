@@ -1,7 +1,7 @@
 //! One run: processes, the network between them, the workload, and the two phases.
 
 use super::check::{Oracle, Violation};
-use super::net::{Generated, SimNet, To, Weather, Wire};
+use super::net::{Generated, Route, SimNet, To, Weather, Wire};
 use super::rng::Rng;
 use crate::engine::bootstrap::bootstrap;
 use crate::engine::ports::{Group, Ports};
@@ -384,9 +384,9 @@ impl World {
         };
         self.now += 1 + self.rng.below(8_000);
         while let Some(copy) = self.wire.arrive(self.now) {
-            let from = address(copy.from);
-            let net = self.net_mut(copy.to);
-            if copy.group {
+            let from = address(copy.route.from);
+            let net = self.net_mut(copy.route.to);
+            if copy.route.group {
                 net.groups.push_back(copy.bytes);
             } else {
                 net.unicast.push_back((copy.bytes, Some(from)));
@@ -448,7 +448,7 @@ impl World {
         let oracle = &mut self.oracle;
         match &mut self.processes[who] {
             Process::Replica(replica) => {
-                if draws[0] % 4 == 0 {
+                if draws[0].is_multiple_of(4) {
                     let Disk { store, writer, .. } = &mut self.disks[who];
                     let power = self.plan.durability == Durability::Power;
                     copy_behind(replica.tail_mut().memory_mut(), writer, store, power)
@@ -546,7 +546,8 @@ impl World {
                 };
                 if heard {
                     let group = matches!(to, To::Group(_));
-                    self.wire.send(&mut self.rng, weather, self.now, who, other, group, bytes);
+                    let route = Route { from: who, to: other, group };
+                    self.wire.send(&mut self.rng, weather, self.now, route, bytes);
                 }
             }
         }

@@ -188,7 +188,8 @@ impl ReplicaCore {
             body.publisher = state.id;
             body.incarnation = state.incarnation;
             body.publisher_seq = state.last;
-            body.nonce = state.nonce;
+            // Closed, it is nobody's: whoever opens it anew follows this incarnation.
+            body.nonce = if state.closed { [0; 2] } else { state.nonce };
         }
         write_reply(out, self.header(Kind::Reply, wall, &tail.end()), body)
     }
