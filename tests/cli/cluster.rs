@@ -1,6 +1,9 @@
 //! A cluster of real processes on loopback: each test has its own folder, groups and ports, every wait has
 //! an end, and whatever a test starts ends with it.
 
+// Waits for real processes: it reads the clock, sleeps, and has threads that read their output.
+#![allow(clippy::disallowed_methods)]
+
 use lockstep::io::udp::free_port;
 use std::fs::File;
 use std::io::{Read, Write};

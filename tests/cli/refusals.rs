@@ -143,6 +143,7 @@ fn damage_in_a_segment_is_named_with_exit_code_3() {
     let cluster = Cluster::new(1, "");
     let mut replicas = cluster.found();
     cluster.publish("to be damaged\n");
+    cluster.publish("behind it\n");
     assert_eq!(replicas.remove(0).terminate(), Some(0));
     let folder = fs::read_dir(cluster.path("journal-1/segments")).expect("a journal");
     let text = b"to be damaged";
@@ -156,7 +157,7 @@ fn damage_in_a_segment_is_named_with_exit_code_3() {
     fs::write(&path, bytes).expect("a write");
     let verified = cluster.run(&["format", "--replica", "1", "--verify"], b"").with_code(3);
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-    verified.saying(&["damaged", &name]);
+    verified.saying(&["is damaged", &name, "at byte", "seq "]);
 }
 
 /// A shell behind namespaces of its own that does `prepare` and then becomes our program.
