@@ -175,6 +175,16 @@ fn touch(map: &MmapRaw) {
     }
 }
 
+/// Bytes that are free in the file system of `folder`.
+///
+/// # Errors
+/// There is no such folder.
+pub fn free_bytes(folder: &Path) -> Result<u64, IoError> {
+    let opened =
+        File::open(folder).map_err(|e| IoError::new(format!("looking at {}", folder.display()), e))?;
+    Ok(file_system(&opened, folder)?.free_bytes)
+}
+
 struct FileSystem {
     free_bytes: u64,
     page_len: u64,
