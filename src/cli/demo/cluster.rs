@@ -5,6 +5,7 @@ use crate::cli::Failure;
 use crate::io::IoError;
 use crate::io::clock::random_u64;
 use crate::io::idle::Idle;
+use crate::io::tail::free_bytes;
 use crate::io::udp::free_port;
 use std::fmt::Write;
 use std::fs;
@@ -76,6 +77,7 @@ data = "{}:{port}"
 control = "{}:{port}"
 interface = "127.0.0.1"
 ttl = 0
+receive_buffer = "16MiB"
 "#,
             group(1),
             group(2),
@@ -95,14 +97,22 @@ ttl = 0
                  tail = {tail:?}\ncounters = {counters:?}\n{core}"
             );
         }
-        // Small tails: a container's /dev/shm has 64 MiB. All segments are kept, as they are compared.
+        // All segments are kept, as they are compared at the end.
+        let tail_mib = tail_mib(free_bytes(&self.memory)?);
         let _ = write!(
             text,
             "\n[stream]\nwindow_bytes = \"4MiB\"\npublishers_max = 1000\n\n[journal]\n\
-             tail_size = \"16MiB\"\nsegment_size = \"64MiB\"\n\n[runtime]\nidle = \"{idle}\"\n"
+             tail_size = \"{tail_mib}MiB\"\nsegment_size = \"64MiB\"\n\n[runtime]\nidle = \"{idle}\"\n"
         );
         Ok(text)
     }
+}
+
+/// MiB of each tail, for a memory file system with so much room. A subscriber that finds no core to run on
+/// may fall as far behind as a tail reaches, so the more the better; a container's /dev/shm has 64 MiB in all.
+fn tail_mib(free_bytes: u64) -> u64 {
+    let share_mib = (free_bytes >> 20) * 3 / 4 / u64::from(super::REPLICAS);
+    if share_mib >= 64 { 64 } else { 16 }
 }
 
 impl Drop for Folder {
@@ -129,6 +139,12 @@ mod tests {
         let (disk, memory) = (folder.disk.clone(), folder.memory.clone());
         drop(folder);
         assert!(!disk.exists() && !memory.exists());
+    }
+
+    #[test]
+    fn the_tails_fit_into_what_memory_there_is() {
+        assert_eq!([64, 255, 256, 65_536].map(|mib| tail_mib(mib << 20)), [16, 16, 64, 64]);
+        assert!(3 * tail_mib(64 << 20) < 64, "a container's /dev/shm");
     }
 
     #[test]

@@ -153,7 +153,10 @@ impl Seen {
         match event {
             SubscriberEvent::Message(message) => self.on_message(&message),
             SubscriberEvent::Abandoned { from, oldest } => {
-                let what = format!("seq {from} cannot be repaired any more, the oldest is {oldest}");
+                let what = format!(
+                    "seq {from} cannot be repaired any more, the oldest is {oldest}: this subscriber found too \
+                     seldom a core to run on, and fell behind what the tails remember; give a lower --rate"
+                );
                 self.failed = Some(Failure::new(INTEGRITY, what));
             }
             SubscriberEvent::Diverged { seq } => {
