@@ -503,7 +503,9 @@ fn s11_above_its_commit_a_node_repairs_only_to_who_follows_its_epoch() {
     let (repairs, refusals) = of_epoch(Epoch::NONE);
     assert!(repairs.is_empty());
     assert_eq!(refusals, [(Refusal::OtherEpoch, 1)], "nothing is committed");
-    assert_eq!(of_epoch(epoch(1, 1)).0.iter().map(|repair| repair.0).collect::<Vec<_>>(), [2, 3]);
+    // Given to a follower, they are called what they are: not committed.
+    let given = |seq| (seq, identity(1), epoch(1, 1), 1);
+    assert_eq!(of_epoch(epoch(1, 1)).0, [2, 3].map(given));
 }
 
 #[test]
