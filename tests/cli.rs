@@ -173,3 +173,43 @@ fn help_tells_the_exit_codes() {
         assert!(told.contains("4  not ready in time") && told.contains("5  fenced"), "{told}");
     }
 }
+
+#[test]
+fn the_examples_publish_and_read_a_cluster_of_the_demos_kind() {
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_lockstep")).with_file_name("examples");
+    let example = |name: &str| folder.join(name);
+    if !example("publish").exists() || !example("subscribe").exists() {
+        println!("SKIPPED: the examples are not built: `cargo build --examples` first, as `cargo test` does");
+        return;
+    }
+    let cluster = Cluster::new(3, "");
+    let _replicas = cluster.found();
+    let run_example = |name: &str, more: &[&str]| {
+        let mut command = std::process::Command::new(example(name));
+        command.arg(cluster.config()).args(more);
+        run(command, b"").with_code(0).out
+    };
+    let published = run_example("publish", &[]);
+    assert!(published.lines().count() == 100 && published.starts_with("1 is seq "), "{published}");
+    let read = run_example("subscribe", &["100"]);
+    assert!(
+        read.lines().count() == 100
+            && read.lines().last().is_some_and(|line| line.ends_with(" buy 99 at 42")),
+        "{read}"
+    );
+}
+
+#[test]
+fn check_reads_the_file_and_the_same_layers_as_every_command() {
+    let cluster = Cluster::new(1, "");
+    let good = cluster.run(&["check", "--effective", "--set", "timing.beat=7ms"], b"").with_code(0).out;
+    assert!(
+        good.contains("timing.beat") && good.contains("7ms") && good.contains("flag --set timing.beat"),
+        "{good}"
+    );
+    assert!(good.ends_with("profile shared, replicas 1\n"), "{good}");
+    let bad = cluster.run(&["check", "--idle", "sleep"], b"").with_code(2);
+    assert!(bad.out.contains("LS0106") && !bad.out.contains('\u{1b}'), "no colour in a pipe: {}", bad.out);
+    let file = cluster.config().display().to_string();
+    run(command(&["check", &file, "--json"]), b"").with_code(0);
+}
