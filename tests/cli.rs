@@ -163,6 +163,11 @@ fn log_lines_are_json_when_they_shall_be_and_a_flag_beats_a_variable_beats_the_f
     let rows: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let origin = |key: &str| rows.iter().find(|row| row["key"] == key).map(|row| row["origin"].clone());
     assert_eq!(origin("log.format"), Some("flag --log-format".into()));
+    // What ends it is a log line as well.
+    std::fs::remove_dir_all(cluster.path("journal-1")).expect("a journal");
+    let refused = cluster.run(&["sequencer", "--replica", "1", "--log-format", "json"], b"").with_code(2);
+    let row: Value = serde_json::from_str(&refused.err).expect("JSON");
+    assert!(row["level"] == "ERROR" && row["exit_code"] == 2, "{row}");
     assert_eq!(origin("log.level"), Some("env LOCKSTEP_LOG_LEVEL".into()));
 }
 
