@@ -1,2 +1,61 @@
-//! Measures lockstep, and the floor under it. It has no bench yet.
-fn main() {}
+//! # lockstep-bench: measures lockstep, and the floor under it
+//!
+//! Three kinds of figures, never mixed: instructions per message (exact, with a budget), latency and
+//! throughput as ratios to a forwarder that does nothing but forward, taken in the same run. Absolute
+//! times of a shared machine drift by a third; ratios of alternating rounds do not.
+
+mod client;
+mod cluster;
+mod environment;
+mod floor;
+mod instructions;
+mod latency;
+mod node;
+mod plain;
+mod scene;
+mod stats;
+mod throughput;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Measures lockstep, and the floor under it.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Instructions per message of each role, counted by callgrind.
+    Instructions(instructions::Arguments),
+    /// Publish to delivery, over what a raw forwarder takes.
+    Latency(latency::Arguments),
+    /// Messages per second, over what a raw forwarder carries.
+    Throughput(throughput::Arguments),
+    /// What callgrind watches.
+    #[command(hide = true)]
+    Turns(instructions::TurnsArguments),
+    /// A process of a measurement.
+    #[command(hide = true)]
+    Node(node::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().what {
+        What::Instructions(arguments) => instructions::run(&arguments),
+        What::Latency(arguments) => latency::run(&arguments),
+        What::Throughput(arguments) => throughput::run(&arguments),
+        What::Turns(arguments) => instructions::turns(&arguments),
+        What::Node(arguments) => node::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lockstep-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -162,7 +162,7 @@ pub struct Publisher<N> {
 
 /// Opens sent before the name is looked up anew.
 const OPENS_MAX: u32 = 3;
-/// Most datagrams handed to the device at once.
+/// Most bursts handed to the device at once.
 const BURSTS_MAX: usize = 64;
 
 impl<N: Net> Publisher<N> {
@@ -223,14 +223,15 @@ impl<N: Net> Publisher<N> {
             return 0;
         }
         let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
-        let count = count.min(BURSTS_MAX);
-        for (index, burst) in bursts[..count].iter_mut().enumerate() {
-            let bytes = core.window.datagram(index);
-            *burst = Burst { bytes, stride: bytes.len() };
+        let (mut used, mut offered) = (0, 0);
+        while used < BURSTS_MAX && offered < count {
+            bursts[used] = core.window.burst(offered);
+            offered += bursts[used].count();
+            used += 1;
         }
-        let taken = net.send_group(Group::Submit, &bursts[..count]);
+        let taken = net.send_group(Group::Submit, &bursts[..used]);
         core.counters.add(Counter::Resends, taken.min(core.window.resends()) as u64);
-        core.counters.add(Counter::SendsShort, (count - taken) as u64);
+        core.counters.add(Counter::SendsShort, (offered - taken) as u64);
         core.window.on_sent(now, taken);
         taken
     }

@@ -6,6 +6,7 @@
 //!            [5/15 left] [15 left] [3..]     a slot is free again when all its messages have their fate
 //! ```
 
+use super::ports::Burst;
 use super::store::touched;
 use crate::wire::{EntryHeader, Header, Nanos, OpenFrame, PublisherSeq, seal};
 use std::collections::VecDeque;
@@ -17,6 +18,8 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 struct Slot {
     length: u32,
+    /// Messages in it.
+    count: u16,
     /// Messages without a fate.
     left: u16,
     resends: u16,
@@ -161,15 +164,9 @@ impl SubmitWindow {
         }
         let place = self.place(self.tail);
         let open = std::mem::take(&mut self.open);
-        self.slots[place].length = open.len() as u32;
-        self.slots[place].resends = 0;
-        self.slots[place].sent_at = 0;
-        // Count and length are sealed in `prepare`, with the number of each sending.
-        open.close(
-            &mut self.memory[place * self.stride..][..self.stride],
-            Header::new(crate::wire::Kind::Submission),
-            open.len(),
-        );
+        // The header is written in `prepare`, with the number of each sending.
+        let slot = &mut self.slots[place];
+        (slot.length, slot.count, slot.resends, slot.sent_at) = (open.len() as u32, open.count(), 0, 0);
         self.tail += 1;
     }
 
@@ -205,21 +202,33 @@ impl SubmitWindow {
 
     fn seal(&mut self, slot: u64, header: Header, number: &mut u64) {
         let place = self.place(slot);
-        let length = self.slots[place].length as usize;
-        let bytes = &mut self.memory[place * self.stride..][..length];
-        let count = Header::peek(bytes).map_or(0, |built| built.count);
+        let Slot { length, count, .. } = self.slots[place];
         *number += 1;
+        let bytes = &mut self.memory[place * self.stride..][..length as usize];
         seal(bytes, Header { count, number: *number, ..header });
     }
 
-    /// The `index`th prepared datagram.
-    pub fn datagram(&self, index: usize) -> &[u8] {
-        let slot = match self.resend.get(index) {
-            Some(&slot) => slot,
-            None => self.unsent + (index - self.resend.len()) as u64,
-        };
-        let place = self.place(slot);
-        &self.memory[place * self.stride..][..self.slots[place].length as usize]
+    /// The prepared datagrams from the `index`th on that lie one behind the other without a gap, all but
+    /// the last of them full, as one burst.
+    pub fn burst(&self, index: usize) -> Burst<'_> {
+        if let Some(&slot) = self.resend.get(index) {
+            let place = self.place(slot);
+            let length = self.slots[place].length as usize;
+            return Burst { bytes: &self.memory[place * self.stride..][..length], stride: length };
+        }
+        let first = self.unsent + (index - self.resend.len()) as u64;
+        let start = self.place(first);
+        let (mut slot, mut bytes) = (first, self.slots[start].length as usize);
+        let stride = bytes;
+        while stride == self.stride
+            && slot + 1 < self.tail
+            && self.place(slot + 1) > start
+            && self.slots[self.place(slot)].length as usize == stride
+        {
+            slot += 1;
+            bytes += self.slots[self.place(slot)].length as usize;
+        }
+        Burst { bytes: &self.memory[start * self.stride..][..bytes], stride }
     }
 
     /// The device took the first `count` prepared datagrams.

@@ -141,9 +141,10 @@ impl Commit {
     fn recount(&mut self) {
         let mut votes = [0; MEMBERS_MAX];
         let members = self.membership.members();
+        let leader = self.epoch.leader();
         for (position, member) in members.iter().enumerate() {
             votes[position] = self.acked[position];
-            if self.durability == Durability::Process && member.identity() == self.epoch.leader() {
+            if self.durability == Durability::Process && member.identity() == leader {
                 votes[position] = self.have_next;
             }
         }

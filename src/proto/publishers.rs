@@ -85,6 +85,7 @@ impl Publishers {
     }
 
     /// S8 (at most once, in order): whether the message `publisher_seq` of this incarnation is stamped now.
+    #[inline]
     pub fn judge(&self, publisher: PublisherId, incarnation: u32, publisher_seq: PublisherSeq) -> Verdict {
         let Some(slot) = self.slots.get(publisher as usize) else { return Verdict::Unknown };
         if slot.incarnation != incarnation || incarnation == 0 {

@@ -453,7 +453,13 @@ impl World {
         let commit_next = match &self.processes[who] {
             Process::Replica(replica) => {
                 self.oracle.check_log(who, replica.tail())?;
-                replica.core.commit_next()
+                let (commit_next, next) = (replica.core.commit_next(), replica.tail().end().next);
+                if commit_next > next {
+                    return Err(format!(
+                        "S4: replica {who} calls {commit_next} committed, its own log ends at {next}"
+                    ));
+                }
+                commit_next
             }
             Process::Subscriber(subscriber, reading) => match reading.from {
                 Some(_) => subscriber.core.commit_next(),

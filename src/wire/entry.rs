@@ -74,6 +74,7 @@ pub const fn entry_len(payload_len: usize) -> usize {
 /// Writes the header of an entry with a payload of `payload_len` bytes to the front of `out`, zeroes its
 /// padding, and returns the entry's bytes and its payload to be filled in; `None` if it does not fit.
 /// `header.length` is filled in here.
+#[inline]
 pub fn claim_entry(
     out: &mut [u8],
     mut header: EntryHeader,
@@ -85,7 +86,10 @@ pub fn claim_entry(
     let (head, rest) = out.split_at_mut(ENTRY_HEADER_LEN);
     head.copy_from_slice(bytemuck::bytes_of(&header));
     let (payload, padding) = rest.split_at_mut(payload_len);
-    padding.fill(0);
+    // Mostly there is none, and a call for nothing costs as well.
+    if !padding.is_empty() {
+        padding.fill(0);
+    }
     Some((length, payload))
 }
 
@@ -122,6 +126,7 @@ pub struct Entries<'a> {
 impl<'a> Entries<'a> {
     /// Walks `count` entries in `bytes` and refuses what does not fit: unknown kinds and flags,
     /// lengths beyond the end. Returns the entries and the bytes that they take.
+    #[inline]
     pub fn check(bytes: &'a [u8], count: u16) -> Result<(Self, usize), Reject> {
         let mut at = 0;
         for _ in 0..count {
@@ -147,6 +152,7 @@ impl<'a> Entries<'a> {
 impl<'a> Iterator for Entries<'a> {
     type Item = Entry<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Entry<'a>> {
         if self.left == 0 {
             return None;

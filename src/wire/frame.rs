@@ -16,6 +16,7 @@ pub struct FrameView<'a> {
 
 impl<'a> FrameView<'a> {
     /// Judges bytes whose `header` has been checked by [`super::open`] or [`open_prefix`].
+    #[inline]
     pub fn parse(header: Header, bytes: &'a [u8]) -> Result<Self, Reject> {
         if header.kind != Kind::Frame as u8 {
             return Err(Reject::Kind);
@@ -123,10 +124,13 @@ impl OpenFrame {
 
     /// Pads to `padded_len` (at least the present length, a multiple of 8), writes and seals `header`.
     /// Returns it as sealed.
+    #[inline]
     pub fn close(self, memory: &mut [u8], mut header: Header, padded_len: usize) -> Header {
         assert!(padded_len >= self.length, "padding never cuts entries: {padded_len} < {}", self.length);
         header.count = self.count;
-        memory[self.length..padded_len].fill(0);
+        if padded_len > self.length {
+            memory[self.length..padded_len].fill(0);
+        }
         seal(&mut memory[..padded_len], header)
     }
 }

@@ -24,6 +24,8 @@
 //! | huge burst | replica: a full window refuses, tells and recovers; publisher: backpressure |
 //! | double delivery after a restart | subscriber: begins where it is told |
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod log;
 mod publisher;
 mod receiver;

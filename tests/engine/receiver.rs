@@ -177,14 +177,12 @@ fn a_reader_gives_up_when_each_repairer_has_said_that_it_is_too_old() {
     log.push(&["gone"]);
     reader.hear(&log.heartbeat());
     reader.wait(GUARD_NS);
-    let mut oldest = 100;
-    for from in [1, 2, 3] {
+    for (from, oldest) in [(1, 100), (2, 101), (3, 102)] {
         assert!(!reader.subscriber.core.is_ended(), "before replica {from} has said so");
         let token = reader.last_token();
         // Twice: the network may repeat it, and each refused range has an answer of its own.
         reader.repair(log.answer(from, token, Refusal::TooOld, oldest));
         reader.repair(log.answer(from, token, Refusal::TooOld, oldest));
-        oldest += 1;
         reader.wait(RETRY_NS);
     }
     assert_eq!(reader.told.last(), Some(&Told::Abandoned(3, 102)));

@@ -62,8 +62,11 @@ fn heartbeats(sent: &[(To, Vec<u8>)]) -> Vec<(Header, HeartbeatBody)> {
     beats.collect()
 }
 
-/// Repairs (first seq, giver, accepted, commit) and refusals (reason, oldest) among what was sent.
-fn answers(sent: &[(To, Vec<u8>)]) -> (Vec<(Seq, Identity, Epoch, Seq)>, Vec<(Refusal, Seq)>) {
+/// A repaired frame's first seq, and its giver's identity, accepted epoch and commit.
+type Repair = (Seq, Identity, Epoch, Seq);
+
+/// Repairs and refusals (reason, oldest) among what was sent.
+fn answers(sent: &[(To, Vec<u8>)]) -> (Vec<Repair>, Vec<(Refusal, Seq)>) {
     let (mut repairs, mut refusals) = (Vec::new(), Vec::new());
     for datagram in decoded(sent) {
         match datagram {

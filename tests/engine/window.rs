@@ -45,7 +45,12 @@ fn messages(bytes: &[u8]) -> Vec<(u32, u64)> {
 fn send(window: &mut SubmitWindow, now: Nanos, number: &mut u64, taken: usize) -> Vec<Vec<(u32, u64)>> {
     window.end_datagram();
     let count = window.prepare(now, header(), number).min(taken);
-    let out = (0..count).map(|index| messages(window.datagram(index))).collect();
+    let mut out = Vec::new();
+    while out.len() < count {
+        let burst = window.burst(out.len());
+        out.extend(burst.bytes.chunks(burst.stride).map(messages));
+    }
+    out.truncate(count);
     window.on_sent(now, count);
     out
 }

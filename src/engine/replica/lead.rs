@@ -11,9 +11,9 @@ use crate::proto::membership::Membership;
 use crate::proto::publishers::{OpenVerdict, Verdict};
 use crate::proto::sequence::Stamp;
 use crate::wire::{
-    AckBody, Datagram, EPOCH_START_LEN_MAX, Entry, EntryHeader, EntryKind, EpochBase, EpochStartBody, Header,
-    HeartbeatBody, Kind, NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, SMALL_LEN_MAX, write_ack,
-    write_epoch_start, write_heartbeat, write_open,
+    AckBody, Datagram, EPOCH_START_LEN_MAX, Entries, Entry, EntryHeader, EntryKind, EpochBase,
+    EpochStartBody, Header, HeartbeatBody, Kind, NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject,
+    SMALL_LEN_MAX, write_ack, write_epoch_start, write_heartbeat, write_open,
 };
 use bytemuck::Zeroable;
 
@@ -42,10 +42,12 @@ impl<P: Ports> Replica<P> {
         if core.limits.durability == Durability::Power {
             core.ack_own(net, tail, now, wall);
         }
-        let mut beat = [0; SMALL_LEN_MAX];
-        let length = if core.beat.due(now) { core.write_beat(tail, wall, &mut beat) } else { 0 };
-        if length > 0 || !core.outgoing.is_empty() {
+        if core.beat.due(now) {
+            let mut beat = [0; SMALL_LEN_MAX];
+            let length = core.write_beat(tail, wall, &mut beat);
             core.send_frames(net, tail, now, &beat[..length]);
+        } else if !core.outgoing.is_empty() {
+            core.send_frames(net, tail, now, &[]);
         }
     }
 }
@@ -91,9 +93,9 @@ impl ReplicaCore {
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Submission(..) if self.draining => self.refusing = true,
-            Datagram::Submission(header, entries) => {
+            Datagram::Submission(header, mut entries) => {
                 self.check_history(&header)?;
-                for entry in entries {
+                while let Some(entry) = self.stamp_run(tail, wall, &mut entries) {
                     self.submit(tail, wall, &entry);
                 }
             }
@@ -112,6 +114,42 @@ impl ReplicaCore {
     /// A handle that has not heard the stream yet submits under history 0: its opens are welcome.
     fn check_history(&mut self, header: &Header) -> Result<(), Reject> {
         if header.history == 0 { Ok(()) } else { self.rx.check_history(header) }
+    }
+
+    /// Stamps messages one behind the other, into one piece of memory and with one look at the window, for
+    /// as long as nothing is special: each the next of its publisher, nobody waiting, room for it. Returns
+    /// the first that needs a closer look.
+    #[inline]
+    fn stamp_run<'d, M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        entries: &mut Entries<'d>,
+    ) -> Option<Entry<'d>> {
+        let mut entry = entries.next()?;
+        let commit_next = self.commit_next();
+        let Some(sequencer) = self.sequencer.as_mut().filter(|_| self.hold.is_empty()) else {
+            return Some(entry);
+        };
+        let window = &self.limits.window;
+        let credit = window.credit(sequencer.stamp_next(), commit_next, self.uncommitted.bytes());
+        let Ok(memory) = tail.room() else { return Some(entry) };
+        for _ in 0..credit {
+            let EntryHeader { kind, publisher, publisher_seq, destination, time_or_incarnation, .. } =
+                entry.header;
+            let next = kind == EntryKind::Message as u8
+                && sequencer.fits(entry.payload.len())
+                && self.publishers.judge(publisher, time_or_incarnation, publisher_seq) == Verdict::Stamp;
+            if !next {
+                return Some(entry);
+            }
+            let stamp = Stamp { kind: EntryKind::Message, publisher, publisher_seq, destination };
+            sequencer.stamp(memory, wall, stamp, entry.payload);
+            self.publishers.on_message(publisher, publisher_seq);
+            self.counters.add(Counter::Stamped, 1);
+            entry = entries.next()?;
+        }
+        Some(entry)
     }
 
     /// One submitted entry: stamped, held back, or dropped with a count.
@@ -278,24 +316,29 @@ impl ReplicaCore {
 
     /// Sends the frames that wait, and `last` behind them, in one call.
     fn send_frames<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, last: &[u8]) {
-        let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
-        let (mut used, mut frames) = (0, 0);
-        while used < BURSTS_MAX - 1
-            && let Some(run) = run_of_equal(tail, &self.outgoing[frames..])
-        {
-            let first = self.outgoing[frames];
-            let bytes = self.outgoing[frames..frames + run].iter().map(|span| span.len).sum();
-            bursts[used] =
-                Burst { bytes: tail.bytes(Span { pos: first.pos, len: bytes }), stride: first.len as usize };
-            used += 1;
-            frames += run;
+        let waiting = self.outgoing.len();
+        if last.is_empty() && waiting > 0 && run_of_equal(tail, &self.outgoing) == waiting {
+            // The rule: what a batch stamped is one burst, and the device takes it.
+            let burst = burst(tail, &self.outgoing);
+            let bytes = burst.bytes.len() as u64;
+            let taken = net.send_group(Group::Data, &[burst]);
+            if taken == waiting {
+                self.outgoing.clear();
+                self.counters.add(Counter::FramesOut, taken as u64);
+                self.counters.add(Counter::BytesOut, bytes);
+                return self.beat.on_sent(now);
+            }
+            self.on_taken(now, waiting, taken, false);
+        } else {
+            let (frames, taken) = offer_bursts(net, tail, &self.outgoing, last);
+            self.on_taken(now, frames, taken, !last.is_empty());
         }
-        if !last.is_empty() {
-            bursts[used] = Burst { bytes: last, stride: last.len() };
-            used += 1;
-        }
-        let offered = frames + usize::from(!last.is_empty());
-        let taken = net.send_group(Group::Data, &bursts[..used]);
+    }
+
+    /// The device took the first `taken` of `frames` frames and, perhaps, the heartbeat behind them.
+    #[cold]
+    fn on_taken(&mut self, now: Nanos, frames: usize, taken: usize, beats: bool) {
+        let offered = frames + usize::from(beats);
         let sent = taken.min(frames);
         let bytes: u64 = self.outgoing[..sent].iter().map(|span| u64::from(span.len)).sum();
         self.outgoing.drain(..sent);
@@ -305,7 +348,7 @@ impl ReplicaCore {
         if sent > 0 {
             self.beat.on_sent(now);
         }
-        if !last.is_empty() && taken == offered {
+        if beats && taken == offered {
             self.counters.add(Counter::HeartbeatsOut, 1);
         }
     }
@@ -365,9 +408,41 @@ impl ReplicaCore {
     }
 }
 
+/// Offers the frames in as many bursts as they need, and `last` behind them. Returns how many frames were
+/// offered, and how many datagrams were taken.
+#[cold]
+fn offer_bursts<M: TailMemory>(
+    net: &mut impl Net,
+    tail: &Tail<M>,
+    spans: &[Span],
+    last: &[u8],
+) -> (usize, usize) {
+    let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
+    let (mut used, mut frames) = (0, 0);
+    while used < BURSTS_MAX - 1 && frames < spans.len() {
+        let run = run_of_equal(tail, &spans[frames..]);
+        bursts[used] = burst(tail, &spans[frames..frames + run]);
+        used += 1;
+        frames += run;
+    }
+    if !last.is_empty() {
+        bursts[used] = Burst { bytes: last, stride: last.len() };
+        used += 1;
+    }
+    (frames, net.send_group(Group::Data, &bursts[..used]))
+}
+
+/// Spans that [`run_of_equal`] found to be a run, as one burst.
+#[inline]
+fn burst<'t, M: TailMemory>(tail: &'t Tail<M>, run: &[Span]) -> Burst<'t> {
+    let len = run.iter().map(|span| span.len).sum();
+    Burst { bytes: tail.bytes(Span { pos: run[0].pos, len }), stride: run[0].len as usize }
+}
+
 /// How many spans from the front lie one behind the other with equal lengths (the last may be shorter).
-fn run_of_equal<M: TailMemory>(tail: &Tail<M>, spans: &[Span]) -> Option<usize> {
-    let first = spans.first()?;
+#[inline]
+fn run_of_equal<M: TailMemory>(tail: &Tail<M>, spans: &[Span]) -> usize {
+    let Some(first) = spans.first() else { return 0 };
     let mut run = 1;
     while let Some(next) = spans.get(run) {
         let before = spans[run - 1];
@@ -377,5 +452,5 @@ fn run_of_equal<M: TailMemory>(tail: &Tail<M>, spans: &[Span]) -> Option<usize> 
         }
         run += 1;
     }
-    Some(run)
+    run
 }

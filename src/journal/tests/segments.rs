@@ -251,7 +251,7 @@ fn retention_never_removes_what_must_stay() {
 #[test]
 fn the_next_segment_can_be_prepared_ahead() {
     let mut journal = grown(10);
-    while !journal.opened.writer.prepare(&mut journal.store).unwrap() {}
+    while !journal.opened.writer.prepare(&mut journal.store, 10_000).unwrap() {}
     assert_eq!(journal.store.len(FileName::Spare).unwrap(), 1 << 20);
     journal.grow(1000, 10, 100);
     journal.drain();

@@ -130,7 +130,7 @@ fn s4_nobody_counts_further_than_the_prefix_that_it_holds() {
     assert_eq!(commit.commit_with(8), 8, "what it would be with the frame at hand");
     assert_eq!(commit.commit_next(), 5, "a question changes nothing");
     commit.on_held(40);
-    assert_eq!(commit.commit_next(), 30);
+    assert_eq!(commit.commit_next(), 30, "and no further than anybody said");
 }
 
 #[test]

@@ -1,0 +1,186 @@
+//! A cluster on this host: folders of its own, a configuration file as an operator writes it, journals
+//! formatted and a history begun. Everything is removed with it.
+
+use lockstep::config::Config;
+use lockstep::engine::ports::Group;
+use lockstep::io::idle::Idle;
+use lockstep::io::udp::{UdpSettings, free_port};
+use lockstep::node::{self, NodeSettings};
+use lockstep::wire::{Identity, MemberBody};
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Bytes of a message: the size that all figures of lockstep are given for.
+pub const PAYLOAD_LEN: usize = 64;
+/// The network's MTU: frames of 1,424 bytes, fifteen messages of 64.
+pub const MTU: usize = 1500;
+
+/// Two folders: journals lie on a disk, tails and counters in memory.
+struct Folders {
+    disk: PathBuf,
+    memory: PathBuf,
+}
+
+impl Folders {
+    fn new() -> Result<Self, String> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name =
+            format!("lockstep-bench-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let shm = Path::new("/dev/shm");
+        let memory =
+            if shm.is_dir() { shm.join(&name) } else { std::env::temp_dir().join(format!("{name}-tails")) };
+        let folders = Self { disk: std::env::temp_dir().join(name), memory };
+        for folder in [&folders.disk, &folders.memory] {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| format!("making {}: {error}", folder.display()))?;
+        }
+        Ok(folders)
+    }
+}
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        for folder in [&self.disk, &self.memory] {
+            // What cannot be removed is left to the system's own cleaning of these folders.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// The cluster's file, and what it stands for.
+pub struct Cluster {
+    folders: Folders,
+    /// The configuration.
+    pub config: Config,
+    /// The members, by number from 1.
+    pub identities: Vec<Identity>,
+    /// The id of the history that was begun.
+    pub history: u64,
+}
+
+impl Cluster {
+    /// A cluster of `replicas`, formatted and begun, none of them running.
+    ///
+    /// # Errors
+    /// In words, what could not be made.
+    pub fn new(replicas: u32, idle: Idle) -> Result<Self, String> {
+        let folders = Folders::new()?;
+        let text = text(&folders, replicas, idle)?;
+        let path = folders.disk.join("lockstep.toml");
+        std::fs::write(&path, &text).map_err(|error| format!("writing {}: {error}", path.display()))?;
+        let config = load(&path)?;
+        let mut cluster = Self { folders, config, identities: Vec::new(), history: 0 };
+        let mut members = Vec::new();
+        for replica in 1..=replicas {
+            let settings = cluster.node(replica)?;
+            let identity = node::format(&settings).map_err(|error| error.to_string())?;
+            members.push(MemberBody::full(identity, settings.unicast));
+            cluster.identities.push(identity);
+        }
+        cluster.history = node::bootstrap(&cluster.node(1)?, &members).map_err(|error| error.to_string())?;
+        Ok(cluster)
+    }
+
+    /// The cluster's file.
+    pub fn path(&self) -> PathBuf {
+        self.folders.disk.join("lockstep.toml")
+    }
+
+    /// What the node of a replica needs to know.
+    ///
+    /// # Errors
+    /// There is no such replica.
+    pub fn node(&self, replica: u32) -> Result<NodeSettings, String> {
+        self.config.node(replica).map_err(|error| error.to_string())
+    }
+
+    /// A device of this cluster's place.
+    pub fn udp(&self, joins: &[Group]) -> UdpSettings {
+        device(&self.config, joins)
+    }
+}
+
+/// Reads a cluster's file.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn load(path: &Path) -> Result<Config, String> {
+    Config::load(Some(path), &[]).map_err(|errors| errors.to_string())
+}
+
+/// A device in the place that `config` names, on any unicast port.
+pub fn device(config: &Config, joins: &[Group]) -> UdpSettings {
+    UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..config.endpoint().udp }
+}
+
+/// The file: the values of configs/demo.toml, in a place of its own, with wider windows.
+fn text(folders: &Folders, replicas: u32, idle: Idle) -> Result<String, String> {
+    let mut ports = Vec::new();
+    while ports.len() <= replicas as usize {
+        let port = free_port(Ipv4Addr::LOCALHOST).map_err(|error| error.to_string())?;
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    let (port, block) = (ports[0], std::process::id() as u8);
+    let mut text = format!(
+        r#"cluster = {port}
+profile = "shared"
+
+[[lines]]
+submit = "239.77.{block}.1:{port}"
+data = "239.77.{block}.2:{port}"
+control = "239.77.{block}.3:{port}"
+interface = "lo"
+ttl = 0
+mtu = {MTU}
+receive_buffer = "4MiB"
+send_buffer = "4MiB"
+"#
+    );
+    let (disk, memory) = (folders.disk.display(), folders.memory.display());
+    for replica in 1..=replicas {
+        let port = ports[replica as usize];
+        write!(
+            text,
+            r#"
+[[replicas]]
+id = {replica}
+unicast = "127.0.0.1:{port}"
+role = "full"
+journal = "{disk}/{replica}"
+tail = "{memory}/{replica}.tail"
+counters = "{memory}/{replica}.counters"
+"#
+        )
+        .map_err(|error| error.to_string())?;
+    }
+    write!(
+        text,
+        r#"
+[stream]
+durability = "process"
+window_entries = 65536
+window_bytes = "8MiB"
+
+[journal]
+tail_size = "64MiB"
+segment_size = "64MiB"
+retention_size = "512MiB"
+
+[publisher]
+window = 16384
+buffer = "16MiB"
+
+[subscriber]
+buffer = "8MiB"
+
+[runtime]
+idle = "{idle}"
+"#
+    )
+    .map_err(|error| error.to_string())?;
+    Ok(text)
+}

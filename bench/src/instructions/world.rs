@@ -1,0 +1,547 @@
+//! A cluster in one thread, over a desk instead of a network: whatever a role receives lies ready in
+//! memory, and whatever it sends is taken and forgotten. So nothing but the role is counted.
+//!
+//! ```text
+//!   publisher   leader   standby   subscriber (stamped)   subscriber (committed)
+//!       └──────────┴────────┴──────────────┴──────────────────────┘  one step: submit, stamp, accept, ack
+//! ```
+//!
+//! The driver lays out the submissions and the standby's acks itself, and reads frames from the leader's
+//! tail: no role pays for a copy that the device would have made.
+
+use crate::cluster::{Cluster, MTU, PAYLOAD_LEN};
+use lockstep::engine::ports::{Burst, Group, Net, Ports};
+use lockstep::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
+use lockstep::engine::receiver::{ReceiverLimits, Start};
+use lockstep::engine::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
+use lockstep::io::idle::Idle;
+use lockstep::io::journal_files::{self, JournalConfig, Lock};
+use lockstep::io::tail::{MappedTail, TailReader};
+use lockstep::journal::SEGMENT_LEN_MIN;
+use lockstep::journal::ports::{TailSource, Word};
+use lockstep::proto::commit::Durability;
+use lockstep::proto::nack::NackLimits;
+use lockstep::wire::{
+    AckBody, EntryHeader, EntryKind, Header, Identity, Kind, Nanos, OpenFrame, PublisherId, Seq,
+    frame_len_max, write_ack,
+};
+use std::hint::black_box;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// Members; the third is stopped.
+const REPLICAS: u32 = 3;
+/// The ring comes round several times in a measurement, so that its turn is paid for.
+const RING_BYTES: u64 = 256 << 10;
+/// A message.
+const PAYLOAD: [u8; PAYLOAD_LEN] = [0x5a; PAYLOAD_LEN];
+/// Time from one step to the next: shorter than the first heartbeat, so that none is counted.
+const STEP_NS: Nanos = 10_000;
+/// Wall less monotonic time.
+const WALL: Nanos = 1_700_000_000_000_000_000;
+/// Steps in which the nodes find each other; they need a few dozen.
+const STEPS_TO_MEET: usize = 2_000;
+
+/// Memory for the datagrams of a device.
+#[derive(Clone, Default)]
+pub struct Desk {
+    datagrams: Vec<Vec<u8>>,
+    ready: usize,
+    unicast: Vec<(Vec<u8>, SocketAddrV4)>,
+    unicast_lent: Vec<(Vec<u8>, SocketAddrV4)>,
+    /// While the nodes find each other, what they send is carried; later the driver lays things out.
+    carries: bool,
+    sent: Vec<(Option<SocketAddrV4>, Group, Vec<u8>)>,
+    /// Datagrams that the role sent, all in all.
+    taken: usize,
+}
+
+impl Desk {
+    /// Lays out one more datagram for the next receive; `write` fills it and says how long it is.
+    fn lay(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.ready == self.datagrams.len() {
+            self.datagrams.push(Vec::new());
+        }
+        write(&mut self.datagrams[self.ready]);
+        self.ready += 1;
+    }
+
+    fn lay_copy(&mut self, bytes: &[u8]) {
+        self.lay(|out| {
+            out.clear();
+            out.extend_from_slice(bytes);
+        });
+    }
+}
+
+impl Net for Desk {
+    fn recv_groups(&mut self) -> usize {
+        std::mem::take(&mut self.ready)
+    }
+
+    fn group_datagram(&self, index: usize) -> &[u8] {
+        &self.datagrams[index]
+    }
+
+    fn recv_unicast(&mut self) -> usize {
+        self.unicast_lent = std::mem::take(&mut self.unicast);
+        self.unicast_lent.len()
+    }
+
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
+        let (bytes, from) = &self.unicast_lent[index];
+        (bytes, *from)
+    }
+
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        let count = bursts.iter().map(Burst::count).sum();
+        self.taken += count;
+        if self.carries {
+            let datagrams = bursts.iter().flat_map(|burst| burst.bytes.chunks(burst.stride));
+            self.sent.extend(datagrams.map(|bytes| (None, group, bytes.to_vec())));
+        }
+        black_box(bursts);
+        count
+    }
+
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        self.taken += 1;
+        if self.carries {
+            self.sent.push((Some(to), Group::Data, parts.concat()));
+        }
+        true
+    }
+}
+
+/// A replica's world: the desk, and a tail as in production.
+pub struct DeskPorts;
+
+impl Ports for DeskPorts {
+    type Net = Desk;
+    type Memory = MappedTail;
+}
+
+/// What comes to the leader in one step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pattern {
+    /// Messages of 64 bytes in each datagram of the step's one poll batch.
+    pub datagrams: &'static [usize],
+}
+
+impl Pattern {
+    /// Messages of a step.
+    pub fn messages(&self) -> usize {
+        self.datagrams.iter().sum()
+    }
+}
+
+/// The cluster.
+pub struct World {
+    now: Nanos,
+    cluster: Cluster,
+    leader: Desked,
+    standby: Desked,
+    stamped: Subscriber<Desk>,
+    committed: Subscriber<Desk>,
+    publisher: Publisher<Desk>,
+    id: PublisherId,
+    /// The next number of the publisher.
+    next: u64,
+    acks: u64,
+    delivered: [u64; 2],
+    fates: u64,
+}
+
+fn address(process: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7_001 + process as u16)
+}
+
+fn process_nonce(process: usize) -> u64 {
+    0x4e00 + process as u64
+}
+
+fn receiver(cluster: &Cluster, process: usize) -> ReceiverLimits {
+    let client = Identity { replica: 1_000 + process as u32, incarnation: 1 };
+    ReceiverLimits {
+        cluster: cluster.config.cluster,
+        history: 0,
+        me: cluster.identities.get(process).copied().filter(|_| process < 2).unwrap_or(client),
+        repairers: (0..2).filter(|other| *other != process).map(address).collect(),
+        repairer_first: 0,
+        nack: NackLimits::default(),
+        store_bytes: 1 << 20,
+        frame_len_max: frame_len_max(MTU),
+        count_when_accepted: process < 2,
+    }
+}
+
+/// A replica on its journal, and the side thread's hold of its tail.
+struct Desked {
+    replica: Replica<DeskPorts>,
+    side: TailReader,
+    _lock: Lock,
+}
+
+fn replica(cluster: &Cluster, process: usize) -> Result<Desked, String> {
+    let settings = cluster.node(process as u32 + 1)?;
+    let journal = journal_files::open(&JournalConfig {
+        dir: settings.journal.clone(),
+        tail: settings.tail.clone(),
+        tail_len: RING_BYTES,
+        segment_len: SEGMENT_LEN_MIN,
+        cluster: settings.cluster,
+        replica: settings.replica,
+        power: false,
+        frame_len_max: frame_len_max(MTU),
+    })
+    .map_err(|error| error.to_string())?;
+    let recovered = Recovered::of_journal(&journal.opened, &journal.store, settings.publishers_max)
+        .map_err(|error| error.to_string())?;
+    let limits = ReplicaLimits {
+        receiver: receiver(cluster, process),
+        beat: settings.beat,
+        window: settings.window,
+        durability: Durability::Process,
+        publishers_max: settings.publishers_max,
+        hold_back: 1024,
+        ack_again_ns: 1_000_000_000,
+        process_nonce: process_nonce(process),
+        repairs_per_request: 64,
+    };
+    let net = Desk { carries: true, ..Desk::default() };
+    let replica = Replica::new(net, journal.opened.tail, recovered, limits)?;
+    Ok(Desked { replica, side: journal.reader, _lock: journal.lock })
+}
+
+fn subscriber(cluster: &Cluster, process: usize, delivery: Delivery) -> Subscriber<Desk> {
+    let limits = SubscriberLimits {
+        receiver: receiver(cluster, process),
+        delivery,
+        start: Start::From(1),
+        lag_report_ns: 1 << 40,
+    };
+    Subscriber::new(Desk { carries: true, ..Desk::default() }, limits)
+}
+
+impl Desked {
+    /// The side thread's part: the segments have everything.
+    fn follow_behind(&mut self) {
+        let seq = self.side.word(Word::HighSeq);
+        self.side.set_word(Word::WrittenSeq, seq);
+        self.side.set_word(Word::DurableSeq, seq);
+        self.side.set_word(Word::WrittenPos, self.side.word(Word::PublishedPos));
+    }
+}
+
+impl World {
+    /// A cluster that has met: the leader stamps, the publisher's name is open, everybody has read it.
+    ///
+    /// # Errors
+    /// In words, where the nodes do not find each other.
+    pub fn new() -> Result<Self, String> {
+        let cluster = Cluster::new(REPLICAS, Idle::Spin)?;
+        let mut publisher = Publisher::new(
+            Desk { carries: true, ..Desk::default() },
+            PublisherLimits {
+                receiver: receiver(&cluster, 4),
+                window_entries: 4096,
+                window_datagrams: 1024,
+                resend_ns_min: 1_000_000,
+                resend_ns_max: 5_000_000,
+                ask_again_ns: 1_000_000,
+                names_max: 1,
+            },
+        );
+        publisher.core.open("bench", [1, 2]);
+        let mut world = Self {
+            now: 1_000_000_000,
+            leader: replica(&cluster, 0)?,
+            standby: replica(&cluster, 1)?,
+            stamped: subscriber(&cluster, 2, Delivery::Stamped),
+            committed: subscriber(&cluster, 3, Delivery::Committed),
+            cluster,
+            publisher,
+            id: 0,
+            next: 1,
+            acks: 1 << 32,
+            delivered: [0; 2],
+            fates: 0,
+        };
+        for _ in 0..STEPS_TO_MEET {
+            if world.id != 0 && world.has_met() {
+                world.stop_carrying();
+                return Ok(world);
+            }
+            world.meet();
+        }
+        Err(format!(
+            "the nodes did not meet: publisher {}, leader at {}, standby at {}",
+            world.id,
+            world.leader.replica.tail().end().next,
+            world.standby.replica.tail().end().next
+        ))
+    }
+
+    fn desks(&mut self) -> [&mut Desk; 5] {
+        [
+            self.leader.replica.net_mut(),
+            self.standby.replica.net_mut(),
+            self.stamped.net_mut(),
+            self.committed.net_mut(),
+            self.publisher.net_mut(),
+        ]
+    }
+
+    fn has_met(&self) -> bool {
+        let next = self.leader.replica.tail().end().next;
+        next > 3
+            && self.standby.replica.tail().end().next == next
+            && self.leader.replica.core.commit_next() == next
+            && self.stamped.core.deliver_next() == next
+            && self.committed.core.deliver_next() == next
+    }
+
+    /// One turn of everybody, everything carried.
+    fn meet(&mut self) {
+        self.now += STEP_NS;
+        let (now, wall) = (self.now, self.now + WALL);
+        self.leader.replica.poll(now, wall);
+        self.standby.replica.poll(now, wall);
+        self.stamped.poll(now, usize::MAX, |_| Flow::Continue);
+        self.committed.poll(now, usize::MAX, |_| Flow::Continue);
+        let id = &mut self.id;
+        self.publisher.poll(now, wall, usize::MAX, |event| {
+            if let PublisherEvent::Opened { publisher, .. } = event {
+                *id = publisher;
+            }
+        });
+        self.leader.follow_behind();
+        self.standby.follow_behind();
+        let mut desks = self.desks();
+        for from in 0..desks.len() {
+            for (to, group, bytes) in std::mem::take(&mut desks[from].sent) {
+                for (process, desk) in desks.iter_mut().enumerate() {
+                    let hears = match to {
+                        Some(to) => to == address(process),
+                        None => process != from && (process < 2 || group != Group::Submit),
+                    };
+                    match to {
+                        _ if !hears => {}
+                        Some(_) => desk.unicast.push((bytes.clone(), address(from))),
+                        None => desk.lay_copy(&bytes),
+                    }
+                }
+            }
+        }
+    }
+
+    fn stop_carrying(&mut self) {
+        for desk in self.desks() {
+            desk.carries = false;
+            desk.ready = 0;
+        }
+    }
+
+    /// One step of the cluster: `pattern` is submitted, stamped, accepted, acknowledged, delivered.
+    pub fn step(&mut self, pattern: Pattern) {
+        self.now += STEP_NS;
+        let (now, wall) = (self.now, self.now + WALL);
+        let first = self.leader.replica.tail().end().next;
+        for &count in pattern.datagrams {
+            for _ in 0..count {
+                let taken = lockstep_bench_publisher_publish(&mut self.publisher, self.id);
+                assert!(taken, "the window takes a step's messages");
+            }
+            lockstep_bench_publisher_flush(&mut self.publisher, now, wall);
+            self.lay_submission(count, wall);
+        }
+        lockstep_bench_leader_turn(&mut self.leader.replica, now, wall);
+        self.lay_frames(first);
+        lockstep_bench_standby_turn(&mut self.standby.replica, now, wall);
+        self.read(now, wall);
+        self.lay_ack(wall);
+        lockstep_bench_leader_hears_ack(&mut self.leader.replica, now, wall);
+        self.read(now, wall);
+        self.leader.follow_behind();
+        self.standby.follow_behind();
+    }
+
+    /// A turn of everybody who reads the stream.
+    fn read(&mut self, now: Nanos, wall: Nanos) {
+        let [stamped, committed] = &mut self.delivered;
+        lockstep_bench_stamped_turn(&mut self.stamped, now, stamped);
+        lockstep_bench_committed_turn(&mut self.committed, now, committed);
+        lockstep_bench_publisher_turn(&mut self.publisher, now, wall, &mut self.fates);
+    }
+
+    /// A submission of `count` messages, as a publisher sends it.
+    fn lay_submission(&mut self, count: usize, wall: Nanos) {
+        let Self { cluster, leader, id, next, .. } = self;
+        leader.replica.net_mut().lay(|out| {
+            out.resize(frame_len_max(MTU), 0);
+            let mut open = OpenFrame::default();
+            for _ in 0..count {
+                let entry = EntryHeader {
+                    kind: EntryKind::Message as u8,
+                    flags: 0,
+                    length: 0,
+                    publisher: *id,
+                    publisher_seq: *next,
+                    destination: 0,
+                    time_or_incarnation: 1,
+                };
+                assert!(open.push(out, entry, &PAYLOAD), "{count} messages fit one datagram");
+                *next += 1;
+            }
+            let header = Header {
+                cluster: cluster.config.cluster,
+                history: cluster.history,
+                sender: 9,
+                timestamp: wall,
+                number: *next,
+                ..Header::new(Kind::Submission)
+            };
+            open.close(out, header, open.len());
+            out.truncate(open.len());
+        });
+    }
+
+    /// What the leader stamped from `first` on, for everybody who reads.
+    fn lay_frames(&mut self, first: Seq) {
+        let tail = self.leader.replica.tail();
+        let mut span = tail.find(first);
+        while let Some(found) = span {
+            let bytes = tail.bytes(found);
+            self.standby.replica.net_mut().lay_copy(bytes);
+            self.stamped.net_mut().lay_copy(bytes);
+            self.committed.net_mut().lay_copy(bytes);
+            self.publisher.net_mut().lay_copy(bytes);
+            span = tail.after(found);
+        }
+    }
+
+    /// The standby's ack, for everybody who counts.
+    fn lay_ack(&mut self, wall: Nanos) {
+        self.acks += 1;
+        let (end, standby) = (self.standby.replica.tail().end(), self.cluster.identities[1]);
+        let header = Header {
+            cluster: self.cluster.config.cluster,
+            history: self.cluster.history,
+            epoch: end.epoch.0,
+            sender: standby.replica,
+            incarnation: standby.incarnation,
+            first_seq: end.next,
+            commit_next: self.standby.replica.core.commit_next(),
+            timestamp: wall,
+            chain: end.chain,
+            number: self.acks,
+            ..Header::new(Kind::Ack)
+        };
+        let mut ack = [0; 512];
+        let length = write_ack(&mut ack, header, AckBody { process_nonce: process_nonce(1) });
+        self.leader.replica.net_mut().lay_copy(&ack[..length]);
+        self.stamped.net_mut().lay_copy(&ack[..length]);
+        self.committed.net_mut().lay_copy(&ack[..length]);
+        self.publisher.net_mut().lay_copy(&ack[..length]);
+    }
+
+    /// Whether `messages` were stamped, accepted, delivered in both modes and committed: a figure of a
+    /// cluster that dropped some would be worth nothing.
+    ///
+    /// # Errors
+    /// In words, who has seen how many.
+    pub fn check(&self, messages: u64, datagrams_sent: usize) -> Result<(), String> {
+        let accepted = self.standby.replica.tail().end().next == self.leader.replica.tail().end().next;
+        let seen = [self.delivered[0], self.delivered[1], self.fates];
+        if !accepted || seen != [messages; 3] || self.leader.replica.net().taken < datagrams_sent {
+            return Err(format!(
+                "of {messages} messages {} were delivered stamped, {} committed, {} confirmed; the leader's log \
+                 ends at {}, the standby's at {}",
+                seen[0],
+                seen[1],
+                seen[2],
+                self.leader.replica.tail().end().next,
+                self.standby.replica.tail().end().next
+            ));
+        }
+        Ok(())
+    }
+}
+
+// What follows are the functions that the counter is switched on in, found by their names. Each says its
+// own name to the optimiser, or equal ones would become one.
+
+/// From received submissions to frames handed to the device.
+#[inline(never)]
+fn lockstep_bench_leader_turn(leader: &mut Replica<DeskPorts>, now: Nanos, wall: Nanos) -> usize {
+    black_box("leader");
+    leader.poll(now, wall)
+}
+
+/// A leader's turn that receives one ack and nothing else.
+#[inline(never)]
+fn lockstep_bench_leader_hears_ack(leader: &mut Replica<DeskPorts>, now: Nanos, wall: Nanos) -> usize {
+    black_box("ack");
+    leader.poll(now, wall)
+}
+
+/// From a received frame to an ack handed to the device.
+#[inline(never)]
+fn lockstep_bench_standby_turn(standby: &mut Replica<DeskPorts>, now: Nanos, wall: Nanos) -> usize {
+    black_box("standby");
+    standby.poll(now, wall)
+}
+
+/// From a received frame, or ack, to the application.
+#[inline(never)]
+fn lockstep_bench_stamped_turn(subscriber: &mut Subscriber<Desk>, now: Nanos, delivered: &mut u64) -> usize {
+    black_box("stamped");
+    subscriber.poll(now, usize::MAX, |event| count_message(&event, delivered))
+}
+
+/// The same where delivery waits for the commit.
+#[inline(never)]
+fn lockstep_bench_committed_turn(
+    subscriber: &mut Subscriber<Desk>,
+    now: Nanos,
+    delivered: &mut u64,
+) -> usize {
+    black_box("committed");
+    subscriber.poll(now, usize::MAX, |event| count_message(&event, delivered))
+}
+
+/// One message into the open datagram.
+#[inline(never)]
+fn lockstep_bench_publisher_publish(publisher: &mut Publisher<Desk>, id: PublisherId) -> bool {
+    publisher.core.try_publish(id, 0, &PAYLOAD).is_ok()
+}
+
+/// The open datagram to the device.
+#[inline(never)]
+fn lockstep_bench_publisher_flush(publisher: &mut Publisher<Desk>, now: Nanos, wall: Nanos) -> usize {
+    publisher.flush(now, wall)
+}
+
+/// From a received frame, or ack, to the fates of the messages in it.
+#[inline(never)]
+fn lockstep_bench_publisher_turn(
+    publisher: &mut Publisher<Desk>,
+    now: Nanos,
+    wall: Nanos,
+    fates: &mut u64,
+) -> usize {
+    publisher.poll(now, wall, usize::MAX, |event| {
+        if let PublisherEvent::Committed { .. } = event {
+            *fates += 1;
+        }
+    })
+}
+
+#[inline]
+fn count_message(event: &SubscriberEvent<'_>, delivered: &mut u64) -> Flow {
+    if let SubscriberEvent::Message(message) = event {
+        *delivered += 1;
+        black_box(message.payload);
+    }
+    Flow::Continue
+}

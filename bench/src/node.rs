@@ -1,0 +1,143 @@
+//! One process of a measurement: a leader or a standby, of the floor or of lockstep.
+
+use crate::cluster;
+use crate::floor;
+use crate::plain::Plain;
+use crate::scene::Contestant;
+use clap::ValueEnum;
+use lockstep::config::Config;
+use lockstep::engine::ports::{Group, Net};
+use lockstep::io::clock::Clock;
+use lockstep::io::events::Recorder;
+use lockstep::io::udp::Udp;
+use lockstep::io::{cpu, duty};
+use lockstep::node::{EVENT_KINDS, Node};
+use lockstep::wire::Nanos;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// In whose place a process stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Role {
+    /// Receives submissions and sends to all.
+    Leader,
+    /// Receives what the leader sends, and acknowledges.
+    Standby,
+}
+
+impl Role {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Standby => "standby",
+        }
+    }
+
+    /// What lockstep's node of this role receives, and so the floor's.
+    fn joins(self) -> &'static [Group] {
+        match self {
+            Self::Leader => &[Group::Submit, Group::Control],
+            Self::Standby => &[Group::Data, Group::Control],
+        }
+    }
+}
+
+/// Which process.
+#[derive(Clone, Debug, clap::Args)]
+pub struct NodeArguments {
+    #[arg(long, value_enum)]
+    pub contestant: Contestant,
+    #[arg(long, value_enum)]
+    pub role: Role,
+    /// The core that it is bound to.
+    #[arg(long)]
+    pub core: usize,
+}
+
+impl NodeArguments {
+    /// As a command line.
+    pub fn flags(&self) -> [String; 3] {
+        [
+            format!("--contestant={}", self.contestant.key()),
+            format!("--role={}", self.role.name()),
+            format!("--core={}", self.core),
+        ]
+    }
+}
+
+/// The hidden subcommand.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    which: NodeArguments,
+    /// The cluster's file.
+    config: PathBuf,
+}
+
+/// Events that wait for somebody to read them: nobody does here.
+const EVENTS_MAX: usize = 64;
+
+/// Runs until standard input ends.
+///
+/// # Errors
+/// In words, what could not be opened.
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let ended = Arc::clone(&stop);
+    // Whoever started us holds the other end: it is closed, or the starter is dead.
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        ended.store(true, Ordering::Release);
+    });
+    let config = cluster::load(&arguments.config)?;
+    let NodeArguments { contestant, role, core } = arguments.which;
+    let udp = cluster::device(&config, role.joins());
+    match contestant {
+        Contestant::Plain => forward(role, core, Plain::open(&udp)?, &config, &stop),
+        Contestant::Io => {
+            forward(role, core, Udp::open(udp).map_err(|error| error.to_string())?, &config, &stop)
+        }
+        Contestant::Lockstep => replicate(role, core, &config, &stop),
+    }
+}
+
+/// The floor's loop.
+fn forward(
+    role: Role,
+    core: usize,
+    mut net: impl Net,
+    config: &Config,
+    stop: &AtomicBool,
+) -> Result<(), String> {
+    if let Some(note) = cpu::pin(core).note {
+        return Err(note);
+    }
+    let (mut leader, mut standby) = (floor::Leader::default(), floor::Standby::default());
+    let turn = &mut |_: Nanos| match role {
+        Role::Leader => leader.poll(&mut net),
+        Role::Standby => standby.poll(&mut net),
+    };
+    let mut waiter = config.endpoint().idle.waiter(&[]).map_err(|error| error.to_string())?;
+    ready()?;
+    duty::run(turn, &Clock::start(), &mut waiter, stop);
+    Ok(())
+}
+
+/// lockstep's: a whole node, journal and side thread included.
+fn replicate(role: Role, core: usize, config: &Config, stop: &AtomicBool) -> Result<(), String> {
+    let mut settings = config.node(role as u32 + 1).map_err(|error| error.to_string())?;
+    settings.core = Some(core);
+    let node = Node::open(&settings).map_err(|error| error.to_string())?;
+    ready()?;
+    node.run(stop, &Recorder::new(EVENT_KINDS, EVENTS_MAX)).map_err(|error| error.to_string())
+}
+
+fn ready() -> Result<(), String> {
+    let mut out = std::io::stdout();
+    out.write_all(b"ready\n")
+        .and_then(|()| out.flush())
+        .map_err(|error| format!("saying that it is ready: {error}"))
+}

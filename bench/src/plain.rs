@@ -1,0 +1,78 @@
+//! The plainest device there is: one socket, one datagram per call. The floor that a forwarder stands on
+//! which somebody writes in an afternoon, and the fastest where datagrams come one by one.
+
+use lockstep::engine::ports::{Burst, Group, Net};
+use lockstep::io::udp::UdpSettings;
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+
+/// A group socket with the options of lockstep's own, received and sent on one datagram at a time. It has
+/// no unicast socket: a floor repairs nothing.
+pub struct Plain {
+    socket: UdpSocket,
+    targets: [SocketAddrV4; 3],
+    datagram: Vec<u8>,
+    len: usize,
+}
+
+impl Plain {
+    /// Opens the socket and joins.
+    ///
+    /// # Errors
+    /// In words, what the kernel refused.
+    pub fn open(settings: &UdpSettings) -> Result<Self, String> {
+        let fails = |error: std::io::Error| {
+            format!("opening a plain group socket on port {}: {error}", settings.port)
+        };
+        let socket =
+            Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), Some(Protocol::UDP)).map_err(fails)?;
+        socket.set_reuse_address(true).map_err(fails)?;
+        socket.set_multicast_all_v4(false).map_err(fails)?;
+        socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, settings.port).into()).map_err(fails)?;
+        for group in &settings.joins {
+            let by = InterfaceIndexOrAddress::Address(Ipv4Addr::LOCALHOST);
+            socket.join_multicast_v4_n(&settings.groups[*group as usize], &by).map_err(fails)?;
+        }
+        socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).map_err(fails)?;
+        socket.set_multicast_ttl_v4(u32::from(settings.ttl)).map_err(fails)?;
+        socket.set_multicast_loop_v4(true).map_err(fails)?;
+        // What the kernel grants of these is printed for lockstep's device, which asks for the same.
+        socket.set_recv_buffer_size(settings.receive_buffer_bytes).map_err(fails)?;
+        socket.set_send_buffer_size(settings.send_buffer_bytes).map_err(fails)?;
+        Ok(Self {
+            socket: socket.into(),
+            targets: settings.groups.map(|group| SocketAddrV4::new(group, settings.port)),
+            datagram: vec![0; 2048],
+            len: 0,
+        })
+    }
+}
+
+impl Net for Plain {
+    fn recv_groups(&mut self) -> usize {
+        // Nothing there, or nothing that a floor could do about it.
+        self.len = self.socket.recv(&mut self.datagram).unwrap_or(0);
+        usize::from(self.len > 0)
+    }
+
+    fn group_datagram(&self, _index: usize) -> &[u8] {
+        &self.datagram[..self.len]
+    }
+
+    fn recv_unicast(&mut self) -> usize {
+        0
+    }
+
+    fn unicast_datagram(&self, _index: usize) -> (&[u8], SocketAddrV4) {
+        (&[], self.targets[0])
+    }
+
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        let datagrams = bursts.iter().flat_map(|burst| burst.bytes.chunks(burst.stride));
+        datagrams.take_while(|bytes| self.socket.send_to(bytes, self.targets[group as usize]).is_ok()).count()
+    }
+
+    fn send_unicast(&mut self, _to: SocketAddrV4, _parts: [&[u8]; 2]) -> bool {
+        false
+    }
+}

@@ -1,0 +1,95 @@
+//! The processes of a measurement. Whatever it starts it ends, by its own id, also when it fails half-way.
+
+use crate::cluster::Cluster;
+use crate::node::NodeArguments;
+use clap::ValueEnum;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Who is measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Contestant {
+    /// The floor with the plainest calls: `recv` and `sendto`, one datagram each.
+    Plain,
+    /// The floor on lockstep's own device: `recvmmsg` with UDP_GRO, `sendmmsg` with UDP_SEGMENT.
+    Io,
+    /// lockstep.
+    Lockstep,
+}
+
+impl Contestant {
+    /// All, in the order of a round.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Io, Self::Lockstep];
+
+    /// As tables call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "floor (recv, sendto)",
+            Self::Io => "floor (lockstep's io)",
+            Self::Lockstep => "lockstep",
+        }
+    }
+
+    /// As JSON and flags call it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Io => "io",
+            Self::Lockstep => "lockstep",
+        }
+    }
+}
+
+/// How long a process may take until it has ended by itself.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A process of this program that takes part. It ends when its standard input does, and so also when we
+/// die; it is killed where it does not.
+pub struct Node {
+    child: Child,
+}
+
+impl Node {
+    /// Starts a process of `cluster` and waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// It did not start, or ended; in its own words on standard error.
+    pub fn start(cluster: &Cluster, arguments: &NodeArguments) -> Result<Self, String> {
+        let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
+        let child = Command::new(itself)
+            .arg("node")
+            .args(arguments.flags())
+            .arg(cluster.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("starting a node: {error}"))?;
+        let mut node = Self { child };
+        let mut line = String::new();
+        let output = node.child.stdout.take();
+        let read = output.map(|output| BufReader::new(output.take(64)).read_line(&mut line));
+        match read {
+            Some(Ok(_)) if line == "ready\n" => Ok(node),
+            _ => {
+                Err(format!("the {} of {} did not start", arguments.role.name(), arguments.contestant.name()))
+            }
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            match self.child.try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+                Ok(Some(_)) | Err(_) => return,
+            }
+        }
+        // It is our own child and not yet waited for, so the id is its own still.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,159 @@
+//! Percentiles that are really there, and ratios of what was measured side by side.
+
+use hdrhistogram::Histogram;
+use lockstep::wire::Nanos;
+use std::fmt;
+
+/// A percentile is the edge of a tail; a tail of fewer samples says nothing about where it begins.
+const TAIL_MIN: f64 = 10.0;
+/// The percentiles of every table; behind them comes the greatest sample.
+pub const PERCENTILES: [f64; 3] = [50.0, 99.0, 99.9];
+/// Their heads.
+pub const HEADS: [&str; 4] = ["p50", "p99", "p99.9", "max"];
+
+/// Latencies of one round.
+pub struct Latencies(Histogram<u64>);
+
+impl Latencies {
+    /// None yet. Three digits, up to ten seconds.
+    ///
+    /// # Errors
+    /// Never with these bounds.
+    pub fn new() -> Result<Self, String> {
+        Histogram::new_with_bounds(1, 10_000_000_000, 3).map(Self).map_err(|error| error.to_string())
+    }
+
+    /// One more.
+    #[inline]
+    pub fn record(&mut self, ns: Nanos) {
+        self.0.saturating_record(ns);
+    }
+
+    /// The value that `percentile` per cent do not exceed, in nanoseconds; `None` where fewer than ten
+    /// samples lie above it.
+    pub fn at(&self, percentile: f64) -> Option<Nanos> {
+        // A thousandth of a sample is the rounding of the percentage, not a sample.
+        let above = self.0.len() as f64 * (100.0 - percentile) / 100.0 + 0.001;
+        (above >= TAIL_MIN).then(|| self.0.value_at_quantile(percentile / 100.0))
+    }
+
+    /// p50, p99, p99.9 and the greatest.
+    pub fn summary(&self) -> Summary {
+        let mut row = [None; 4];
+        for (cell, percentile) in row.iter_mut().zip(PERCENTILES) {
+            *cell = self.at(percentile).map(|ns| ns as f64);
+        }
+        row[3] = (self.0.len() > 0).then(|| self.0.max() as f64);
+        row
+    }
+}
+
+/// One round's figures in the order of [`HEADS`], in nanoseconds.
+pub type Summary = [Option<f64>; 4];
+
+/// The median of some rounds, and how far they lie apart.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Spread {
+    /// The middle one; of an even number, the mean of the two.
+    pub median: f64,
+    /// The least.
+    pub min: f64,
+    /// The greatest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of `values`; `None` where there is none.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median =
+            if values.len() % 2 == 1 { values[middle] } else { values[middle - 1].midpoint(values[middle]) };
+        Some(Self { median, min, max })
+    }
+
+    /// The same in another unit.
+    pub fn scaled(self, by: f64) -> Self {
+        Self { median: self.median * by, min: self.min * by, max: self.max * by }
+    }
+
+    /// As `--json` prints it.
+    pub fn json(spread: Option<Self>) -> serde_json::Value {
+        spread.map_or(
+            serde_json::Value::Null,
+            |spread| serde_json::json!({ "median": spread.median, "min": spread.min, "max": spread.max }),
+        )
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = f.precision().unwrap_or(2);
+        write!(f, "{:.digits$} [{:.digits$}-{:.digits$}]", self.median, self.min, self.max)
+    }
+}
+
+/// A spread as a table's cell, `-` where there is none.
+pub fn cell(spread: Option<Spread>, digits: usize) -> String {
+    spread.map_or_else(|| String::from("-"), |spread| format!("{spread:.digits$}"))
+}
+
+/// What `over` is of `under`, round by round: only what was measured side by side is compared. Rounds in
+/// which either is missing do not count.
+pub fn paired(over: &[Option<f64>], under: &[Option<f64>]) -> Option<Spread> {
+    let both = over.iter().zip(under).filter_map(|(over, under)| Some((*over)? / (*under)?));
+    Spread::of(both)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn latencies(count: u64) -> Latencies {
+        let mut latencies = Latencies::new().expect("bounds that fit");
+        (1..=count).for_each(|ns| latencies.record(ns));
+        latencies
+    }
+
+    #[test]
+    fn no_percentile_has_fewer_than_ten_samples_above_it() {
+        assert_eq!(latencies(999).at(99.0), None);
+        assert_eq!(latencies(1_000).at(99.0), Some(990));
+        assert_eq!(latencies(9_999).at(99.9), None);
+        assert!(latencies(10_000).at(99.9).is_some());
+        assert_eq!(latencies(0).summary(), [None; 4]);
+        assert_eq!(cell(None, 1), "-");
+    }
+
+    #[test]
+    fn percentiles_are_exact_to_three_digits() {
+        let [p50, p99, p999, max] = latencies(100_000).summary().map(|ns| ns.expect("enough samples"));
+        for (seen, exact) in [(p50, 50_000.0), (p99, 99_000.0), (p999, 99_900.0), (max, 100_000.0)] {
+            assert!((seen / exact - 1.0).abs() < 0.001, "{seen} for {exact}");
+        }
+    }
+
+    #[test]
+    fn the_median_of_ratios_is_not_the_ratio_of_medians() {
+        // The machine was twice as slow in the second round, for both.
+        let (floor, ours) = ([10.0, 20.0, 10.0].map(Some), [11.0, 22.0, 12.0].map(Some));
+        assert_eq!(paired(&ours, &floor), Some(Spread { median: 1.1, min: 1.1, max: 1.2 }));
+    }
+
+    #[test]
+    fn a_round_without_a_partner_is_left_out_of_the_ratios() {
+        assert_eq!(
+            paired(&[Some(1.0), Some(3.0)], &[None, Some(2.0)]),
+            Some(Spread { median: 1.5, min: 1.5, max: 1.5 })
+        );
+        assert_eq!(paired(&[None], &[Some(1.0)]), None);
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_is_the_mean_of_the_middle_two() {
+        assert_eq!(Spread::of([4.0, 1.0, 3.0, 2.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
+        assert_eq!(Spread::of([]), None);
+    }
+}

@@ -1,0 +1,195 @@
+//! # throughput: how many messages a second, of what datagrams of the same size would carry
+//!
+//! Messages of 64 bytes go through leader and one standby (of three, the third is stopped) to a subscriber
+//! that delivers what is committed, without loss. The floor carries datagrams of 1,424 bytes, as long as a
+//! full frame, through the same processes; each stands for the fifteen messages that a frame has. Both keep
+//! the same number of messages under way.
+
+use crate::client::{Client, Measure, measure};
+use crate::cluster::{Cluster, MTU, PAYLOAD_LEN};
+use crate::environment;
+use crate::floor::{number, payload};
+use crate::node::{NodeArguments, Role};
+use crate::scene::{Contestant, Node};
+use crate::stats::{Spread, cell, paired};
+use lockstep::client::Delivery;
+use lockstep::io::clock::Clock;
+use lockstep::io::cpu;
+use lockstep::io::idle::Idle;
+use lockstep::wire::{HEADER_LEN, Nanos, entry_len, frame_len_max};
+
+/// Messages of 64 bytes in a full frame.
+const PER_FRAME: u64 = ((frame_len_max(MTU) - HEADER_LEN) / entry_len(PAYLOAD_LEN)) as u64;
+/// Time before that which counts.
+const WARM_UP_NS: Nanos = 300_000_000;
+/// Without a delivery for so long, something is lost.
+const LOST_NS: Nanos = 5_000_000_000;
+
+/// How to measure.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Rounds; each runs every contestant once.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Milliseconds of each contestant and round.
+    #[arg(long, default_value_t = 1_000)]
+    milliseconds: u64,
+    /// Full datagrams under way.
+    #[arg(long, default_value_t = 256)]
+    window: u64,
+    /// Full datagrams that a client hands in at once.
+    #[arg(long, default_value_t = 32)]
+    burst: u64,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    json: bool,
+    /// The standby's core, by its place among ours; the client has 0 and the leader 1.
+    #[arg(long, default_value_t = 0)]
+    standby_core: usize,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// A process that did not start, a message that was lost. Fewer than two cores are none: SKIPPED.
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    let cores = cpu::cores();
+    if cores.len() < 2 {
+        println!("SKIPPED: throughput: leader and client need a core each, this machine has {}", cores.len());
+        return Ok(());
+    }
+    let mut environment = environment::lines();
+    environment.extend(environment::device()?);
+    if let Some(note) = cpu::pin(cores[0]).note {
+        return Err(note);
+    }
+    let idle = Idle::for_machine(3, cores.len());
+    let mut rates: [Vec<Option<f64>>; 3] = Default::default();
+    for round in 0..arguments.rounds {
+        for contestant in Contestant::ALL {
+            let rate = one(contestant, idle, &cores, arguments)
+                .map_err(|error| format!("{}, round {}: {error}", contestant.name(), round + 1))?;
+            rates[contestant as usize].push(Some(rate));
+        }
+    }
+    if arguments.json {
+        return print_json(&rates, &environment);
+    }
+    environment.iter().for_each(|line| println!("{line}"));
+    println!(
+        "\nmessages of 64 B per second, committed, without loss: 3 threads / {} cores, idle {idle}, {} rounds, {} \
+         messages under way; thousands, median [min-max]",
+        cores.len(),
+        arguments.rounds,
+        arguments.window * PER_FRAME
+    );
+    for contestant in Contestant::ALL {
+        let spread = Spread::of(rates[contestant as usize].iter().copied().flatten());
+        println!("{:<24}{:>28}", contestant.name(), cell(spread.map(|spread| spread.scaled(1e-3)), 0));
+    }
+    for floor in [Contestant::Io, Contestant::Plain] {
+        let ratio = paired(&rates[Contestant::Lockstep as usize], &rates[floor as usize]);
+        println!("{:<24}{:>28}", format!("lockstep / {}", floor.key()), cell(ratio, 2));
+    }
+    println!("(the floors carry {} B datagrams; each counts as {PER_FRAME} messages)", frame_len_max(MTU));
+    Ok(())
+}
+
+/// One contestant in one round, in messages per second.
+fn one(contestant: Contestant, idle: Idle, cores: &[usize], arguments: &Arguments) -> Result<f64, String> {
+    let cluster = Cluster::new(3, idle)?;
+    let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1] };
+    let _leader = Node::start(&cluster, &leader)?;
+    let standby_core = *cores.get(arguments.standby_core).ok_or("--standby-core: there is no such core")?;
+    let _standby =
+        Node::start(&cluster, &NodeArguments { contestant, role: Role::Standby, core: standby_core })?;
+    // The floor's unit is a datagram, lockstep's a message.
+    let each = if contestant == Contestant::Lockstep { 1 } else { PER_FRAME };
+    let flood = Flood {
+        window: arguments.window * PER_FRAME / each,
+        burst: arguments.burst * PER_FRAME / each,
+        lasts_ns: arguments.milliseconds * 1_000_000,
+        idle,
+    };
+    let rate = measure(contestant, &cluster, Delivery::Committed, frame_len_max(MTU), flood)?;
+    Ok(rate * each as f64)
+}
+
+/// As much as the window lets through.
+struct Flood {
+    window: u64,
+    burst: u64,
+    lasts_ns: Nanos,
+    idle: Idle,
+}
+
+impl Measure for Flood {
+    type Found = f64;
+
+    fn with(self, mut client: impl Client) -> Result<f64, String> {
+        let clock = Clock::start();
+        let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
+        let began = clock.now();
+        let (counts_from, ends) = (began + WARM_UP_NS, began + WARM_UP_NS + self.lasts_ns);
+        let (mut sent, mut came, mut misplaced) = (0, 0, None);
+        let mut moved_at = began;
+        // When the counting began, and what had come by then.
+        let mut start = None;
+        loop {
+            let now = clock.now();
+            if now >= counts_from && start.is_none() {
+                start = Some((now, came));
+            }
+            if let Some((at, before)) = start
+                && now >= ends
+            {
+                return Ok((came - before) as f64 * 1e9 / (now - at) as f64);
+            }
+            let room = (self.window - (sent - came)).min(self.burst);
+            for _ in 0..room {
+                if !client.publish(&payload(sent, now)) {
+                    break;
+                }
+                sent += 1;
+            }
+            client.flush();
+            let before = came;
+            let work = client.turn(|payload| {
+                if number(payload) != came {
+                    misplaced.get_or_insert((came, number(payload)));
+                }
+                came += 1;
+            });
+            if let Some((expected, seen)) = misplaced {
+                return Err(format!("message {seen} came where {expected} was to come"));
+            }
+            if came > before {
+                moved_at = now;
+            } else if now > moved_at + LOST_NS {
+                return Err(format!("message {came} of {sent} sent did not come within {LOST_NS} ns"));
+            }
+            if work == 0 {
+                waiter.wait(0);
+            }
+        }
+    }
+}
+
+fn print_json(rates: &[Vec<Option<f64>>; 3], environment: &[String]) -> Result<(), String> {
+    let of = |contestant: Contestant| &rates[contestant as usize];
+    let rows: serde_json::Map<_, _> = Contestant::ALL
+        .into_iter()
+        .map(|contestant| {
+            (contestant.key().to_owned(), Spread::json(Spread::of(of(contestant).iter().copied().flatten())))
+        })
+        .collect();
+    let value = serde_json::json!({
+        "schema": "lockstep.bench.throughput/1",
+        "environment": environment,
+        "messages_per_second": rows,
+        "ratio_to_io": Spread::json(paired(of(Contestant::Lockstep), of(Contestant::Io))),
+        "ratio_to_plain": Spread::json(paired(of(Contestant::Lockstep), of(Contestant::Plain))),
+    });
+    println!("{}", serde_json::to_string_pretty(&value).map_err(|error| error.to_string())?);
+    Ok(())
+}
