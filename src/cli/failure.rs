@@ -30,7 +30,7 @@ enum What {
     Text(String),
     /// Shown with the lines of the file, in colour for a terminal.
     Config(ConfigErrors),
-    /// The reader of our output has seen enough: nobody needs to be told.
+    /// Nobody needs to be told: the log has it, or the reader of our output has seen enough.
     Silence,
 }
 
@@ -43,6 +43,12 @@ impl Failure {
     /// The exit code.
     pub fn code(&self) -> u8 {
         self.code
+    }
+
+    /// Writes it as a log line, for commands whose stderr is a log that programs read.
+    pub fn logged(self) -> Self {
+        tracing::error!(exit_code = self.code, "{self}");
+        Self { code: self.code, what: What::Silence }
     }
 
     /// Prints it on stderr.
@@ -60,7 +66,7 @@ impl fmt::Display for Failure {
         match &self.what {
             What::Text(text) => f.write_str(text),
             What::Config(errors) => errors.fmt(f),
-            What::Silence => f.write_str("the output was closed"),
+            What::Silence => f.write_str("told already"),
         }
     }
 }
