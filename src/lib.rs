@@ -19,6 +19,7 @@
 //!
 //! Imports point towards `wire`; `tests/tidy.rs` holds that. Start with [`client`].
 
+#[allow(clippy::disallowed_methods)]
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -1,2 +1,7 @@
 //! The command line: argv → role; exit codes.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(lockstep::cli::run(std::env::args_os()))
+}

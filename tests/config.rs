@@ -515,7 +515,7 @@ fn the_reference_lists_every_key_as_the_schema_has_it() {
 
 fn check(path: &Path, overrides: &[Override], effective: bool, json: bool) -> (u8, String) {
     let mut out = Vec::new();
-    let code = check::run(Some(path), overrides, effective, json, &mut out).expect("memory takes all");
+    let code = check::run(Some(path), overrides, effective, json, false, &mut out).expect("memory takes all");
     (code, String::from_utf8(out).expect("text"))
 }
 

@@ -138,8 +138,8 @@ fn an_import_against_the_direction_is_named() {
     assert_eq!(wrong_imports("src/io/a/b.rs", "use super::super::x;").len(), 1);
     assert_eq!(wrong_imports("src/wire/a.rs", "use crate::proto::log;"), ["src/wire/a.rs:1: wire -> proto"]);
     assert_eq!(
-        wrong_imports("src/config/a.rs", "use crate::wire::Seq;"),
-        ["src/config/a.rs:1: config -> wire"]
+        wrong_imports("src/config/a.rs", "use crate::sim::Plan;"),
+        ["src/config/a.rs:1: config -> sim"]
     );
     assert_eq!(wrong_imports("src/sim/a.rs", "use crate::io::Udp;"), ["src/sim/a.rs:1: sim -> io"]);
     assert_eq!(wrong_imports("src/attic/a.rs", "").len(), 1);

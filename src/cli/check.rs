@@ -11,13 +11,17 @@ use std::path::Path;
 /// The version of what `--json` prints.
 pub const SCHEMA: &str = "lockstep.check/1";
 
-/// Checks the file at `path` with `overrides` laid over it and writes the verdict to `out`: 0 if it is
-/// right, 2 if it is not. An error is one of `out`.
+/// Checks the file at `path` with `overrides` laid over it and writes the verdict to `out`, in colour for
+/// a terminal: 0 if it is right, 2 if it is not.
+///
+/// # Errors
+/// Those of `out`.
 pub fn run(
     path: Option<&Path>,
     overrides: &[Override],
     effective: bool,
     json: bool,
+    color: bool,
     out: &mut impl Write,
 ) -> io::Result<u8> {
     let name = path.map_or(String::new(), |path| path.display().to_string());
@@ -26,7 +30,7 @@ pub fn run(
         (Ok(config), true) => writeln!(out, "{}", json_of_config(&name, config, effective))?,
         (Err(errors), true) => writeln!(out, "{}", json_of_errors(&name, errors))?,
         (Ok(config), false) => write_config(out, &name, config, effective)?,
-        (Err(errors), false) => writeln!(out, "{errors}")?,
+        (Err(errors), false) => writeln!(out, "{}", errors.render(color))?,
     }
     Ok(if result.is_ok() { 0 } else { 2 })
 }

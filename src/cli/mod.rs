@@ -1,6 +1,85 @@
 //! # cli: one file per subcommand
 //!
-//! Each subcommand is a function of its arguments and its output, so that tests call it as a person
-//! would. The data goes to the writer, and the exit code is returned.
+//! ```text
+//!  argv ─ args ─▶ settings: flag > LOCKSTEP_… > file > default ─▶ one subcommand ─▶ exit code
+//!                                                                  │ stdout: data
+//!                                                                  └ stderr: everything else
+//! ```
+//!
+//! Each subcommand is a function of its arguments and answers with `Ok` or a [`Failure`], which knows
+//! its exit code and says what, where, and what to do instead. Nothing below `main` ends the process.
 
 pub mod check;
+pub mod orders;
+
+mod args;
+mod bootstrap;
+mod demo;
+mod failure;
+mod format;
+mod input;
+mod log;
+mod publish;
+mod sequencer;
+mod signals;
+mod subscribe;
+mod text;
+
+pub use failure::Failure;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+
+/// Does what the arguments say (the first is the program's name) and returns the exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(asked) => {
+            // Help and version are asked for too: clap knows the stream and the code of each.
+            let _ = asked.print(); // nobody reads it: there is nothing left to say
+            return u8::try_from(asked.exit_code()).unwrap_or(2);
+        }
+    };
+    match cli.command.run() {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.print();
+            failure.code()
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<u8, Failure> {
+        match self {
+            Self::Format(args) => format::run(&args),
+            Self::Bootstrap(args) => bootstrap::run(&args),
+            Self::Sequencer(args) => sequencer::run(&args),
+            Self::Publish(args) => publish::run(&args),
+            Self::Subscribe(args) => subscribe::run(&args),
+            Self::Check(args) => {
+                let path = args.file.as_deref().unwrap_or(&args.cluster.config);
+                let (overrides, out) = (args.cluster.overrides(&[])?, std::io::stdout().lock());
+                let color = has_color(&out);
+                let mut out = std::io::BufWriter::new(out);
+                let code = check::run(Some(path), &overrides, args.effective, args.json, color, &mut out)?;
+                out.flush()?;
+                Ok(code)
+            }
+            Self::Demo(args) => demo::run(&args),
+            Self::DemoPublisher(args) => demo::publisher::run(&args),
+            Self::DemoSubscriber(args) => demo::subscriber::run(&args),
+            Self::ExitCodes => {
+                writeln!(std::io::stdout(), "{}", args::EXIT_CODES)?;
+                Ok(0)
+            }
+        }
+    }
+}
+
+/// Whether `stream` is a terminal whose user did not forbid colour (<https://no-color.org>).
+fn has_color(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

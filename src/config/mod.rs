@@ -38,6 +38,7 @@ use layers::Layers;
 use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where a value comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -314,6 +315,15 @@ impl Config {
             })
         })
     }
+}
+
+/// Reads a duration as the file spells it (`"5ms"`), for flags that are no keys.
+///
+/// # Errors
+/// What is wrong with it, and what to write instead.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let read = units::duration_ns(value::Raw::Loose(text));
+    read.map(Duration::from_nanos).map_err(|value::Complaint(_, rule, hint)| format!("{rule}; {hint}"))
 }
 
 /// The variable that sets `key`: `stream.durability` is `LOCKSTEP_STREAM_DURABILITY`, `replicas.2.core`

@@ -9,18 +9,19 @@
 //! the stream, from the moment it began. Whatever it is told binds it only once what that rests on is
 //! committed.
 
+mod lines;
+
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::Events;
 use super::ports::{Burst, Group, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
-use super::window::{Outstanding, ResendTimer, SubmitWindow};
+use super::window::{ResendTimer, SubmitWindow};
 use crate::wire::{
-    Datagram, Destination, ENTRY_HEADER_LEN, Entry, EntryHeader, EntryKind, FrameView, HEADER_LEN, Header,
-    Kind, NAME_LEN_MAX, Nanos, OpenFrame, OpenView, PublisherId, PublisherSeq, Reject, ReplyBody, Seq, Topic,
-    write_open, write_question,
+    Datagram, Destination, ENTRY_HEADER_LEN, EntryHeader, EntryKind, HEADER_LEN, Header, Kind, NAME_LEN_MAX,
+    Nanos, OpenFrame, PublisherId, PublisherSeq, Reject, Seq, Topic, write_open, write_question,
 };
-use std::collections::VecDeque;
+use lines::{LineState, Lines, Stamped};
 
 /// A publisher's settings.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -104,13 +105,14 @@ pub enum PublisherEvent {
         /// Its place.
         seq: Seq,
     },
-    /// A message has its place for ever.
+    /// A message has its place for ever. Of one that a copy of this publisher had stamped before it was
+    /// handed in here, this is all that is told.
     Committed {
         /// Whose.
         publisher: PublisherId,
         /// Its number.
         publisher_seq: PublisherSeq,
-        /// Its place.
+        /// Its place; 0 where a copy had it stamped longer ago than this handle remembers.
         seq: Seq,
     },
     /// The cluster's window is full: messages wait with their publishers.
@@ -133,73 +135,13 @@ pub enum PublisherEvent {
     Lost,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum LineState {
-    LookingUp {
-        asked_at: Nanos,
-        tries: u32,
-    },
-    Opening {
-        after: u32,
-        sent_at: Nanos,
-        tries: u32,
-    },
-    /// The open entry stands at this seq.
-    Seen {
-        at: Seq,
-    },
-    Open,
-    /// An entry at this seq ends it once it is committed.
-    Ending {
-        at: Seq,
-        fenced: bool,
-    },
-    Fenced,
-    Closed,
-}
-
-/// One name.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Line {
-    name: String,
-    nonce: [u64; 2],
-    state: LineState,
-    id: PublisherId,
-    incarnation: u32,
-    /// The number of the next message.
-    next: PublisherSeq,
-    /// The last number that was seen stamped.
-    stamped: PublisherSeq,
-    outstanding: Outstanding,
-}
-
-/// An own message that is stamped and not committed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Stamped {
-    seq: Seq,
-    line: u32,
-}
-
-/// Lines that are on their way.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-struct Tally {
-    /// Not open yet.
-    unopened: u32,
-    /// Fenced or closed by an entry that is not committed yet.
-    ending: u32,
-}
-
 /// The rules of a publisher without its device.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PublisherCore {
     limits: PublisherLimits,
     rx: Receiver,
     window: SubmitWindow,
-    lines: Vec<Line>,
-    /// Line of each id; `u32::MAX` is none.
-    by_id: Vec<u32>,
-    stamped: VecDeque<Stamped>,
-    tally: Tally,
+    lines: Lines,
     throttled: bool,
     lost: bool,
     number: u64,
@@ -247,7 +189,7 @@ impl<N: Net> Publisher<N> {
             core.on_datagram(now, net.group_datagram(index), &mut f);
         }
         core.turns += 1;
-        if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() || core.tally.unopened > 0 {
+        if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() || core.lines.unopened > 0 {
             let count = net.recv_unicast();
             for index in 0..count {
                 core.on_datagram(now, net.unicast_datagram(index).0, &mut f);
@@ -265,7 +207,7 @@ impl<N: Net> Publisher<N> {
             core.lost = true;
             f(PublisherEvent::Lost);
         }
-        if core.tally.unopened > 0 {
+        if core.lines.unopened > 0 {
             self.drive_opens(now, wall);
         }
         work + self.flush(now, wall)
@@ -295,8 +237,8 @@ impl<N: Net> Publisher<N> {
     /// Asks for ids, opens, and asks again.
     fn drive_opens(&mut self, now: Nanos, wall: Nanos) {
         let Self { net, core, scratch } = self;
-        for index in 0..core.lines.len() {
-            match core.lines[index].state {
+        for index in 0..core.lines.list.len() {
+            match core.lines.list[index].state {
                 LineState::LookingUp { asked_at, tries }
                     if tries == 0 || now >= asked_at + core.limits.ask_again_ns =>
                 {
@@ -304,7 +246,7 @@ impl<N: Net> Publisher<N> {
                     let Some(&to) = repairers.get(tries as usize % repairers.len().max(1)) else { continue };
                     core.number += 1;
                     let header = Header { number: core.number, ..core.header(Kind::Question, wall) };
-                    let line = &mut core.lines[index];
+                    let line = &mut core.lines.list[index];
                     let length =
                         write_question(scratch, header, index as u64 + 1, Topic::Publisher, &line.name);
                     line.state = LineState::LookingUp { asked_at: now, tries: tries + 1 };
@@ -313,13 +255,14 @@ impl<N: Net> Publisher<N> {
                 LineState::Opening { tries, sent_at, .. }
                     if tries >= OPENS_MAX && now >= sent_at + core.limits.ask_again_ns =>
                 {
-                    core.lines[index].state = LineState::LookingUp { asked_at: 0, tries: 0 };
+                    core.lines.list[index].state = LineState::LookingUp { asked_at: 0, tries: 0 };
                 }
                 LineState::Opening { after, sent_at, tries }
                     if tries == 0 || now >= sent_at + core.limits.ask_again_ns =>
                 {
                     let length = core.write_open_datagram(scratch, index, after, wall);
-                    core.lines[index].state = LineState::Opening { after, sent_at: now, tries: tries + 1 };
+                    core.lines.list[index].state =
+                        LineState::Opening { after, sent_at: now, tries: tries + 1 };
                     let bytes = &scratch[..length];
                     net.send_group(Group::Submit, &[Burst { bytes, stride: length }]);
                 }
@@ -365,10 +308,7 @@ impl PublisherCore {
                 datagram_len_max,
                 timer,
             ),
-            lines: Vec::new(),
-            by_id: Vec::new(),
-            stamped: VecDeque::with_capacity(limits.window_entries as usize),
-            tally: Tally::default(),
+            lines: Lines::new(limits.window_entries),
             throttled: false,
             lost: false,
             number: 0,
@@ -383,22 +323,9 @@ impl PublisherCore {
     /// deterministic application that publish the same messages share a nonce. Returns the ticket that
     /// the event names, or `None` if the name is empty, longer than [`NAME_LEN_MAX`], or one too many.
     pub fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
-        let valid =
-            (1..=NAME_LEN_MAX).contains(&name.len()) && self.lines.len() < self.limits.names_max as usize;
-        valid.then(|| {
-            self.lines.push(Line {
-                name: name.to_owned(),
-                nonce,
-                state: LineState::LookingUp { asked_at: 0, tries: 0 },
-                id: 0,
-                incarnation: 0,
-                next: 1,
-                stamped: 0,
-                outstanding: Outstanding::default(),
-            });
-            self.tally.unopened += 1;
-            self.lines.len() - 1
-        })
+        let valid = (1..=NAME_LEN_MAX).contains(&name.len())
+            && self.lines.list.len() < self.limits.names_max as usize;
+        valid.then(|| self.lines.add(name, nonce))
     }
 
     /// The longest message that one frame takes.
@@ -449,9 +376,8 @@ impl PublisherCore {
         if len > max {
             return Err(PublishError::TooLong { len, max });
         }
-        let index = self.line_of(publisher).ok_or(PublishError::NotOpen)?;
-        let line = &mut self.lines[index];
-        match line.state {
+        let index = self.lines.of(publisher).ok_or(PublishError::NotOpen)?;
+        match self.lines.list[index].state {
             LineState::Open => {}
             LineState::Fenced | LineState::Ending { fenced: true, .. } => return Err(PublishError::Fenced),
             LineState::Closed | LineState::Ending { .. } => return Err(PublishError::Closed),
@@ -460,8 +386,8 @@ impl PublisherCore {
         if !self.window.has_room(len) {
             return Err(PublishError::Backpressure);
         }
-        let publisher_seq = line.next;
-        line.next += 1;
+        let publisher_seq = self.lines.on_claimed(index);
+        let line = &mut self.lines.list[index];
         let entry = EntryHeader {
             kind: kind as u8,
             flags: 0,
@@ -472,10 +398,6 @@ impl PublisherCore {
             time_or_incarnation: line.incarnation,
         };
         Ok((publisher_seq, self.window.claim(&mut line.outstanding, entry, len)))
-    }
-
-    fn line_of(&self, publisher: PublisherId) -> Option<usize> {
-        self.by_id.get(publisher as usize).map(|&line| line as usize).filter(|&line| line < self.lines.len())
     }
 
     /// Whether every message that was taken has its fate.
@@ -502,7 +424,7 @@ impl PublisherCore {
     }
 
     fn write_open_datagram(&mut self, out: &mut [u8], index: usize, after: u32, wall: Nanos) -> usize {
-        let line = &self.lines[index];
+        let line = &self.lines.list[index];
         let mut payload = [0; 24 + NAME_LEN_MAX];
         let length = write_open(&mut payload, line.nonce, after, &line.name);
         let entry = EntryHeader {
@@ -539,7 +461,7 @@ impl PublisherCore {
                     self.rx.on_frame(&frame, trailer.as_ref(), &mut self.counters, &mut self.events);
                 if let Placement::Next(end) = placement {
                     self.counters.add(Counter::FramesAccepted, 1);
-                    self.read(&frame, f);
+                    self.lines.read(&frame, f);
                     self.rx.pass(end);
                     self.rx.extend(&mut self.counters);
                     self.read_ready(f);
@@ -556,10 +478,17 @@ impl PublisherCore {
             }
             Datagram::Ack(header, _) => {
                 self.rx.check_history(&header)?;
-                self.rx.on_ack(&header, &mut self.counters);
+                self.rx.on_ack(&header, &mut self.counters, &mut self.events);
             }
             Datagram::Answer(header, body) => self.rx.on_answer(now, &header, &body, &mut self.counters),
-            Datagram::Reply(header, body) => self.on_reply(&header, &body),
+            Datagram::Reply(header, body) => {
+                // A node that holds nothing knows no name; another one is asked.
+                let holds = header.first_seq > 1 && body.topic == Topic::Publisher as u32;
+                if let Some(end) = self.rx.end().filter(|_| holds) {
+                    self.rx.check_history(&header)?;
+                    self.lines.on_reply(&header, &body, end.next);
+                }
+            }
             Datagram::Submission(..) | Datagram::Nack(..) | Datagram::Question(..) => {}
         }
         Ok(())
@@ -567,41 +496,12 @@ impl PublisherCore {
 
     fn read_ready(&mut self, f: &mut impl FnMut(PublisherEvent)) {
         while self.rx.has_ready() {
-            let Self { rx, lines, by_id, stamped, tally, .. } = self;
+            let Self { rx, lines, .. } = self;
             if let Some(frame) = rx.front(Seq::MAX) {
-                read_frame(&frame, lines, by_id, stamped, tally, f);
+                lines.read(&frame, f);
             }
             rx.pop_front();
         }
-    }
-
-    fn read(&mut self, frame: &FrameView<'_>, f: &mut impl FnMut(PublisherEvent)) {
-        read_frame(frame, &mut self.lines, &mut self.by_id, &mut self.stamped, &mut self.tally, f);
-    }
-
-    /// A replica told what is committed of a name.
-    fn on_reply(&mut self, header: &Header, body: &ReplyBody) {
-        // A node that holds nothing knows no name; another one is asked.
-        if header.first_seq <= 1 || body.topic != Topic::Publisher as u32 || self.rx.end().is_none() {
-            return;
-        }
-        let Some(line) = (body.token as usize).checked_sub(1).and_then(|index| self.lines.get_mut(index))
-        else {
-            return;
-        };
-        let LineState::LookingUp { .. } = line.state else { return };
-        if body.incarnation == 0 || body.nonce != line.nonce {
-            line.state = LineState::Opening { after: body.incarnation, sent_at: 0, tries: 0 };
-            return;
-        }
-        // Open under our own nonce already: by our open whose entry we missed, or by a copy of us.
-        line.id = body.publisher;
-        line.incarnation = body.incarnation;
-        line.next = body.publisher_seq + 1;
-        line.stamped = body.publisher_seq;
-        line.state = LineState::Seen { at: header.commit_next - 1 };
-        let index = (body.token - 1) as u32;
-        bind(&mut self.by_id, line.id, index);
     }
 
     /// What is committed now has its fate.
@@ -609,18 +509,21 @@ impl PublisherCore {
         let commit_next = self.rx.commit.commit_next();
         let mut left = limit;
         while left > 0
-            && let Some(&Stamped { seq, line }) = self.stamped.front()
-            && seq < commit_next
+            && let Some(&Stamped { bound, seq, line }) = self.lines.stamped.front()
+            && bound < commit_next
         {
             left -= 1;
-            self.stamped.pop_front();
-            let line = &mut self.lines[line as usize];
+            self.lines.stamped.pop_front();
+            let line = &mut self.lines.list[line as usize];
             if let Some(publisher_seq) = self.window.pop(now, &mut line.outstanding) {
                 f(PublisherEvent::Committed { publisher: line.id, publisher_seq, seq });
             }
         }
-        if self.tally != Tally::default() {
-            self.settle_lines(now, commit_next, f);
+        if self.lines.unopened > 0 || self.lines.ending > 0 {
+            // What ends a line is told behind the fates before it, which `limit` may have put off.
+            let told_next =
+                self.lines.stamped.front().map_or(commit_next, |next| commit_next.min(next.bound));
+            self.settle_lines(now, told_next, f);
         }
         self.counters.set(Counter::CommitNext, commit_next);
         self.counters.set(Counter::StampedNext, self.rx.seen_next());
@@ -628,15 +531,19 @@ impl PublisherCore {
 
     /// Opens and ends that are committed now.
     fn settle_lines(&mut self, now: Nanos, commit_next: Seq, f: &mut impl FnMut(PublisherEvent)) {
-        for (ticket, line) in self.lines.iter_mut().enumerate() {
+        for (ticket, line) in self.lines.list.iter_mut().enumerate() {
             match line.state {
                 LineState::Seen { at } if at < commit_next => {
                     line.state = LineState::Open;
-                    self.tally.unopened -= 1;
+                    self.lines.unopened -= 1;
                     f(PublisherEvent::Opened { ticket, publisher: line.id, publisher_seq: line.next });
                 }
-                LineState::Ending { at, fenced } if at < commit_next => {
-                    self.tally.ending -= 1;
+                // Behind the fates before it, which `limit` may have put off.
+                LineState::Ending { at, fenced }
+                    if at < commit_next
+                        && !self.lines.stamped.iter().any(|next| next.line as usize == ticket) =>
+                {
+                    self.lines.ending -= 1;
                     let first = self.window.oldest(&line.outstanding).unwrap_or(line.next);
                     while self.window.pop(now, &mut line.outstanding).is_some() {}
                     let publisher = line.id;
@@ -652,92 +559,4 @@ impl PublisherCore {
             }
         }
     }
-}
-
-/// Looks for what concerns this handle's lines in a frame of the log.
-fn read_frame(
-    frame: &FrameView<'_>,
-    lines: &mut [Line],
-    by_id: &mut Vec<u32>,
-    stamped: &mut VecDeque<Stamped>,
-    tally: &mut Tally,
-    f: &mut impl FnMut(PublisherEvent),
-) {
-    let mut seq = frame.header.first_seq;
-    for entry in frame.entries() {
-        match entry.kind() {
-            EntryKind::Message => {
-                if let Some(&index) = by_id.get(entry.header.publisher as usize)
-                    && let Some(line) = lines.get_mut(index as usize)
-                {
-                    read_message(line, index, seq, &entry, stamped, f);
-                }
-            }
-            EntryKind::Open => read_open(lines, by_id, tally, seq, &entry),
-            EntryKind::Close => {
-                if let Some(&index) = by_id.get(entry.header.publisher as usize)
-                    && let Some(line) = lines.get_mut(index as usize)
-                    && line.state == LineState::Open
-                {
-                    line.state = LineState::Ending { at: seq, fenced: false };
-                    tally.ending += 1;
-                }
-            }
-            EntryKind::Birth | EntryKind::EpochStart => {}
-        }
-        seq += 1;
-    }
-}
-
-fn read_message(
-    line: &mut Line,
-    index: u32,
-    seq: Seq,
-    entry: &Entry<'_>,
-    stamped: &mut VecDeque<Stamped>,
-    f: &mut impl FnMut(PublisherEvent),
-) {
-    let publisher_seq = entry.header.publisher_seq;
-    let ours = publisher_seq > line.stamped && publisher_seq < line.next;
-    if !ours || !matches!(line.state, LineState::Open) {
-        return;
-    }
-    line.stamped = publisher_seq;
-    stamped.push_back(Stamped { seq, line: index });
-    f(PublisherEvent::Stamped { publisher: line.id, publisher_seq, seq });
-}
-
-fn read_open(lines: &mut [Line], by_id: &mut Vec<u32>, tally: &mut Tally, seq: Seq, entry: &Entry<'_>) {
-    let Ok(open) = OpenView::parse(entry.payload) else { return };
-    let id = entry.header.publisher;
-    for (index, line) in lines.iter_mut().enumerate() {
-        if line.name != open.name {
-            continue;
-        }
-        match line.state {
-            LineState::LookingUp { .. } | LineState::Opening { .. } if line.nonce == open.body.nonce => {
-                line.state = LineState::Seen { at: seq };
-                line.id = id;
-                line.incarnation = open.body.incarnation;
-                line.next = entry.header.publisher_seq + 1;
-                line.stamped = entry.header.publisher_seq;
-                bind(by_id, id, index as u32);
-            }
-            LineState::Open | LineState::Seen { .. } if open.body.incarnation > line.incarnation => {
-                if line.state != LineState::Open {
-                    tally.unopened -= 1;
-                }
-                line.state = LineState::Ending { at: seq, fenced: true };
-                tally.ending += 1;
-            }
-            _ => {}
-        }
-    }
-}
-
-fn bind(by_id: &mut Vec<u32>, id: PublisherId, line: u32) {
-    if by_id.len() <= id as usize {
-        by_id.resize(id as usize + 1, u32::MAX);
-    }
-    by_id[id as usize] = line;
 }

@@ -86,9 +86,11 @@ pub struct Receiver {
     seen_next: Seq,
     /// An epoch that is heard of and whose start is not held.
     news: Epoch,
-    /// Repairers that said "too old" since the last progress.
-    too_old: u32,
+    /// Who said "too old" since the last repair.
+    too_old: Vec<Identity>,
     oldest_seq: Seq,
+    /// Whether the owner was told of what is missing.
+    gap_told: bool,
     diverged: bool,
 }
 
@@ -108,7 +110,6 @@ impl Receiver {
         Self {
             store: FrameStore::new(limits.store_bytes, limits.frame_len_max),
             nack: Nack::new(limits.nack, limits.repairer_first),
-            limits,
             start,
             end,
             follow: Follow::default(),
@@ -118,9 +119,11 @@ impl Receiver {
             number: 0,
             seen_next: 1,
             news: Epoch::NONE,
-            too_old: 0,
+            too_old: Vec::with_capacity(limits.repairers.len()),
+            gap_told: false,
             oldest_seq: 0,
             diverged: false,
+            limits,
         }
     }
 
@@ -186,11 +189,6 @@ impl Receiver {
         Ok(())
     }
 
-    /// The history turned out not to be ours.
-    pub fn forget_history(&mut self) {
-        self.limits.history = 0;
-    }
-
     /// A heartbeat of the leader.
     pub fn on_heartbeat(
         &mut self,
@@ -218,9 +216,14 @@ impl Receiver {
                 timestamp: header.timestamp,
             });
         }
+        self.compare_chains(header, events);
+    }
+
+    /// Whoever says where a log of our epoch stands says by which chain: a divergence is found by anybody.
+    fn compare_chains(&mut self, header: &Header, events: &mut Events) {
         if let Some(end) = self.end
             && end.next == header.first_seq
-            && end.epoch == epoch
+            && end.epoch == header.epoch()
             && end.chain != header.chain
         {
             self.diverged = true;
@@ -229,15 +232,21 @@ impl Receiver {
     }
 
     /// A replica's ack: it counts, and it tells of an epoch and a bound.
-    pub fn on_ack(&mut self, header: &Header, counters: &mut Counters) {
+    pub fn on_ack(&mut self, header: &Header, counters: &mut Counters, events: &mut Events) {
         counters.add(Counter::AcksIn, 1);
         let epoch = header.epoch();
         self.commit.on_announced(epoch, header.commit_next);
         if self.follow.is_news(epoch) {
             self.news = self.news.max(epoch);
         } else if epoch == self.follow.epoch() {
-            self.commit.on_ack(header.identity(), epoch, header.first_seq);
-            self.seen_next = self.seen_next.max(header.first_seq);
+            // An ack below its sender's end carries no chain. One over another chain is no ack of ours.
+            if header.chain != 0 {
+                self.compare_chains(header, events);
+            }
+            if !self.diverged {
+                self.commit.on_ack(header.identity(), epoch, header.first_seq);
+                self.seen_next = self.seen_next.max(header.first_seq);
+            }
         }
     }
 
@@ -267,7 +276,7 @@ impl Receiver {
         let mut called_committed = 0;
         if let Some(trailer) = trailer {
             counters.add(Counter::RepairsIn, 1);
-            self.too_old = 0;
+            self.too_old.clear();
             called_committed = trailer.commit_next;
             self.commit.on_announced(Epoch(trailer.accepted), trailer.commit_next);
         }
@@ -303,7 +312,7 @@ impl Receiver {
                 Placement::Dropped
             }
             Err(Misfit::Ahead) => {
-                if self.store.insert(frame) {
+                if self.store.insert(frame, self.ready) {
                     counters.add(Counter::FramesReordered, 1);
                     Placement::Stored
                 } else {
@@ -359,20 +368,27 @@ impl Receiver {
         self.commit.on_held(end.next);
     }
 
-    /// The owner took the frame after which the log ends at `end`; no kept frame may wait before it.
+    /// The owner took the frame after which the log ends at `end`; no kept frame may wait before it. A
+    /// replica's commit waits for [`Receiver::on_stored`].
     pub fn pass(&mut self, end: LogEnd) {
-        self.anchor(end);
-        if self.limits.count_when_accepted
-            && end.epoch == self.follow.epoch()
-            && self.commit.epoch() != end.epoch
-        {
+        self.end = Some(end);
+        if !self.limits.count_when_accepted {
+            self.commit.on_held(end.next);
+        }
+    }
+
+    /// A replica's journal ends at `end` now: what waits for room there is not held, and neither
+    /// acknowledged nor committed here.
+    pub fn on_stored(&mut self, end: &LogEnd) {
+        if end.epoch == self.follow.epoch() && self.commit.epoch() != end.epoch {
             self.count();
         }
+        self.commit.on_held(end.next);
     }
 
     /// Keeps the next frame for later, behind the ready ones. Returns whether there was room.
     pub fn keep(&mut self, frame: &FrameView<'_>, end: LogEnd, counters: &mut Counters) -> bool {
-        let kept = self.store.insert(frame);
+        let kept = self.store.insert(frame, self.ready);
         if kept {
             self.ready += 1;
             self.pass(end);
@@ -385,14 +401,14 @@ impl Receiver {
     /// Keeps a frame that was passed but not used up. There is room: nothing was ready before it, and
     /// [`Receiver::has_spare`] was asked.
     pub fn keep_front(&mut self, frame: &FrameView<'_>) {
-        let kept = self.store.insert(frame);
+        let kept = self.store.insert(frame, self.ready);
         assert!(kept, "a passed frame at seq {} finds no room in the store", frame.header.first_seq);
         self.ready += 1;
     }
 
-    /// Whether one more frame could be kept.
+    /// Whether the next frame could be kept: there is room, or a frame that cannot be used yet makes it.
     pub fn has_spare(&self) -> bool {
-        self.store.has_room()
+        self.store.has_room() || self.store.len() > self.ready
     }
 
     /// Takes kept frames into the log for as long as they follow its end.
@@ -437,7 +453,7 @@ impl Receiver {
             (None, _) => return None,
         };
         let behind = self.seen_next > next || self.store.len() > self.ready;
-        (behind && self.store.has_room()).then_some(next)
+        (behind && self.has_spare()).then_some(next)
     }
 
     /// Writes a request into `out` if one is due, and returns its bytes and whom to ask.
@@ -451,7 +467,7 @@ impl Receiver {
     ) -> Option<(usize, SocketAddrV4)> {
         let start_wanted = self.news != Epoch::NONE;
         let missing = if start_wanted { Some(0) } else { self.missing_from() };
-        let first_time = !self.nack.is_waiting();
+        self.gap_told &= missing.is_some();
         let turn = self.nack.poll(now, missing)?;
         let repairers = &self.limits.repairers;
         let to = *repairers.get(turn as usize % repairers.len().max(1))?;
@@ -475,7 +491,8 @@ impl Receiver {
         } else if let Some(from) = missing {
             let bound = self.seen_next.max(from + 1);
             count = self.store.missing(self.ready, from, bound, &mut ranges);
-            if first_time {
+            if !self.gap_told {
+                self.gap_told = true;
                 counters.add(Counter::Gaps, 1);
                 events.push(Event::Gap { from, to: bound });
             }
@@ -495,19 +512,22 @@ impl Receiver {
             return;
         }
         counters.add(Counter::RefusalsIn, 1);
-        self.commit.on_announced(header.epoch(), header.commit_next);
-        if body.reason == Refusal::TooOld as u32 {
-            self.too_old += 1;
-            self.oldest_seq = body.oldest_seq;
+        // A node of another history can only be passed over: its epochs and commit are none of ours.
+        if header.history == self.limits.history {
+            self.commit.on_announced(header.epoch(), header.commit_next);
+            if body.reason == Refusal::TooOld as u32 && !self.too_old.contains(&header.identity()) {
+                self.too_old.push(header.identity());
+                self.oldest_seq = body.oldest_seq;
+            }
         }
         self.nack.on_refused(now);
     }
 
-    /// What no repairer holds any more: (first missing, oldest that one of them holds), once all have
-    /// said so since the last repair.
+    /// What no repairer holds any more: (first missing, oldest that one of them holds), once each of them
+    /// has said so since the last repair.
     pub fn abandoned(&self) -> Option<(Seq, Seq)> {
-        let all = self.too_old as usize >= self.limits.repairers.len().max(1);
-        (all && self.too_old > 0).then(|| self.missing_from().map(|from| (from, self.oldest_seq))).flatten()
+        let all = self.too_old.len() >= self.limits.repairers.len().max(1);
+        all.then(|| self.missing_from().map(|from| (from, self.oldest_seq))).flatten()
     }
 }
 

@@ -21,12 +21,18 @@ pub struct FrameStore {
     order: VecDeque<Stored>,
 }
 
+/// Memory that is there from the start: zeroed pages would come one by one, each at its first use, as a
+/// fault of the hot thread.
+pub(super) fn touched(bytes: usize) -> Vec<u8> {
+    vec![0xa5; bytes]
+}
+
 impl FrameStore {
     /// Room for as many frames of at most `frame_len_max` bytes as `bytes` holds, at least 16.
     pub fn new(bytes: usize, frame_len_max: usize) -> Self {
         let slots = (bytes / frame_len_max).max(16);
         Self {
-            memory: vec![0; slots * frame_len_max],
+            memory: touched(slots * frame_len_max),
             stride: frame_len_max,
             free: (0..slots as u32).rev().collect(),
             order: VecDeque::with_capacity(slots),
@@ -49,14 +55,18 @@ impl FrameStore {
     }
 
     /// Keeps a frame. Returns whether it was new and there was room. A frame that overlaps another is
-    /// not new: frames are atoms, so an overlap is a copy.
-    pub fn insert(&mut self, frame: &FrameView<'_>) -> bool {
+    /// not new: frames are atoms, so an overlap is a copy. Where there is no room, the farthest frame
+    /// makes it for a nearer one, as what is missed first is needed first; the `ready` ones in front stay.
+    pub fn insert(&mut self, frame: &FrameView<'_>, ready: usize) -> bool {
         let (first, next) = (frame.header.first_seq, frame.header.next_seq());
         let at = self.order.partition_point(|stored| stored.first < first);
         let before_overlaps = at > 0 && self.order[at - 1].next > first;
         let after_overlaps = self.order.get(at).is_some_and(|stored| stored.first < next);
         if before_overlaps || after_overlaps || frame.bytes.len() > self.stride {
             return false;
+        }
+        if self.free.is_empty() && at < self.order.len() && self.order.len() > ready {
+            self.remove(self.order.len() - 1);
         }
         let Some(slot) = self.free.pop() else { return false };
         let start = slot as usize * self.stride;
@@ -91,6 +101,7 @@ impl FrameStore {
         let (mut at, mut count) = (from, 0);
         let kept = self.order.iter().skip(index).map(|stored| (stored.first, stored.next));
         for (first, next) in kept.chain(std::iter::once((to, to))) {
+            let first = first.min(to);
             if first > at && count < out.len() {
                 out[count] = SeqRange { from: at, to: first };
                 count += 1;

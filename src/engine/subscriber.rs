@@ -228,7 +228,7 @@ impl SubscriberCore {
             rx: Receiver::new(limits.receiver.clone(), limits.start),
             limits,
             cursor: Cursor { next, left: 0, stopped: false },
-            told_commit: 0,
+            told_commit: 1,
             caught_up: false,
             lag_since: None,
             lag_told: 0,
@@ -307,7 +307,7 @@ impl SubscriberCore {
             }
             Datagram::Ack(header, _) => {
                 self.rx.check_history(&header)?;
-                self.rx.on_ack(&header, &mut self.counters);
+                self.rx.on_ack(&header, &mut self.counters, &mut self.events);
                 Ok(())
             }
             Datagram::Answer(header, body) => {
@@ -421,8 +421,7 @@ fn deliver(
     frame: &FrameView<'_>,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> bool {
-    let mut seq = frame.header.first_seq;
-    for entry in frame.entries() {
+    for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
         if seq >= cursor.next {
             if cursor.stopped {
                 return false;
@@ -434,7 +433,6 @@ fn deliver(
             }
             cursor.stopped = flow == Flow::Stop || cursor.left == 0;
         }
-        seq += 1;
     }
     true
 }

@@ -6,7 +6,8 @@
 //!            [5/15 left] [15 left] [3..]     a slot is free again when all its messages have their fate
 //! ```
 
-use crate::engine::ports::Burst;
+use super::ports::Burst;
+use super::store::touched;
 use crate::wire::{EntryHeader, Header, Nanos, OpenFrame, PublisherSeq, seal};
 use std::collections::VecDeque;
 
@@ -106,7 +107,7 @@ impl SubmitWindow {
     /// Room for `entries` messages in `datagrams` datagrams of at most `datagram_len_max` bytes.
     pub fn new(entries: u32, datagrams: u32, datagram_len_max: usize, timer: ResendTimer) -> Self {
         Self {
-            memory: vec![0; datagrams as usize * datagram_len_max],
+            memory: touched(datagrams as usize * datagram_len_max),
             stride: datagram_len_max,
             slots: vec![Slot::default(); datagrams as usize],
             head: 0,
@@ -244,6 +245,15 @@ impl SubmitWindow {
             self.slots[place].sent_at = now;
             self.unsent += 1;
         }
+        self.free_slots();
+    }
+
+    /// Slots at the head whose messages all have their fate are free. One that was never sent waits for
+    /// that: a copy of this publisher had its messages stamped.
+    fn free_slots(&mut self) {
+        while self.head < self.unsent && self.slots[self.place(self.head)].left == 0 {
+            self.head += 1;
+        }
     }
 
     /// The oldest message of `list` has its fate. Returns its number.
@@ -259,9 +269,7 @@ impl SubmitWindow {
         if slot.left == 0 && slot.resends == 0 && slot.sent_at != 0 {
             self.timer.on_sample(now.saturating_sub(slot.sent_at));
         }
-        while self.head < self.unsent && self.slots[self.place(self.head)].left == 0 {
-            self.head += 1;
-        }
+        self.free_slots();
         Some(pending.publisher_seq)
     }
 

@@ -6,7 +6,8 @@
 //! [`Handle::failure`] says why.
 
 use crate::io::IoError;
-use crate::journal::ports::{Store, StoreError, StoreFault, TailSource, Word};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word};
+use crate::journal::segments::RUN_LEN_MAX;
 use crate::journal::{Damage, Retention, Scrub, SegmentWriter, Superblock, WriteError, copy_behind};
 use crate::wire::{Nanos, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,10 +37,14 @@ impl ThreadSettings {
     }
 }
 
+/// Zeros that are written in an idle turn, in bytes: an ack in `power` may wait behind them.
+const IDLE_ZEROS_LEN: u64 = 64 << 10;
 /// Pause before a full disk is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 /// How often retention looks.
 const RETENTION_PERIOD: Duration = Duration::from_secs(1);
+/// What is said about a thread that broke an invariant.
+const GONE: &str = "the journal's side thread panicked; nothing is written any more, the stop is not clean";
 /// Remarks that wait to be taken; older ones are dropped.
 const REMARKS_MAX: usize = 64;
 
@@ -99,7 +104,9 @@ impl Handle {
 
     /// Why nothing is written any more; `None` while all is well. A replica with a failure falls silent.
     pub fn failure(&self) -> Option<String> {
-        self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let said = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_gone = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
+        said.or_else(|| is_gone.then(|| GONE.to_string()))
     }
 
     /// Whether nothing is written any more, without looking why: for the hot thread.
@@ -136,7 +143,7 @@ impl Handle {
     }
 
     fn join(&mut self) -> Result<Superblock, String> {
-        let gone = || Err("the journal's side thread panicked; the stop is not clean".to_string());
+        let gone = || Err(GONE.to_string());
         self.thread.take().map_or_else(gone, |thread| thread.join().unwrap_or_else(|_| gone()))
     }
 }
@@ -246,14 +253,14 @@ impl<S: Store, T: TailSource> Side<S, T> {
         }
     }
 
-    /// One turn: promises first, then records, then, if there was nothing to copy, what is not urgent.
+    /// One turn: promises first, then records, then what is not urgent.
     /// Returns how many bytes were copied.
     fn turn(&mut self, stopping: bool) -> Result<u64, Ended> {
         self.store_words()?;
         let copied = copy_behind(&mut self.source, &mut self.writer, &mut self.store, self.settings.power)?;
         self.shared.written_seq.store(self.writer.end().next, Ordering::Release);
-        if copied == 0 && !stopping {
-            self.idle_work()?;
+        if !stopping {
+            self.other_work(copied == 0)?;
         }
         Ok(copied)
     }
@@ -273,12 +280,17 @@ impl<S: Store, T: TailSource> Side<S, T> {
         Ok(())
     }
 
-    fn idle_work(&mut self) -> Result<(), Ended> {
+    /// What is not urgent; the next segment becomes so when this one is half full.
+    fn other_work(&mut self, idle: bool) -> Result<(), Ended> {
         let now = Instant::now();
-        match self.writer.prepare(&mut self.store) {
-            // The next segment is not needed yet: no room for it is no trouble yet.
-            Err(StoreError { fault: StoreFault::NoSpace, .. }) | Ok(_) => {}
-            Err(error) => return Err(error.into()),
+        if idle || self.writer.is_spare_due() {
+            // Under load as much as one group may be: so it is ready when this one is full.
+            let len = if idle { IDLE_ZEROS_LEN } else { RUN_LEN_MAX };
+            match self.writer.prepare(&mut self.store, len) {
+                // It is not needed yet: no room for it is no trouble yet.
+                Err(StoreError { fault: StoreFault::NoSpace, .. }) | Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         if now >= self.retention_due {
             self.retention_due = now + RETENTION_PERIOD;
@@ -289,8 +301,10 @@ impl<S: Store, T: TailSource> Side<S, T> {
             let mut found: Vec<Damage> = Vec::new();
             let budget = self.settings.scrub_bytes_per_s / 10;
             self.scrub.step(&self.store, self.writer.number(), budget, &mut found)?;
-            self.shared.damage_count.fetch_add(found.len() as u64, Ordering::AcqRel);
+            let count = found.len() as u64;
+            // Whoever sees the count finds the words.
             found.into_iter().for_each(|damage| self.shared.remark(damage.to_string()));
+            self.shared.damage_count.fetch_add(count, Ordering::AcqRel);
         }
         Ok(())
     }
@@ -325,7 +339,7 @@ impl<S: Store, T: TailSource> Side<S, T> {
     fn sync_segment(&mut self) -> Result<(), StoreError> {
         match self.writer.number() {
             0 => Ok(()),
-            number => self.store.sync(crate::journal::ports::FileName::Segment(number)),
+            number => self.store.sync(FileName::Segment(number)),
         }
     }
 }

@@ -42,7 +42,7 @@ impl DirStore {
         };
         // Whether O_DIRECT works is not told by `open` alone: one block is tried.
         let probe = dir.join("segments/probe");
-        let tried = store.options().open(&probe).and_then(|file| {
+        let tried = store.options(store.flags).open(&probe).and_then(|file| {
             let block = &aligned(&mut store.buffer)[..BLOCK_LEN];
             file.write_all_at(block, 0)
         });
@@ -60,11 +60,11 @@ impl DirStore {
         self.direct
     }
 
-    fn options(&self) -> OpenOptions {
+    fn options(&self, flags: i32) -> OpenOptions {
         let mut options = OpenOptions::new();
         let direct = if self.direct { libc::O_DIRECT } else { 0 };
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        options.custom_flags(self.flags | direct);
+        options.custom_flags(flags | direct);
         options
     }
 
@@ -78,8 +78,11 @@ impl DirStore {
 
     fn writer(&mut self, file: FileName) -> Result<&File, StoreError> {
         if !self.writers.contains_key(&file) {
-            let opened = self.options().open(self.path(file)).map_err(|e| self.error("opening", file, &e))?;
-            self.writers.insert(file, opened);
+            // Zeros of the next segment wait for the device once, when it gets its name: acks that wait
+            // for the present one should not wait for them.
+            let flags = if file == FileName::Spare { 0 } else { self.flags };
+            let opened = self.options(flags).open(self.path(file));
+            self.writers.insert(file, opened.map_err(|e| self.error("opening", file, &e))?);
         }
         Ok(&self.writers[&file])
     }
@@ -178,10 +181,12 @@ impl Store for DirStore {
     }
 
     fn rename(&mut self, from: FileName, to: FileName) -> Result<(), StoreError> {
-        std::fs::rename(self.path(from), self.path(to)).map_err(|e| self.error("renaming", from, &e))?;
-        if let Some(writer) = self.writers.remove(&from) {
-            self.writers.insert(to, writer);
+        if self.flags & libc::O_DSYNC != 0 {
+            self.writer(from)?.sync_data().map_err(|e| self.error("syncing", from, &e))?;
         }
+        self.writers.remove(&from);
+        self.writers.remove(&to);
+        std::fs::rename(self.path(from), self.path(to)).map_err(|e| self.error("renaming", from, &e))?;
         self.sync_dir(to)
     }
 

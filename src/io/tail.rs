@@ -158,8 +158,9 @@ impl MappedTail {
         Ok(Self { mapping: Arc::new(mapping), written_seen, _not_sync: PhantomData })
     }
 
-    /// The handle for the side thread.
+    /// The handle for the side thread. There is one at most: asking for a second one panics.
     pub fn reader(&self) -> TailReader {
+        assert_eq!(Arc::strong_count(&self.mapping), 1, "one side thread copies a tail");
         TailReader { mapping: Arc::clone(&self.mapping) }
     }
 }
@@ -172,6 +173,16 @@ fn touch(map: &MmapRaw) {
         let word = unsafe { AtomicU64::from_ptr(map.as_mut_ptr().add(at).cast()) };
         word.fetch_or(0, Ordering::Relaxed);
     }
+}
+
+/// Bytes that are free in the file system of `folder`.
+///
+/// # Errors
+/// There is no such folder.
+pub fn free_bytes(folder: &Path) -> Result<u64, IoError> {
+    let opened =
+        File::open(folder).map_err(|e| IoError::new(format!("looking at {}", folder.display()), e))?;
+    Ok(file_system(&opened, folder)?.free_bytes)
 }
 
 struct FileSystem {
@@ -214,6 +225,17 @@ impl TailSource for MappedTail {
     }
 
     fn set_word(&mut self, word: Word, value: u64) {
+        // What the reader relies on: `published` never falls, and `written` is its own to store.
+        match word {
+            Word::PublishedPos => {
+                let before = self.mapping.word(word).load(Ordering::Relaxed);
+                assert!(value >= before, "published falls from {before} to {value}");
+            }
+            Word::WrittenPos => {
+                assert_eq!(Arc::strong_count(&self.mapping), 1, "written is the side thread's to store");
+            }
+            _ => {}
+        }
         self.mapping.word(word).store(value, Ordering::Release);
     }
 }

@@ -75,10 +75,10 @@ impl Checkpoint {
         for (seq, entry) in (first..).zip(frame.entries()) {
             match entry.kind() {
                 EntryKind::Message => {
-                    // A message of a publisher that no open entry named is a leader's error.
-                    let id = entry.header.publisher;
-                    let row = self.publishers.get_mut(&id).ok_or_else(|| wrong(seq, &"unknown publisher"))?;
-                    row.last = row.last.max(entry.header.publisher_seq);
+                    // Who may publish is judged where frames are made and received, not here.
+                    if let Some(row) = self.publishers.get_mut(&entry.header.publisher) {
+                        row.last = row.last.max(entry.header.publisher_seq);
+                    }
                 }
                 EntryKind::Open => {
                     let open = OpenView::parse(entry.payload).map_err(|reject| wrong(seq, &reject))?;
@@ -132,12 +132,12 @@ impl Checkpoint {
         let mut problem = None;
         for number in candidates.into_iter().rev() {
             match Self::load(store, number)? {
-                Some(Ok(base)) if base.end.next <= end.next => match base.advance(store, numbers, end)? {
+                Ok(base) if base.end.next <= end.next => match base.advance(store, numbers, end)? {
                     Ok(done) => return Ok(Ok(done)),
                     Err(damage) => problem = Some(damage),
                 },
-                Some(Err(damage)) => problem = Some(damage),
-                _ => {}
+                Err(damage) => problem = Some(damage),
+                Ok(_) => {}
             }
         }
         let computed = Self::default().advance(store, numbers, end)?;
@@ -172,13 +172,10 @@ impl Checkpoint {
         Ok(Err(Damage::new("segments", 0, end.next, what)))
     }
 
-    /// The checkpoint at the end of segment `number`; `None` if there is no such file.
-    pub(crate) fn load<S: Store>(store: &S, number: u64) -> Result<Option<Result<Self, Damage>>, StoreError> {
+    /// The checkpoint at the end of segment `number`, whose file was listed.
+    fn load<S: Store>(store: &S, number: u64) -> Result<Result<Self, Damage>, StoreError> {
         let file = FileName::Checkpoint(number);
-        if !store.list()?.contains(&file) {
-            return Ok(None);
-        }
-        Ok(Some(Self::from_bytes(&read_whole(store, file)?).map_err(|what| Damage::new(file, 0, 0, what))))
+        Ok(Self::from_bytes(&read_whole(store, file)?).map_err(|what| Damage::new(file, 0, 0, what)))
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
 use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};
-use crate::journal::ports::{FileName, Store, StoreError, read_whole};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
 use crate::journal::record::Record;
 use crate::journal::walk::{Found, Walk};
 use crate::wire::{Nanos, Seq};
@@ -121,6 +121,11 @@ impl Index {
         self.end_offset = offset + len as u64;
     }
 
+    /// The log's next seq behind what it was told.
+    pub fn next_seq(&self) -> Seq {
+        self.next_seq
+    }
+
     /// Replays the breaks of this segment's log into `runs`.
     pub fn replay(&self, runs: &mut Extents<Place>) {
         for row in &self.rows {
@@ -186,10 +191,14 @@ impl Index {
     /// The index of segment `number`: its file, or what the segment itself says up to its end or its
     /// first damage.
     pub fn load<S: Store>(store: &S, number: u64, first_seq: Seq) -> Result<Self, StoreError> {
-        if store.list()?.contains(&FileName::Index(number)) {
-            if let Ok(index) = Self::from_bytes(&read_whole(store, FileName::Index(number))?, number) {
-                return Ok(index);
+        match read_whole(store, FileName::Index(number)) {
+            Ok(bytes) => {
+                if let Ok(index) = Self::from_bytes(&bytes, number) {
+                    return Ok(index);
+                }
             }
+            Err(StoreError { fault: StoreFault::Missing, .. }) => {}
+            Err(error) => return Err(error),
         }
         Self::rebuild(store, number, first_seq)
     }

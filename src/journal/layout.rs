@@ -19,7 +19,8 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const WORDS_AT: usize = 1024;
 /// Bytes from one word to the next: a cache line each, so that the threads do not disturb each other.
 pub const WORD_STRIDE: usize = 64;
-/// Smallest segment: what a run takes (256 KiB) several times.
+/// Smallest segment of a configuration: what a group takes at most (256 KiB), several times. Tests may
+/// take less; a group that is longer than a segment has one for itself.
 pub const SEGMENT_LEN_MIN: u64 = 1 << 20;
 
 const _: () = assert!(WORDS_AT + Word::COUNT * WORD_STRIDE <= BLOCK_LEN);
@@ -41,9 +42,9 @@ impl Geometry {
     pub fn new(ring_len: u64, record_len_max: usize) -> Result<Self, String> {
         let record_len_max = record_len_max as u64;
         let least = (record_len_max * Self::RECORDS_MIN).next_multiple_of(BLOCK_LEN as u64);
-        if !(1024..=DATAGRAM_LEN_MAX as u64).contains(&record_len_max) || record_len_max % 8 != 0 {
+        if !(1024..=DATAGRAM_LEN_MAX as u64).contains(&record_len_max) || !record_len_max.is_multiple_of(8) {
             return Err(format!(
-                "largest frame of {record_len_max} bytes: take a multiple of 8 from 1024 to {DATAGRAM_LEN_MAX}"
+                "largest frame of {record_len_max} bytes: take a multiple of 8, 1024 to {DATAGRAM_LEN_MAX}"
             ));
         }
         if ring_len < least || !ring_len.is_multiple_of(BLOCK_LEN as u64) {

@@ -226,8 +226,8 @@ fn is_warm<M: TailMemory>(
             Ok(false)
         } else {
             Err(OpenError::Settings(format!(
-                "the tail holds frames of up to {} bytes, now {} are wanted: start with the old size once, and \
-                 stop in order",
+                "the tail holds frames of up to {} bytes, now {} are wanted: start with the old size once, \
+                 and stop in order",
                 label.record_len_max, settings.frame_len_max
             )))
         };
@@ -295,7 +295,8 @@ pub fn open<S: Store, M: TailMemory>(
         damage.push(Damage::new(file, offset, end.next, what));
     }
     let doubt = (!superblock.clean && !settings.power).then(|| {
-        "the tail is gone (the machine was restarted, or its file was removed) and the last stop was not clean"
+        "the tail is gone (the machine was restarted, or its file was removed), and the last stop was not \
+         clean"
             .to_string()
     });
     let label = TailLabel {

@@ -155,6 +155,7 @@ impl std::error::Error for StoreError {}
 ///
 /// * Segments and the superblock are written in whole blocks at multiples of the block. A write that
 ///   returned is seen by every later read; in `power` it is on the device.
+/// * The spare is no segment yet: writes to it need not be on the device before it is renamed.
 /// * A write that failed may have written any part.
 pub trait Store {
     /// Writes whole blocks; extends the file where needed, creates it if missing.
@@ -167,7 +168,8 @@ pub trait Store {
     fn len(&self, file: FileName) -> Result<u64, StoreError>;
     /// All files that the journal knows, in any order.
     fn list(&self) -> Result<Vec<FileName>, StoreError>;
-    /// Gives a file another name. Atomic; an older file of that name is replaced.
+    /// Gives a file another name. Atomic; an older file of that name is replaced. In `power` content and
+    /// name are on the device when it returns.
     fn rename(&mut self, from: FileName, to: FileName) -> Result<(), StoreError>;
     /// Cuts or extends (with zeros) a file.
     fn truncate(&mut self, file: FileName, len: u64) -> Result<(), StoreError>;

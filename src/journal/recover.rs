@@ -5,8 +5,9 @@
 //! the ring behind that. Both are the same sequence of bytes.
 //!
 //! ```text
-//!  warm (the ring is there):  header of newest segment ─▶ its records up to `written` ─▶ ring up to `published`
-//!  cold (it is not):          header of newest segment ─▶ its records up to the end, a torn group cut
+//!  warm (the ring is there):  newest segment's header ─▶ its records up to `written`
+//!                                                     ─▶ the ring's up to `published`
+//!  cold (it is not):          newest segment's header ─▶ its records, a torn group cut
 //! ```
 //!
 //! Below a high mark nothing is torn, only damaged: `written` and `published` while the ring is there,
@@ -71,13 +72,15 @@ struct Builder {
     first_kept: Option<u64>,
     /// Where the log ends below the present staging, ...
     base: LogEnd,
-    /// ... and the lowest such end that a switch went back to: tables behind it must be computed again.
+    /// ... and the lowest such end that a switch went back to, ...
     undone: Option<LogEnd>,
+    /// ... which makes the tables those of another log: they must be computed again.
+    stale: bool,
 }
 
 impl Builder {
     fn new(log: Replay<u64>, checkpoint: Checkpoint, floor: u64, first_kept: Option<u64>) -> Self {
-        Self { base: log.end, log, checkpoint, floor, first_kept, undone: None }
+        Self { base: log.end, log, checkpoint, floor, first_kept, undone: None, stale: false }
     }
 
     fn on_record(&mut self, pos: u64, record: &Record<'_>) -> Result<(), String> {
@@ -86,13 +89,14 @@ impl Builder {
             self.first_kept.get_or_insert(pos);
         }
         match (step, record) {
-            (Step::Grown, Record::Frame(frame)) if self.undone.is_none() => {
+            (Step::Grown, Record::Frame(frame)) if !self.stale => {
                 self.checkpoint.apply(frame).map_err(|wrong| wrong.to_string())?;
             }
             (Step::Marked, Record::Stage { base, .. }) => self.base = *base,
             (Step::Switched { .. }, _) => {
                 let lowest = self.undone.filter(|undone| undone.next <= self.base.next);
                 self.undone = lowest.or(Some(self.base));
+                self.stale = true;
             }
             _ => {}
         }
@@ -111,6 +115,19 @@ struct Scan {
     stop: Stop,
     index: Index,
     pos: u64,
+}
+
+impl Scan {
+    /// Nothing, if it got as far as it should; else why not.
+    fn reached(&self, header: &SegmentHeader) -> Result<(), Trouble> {
+        let what = match &self.stop {
+            Stop::Reached => return Ok(()),
+            Stop::Blank => "it ends before what was written",
+            Stop::Bad(what) => what,
+        };
+        let (file, offset) = (FileName::Segment(header.number), self.index.end_offset);
+        Err(Damage::new(file, offset, self.index.next_seq(), what).into())
+    }
 }
 
 /// Reads segment `header.number` into `visit`, up to the position `until` or as far as it goes.
@@ -177,6 +194,10 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
     numbers: &[u64],
 ) -> Result<State, Trouble> {
     let (written, published) = (memory.word(Word::WrittenPos), memory.word(Word::PublishedPos));
+    if written > published || published - written > geometry.ring_len {
+        let what = format!("its words contradict each other: written {written}, published {published}");
+        return Err(Damage::new("tail", published, 0, what).into());
+    }
     let floor = geometry.floor(published);
     let newest = newest_header(store, numbers)?;
     let (mut builder, filling, start) = match newest
@@ -189,13 +210,7 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
             let base = Checkpoint::compute(store, but_last(numbers), before)??;
             let mut builder = Builder::new(log, base, floor, first);
             let found = scan(store, &header, Some(written), |pos, record| builder.on_record(pos, record))?;
-            let file = FileName::Segment(header.number);
-            let damage = |what: &str| Damage::new(file, found.index.end_offset, builder.log.end.next, what);
-            match &found.stop {
-                Stop::Reached => {}
-                Stop::Blank => return Err(damage("it ends before what was written").into()),
-                Stop::Bad(what) => return Err(damage(what).into()),
-            }
+            found.reached(&header)?;
             (builder, Some(filling(store, &header, found.index, false)?), before)
         }
         None => {
@@ -213,7 +228,7 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
         }
     };
     let written_log = builder.log.clone();
-    let written_checkpoint = builder.undone.is_none().then(|| builder.checkpoint.clone());
+    let written_checkpoint = (!builder.stale).then(|| builder.checkpoint.clone());
     let before = builder.undone.take();
     scan_ring(memory, geometry, written, published, |pos, record| builder.on_record(pos, record))
         .map_err(|(pos, what)| Damage::new("tail", pos, builder.log.end.next, what))?;
@@ -229,11 +244,10 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
         let older = if header.is_some() { but_last(numbers) } else { numbers };
         builder.checkpoint = recompute(store, older, start, &builder.log, base, |apply| {
             if let Some(header) = &header {
-                scan(store, header, Some(written), &mut *apply)?;
+                scan(store, header, Some(written), &mut *apply)?.reached(header)?;
             }
-            // Judged a moment ago; what does not fit any more is missed at the end.
-            let _ = scan_ring(memory, geometry, written, published, apply);
-            Ok(())
+            let again = scan_ring(memory, geometry, written, published, apply);
+            again.map_err(|(pos, what)| Damage::new("tail", pos, base.next, what).into())
         })?;
     }
     reslot(memory, geometry, builder.first_kept.unwrap_or(published));
@@ -279,14 +293,14 @@ impl Window<'_> {
     fn first_frame<M: TailMemory>(&self, memory: &M) -> Option<(u64, LogEnd)> {
         let block_len = BLOCK_LEN as u64;
         let blocks = self.floor / block_len..self.until.div_ceil(block_len);
-        let slots = blocks.map(|block| {
+        let mut slots = blocks.map(|block| {
             let (_, pos) = memory.slot((block * block_len % self.geometry.ring_len / block_len) as usize);
             (block, pos)
         });
         let kept = |(block, pos): &(u64, u64)| {
             pos / block_len == *block && (self.floor..self.until).contains(pos) && pos % 8 == 0
         };
-        let (_, pos) = slots.filter(kept).next()?;
+        let (_, pos) = slots.find(kept)?;
         let first = Header::peek(memory.read(self.geometry.place(pos), HEADER_LEN))?;
         let before = LogEnd {
             next: first.first_seq,
@@ -328,7 +342,7 @@ fn scan_whole<S: Store>(store: &S, header: &SegmentHeader, older: &[u64]) -> Res
     if let Some(base) = builder.undone {
         let until = Some(found.pos);
         builder.checkpoint = recompute(store, older, header.before(), &builder.log, base, |apply| {
-            scan(store, header, until, apply).map(drop)
+            scan(store, header, until, apply)?.reached(header)
         })?;
     }
     let Builder { log, checkpoint, .. } = builder;
@@ -346,7 +360,7 @@ fn recompute<S: Store>(
     start: LogEnd,
     log: &Replay<u64>,
     base: LogEnd,
-    again: impl FnOnce(&mut dyn FnMut(u64, &Record<'_>) -> Result<(), String>) -> Result<(), StoreError>,
+    again: impl FnOnce(&mut dyn FnMut(u64, &Record<'_>) -> Result<(), String>) -> Result<(), Trouble>,
 ) -> Result<Checkpoint, Trouble> {
     let lower = if base.next < start.next { base } else { start };
     let mut checkpoint = Checkpoint::compute(store, older, lower)??;

@@ -139,20 +139,19 @@ impl Scrub {
             }
         }
         let checkpoint_file = FileName::Checkpoint(number);
-        if let Some(bytes) = present(store, checkpoint_file)? {
-            if let Err(what) = Checkpoint::from_bytes(&bytes) {
-                found.push(Damage::new(checkpoint_file, 0, 0, what));
-            }
+        if let Some(bytes) = present(store, checkpoint_file)?
+            && let Err(what) = Checkpoint::from_bytes(&bytes)
+        {
+            found.push(Damage::new(checkpoint_file, 0, 0, what));
         }
         let later = numbers(store)?.into_iter().find(|later| *later > number);
         let end = log.map(|log| log.end);
-        if let (Some(later), Some(end)) = (later, end) {
-            if let Ok(next) = read_header(store, later)? {
-                if next.before() != end {
-                    let what = format!("it ends at {end:?}, the next one begins behind {:?}", next.before());
-                    found.push(Damage::new(FileName::Segment(number), offset, seq, what));
-                }
-            }
+        if let (Some(later), Some(end)) = (later, end)
+            && let Ok(next) = read_header(store, later)?
+            && next.before() != end
+        {
+            let what = format!("it ends at {end:?}, the next one begins behind {:?}", next.before());
+            found.push(Damage::new(FileName::Segment(number), offset, seq, what));
         }
         self.end = end;
         Ok(())

@@ -21,7 +21,7 @@ use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
 use crate::journal::index::Index;
-use crate::journal::layout::{Geometry, SEGMENT_LEN_MIN, TailLabel};
+use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word};
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
@@ -32,8 +32,6 @@ use crate::proto::log::LogEnd;
 use crate::wire::{HEADER_LEN, Header, Nanos, Seq};
 use std::fmt;
 
-/// Bytes of zeros that [`SegmentWriter::prepare`] writes at once.
-const ZEROS_LEN: u64 = 256 << 10;
 /// Most bytes that are copied as one group.
 pub const RUN_LEN_MAX: u64 = 256 << 10;
 
@@ -139,7 +137,7 @@ impl SegmentWriter {
         Self {
             label,
             geometry,
-            segment_len: segment_len.max(SEGMENT_LEN_MIN).next_multiple_of(BLOCK_LEN as u64),
+            segment_len: segment_len.next_multiple_of(BLOCK_LEN as u64).max(2 * RECORDS_AT),
             last_number: filling.as_ref().map_or(0, |filling| filling.number),
             filling,
             pos,
@@ -242,7 +240,7 @@ impl SegmentWriter {
     /// Seals the present segment and begins the next one, for the records of `run` at `pos`.
     fn roll<S: Store>(&mut self, store: &mut S, pos: u64, run: &[u8]) -> Result<(), WriteError> {
         self.seal(store)?;
-        while !self.prepare(store)? {}
+        while !self.prepare(store, RUN_LEN_MAX)? {}
         let number = self.last_number + 1;
         let mut header = SegmentHeader::new(number, self.label.cluster, self.label.identity, &self.log.end);
         header.history = Header::peek(run).map_or(0, |header| header.history);
@@ -290,14 +288,20 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Writes some more zeros into the file that will be the next segment; true when it is ready. For
-    /// idle moments, so that rolling over has nothing left to do.
-    pub fn prepare<S: Store>(&mut self, store: &mut S) -> Result<bool, StoreError> {
+    /// Whether the next segment will be needed soon and is not ready.
+    pub fn is_spare_due(&self) -> bool {
+        let half = self.filling.as_ref().is_none_or(|filling| filling.end() > self.segment_len / 2);
+        half && self.spare_len.is_some()
+    }
+
+    /// Writes `len` more bytes of zeros into the file that will be the next segment; true when it is
+    /// ready. A little in idle moments, so that rolling over has nothing left to do.
+    pub fn prepare<S: Store>(&mut self, store: &mut S, len: u64) -> Result<bool, StoreError> {
         let Some(done) = self.spare_len else { return Ok(true) };
         if done == 0 {
             store.reserve(FileName::Spare, self.segment_len)?;
         }
-        let len = ZEROS_LEN.min(self.segment_len - done);
+        let len = len.next_multiple_of(BLOCK_LEN as u64).min(self.segment_len - done);
         store.write_at(FileName::Spare, done, &vec![0; len as usize])?;
         self.spare_len = (done + len < self.segment_len).then_some(done + len);
         Ok(self.spare_len.is_none())

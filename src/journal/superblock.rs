@@ -93,7 +93,6 @@ impl Superblock {
     }
 
     /// The copy in force, and what is wrong with the other, if anything is.
-    #[expect(clippy::type_complexity, reason = "store trouble, no superblock, or one with a remark")]
     pub fn load<S: Store>(store: &S) -> Result<Result<(Self, Option<Damage>), NoSuperblock>, StoreError> {
         let mut blocks = vec![0; 2 * BLOCK_LEN];
         let taken = store.read_at(FileName::Superblock, 0, &mut blocks)?;

@@ -148,11 +148,17 @@ impl<M: TailMemory> Tail<M> {
     /// Takes a frame that segments hold already: after a reboot the ring is filled from them.
     pub(crate) fn refill(&mut self, frame: &FrameView<'_>) -> Result<(), AppendError> {
         self.append(frame)?;
+        self.free_published();
+        Ok(())
+    }
+
+    /// What is published may be overwritten: for a node that keeps only a ring, and never together with
+    /// a side thread.
+    pub fn free_published(&mut self) {
         let next = self.log.end.next;
         self.memory.set_word(Word::WrittenSeq, next);
         self.memory.set_word(Word::DurableSeq, next);
         self.memory.set_word(Word::WrittenPos, self.head);
-        Ok(())
     }
 
     /// A tail as recovery found it: what is published means `log`, and the switches among what no

@@ -8,7 +8,7 @@ use crate::journal::segment::{GROUP_MARK_LEN, RECORDS_AT, SegmentHeader, group_m
 use crate::wire::{DATAGRAM_LEN_MAX, FrameView, HEADER_LEN, Header, MAGIC, Reject};
 
 /// Bytes that are read at once.
-const CHUNK_LEN: usize = 1 << 20;
+const CHUNK_LEN: usize = 256 << 10;
 
 /// The header of segment `number`.
 pub fn read_header<S: Store>(store: &S, number: u64) -> Result<Result<SegmentHeader, Damage>, StoreError> {
@@ -86,15 +86,25 @@ impl<'s, S: Store> Walk<'s, S> {
 
     /// Goes to the next good record behind something bad; `None` if there is none.
     pub fn resync(&mut self) -> Result<Option<u64>, StoreError> {
+        self.at += 8;
         loop {
-            self.at += 8;
             let start = self.fill()?;
-            let Some(bytes) = self.chunk.get(start..).filter(|bytes| bytes.len() >= HEADER_LEN) else {
-                return Ok(None);
+            let bytes = self.chunk.get(start..).unwrap_or_default();
+            // Where a record might reach beyond what was read, it is looked for after the next reading;
+            // after the last one every place with room for a header is one.
+            let more = bytes.len().checked_sub(DATAGRAM_LEN_MAX).filter(|more| *more > 0);
+            let places = more.unwrap_or_else(|| bytes.len().saturating_sub(HEADER_LEN - 1));
+            let is_good = |at: &usize| {
+                bytes[*at..*at + 4] == MAGIC.to_le_bytes() && Record::parse(&bytes[*at..]).is_ok()
             };
-            if bytes[..4] == MAGIC.to_le_bytes() && Record::parse(bytes).is_ok() {
+            if let Some(skip) = (0..places).step_by(8).find(is_good) {
+                self.at += skip as u64;
                 return Ok(Some(self.at));
             }
+            if more.is_none() {
+                return Ok(None);
+            }
+            self.at += places.next_multiple_of(8) as u64;
         }
     }
 

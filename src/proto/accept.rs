@@ -61,3 +61,75 @@ impl Acceptor {
         may.then(|| (end.epoch, stored_next.min(end.next)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::tests::{begun, epoch, frame, view};
+    use crate::wire::EntryKind;
+
+    const MESSAGE: &[(EntryKind, &[u8])] = &[(EntryKind::Message, b"order")];
+
+    #[test]
+    fn s2_below_the_promise_nothing_is_accepted() {
+        let end = begun();
+        let bytes = frame(&end, epoch(1, 1), MESSAGE);
+        assert!(Acceptor::new(epoch(1, 1)).judge(&view(&bytes), &end, false).is_ok());
+        let promised = epoch(2, 3);
+        let refused = Acceptor::new(promised).judge(&view(&bytes), &end, false);
+        assert_eq!(refused, Err(Refused::Stale { promised }));
+    }
+
+    #[test]
+    fn s2_the_log_of_the_promised_epoch_is_accepted_with_its_older_frames() {
+        let end = begun();
+        let bytes = frame(&end, epoch(1, 1), MESSAGE);
+        let taken = Acceptor::new(epoch(2, 3)).judge(&view(&bytes), &end, true);
+        assert_eq!(taken.map(|end| end.next), Ok(end.next + 1));
+    }
+
+    #[test]
+    fn s2_owned_or_not_a_frame_must_follow_the_log() {
+        let end = begun();
+        let ahead = LogEnd { next: end.next + 1, ..end };
+        let bytes = frame(&ahead, epoch(1, 1), MESSAGE);
+        let refused = Acceptor::new(epoch(1, 1)).judge(&view(&bytes), &end, true);
+        assert_eq!(refused, Err(Refused::Misfit(Misfit::Ahead)));
+    }
+
+    #[test]
+    fn s2_a_promise_rises() {
+        let mut acceptor = Acceptor::new(epoch(1, 1));
+        acceptor.on_promised(epoch(2, 1));
+        acceptor.on_promised(epoch(2, 1));
+        assert_eq!(acceptor.promised(), epoch(2, 1));
+    }
+
+    #[test]
+    #[should_panic(expected = "a promise never falls")]
+    fn s2_a_promise_never_falls() {
+        Acceptor::new(epoch(2, 1)).on_promised(epoch(1, 3));
+    }
+
+    #[test]
+    fn s3_an_ack_names_the_logs_own_epoch_and_what_is_stored_of_it() {
+        let end = begun();
+        let acceptor = Acceptor::new(Epoch::NONE);
+        assert_eq!(acceptor.ack(&end, end.next), Some((epoch(1, 1), end.next)));
+        assert_eq!(
+            acceptor.ack(&end, end.next - 1),
+            Some((epoch(1, 1), end.next - 1)),
+            "not yet on the device"
+        );
+        assert_eq!(acceptor.ack(&end, end.next + 5), Some((epoch(1, 1), end.next)), "never past the log");
+    }
+
+    #[test]
+    fn s3_nothing_is_acknowledged_below_the_promise_or_before_the_first_epoch() {
+        let end = begun();
+        assert_eq!(Acceptor::new(epoch(2, 2)).ack(&end, end.next), None);
+        let born = LogEnd { epoch: epoch(0, 1), ..end };
+        assert_eq!(Acceptor::new(Epoch::NONE).ack(&born, end.next), None);
+        assert_eq!(Acceptor::new(Epoch::NONE).ack(&LogEnd::BLANK, 1), None);
+    }
+}

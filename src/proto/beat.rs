@@ -71,3 +71,52 @@ impl Beat {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: BeatLimits = BeatLimits { first_ns: 50, beat_ns: 1_000 };
+
+    /// When a leader beats that looks each 10 ns until `until`, and sends frames at these times.
+    fn timeline(sent: &[Nanos], until: Nanos) -> Vec<Nanos> {
+        let mut beat = Beat::new(LIMITS);
+        beat.last_beat = 10_000;
+        let mut beats = Vec::new();
+        for now in (10_000..until).step_by(10) {
+            if sent.contains(&now) {
+                beat.on_sent(now);
+            }
+            if beat.due(now) {
+                beats.push(now);
+            }
+        }
+        beats
+    }
+
+    /// BEAT-1.
+    #[test]
+    fn beat_1_three_doubling_rungs_follow_the_last_datagram_and_then_the_steady_beat() {
+        assert_eq!(timeline(&[10_000], 13_300), [10_050, 10_100, 10_200, 11_200, 12_200, 13_200]);
+    }
+
+    /// BEAT-1.
+    #[test]
+    fn beat_1_under_load_too_a_leader_beats_at_each_beat() {
+        let load: Vec<_> = (10_000..13_200).step_by(20).collect();
+        assert_eq!(timeline(&load, 13_200), [11_000, 12_000, 13_000]);
+    }
+
+    /// BEAT-1.
+    #[test]
+    fn beat_1_a_new_datagram_begins_the_ladder_anew() {
+        assert_eq!(timeline(&[10_000, 10_070], 10_300), [10_050, 10_120, 10_170, 10_270]);
+    }
+
+    #[test]
+    fn a_late_look_beats_once_for_all_that_was_missed() {
+        let mut beat = Beat::new(LIMITS);
+        assert!(beat.due(50_000) && !beat.due(50_001));
+        assert_eq!(beat.next_deadline(), 51_000);
+    }
+}

@@ -162,3 +162,6 @@ impl Commit {
         self.commit_next.max(counted.min(have_next))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,3 +96,104 @@ impl Follow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::log::LogEnd;
+    use crate::proto::tests::{epoch, membership, start_payload};
+    use crate::wire::Kind;
+
+    const ROUND_1: Seq = 2;
+    const ROUND_3: Seq = 40;
+
+    /// Follows round 3 from seq 40 on, whose table reaches down to round 1 at seq 2.
+    fn followed() -> Follow {
+        let table = [
+            EpochBase { epoch: epoch(1, 1).0, base: ROUND_1 },
+            EpochBase { epoch: epoch(3, 2).0, base: ROUND_3 },
+        ];
+        let end = LogEnd { next: ROUND_3, epoch: epoch(1, 1), chain: 5, timestamp: 0 };
+        let payload = start_payload(epoch(3, 2), &end, &table);
+        let mut follow = Follow::default();
+        assert!(follow.on_start(&EpochStartView::parse(&payload).unwrap()));
+        follow
+    }
+
+    fn header(epoch: Epoch, first_seq: Seq, count: u16) -> Header {
+        Header { epoch: epoch.0, first_seq, count, ..Header::new(Kind::Frame) }
+    }
+
+    #[test]
+    fn s10_an_epoch_owns_the_seqs_from_its_base_to_the_next_ones() {
+        let follow = followed();
+        assert_eq!((follow.epoch(), follow.base()), (epoch(3, 2), ROUND_3));
+        let owners = [(1, None), (2, Some(1)), (39, Some(1)), (40, Some(3)), (1_000, Some(3))];
+        for (seq, round) in owners {
+            assert_eq!(follow.owner(seq).map(Epoch::round), round, "seq {seq}");
+        }
+    }
+
+    #[test]
+    fn s10_only_the_owners_frames_are_used() {
+        let follow = followed();
+        assert!(follow.admits(&header(epoch(1, 1), 10, 4), 0));
+        assert!(follow.admits(&header(epoch(3, 2), ROUND_3, 1), 0));
+        assert!(!follow.admits(&header(epoch(1, 1), ROUND_3, 1), 0), "a deposed leader's frame");
+        assert!(
+            !follow.admits(&header(epoch(2, 3), 10, 1), 1_000),
+            "an epoch that lost, whatever is said of it"
+        );
+        assert!(!follow.admits(&header(epoch(3, 2), 10, 1), 1_000));
+        assert!(!follow.admits(&header(epoch(4, 1), 50, 1), 1_000), "an epoch whose start is not held");
+    }
+
+    #[test]
+    fn s10_below_the_table_only_what_is_called_committed_is_taken() {
+        let follow = followed();
+        let birth = header(epoch(0, 1), 1, 1);
+        assert!(!follow.admits(&birth, 0));
+        assert!(!follow.admits(&birth, 1), "the whole frame must be committed");
+        assert!(follow.admits(&birth, 2));
+    }
+
+    #[test]
+    fn s10_before_the_first_start_nothing_is_used() {
+        let follow = Follow::default();
+        assert_eq!(follow.owner(1), None);
+        assert!(!follow.admits(&header(epoch(1, 1), 2, 1), 100));
+        assert!(
+            follow.is_news(epoch(1, 1)) && !follow.is_news(epoch(0, 1)),
+            "round 0 is nobody's leadership"
+        );
+    }
+
+    #[test]
+    fn s10_an_older_start_changes_nothing() {
+        let mut follow = followed();
+        let before = follow;
+        let end = LogEnd { next: 60, epoch: epoch(1, 1), chain: 5, timestamp: 0 };
+        for late in [epoch(3, 2), epoch(2, 3)] {
+            let payload = start_payload(late, &end, &[EpochBase { epoch: late.0, base: 60 }]);
+            assert!(!follow.on_start(&EpochStartView::parse(&payload).unwrap()));
+        }
+        assert_eq!(follow, before);
+    }
+
+    #[test]
+    fn s10_a_recovered_log_is_followed_by_its_own_table() {
+        let rows: Vec<_> = (0..EPOCHS_MAX as u64 + 4)
+            .map(|round| EpochBase { epoch: epoch(round as u32, 1).0, base: round * 10 + 1 })
+            .collect();
+        let mut follow = Follow::default();
+        follow.restore(&rows, membership(3), Durability::Power);
+        assert_eq!((follow.epoch(), follow.base()), (epoch(19, 1), 191));
+        assert_eq!(follow.owner(45).map(Epoch::round), Some(4), "the newest rows are kept");
+        assert_eq!(follow.owner(35), None);
+        assert_eq!(follow.durability, Durability::Power);
+        let mut born = Follow::default();
+        born.restore(&rows[..1], membership(3), Durability::Process);
+        assert_eq!(born.epoch(), Epoch::NONE, "nobody leads round 0");
+        assert_eq!(born.owner(1), Some(epoch(0, 1)));
+    }
+}

@@ -39,7 +39,8 @@ impl HoldBack {
         Self {
             held: Vec::with_capacity(usize::from(slots)),
             free: (0..slots).collect(),
-            memory: vec![0; usize::from(slots) * message_len_max],
+            // Not zero: zeroed pages would come one by one, as faults of the hot thread.
+            memory: vec![0xa5; usize::from(slots) * message_len_max],
             message_len_max,
             share: (usize::from(slots) / SHARE).max(1),
         }
@@ -65,10 +66,19 @@ impl HoldBack {
     pub fn hold(&mut self, entry: &EntryHeader, payload: &[u8]) -> bool {
         let key = (entry.publisher, entry.publisher_seq);
         let found = self.held.binary_search_by_key(&key, |held| (held.publisher, held.publisher_seq));
-        let Err(at) = found else { return true };
-        if payload.len() > self.message_len_max || self.held_of(entry.publisher) >= self.share {
+        if payload.len() > self.message_len_max {
             return false;
         }
+        let at = match found {
+            // Only a newer incarnation's message replaces one: the older process is fenced, or will be.
+            Ok(at) if self.held[at].incarnation >= entry.time_or_incarnation => return true,
+            Ok(at) => {
+                self.free.push(self.held.remove(at).slot);
+                at
+            }
+            Err(_) if self.held_of(entry.publisher) >= self.share => return false,
+            Err(at) => at,
+        };
         let Some(slot) = self.free.pop() else { return false };
         let start = usize::from(slot) * self.message_len_max;
         self.memory[start..start + payload.len()].copy_from_slice(payload);
@@ -125,5 +135,80 @@ impl HoldBack {
         for held in self.held.drain(..) {
             self.free.push(held.slot);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::EntryKind;
+
+    fn message(publisher: PublisherId, publisher_seq: PublisherSeq, incarnation: u32) -> EntryHeader {
+        EntryHeader {
+            kind: EntryKind::Message as u8,
+            flags: 0,
+            length: 0,
+            publisher,
+            publisher_seq,
+            destination: 9,
+            time_or_incarnation: incarnation,
+        }
+    }
+
+    #[test]
+    fn s8_what_came_too_early_comes_back_in_its_publishers_order() {
+        let mut hold = HoldBack::new(8, 16);
+        for (publisher, publisher_seq) in [(2, 4), (1, 7), (2, 3), (1, 6)] {
+            let payload = [publisher as u8, publisher_seq as u8];
+            assert!(hold.hold(&message(publisher, publisher_seq, 1), &payload));
+        }
+        assert_eq!(hold.take(2, 5), None, "what waited before it is forgotten");
+        for publisher_seq in [6, 7] {
+            let (header, payload) = hold.take(1, publisher_seq).expect("it waits");
+            assert_eq!((header.publisher_seq, header.destination), (publisher_seq, 9));
+            assert_eq!(payload, [1, publisher_seq as u8]);
+        }
+        assert!(hold.is_empty());
+    }
+
+    #[test]
+    fn s8_a_copy_is_held_once() {
+        let mut hold = HoldBack::new(8, 16);
+        assert!(hold.hold(&message(1, 5, 1), b"first"));
+        assert!(hold.hold(&message(1, 5, 1), b"again"));
+        assert_eq!(hold.len(), 1);
+        assert_eq!(hold.take(1, 5).map(|(_, payload)| payload.to_vec()), Some(b"first".to_vec()));
+    }
+
+    #[test]
+    fn s8_a_newer_incarnations_message_takes_the_place_of_a_fenced_one() {
+        let mut hold = HoldBack::new(1, 16);
+        assert!(hold.hold(&message(1, 5, 1), b"fenced"));
+        assert!(hold.hold(&message(1, 5, 2), b"new"));
+        assert!(hold.hold(&message(1, 5, 1), b"late copy"));
+        let (header, payload) = hold.take(1, 5).expect("it waits");
+        assert_eq!((header.time_or_incarnation, payload), (2, b"new".as_slice()));
+    }
+
+    #[test]
+    fn a_full_pool_drops_and_takes_again_when_there_is_room() {
+        let mut hold = HoldBack::new(2, 4);
+        assert!(!hold.hold(&message(1, 3, 1), b"longer than a slot"));
+        assert!(hold.hold(&message(1, 3, 1), b"a") && hold.hold(&message(2, 4, 1), b"b"));
+        assert!(!hold.hold(&message(3, 5, 1), b"c"));
+        assert!(hold.take(1, 3).is_some());
+        assert!(hold.hold(&message(3, 5, 1), b"c"));
+        hold.clear();
+        assert!(hold.is_empty());
+        assert!(hold.hold(&message(3, 9, 1), b"x") && hold.hold(&message(4, 8, 1), b"y"));
+    }
+
+    #[test]
+    fn one_publisher_fills_a_quarter_of_the_pool_and_no_more() {
+        let mut hold = HoldBack::new(8, 4);
+        assert!(hold.hold(&message(1, 3, 1), b"a") && hold.hold(&message(1, 5, 1), b"b"));
+        assert!(!hold.hold(&message(1, 4, 1), b"c"));
+        assert!(hold.hold(&message(1, 5, 2), b"new"), "a newer incarnation's takes a place that is there");
+        assert!(hold.hold(&message(2, 3, 1), b"a"));
     }
 }

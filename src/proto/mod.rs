@@ -18,4 +18,6 @@ pub mod publishers;
 pub mod repair;
 pub mod sequence;
 pub mod start;
+#[cfg(test)]
+mod tests;
 pub mod window;

@@ -36,7 +36,8 @@ enum State {
     #[default]
     Whole,
     Guarding {
-        since: Nanos,
+        until: Nanos,
+        tries: u32,
     },
     Asked {
         at: Nanos,
@@ -76,11 +77,11 @@ impl Nack {
         };
         match self.state {
             State::Whole => {
-                self.state = State::Guarding { since: now };
+                self.state = State::Guarding { until: now + self.limits.guard_ns, tries: 0 };
                 None
             }
-            State::Guarding { since } if now < since + self.limits.guard_ns => None,
-            State::Guarding { .. } => self.ask(now, next, 0),
+            State::Guarding { until, .. } if now < until => None,
+            State::Guarding { tries, .. } => self.ask(now, next, tries),
             State::Asked { at, next: asked, .. } if next > asked && now >= at + self.limits.guard_ns => {
                 self.ask(now, next, 0)
             }
@@ -95,16 +96,101 @@ impl Nack {
         }
     }
 
-    /// The repairer said that it cannot help: the next one is asked without waiting out the retry.
+    /// The repairer said that it cannot help: the next one is asked without waiting out the retry, but
+    /// after a guard that doubles: where nobody can help, nobody is hammered.
     pub fn on_refused(&mut self, now: Nanos) {
-        if let State::Asked { .. } = self.state {
+        if let State::Asked { tries, .. } = self.state {
             self.target = self.target.wrapping_add(1);
-            self.state = State::Guarding { since: now };
+            let guard = (self.limits.guard_ns << tries.min(16)).min(self.limits.retry_ns_max);
+            self.state = State::Guarding { until: now + guard, tries: tries + 1 };
         }
     }
 
     fn ask(&mut self, now: Nanos, next: Seq, tries: u32) -> Option<u32> {
         self.state = State::Asked { at: now, next, tries };
         Some(self.target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+
+    const LIMITS: NackLimits = NackLimits { guard_ns: 20, retry_ns_min: 100, retry_ns_max: 1_000 };
+
+    /// What happens to a receiver, and when.
+    enum Step {
+        /// From here on this is the first missing seq.
+        Missing(Option<Seq>),
+        /// A repairer refused.
+        Refused,
+    }
+
+    /// The requests of a receiver that looks each 10 ns, a line each: when, and which repairer.
+    fn timeline(steps: &[(Nanos, Step)], until: Nanos) -> String {
+        let mut nack = Nack::new(LIMITS, 0);
+        let (mut missing, mut out) = (None, String::new());
+        for now in (0..until).step_by(10) {
+            for (_, step) in steps.iter().filter(|(at, _)| *at == now) {
+                match step {
+                    Step::Missing(seq) => missing = *seq,
+                    Step::Refused => nack.on_refused(now),
+                }
+            }
+            if let Some(target) = nack.poll(now, missing) {
+                writeln!(out, "{now} ask {target} for {}", missing.unwrap()).unwrap();
+            }
+            assert!(!nack.is_waiting() || missing.is_some());
+        }
+        out
+    }
+
+    /// NACK-1.
+    #[test]
+    fn nack_1_reordering_heals_without_a_request() {
+        assert_eq!(timeline(&[(0, Step::Missing(Some(5))), (20, Step::Missing(None))], 1_000), "");
+    }
+
+    /// NACK-1.
+    #[test]
+    fn nack_1_silence_is_followed_by_the_next_repairer_after_a_delay_that_doubles() {
+        let expected = "\
+20 ask 0 for 5
+120 ask 1 for 5
+320 ask 2 for 5
+720 ask 3 for 5
+1520 ask 4 for 5
+2520 ask 5 for 5
+3520 ask 6 for 5
+";
+        assert_eq!(timeline(&[(0, Step::Missing(Some(5)))], 4_000), expected);
+    }
+
+    /// NACK-1.
+    #[test]
+    fn nack_1_progress_is_followed_by_the_next_request_to_the_same_repairer_and_a_new_gap_by_a_guard() {
+        let steps = [
+            (0, Step::Missing(Some(5))),
+            (30, Step::Missing(Some(9))),
+            (70, Step::Missing(None)),
+            (200, Step::Missing(Some(20))),
+        ];
+        assert_eq!(timeline(&steps, 300), "20 ask 0 for 5\n40 ask 0 for 9\n220 ask 0 for 20\n");
+    }
+
+    /// NACK-1.
+    #[test]
+    fn nack_1_a_refusal_is_followed_by_the_next_repairer_after_a_guard_that_doubles() {
+        let steps = [
+            (0, Step::Missing(Some(5))),
+            (30, Step::Refused),
+            (60, Step::Refused),
+            // A late answer to the same request changes nothing.
+            (70, Step::Refused),
+            (110, Step::Refused),
+        ];
+        let expected = "20 ask 0 for 5\n50 ask 1 for 5\n100 ask 2 for 5\n190 ask 3 for 5\n";
+        assert_eq!(timeline(&steps, 250), expected);
     }
 }

@@ -112,9 +112,13 @@ impl Publishers {
             };
         };
         let slot = self.slots[id as usize];
-        let current =
-            open.body.incarnation == slot.incarnation && open.body.nonce != self.nonces[id as usize];
-        if current { OpenVerdict::Stamp(id, slot.incarnation + 1, slot.last) } else { OpenVerdict::Stale }
+        // Who follows the current incarnation has seen it, and seen it closed if it is: no late copy.
+        let follows = open.body.incarnation == slot.incarnation;
+        if follows && (slot.closed || open.body.nonce != self.nonces[id as usize]) {
+            OpenVerdict::Stamp(id, slot.incarnation + 1, slot.last)
+        } else {
+            OpenVerdict::Stale
+        }
     }
 
     /// A message was stamped (leader) or is in the log (everybody else).
@@ -220,3 +224,6 @@ impl Publishers {
         self.ids.insert(name.to_owned(), state.id);
     }
 }
+
+#[cfg(test)]
+mod tests;

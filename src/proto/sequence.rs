@@ -150,3 +150,92 @@ impl Sequencer {
         self.open.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::tests::{begun, epoch, view};
+    use proptest::prelude::*;
+
+    const STAMP: Stamp = Stamp { kind: EntryKind::Message, publisher: 3, publisher_seq: 8, destination: 5 };
+
+    fn sequencer(end: LogEnd) -> Sequencer {
+        Sequencer::new(Leadership::granted(epoch(1, 1)), 7, 9, end, 1424)
+    }
+
+    #[test]
+    fn s1_a_frame_says_whose_it_is_and_continues_the_log() {
+        let end = begun();
+        let mut sequencer = sequencer(end);
+        let mut memory = vec![0; 1424];
+        assert_eq!(sequencer.stamp(&mut memory, 1_000, STAMP, b"a"), end.next);
+        assert_eq!(sequencer.stamp(&mut memory, 1_250, STAMP, b"bc"), end.next + 1);
+        assert_eq!(sequencer.stamp_next(), end.next + 2);
+        let header = sequencer.close(&mut memory, 2, None);
+        assert_eq!((header.cluster, header.history, header.epoch()), (7, 9, epoch(1, 1)));
+        assert_eq!((header.identity(), header.commit_next), (epoch(1, 1).leader(), 2));
+        let frame = view(&memory);
+        let times: Vec<_> = frame.entries().map(|entry| entry.header.time_or_incarnation).collect();
+        assert_eq!((header.timestamp, times), (1_000, vec![0, 250]));
+        let entry = frame.entries().nth(1).unwrap();
+        assert_eq!((entry.header.publisher, entry.header.publisher_seq), (3, 8));
+        assert_eq!((entry.header.destination, entry.payload), (5, b"bc".as_slice()));
+        assert_eq!(end.follow(&frame).map(|end| end.next), Ok(end.next + 2));
+    }
+
+    #[test]
+    fn s1_a_clock_that_steps_back_never_takes_the_stream_back() {
+        let mut end = LogEnd { timestamp: 5_000, ..begun() };
+        let mut sequencer = sequencer(end);
+        let mut memory = vec![0; 1424];
+        for (walls, expected) in [([100, 50], 5_000), ([6_000, 5_500], 6_000), ([5_900, 7_000], 6_000)] {
+            for wall in walls {
+                sequencer.stamp(&mut memory, wall, STAMP, b"x");
+            }
+            let header = sequencer.close(&mut memory, 1, None);
+            assert_eq!(header.timestamp, expected);
+            end = end.follow(&view(&memory)).unwrap();
+            sequencer.on_kept(end);
+        }
+    }
+
+    #[test]
+    fn s1_padding_keeps_the_entries_and_gives_a_burst_one_size() {
+        let end = begun();
+        let mut sequencer = sequencer(end);
+        let mut memory = vec![0xff; 1424];
+        sequencer.stamp(&mut memory, 1, STAMP, b"one");
+        let header = sequencer.close(&mut memory, 1, Some(512));
+        assert_eq!(header.length, 512);
+        assert_eq!(view(&memory).entries().count(), 1);
+    }
+
+    proptest! {
+        /// Whatever is stamped and whenever frames are closed: seqs are contiguous, frames fit, each
+        /// follows the one before, and time never falls.
+        #[test]
+        fn s1_seqs_are_contiguous_and_every_frame_follows_the_one_before(
+            steps in prop::collection::vec((0usize..1_297, any::<bool>(), 0u64..100_000), 1..80),
+        ) {
+            let mut end = begun();
+            let mut sequencer = sequencer(end);
+            let mut memory = vec![0; 1424];
+            let (mut next, mut time) = (end.next, end.timestamp);
+            for (length, closes, wall) in steps {
+                let payload = vec![0xab; length];
+                let full = !sequencer.fits(length);
+                prop_assert!(!(full && sequencer.is_drained()), "an empty frame takes any message");
+                if full || closes && !sequencer.is_drained() {
+                    let header = sequencer.close(&mut memory, 1, None);
+                    prop_assert!(header.length <= 1424 && header.timestamp >= time);
+                    time = header.timestamp;
+                    end = end.follow(&view(&memory)).expect("it follows");
+                    prop_assert_eq!(end.next, next);
+                    sequencer.on_kept(end);
+                }
+                prop_assert_eq!(sequencer.stamp(&mut memory, wall, STAMP, &payload), next);
+                next += 1;
+            }
+        }
+    }
+}

@@ -47,3 +47,56 @@ pub fn role(
     let led = end.epoch.leader() == identity && end.epoch.round() > 0 || promised.leader() == identity;
     Ok(if led { StartRole::AwaitTakeover } else { StartRole::Standby })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::tests::{begun, epoch, identity, membership};
+
+    /// A log of the birth alone.
+    fn born() -> LogEnd {
+        LogEnd { next: 2, epoch: epoch(0, 1), chain: 1, timestamp: 1 }
+    }
+
+    fn started(number: u32, end: LogEnd, promised: Epoch) -> Result<StartRole, NotListed> {
+        role(identity(number), &end, &membership(3), promised)
+    }
+
+    #[test]
+    fn s12_a_node_without_a_log_is_blank_whoever_it_is() {
+        let nobody = Membership::default();
+        assert_eq!(role(identity(9), &LogEnd::BLANK, &nobody, Epoch::NONE), Ok(StartRole::Blank));
+    }
+
+    #[test]
+    fn s12_the_lowest_member_leads_epoch_1_of_a_newborn_history_and_only_it() {
+        let led = started(1, born(), Epoch::NONE);
+        assert_eq!(led, Ok(StartRole::Lead(Leadership::granted(epoch(1, 1)))));
+        assert_eq!(started(2, born(), Epoch::NONE), Ok(StartRole::Standby));
+    }
+
+    #[test]
+    fn s12_an_epoch_is_led_once() {
+        assert_eq!(
+            started(1, born(), epoch(1, 1)),
+            Ok(StartRole::AwaitTakeover),
+            "promised, and perhaps stamped"
+        );
+        assert_eq!(started(1, begun(), epoch(1, 1)), Ok(StartRole::AwaitTakeover));
+        assert_eq!(started(1, begun(), Epoch::NONE), Ok(StartRole::AwaitTakeover), "its log says so");
+        assert_eq!(started(1, born(), epoch(1, 2)), Ok(StartRole::Standby), "it promised to another");
+    }
+
+    #[test]
+    fn s12_a_member_with_a_log_follows() {
+        assert_eq!(started(2, begun(), Epoch::NONE), Ok(StartRole::Standby));
+        assert_eq!(started(3, begun(), epoch(1, 1)), Ok(StartRole::Standby));
+    }
+
+    #[test]
+    fn s12_who_is_not_listed_does_not_start() {
+        assert_eq!(started(4, begun(), Epoch::NONE), Err(NotListed));
+        let reformatted = Identity { incarnation: 1, ..identity(2) };
+        assert_eq!(role(reformatted, &begun(), &membership(3), Epoch::NONE), Err(NotListed));
+    }
+}

@@ -39,7 +39,10 @@ pub struct Uncommitted {
 impl Uncommitted {
     /// For a window of `entries` (a frame has one at least), allocated once.
     pub fn new(entries: u32) -> Self {
-        Self { frames: VecDeque::with_capacity(entries as usize + 1), bytes: 0 }
+        // Written once: memory that is only reserved comes page by page, as faults of the hot thread.
+        let mut frames = VecDeque::from(vec![(Seq::MAX, u32::MAX); entries as usize + 1]);
+        frames.clear();
+        Self { frames, bytes: 0 }
     }
 
     /// A frame was closed.
@@ -64,5 +67,43 @@ impl Uncommitted {
     #[inline]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Window = Window { entries: 10, bytes: 1_000 };
+
+    #[test]
+    fn win_1_the_uncommitted_part_stops_the_leader_at_the_window_in_entries() {
+        // WIN-1
+        assert_eq!(WINDOW.credit(1, 1, 0), 10);
+        assert_eq!(WINDOW.credit(20, 15, 0), 5);
+        assert_eq!(WINDOW.credit(24, 15, 0), 1);
+        assert_eq!(WINDOW.credit(25, 15, 0), 0);
+        assert_eq!(WINDOW.credit(99, 15, 0), 0);
+    }
+
+    #[test]
+    fn win_1_the_uncommitted_part_stops_the_leader_at_the_window_in_bytes() {
+        // WIN-1
+        assert_eq!(WINDOW.credit(16, 15, 999), 9);
+        assert_eq!(WINDOW.credit(16, 15, 1_000), 0);
+    }
+
+    #[test]
+    fn frames_leave_the_uncommitted_part_as_a_whole() {
+        let mut uncommitted = Uncommitted::new(8);
+        uncommitted.on_closed(5, 100);
+        uncommitted.on_closed(9, 30);
+        assert_eq!(uncommitted.bytes(), 130);
+        uncommitted.on_commit(4);
+        assert_eq!(uncommitted.bytes(), 130);
+        uncommitted.on_commit(5);
+        assert_eq!(uncommitted.bytes(), 30);
+        uncommitted.on_commit(99);
+        assert_eq!(uncommitted.bytes(), 0);
     }
 }

@@ -9,7 +9,9 @@
 
 pub mod check;
 pub mod net;
+mod plan;
 pub mod rng;
 pub mod world;
 
-pub use world::{Failure, Outcome, Plan, run};
+pub use plan::{Failure, Outcome, Plan};
+pub use world::run;

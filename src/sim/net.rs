@@ -121,15 +121,22 @@ impl Generated {
     }
 }
 
-/// A copy under way.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Copy {
+/// From whom to whom a copy goes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Route {
     /// Process that sent it.
     pub from: usize,
     /// Process that it goes to.
     pub to: usize,
     /// Whether it was sent to a group.
     pub group: bool,
+}
+
+/// A copy under way.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Letter {
+    /// From whom to whom.
+    pub route: Route,
     number: u64,
     /// The datagram.
     pub bytes: Vec<u8>,
@@ -138,7 +145,7 @@ pub struct Copy {
 /// Datagrams under way, by the time of their arrival.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Wire {
-    under_way: BTreeMap<(u64, u64), Copy>,
+    under_way: BTreeMap<(u64, u64), Letter>,
     number: u64,
     last_arrived: BTreeMap<(usize, usize), u64>,
     /// What was generated so far.
@@ -147,16 +154,7 @@ pub struct Wire {
 
 impl Wire {
     /// Sends one copy from process to process.
-    pub fn send(
-        &mut self,
-        rng: &mut Rng,
-        weather: &Weather,
-        now: u64,
-        from: usize,
-        to: usize,
-        group: bool,
-        bytes: &[u8],
-    ) {
+    pub fn send(&mut self, rng: &mut Rng, weather: &Weather, now: u64, route: Route, bytes: &[u8]) {
         self.number += 1;
         if rng.chance(weather.loss) {
             self.generated.lost += 1;
@@ -178,16 +176,16 @@ impl Wire {
             }
             // Ties arrive in the order of sending; the second copy of one has a key of its own.
             let key = (now + delay, number * 2 + copy);
-            self.under_way.insert(key, Copy { from, to, group, number, bytes });
+            self.under_way.insert(key, Letter { route, number, bytes });
         }
     }
 
     /// The next copy that has arrived by `now`.
-    pub fn arrive(&mut self, now: u64) -> Option<Copy> {
+    pub fn arrive(&mut self, now: u64) -> Option<Letter> {
         let entry = self.under_way.first_entry().filter(|entry| entry.key().0 <= now)?;
         let copy = entry.remove();
         self.generated.delivered += 1;
-        let last = self.last_arrived.entry((copy.from, copy.to)).or_default();
+        let last = self.last_arrived.entry((copy.route.from, copy.route.to)).or_default();
         if copy.number < *last {
             self.generated.reordered += 1;
         }

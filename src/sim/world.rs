@@ -1,7 +1,8 @@
 //! One run: processes, the network between them, the workload, and the two phases.
 
 use super::check::{Oracle, Violation};
-use super::net::{Generated, SimNet, To, Weather, Wire};
+use super::net::{Route, SimNet, To, Weather, Wire};
+use super::plan::{Failure, Outcome, Plan};
 use super::rng::Rng;
 use crate::engine::bootstrap::bootstrap;
 use crate::engine::ports::{Group, Ports};
@@ -15,7 +16,6 @@ use crate::journal::{Completeness, SEGMENT_LEN_MIN, SegmentWriter, Settings, cop
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit::Durability;
 use crate::proto::nack::NackLimits;
-use crate::proto::window::Window;
 use crate::wire::{Identity, MemberBody, Nanos, PublisherId, Seq, frame_len_max};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -27,103 +27,6 @@ pub struct SimPorts;
 impl Ports for SimPorts {
     type Net = SimNet;
     type Memory = MemoryTail;
-}
-
-/// What one seed means: who takes part, what is asked of them, and the weather.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Plan {
-    /// The seed.
-    pub seed: u64,
-    /// Members, 1 to 5.
-    pub replicas: usize,
-    /// Publishers.
-    pub publishers: usize,
-    /// Subscribers.
-    pub subscribers: usize,
-    /// Messages of each publisher.
-    pub messages: u64,
-    /// What an ack means.
-    pub durability: Durability,
-    /// Bytes of each tail's ring.
-    pub ring_bytes: usize,
-    /// The window.
-    pub window: Window,
-    /// While faults are on.
-    pub weather: Weather,
-    /// A replica's process dies and starts again, chance per million and step.
-    pub restarts: u32,
-    /// Most steps of both phases together.
-    pub steps_max: u64,
-}
-
-impl Plan {
-    /// The mix that `seed` draws: every fault class is off in some runs, so that others show.
-    pub fn of_seed(seed: u64) -> Self {
-        let mut rng = Rng::new(seed ^ 0x5eed);
-        let replicas = [1, 2, 3, 3, 3, 3, 4, 5][rng.below(8) as usize];
-        let mut pick = |choices: [u32; 4]| choices[rng.below(4) as usize];
-        let weather = Weather {
-            loss: pick([0, 1_000, 20_000, 150_000]),
-            duplication: pick([0, 1_000, 50_000, 200_000]),
-            lateness: pick([0, 10_000, 100_000, 300_000]),
-            late_ns: u64::from(pick([20_000, 100_000, 500_000, 3_000_000])),
-            delay_ns: u64::from(pick([1_000, 5_000, 20_000, 80_000])),
-            corruption: pick([0, 0, 1_000, 20_000]),
-        };
-        let restarts = pick([0, 0, 500, 3_000]);
-        Self {
-            seed,
-            replicas,
-            publishers: 1 + rng.below(3) as usize,
-            subscribers: 2 + rng.below(3) as usize,
-            messages: 5 + rng.below(40),
-            durability: if rng.below(4) == 0 { Durability::Power } else { Durability::Process },
-            ring_bytes: [32 << 10, 64 << 10, 256 << 10][rng.below(3) as usize],
-            window: Window {
-                entries: [4, 32, 1024][rng.below(3) as usize],
-                bytes: [2_000, 16_000, 16_000][rng.below(3) as usize],
-            },
-            weather,
-            restarts,
-            steps_max: 400_000,
-        }
-    }
-}
-
-/// Why a run failed, and how to see it again.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Failure {
-    /// The seed.
-    pub seed: u64,
-    /// The step.
-    pub step: u64,
-    /// In words, the rule's id in front.
-    pub violation: Violation,
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "seed {} fails at step {}: {}", self.seed, self.step, self.violation)
-    }
-}
-
-/// What a clean run did.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Outcome {
-    /// Turns of processes.
-    pub steps: u64,
-    /// What the network did.
-    pub generated: Generated,
-    /// Replicas that died and started again.
-    pub restarts: u64,
-    /// Those of them whose machine lost its memory.
-    pub reboots: u64,
-    /// Messages published, stamped once, and delivered everywhere.
-    pub messages: u64,
-    /// Digest of the trace: equal seeds, equal traces.
-    pub trace_digest: u64,
-    /// The trace itself, if it was asked for.
-    pub trace: String,
 }
 
 const CLUSTER: u64 = 7;
@@ -361,9 +264,9 @@ impl World {
         };
         self.now += 1 + self.rng.below(8_000);
         while let Some(copy) = self.wire.arrive(self.now) {
-            let from = address(copy.from);
-            let net = self.net_mut(copy.to);
-            if copy.group {
+            let from = address(copy.route.from);
+            let net = self.net_mut(copy.route.to);
+            if copy.route.group {
                 net.groups.push_back(copy.bytes);
             } else {
                 net.unicast.push_back((copy.bytes, Some(from)));
@@ -425,7 +328,7 @@ impl World {
         let oracle = &mut self.oracle;
         match &mut self.processes[who] {
             Process::Replica(replica) => {
-                if draws[0] % 4 == 0 {
+                if draws[0].is_multiple_of(4) {
                     let Disk { store, writer, .. } = &mut self.disks[who];
                     let power = self.plan.durability == Durability::Power;
                     copy_behind(replica.tail_mut().memory_mut(), writer, store, power)
@@ -523,7 +426,8 @@ impl World {
                 };
                 if heard {
                     let group = matches!(to, To::Group(_));
-                    self.wire.send(&mut self.rng, weather, self.now, who, other, group, bytes);
+                    let route = Route { from: who, to: other, group };
+                    self.wire.send(&mut self.rng, weather, self.now, route, bytes);
                 }
             }
         }
@@ -549,7 +453,13 @@ impl World {
         let commit_next = match &self.processes[who] {
             Process::Replica(replica) => {
                 self.oracle.check_log(who, replica.tail())?;
-                replica.core.commit_next()
+                let (commit_next, next) = (replica.core.commit_next(), replica.tail().end().next);
+                if commit_next > next {
+                    return Err(format!(
+                        "S4: replica {who} calls {commit_next} committed, its own log ends at {next}"
+                    ));
+                }
+                commit_next
             }
             Process::Subscriber(subscriber, reading) => match reading.from {
                 Some(_) => subscriber.core.commit_next(),

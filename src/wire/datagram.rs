@@ -155,7 +155,7 @@ pub struct ReplyBody {
     pub topic: u32,
     /// The publisher's id; 0: no such name up to `commit_next`.
     pub publisher: PublisherId,
-    /// Its current incarnation; 0: never opened, or closed.
+    /// Its current incarnation; 0: never opened.
     pub incarnation: u32,
     /// The role of the node: 0 blank, 1 standby, 2 leader, 3 waits for a takeover.
     pub role: u32,
@@ -163,7 +163,7 @@ pub struct ReplyBody {
     pub publisher_seq: PublisherSeq,
     /// Drawn by the process at its start.
     pub process_nonce: u64,
-    /// The nonce of the incarnation.
+    /// The nonce of the incarnation; 0 if the publisher is closed.
     pub nonce: [u64; 2],
 }
 

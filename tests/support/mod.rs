@@ -7,14 +7,13 @@ use lockstep::io::udp::free_port;
 use lockstep::node::{self, NodeSettings};
 use lockstep::wire::MemberBody;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::TempDir;
 
 /// A formatted and bootstrapped cluster's files.
 pub struct Cluster {
     pub config: Config,
-    pub replicas: u32,
-    dir: TempDir,
+    _dir: TempDir,
 }
 
 impl Cluster {
@@ -24,7 +23,7 @@ impl Cluster {
         let path = dir.path().join("cluster.toml");
         std::fs::write(&path, text(dir.path(), replicas, more)).expect("writing the file");
         let config = Config::load(Some(&path), &[]).unwrap_or_else(|errors| panic!("{errors}"));
-        let cluster = Self { config, replicas, dir };
+        let cluster = Self { config, _dir: dir };
         let members: Vec<MemberBody> = (1..=replicas)
             .map(|id| {
                 let settings = cluster.node(id);
@@ -42,10 +41,6 @@ impl Cluster {
 
     pub fn endpoint(&self) -> Endpoint {
         self.config.endpoint()
-    }
-
-    pub fn path(&self) -> PathBuf {
-        self.dir.path().join("cluster.toml")
     }
 }
 

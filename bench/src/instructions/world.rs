@@ -163,7 +163,7 @@ fn process_nonce(process: usize) -> u64 {
 fn receiver(cluster: &Cluster, process: usize) -> ReceiverLimits {
     let client = Identity { replica: 1_000 + process as u32, incarnation: 1 };
     ReceiverLimits {
-        cluster: u64::from(cluster.config.cluster),
+        cluster: cluster.config.cluster,
         history: 0,
         me: cluster.identities.get(process).copied().filter(|_| process < 2).unwrap_or(client),
         repairers: (0..2).filter(|other| *other != process).map(address).collect(),
@@ -394,7 +394,7 @@ impl World {
                 *next += 1;
             }
             let header = Header {
-                cluster: u64::from(cluster.config.cluster),
+                cluster: cluster.config.cluster,
                 history: cluster.history,
                 sender: 9,
                 timestamp: wall,
@@ -425,7 +425,7 @@ impl World {
         self.acks += 1;
         let (end, standby) = (self.standby.replica.tail().end(), self.cluster.identities[1]);
         let header = Header {
-            cluster: u64::from(self.cluster.config.cluster),
+            cluster: self.cluster.config.cluster,
             history: self.cluster.history,
             epoch: end.epoch.0,
             sender: standby.replica,

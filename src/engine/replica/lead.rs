@@ -80,7 +80,7 @@ impl ReplicaCore {
         }
         let membership = Membership::collect(members.members().iter().copied(), end.next);
         self.rx.restore(&table, membership, self.limits.durability);
-        self.rx.pass(tail.end());
+        self.rx.on_stored(&tail.end());
         self.events.push(Event::Epoch { epoch, base: end.next });
         true
     }
@@ -100,9 +100,10 @@ impl ReplicaCore {
                 }
             }
             Datagram::Ack(header, body) => {
-                self.check_history(&header)?;
+                self.rx.check_history(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
-                    self.rx.on_ack(&header, &mut self.counters);
+                    self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                    self.stop_if_diverged();
                 }
             }
             _ => {}
@@ -304,6 +305,7 @@ impl ReplicaCore {
         self.outgoing.push(span);
         self.on_journal_free(header.first_seq);
         self.rx.pass(tail.end());
+        self.rx.on_stored(&tail.end());
     }
 
     fn on_commit_moved(&mut self) {

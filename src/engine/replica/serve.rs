@@ -8,8 +8,8 @@ use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::proto::repair::{Holdings, grant};
 use crate::wire::{
-    AnswerBody, Datagram, Entry, FrameView, Header, Identity, Kind, NackBody, Nanos, QuestionBody, Refusal,
-    Reject, ReplyBody, SMALL_LEN_MAX, SeqRange, Topic, repair_trailer, write_answer, write_reply,
+    AnswerBody, Datagram, Entry, FrameView, Header, Identity, Kind, Nanos, QuestionBody, Refusal, Reject,
+    ReplyBody, SMALL_LEN_MAX, SeqRange, Topic, repair_trailer, write_answer, write_reply,
 };
 use bytemuck::Zeroable;
 use std::net::SocketAddrV4;
@@ -30,6 +30,14 @@ impl<P: Ports> Replica<P> {
         }
         count
     }
+}
+
+/// Who asks, under which token, and when.
+#[derive(Clone, Copy)]
+struct Request {
+    from: SocketAddrV4,
+    token: u64,
+    wall: Nanos,
 }
 
 impl ReplicaCore {
@@ -57,7 +65,8 @@ impl ReplicaCore {
                     wanted[count] = range;
                     count += 1;
                 }
-                self.on_nack(net, tail, wall, from, &header, body, &wanted[..count]);
+                let request = Request { from, token: body.token, wall };
+                self.on_nack(net, tail, request, &header, &wanted[..count]);
             }
             Datagram::Question(_, body, name) => {
                 let mut out = [0; SMALL_LEN_MAX];
@@ -74,10 +83,8 @@ impl ReplicaCore {
         &mut self,
         net: &mut impl Net,
         tail: &Tail<M>,
-        wall: Nanos,
-        from: SocketAddrV4,
+        request: Request,
         header: &Header,
-        body: NackBody,
         ranges: &[SeqRange],
     ) {
         self.counters.add(Counter::NacksIn, 1);
@@ -89,21 +96,21 @@ impl ReplicaCore {
             let reason = match FrameView::from_prefix(&self.start_frame) {
                 _ if !known => Refusal::OtherHistory,
                 Ok(frame) if frame.header.epoch == header.epoch => {
-                    let sent = give(net, self.identity(), &holdings, from, body.token, &frame);
+                    let sent = give(net, self.identity(), &holdings, request, &frame);
                     return self.counters.add(Counter::RepairsOut, u64::from(sent));
                 }
                 _ if header.epoch() > holdings.end.epoch => Refusal::Ahead,
                 _ => Refusal::OtherEpoch,
             };
-            return self.answer(net, &holdings, wall, from, body.token, SeqRange { from: 0, to: 0 }, reason);
+            return self.answer(net, &holdings, request, SeqRange { from: 0, to: 0 }, reason);
         }
         let mut left = self.limits.repairs_per_request;
         for &range in ranges {
             let granted =
                 if known { grant(&holdings, header.epoch(), range) } else { Err(Refusal::OtherHistory) };
             match granted {
-                Ok(range) => left = self.repair(net, tail, &holdings, from, body.token, range, left),
-                Err(reason) => self.answer(net, &holdings, wall, from, body.token, range, reason),
+                Ok(range) => left = self.repair(net, tail, &holdings, request, range, left),
+                Err(reason) => self.answer(net, &holdings, request, range, reason),
             }
         }
     }
@@ -114,8 +121,7 @@ impl ReplicaCore {
         net: &mut impl Net,
         tail: &Tail<M>,
         holdings: &Holdings,
-        to: SocketAddrV4,
-        token: u64,
+        request: Request,
         range: SeqRange,
         mut left: usize,
     ) -> usize {
@@ -128,7 +134,7 @@ impl ReplicaCore {
             if frame.header.first_seq >= range.to {
                 break;
             }
-            if !give(net, self.identity(), holdings, to, token, &frame) {
+            if !give(net, self.identity(), holdings, request, &frame) {
                 return 0;
             }
             self.counters.add(Counter::RepairsOut, 1);
@@ -142,23 +148,21 @@ impl ReplicaCore {
         &mut self,
         net: &mut impl Net,
         holdings: &Holdings,
-        wall: Nanos,
-        to: SocketAddrV4,
-        token: u64,
+        request: Request,
         range: SeqRange,
         reason: Refusal,
     ) {
         self.number += 1;
         let body = AnswerBody {
-            token,
+            token: request.token,
             range,
             oldest_seq: holdings.oldest_seq,
             reason: reason as u32,
             retry_after_ns: 0,
         };
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_answer(&mut out, self.header(Kind::Answer, wall, &holdings.end), body);
-        net.send_unicast(to, [&out[..length], &[]]);
+        let length = write_answer(&mut out, self.header(Kind::Answer, request.wall, &holdings.end), body);
+        net.send_unicast(request.from, [&out[..length], &[]]);
         self.counters.add(Counter::RefusalsOut, 1);
     }
 
@@ -184,7 +188,8 @@ impl ReplicaCore {
             body.publisher = state.id;
             body.incarnation = state.incarnation;
             body.publisher_seq = state.last;
-            body.nonce = state.nonce;
+            // Closed, it is nobody's: whoever opens it anew follows this incarnation.
+            body.nonce = if state.closed { [0; 2] } else { state.nonce };
         }
         write_reply(out, self.header(Kind::Reply, wall, &tail.end()), body)
     }
@@ -202,10 +207,10 @@ fn give(
     net: &mut impl Net,
     giver: Identity,
     holdings: &Holdings,
-    to: SocketAddrV4,
-    token: u64,
+    request: Request,
     frame: &FrameView<'_>,
 ) -> bool {
-    let trailer = repair_trailer(giver, holdings.end.epoch, holdings.commit_next, token, &frame.header);
-    net.send_unicast(to, [frame.bytes, &trailer])
+    let trailer =
+        repair_trailer(giver, holdings.end.epoch, holdings.commit_next, request.token, &frame.header);
+    net.send_unicast(request.from, [frame.bytes, &trailer])
 }

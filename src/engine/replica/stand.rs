@@ -19,10 +19,10 @@ impl<P: Ports> Replica<P> {
     /// One turn of a node that does not lead; `count` datagrams are lent.
     pub(super) fn stand(&mut self, now: Nanos, wall: Nanos, count: usize) {
         let Self { net, tail, core, scratch } = self;
-        let mut beaten = false;
+        let mut beaten = None;
         for index in 0..count {
             match core.stand_datagram(tail, net.group_datagram(index)) {
-                Ok(beat) => beaten |= beat,
+                Ok(beat) => beaten = beat.or(beaten),
                 Err(reject) => core.reject(reject),
             }
         }
@@ -40,8 +40,12 @@ impl<P: Ports> Replica<P> {
 }
 
 impl ReplicaCore {
-    /// A datagram from the groups. Returns whether it was a heartbeat of the leader.
-    fn stand_datagram<M: TailMemory>(&mut self, tail: &mut Tail<M>, bytes: &[u8]) -> Result<bool, Reject> {
+    /// A datagram from the groups. Returns the leader's commit if it was a heartbeat.
+    fn stand_datagram<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        bytes: &[u8],
+    ) -> Result<Option<Seq>, Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => self.on_frame(tail, &frame, trailer.as_ref())?,
             Datagram::Heartbeat(header, body) => {
@@ -50,18 +54,19 @@ impl ReplicaCore {
                     let events = &mut self.events;
                     self.rx.on_heartbeat(&header, &body, &mut self.counters, events);
                     self.stop_if_diverged();
-                    return Ok(true);
+                    return Ok(Some(header.commit_next));
                 }
             }
             Datagram::Ack(header, body) => {
                 self.rx.check_history(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
-                    self.rx.on_ack(&header, &mut self.counters);
+                    self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                    self.stop_if_diverged();
                 }
             }
             _ => {}
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// A frame, live or repaired.
@@ -87,6 +92,8 @@ impl ReplicaCore {
         }
         if self.append(tail, frame) {
             self.rx.pass(end);
+            self.rx.on_stored(&end);
+            self.on_journal_free(end.next);
             self.rx.extend(&mut self.counters);
         }
         Ok(())
@@ -102,12 +109,11 @@ impl ReplicaCore {
                     take_entries(&mut self.publishers, &mut self.start_frame, &frame);
                     self.counters.add(Counter::FramesAccepted, 1);
                     self.rx.pop_front();
+                    self.rx.on_stored(&tail.end());
+                    self.on_journal_free(tail.end().next);
                 }
                 Err(refused) => return self.on_refused(refused, &tail.end()),
             }
-        }
-        if tail.end().next == self.rx.end().map_or(0, |end| end.next) {
-            self.on_journal_free(tail.end().next);
         }
     }
 
@@ -151,21 +157,21 @@ impl ReplicaCore {
         }
     }
 
-    fn stop_if_diverged(&mut self) {
+    pub(super) fn stop_if_diverged(&mut self) {
         if self.rx.has_diverged() {
             self.stopped = true;
         }
     }
 
-    /// Says where the log stands: when something new is stored, when the leader beats and we owe it
-    /// something, and now and then.
+    /// Says where the log stands: when something new is stored, when the leader's beat shows a commit
+    /// below it (our ack may be lost), and now and then.
     fn ack<M: TailMemory>(
         &mut self,
         net: &mut impl Net,
         tail: &Tail<M>,
         now: Nanos,
         wall: Nanos,
-        beaten: bool,
+        beaten: Option<Seq>,
     ) {
         if matches!(self.role, Role::Blank | Role::Unlisted) || self.stopped {
             return;
@@ -177,7 +183,7 @@ impl ReplicaCore {
         };
         let Some((epoch, next)) = self.acceptor.ack(&end, stored) else { return };
         let news = (epoch, next) > self.acked;
-        let owed = beaten && self.rx.commit.commit_next() < next;
+        let owed = beaten.is_some_and(|leaders_commit| leaders_commit < next);
         if !news && !owed && now < self.acked_at + self.limits.ack_again_ns {
             return;
         }

@@ -59,7 +59,7 @@ fn a_bit_flipped_in_the_open_segment_is_found_at_opening_and_never_taken_for_the
     let log = journal.frames_in_segments(1);
     let (store, memory) = journal.stop();
     let used = 4096 + log.iter().map(|b| b.len()).sum::<usize>();
-    for offset in (4096..used).step_by(3) {
+    for offset in (4096..used).step_by(5) {
         let mut damaged = store.clone();
         damaged.file_mut(FileName::Segment(1)).unwrap()[offset] ^= 1 << (offset % 8);
         let (start, seq) = seq_at(&store, 1, offset as u64).unwrap();

@@ -225,13 +225,17 @@ fn retention_never_removes_what_must_stay() {
     assert!(last >= 5);
     let by_size = Retention { bytes_max: 2 << 20, age_ns_max: 0 };
     let (writer, store) = (&mut journal.opened.writer, &mut journal.store);
-    assert_eq!(writer.retain(store, by_size, 0, 1).unwrap(), [], "the open trading day stays");
-    assert_eq!(writer.retain(store, Retention::default(), u64::MAX, end.next).unwrap(), [], "no limit");
+    assert_eq!(writer.retain(store, by_size, 0, 1).unwrap(), Vec::<u64>::new(), "the open trading day stays");
+    assert_eq!(
+        writer.retain(store, Retention::default(), u64::MAX, end.next).unwrap(),
+        Vec::<u64>::new(),
+        "no limit"
+    );
     let gone = writer.retain(store, by_size, 0, end.next).unwrap();
     assert_eq!(gone, (1..last - 2).collect::<Vec<_>>());
     let oldest = read_segments(store, 1).unwrap().oldest_seq().unwrap();
     let by_age = Retention { bytes_max: 0, age_ns_max: 1 };
-    assert_eq!(writer.retain(store, by_age, end.timestamp + 100, oldest).unwrap(), []);
+    assert_eq!(writer.retain(store, by_age, end.timestamp + 100, oldest).unwrap(), Vec::<u64>::new());
     let gone = writer.retain(store, by_age, end.timestamp + 100, Seq::MAX).unwrap();
     assert_eq!(gone, (last - 2..last).collect::<Vec<_>>(), "all but the newest");
     assert_eq!(segment_files(store), [FileName::Segment(last)]);
@@ -247,7 +251,7 @@ fn retention_never_removes_what_must_stay() {
 #[test]
 fn the_next_segment_can_be_prepared_ahead() {
     let mut journal = grown(10);
-    while !journal.opened.writer.prepare(&mut journal.store).unwrap() {}
+    while !journal.opened.writer.prepare(&mut journal.store, 10_000).unwrap() {}
     assert_eq!(journal.store.len(FileName::Spare).unwrap(), 1 << 20);
     journal.grow(1000, 10, 100);
     journal.drain();

@@ -134,7 +134,7 @@ impl Dying {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn s7_a_crash_at_any_byte_of_a_switch_leaves_the_old_log_or_the_new_one(
@@ -202,7 +202,8 @@ proptest! {
             let mut store = journal.store.clone();
             let torn = store.file_mut(file).unwrap();
             torn[cut..].copy_from_slice(&before[cut..]);
-            let left = Journal::open(store, MemoryTail::new(RING_LEN), Settings { boot: [8, 8], ..settings() });
+            let rebooted = Settings { boot: [8, 8], ..settings() };
+            let left = Journal::open(store, MemoryTail::new(RING_LEN), rebooted);
             let log = left.frames_in_segments(1);
             prop_assert!(log == old || log == new, "cut at {cut} of {first}..{last}");
             prop_assert_eq!(left.end(), end_of(&log));

@@ -74,6 +74,9 @@ fn the_ring_goes_round_and_every_frame_in_it_is_found() {
             }
             journal.append(&bytes);
             all.push(bytes);
+            if let Ok(room) = journal.tail().room() {
+                room.fill(0xEE); // An open frame that is being built disturbs none that is found.
+            }
             let kept = journal.frames_in_tail();
             assert_eq!(kept, all[all.len() - kept.len()..], "the newest frames, in order, and all of them");
         }
@@ -113,6 +116,20 @@ fn a_full_tail_whose_segments_lag_refuses_and_never_overwrites() {
     assert_eq!(journal.frames_in_segments(1), kept, "every byte went to the segments as it was stored");
     let bytes = messages(&journal.end(), 5, 100);
     journal.append(&bytes);
+}
+
+#[test]
+fn a_node_that_keeps_only_a_ring_is_never_full_when_it_frees_what_it_published() {
+    let label = *Journal::begun().opened.tail.label();
+    let mut tail = Tail::blank(MemoryTail::new(RING_LEN), label, LogEnd::BLANK).unwrap();
+    for _ in 0..500 {
+        let end = tail.end();
+        let bytes = if end.next == 1 { epoch_start(&end, epoch(0), 1) } else { messages(&end, 2, 100) };
+        tail.append(&FrameView::from_prefix(&bytes).unwrap()).unwrap();
+        tail.free_published();
+        tail.invariants();
+    }
+    assert!(tail.oldest_seq() > 1 && tail.find(tail.oldest_seq()).is_some());
 }
 
 #[test]
@@ -180,4 +197,40 @@ fn writing_and_reading_the_tail_allocates_nothing() {
     });
     assert_eq!(journal.end().epoch, epoch(2));
     assert_eq!(info.count_total, 0, "allocations");
+}
+
+#[test]
+fn a_record_that_ends_exactly_where_the_ring_does_is_the_last_of_its_lap() {
+    let mut store = MemoryStore::default();
+    format(&mut store, CLUSTER, IDENTITY, BOOT).unwrap();
+    // 256 frames of the greatest length fill 89 blocks without a byte left.
+    assert_eq!(LEN_MAX * 256, 89 * 4096);
+    let mut journal = Journal::open(store, MemoryTail::new(89 * 4096), settings());
+    let birth = epoch_start(&LogEnd::BLANK, epoch(0), 1);
+    let padded = LEN_MAX - HEADER_LEN;
+    let mut log: Vec<Frame> = Vec::new();
+    for round in 0..700 {
+        let bytes = if round == 0 {
+            let mut memory = birth.to_vec();
+            memory.resize(HEADER_LEN + padded, 0);
+            let header = Header::peek(&birth).unwrap();
+            seal(&mut memory, header);
+            Frame(memory)
+        } else {
+            messages(&journal.end(), 1, padded - ENTRY_HEADER_LEN)
+        };
+        assert_eq!(bytes.len(), LEN_MAX);
+        if round % 100 == 99 {
+            journal.drain();
+        }
+        journal.append(&bytes);
+        log.push(bytes);
+        let kept = journal.frames_in_tail();
+        assert_eq!(kept, log[log.len() - kept.len()..]);
+    }
+    let (store, memory) = journal.kill();
+    let mut journal = Journal::open(store, memory, settings());
+    assert!(journal.is_complete(), "{:?}", journal.opened.completeness);
+    journal.drain();
+    assert_eq!(journal.frames_in_segments(1), log);
 }

@@ -1,0 +1,341 @@
+//! Every flag of every subcommand. Flags that are keys of the configuration become its strongest layer.
+
+use super::Failure;
+use super::failure::USAGE;
+use crate::config::{self, Config, Origin, Override};
+use crate::wire::{Destination, Identity, Seq};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What each exit code means.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed while running
+  2  wrong usage or configuration
+  3  integrity: a gap, an unequal digest, a damaged journal
+  4  not ready in time, or a takeover is needed
+  5  fenced: somebody newer has taken this place; do not restart blindly";
+
+/// lockstep: a low-latency multicast sequencer. Many publishers, one order for everybody.
+#[derive(Parser, Debug)]
+#[command(name = "lockstep", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Creates a replica's journal and prints the identity that it drew
+    Format(FormatArgs),
+    /// Starts a history: once in the life of a cluster, on one node
+    Bootstrap(BootstrapArgs),
+    /// Runs a replica until SIGTERM
+    Sequencer(SequencerArgs),
+    /// Publishes the messages of a file or of stdin, and waits until all are committed
+    Publish(PublishArgs),
+    /// Prints the stream
+    Subscribe(SubscribeArgs),
+    /// Judges a configuration: all problems at once
+    Check(CheckArgs),
+    /// Runs a whole cluster on this host's loopback and shows that everybody ends with one digest
+    Demo(DemoArgs),
+    /// Tells what each exit code means
+    #[command(after_help = EXIT_CODES)]
+    ExitCodes,
+    /// A publisher of the demo
+    #[command(hide = true)]
+    DemoPublisher(DemoPublisherArgs),
+    /// A subscriber of the demo
+    #[command(hide = true)]
+    DemoSubscriber(DemoSubscriberArgs),
+}
+
+/// Where the cluster's file is, and what is laid over it.
+#[derive(Args, Debug)]
+pub struct ClusterArgs {
+    /// The cluster's configuration
+    #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG", default_value = "/etc/lockstep/lockstep.toml")]
+    pub config: PathBuf,
+    /// Sets a key of the configuration, e.g. timing.beat=5ms; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Network interface of all groups (lines.1.interface)
+    #[arg(long, value_name = "NAME")]
+    pub interface: Option<String>,
+    /// What an acknowledgement means: process, power (stream.durability)
+    #[arg(long, value_name = "WORD")]
+    pub durability: Option<String>,
+    /// What a pinned thread does when there is nothing to do: spin, yield, park (runtime.idle)
+    #[arg(long, value_name = "WORD")]
+    pub idle: Option<String>,
+    /// How log lines look: text, json (log.format)
+    #[arg(long, value_name = "WORD")]
+    pub log_format: Option<String>,
+    /// The least important log line: error, warn, info, debug, trace (log.level)
+    #[arg(long, value_name = "WORD")]
+    pub log_level: Option<String>,
+}
+
+impl ClusterArgs {
+    /// Flags (these and `more`, as flag, key and value) before variables, as [`Config::load`] wants them.
+    pub fn overrides(&self, more: &[(&str, String, String)]) -> Result<Vec<Override>, Failure> {
+        let named = [
+            ("--interface", "lines.1.interface", &self.interface),
+            ("--durability", "stream.durability", &self.durability),
+            ("--idle", "runtime.idle", &self.idle),
+            ("--log-format", "log.format", &self.log_format),
+            ("--log-level", "log.level", &self.log_level),
+        ];
+        let flag = |flag: &str, key: &str, value: &str| {
+            (key.to_owned(), value.to_owned(), Origin::Flag(flag.to_owned()))
+        };
+        let mut all = Vec::new();
+        for (name, key, value) in named {
+            all.extend(value.as_deref().map(|value| flag(name, key, value)));
+        }
+        all.extend(more.iter().map(|(name, key, value)| flag(name, key, value)));
+        for set in &self.set {
+            let (key, value) = set.split_once('=').ok_or_else(|| {
+                let how = "write --set KEY=VALUE, like --set timing.beat=5ms";
+                Failure::new(USAGE, format!("--set {set} has no '=': {how}"))
+            })?;
+            all.push(flag(&format!("--set {key}"), key, value));
+        }
+        all.extend(config::from_environment(std::env::vars_os().filter_map(|(name, value)| {
+            // What is not UTF-8 is none of ours.
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        })));
+        Ok(all)
+    }
+
+    /// The configuration with everything laid over it.
+    pub fn load(&self, more: &[(&str, String, String)]) -> Result<Config, Failure> {
+        Ok(Config::load(Some(&self.config), &self.overrides(more)?)?)
+    }
+}
+
+/// Flags of `format`.
+#[derive(Args, Debug)]
+pub struct FormatArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Which replica of the configuration this is
+    #[arg(long, value_name = "N", env = "LOCKSTEP_REPLICA")]
+    pub replica: u32,
+    /// Reads every record of an existing journal instead; damage exits 3 and is named
+    #[arg(long)]
+    pub verify: bool,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `bootstrap`.
+#[derive(Args, Debug)]
+pub struct BootstrapArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Which replica of the configuration this is; its sequencer must not run
+    #[arg(long, value_name = "N", env = "LOCKSTEP_REPLICA")]
+    pub replica: u32,
+    /// What `format` printed for another replica, like 2:0a3f9c1; repeatable. Those not given are asked
+    /// over the network, and so must run already
+    #[arg(long, value_name = "IDENTITY")]
+    pub identity: Vec<Identity>,
+    /// How long to ask the others
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
+    pub timeout: Duration,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `sequencer`.
+#[derive(Args, Debug)]
+pub struct SequencerArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Which replica of the configuration this is
+    #[arg(long, value_name = "N", env = "LOCKSTEP_REPLICA")]
+    pub replica: u32,
+    /// Core of its pinned thread (replicas.N.core)
+    #[arg(long, value_name = "CORE")]
+    pub core: Option<usize>,
+    /// Stops when stdin ends too, so that it never outlives the program that started it
+    #[arg(long)]
+    pub until_stdin_ends: bool,
+}
+
+/// Flags of `publish`.
+#[derive(Args, Debug)]
+pub struct PublishArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The publisher's name: bound to one id for the life of the stream. Opening it fences whoever had it
+    #[arg(long, value_name = "NAME", env = "LOCKSTEP_NAME")]
+    pub name: String,
+    /// Messages: one a line, unless a flag says otherwise; - is stdin
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
+    /// Each message follows its length, 4 bytes little-endian, as `subscribe --raw` prints them
+    #[arg(long, conflicts_with = "hex")]
+    pub length_prefixed: bool,
+    /// Each line is a message in hexadecimal digits
+    #[arg(long)]
+    pub hex: bool,
+    /// Whom the messages are for; 0 is everybody
+    #[arg(long, value_name = "N", default_value_t = 0, env = "LOCKSTEP_DESTINATION")]
+    pub destination: Destination,
+    /// How long to wait for the name to be opened, and then for the next message to be committed
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
+    pub timeout: Duration,
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Beginning {
+    /// With this seq.
+    Seq(Seq),
+    /// With what is stamped from now on.
+    Live,
+}
+
+impl FromStr for Beginning {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "live" => Ok(Self::Live),
+            _ => match text.parse() {
+                Ok(seq) if seq > 0 => Ok(Self::Seq(seq)),
+                _ => Err("write a seq, the first is 1, or live".to_owned()),
+            },
+        }
+    }
+}
+
+/// Flags of `subscribe`.
+#[derive(Args, Debug)]
+pub struct SubscribeArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Delivers when the leader's datagram arrives: earlier, and not final
+    #[arg(long, conflicts_with = "committed")]
+    pub stamped: bool,
+    /// Delivers what is final (the default)
+    #[arg(long)]
+    pub committed: bool,
+    /// The first seq, or live
+    #[arg(long, value_name = "SEQ|live", default_value = "1", env = "LOCKSTEP_FROM")]
+    pub from: Beginning,
+    /// Ends after so many messages
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// Ends at the commit that the replicas tell at the start
+    #[arg(long)]
+    pub until_end: bool,
+    /// Exits 4 when nothing was delivered for so long; without it only the end is waited for, 10s
+    #[arg(long, value_name = "TIME", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
+    pub timeout: Option<Duration>,
+    /// One JSON object a line
+    #[arg(long, conflicts_with = "raw")]
+    pub json: bool,
+    /// Payloads, each behind its length, 4 bytes little-endian
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// Flags of `check`.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The file, instead of --config
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Prints each value with its origin
+    #[arg(long)]
+    pub effective: bool,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Messages in all; the recorded flow is repeated as often as that takes
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: u64,
+    /// Messages per second in all; 0 is as fast as possible
+    #[arg(long, value_name = "R", default_value_t = 20_000)]
+    pub rate: u64,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Keeps the folder with configuration, journals and logs, and says where it is
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// What the demo tells each of its clients.
+#[derive(Args, Debug)]
+pub struct DemoClientArgs {
+    /// The demo's configuration.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Messages of all publishers.
+    #[arg(long)]
+    pub messages: u64,
+    /// Core to be pinned to.
+    #[arg(long)]
+    pub core: Option<usize>,
+}
+
+/// What the demo tells a publisher.
+#[derive(Args, Debug)]
+pub struct DemoPublisherArgs {
+    #[command(flatten)]
+    pub client: DemoClientArgs,
+    /// Which of the publishers it is, from 0.
+    #[arg(long)]
+    pub number: u16,
+    /// Messages per second of all publishers.
+    #[arg(long)]
+    pub rate: u64,
+}
+
+/// What the demo tells a subscriber.
+#[derive(Args, Debug)]
+pub struct DemoSubscriberArgs {
+    #[command(flatten)]
+    pub client: DemoClientArgs,
+    /// Whether it delivers what is stamped.
+    #[arg(long)]
+    pub stamped: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_of_all_commands_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_subscription_begins_with_a_seq_from_1_or_live() {
+        assert!(
+            matches!("7".parse(), Ok(Beginning::Seq(7))) && matches!("live".parse(), Ok(Beginning::Live))
+        );
+        assert!("0".parse::<Beginning>().is_err() && "-1".parse::<Beginning>().is_err());
+    }
+}

@@ -1,0 +1,157 @@
+//! Where the demo lives: a folder on the disk and one in memory, a configuration with groups and ports that
+//! nobody else uses, and nothing left behind.
+
+use crate::cli::Failure;
+use crate::io::IoError;
+use crate::io::clock::random_u64;
+use crate::io::idle::Idle;
+use crate::io::tail::free_bytes;
+use crate::io::udp::free_port;
+use std::fmt::Write;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+/// A file system in memory, on every Linux; the tails belong there.
+const MEMORY: &str = "/dev/shm";
+
+/// The demo's files. Dropping it removes them, unless they are to be kept.
+pub struct Folder {
+    disk: PathBuf,
+    memory: PathBuf,
+    keep: bool,
+}
+
+impl Folder {
+    /// Makes the folders and the configuration. If `idle` spins, each replica has the core of its turn.
+    pub fn create(idle: Idle, cores: &[usize], keep: bool) -> Result<Self, Failure> {
+        let name = format!("lockstep-demo-{}-{:08x}", std::process::id(), random_u64()? as u32);
+        let disk = std::env::temp_dir().join(&name);
+        let memory = Path::new(MEMORY);
+        let memory = if memory.is_dir() { memory.join(&name) } else { disk.join("memory") };
+        let folder = Self { disk, memory, keep };
+        for path in [&folder.disk, &folder.memory] {
+            fs::create_dir_all(path).map_err(|error| {
+                IoError::new(
+                    format!("make the folder {}; TMPDIR chooses another place", path.display()),
+                    error,
+                )
+            })?;
+        }
+        let text = folder.config_text(idle, cores)?;
+        let path = folder.config();
+        fs::write(&path, text).map_err(|error| IoError::new(format!("write {}", path.display()), error))?;
+        Ok(folder)
+    }
+
+    /// The folder on the disk.
+    pub fn disk(&self) -> &Path {
+        &self.disk
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> PathBuf {
+        self.disk.join("lockstep.toml")
+    }
+
+    fn config_text(&self, idle: Idle, cores: &[usize]) -> Result<String, Failure> {
+        let cluster = (random_u64()? >> 1).max(1);
+        let [.., a, b, c] = random_u64()?.to_le_bytes();
+        let group = |last: u8| format!("239.{}.{b}.{}", 64 | a & 0x3f, c & 0xfc | last);
+        let mut ports = Vec::new();
+        while ports.len() <= super::REPLICAS as usize {
+            let port = free_port(Ipv4Addr::LOCALHOST)?;
+            if !ports.contains(&port) {
+                ports.push(port);
+            }
+        }
+        let [port, unicasts @ ..] = &ports[..] else { unreachable!("one more port than replicas") };
+        let mut text = format!(
+            r#"# Made by `lockstep demo`. Nothing of it leaves this host.
+cluster = {cluster}
+profile = "shared"
+
+[[lines]]
+submit = "{}:{port}"
+data = "{}:{port}"
+control = "{}:{port}"
+interface = "127.0.0.1"
+ttl = 0
+receive_buffer = "16MiB"
+"#,
+            group(1),
+            group(2),
+            group(3),
+        );
+        for (index, unicast) in unicasts.iter().enumerate() {
+            let id = index + 1;
+            let path = |folder: &Path, name: &str| folder.join(format!("{name}-{id}")).display().to_string();
+            let (journal, tail) = (path(&self.disk, "journal"), path(&self.memory, "tail"));
+            let counters = path(&self.memory, "counters");
+            let core = cores.get(index).filter(|_| idle == Idle::Spin);
+            let core = core.map_or_else(String::new, |core| format!("core = {core}\n"));
+            // Writing into a string cannot fail.
+            let _ = write!(
+                text,
+                "\n[[replicas]]\nid = {id}\nunicast = \"127.0.0.1:{unicast}\"\njournal = {journal:?}\n\
+                 tail = {tail:?}\ncounters = {counters:?}\n{core}"
+            );
+        }
+        // All segments are kept, as they are compared at the end.
+        let tail_mib = tail_mib(free_bytes(&self.memory)?);
+        let _ = write!(
+            text,
+            "\n[stream]\nwindow_bytes = \"4MiB\"\npublishers_max = 1000\n\n[journal]\n\
+             tail_size = \"{tail_mib}MiB\"\nsegment_size = \"64MiB\"\n\n[runtime]\nidle = \"{idle}\"\n"
+        );
+        Ok(text)
+    }
+}
+
+/// MiB of each tail, for a memory file system with so much room. A subscriber that finds no core to run on
+/// may fall as far behind as a tail reaches, so the more the better; a container's /dev/shm has 64 MiB in all.
+fn tail_mib(free_bytes: u64) -> u64 {
+    let share_mib = (free_bytes >> 20) * 3 / 4 / u64::from(super::REPLICAS);
+    if share_mib >= 64 { 64 } else { 16 }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.keep {
+            // What cannot be removed now is a few files in temporary folders; there is nobody to tell.
+            let _ = fs::remove_dir_all(&self.memory);
+            let _ = fs::remove_dir_all(&self.disk);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_configuration_is_right_the_host_is_not_left_and_nothing_stays_behind() {
+        let folder = Folder::create(Idle::Yield, &[0, 1], false).expect("a folder");
+        let config = Config::load(Some(&folder.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!((config.replicas.len(), config.lines[0].ttl), (3, 0));
+        assert!(config.replicas.iter().all(|replica| replica.unicast.ip().is_loopback()));
+        let (disk, memory) = (folder.disk.clone(), folder.memory.clone());
+        drop(folder);
+        assert!(!disk.exists() && !memory.exists());
+    }
+
+    #[test]
+    fn the_tails_fit_into_what_memory_there_is() {
+        assert_eq!([64, 255, 256, 65_536].map(|mib| tail_mib(mib << 20)), [16, 16, 64, 64]);
+        assert!(3 * tail_mib(64 << 20) < 64, "a container's /dev/shm");
+    }
+
+    #[test]
+    fn with_a_core_for_everybody_each_replica_has_its_own() {
+        let folder = Folder::create(Idle::Spin, &[4, 5, 6, 7], false).expect("a folder");
+        let config = Config::load(Some(&folder.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
+        let cores: Vec<_> = config.replicas.iter().map(|replica| replica.core).collect();
+        assert_eq!(cores, [Some(4), Some(5), Some(6)]);
+    }
+}

@@ -1,0 +1,258 @@
+//! The demo's result: a table for people, JSON for programs, and the verdict.
+
+use super::memory::Memory;
+use super::said::{Delivered, Latency, Published};
+use super::{BUSY_THREADS, PUBLISHERS};
+use crate::io::idle::Idle;
+use crate::wire::{Nanos, Seq};
+use serde_json::{Value, json};
+use std::fmt;
+
+/// The version of what `--json` prints.
+const SCHEMA: &str = "lockstep.demo/1";
+
+/// A replica, by its counters.
+pub struct ReplicaRow {
+    /// Which.
+    pub name: String,
+    /// Datagrams received on the groups.
+    pub datagrams_in: Option<u64>,
+    /// Frames sent to the data group.
+    pub frames_out: Option<u64>,
+    /// Acks sent.
+    pub acks_out: Option<u64>,
+    /// Frames repaired to others.
+    pub repairs_out: Option<u64>,
+    /// Frames repaired to it.
+    pub repairs_in: Option<u64>,
+    /// What it held.
+    pub memory: Memory,
+}
+
+/// A journal, read after its replica has stopped.
+pub struct JournalRow {
+    /// Whose.
+    pub name: String,
+    /// Application messages in it.
+    pub messages: u64,
+    /// The seq behind the last that was read.
+    pub next: Seq,
+    /// Of these messages.
+    pub digest: String,
+}
+
+/// Everything that is told.
+pub struct Report {
+    /// Messages asked for.
+    pub messages: u64,
+    /// Messages per second asked for; 0 is as fast as possible.
+    pub rate: u64,
+    /// When the first message was due.
+    pub began: Nanos,
+    /// Cores of this machine.
+    pub cores: usize,
+    /// What idle threads did.
+    pub idle: Idle,
+    /// The publishers.
+    pub publishers: Vec<(String, Published, Memory)>,
+    /// The subscribers.
+    pub subscribers: Vec<(String, Delivered, Memory)>,
+    /// The replicas.
+    pub replicas: Vec<ReplicaRow>,
+    /// Their journals.
+    pub journals: Vec<JournalRow>,
+}
+
+impl Report {
+    /// Whether everybody has everything, once, in order, and equal.
+    pub fn is_right(&self) -> bool {
+        self.wrongs().is_empty()
+    }
+
+    /// What is wrong, or that nothing is.
+    pub fn verdict(&self) -> String {
+        let wrongs = self.wrongs();
+        if wrongs.is_empty() {
+            return format!(
+                "equal digests at {} subscribers and {} journals, 0 lost, 0 duplicated, FIFO per publisher",
+                self.subscribers.len(),
+                self.journals.len()
+            );
+        }
+        format!("{}; run it again with --keep and look at the journals and logs", wrongs.join("; "))
+    }
+
+    fn wrongs(&self) -> Vec<String> {
+        let mut wrongs = Vec::new();
+        for (name, seen, _) in &self.subscribers {
+            let Delivered { messages, lost, duplicated, out_of_order, altered, publishers, .. } = seen;
+            let faults = lost + duplicated + out_of_order + altered;
+            if faults > 0 || *messages != self.messages || *publishers > usize::from(PUBLISHERS) {
+                wrongs.push(format!(
+                    "{name}: {messages} of {} messages of {publishers} publishers, {lost} lost, {duplicated} \
+                     duplicated, {out_of_order} out of order, {altered} altered",
+                    self.messages
+                ));
+            }
+        }
+        for (name, done, _) in self.publishers.iter().filter(|(_, done, _)| done.committed != done.messages) {
+            wrongs.push(format!("{name}: {} of {} messages committed", done.committed, done.messages));
+        }
+        let mut digests = self.digests();
+        if let Some((first, messages, digest)) = digests.next() {
+            let others = digests.filter(|other| (other.1, other.2) != (messages, digest));
+            wrongs.extend(others.map(|(name, count, other)| {
+                format!(
+                    "{name}: digest {other} over {count} messages, but {first} has {digest} over {messages}"
+                )
+            }));
+        }
+        wrongs
+    }
+
+    /// Name, messages and digest of everybody who has one.
+    fn digests(&self) -> impl Iterator<Item = (&str, u64, &str)> {
+        let seen =
+            self.subscribers.iter().map(|(name, seen, _)| (&name[..], seen.messages, &seen.digest[..]));
+        seen.chain(self.journals.iter().map(|row| (&row.name[..], row.messages, &row.digest[..])))
+    }
+
+    /// From the first due message to the last delivery, in seconds.
+    fn seconds(&self) -> f64 {
+        let last = self.subscribers.iter().map(|(_, seen, _)| seen.last_at).max().unwrap_or(self.began);
+        last.saturating_sub(self.began).max(1) as f64 / 1e9
+    }
+
+    /// Why the latencies say little, if they do.
+    fn doubt(&self) -> Option<String> {
+        (BUSY_THREADS > self.cores).then(|| {
+            format!(
+                "{BUSY_THREADS} busy threads share {} cores: these latencies are mostly waiting for a core, and \
+                 say little about lockstep",
+                self.cores
+            )
+        })
+    }
+
+    /// What `--json` prints.
+    pub fn json(&self) -> Value {
+        let memory = |memory: &Memory| {
+            json!({
+                "first_quarter_bytes": memory.first_bytes(),
+                "last_quarter_bytes": memory.last_bytes(),
+                "growth_percent": memory.growth_percent(),
+            })
+        };
+        let replicas = self.replicas.iter().map(|row| {
+            json!({
+                "name": row.name, "datagrams_in": row.datagrams_in, "frames_out": row.frames_out,
+                "acks_out": row.acks_out, "repairs_out": row.repairs_out, "repairs_in": row.repairs_in,
+                "memory": memory(&row.memory),
+            })
+        });
+        let publishers = self
+            .publishers
+            .iter()
+            .map(|(name, done, held)| json!({ "name": name, "summary": done, "memory": memory(held) }));
+        let subscribers = self
+            .subscribers
+            .iter()
+            .map(|(name, seen, held)| json!({ "name": name, "summary": seen, "memory": memory(held) }));
+        let journals = self.journals.iter().map(|row| {
+            json!({ "name": row.name, "messages": row.messages, "next": row.next, "digest": row.digest })
+        });
+        json!({
+            "schema": SCHEMA,
+            "ok": self.is_right(),
+            "verdict": self.verdict(),
+            "messages": self.messages,
+            "rate_asked": self.rate,
+            "rate": self.messages as f64 / self.seconds(),
+            "seconds": self.seconds(),
+            "cores": self.cores,
+            "busy_threads": BUSY_THREADS,
+            "idle": self.idle.to_string(),
+            "doubt": self.doubt(),
+            "replicas": replicas.collect::<Value>(),
+            "publishers": publishers.collect::<Value>(),
+            "subscribers": subscribers.collect::<Value>(),
+            "journals": journals.collect::<Value>(),
+        })
+    }
+
+    fn write_latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<22}{:>10}{:>10}{:>10}{:>10}  us",
+            "publish to delivery", "p50", "p99", "p99.9", "max"
+        )?;
+        for (_, Delivered { stamped, latency, .. }, _) in &self.subscribers {
+            let Latency { p50_ns, p99_ns, p999_ns, max_ns } = *latency;
+            write!(f, "  {:<20}", if *stamped { "stamped" } else { "committed" })?;
+            for value in [p50_ns, p99_ns, p999_ns, max_ns] {
+                write!(f, "{:>10}", cell(value.map(|ns| format!("{:.1}", ns as f64 / 1e3))))?;
+            }
+            writeln!(f)?;
+        }
+        if let Some(doubt) = self.doubt() {
+            writeln!(f, "  ({doubt})")?;
+        }
+        Ok(())
+    }
+
+    fn write_processes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<22}{:>10}{:>10}{:>10}{:>10}{:>10}{:>9}",
+            "process", "dgrams in", "out", "repairs", "MiB 1st", "MiB last", "growth"
+        )?;
+        let mut row = |name: &str, [sent_in, sent_out, repairs]: [Option<u64>; 3], memory: &Memory| {
+            let mib =
+                |bytes: Option<u64>| cell(bytes.map(|bytes| format!("{:.1}", bytes as f64 / 1_048_576.0)));
+            write!(f, "  {name:<20}{:>10}{:>10}{:>10}", cell(sent_in), cell(sent_out), cell(repairs))?;
+            let growth = cell(memory.growth_percent().map(|percent| format!("{percent:+.1} %")));
+            writeln!(f, "{:>10}{:>10}{growth:>9}", mib(memory.first_bytes()), mib(memory.last_bytes()))
+        };
+        for replica in &self.replicas {
+            let sent =
+                [replica.frames_out, replica.acks_out, replica.repairs_out].into_iter().flatten().sum();
+            row(&replica.name, [replica.datagrams_in, Some(sent), replica.repairs_in], &replica.memory)?;
+        }
+        for (name, done, memory) in &self.publishers {
+            row(name, [Some(done.datagrams_in), Some(done.datagrams_out), None], memory)?;
+        }
+        for (name, seen, memory) in &self.subscribers {
+            row(name, [Some(seen.datagrams_in), Some(seen.datagrams_out), Some(seen.repairs)], memory)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, rate) = (self.seconds(), self.messages as f64 / self.seconds());
+        let asked =
+            if self.rate == 0 { "as fast as possible".to_owned() } else { format!("{}/s", self.rate) };
+        writeln!(
+            f,
+            "messages {}, {rate:.0}/s (asked: {asked}), {seconds:.2} s, idle threads {}",
+            self.messages, self.idle
+        )?;
+        let resends: u64 = self.publishers.iter().map(|(_, done, _)| done.resends).sum();
+        let full: u64 = self.publishers.iter().map(|(_, done, _)| done.backpressure).sum();
+        writeln!(f, "publishers met a full window {full} times and sent {resends} datagrams again\n")?;
+        self.write_latencies(f)?;
+        writeln!(f)?;
+        self.write_processes(f)?;
+        writeln!(f, "\n{:<22}{:>10}  digest", "stream", "messages")?;
+        for (name, messages, digest) in self.digests() {
+            writeln!(f, "  {name:<20}{messages:>10}  {digest}")?;
+        }
+        writeln!(f, "\n{}", self.verdict())
+    }
+}
+
+/// A cell of the table: `-` is what nobody knows.
+fn cell(value: Option<impl fmt::Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}

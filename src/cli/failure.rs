@@ -1,0 +1,111 @@
+//! Why a command did not do what was asked, and the exit code that says so to programs.
+
+use crate::client::OpenError;
+use crate::config::{ConfigError, ConfigErrors};
+use crate::io::IoError;
+use crate::node::NodeError;
+use std::fmt;
+use std::io::ErrorKind;
+
+/// The command ran and failed.
+pub const FAILED: u8 = 1;
+/// Wrong usage or configuration.
+pub const USAGE: u8 = 2;
+/// A gap, an unequal digest, a damaged journal.
+pub const INTEGRITY: u8 = 3;
+/// Not ready in time.
+pub const NOT_READY: u8 = 4;
+/// Somebody newer has taken this place.
+pub const FENCED: u8 = 5;
+
+/// What went wrong, in words with the remedy, and its exit code.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Text(String),
+    /// Shown with the lines of the file, in colour for a terminal.
+    Config(ConfigErrors),
+    /// The reader of our output has seen enough: nobody needs to be told.
+    Silence,
+}
+
+impl Failure {
+    /// A failure that ends the process with `code`.
+    pub fn new(code: u8, what: impl fmt::Display) -> Self {
+        Self { code, what: What::Text(what.to_string()) }
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// Prints it on stderr.
+    pub fn print(&self) {
+        match &self.what {
+            What::Text(text) => eprintln!("lockstep: {text}"),
+            What::Config(errors) => eprintln!("{}", errors.render(super::has_color(&std::io::stderr()))),
+            What::Silence => {}
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::Text(text) => f.write_str(text),
+            What::Config(errors) => errors.fmt(f),
+            What::Silence => f.write_str("the output was closed"),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    /// Of writing to stdout: a reader that has closed it (`| head`) has got what it wanted.
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::BrokenPipe => Self { code: 0, what: What::Silence },
+            _ => Self::new(FAILED, format!("writing the output failed: {error}; look at where it leads")),
+        }
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self { code: USAGE, what: What::Config(errors) }
+    }
+}
+
+impl From<Box<ConfigError>> for Failure {
+    fn from(error: Box<ConfigError>) -> Self {
+        Self::new(USAGE, error)
+    }
+}
+
+impl From<IoError> for Failure {
+    fn from(error: IoError) -> Self {
+        Self::new(FAILED, error)
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        Self::new(error.exit_code(), error)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let code = match error {
+            OpenError::Name(_) => USAGE,
+            OpenError::TimedOut(..) => NOT_READY,
+            OpenError::Io(_) => FAILED,
+        };
+        Self::new(code, error)
+    }
+}

@@ -1,0 +1,37 @@
+//! `lockstep format`: a replica's journal, empty, with an identity of its own; `--verify` reads one that
+//! is there.
+
+use super::Failure;
+use super::args::FormatArgs;
+use crate::node;
+use serde_json::json;
+use std::io::Write;
+
+/// The version of what `--json` prints.
+const SCHEMA: &str = "lockstep.format/1";
+
+/// Prints the identity that was drawn, or what was verified.
+pub fn run(args: &FormatArgs) -> Result<u8, Failure> {
+    let settings = args.cluster.load(&[])?.node(args.replica)?;
+    let mut out = std::io::stdout();
+    if args.verify {
+        let summary = node::verify(&settings)?;
+        match args.json {
+            true => writeln!(out, "{}", json!({ "schema": SCHEMA, "ok": true, "summary": summary }))?,
+            false => writeln!(out, "{summary}")?,
+        }
+        return Ok(0);
+    }
+    let identity = node::format(&settings)?.to_string();
+    let (replica, journal) = (args.replica, settings.journal.display());
+    match args.json {
+        true => writeln!(out, "{}", json!({ "schema": SCHEMA, "replica": replica, "identity": identity }))?,
+        false => writeln!(out, "{identity}")?,
+    }
+    eprintln!(
+        "replica {replica} of cluster {}: its journal is in {journal}; once all replicas are formatted, \
+         run `lockstep bootstrap` on one of them",
+        settings.cluster
+    );
+    Ok(0)
+}

@@ -1,0 +1,190 @@
+//! `lockstep publish`: messages out of a file or stdin, until all of them are committed.
+
+use super::args::PublishArgs;
+use super::failure::{FAILED, FENCED, NOT_READY, USAGE};
+use super::input::{self, Item, Spelling};
+use super::{Failure, log, signals};
+use crate::client::{PublishError, Publisher, PublisherEvent};
+use crate::engine::counters::Counter;
+use crate::io::idle::Idle;
+use crate::wire::{Nanos, PublisherId, Seq};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+
+/// Most messages that are taken from the input between two polls.
+const BATCH: usize = 256;
+/// Longest sleep between two looks at the input, which wakes nobody.
+const PAUSE_NS: Nanos = 1_000_000;
+
+/// Publishes all and prints the counts on stderr.
+pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
+    let config = args.cluster.load(&[])?;
+    log::start(&config.log);
+    let stop = signals::stop_flag()?;
+    let mut publisher = Publisher::connect(&config.endpoint())?;
+    let len_max = publisher.message_len_max().min(config.stream.message_len_max as usize);
+    let input = input::start(&args.file, Spelling::of(args), len_max)?;
+    let id = publisher.open(&args.name, args.timeout)?;
+    let waiter = Idle::Park.waiter(&publisher.net().sockets())?;
+    let mut run = Run { publisher, id, args, input, waiter, next: None, ended: None, told: Told::default() };
+    let began = run.publisher.clock().now();
+    let outcome = run.until_committed(&stop);
+    run.print_counts(run.publisher.clock().now() - began);
+    outcome?;
+    Ok(0)
+}
+
+/// What the events said.
+#[derive(Default)]
+struct Told {
+    published: u64,
+    committed: u64,
+    first: Option<Seq>,
+    last: Option<Seq>,
+    ended_by: Option<Ended>,
+}
+
+/// Why nothing more will be committed.
+enum Ended {
+    Fenced,
+    Closed,
+    Lost,
+}
+
+struct Run<'a> {
+    publisher: Publisher,
+    id: PublisherId,
+    args: &'a PublishArgs,
+    input: Receiver<Item>,
+    waiter: crate::io::idle::Waiter,
+    /// Read from the input, and not taken by a full window yet.
+    next: Option<Vec<u8>>,
+    /// Set when the input has ended: rightly, or with what is wrong in it.
+    ended: Option<Result<(), Failure>>,
+    told: Told,
+}
+
+impl Run<'_> {
+    /// Publishes until the input ends and everything has its fate. What is wrong with the input is told
+    /// last: what came before it is committed by then.
+    fn until_committed(&mut self, stop: &AtomicBool) -> Result<(), Failure> {
+        let timeout_ns = self.args.timeout.as_nanos() as Nanos;
+        let mut progress = (0, self.publisher.clock().now());
+        loop {
+            if stop.load(Ordering::Acquire) && self.ended.is_none() {
+                self.ended = Some(Ok(())); // no more, but what is out is waited for
+            }
+            let taken = self.take_input()?;
+            let work = self.poll();
+            if let Some(ended) = &self.told.ended_by {
+                return Err(self.failure(ended));
+            }
+            let now = self.publisher.clock().now();
+            let is_drained = self.publisher.is_drained() && self.next.is_none();
+            if is_drained && self.ended.is_some() {
+                return self.ended.take().unwrap_or(Ok(()));
+            }
+            if is_drained || self.told.committed > progress.0 {
+                progress = (self.told.committed, now);
+            } else if now > progress.1 + timeout_ns {
+                return Err(self.too_late());
+            }
+            if work + taken == 0 {
+                self.waiter.wait(PAUSE_NS);
+            }
+        }
+    }
+
+    /// Hands messages of the input to the publisher until it is full or there is none. Returns how many.
+    fn take_input(&mut self) -> Result<usize, Failure> {
+        for taken in 0..BATCH {
+            if self.next.is_none() && self.ended.is_none() {
+                match self.input.try_recv() {
+                    Ok(Ok(message)) => self.next = Some(message),
+                    Ok(Err(wrong)) => self.ended = Some(Err(wrong)),
+                    Err(TryRecvError::Empty) => return Ok(taken),
+                    Err(TryRecvError::Disconnected) => self.ended = Some(Ok(())),
+                }
+            }
+            let Some(message) = self.next.as_deref() else { return Ok(taken) };
+            match self.publisher.try_publish(self.id, self.args.destination, message) {
+                Ok(_) => {
+                    self.told.published += 1;
+                    self.next = None;
+                }
+                Err(PublishError::Backpressure) => return Ok(taken),
+                Err(PublishError::Fenced) => return Err(self.failure(&Ended::Fenced)),
+                Err(PublishError::Closed) => return Err(self.failure(&Ended::Closed)),
+                Err(error @ PublishError::TooLong { .. }) => return Err(Failure::new(USAGE, error)),
+                Err(error @ PublishError::NotOpen) => return Err(Failure::new(FAILED, error)),
+            }
+        }
+        Ok(BATCH)
+    }
+
+    fn poll(&mut self) -> usize {
+        let Self { publisher, told, id, .. } = self;
+        publisher.poll(usize::MAX, |event| match event {
+            PublisherEvent::Committed { publisher, seq, .. } if publisher == *id => {
+                told.committed += 1;
+                told.first.get_or_insert(seq);
+                told.last = Some(seq);
+            }
+            PublisherEvent::Fenced { .. } => told.ended_by = Some(Ended::Fenced),
+            PublisherEvent::Closed { .. } => told.ended_by = Some(Ended::Closed),
+            PublisherEvent::Lost => told.ended_by = Some(Ended::Lost),
+            _ => {}
+        })
+    }
+
+    fn failure(&self, ended: &Ended) -> Failure {
+        let name = &self.args.name;
+        match ended {
+            Ended::Fenced => Failure::new(
+                FENCED,
+                format!(
+                    "publisher '{name}' was opened by a newer process: this one is fenced; end the other \
+                     before you start again, or give each a name of its own"
+                ),
+            ),
+            Ended::Closed => {
+                Failure::new(FAILED, format!("publisher '{name}' is closed for ever; use another name"))
+            }
+            Ended::Lost => Failure::new(
+                FAILED,
+                format!(
+                    "publisher '{name}' fell further behind the stream than any replica remembers: the \
+                     fates of {} messages are unknown; subscribe to see which are in the stream",
+                    self.told.published - self.told.committed
+                ),
+            ),
+        }
+    }
+
+    fn too_late(&self) -> Failure {
+        let open = self.told.published - self.told.committed;
+        let what = format!(
+            "{open} messages of '{}' were not committed within {:?}: no leader stamps, or no quorum \
+             acknowledges; look at the logs of the sequencers, a takeover may be needed",
+            self.args.name, self.args.timeout
+        );
+        Failure::new(NOT_READY, what)
+    }
+
+    fn print_counts(&self, took_ns: Nanos) {
+        let Told { published, committed, first, last, .. } = self.told;
+        let resends = self.publisher.counters().get(Counter::Resends);
+        let place = match (first, last) {
+            (Some(first), Some(last)) => format!(", seqs {first} to {last}"),
+            _ => String::new(),
+        };
+        eprintln!(
+            "'{}' (publisher {}): {published} published, {committed} committed{place}, {resends} datagrams \
+             sent again, {:.3} s",
+            self.args.name,
+            self.id,
+            Duration::from_nanos(took_ns).as_secs_f64()
+        );
+    }
+}

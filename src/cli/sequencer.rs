@@ -1,0 +1,71 @@
+//! `lockstep sequencer`: a replica, until SIGTERM.
+//!
+//! The first SIGTERM or SIGINT drains and marks a clean stop, the second ends at once. SIGUSR1 and a panic
+//! print the newest events.
+
+use super::args::SequencerArgs;
+use super::failure::FAILED;
+use super::{Failure, log, signals};
+use crate::config::Config;
+use crate::io::events::Recorder;
+use crate::node::{EVENT_KINDS, Node};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Events that wait for the thread that formats them.
+const EVENTS_QUEUED: usize = 4096;
+
+/// Runs until it is told to stop.
+pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
+    let core = args.core.map(|core| {
+        let key = format!("replicas.{}.core", args.replica);
+        ("--core", key, core.to_string())
+    });
+    let config = args.cluster.load(core.as_slice())?;
+    let settings = config.node(args.replica)?;
+    log::start(&config.log);
+    let stop = signals::stop_flag()?;
+    if args.until_stdin_ends {
+        stop_with_stdin(Arc::clone(&stop))?;
+    }
+    let recorder = Recorder::new(EVENT_KINDS, EVENTS_QUEUED);
+    recorder.dump_on_panic();
+    let events = recorder.start_log()?;
+    let node = Node::open(&settings)?;
+    banner(&config, args, &node);
+    let outcome = node.run(&stop, &recorder);
+    drop(events); // its lines stand before our last word
+    outcome?;
+    tracing::info!(replica = args.replica, "stopped in order: the journal is marked clean");
+    Ok(0)
+}
+
+/// Who this is, every setting, and what the system gave where it was asked.
+fn banner(config: &Config, args: &SequencerArgs, node: &Node) {
+    let (version, file) = (env!("CARGO_PKG_VERSION"), args.cluster.config.display());
+    let (identity, role, cluster) = (node.identity(), node.role().name(), config.cluster);
+    tracing::info!(%identity, role, cluster, "lockstep {version}: replica {} of {file}", args.replica);
+    for (key, value, origin) in config.effective() {
+        tracing::info!(key, value, %origin, "setting");
+    }
+    for obtained in node.obtained() {
+        match obtained.note {
+            None => tracing::info!("obtained {obtained}"),
+            Some(_) => tracing::warn!("obtained {obtained}"),
+        }
+    }
+}
+
+/// Sets `stop` when stdin ends: whoever holds its other end is gone.
+fn stop_with_stdin(stop: Arc<AtomicBool>) -> Result<(), Failure> {
+    let wait = move || {
+        // An error is an end too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        stop.store(true, Ordering::Release);
+    };
+    let thread = std::thread::Builder::new().name("lockstep-stdin".into()).spawn(wait);
+    thread.map_err(|error| {
+        Failure::new(FAILED, format!("starting the thread that reads stdin failed: {error}"))
+    })?;
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! `lockstep subscribe`: the stream on stdout, and on stderr what it was: messages, gaps, digest.
+
+use super::args::{Beginning, SubscribeArgs};
+use super::failure::{INTEGRITY, NOT_READY};
+use super::text::Form;
+use super::{Failure, log, signals};
+use crate::client::{
+    Delivery, Endpoint, Flow, Message, Questioner, Start, StreamDigest, Subscriber, SubscriberEvent,
+};
+use crate::engine::counters::Counter;
+use crate::io::clock::Clock;
+use crate::io::idle::Idle;
+use crate::wire::{Nanos, Seq};
+use std::io::{self, BufWriter, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Most messages between two looks at the signals and the clock.
+const BATCH: usize = 1024;
+/// Longest sleep between two polls: a request for missing frames may be due.
+const PAUSE_NS: Nanos = 1_000_000;
+/// How long the end is waited for when no `--timeout` says otherwise.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a round of questions waits for the last replica.
+const ASK_ROUND: Duration = Duration::from_millis(250);
+/// Bytes of output gathered for one write.
+const OUT_BYTES: usize = 64 << 10;
+
+/// Prints the stream until its end, if there is one.
+pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
+    let config = args.cluster.load(&[])?;
+    log::start(&config.log);
+    let stop = signals::stop_flag()?;
+    let endpoint = config.endpoint();
+    let start = match args.from {
+        Beginning::Seq(seq) => Start::From(seq),
+        Beginning::Live => Start::Live,
+    };
+    let delivery = if args.stamped { Delivery::Stamped } else { Delivery::Committed };
+    // Joined before the end is asked for, so that what comes in between is heard.
+    let mut subscriber = Subscriber::connect(&endpoint, delivery, start)?;
+    let end =
+        args.until_end.then(|| end_of_stream(&endpoint, args.timeout.unwrap_or(END_TIMEOUT))).transpose()?;
+    let timeout = args.timeout.or_else(|| end.map(|_| END_TIMEOUT));
+    let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
+    let (form, count, digest) = (Form::of(args), args.count, StreamDigest::new());
+    let mut print = Print { out, form, end, count, digest, failed: None };
+    let outcome = print.until_end(&mut subscriber, timeout, &stop);
+    let flushed = print.out.flush();
+    let counters = subscriber.counters();
+    eprintln!(
+        "messages {}, gaps {}, repaired {}, digest {}",
+        print.digest.messages(),
+        counters.get(Counter::Gaps),
+        counters.get(Counter::RepairsIn),
+        print.digest.hex()
+    );
+    outcome?;
+    flushed?;
+    Ok(0)
+}
+
+/// The greatest commit that the replicas tell: a majority is heard if it answers in time, else whoever does.
+fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<Seq, Failure> {
+    let clock = Clock::start();
+    let deadline = clock.now() + timeout.as_nanos() as Nanos;
+    let mut questioner = Questioner::open(endpoint)?;
+    let quorum = endpoint.replicas.len() / 2 + 1;
+    loop {
+        let answers = questioner.nodes(&endpoint.replicas, timeout.min(ASK_ROUND));
+        let heard: Vec<_> = answers.iter().flatten().filter(|state| state.history != 0).collect();
+        if heard.len() >= quorum || clock.now() >= deadline {
+            return heard.iter().map(|state| state.commit_next).max().ok_or_else(|| {
+                let replicas: Vec<_> = endpoint.replicas.iter().map(ToString::to_string).collect();
+                let what = format!(
+                    "no replica with a history answered within {timeout:?} (asked: {}): start the \
+                     sequencers, or raise --timeout",
+                    replicas.join(", ")
+                );
+                Failure::new(NOT_READY, what)
+            });
+        }
+    }
+}
+
+/// What is printed, and when it is enough.
+struct Print<W: Write> {
+    out: W,
+    form: Form,
+    /// Messages from this seq on are not wanted.
+    end: Option<Seq>,
+    count: Option<u64>,
+    digest: StreamDigest,
+    failed: Option<Failure>,
+}
+
+impl<W: Write> Print<W> {
+    fn until_end(
+        &mut self,
+        subscriber: &mut Subscriber,
+        timeout: Option<Duration>,
+        stop: &AtomicBool,
+    ) -> Result<(), Failure> {
+        let mut waiter = Idle::Park.waiter(&subscriber.net().sockets())?;
+        let (mut next, mut since) = (subscriber.deliver_next(), subscriber.clock().now());
+        while !stop.load(Ordering::Acquire) && !self.is_done(next) {
+            let work = subscriber.poll(BATCH, |event| self.on_event(event));
+            if let Some(failure) = self.failed.take() {
+                return Err(failure);
+            }
+            if subscriber.deliver_next() > next {
+                (next, since) = (subscriber.deliver_next(), subscriber.clock().now());
+            } else if work == 0 {
+                self.out.flush()?;
+                let waited = Duration::from_nanos(subscriber.clock().now() - since);
+                if let Some(timeout) = timeout.filter(|timeout| waited > *timeout) {
+                    return Err(self.too_late(next, timeout));
+                }
+                waiter.wait(PAUSE_NS);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_done(&self, next: Seq) -> bool {
+        let counted = self.count.is_some_and(|count| self.digest.messages() >= count);
+        counted || self.end.is_some_and(|end| next >= end)
+    }
+
+    fn on_event(&mut self, event: SubscriberEvent<'_>) -> Flow {
+        let told = match event {
+            SubscriberEvent::Message(message) => self.on_message(&message),
+            SubscriberEvent::Retract { from } => self.form.write_retract(&mut self.out, from),
+            SubscriberEvent::Abandoned { from, oldest } => Err(Failure::new(
+                INTEGRITY,
+                format!(
+                    "seq {from} cannot be had any more: the oldest that a replica repairs is {oldest}; begin \
+                     there with --from {oldest}, or read the older part from a journal"
+                ),
+            )),
+            SubscriberEvent::Diverged { seq } => Err(Failure::new(
+                INTEGRITY,
+                format!(
+                    "what was received differs from the cluster's log at seq {seq}: two clusters share one \
+                     id, or a replica is damaged; run `lockstep format --verify` on each"
+                ),
+            )),
+            _ => Ok(()),
+        };
+        self.failed = told.err();
+        let enough = self.failed.is_some() || self.is_done(0);
+        if enough { Flow::Stop } else { Flow::Continue }
+    }
+
+    fn on_message(&mut self, message: &Message<'_>) -> Result<(), Failure> {
+        if self.end.is_some_and(|end| message.seq >= end) {
+            return Ok(()); // the end lies before it; the next look at the cursor sees that
+        }
+        self.form.write(&mut self.out, message)?;
+        self.digest.add(message);
+        Ok(())
+    }
+
+    fn too_late(&self, next: Seq, timeout: Duration) -> Failure {
+        let end = self.end.map_or_else(String::new, |end| format!("; the end is seq {end}"));
+        let what = format!(
+            "nothing was delivered for {timeout:?}, the next would be seq {next}{end}: no leader is heard, or \
+             nothing is published; look at the sequencers, or raise --timeout"
+        );
+        Failure::new(NOT_READY, what)
+    }
+}

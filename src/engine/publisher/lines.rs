@@ -1,0 +1,272 @@
+//! The names of one handle: what the stream says of each, in the order of the stream.
+//!
+//! Several processes may share a name and its nonce (copies of a deterministic application). Then the
+//! stream may hold a message before this process has handed it in: where it stands is remembered, and the
+//! message has its fate when it is handed in.
+
+use super::PublisherEvent;
+use crate::engine::window::Outstanding;
+use crate::wire::{
+    Entry, EntryKind, FrameView, Header, Nanos, OpenView, PublisherId, PublisherSeq, ReplyBody, Seq,
+};
+use std::collections::VecDeque;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum LineState {
+    LookingUp {
+        asked_at: Nanos,
+        tries: u32,
+    },
+    Opening {
+        after: u32,
+        sent_at: Nanos,
+        tries: u32,
+    },
+    /// The open entry stands at this seq.
+    Seen {
+        at: Seq,
+    },
+    Open,
+    /// An entry at this seq ends it once it is committed.
+    Ending {
+        at: Seq,
+        fenced: bool,
+    },
+    Fenced,
+    Closed,
+}
+
+/// One name.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) nonce: [u64; 2],
+    pub(super) state: LineState,
+    pub(super) id: PublisherId,
+    pub(super) incarnation: u32,
+    /// The number of the next message.
+    pub(super) next: PublisherSeq,
+    /// The last number that was seen stamped, and where.
+    stamped: PublisherSeq,
+    stamped_at: Seq,
+    /// From this seq on its messages are watched, while it is being looked up; 0 before.
+    watched_from: Seq,
+    pub(super) outstanding: Outstanding,
+}
+
+/// A message that is stamped and not committed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Stamped {
+    /// It is final when everything up to here is.
+    pub(super) bound: Seq,
+    /// Its place; 0 if it is no longer remembered.
+    pub(super) seq: Seq,
+    pub(super) line: u32,
+}
+
+/// A message that a copy of us had stamped before we handed it in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Copied {
+    line: u32,
+    publisher_seq: PublisherSeq,
+    seq: Seq,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Lines {
+    pub(super) list: Vec<Line>,
+    /// Line of each id; `u32::MAX` is none.
+    by_id: Vec<u32>,
+    pub(super) stamped: VecDeque<Stamped>,
+    copied: VecDeque<Copied>,
+    window_entries: usize,
+    /// Lines that are not open yet.
+    pub(super) unopened: u32,
+    /// Lines that an entry ends which is not committed yet.
+    pub(super) ending: u32,
+}
+
+impl Lines {
+    pub(super) fn new(window_entries: u32) -> Self {
+        let window_entries = window_entries as usize;
+        Self {
+            list: Vec::new(),
+            by_id: Vec::new(),
+            stamped: VecDeque::with_capacity(window_entries),
+            copied: VecDeque::with_capacity(window_entries),
+            window_entries,
+            unopened: 0,
+            ending: 0,
+        }
+    }
+
+    /// One more name. Returns its ticket.
+    pub(super) fn add(&mut self, name: &str, nonce: [u64; 2]) -> usize {
+        self.list.push(Line {
+            name: name.to_owned(),
+            nonce,
+            state: LineState::LookingUp { asked_at: 0, tries: 0 },
+            id: 0,
+            incarnation: 0,
+            next: 1,
+            stamped: 0,
+            stamped_at: 0,
+            watched_from: 0,
+            outstanding: Outstanding::default(),
+        });
+        self.unopened += 1;
+        self.list.len() - 1
+    }
+
+    /// The line of an id.
+    #[inline]
+    pub(super) fn of(&self, publisher: PublisherId) -> Option<usize> {
+        let line = *self.by_id.get(publisher as usize)? as usize;
+        (line < self.list.len()).then_some(line)
+    }
+
+    fn bind(&mut self, id: PublisherId, line: usize) {
+        if self.by_id.len() <= id as usize {
+            self.by_id.resize(id as usize + 1, u32::MAX);
+        }
+        self.by_id[id as usize] = line as u32;
+    }
+
+    /// The next message of a line is handed in. If a copy of us had it stamped already, its fate is known.
+    #[inline]
+    pub(super) fn on_claimed(&mut self, index: usize) -> PublisherSeq {
+        let line = &mut self.list[index];
+        let publisher_seq = line.next;
+        line.next += 1;
+        if publisher_seq <= line.stamped {
+            let bound = line.stamped_at;
+            self.on_copied(index as u32, publisher_seq, bound);
+        }
+        publisher_seq
+    }
+
+    #[cold]
+    fn on_copied(&mut self, line: u32, publisher_seq: PublisherSeq, bound: Seq) {
+        let known = self
+            .copied
+            .iter()
+            .position(|copied| (copied.line, copied.publisher_seq) == (line, publisher_seq));
+        let seq = known.and_then(|at| self.copied.remove(at)).map_or(0, |copied| copied.seq);
+        self.stamped.push_back(Stamped { bound, seq, line });
+    }
+
+    /// A replica told what is committed of a name; `end_next` is where our own reading of the stream ends.
+    pub(super) fn on_reply(&mut self, header: &Header, body: &ReplyBody, end_next: Seq) {
+        let Some(index) = (body.token as usize).checked_sub(1).filter(|index| *index < self.list.len())
+        else {
+            return;
+        };
+        let line = &mut self.list[index];
+        let LineState::LookingUp { .. } = line.state else { return };
+        if body.incarnation == 0 || body.nonce != line.nonce {
+            line.state = LineState::Opening { after: body.incarnation, sent_at: 0, tries: 0 };
+            return;
+        }
+        // Open under our own nonce already: by our open whose entry we missed, or by a copy of us. What
+        // the copy publishes is watched from here on; an answer that covers all before is the one we need.
+        if line.watched_from == 0 {
+            line.watched_from = end_next;
+            line.id = body.publisher;
+        }
+        if header.commit_next >= line.watched_from {
+            line.incarnation = body.incarnation;
+            line.next = body.publisher_seq + 1;
+            line.stamped = line.stamped.max(body.publisher_seq);
+            line.state = LineState::Seen { at: header.commit_next - 1 };
+        }
+        let id = line.id;
+        self.bind(id, index);
+    }
+
+    /// Looks for what concerns these lines in a frame of the log.
+    pub(super) fn read(&mut self, frame: &FrameView<'_>, f: &mut impl FnMut(PublisherEvent)) {
+        for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
+            match entry.kind() {
+                EntryKind::Message => {
+                    if let Some(index) = self.of(entry.header.publisher) {
+                        self.read_message(index, seq, entry.header.publisher_seq, f);
+                    }
+                }
+                EntryKind::Open => self.read_open(seq, &entry),
+                EntryKind::Close => {
+                    if let Some(index) = self.of(entry.header.publisher) {
+                        self.end(index, seq, false);
+                    }
+                }
+                EntryKind::Birth | EntryKind::EpochStart => {}
+            }
+        }
+    }
+
+    #[inline]
+    fn read_message(
+        &mut self,
+        index: usize,
+        seq: Seq,
+        publisher_seq: PublisherSeq,
+        f: &mut impl FnMut(PublisherEvent),
+    ) {
+        let line = &mut self.list[index];
+        if publisher_seq <= line.stamped {
+            return;
+        }
+        match line.state {
+            LineState::Open | LineState::Seen { .. } if publisher_seq < line.next => {
+                line.stamped = publisher_seq;
+                f(PublisherEvent::Stamped { publisher: line.id, publisher_seq, seq });
+                self.stamped.push_back(Stamped { bound: seq, seq, line: index as u32 });
+            }
+            LineState::Open | LineState::Seen { .. } | LineState::LookingUp { .. } => {
+                (line.stamped, line.stamped_at) = (publisher_seq, seq);
+                if self.copied.len() == self.window_entries {
+                    self.copied.pop_front();
+                }
+                self.copied.push_back(Copied { line: index as u32, publisher_seq, seq });
+            }
+            _ => {}
+        }
+    }
+
+    fn read_open(&mut self, seq: Seq, entry: &Entry<'_>) {
+        let Ok(open) = OpenView::parse(entry.payload) else { return };
+        let (id, last) = (entry.header.publisher, entry.header.publisher_seq);
+        for index in 0..self.list.len() {
+            let line = &mut self.list[index];
+            if line.name != open.name {
+                continue;
+            }
+            match line.state {
+                LineState::LookingUp { .. } | LineState::Opening { .. } if line.nonce == open.body.nonce => {
+                    line.state = LineState::Seen { at: seq };
+                    line.id = id;
+                    line.incarnation = open.body.incarnation;
+                    line.next = last + 1;
+                    line.stamped = last;
+                    self.bind(id, index);
+                }
+                LineState::Open | LineState::Seen { .. } if open.body.incarnation > line.incarnation => {
+                    self.end(index, seq, true);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// An entry at `seq` ends a line.
+    fn end(&mut self, index: usize, seq: Seq, fenced: bool) {
+        let line = &mut self.list[index];
+        match line.state {
+            LineState::Open => {}
+            LineState::Seen { .. } => self.unopened -= 1,
+            _ => return,
+        }
+        line.state = LineState::Ending { at: seq, fenced };
+        self.ending += 1;
+    }
+}

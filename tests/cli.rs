@@ -1,0 +1,175 @@
+//! The command line, as a person uses it: real processes on loopback, their output and their exit codes.
+
+#[path = "cli/cluster.rs"]
+mod cluster;
+#[path = "cli/refusals.rs"]
+mod refusals;
+
+use cluster::{Cluster, command, payloads, run};
+use serde_json::Value;
+
+fn lines(count: usize) -> String {
+    (1..=count).map(|number| format!("order {number}\n")).collect()
+}
+
+#[test]
+fn what_is_published_is_read_in_both_modes_with_one_digest_and_a_clean_stop_is_opened_again() {
+    let cluster = Cluster::new(3, "");
+    (1..=3).for_each(|id| drop(cluster.format(id)));
+    // Two wait, blank; the third asks them who they are.
+    let mut replicas = vec![cluster.start_replica(2), cluster.start_replica(3)];
+    let told = cluster.run(&["bootstrap", "--replica", "1"], b"").with_code(0).out;
+    assert!(told.starts_with("history ") && told.matches("\nmember ").count() == 3, "{told}");
+    replicas.insert(0, cluster.start_replica(1));
+    replicas[0].await_log("-> leader");
+
+    let published = cluster.publish(&lines(500)).saying(&["500 published, 500 committed"]);
+    assert_eq!(published.out, "", "data alone belongs on stdout");
+    let committed = cluster.read(&["--committed"]).saying(&["messages 500, gaps "]);
+    let stamped = cluster.read(&["--stamped"]);
+    assert_eq!(payloads(&committed.out), lines(500).lines().collect::<Vec<_>>());
+    assert_eq!((&stamped.out, stamped.digest()), (&committed.out, committed.digest()));
+
+    // A standby stops in order, misses something, and has it afterwards.
+    let standby = replicas.pop().expect("three");
+    assert_eq!(standby.terminate(), Some(0));
+    assert!(std::fs::read_to_string(cluster.path("replica-3.log")).unwrap().contains("marked clean"));
+    cluster.publish("while one was away\n");
+    replicas.push(cluster.start_replica(3));
+    replicas[2].await_log("-> standby");
+    let all = cluster.read(&[]);
+    assert_eq!(payloads(&all.out).len(), 501);
+
+    // The leader that stopped does not stamp again in its epoch.
+    assert_eq!(replicas.remove(0).terminate(), Some(0));
+    replicas.insert(0, cluster.start_replica(1));
+    replicas[0].await_log("a takeover is needed");
+    let late = cluster.run(&["publish", "--name", "orders", "--timeout", "1s"], b"too late\n");
+    late.with_code(4).saying(&["'orders'", "within 1s"]);
+    assert_eq!(cluster.read(&[]).digest(), all.digest(), "nothing came, nothing went");
+
+    for replica in replicas {
+        assert_eq!(replica.terminate(), Some(0));
+    }
+    for id in ["1", "2", "3"] {
+        let verified = cluster.run(&["format", "--replica", id, "--verify"], b"").with_code(0);
+        assert!(verified.out.contains("no damage"), "{}", verified.out);
+    }
+}
+
+#[test]
+fn each_form_of_output_says_the_same_and_each_spelling_of_input_is_read() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    cluster.publish("a\tb\n\n");
+    let hex = cluster.run(&["publish", "--name", "orders", "--hex", "--destination", "7"], b"00 ff\n");
+    hex.with_code(0).saying(&["1 published, 1 committed"]);
+
+    let text = cluster.read(&[]).out;
+    let columns: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(
+        columns.iter().map(|row| (row[2], row[3])).collect::<Vec<_>>(),
+        [("0", "a\\tb"), ("0", ""), ("7", "\\u{0}\\xff")]
+    );
+
+    let json = cluster.read(&["--json"]).out;
+    let rows: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(rows.iter().all(|row| row["schema"] == "lockstep.message/1"), "{json}");
+    assert_eq!((&rows[0]["payload"], &rows[2]["payload_hex"]), (&"a\tb".into(), &"00ff".into()));
+    assert!(rows[0]["timestamp_ns"].as_u64() <= rows[2]["timestamp_ns"].as_u64());
+
+    // What --raw prints, --length-prefixed publishes.
+    let args = cluster.args(&["subscribe", "--until-end", "--raw"]);
+    let raw = command(&args.iter().map(String::as_str).collect::<Vec<_>>()).output().expect("a run").stdout;
+    assert_eq!(raw, b"\x03\0\0\0a\tb\0\0\0\0\x02\0\0\0\x00\xff");
+    cluster.run(&["publish", "--name", "copies", "--length-prefixed"], &raw).with_code(0);
+    let seq = columns[2][0].parse::<u64>().expect("a seq") + 1;
+    let again = cluster.read(&["--from", &seq.to_string()]).out;
+    assert_eq!(payloads(&again), ["a\\tb", "", "\\u{0}\\xff"]);
+    let first = cluster.run(&["subscribe", "--count", "1"], b"").with_code(0).out;
+    assert_eq!(payloads(&first), ["a\\tb"]);
+}
+
+#[test]
+fn a_live_subscription_begins_with_what_comes_and_a_reader_that_leaves_is_no_error() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    cluster.publish("before\n");
+    // One that reads all waits for more; when nobody reads it any more, it ends with 0.
+    let mut reader = cluster.start("reader", &["subscribe", "--json"]);
+    let begins = reader.read_stdout(20);
+    assert_eq!(begins, b"{\"destination\":0,\"pa");
+    let mut live =
+        cluster.start("live", &["subscribe", "--from", "live", "--count", "1", "--timeout", "40s"]);
+    // A live reader begins when it has heard the stream: something comes until it has its message.
+    for number in 0.. {
+        cluster.publish(&format!("after {number}\n"));
+        if live.log().contains("messages 1") {
+            break;
+        }
+        assert!(number < 200, "nothing was delivered live:\n{}", live.log());
+    }
+    let line = live.read_all();
+    assert!(line.contains("\tafter ") && line.lines().count() == 1, "{line}");
+    assert_eq!((live.wait().code(), reader.wait().code()), (Some(0), Some(0)), "{}", reader.log());
+}
+
+#[test]
+fn a_publisher_whose_name_is_opened_anew_is_fenced_with_exit_code_5() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    let mut older = cluster.start("older", &["publish", "--name", "orders"]);
+    use std::io::Write;
+    older.stdin().as_mut().expect("piped").write_all(b"first\n").expect("a write");
+    let first = cluster.run(&["subscribe", "--count", "1", "--timeout", "30s"], b"").with_code(0).out;
+    assert_eq!(payloads(&first), ["first"]);
+    cluster.publish("second\n");
+    // It learns so when it reads the stream, and whether it has more to publish does not matter.
+    assert_eq!(older.wait().code(), Some(5), "{}", older.log());
+    assert!(
+        older.log().contains("fenced") && older.log().contains("1 published, 1 committed"),
+        "{}",
+        older.log()
+    );
+}
+
+#[test]
+fn a_sequencer_ends_with_the_pipe_that_it_was_told_to_watch_and_prints_its_events_when_asked() {
+    let cluster = Cluster::new(1, "");
+    drop(cluster.found());
+    let mut replica = cluster.start("watched", &["sequencer", "--replica", "1", "--until-stdin-ends"]);
+    replica.await_log("setting");
+    replica.await_log("timing.beat");
+    replica.await_log("obtained");
+    replica.signal("USR1");
+    replica.await_log("flight recorder");
+    *replica.stdin() = None;
+    assert_eq!(replica.wait().code(), Some(0), "{}", replica.log());
+    assert!(replica.log().contains("marked clean"));
+}
+
+#[test]
+fn log_lines_are_json_when_they_shall_be_and_a_flag_beats_a_variable_beats_the_file() {
+    let cluster = Cluster::new(1, "[log]\nlevel = \"error\"\n");
+    cluster.format(1);
+    let args = cluster.args(&["sequencer", "--replica", "1", "--log-format", "json"]);
+    let mut command = command(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    command.env("LOCKSTEP_LOG_FORMAT", "text").env("LOCKSTEP_LOG_LEVEL", "info");
+    let mut replica = cluster.start_command("json", command);
+    replica.await_log("\"key\":\"log.level\"");
+    replica.signal("TERM");
+    assert_eq!(replica.wait().code(), Some(0), "{}", replica.log());
+    let log = replica.log();
+    let rows: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let origin = |key: &str| rows.iter().find(|row| row["key"] == key).map(|row| row["origin"].clone());
+    assert_eq!(origin("log.format"), Some("flag --log-format".into()));
+    assert_eq!(origin("log.level"), Some("env LOCKSTEP_LOG_LEVEL".into()));
+}
+
+#[test]
+fn help_tells_the_exit_codes() {
+    for args in [&["--help"][..], &["help", "exit-codes"], &["exit-codes"]] {
+        let told = run(command(args), b"").with_code(0).out;
+        assert!(told.contains("4  not ready in time") && told.contains("5  fenced"), "{told}");
+    }
+}

@@ -1,0 +1,199 @@
+//! A leader's log made by hand, and the datagrams around it: every byte that an engine hears in a test.
+
+use super::world::*;
+use bytemuck::Zeroable;
+use lockstep::proto::log::LogEnd;
+use lockstep::wire::*;
+
+/// A log of one leader, as long as the test wants it.
+pub struct Log {
+    pub end: LogEnd,
+    pub epoch: Epoch,
+    pub history: u64,
+    pub commit_next: Seq,
+    /// Every frame: the birth, the epoch start, and what was pushed.
+    pub frames: Vec<Vec<u8>>,
+    number: u64,
+}
+
+impl Log {
+    /// The birth of `members` members and the start of epoch 1 under replica 1.
+    pub fn begun(members: u32) -> Self {
+        Self::of_history(members, HISTORY)
+    }
+
+    /// The same under another history.
+    pub fn of_history(members: u32, history: u64) -> Self {
+        let (end, number) = (LogEnd::BLANK, 0);
+        let mut log = Self { end, epoch: epoch(0, 1), history, commit_next: 1, frames: Vec::new(), number };
+        let members = member_list(members);
+        log.push_entries(&[(EntryKind::Birth, bytemuck::cast_slice(&members).to_vec())]);
+        log.begin(epoch(1, 1), &members);
+        log
+    }
+
+    /// Epoch `epoch` starts here.
+    pub fn begin(&mut self, epoch: Epoch, members: &[MemberBody]) {
+        let body = EpochStartBody {
+            epoch: epoch.0,
+            base: self.end.next,
+            chain_at_base: self.end.chain,
+            ..EpochStartBody::zeroed()
+        };
+        let table = [
+            EpochBase { epoch: self.end.epoch.0, base: 1 },
+            EpochBase { epoch: epoch.0, base: self.end.next },
+        ];
+        let mut payload = vec![0; EPOCH_START_LEN_MAX];
+        let length = write_epoch_start(&mut payload, body, members, &table);
+        payload.truncate(length);
+        self.epoch = epoch;
+        self.push_entries(&[(EntryKind::EpochStart, payload)]);
+    }
+
+    /// One frame of messages of nobody in particular. Returns its bytes.
+    pub fn push(&mut self, payloads: &[&str]) -> Vec<u8> {
+        let entries: Vec<_> =
+            payloads.iter().map(|payload| (EntryKind::Message, payload.as_bytes().to_vec())).collect();
+        self.push_entries(&entries)
+    }
+
+    fn push_entries(&mut self, entries: &[(EntryKind, Vec<u8>)]) -> Vec<u8> {
+        let mut memory = vec![0; FRAME_LEN_MAX];
+        let mut open = OpenFrame::default();
+        for (kind, payload) in entries {
+            let header = EntryHeader { kind: *kind as u8, ..EntryHeader::zeroed() };
+            assert!(open.push(&mut memory, header, payload));
+        }
+        let header = Header { number: 0, ..self.header(Kind::Frame, self.epoch.leader()) };
+        let length = open.len();
+        open.close(&mut memory, header, length);
+        memory.truncate(length);
+        let frame = FrameView::from_prefix(&memory).expect("sealed");
+        self.end = self.end.follow(&frame).expect("it follows");
+        self.frames.push(memory.clone());
+        memory
+    }
+
+    /// A header as `sender` would write it at the log's end.
+    pub fn header(&self, kind: Kind, sender: Identity) -> Header {
+        Header {
+            cluster: CLUSTER,
+            history: self.history,
+            epoch: self.epoch.0,
+            sender: sender.replica,
+            incarnation: sender.incarnation,
+            first_seq: self.end.next,
+            commit_next: self.commit_next,
+            timestamp: self.end.timestamp,
+            chain: self.end.chain,
+            number: self.number,
+            ..Header::new(kind)
+        }
+    }
+
+    /// The leader's heartbeat.
+    pub fn heartbeat(&mut self) -> Vec<u8> {
+        self.heartbeat_with(|_, _| {})
+    }
+
+    /// The leader's heartbeat with something changed.
+    pub fn heartbeat_with(&mut self, change: impl Fn(&mut Header, &mut HeartbeatBody)) -> Vec<u8> {
+        self.number += 1;
+        let mut header = self.header(Kind::Heartbeat, self.epoch.leader());
+        let mut body = HeartbeatBody { credit_entries: 99, process_nonce: 1, ..HeartbeatBody::zeroed() };
+        change(&mut header, &mut body);
+        written(|out| write_heartbeat(out, header, body))
+    }
+
+    /// An ack of replica `from` up to `next`.
+    pub fn ack(&mut self, from: u32, next: Seq) -> Vec<u8> {
+        self.ack_with(from, next, |_, _| {})
+    }
+
+    /// An ack with something changed.
+    pub fn ack_with(&mut self, from: u32, next: Seq, change: impl Fn(&mut Header, &mut AckBody)) -> Vec<u8> {
+        self.number += 1;
+        let mut header = Header { first_seq: next, chain: 0, ..self.header(Kind::Ack, identity(from)) };
+        let mut body = AckBody { process_nonce: u64::from(from) };
+        change(&mut header, &mut body);
+        written(|out| write_ack(out, header, body))
+    }
+
+    /// Frame `index` as replica `giver` repairs it, whose commit is `commit_next`.
+    pub fn repair(&self, index: usize, giver: u32, commit_next: Seq) -> Vec<u8> {
+        let frame = &self.frames[index];
+        let header = Header::peek(frame).unwrap();
+        let trailer = repair_trailer(identity(giver), self.epoch, commit_next, 0, &header);
+        [frame.as_slice(), &trailer].concat()
+    }
+
+    /// Replica `from` refuses the request `token`.
+    pub fn answer(&self, from: u32, token: u64, reason: Refusal, oldest_seq: Seq) -> Vec<u8> {
+        let body = AnswerBody {
+            token,
+            range: SeqRange { from: 1, to: 2 },
+            oldest_seq,
+            reason: reason as u32,
+            retry_after_ns: 0,
+        };
+        written(|out| write_answer(out, self.header(Kind::Answer, identity(from)), body))
+    }
+}
+
+/// What a writer of small datagrams wrote.
+pub fn written(write: impl FnOnce(&mut [u8]) -> usize) -> Vec<u8> {
+    let mut out = vec![0; SMALL_LEN_MAX];
+    let length = write(&mut out);
+    out.truncate(length);
+    out
+}
+
+/// A submission of (kind, publisher, number, incarnation, payload).
+pub fn submission(entries: &[(EntryKind, PublisherId, PublisherSeq, u32, &[u8])]) -> Vec<u8> {
+    let mut memory = vec![0; FRAME_LEN_MAX];
+    let mut open = OpenFrame::default();
+    for &(kind, publisher, publisher_seq, incarnation, payload) in entries {
+        let header = EntryHeader {
+            kind: kind as u8,
+            publisher,
+            publisher_seq,
+            time_or_incarnation: incarnation,
+            ..EntryHeader::zeroed()
+        };
+        assert!(open.push(&mut memory, header, payload));
+    }
+    let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Submission) };
+    let length = open.len();
+    open.close(&mut memory, header, length);
+    memory.truncate(length);
+    memory
+}
+
+/// The submission of an open that follows incarnation `after`.
+pub fn open_submission(name: &str, nonce: [u64; 2], after: u32) -> Vec<u8> {
+    let mut payload = vec![0; 24 + name.len()];
+    write_open(&mut payload, nonce, after, name);
+    submission(&[(EntryKind::Open, 0, 0, 0, &payload)])
+}
+
+/// The submission of messages `from..to` of a publisher's first incarnation, all in one datagram.
+pub fn messages(publisher: PublisherId, from: PublisherSeq, to: PublisherSeq) -> Vec<u8> {
+    let entries: Vec<_> =
+        (from..to).map(|number| (EntryKind::Message, publisher, number, 1, b"order".as_slice())).collect();
+    submission(&entries)
+}
+
+/// A request of a node that follows `epoch`.
+pub fn nack(epoch: Epoch, history: u64, token: u64, ranges: &[(Seq, Seq)]) -> Vec<u8> {
+    let header = Header {
+        cluster: CLUSTER,
+        history,
+        epoch: epoch.0,
+        sender: 900,
+        incarnation: 1,
+        ..Header::new(Kind::Nack)
+    };
+    let ranges: Vec<_> = ranges.iter().map(|&(from, to)| SeqRange { from, to }).collect();
+    written(|out| write_nack(out, header, token, &ranges))
+}

@@ -1,0 +1,293 @@
+//! The subscriber: what an application is told, and when.
+
+use super::log::Log;
+use super::world::*;
+use lockstep::engine::counters::Counter;
+use lockstep::engine::receiver::Start;
+use lockstep::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
+use lockstep::sim::net::SimNet;
+use lockstep::wire::*;
+
+/// An event, owned.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Told {
+    Message(Seq, String),
+    Committed(Seq),
+    Epoch(Epoch, Seq),
+    Membership(Seq, usize),
+    Gap(Seq, Seq),
+    Abandoned(Seq, Seq),
+    CaughtUp(Seq),
+    Lag(u64),
+    Diverged(Seq),
+}
+
+fn owned(event: &SubscriberEvent<'_>) -> Told {
+    match event {
+        SubscriberEvent::Message(message) => {
+            Told::Message(message.seq, String::from_utf8_lossy(message.payload).into_owned())
+        }
+        SubscriberEvent::Committed { next } => Told::Committed(*next),
+        SubscriberEvent::Epoch { epoch, seq } => Told::Epoch(*epoch, *seq),
+        SubscriberEvent::Membership { seq, members } => Told::Membership(*seq, *members),
+        SubscriberEvent::Gap { from, to } => Told::Gap(*from, *to),
+        SubscriberEvent::Abandoned { from, oldest } => Told::Abandoned(*from, *oldest),
+        SubscriberEvent::CaughtUp { next } => Told::CaughtUp(*next),
+        SubscriberEvent::Lag { entries, .. } => Told::Lag(*entries),
+        SubscriberEvent::Diverged { seq } => Told::Diverged(*seq),
+        other => panic!("nothing retracts in this release: {other:?}"),
+    }
+}
+
+/// A subscriber, its clock, and what it was told.
+pub struct Reader {
+    pub subscriber: Subscriber<SimNet>,
+    pub told: Vec<Told>,
+    /// Most messages of one poll.
+    pub limit: usize,
+    /// The application says stop at messages that hold this text.
+    pub stop_at: Option<&'static str>,
+    now: Nanos,
+    sent: Vec<Request>,
+}
+
+impl Reader {
+    pub fn new(delivery: Delivery, start: Start) -> Self {
+        Self::with(delivery, start, |_| {})
+    }
+
+    pub fn with(delivery: Delivery, start: Start, change: impl Fn(&mut SubscriberLimits)) -> Self {
+        let me = Identity { replica: 2_000, incarnation: 5 };
+        let receiver = receiver_limits(me, 3);
+        let mut limits = SubscriberLimits { receiver, delivery, start, lag_report_ns: 1_000_000 };
+        change(&mut limits);
+        Self {
+            subscriber: Subscriber::new(SimNet::default(), limits),
+            told: Vec::new(),
+            limit: 1_000,
+            stop_at: None,
+            now: 1_000_000,
+            sent: Vec::new(),
+        }
+    }
+
+    /// One turn.
+    pub fn poll(&mut self) {
+        let Self { subscriber, told, limit, stop_at, now, sent: requests } = self;
+        subscriber.poll(*now, *limit, |event| {
+            let event = owned(&event);
+            let stops = matches!((&event, *stop_at), (Told::Message(_, text), Some(stop)) if text == stop);
+            told.push(event);
+            if stops { Flow::Stop } else { Flow::Continue }
+        });
+        requests.extend(requests_in(&sent(subscriber.net_mut())));
+    }
+
+    /// Hears a datagram on a group.
+    pub fn hear(&mut self, bytes: &[u8]) {
+        self.subscriber.net_mut().groups.push_back(bytes.to_vec());
+        self.poll();
+    }
+
+    /// Gets a datagram on the unicast port, which is looked at once in eight turns at least.
+    pub fn repair(&mut self, bytes: Vec<u8>) {
+        self.subscriber.net_mut().unicast.push_back((bytes, Some(address(2))));
+        for _ in 0..8 {
+            self.poll();
+        }
+    }
+
+    /// Time passes.
+    pub fn wait(&mut self, ns: Nanos) {
+        self.poll();
+        self.now += ns;
+        self.poll();
+    }
+
+    /// The requests since the last look.
+    pub fn requests(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// The token of the newest request, however often one looks.
+    pub fn last_token(&self) -> u64 {
+        self.sent.last().expect("a request").token
+    }
+
+    /// The messages told so far.
+    pub fn messages(&self) -> Vec<&str> {
+        let messages = self.told.iter().filter_map(|told| match told {
+            Told::Message(_, text) => Some(text.as_str()),
+            _ => None,
+        });
+        messages.collect()
+    }
+
+    /// One of its counters.
+    pub fn count(&self, counter: Counter) -> u64 {
+        self.subscriber.core.counters.get(counter)
+    }
+}
+
+/// A reader that holds birth and epoch start.
+fn begun(delivery: Delivery, log: &Log) -> Reader {
+    let mut reader = Reader::new(delivery, Start::From(1));
+    reader.hear(&log.frames[1]);
+    reader.repair(log.repair(0, 2, 3));
+    reader
+}
+
+#[test]
+fn the_stream_tells_of_leadership_and_membership_where_they_begin() {
+    let mut log = Log::begun(3);
+    let mut reader = begun(Delivery::Stamped, &log);
+    reader.hear(&log.push(&["a"]));
+    let stream: Vec<_> =
+        reader.told.iter().filter(|told| !matches!(told, Told::CaughtUp(_) | Told::Gap(..))).collect();
+    assert_eq!(
+        stream,
+        [
+            &Told::Epoch(epoch(1, 1), 2),
+            &Told::Membership(2, 3),
+            &Told::Committed(3),
+            &Told::Message(3, "a".into())
+        ]
+    );
+}
+
+#[test]
+fn a_committed_reader_is_told_nothing_before_a_quorum_holds_it() {
+    let mut log = Log::begun(3);
+    let mut reader = begun(Delivery::Committed, &log);
+    let frames = [log.push(&["a"]), log.push(&["b"])];
+    reader.hear(&frames[0]);
+    reader.hear(&frames[1]);
+    assert!(reader.messages().is_empty(), "stamped by the leader alone");
+    reader.hear(&log.ack_with(2, 4, |header, _| header.incarnation += 1));
+    assert!(reader.messages().is_empty(), "an ack of nobody who is listed");
+    reader.hear(&log.ack(2, 4));
+    assert_eq!(reader.messages(), ["a"]);
+    reader.hear(&log.ack(3, 5));
+    assert_eq!(reader.messages(), ["a", "b"]);
+}
+
+#[test]
+fn an_ack_that_overtakes_its_frame_lets_the_frame_be_delivered_when_it_arrives() {
+    let mut log = Log::begun(3);
+    let mut reader = begun(Delivery::Committed, &log);
+    let frame = log.push(&["a"]);
+    reader.hear(&log.ack(2, 4));
+    assert!(reader.messages().is_empty());
+    reader.hear(&frame);
+    assert_eq!(reader.messages(), ["a"]);
+}
+
+#[test]
+fn a_stamped_reader_is_told_at_once_and_then_what_is_final() {
+    let mut log = Log::begun(3);
+    let mut reader = begun(Delivery::Stamped, &log);
+    reader.told.clear();
+    reader.hear(&log.push(&["a"]));
+    reader.hear(&log.push(&["b"]));
+    reader.hear(&log.ack(2, 4));
+    reader.hear(&log.ack(2, 5));
+    reader.hear(&log.ack(3, 5));
+    let (a, b) = (Told::Message(3, "a".into()), Told::Message(4, "b".into()));
+    let told: Vec<_> =
+        reader.told.iter().filter(|told| !matches!(told, Told::CaughtUp(_))).cloned().collect();
+    assert_eq!(told, [a, b, Told::Committed(4), Told::Committed(5)]);
+}
+
+#[test]
+fn an_application_that_stops_in_the_middle_of_a_frame_gets_the_rest_at_the_next_poll() {
+    for delivery in [Delivery::Stamped, Delivery::Committed] {
+        let mut log = Log::begun(3);
+        let mut reader = begun(delivery, &log);
+        reader.stop_at = Some("b");
+        let frames = [log.push(&["a", "b", "c"]), log.push(&["d"])];
+        reader.hear(&log.ack(2, 7));
+        reader.hear(&frames[0]);
+        assert_eq!(reader.messages(), ["a", "b"], "{delivery:?}");
+        assert_eq!(reader.subscriber.core.deliver_next(), 5);
+        reader.hear(&frames[1]);
+        assert_eq!(reader.messages(), ["a", "b", "c", "d"], "{delivery:?}");
+    }
+}
+
+#[test]
+fn a_poll_delivers_no_more_than_its_limit() {
+    let mut log = Log::begun(3);
+    let mut reader = begun(Delivery::Stamped, &log);
+    reader.limit = 2;
+    reader.hear(&log.push(&["a", "b", "c", "d", "e"]));
+    assert_eq!(reader.messages(), ["a", "b"]);
+    reader.poll();
+    assert_eq!(reader.messages(), ["a", "b", "c", "d"]);
+    reader.limit = 0;
+    reader.poll();
+    assert_eq!(reader.messages().len(), 4);
+    reader.limit = 2;
+    reader.poll();
+    assert_eq!(reader.messages(), ["a", "b", "c", "d", "e"]);
+}
+
+#[test]
+fn an_application_that_stopped_loses_nothing_and_slows_nobody() {
+    let mut log = Log::begun(3);
+    let mut reader =
+        Reader::with(Delivery::Stamped, Start::From(1), |limits| limits.receiver.store_bytes = 0);
+    reader.hear(&log.frames[1].clone());
+    reader.repair(log.repair(0, 2, 3));
+    reader.limit = 1;
+    // A hundred frames for a store of sixteen, one message a poll.
+    for number in 0..100 {
+        let frame = log.push(&[&number.to_string()]);
+        reader.subscriber.net_mut().groups.push_back(frame);
+    }
+    for _ in 0..3_000 {
+        reader.wait(10_000);
+        for request in reader.requests() {
+            assert!(request.ranges.len() <= NACK_RANGES_MAX);
+            for (from, to) in request.ranges {
+                for seq in (from..to).take(16) {
+                    reader.repair(log.repair(seq as usize - 1, 2, 1));
+                }
+            }
+        }
+    }
+    let expected: Vec<_> = (0..100).map(|number| number.to_string()).collect();
+    assert_eq!(reader.messages(), expected);
+}
+
+#[test]
+fn an_application_is_told_when_it_has_everything_and_when_commit_lags() {
+    let mut log = Log::begun(3);
+    let mut reader = begun(Delivery::Committed, &log);
+    assert_eq!(reader.told.last(), Some(&Told::CaughtUp(3)));
+    reader.told.clear();
+    reader.hear(&log.push(&["a"]));
+    reader.wait(999_999);
+    assert!(reader.told.is_empty());
+    reader.wait(1);
+    assert_eq!(reader.told, [Told::Lag(1)]);
+    reader.hear(&log.ack(2, 4));
+    reader.wait(5_000_000);
+    assert_eq!(reader.told[1..], [Told::Message(3, "a".into())]);
+}
+
+#[test]
+fn times_of_messages_are_those_of_their_stamps() {
+    let mut log = Log::begun(3);
+    log.end.timestamp = 5_000;
+    let frame = log.push(&["a"]);
+    let mut reader = begun(Delivery::Stamped, &log);
+    let mut times = Vec::new();
+    reader.subscriber.net_mut().groups.push_back(frame);
+    reader.subscriber.poll(2_000_000, 10, |event| {
+        if let SubscriberEvent::Message(message) = event {
+            times.push(message.timestamp);
+        }
+        Flow::Continue
+    });
+    assert_eq!(times, [5_000]);
+}

@@ -1,0 +1,219 @@
+//! SubmitWindow against a model of lists, and what it must do with a device that takes little.
+
+use lockstep::engine::window::{Outstanding, ResendTimer, SubmitWindow};
+use lockstep::wire::*;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, VecDeque};
+
+const ENTRIES: u32 = 12;
+const DATAGRAMS: u32 = 4;
+/// Three messages of 64 bytes and no more.
+const LEN: usize = 104 + 3 * 88;
+
+fn window(entries: u32, datagrams: u32) -> SubmitWindow {
+    SubmitWindow::new(entries, datagrams, LEN, ResendTimer::new(100, 10_000))
+}
+
+fn claim(window: &mut SubmitWindow, list: &mut Outstanding, publisher: u32, publisher_seq: u64, len: usize) {
+    let entry = EntryHeader {
+        kind: EntryKind::Message as u8,
+        flags: 0,
+        length: 0,
+        publisher,
+        publisher_seq,
+        destination: 0,
+        time_or_incarnation: 1,
+    };
+    window.claim(list, entry, len).fill(publisher_seq as u8);
+}
+
+fn header() -> Header {
+    Header { cluster: 7, ..Header::new(Kind::Submission) }
+}
+
+/// The (publisher, number) pairs of a prepared datagram, payloads checked.
+fn messages(bytes: &[u8]) -> Vec<(u32, u64)> {
+    let Ok(Datagram::Submission(_, entries)) = Datagram::decode(bytes, 7) else { panic!("no submission") };
+    let read = entries.map(|entry| {
+        assert!(entry.payload.iter().all(|byte| *byte == entry.header.publisher_seq as u8));
+        (entry.header.publisher, entry.header.publisher_seq)
+    });
+    read.collect()
+}
+
+/// Prepares and sends at most `taken`. Returns the messages in the datagrams that went.
+fn send(window: &mut SubmitWindow, now: Nanos, number: &mut u64, taken: usize) -> Vec<Vec<(u32, u64)>> {
+    window.end_datagram();
+    let count = window.prepare(now, header(), number).min(taken);
+    let mut out = Vec::new();
+    while out.len() < count {
+        let burst = window.burst(out.len());
+        out.extend(burst.bytes.chunks(burst.stride).map(messages));
+    }
+    out.truncate(count);
+    window.on_sent(now, count);
+    out
+}
+
+#[test]
+fn a_message_is_sent_again_until_it_has_its_fate_and_more_seldom_each_time() {
+    let (mut window, mut list, mut number) = (window(4, 4), Outstanding::default(), 0);
+    claim(&mut window, &mut list, 1, 1, 64);
+    let mut times = Vec::new();
+    for now in (1_000..40_000).step_by(100) {
+        if !send(&mut window, now, &mut number, 9).is_empty() {
+            times.push(now);
+        }
+    }
+    assert_eq!(times, [1_000, 2_000, 4_000, 8_000, 16_000, 26_000, 36_000]);
+    assert_eq!(window.pop(40_000, &mut list), Some(1));
+    assert!(window.is_empty());
+    assert!(send(&mut window, 90_000, &mut number, 9).is_empty());
+}
+
+#[test]
+fn the_wait_follows_the_round_trips_of_what_was_sent_once() {
+    let (mut window, mut list, mut number) = (window(4, 4), Outstanding::default(), 0);
+    for round in 0..20 {
+        let now = 1_000 + round * 1_000;
+        claim(&mut window, &mut list, 1, round + 1, 64);
+        send(&mut window, now, &mut number, 9);
+        window.pop(now + 50, &mut list);
+    }
+    claim(&mut window, &mut list, 1, 21, 64);
+    send(&mut window, 50_000, &mut number, 9);
+    assert!(send(&mut window, 50_099, &mut number, 9).is_empty(), "never below the least wait");
+    assert_eq!(send(&mut window, 50_100, &mut number, 9).len(), 1);
+}
+
+#[test]
+fn what_the_device_did_not_take_is_offered_again_at_once() {
+    let (mut window, mut list, mut number) = (window(12, 4), Outstanding::default(), 0);
+    for publisher_seq in 1..=9 {
+        claim(&mut window, &mut list, 1, publisher_seq, 64);
+    }
+    assert_eq!(send(&mut window, 1_000, &mut number, 1), [[(1, 1), (1, 2), (1, 3)]]);
+    let rest = send(&mut window, 1_001, &mut number, 9);
+    assert_eq!(rest, [[(1, 4), (1, 5), (1, 6)], [(1, 7), (1, 8), (1, 9)]]);
+}
+
+#[test]
+fn a_full_window_says_so_and_takes_again_when_a_place_is_free() {
+    let (mut window, mut list, mut number) = (window(12, 2), Outstanding::default(), 0);
+    for publisher_seq in 1..=6 {
+        assert!(window.has_room(64));
+        claim(&mut window, &mut list, 1, publisher_seq, 64);
+    }
+    assert!(!window.has_room(64), "both datagrams are full");
+    send(&mut window, 1_000, &mut number, 9);
+    for publisher_seq in 1..=2 {
+        window.pop(2_000, &mut list);
+        assert!(!window.has_room(64), "message {publisher_seq} had its fate, its datagram has another");
+    }
+    window.pop(2_000, &mut list);
+    assert!(window.has_room(64));
+}
+
+#[test]
+fn a_place_whose_messages_had_their_fate_before_they_were_sent_is_used_again() {
+    // A copy of this publisher was faster.
+    let (mut window, mut list, mut number) = (window(4, 1), Outstanding::default(), 0);
+    claim(&mut window, &mut list, 1, 1, 64);
+    assert_eq!(window.pop(1_000, &mut list), Some(1));
+    send(&mut window, 1_000, &mut number, 9);
+    assert!(window.has_room(64));
+    claim(&mut window, &mut list, 1, 2, 64);
+    assert_eq!(send(&mut window, 1_100, &mut number, 9), [[(1, 2)]]);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Publish { publisher: u32, len: usize },
+    Send { taken: usize },
+    Fate { publisher: u32, count: usize },
+    Wait { ns: u64 },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (1u32..4, prop_oneof![Just(64usize), Just(0), Just(240)])
+            .prop_map(|(publisher, len)| Step::Publish { publisher, len }),
+        2 => (0usize..6).prop_map(|taken| Step::Send { taken }),
+        2 => (1u32..4, 1usize..5).prop_map(|(publisher, count)| Step::Fate { publisher, count }),
+        1 => (1u64..20_000).prop_map(|ns| Step::Wait { ns }),
+    ];
+    prop::collection::vec(step, 1..200)
+}
+
+proptest! {
+    /// Whatever happens in whatever order: a message that has no fate is sent, first in its publisher's
+    /// order, again when it is time, and never twice at once; each has exactly one fate; at the end all
+    /// places are free.
+    #[test]
+    fn every_message_is_sent_until_it_has_exactly_one_fate(steps in steps()) {
+        let mut window = window(ENTRIES, DATAGRAMS);
+        let mut lists: BTreeMap<u32, Outstanding> = BTreeMap::new();
+        let mut waiting: BTreeMap<u32, VecDeque<u64>> = BTreeMap::new();
+        let mut next: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut sent: BTreeMap<(u32, u64), u32> = BTreeMap::new();
+        let (mut now, mut number, mut fates) = (1_000, 0, 0);
+        for step in steps {
+            match step {
+                Step::Publish { publisher, len } => {
+                    if !window.has_room(len) {
+                        let unfated: usize = waiting.values().map(VecDeque::len).sum();
+                        if unfated == 0 {
+                            // What had its fate before it was sent takes its place until then.
+                            send(&mut window, now, &mut number, 99);
+                            prop_assert!(window.has_room(len), "an empty window has room");
+                        }
+                        continue;
+                    }
+                    let publisher_seq = next.entry(publisher).or_insert(1);
+                    claim(&mut window, lists.entry(publisher).or_default(), publisher, *publisher_seq, len);
+                    waiting.entry(publisher).or_default().push_back(*publisher_seq);
+                    *publisher_seq += 1;
+                }
+                Step::Send { taken } => {
+                    let out = send(&mut window, now, &mut number, taken);
+                    let all: Vec<_> = out.into_iter().flatten().collect();
+                    for message in &all {
+                        prop_assert_eq!(all.iter().filter(|other| *other == message).count(), 1);
+                        *sent.entry(*message).or_default() += 1;
+                    }
+                }
+                Step::Fate { publisher, count } => {
+                    for _ in 0..count {
+                        let list = lists.entry(publisher).or_default();
+                        let expected = waiting.entry(publisher).or_default().pop_front();
+                        prop_assert_eq!(window.oldest(list), expected);
+                        prop_assert_eq!(window.pop(now, list), expected);
+                        fates += u64::from(expected.is_some());
+                    }
+                }
+                Step::Wait { ns } => now += ns,
+            }
+        }
+        // The device takes everything now: whatever has no fate has been sent, and is sent again.
+        for _ in 0..ENTRIES {
+            for message in send(&mut window, now, &mut number, 99).into_iter().flatten() {
+                *sent.entry(message).or_default() += 1;
+            }
+            now += 20_000;
+        }
+        for (publisher, numbers) in &waiting {
+            for publisher_seq in numbers {
+                let times = sent.get(&(*publisher, *publisher_seq)).copied().unwrap_or(0);
+                prop_assert!(times >= 2, "message {} of {} was sent {} times", publisher_seq, publisher, times);
+            }
+        }
+        for (publisher, list) in &mut lists {
+            while let Some(publisher_seq) = window.pop(now, list) {
+                prop_assert_eq!(waiting.entry(*publisher).or_default().pop_front(), Some(publisher_seq));
+                fates += 1;
+            }
+        }
+        prop_assert_eq!(fates, next.values().map(|next| next - 1).sum::<u64>());
+        prop_assert!(window.is_empty() && window.has_room(240));
+    }
+}

@@ -1,0 +1,397 @@
+//! What the tests of the engines share: names, limits, and a small cluster that is stepped by hand.
+
+use lockstep::engine::bootstrap::bootstrap;
+use lockstep::engine::counters::Counter;
+use lockstep::engine::event::Event;
+use lockstep::engine::ports::{Group, Ports};
+use lockstep::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
+use lockstep::engine::receiver::ReceiverLimits;
+use lockstep::engine::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep::journal::memory::MemoryTail;
+use lockstep::journal::ports::{TailSource, Word};
+use lockstep::journal::{Tail, TailLabel};
+use lockstep::proto::beat::BeatLimits;
+use lockstep::proto::commit::Durability;
+use lockstep::proto::log::LogEnd;
+use lockstep::proto::membership::Membership;
+use lockstep::proto::nack::NackLimits;
+use lockstep::proto::publishers::Publishers;
+use lockstep::proto::window::Window;
+use lockstep::sim::net::{SimNet, To};
+use lockstep::wire::*;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+pub const CLUSTER: u64 = 7;
+pub const HISTORY: u64 = 0xb1;
+pub const FRAME_LEN_MAX: usize = frame_len_max(1500);
+/// One turn of everybody.
+pub const TURN_NS: Nanos = 10_000;
+
+/// The world of a replica in a test.
+pub struct TestPorts;
+
+impl Ports for TestPorts {
+    type Net = SimNet;
+    type Memory = MemoryTail;
+}
+
+/// Replica `number` in its first life.
+pub fn identity(number: u32) -> Identity {
+    Identity { replica: number, incarnation: 0x100 + number }
+}
+
+/// Epoch `round` under replica `leader`.
+pub fn epoch(round: u32, leader: u32) -> Epoch {
+    Epoch::new(round, identity(leader))
+}
+
+/// Where node `number` answers.
+pub fn address(number: u32) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, number as u8), 7_000)
+}
+
+/// Members 1 to `count`.
+pub fn member_list(count: u32) -> Vec<MemberBody> {
+    (1..=count).map(|number| MemberBody::full(identity(number), address(number))).collect()
+}
+
+/// A receiver that may ask replicas 1 to `repairers`.
+pub fn receiver_limits(me: Identity, repairers: u32) -> ReceiverLimits {
+    ReceiverLimits {
+        cluster: CLUSTER,
+        history: 0,
+        me,
+        repairers: (1..=repairers).filter(|number| *number != me.replica).map(address).collect(),
+        repairer_first: 0,
+        nack: NackLimits::default(),
+        store_bytes: 64 << 10,
+        frame_len_max: FRAME_LEN_MAX,
+        count_when_accepted: false,
+    }
+}
+
+/// A replica of a cluster of `members`.
+pub fn replica_limits(number: u32, members: u32) -> ReplicaLimits {
+    ReplicaLimits {
+        receiver: receiver_limits(identity(number), members),
+        beat: BeatLimits { first_ns: 50_000, beat_ns: 500_000 },
+        window: Window { entries: 1_000, bytes: 100_000 },
+        durability: Durability::Process,
+        publishers_max: 8,
+        hold_back: 16,
+        ack_again_ns: 5_000_000,
+        process_nonce: u64::from(number),
+        repairs_per_request: 16,
+    }
+}
+
+/// An empty tail of replica `number`.
+pub fn blank_tail(number: u32, ring_bytes: usize) -> Tail<MemoryTail> {
+    let label = TailLabel {
+        cluster: CLUSTER,
+        identity: identity(number),
+        boot: [1, 1],
+        generation: 1,
+        record_len_max: FRAME_LEN_MAX as u32,
+    };
+    Tail::blank(MemoryTail::new(ring_bytes), label, LogEnd::BLANK).expect("a ring large enough")
+}
+
+/// A tail in which a history of `members` has been born.
+pub fn born_tail(number: u32, members: u32, ring_bytes: usize) -> Tail<MemoryTail> {
+    let mut tail = blank_tail(number, ring_bytes);
+    bootstrap(&mut tail, HISTORY, &member_list(members), 1_000).expect("a blank log");
+    tail
+}
+
+/// A replica as its process starts over `tail`.
+pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<Replica<TestPorts>, String> {
+    let mut recovered = Recovered {
+        history: 0,
+        membership: Membership::default(),
+        epochs: Vec::new(),
+        durability: Durability::Process,
+        publishers: Publishers::new(limits.publishers_max),
+        start_frame: Vec::new(),
+    };
+    let mut span = tail.find(1);
+    while let Some(found) = span {
+        let frame = tail.frame(found).expect("no damage");
+        recovered.history = frame.header.history;
+        for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
+            recovered.publishers.on_entry(seq, &entry);
+            match entry.kind() {
+                EntryKind::Birth => {
+                    recovered.epochs.push(EpochBase { epoch: frame.header.epoch, base: seq });
+                    recovered.membership = Membership::of_birth(entry.payload).expect("members");
+                }
+                EntryKind::EpochStart => {
+                    let start = EpochStartView::parse(entry.payload).expect("a start");
+                    recovered.epochs.push(EpochBase { epoch: start.body.epoch, base: seq });
+                    recovered.membership = Membership::of_start(&start, seq);
+                    recovered.durability = Durability::from_wire(start.body.durability);
+                    recovered.start_frame = frame.bytes.to_vec();
+                }
+                EntryKind::Message | EntryKind::Open | EntryKind::Close => {}
+            }
+        }
+        span = tail.after(found);
+    }
+    Replica::new(SimNet::default(), tail, recovered, limits)
+}
+
+/// The side thread: everything published is on disk.
+pub fn flush(memory: &mut MemoryTail) {
+    let seq = memory.word(Word::HighSeq);
+    memory.set_word(Word::WrittenSeq, seq);
+    memory.set_word(Word::DurableSeq, seq);
+    memory.set_word(Word::PromisedStored, memory.word(Word::Promised));
+    memory.set_word(Word::WrittenPos, memory.word(Word::PublishedPos));
+}
+
+/// What was sent since the last look.
+pub fn sent(net: &mut SimNet) -> Vec<(To, Vec<u8>)> {
+    std::mem::take(&mut net.sent)
+}
+
+/// The headers of the acks among them.
+pub fn acks_in(sent: &[(To, Vec<u8>)]) -> Vec<Header> {
+    let decoded = sent.iter().map(|(_, bytes)| Datagram::decode(bytes, CLUSTER).expect("our own bytes"));
+    decoded
+        .filter_map(|datagram| if let Datagram::Ack(header, _) = datagram { Some(header) } else { None })
+        .collect()
+}
+
+/// One request for repair.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    pub to: SocketAddrV4,
+    pub header: Header,
+    pub token: u64,
+    pub ranges: Vec<(Seq, Seq)>,
+}
+
+/// The requests among what was sent.
+pub fn requests_in(sent: &[(To, Vec<u8>)]) -> Vec<Request> {
+    let mut requests = Vec::new();
+    for (to, bytes) in sent {
+        if let (To::Unicast(to), Ok(Datagram::Nack(header, body, ranges))) =
+            (to, Datagram::decode(bytes, CLUSTER))
+        {
+            let ranges = ranges.iter().map(|range| (range.from, range.to)).collect();
+            requests.push(Request { to: *to, header, token: body.token, ranges });
+        }
+    }
+    requests
+}
+
+/// A publisher and what it was told.
+pub struct Told {
+    pub publisher: Publisher<SimNet>,
+    pub events: Vec<PublisherEvent>,
+}
+
+impl Told {
+    /// The fates that were told, by number: committed messages.
+    pub fn committed(&self) -> Vec<(PublisherSeq, Seq)> {
+        let committed = self.events.iter().filter_map(|event| match event {
+            PublisherEvent::Committed { publisher_seq, seq, .. } => Some((*publisher_seq, *seq)),
+            _ => None,
+        });
+        committed.collect()
+    }
+
+    /// Hands in messages with these payloads.
+    pub fn publish(&mut self, id: PublisherId, payloads: &[&str]) {
+        for payload in payloads {
+            self.publisher.core.try_publish(id, 0, payload.as_bytes()).expect("room in the window");
+        }
+    }
+}
+
+/// A cluster whose network is perfect, unless a test says otherwise.
+pub struct Cluster {
+    pub now: Nanos,
+    pub replicas: Vec<Replica<TestPorts>>,
+    pub publishers: Vec<Told>,
+    /// Whether what this node (replicas 1.., publishers 101..) sends to that one is lost.
+    pub lost: fn(u32, u32, &[u8]) -> bool,
+    /// Whether segments keep up with the tails.
+    pub flushing: bool,
+    /// Fates that a publisher is told in one turn.
+    pub limit: usize,
+    /// Every datagram that was sent, and by whom.
+    pub record: Vec<(u32, Vec<u8>)>,
+}
+
+impl Cluster {
+    /// `members` replicas of which the first leads, and nobody else yet.
+    pub fn new(members: u32, change: impl Fn(&mut ReplicaLimits)) -> Self {
+        let replicas = (1..=members).map(|number| {
+            let mut limits = replica_limits(number, members);
+            change(&mut limits);
+            let ring = 256 << 10;
+            let tail = if number == 1 { born_tail(1, members, ring) } else { blank_tail(number, ring) };
+            start(tail, limits).expect("a listed member")
+        });
+        let replicas = replicas.collect();
+        Self {
+            now: 1_000_000,
+            replicas,
+            publishers: Vec::new(),
+            lost: |_, _, _| false,
+            flushing: true,
+            limit: 100,
+            record: Vec::new(),
+        }
+    }
+
+    /// One more publisher's process. Returns its index.
+    pub fn add_publisher(&mut self, change: impl Fn(&mut PublisherLimits)) -> usize {
+        let me = Identity { replica: 1_000 + self.publishers.len() as u32, incarnation: 77 };
+        let mut limits = PublisherLimits {
+            receiver: receiver_limits(me, self.replicas.len() as u32),
+            window_entries: 64,
+            window_datagrams: 8,
+            resend_ns_min: 300_000,
+            resend_ns_max: 5_000_000,
+            ask_again_ns: 1_000_000,
+            names_max: 4,
+        };
+        change(&mut limits);
+        let publisher = Publisher::new(SimNet::default(), limits);
+        self.publishers.push(Told { publisher, events: Vec::new() });
+        self.publishers.len() - 1
+    }
+
+    /// Opens a name on publisher `index`, and runs until it is open. Returns its id.
+    pub fn open(&mut self, index: usize, name: &str, nonce: [u64; 2]) -> PublisherId {
+        let ticket = self.publishers[index].publisher.core.open(name, nonce).expect("a name");
+        let opened = self.run_until(|cluster| cluster.opened(index, ticket).is_some());
+        assert!(opened, "{name} is not open after a second: {:?}", self.publishers[index].events);
+        self.opened(index, ticket).unwrap()
+    }
+
+    fn opened(&self, index: usize, asked: usize) -> Option<PublisherId> {
+        self.publishers[index].events.iter().find_map(|event| match event {
+            PublisherEvent::Opened { ticket, publisher, .. } if *ticket == asked => Some(*publisher),
+            _ => None,
+        })
+    }
+
+    /// Turns until `done`, for at most a second. Returns whether it came.
+    pub fn run_until(&mut self, done: impl Fn(&Self) -> bool) -> bool {
+        for _ in 0..1_000_000_000 / TURN_NS {
+            if done(self) {
+                return true;
+            }
+            self.turn();
+        }
+        false
+    }
+
+    /// So many turns of everybody.
+    pub fn run(&mut self, turns: u32) {
+        for _ in 0..turns {
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        self.now += TURN_NS;
+        let wall = self.now + 1_700_000_000_000_000_000;
+        for index in 0..self.replicas.len() {
+            if self.flushing {
+                flush(self.replicas[index].tail_mut().memory_mut());
+            }
+            self.replicas[index].poll(self.now, wall);
+            let out = sent(self.replicas[index].net_mut());
+            self.carry(index as u32 + 1, &out);
+        }
+        for index in 0..self.publishers.len() {
+            let Told { publisher, events } = &mut self.publishers[index];
+            publisher.poll(self.now, wall, self.limit, |event| events.push(event));
+            let out = sent(publisher.net_mut());
+            self.carry(index as u32 + 101, &out);
+        }
+    }
+
+    fn carry(&mut self, from: u32, sent: &[(To, Vec<u8>)]) {
+        self.record.extend(sent.iter().map(|(_, bytes)| (from, bytes.clone())));
+        let replicas = (1..).zip(self.replicas.iter_mut().map(|replica| (true, replica.net_mut())));
+        let publishers =
+            (101..).zip(self.publishers.iter_mut().map(|told| (false, told.publisher.net_mut())));
+        for (number, (is_replica, net)) in replicas.chain(publishers) {
+            for (to, bytes) in sent {
+                let for_it = match to {
+                    To::Group(group) => from != number && (is_replica || *group != Group::Submit),
+                    To::Unicast(to) => *to == address(number),
+                };
+                if !for_it || (self.lost)(from, number, bytes) {
+                    continue;
+                }
+                match to {
+                    To::Group(_) => net.groups.push_back(bytes.clone()),
+                    To::Unicast(_) => net.unicast.push_back((bytes.clone(), Some(address(from)))),
+                }
+            }
+        }
+    }
+}
+
+/// One replica alone, and its clock.
+pub struct Node {
+    pub replica: Replica<TestPorts>,
+    pub now: Nanos,
+}
+
+impl Node {
+    pub fn new(replica: Replica<TestPorts>) -> Self {
+        Self { replica, now: 1_000_000 }
+    }
+
+    /// One turn. Returns what it sent.
+    pub fn poll(&mut self) -> Vec<(To, Vec<u8>)> {
+        self.now += TURN_NS;
+        self.replica.poll(self.now, self.now + 1_700_000_000_000_000_000);
+        sent(self.replica.net_mut())
+    }
+
+    /// Hears datagrams in one batch. Returns what it sent.
+    pub fn hear(&mut self, batch: &[Vec<u8>]) -> Vec<(To, Vec<u8>)> {
+        self.replica.net_mut().groups.extend(batch.iter().cloned());
+        self.poll()
+    }
+
+    /// Gets a datagram on the unicast port from node `from`. Returns what it sent in eight turns.
+    pub fn ask(&mut self, from: u32, bytes: Vec<u8>) -> Vec<(To, Vec<u8>)> {
+        self.replica.net_mut().unicast.push_back((bytes, Some(address(from))));
+        (0..8).flat_map(|_| self.poll()).collect()
+    }
+
+    /// Time passes. Returns what it sent.
+    pub fn wait(&mut self, ns: Nanos) -> Vec<(To, Vec<u8>)> {
+        self.now += ns;
+        self.poll()
+    }
+
+    /// The segments have everything.
+    pub fn flush(&mut self) {
+        flush(self.replica.tail_mut().memory_mut());
+    }
+
+    /// Where its log ends.
+    pub fn next(&self) -> Seq {
+        self.replica.tail().end().next
+    }
+
+    /// One of its counters.
+    pub fn count(&self, counter: Counter) -> u64 {
+        self.replica.core.counters.get(counter)
+    }
+
+    /// What happened since the last look.
+    pub fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.replica.core.events.pop()).collect()
+    }
+}
