@@ -222,14 +222,12 @@ impl<N: Net> Publisher<N> {
         if count == 0 {
             return 0;
         }
-        let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
-        let (mut used, mut offered) = (0, 0);
-        while used < BURSTS_MAX && offered < count {
-            bursts[used] = core.window.burst(offered);
-            offered += bursts[used].count();
-            used += 1;
-        }
-        let taken = net.send_group(Group::Submit, &bursts[..used]);
+        let first = core.window.burst(0);
+        let (offered, taken) = if first.count() == count {
+            (count, net.send_group(Group::Submit, &[first]))
+        } else {
+            offer_bursts(net, &core.window, count)
+        };
         core.counters.add(Counter::Resends, taken.min(core.window.resends()) as u64);
         core.counters.add(Counter::SendsShort, (offered - taken) as u64);
         core.window.on_sent(now, taken);
@@ -282,6 +280,20 @@ impl<N: Net> Publisher<N> {
     pub fn net_mut(&mut self) -> &mut N {
         &mut self.net
     }
+}
+
+/// Offers `count` prepared datagrams in as many bursts as they need. Returns how many were offered, and how
+/// many were taken.
+#[cold]
+fn offer_bursts(net: &mut impl Net, window: &SubmitWindow, count: usize) -> (usize, usize) {
+    let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
+    let (mut used, mut offered) = (0, 0);
+    while used < BURSTS_MAX && offered < count {
+        bursts[used] = window.burst(offered);
+        offered += bursts[used].count();
+        used += 1;
+    }
+    (offered, net.send_group(Group::Submit, &bursts[..used]))
 }
 
 impl PublisherCore {

@@ -130,22 +130,24 @@ impl Commit {
     /// What [`Commit::commit_next`] would be if the owner held the log up to `next`: whether a frame that
     /// has just arrived is final already.
     pub fn commit_with(&self, next: Seq) -> Seq {
-        let mut with = *self;
-        with.on_held(next);
-        with.commit_next
+        self.count(next.max(self.have_next))
+    }
+
+    fn recount(&mut self) {
+        self.commit_next = self.count(self.have_next);
     }
 
     /// S4 (how far is it committed): the greatest bound that a quorum of the membership holds in exactly
     /// this epoch, at least one entry of it, and no further than the owner's own prefix. In `process` mode the sight of a
     /// frame is its leader's ack.
-    fn recount(&mut self) {
+    fn count(&self, have_next: Seq) -> Seq {
         let mut votes = [0; MEMBERS_MAX];
         let members = self.membership.members();
         let leader = self.epoch.leader();
         for (position, member) in members.iter().enumerate() {
             votes[position] = self.acked[position];
             if self.durability == Durability::Process && member.identity() == leader {
-                votes[position] = self.have_next;
+                votes[position] = have_next;
             }
         }
         let mut counted = self.announced;
@@ -157,7 +159,7 @@ impl Commit {
                 counted = counted.max(quorum);
             }
         }
-        self.commit_next = self.commit_next.max(counted.min(self.have_next));
+        self.commit_next.max(counted.min(have_next))
     }
 }
 
