@@ -61,6 +61,13 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// A failure with this code says, too, what only a second look can tell.
+    pub fn explained(self, code: u8, why: impl FnOnce() -> String) -> Self {
+        if self.code == code { Self::new(code, format!("{self}; {}", why())) } else { self }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.what {

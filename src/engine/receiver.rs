@@ -91,6 +91,8 @@ pub struct Receiver {
     oldest_seq: Seq,
     /// Whether the owner was told of what is missing.
     gap_told: bool,
+    /// Was whole once: what is fetched before that is no gap, but the way into the stream.
+    joined: bool,
     diverged: bool,
 }
 
@@ -121,6 +123,7 @@ impl Receiver {
             news: Epoch::NONE,
             too_old: Vec::with_capacity(limits.repairers.len()),
             gap_told: false,
+            joined: false,
             oldest_seq: 0,
             diverged: false,
             limits,
@@ -468,6 +471,7 @@ impl Receiver {
         let start_wanted = self.news != Epoch::NONE;
         let missing = if start_wanted { Some(0) } else { self.missing_from() };
         self.gap_told &= missing.is_some();
+        self.joined |= missing.is_none() && self.end.is_some_and(|end| end.next > 1);
         let turn = self.nack.poll(now, missing)?;
         let repairers = &self.limits.repairers;
         let to = *repairers.get(turn as usize % repairers.len().max(1))?;
@@ -491,7 +495,7 @@ impl Receiver {
         } else if let Some(from) = missing {
             let bound = self.seen_next.max(from + 1);
             count = self.store.missing(self.ready, from, bound, &mut ranges);
-            if !self.gap_told {
+            if self.joined && !self.gap_told {
                 self.gap_told = true;
                 counters.add(Counter::Gaps, 1);
                 events.push(Event::Gap { from, to: bound });
