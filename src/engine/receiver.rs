@@ -94,6 +94,8 @@ pub struct Receiver {
     /// Was whole once: what is fetched before that is no gap, but the way into the stream.
     joined: bool,
     diverged: bool,
+    /// Whose ack was last found to be of another log.
+    divergent: Option<Identity>,
 }
 
 impl Receiver {
@@ -126,6 +128,7 @@ impl Receiver {
             joined: false,
             oldest_seq: 0,
             diverged: false,
+            divergent: None,
             limits,
         }
     }
@@ -222,7 +225,7 @@ impl Receiver {
         self.compare_chains(header, events);
     }
 
-    /// Whoever says where a log of our epoch stands says by which chain: a divergence is found by anybody.
+    /// The leader says where the log of its epoch stands, and by which chain.
     fn compare_chains(&mut self, header: &Header, events: &mut Events) {
         if let Some(end) = self.end
             && end.next == header.first_seq
@@ -242,14 +245,32 @@ impl Receiver {
         if self.follow.is_news(epoch) {
             self.news = self.news.max(epoch);
         } else if epoch == self.follow.epoch() {
-            // An ack below its sender's end carries no chain. One over another chain is no ack of ours.
-            if header.chain != 0 {
-                self.compare_chains(header, events);
-            }
-            if !self.diverged {
+            if self.is_divergent(header) {
+                self.tell_divergent(header, events);
+            } else {
                 self.commit.on_ack(header.identity(), epoch, header.first_seq);
                 self.seen_next = self.seen_next.max(header.first_seq);
             }
+        }
+    }
+
+    /// An ack over another chain than ours is of another log: it counts for nothing. Which of the two is
+    /// wrong, only the leader's word tells, and ends the one that it contradicts. An ack below its
+    /// sender's end carries no chain.
+    fn is_divergent(&self, header: &Header) -> bool {
+        let comparable = header.chain != 0
+            && self.end.is_some_and(|end| end.next == header.first_seq && end.epoch == header.epoch());
+        comparable && self.end.is_some_and(|end| end.chain != header.chain)
+    }
+
+    /// Once for each identity, not for each of its acks.
+    fn tell_divergent(&mut self, header: &Header, events: &mut Events) {
+        if self.divergent != Some(header.identity())
+            && let Some(end) = self.end
+        {
+            self.divergent = Some(header.identity());
+            let identity = header.identity();
+            events.push(Event::DivergentAck { identity, seq: end.next, have: end.chain, seen: header.chain });
         }
     }
 

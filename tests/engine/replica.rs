@@ -431,6 +431,20 @@ fn a_standby_whose_log_differs_stops_and_says_where() {
 }
 
 #[test]
+fn s3_a_replica_that_acknowledges_another_log_is_named_once_and_stops_nobody() {
+    let mut node = leader(3, |_| {});
+    let end = node.replica.tail().end();
+    let mut log = Log::begun(3);
+    let divergent = log.ack_with(2, end.next, |header, _| header.chain = 0xbad);
+    node.hear(&[divergent.clone(), divergent]);
+    let told = node.events().into_iter().filter(|event| matches!(event, Event::DivergentAck { .. }));
+    assert_eq!(told.count(), 1);
+    assert!(!node.replica.core.is_stopped());
+    assert!(node.replica.core.commit_next() < end.next, "it counts for nothing");
+    log.push(&["a"]);
+}
+
+#[test]
 fn a_standby_asks_for_what_it_misses() {
     let mut log = Log::begun(3);
     let mut node = standby(&log, |_| {});
