@@ -147,14 +147,24 @@ fn a_demo_that_is_told_to_stop_leaves_nothing_behind() {
 
 #[test]
 fn a_process_that_dies_early_is_named_with_its_last_words() {
-    let demo = Running::start();
-    let (pid, _) =
-        demo.processes().into_iter().find(|(_, args)| args.contains("--replica 2")).expect("replica 2");
-    kill("KILL", &pid);
-    let (code, told) = demo.end();
-    assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("replica-2 ended early (signal: 9") && told.contains("last words"), "{told}");
-    assert!(told.contains("-> standby"), "its log: {told}");
+    for (name, args, last_words) in
+        [("replica-2", "--replica 2", "-> standby"), ("subscriber-stamped", "--stamped", "(none)")]
+    {
+        let demo = Running::start();
+        let clock = Clock::start();
+        let deadline = clock.now() + PATIENCE_NS;
+        let pid = loop {
+            if let Some((pid, _)) = demo.processes().into_iter().find(|(_, found)| found.contains(args)) {
+                break pid;
+            }
+            assert!(clock.now() < deadline, "{name} was never started");
+        };
+        kill("KILL", &pid);
+        let (code, told) = demo.end();
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains(&format!("{name} ended early (signal: 9")), "{told}");
+        assert!(told.contains("last words") && told.contains(last_words), "{told}");
+    }
 }
 
 #[test]
