@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   stamped     client ─▶ leader ─▶ client               a cluster of one; floor: two hops
-//!   committed   client ─▶ leader ─▶ standby ─▶ client    one standby of three, the third stopped; floor: three
+//!   committed   client ─▶ leader ─▶ standby ─▶ client    one of two standbys; floor: three hops
 //! ```
 //!
 //! Closed loop: the next message leaves when the last one has come, which hides stalls. Open loop: message
@@ -211,8 +211,8 @@ fn spreads(table: &Table, contestant: Contestant) -> [Option<Spread>; 4] {
 }
 
 /// What the kernel under all of this was found to do elsewhere, on the same class of machine.
-const LIMITS: &str = "for comparison, measured apart on this class of machine: one way, loopback multicast, 64 B: \
-                      p50 4.0, p99 5.6, p99.9 17; two hops over a bridge: 14.2, 18.0, 53 (us)";
+const LIMITS: &str = "for comparison, measured apart on this class of machine: one way, loopback multicast, \
+                      64 B: p50 4.0, p99 5.6, p99.9 17; two hops over a bridge: 14.2, 18.0, 53 (us)";
 
 fn print(tables: &[Table], environment: &[String], cores: usize) -> Result<(), String> {
     environment.iter().for_each(|line| println!("{line}"));
@@ -220,7 +220,7 @@ fn print(tables: &[Table], environment: &[String], cores: usize) -> Result<(), S
         let rounds = table.rounds[0].len();
         println!();
         println!(
-            "publish -> {}: {} threads / {cores} cores, idle {}, {rounds} rounds; microseconds, median [min-max]",
+            "publish -> {}: {} threads / {cores} cores, idle {}, {rounds} rounds; us, median [min-max]",
             table.name, table.threads, table.idle
         );
         println!("{:<24}{}", "", HEADS.map(|head| format!("{head:>26}")).concat());

@@ -77,8 +77,8 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     }
     environment.iter().for_each(|line| println!("{line}"));
     println!(
-        "\nmessages of 64 B per second, committed, without loss: 3 threads / {} cores, idle {idle}, {} rounds, {} \
-         messages under way; thousands, median [min-max]",
+        "\nmessages of 64 B per second, committed, without loss: 3 threads / {} cores, idle {idle}, {} rounds, \
+         {} messages under way; thousands, median [min-max]",
         cores.len(),
         arguments.rounds,
         arguments.window * PER_FRAME
