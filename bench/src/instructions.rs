@@ -10,10 +10,11 @@
 //!        └── N / messages ── compared with ── bench/instructions.toml
 //! ```
 //!
-//! Not counted: the kernel, and the device, whose memory lies ready ([`world::Desk`]). Valgrind shows
+//! Not counted: the kernel, and the device, whose memory lies ready ([`desk::Desk`]). Valgrind shows
 //! AVX2 and SSE 4.2 to code that looks for them at run time, so the checksum is counted on the path that
 //! production takes.
 
+mod desk;
 mod world;
 
 use crate::environment;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   stamped     client ─▶ leader ─▶ client               a cluster of one; floor: two hops
-//!   committed   client ─▶ leader ─▶ standby ─▶ client    one standby of three, the third stopped; floor: three
+//!   committed   client ─▶ leader ─▶ standby ─▶ client    one of two standbys; floor: three hops
 //! ```
 //!
 //! Closed loop: the next message leaves when the last one has come, which hides stalls. Open loop: message
@@ -14,11 +14,11 @@ use crate::cluster::{Cluster, PAYLOAD_LEN};
 use crate::environment;
 use crate::floor::{intended, number, payload};
 use crate::node::{NodeArguments, Role};
-use crate::scene::{Contestant, Node};
+use crate::scene::{Contestant, Node, Scheduled};
 use crate::stats::{HEADS, Latencies, Spread, Summary, cell, paired};
 use lockstep::client::Delivery;
 use lockstep::io::clock::Clock;
-use lockstep::io::cpu;
+use lockstep::io::cpu::{self, SchedulingClass};
 use lockstep::io::idle::Idle;
 use lockstep::wire::Nanos;
 
@@ -50,6 +50,9 @@ pub struct Arguments {
     /// The standby's core, by its place among ours; the client has 0 and the leader 1.
     #[arg(long, default_value_t = 0)]
     standby_core: usize,
+    /// The scheduling class of every hot thread, the client's included; `fifo:N` keeps other work away.
+    #[arg(long, default_value = "other")]
+    scheduling: SchedulingClass,
 }
 
 /// One table: a delivery mode and a loop.
@@ -76,6 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     }
     let mut environment = environment::lines();
     environment.extend(environment::device()?);
+    environment.push(format!("scheduling {}", arguments.scheduling));
     if let Some(note) = cpu::pin(cores[0]).note {
         return Err(note);
     }
@@ -121,13 +125,15 @@ fn one(
 ) -> Result<Summary, String> {
     let committed = table.delivery == Delivery::Committed;
     let cluster = Cluster::new(if committed { 3 } else { 1 }, table.idle)?;
-    let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1] };
+    let scheduling = arguments.scheduling;
+    let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling };
     let _leader = Node::start(&cluster, &leader)?;
     let standby_core = *cores.get(arguments.standby_core).ok_or("--standby-core: there is no such core")?;
-    let standby = NodeArguments { contestant, role: Role::Standby, core: standby_core };
+    let standby = NodeArguments { contestant, role: Role::Standby, core: standby_core, scheduling };
     let _standby = committed.then(|| Node::start(&cluster, &standby)).transpose()?;
     let interval_ns = table.rate.map(|rate| 1_000_000_000 / rate);
     let rally = Rally { messages: arguments.messages, interval_ns, idle: table.idle };
+    let _scheduled = Scheduled::new(scheduling)?;
     measure(contestant, &cluster, table.delivery, PAYLOAD_LEN, rally)
 }
 
@@ -211,8 +217,8 @@ fn spreads(table: &Table, contestant: Contestant) -> [Option<Spread>; 4] {
 }
 
 /// What the kernel under all of this was found to do elsewhere, on the same class of machine.
-const LIMITS: &str = "for comparison, measured apart on this class of machine: one way, loopback multicast, 64 B: \
-                      p50 4.0, p99 5.6, p99.9 17; two hops over a bridge: 14.2, 18.0, 53 (us)";
+const LIMITS: &str = "for comparison, measured apart on this class of machine: one way, loopback multicast, \
+                      64 B: p50 4.0, p99 5.6, p99.9 17; two hops over a bridge: 14.2, 18.0, 53 (us)";
 
 fn print(tables: &[Table], environment: &[String], cores: usize) -> Result<(), String> {
     environment.iter().for_each(|line| println!("{line}"));
@@ -220,7 +226,7 @@ fn print(tables: &[Table], environment: &[String], cores: usize) -> Result<(), S
         let rounds = table.rounds[0].len();
         println!();
         println!(
-            "publish -> {}: {} threads / {cores} cores, idle {}, {rounds} rounds; microseconds, median [min-max]",
+            "publish -> {}: {} threads / {cores} cores, idle {}, {rounds} rounds; us, median [min-max]",
             table.name, table.threads, table.idle
         );
         println!("{:<24}{}", "", HEADS.map(|head| format!("{head:>26}")).concat());

@@ -3,11 +3,12 @@
 use crate::cluster;
 use crate::floor;
 use crate::plain::Plain;
-use crate::scene::Contestant;
+use crate::scene::{Contestant, Scheduled};
 use clap::ValueEnum;
 use lockstep::config::Config;
 use lockstep::engine::ports::{Group, Net};
 use lockstep::io::clock::Clock;
+use lockstep::io::cpu::SchedulingClass;
 use lockstep::io::events::Recorder;
 use lockstep::io::udp::Udp;
 use lockstep::io::{cpu, duty};
@@ -55,15 +56,19 @@ pub struct NodeArguments {
     /// The core that it is bound to.
     #[arg(long)]
     pub core: usize,
+    /// The scheduling class of its hot thread.
+    #[arg(long)]
+    pub scheduling: SchedulingClass,
 }
 
 impl NodeArguments {
     /// As a command line.
-    pub fn flags(&self) -> [String; 3] {
+    pub fn flags(&self) -> [String; 4] {
         [
             format!("--contestant={}", self.contestant.key()),
             format!("--role={}", self.role.name()),
             format!("--core={}", self.core),
+            format!("--scheduling={}", self.scheduling),
         ]
     }
 }
@@ -93,30 +98,30 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         ended.store(true, Ordering::Release);
     });
     let config = cluster::load(&arguments.config)?;
-    let NodeArguments { contestant, role, core } = arguments.which;
+    let NodeArguments { contestant, role, .. } = arguments.which;
     let udp = cluster::device(&config, role.joins());
     match contestant {
-        Contestant::Plain => forward(role, core, Plain::open(&udp)?, &config, &stop),
+        Contestant::Plain => forward(&arguments.which, Plain::open(&udp)?, &config, &stop),
         Contestant::Io => {
-            forward(role, core, Udp::open(udp).map_err(|error| error.to_string())?, &config, &stop)
+            forward(&arguments.which, Udp::open(udp).map_err(|error| error.to_string())?, &config, &stop)
         }
-        Contestant::Lockstep => replicate(role, core, &config, &stop),
+        Contestant::Lockstep => replicate(&arguments.which, &config, &stop),
     }
 }
 
 /// The floor's loop.
 fn forward(
-    role: Role,
-    core: usize,
+    which: &NodeArguments,
     mut net: impl Net,
     config: &Config,
     stop: &AtomicBool,
 ) -> Result<(), String> {
-    if let Some(note) = cpu::pin(core).note {
+    if let Some(note) = cpu::pin(which.core).note {
         return Err(note);
     }
+    let _scheduled = Scheduled::new(which.scheduling)?;
     let (mut leader, mut standby) = (floor::Leader::default(), floor::Standby::default());
-    let turn = &mut |_: Nanos| match role {
+    let turn = &mut |_: Nanos| match which.role {
         Role::Leader => leader.poll(&mut net),
         Role::Standby => standby.poll(&mut net),
     };
@@ -127,9 +132,9 @@ fn forward(
 }
 
 /// lockstep's: a whole node, journal and side thread included.
-fn replicate(role: Role, core: usize, config: &Config, stop: &AtomicBool) -> Result<(), String> {
-    let mut settings = config.node(role as u32 + 1).map_err(|error| error.to_string())?;
-    settings.core = Some(core);
+fn replicate(which: &NodeArguments, config: &Config, stop: &AtomicBool) -> Result<(), String> {
+    let mut settings = config.node(which.role as u32 + 1).map_err(|error| error.to_string())?;
+    (settings.core, settings.scheduling) = (Some(which.core), which.scheduling);
     let node = Node::open(&settings).map_err(|error| error.to_string())?;
     ready()?;
     node.run(stop, &Recorder::new(EVENT_KINDS, EVENTS_MAX)).map_err(|error| error.to_string())

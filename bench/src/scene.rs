@@ -3,6 +3,7 @@
 use crate::cluster::Cluster;
 use crate::node::NodeArguments;
 use clap::ValueEnum;
+use lockstep::io::cpu::{self, SchedulingClass};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -91,5 +92,26 @@ impl Drop for Node {
         // It is our own child and not yet waited for, so the id is its own still.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The client's thread in a scheduling class, until it is dropped: processes are started outside of it, as
+/// they would inherit it with all their threads.
+pub struct Scheduled(());
+
+impl Scheduled {
+    /// Puts this thread into `class`.
+    ///
+    /// # Errors
+    /// The system does not let it, and what would.
+    pub fn new(class: SchedulingClass) -> Result<Self, String> {
+        let obtained = cpu::schedule(class);
+        if obtained.got == obtained.asked { Ok(Self(())) } else { Err(obtained.to_string()) }
+    }
+}
+
+impl Drop for Scheduled {
+    fn drop(&mut self) {
+        cpu::schedule(SchedulingClass::Other);
     }
 }

@@ -10,11 +10,11 @@ use crate::cluster::{Cluster, MTU, PAYLOAD_LEN};
 use crate::environment;
 use crate::floor::{number, payload};
 use crate::node::{NodeArguments, Role};
-use crate::scene::{Contestant, Node};
+use crate::scene::{Contestant, Node, Scheduled};
 use crate::stats::{Spread, cell, paired};
 use lockstep::client::Delivery;
 use lockstep::io::clock::Clock;
-use lockstep::io::cpu;
+use lockstep::io::cpu::{self, SchedulingClass};
 use lockstep::io::idle::Idle;
 use lockstep::wire::{HEADER_LEN, Nanos, entry_len, frame_len_max};
 
@@ -46,6 +46,9 @@ pub struct Arguments {
     /// The standby's core, by its place among ours; the client has 0 and the leader 1.
     #[arg(long, default_value_t = 0)]
     standby_core: usize,
+    /// The scheduling class of every hot thread, the client's included; `fifo:N` keeps other work away.
+    #[arg(long, default_value = "other")]
+    scheduling: SchedulingClass,
 }
 
 /// Measures and prints.
@@ -60,6 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     }
     let mut environment = environment::lines();
     environment.extend(environment::device()?);
+    environment.push(format!("scheduling {}", arguments.scheduling));
     if let Some(note) = cpu::pin(cores[0]).note {
         return Err(note);
     }
@@ -77,8 +81,8 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     }
     environment.iter().for_each(|line| println!("{line}"));
     println!(
-        "\nmessages of 64 B per second, committed, without loss: 3 threads / {} cores, idle {idle}, {} rounds, {} \
-         messages under way; thousands, median [min-max]",
+        "\nmessages of 64 B per second, committed, without loss: 3 threads / {} cores, idle {idle}, {} rounds, \
+         {} messages under way; thousands, median [min-max]",
         cores.len(),
         arguments.rounds,
         arguments.window * PER_FRAME
@@ -98,11 +102,14 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
 /// One contestant in one round, in messages per second.
 fn one(contestant: Contestant, idle: Idle, cores: &[usize], arguments: &Arguments) -> Result<f64, String> {
     let cluster = Cluster::new(3, idle)?;
-    let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1] };
+    let scheduling = arguments.scheduling;
+    let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling };
     let _leader = Node::start(&cluster, &leader)?;
     let standby_core = *cores.get(arguments.standby_core).ok_or("--standby-core: there is no such core")?;
-    let _standby =
-        Node::start(&cluster, &NodeArguments { contestant, role: Role::Standby, core: standby_core })?;
+    let _standby = Node::start(
+        &cluster,
+        &NodeArguments { contestant, role: Role::Standby, core: standby_core, scheduling },
+    )?;
     // The floor's unit is a datagram, lockstep's a message.
     let each = if contestant == Contestant::Lockstep { 1 } else { PER_FRAME };
     let flood = Flood {
@@ -111,6 +118,7 @@ fn one(contestant: Contestant, idle: Idle, cores: &[usize], arguments: &Argument
         lasts_ns: arguments.milliseconds * 1_000_000,
         idle,
     };
+    let _scheduled = Scheduled::new(scheduling)?;
     let rate = measure(contestant, &cluster, Delivery::Committed, frame_len_max(MTU), flood)?;
     Ok(rate * each as f64)
 }

@@ -9,15 +9,16 @@
 //! The driver lays out the submissions and the standby's acks itself, and reads frames from the leader's
 //! tail: no role pays for a copy that the device would have made.
 
+use super::desk::{Desk, DeskPorts};
 use crate::cluster::{Cluster, MTU, PAYLOAD_LEN};
-use lockstep::engine::ports::{Burst, Group, Net, Ports};
+use lockstep::engine::ports::Group;
 use lockstep::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
 use lockstep::engine::receiver::{ReceiverLimits, Start};
 use lockstep::engine::replica::{Recovered, Replica, ReplicaLimits};
 use lockstep::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
 use lockstep::io::idle::Idle;
 use lockstep::io::journal_files::{self, JournalConfig, Lock};
-use lockstep::io::tail::{MappedTail, TailReader};
+use lockstep::io::tail::TailReader;
 use lockstep::journal::SEGMENT_LEN_MIN;
 use lockstep::journal::ports::{TailSource, Word};
 use lockstep::proto::commit::Durability;
@@ -41,85 +42,6 @@ const STEP_NS: Nanos = 10_000;
 const WALL: Nanos = 1_700_000_000_000_000_000;
 /// Steps in which the nodes find each other; they need a few dozen.
 const STEPS_TO_MEET: usize = 2_000;
-
-/// Memory for the datagrams of a device.
-#[derive(Clone, Default)]
-pub struct Desk {
-    datagrams: Vec<Vec<u8>>,
-    ready: usize,
-    unicast: Vec<(Vec<u8>, SocketAddrV4)>,
-    unicast_lent: Vec<(Vec<u8>, SocketAddrV4)>,
-    /// While the nodes find each other, what they send is carried; later the driver lays things out.
-    carries: bool,
-    sent: Vec<(Option<SocketAddrV4>, Group, Vec<u8>)>,
-    /// Datagrams that the role sent, all in all.
-    taken: usize,
-}
-
-impl Desk {
-    /// Lays out one more datagram for the next receive; `write` fills it and says how long it is.
-    fn lay(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.ready == self.datagrams.len() {
-            self.datagrams.push(Vec::new());
-        }
-        write(&mut self.datagrams[self.ready]);
-        self.ready += 1;
-    }
-
-    fn lay_copy(&mut self, bytes: &[u8]) {
-        self.lay(|out| {
-            out.clear();
-            out.extend_from_slice(bytes);
-        });
-    }
-}
-
-impl Net for Desk {
-    fn recv_groups(&mut self) -> usize {
-        std::mem::take(&mut self.ready)
-    }
-
-    fn group_datagram(&self, index: usize) -> &[u8] {
-        &self.datagrams[index]
-    }
-
-    fn recv_unicast(&mut self) -> usize {
-        self.unicast_lent = std::mem::take(&mut self.unicast);
-        self.unicast_lent.len()
-    }
-
-    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
-        let (bytes, from) = &self.unicast_lent[index];
-        (bytes, *from)
-    }
-
-    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
-        let count = bursts.iter().map(Burst::count).sum();
-        self.taken += count;
-        if self.carries {
-            let datagrams = bursts.iter().flat_map(|burst| burst.bytes.chunks(burst.stride));
-            self.sent.extend(datagrams.map(|bytes| (None, group, bytes.to_vec())));
-        }
-        black_box(bursts);
-        count
-    }
-
-    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
-        self.taken += 1;
-        if self.carries {
-            self.sent.push((Some(to), Group::Data, parts.concat()));
-        }
-        true
-    }
-}
-
-/// A replica's world: the desk, and a tail as in production.
-pub struct DeskPorts;
-
-impl Ports for DeskPorts {
-    type Net = Desk;
-    type Memory = MappedTail;
-}
 
 /// What comes to the leader in one step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -208,7 +130,7 @@ fn replica(cluster: &Cluster, process: usize) -> Result<Desked, String> {
         process_nonce: process_nonce(process),
         repairs_per_request: 64,
     };
-    let net = Desk { carries: true, ..Desk::default() };
+    let net = Desk::carrying();
     let replica = Replica::new(net, journal.opened.tail, recovered, limits)?;
     Ok(Desked { replica, side: journal.reader, _lock: journal.lock })
 }
@@ -220,7 +142,7 @@ fn subscriber(cluster: &Cluster, process: usize, delivery: Delivery) -> Subscrib
         start: Start::From(1),
         lag_report_ns: 1 << 40,
     };
-    Subscriber::new(Desk { carries: true, ..Desk::default() }, limits)
+    Subscriber::new(Desk::carrying(), limits)
 }
 
 impl Desked {
@@ -241,7 +163,7 @@ impl World {
     pub fn new() -> Result<Self, String> {
         let cluster = Cluster::new(REPLICAS, Idle::Spin)?;
         let mut publisher = Publisher::new(
-            Desk { carries: true, ..Desk::default() },
+            Desk::carrying(),
             PublisherLimits {
                 receiver: receiver(&cluster, 4),
                 window_entries: 4096,
@@ -337,8 +259,7 @@ impl World {
 
     fn stop_carrying(&mut self) {
         for desk in self.desks() {
-            desk.carries = false;
-            desk.ready = 0;
+            desk.stop_carrying();
         }
     }
 
@@ -453,7 +374,7 @@ impl World {
     pub fn check(&self, messages: u64, datagrams_sent: usize) -> Result<(), String> {
         let accepted = self.standby.replica.tail().end().next == self.leader.replica.tail().end().next;
         let seen = [self.delivered[0], self.delivered[1], self.fates];
-        if !accepted || seen != [messages; 3] || self.leader.replica.net().taken < datagrams_sent {
+        if !accepted || seen != [messages; 3] || self.leader.replica.net().taken() < datagrams_sent {
             return Err(format!(
                 "of {messages} messages {} were delivered stamped, {} committed, {} confirmed; the leader's log \
                  ends at {}, the standby's at {}",
