@@ -1,7 +1,7 @@
-//! Prints the stream from a seq on, as `committed`, until it has caught up.
+//! Prints the first messages of the stream, as `committed`.
 //!
 //! ```text
-//! cargo run --example subscribe -- lockstep.toml 1
+//! cargo run --example subscribe -- lockstep.toml 100
 //! ```
 //! The configuration is that of a running cluster, e.g. `configs/demo.toml`.
 
@@ -11,24 +11,25 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args_os().skip(1);
-    let file = PathBuf::from(args.next().ok_or("usage: subscribe CONFIGURATION [SEQ]")?);
-    let seq = args.next().map_or(Ok(1), |seq| seq.to_string_lossy().parse())?;
+    let file = PathBuf::from(args.next().ok_or("usage: subscribe CONFIGURATION [COUNT]")?);
+    let count = args.next().map_or(Ok(u64::MAX), |count| count.to_string_lossy().parse())?;
     let endpoint = Config::load(Some(&file), &[])?.endpoint();
-    let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(seq))?;
-    let mut has_caught_up = false;
-    while !has_caught_up && !subscriber.is_ended() {
+    let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1))?;
+    let mut printed = 0;
+    while printed < count && !subscriber.is_ended() {
         let work = subscriber.poll(64, |event| {
             match event {
                 SubscriberEvent::Message(message) => {
                     println!("{} {}", message.seq, String::from_utf8_lossy(message.payload));
+                    printed += 1;
                 }
                 SubscriberEvent::Abandoned { oldest, .. } => {
-                    eprintln!("begin at seq {oldest}: no replica has older ones")
+                    eprintln!("no replica remembers the first messages: begin with Start::From({oldest})");
                 }
-                SubscriberEvent::CaughtUp { .. } => has_caught_up = true,
                 _ => {}
             }
-            Flow::Continue
+            // What is left comes with the next poll.
+            if printed < count { Flow::Continue } else { Flow::Stop }
         });
         if work == 0 {
             std::thread::yield_now();

@@ -163,6 +163,11 @@ fn log_lines_are_json_when_they_shall_be_and_a_flag_beats_a_variable_beats_the_f
     let rows: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let origin = |key: &str| rows.iter().find(|row| row["key"] == key).map(|row| row["origin"].clone());
     assert_eq!(origin("log.format"), Some("flag --log-format".into()));
+    // What ends it is a log line as well.
+    std::fs::remove_dir_all(cluster.path("journal-1")).expect("a journal");
+    let refused = cluster.run(&["sequencer", "--replica", "1", "--log-format", "json"], b"").with_code(2);
+    let row: Value = serde_json::from_str(&refused.err).expect("JSON");
+    assert!(row["level"] == "ERROR" && row["exit_code"] == 2, "{row}");
     assert_eq!(origin("log.level"), Some("env LOCKSTEP_LOG_LEVEL".into()));
 }
 
@@ -172,4 +177,44 @@ fn help_tells_the_exit_codes() {
         let told = run(command(args), b"").with_code(0).out;
         assert!(told.contains("4  not ready in time") && told.contains("5  fenced"), "{told}");
     }
+}
+
+#[test]
+fn the_examples_publish_and_read_a_cluster_of_the_demos_kind() {
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_lockstep")).with_file_name("examples");
+    let example = |name: &str| folder.join(name);
+    if !example("publish").exists() || !example("subscribe").exists() {
+        println!("SKIPPED: the examples are not built: `cargo build --examples` first, as `cargo test` does");
+        return;
+    }
+    let cluster = Cluster::new(3, "");
+    let _replicas = cluster.found();
+    let run_example = |name: &str, more: &[&str]| {
+        let mut command = std::process::Command::new(example(name));
+        command.arg(cluster.config()).args(more);
+        run(command, b"").with_code(0).out
+    };
+    let published = run_example("publish", &[]);
+    assert!(published.lines().count() == 100 && published.starts_with("1 is seq "), "{published}");
+    let read = run_example("subscribe", &["100"]);
+    assert!(
+        read.lines().count() == 100
+            && read.lines().last().is_some_and(|line| line.ends_with(" buy 99 at 42")),
+        "{read}"
+    );
+}
+
+#[test]
+fn check_reads_the_file_and_the_same_layers_as_every_command() {
+    let cluster = Cluster::new(1, "");
+    let good = cluster.run(&["check", "--effective", "--set", "timing.beat=7ms"], b"").with_code(0).out;
+    assert!(
+        good.contains("timing.beat") && good.contains("7ms") && good.contains("flag --set timing.beat"),
+        "{good}"
+    );
+    assert!(good.ends_with("profile shared, replicas 1\n"), "{good}");
+    let bad = cluster.run(&["check", "--idle", "sleep"], b"").with_code(2);
+    assert!(bad.out.contains("LS0106") && !bad.out.contains('\u{1b}'), "no colour in a pipe: {}", bad.out);
+    let file = cluster.config().display().to_string();
+    run(command(&["check", &file, "--json"]), b"").with_code(0);
 }

@@ -1,8 +1,14 @@
 //! The demo: few messages, and everything that it promises.
 
+use lockstep::io::clock::Clock;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+/// What is not over by then never will be.
+const PATIENCE_NS: u64 = 60_000_000_000;
 
 fn demo(args: &[&str]) -> std::process::Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
@@ -40,7 +46,7 @@ fn everybody_ends_with_one_digest_and_nothing_is_lost_doubled_or_out_of_order() 
     assert_eq!((rows("replicas").len(), rows("publishers").len()), (3, 2));
     // What it made is gone.
     let folder = told.lines().find_map(|line| line.split_once("temporary files in ")).expect("a folder").1;
-    assert!(!std::path::Path::new(folder).exists(), "{folder} is left");
+    assert!(!Path::new(folder).exists(), "{folder} is left");
 }
 
 #[test]
@@ -63,38 +69,125 @@ fn as_fast_as_possible_ends_the_same_and_what_is_kept_can_be_verified() {
         let verified = verify.output().expect("a run");
         assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stderr));
     }
-    for file in std::fs::read_to_string(&config).expect("the file").lines() {
-        // The tails and counters lie in memory, in a folder of their own.
-        if let Some(path) = file.strip_prefix("tail = ").map(|path| path.trim_matches('"')) {
-            let folder = std::path::Path::new(path).parent().expect("a folder");
-            let _ = std::fs::remove_dir_all(folder); // the first of three removes it
-        }
-    }
+    remove_memory_folder(&std::fs::read_to_string(&config).expect("the file"));
     std::fs::remove_dir_all(folder).expect("it was kept");
+}
+
+/// A demo that would go on for hours.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    folder: String,
+}
+
+impl Running {
+    /// Starts it and waits until its replicas run.
+    fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lockstep"))
+            .args(["demo", "--messages", "1000000000"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the demo starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut folder = String::new();
+        for line in lines.by_ref().map_while(Result::ok) {
+            if let Some((_, path)) = line.split_once("temporary files in ") {
+                folder = path.to_owned();
+            }
+            if line.contains("leads") {
+                return Self { child, lines, folder };
+            }
+        }
+        panic!("the demo ended before anybody led: {:?}", child.wait());
+    }
+
+    /// Processes that it started, with their arguments.
+    fn processes(&self) -> Vec<(String, String)> {
+        let all = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
+        let ours = all.filter_map(|entry| {
+            let pid = entry.file_name().to_string_lossy().parse::<u32>().ok()?.to_string();
+            let args = std::fs::read(entry.path().join("cmdline")).ok()?;
+            let args = String::from_utf8_lossy(&args).replace('\0', " ");
+            args.contains(&self.folder).then_some((pid, args))
+        });
+        ours.collect()
+    }
+
+    /// Its exit code and what it still had to say.
+    fn end(mut self) -> (Option<i32>, String) {
+        let rest: Vec<_> = self.lines.by_ref().map_while(Result::ok).collect();
+        let code = self.child.wait().expect("a child").code();
+        assert!(self.processes().is_empty(), "these live on: {:?}", self.processes());
+        assert!(!Path::new(&self.folder).exists(), "{} is left", self.folder);
+        (code, rest.join("\n"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may have ended
+        let _ = self.child.wait();
+    }
+}
+
+fn kill(signal: &str, pid: &str) {
+    let status = Command::new("kill").args(["-s", signal, pid]).status();
+    assert!(status.is_ok_and(|status| status.success()), "kill -s {signal} {pid}");
 }
 
 #[test]
 fn a_demo_that_is_told_to_stop_leaves_nothing_behind() {
-    use std::io::{BufRead, BufReader};
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lockstep"))
-        .args(["demo", "--messages", "100000000"])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .expect("the demo starts");
-    let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-    let (mut folder, mut last) = (String::new(), String::new());
-    for line in lines.map_while(Result::ok) {
-        if let Some((_, path)) = line.split_once("temporary files in ") {
-            folder = path.to_owned();
-        }
-        if line.contains("leads") {
-            let kill = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status();
-            assert!(kill.is_ok_and(|status| status.success()));
-        }
-        last = line;
+    let demo = Running::start();
+    kill("INT", &demo.child.id().to_string());
+    let (code, told) = demo.end();
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("stopped before the end"), "{told}");
+}
+
+#[test]
+fn a_process_that_dies_early_is_named_with_its_last_words() {
+    for (name, args, last_words) in
+        [("replica-2", "--replica 2", "-> standby"), ("subscriber-stamped", "--stamped", "(none)")]
+    {
+        let demo = Running::start();
+        let clock = Clock::start();
+        let deadline = clock.now() + PATIENCE_NS;
+        let pid = loop {
+            if let Some((pid, _)) = demo.processes().into_iter().find(|(_, found)| found.contains(args)) {
+                break pid;
+            }
+            assert!(clock.now() < deadline, "{name} was never started");
+        };
+        kill("KILL", &pid);
+        let (code, told) = demo.end();
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains(&format!("{name} ended early (signal: 9")), "{told}");
+        assert!(told.contains("last words") && told.contains(last_words), "{told}");
     }
-    assert_eq!(child.wait().expect("a child").code(), Some(1), "{last}");
-    assert!(last.contains("stopped before the end"), "{last}");
-    assert!(!folder.is_empty() && !std::path::Path::new(&folder).exists(), "{folder} is left");
+}
+
+#[test]
+fn no_process_outlives_a_demo_that_is_killed() {
+    let mut demo = Running::start();
+    assert!(demo.processes().len() >= 3);
+    demo.child.kill().expect("a child");
+    demo.child.wait().expect("a child");
+    // It could not clean up; its children end by themselves, as their pipe is broken.
+    let clock = Clock::start();
+    let deadline = clock.now() + PATIENCE_NS;
+    while !demo.processes().is_empty() {
+        assert!(clock.now() < deadline, "these live on: {:?}", demo.processes());
+        std::thread::yield_now();
+    }
+    let config = std::fs::read_to_string(format!("{}/lockstep.toml", demo.folder)).expect("the file");
+    remove_memory_folder(&config);
+    std::fs::remove_dir_all(&demo.folder).expect("it was left");
+}
+
+/// The tails and counters lie in memory, in a folder of their own.
+fn remove_memory_folder(config: &str) {
+    let tail =
+        config.lines().find_map(|line| line.strip_prefix("tail = ")).expect("a tail").trim_matches('"');
+    std::fs::remove_dir_all(Path::new(tail).parent().expect("a folder")).expect("it was left");
 }

@@ -30,7 +30,7 @@ enum What {
     Text(String),
     /// Shown with the lines of the file, in colour for a terminal.
     Config(ConfigErrors),
-    /// The reader of our output has seen enough: nobody needs to be told.
+    /// Nobody needs to be told: the log has it, or the reader of our output has seen enough.
     Silence,
 }
 
@@ -45,6 +45,12 @@ impl Failure {
         self.code
     }
 
+    /// Writes it as a log line, for commands whose stderr is a log that programs read.
+    pub fn logged(self) -> Self {
+        tracing::error!(exit_code = self.code, "{self}");
+        Self { code: self.code, what: What::Silence }
+    }
+
     /// Prints it on stderr.
     pub fn print(&self) {
         match &self.what {
@@ -55,12 +61,19 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// A failure with this code says, too, what only a second look can tell.
+    pub fn explained(self, code: u8, why: impl FnOnce() -> String) -> Self {
+        if self.code == code { Self::new(code, format!("{self}; {}", why())) } else { self }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.what {
             What::Text(text) => f.write_str(text),
             What::Config(errors) => errors.fmt(f),
-            What::Silence => f.write_str("the output was closed"),
+            What::Silence => f.write_str("told already"),
         }
     }
 }

@@ -24,6 +24,7 @@ mod sequencer;
 mod signals;
 mod subscribe;
 mod text;
+mod waiting;
 
 pub use failure::Failure;
 

@@ -3,8 +3,9 @@
 use super::args::PublishArgs;
 use super::failure::{FAILED, FENCED, NOT_READY, USAGE};
 use super::input::{self, Item, Spelling};
-use super::{Failure, log, signals};
-use crate::client::{PublishError, Publisher, PublisherEvent};
+use super::{Failure, log, signals, waiting};
+use crate::client::{OpenError, PublishError, Publisher, PublisherEvent};
+use crate::config::Config;
 use crate::engine::counters::Counter;
 use crate::io::idle::Idle;
 use crate::wire::{Nanos, PublisherId, Seq};
@@ -25,9 +26,28 @@ pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
     let mut publisher = Publisher::connect(&config.endpoint())?;
     let len_max = publisher.message_len_max().min(config.stream.message_len_max as usize);
     let input = input::start(&args.file, Spelling::of(args), len_max)?;
-    let id = publisher.open(&args.name, args.timeout)?;
+    let id = publisher.open(&args.name, args.timeout).map_err(|error| match error {
+        OpenError::TimedOut(name, timeout) => Failure::new(
+            NOT_READY,
+            format!(
+                "publisher '{name}' was not opened within {timeout:?}; {}",
+                waiting::explain(&config, &config.endpoint())
+            ),
+        ),
+        other => other.into(),
+    })?;
     let waiter = Idle::Park.waiter(&publisher.net().sockets())?;
-    let mut run = Run { publisher, id, args, input, waiter, next: None, ended: None, told: Told::default() };
+    let mut run = Run {
+        publisher,
+        id,
+        args,
+        config: &config,
+        input,
+        waiter,
+        next: None,
+        ended: None,
+        told: Told::default(),
+    };
     let began = run.publisher.clock().now();
     let outcome = run.until_committed(&stop);
     run.print_counts(run.publisher.clock().now() - began);
@@ -53,6 +73,7 @@ enum Ended {
 }
 
 struct Run<'a> {
+    config: &'a Config,
     publisher: Publisher,
     id: PublisherId,
     args: &'a PublishArgs,
@@ -165,9 +186,10 @@ impl Run<'_> {
     fn too_late(&self) -> Failure {
         let open = self.told.published - self.told.committed;
         let what = format!(
-            "{open} messages of '{}' were not committed within {:?}: no leader stamps, or no quorum \
-             acknowledges; look at the logs of the sequencers, a takeover may be needed",
-            self.args.name, self.args.timeout
+            "{open} messages of '{}' were not committed within {:?}; {}",
+            self.args.name,
+            self.args.timeout,
+            waiting::explain(self.config, &self.config.endpoint())
         );
         Failure::new(NOT_READY, what)
     }

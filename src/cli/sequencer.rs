@@ -8,7 +8,7 @@ use super::failure::FAILED;
 use super::{Failure, log, signals};
 use crate::config::Config;
 use crate::io::events::Recorder;
-use crate::node::{EVENT_KINDS, Node};
+use crate::node::{EVENT_KINDS, Node, NodeSettings};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,6 +24,11 @@ pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(core.as_slice())?;
     let settings = config.node(args.replica)?;
     log::start(&config.log);
+    serve(args, &config, &settings).map_err(Failure::logged)
+}
+
+/// The same with a log: from here on stderr has log lines only.
+fn serve(args: &SequencerArgs, config: &Config, settings: &NodeSettings) -> Result<u8, Failure> {
     let stop = signals::stop_flag()?;
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
@@ -31,8 +36,8 @@ pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_QUEUED);
     recorder.dump_on_panic();
     let events = recorder.start_log()?;
-    let node = Node::open(&settings)?;
-    banner(&config, args, &node);
+    let node = Node::open(settings)?;
+    banner(config, args, &node);
     let outcome = node.run(&stop, &recorder);
     drop(events); // its lines stand before our last word
     outcome?;

@@ -3,7 +3,7 @@
 use super::args::{Beginning, SubscribeArgs};
 use super::failure::{INTEGRITY, NOT_READY};
 use super::text::Form;
-use super::{Failure, log, signals};
+use super::{Failure, log, signals, waiting};
 use crate::client::{
     Delivery, Endpoint, Flow, Message, Questioner, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
@@ -55,7 +55,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
         counters.get(Counter::RepairsIn),
         print.digest.hex()
     );
-    outcome?;
+    outcome.map_err(|failure| failure.explained(NOT_READY, || waiting::explain(&config, &endpoint)))?;
     flushed?;
     Ok(0)
 }
@@ -163,10 +163,7 @@ impl<W: Write> Print<W> {
 
     fn too_late(&self, next: Seq, timeout: Duration) -> Failure {
         let end = self.end.map_or_else(String::new, |end| format!("; the end is seq {end}"));
-        let what = format!(
-            "nothing was delivered for {timeout:?}, the next would be seq {next}{end}: no leader is heard, or \
-             nothing is published; look at the sequencers, or raise --timeout"
-        );
+        let what = format!("nothing was delivered for {timeout:?}, the next would be seq {next}{end}");
         Failure::new(NOT_READY, what)
     }
 }

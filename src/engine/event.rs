@@ -81,8 +81,19 @@ pub enum Event {
         /// Why.
         reject: Reject,
     },
-    /// Somebody's chain differs from ours: two logs under one name. The node stops.
+    /// The leader's chain differs from ours: two logs under one name. The node stops.
     Diverged {
+        /// At which seq.
+        seq: Seq,
+        /// Ours.
+        have: u64,
+        /// The other's.
+        seen: u64,
+    },
+    /// A replica acknowledged another log than ours: its ack counts for nothing.
+    DivergentAck {
+        /// Whose ack.
+        identity: Identity,
         /// At which seq.
         seq: Seq,
         /// Ours.

@@ -520,10 +520,7 @@ impl PublisherCore {
             }
         }
         if self.lines.unopened > 0 || self.lines.ending > 0 {
-            // What ends a line is told behind the fates before it, which `limit` may have put off.
-            let told_next =
-                self.lines.stamped.front().map_or(commit_next, |next| commit_next.min(next.bound));
-            self.settle_lines(now, told_next, f);
+            self.settle_lines(now, commit_next, f);
         }
         self.counters.set(Counter::CommitNext, commit_next);
         self.counters.set(Counter::StampedNext, self.rx.seen_next());

@@ -91,7 +91,11 @@ pub struct Receiver {
     oldest_seq: Seq,
     /// Whether the owner was told of what is missing.
     gap_told: bool,
+    /// Was whole once: what is fetched before that is no gap, but the way into the stream.
+    joined: bool,
     diverged: bool,
+    /// Whose ack was last found to be of another log.
+    divergent: Option<Identity>,
 }
 
 impl Receiver {
@@ -121,8 +125,10 @@ impl Receiver {
             news: Epoch::NONE,
             too_old: Vec::with_capacity(limits.repairers.len()),
             gap_told: false,
+            joined: false,
             oldest_seq: 0,
             diverged: false,
+            divergent: None,
             limits,
         }
     }
@@ -219,7 +225,7 @@ impl Receiver {
         self.compare_chains(header, events);
     }
 
-    /// Whoever says where a log of our epoch stands says by which chain: a divergence is found by anybody.
+    /// The leader says where the log of its epoch stands, and by which chain.
     fn compare_chains(&mut self, header: &Header, events: &mut Events) {
         if let Some(end) = self.end
             && end.next == header.first_seq
@@ -239,14 +245,32 @@ impl Receiver {
         if self.follow.is_news(epoch) {
             self.news = self.news.max(epoch);
         } else if epoch == self.follow.epoch() {
-            // An ack below its sender's end carries no chain. One over another chain is no ack of ours.
-            if header.chain != 0 {
-                self.compare_chains(header, events);
-            }
-            if !self.diverged {
+            if self.is_divergent(header) {
+                self.tell_divergent(header, events);
+            } else {
                 self.commit.on_ack(header.identity(), epoch, header.first_seq);
                 self.seen_next = self.seen_next.max(header.first_seq);
             }
+        }
+    }
+
+    /// An ack over another chain than ours is of another log: it counts for nothing. Which of the two is
+    /// wrong, only the leader's word tells, and ends the one that it contradicts. An ack below its
+    /// sender's end carries no chain.
+    fn is_divergent(&self, header: &Header) -> bool {
+        let comparable = header.chain != 0
+            && self.end.is_some_and(|end| end.next == header.first_seq && end.epoch == header.epoch());
+        comparable && self.end.is_some_and(|end| end.chain != header.chain)
+    }
+
+    /// Once for each identity, not for each of its acks.
+    fn tell_divergent(&mut self, header: &Header, events: &mut Events) {
+        if self.divergent != Some(header.identity())
+            && let Some(end) = self.end
+        {
+            self.divergent = Some(header.identity());
+            let identity = header.identity();
+            events.push(Event::DivergentAck { identity, seq: end.next, have: end.chain, seen: header.chain });
         }
     }
 
@@ -468,6 +492,7 @@ impl Receiver {
         let start_wanted = self.news != Epoch::NONE;
         let missing = if start_wanted { Some(0) } else { self.missing_from() };
         self.gap_told &= missing.is_some();
+        self.joined |= missing.is_none() && self.end.is_some_and(|end| end.next > 1);
         let turn = self.nack.poll(now, missing)?;
         let repairers = &self.limits.repairers;
         let to = *repairers.get(turn as usize % repairers.len().max(1))?;
@@ -491,7 +516,7 @@ impl Receiver {
         } else if let Some(from) = missing {
             let bound = self.seen_next.max(from + 1);
             count = self.store.missing(self.ready, from, bound, &mut ranges);
-            if !self.gap_told {
+            if self.joined && !self.gap_told {
                 self.gap_told = true;
                 counters.add(Counter::Gaps, 1);
                 events.push(Event::Gap { from, to: bound });

@@ -18,6 +18,7 @@ const REJECTED: u16 = 1201;
 const GAP: u16 = 1202;
 const DIVERGED: u16 = 1301;
 const IMPOSTOR: u16 = 1302;
+const DIVERGENT_ACK: u16 = 1303;
 
 /// All codes of a node, for [`crate::io::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &[
@@ -95,6 +96,19 @@ pub static EVENT_KINDS: &[EventKind] = &[
             )
         },
     },
+    EventKind {
+        code: DIVERGENT_ACK,
+        level: Level::ERROR,
+        format: |event, f| {
+            let identity = Identity::from_packed(event.a);
+            write!(
+                f,
+                "replica {identity} acknowledges another log: chain {:016x} at seq {}, ours is {:016x}; its acks count \
+                 for nothing; compare the journals with `format --verify`",
+                event.d, event.b, event.c
+            )
+        },
+    },
 ];
 
 fn format_role(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,6 +164,9 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
             Record { a, small: reject.index() as u16, ..of(REJECTED) }
         }
         Event::Diverged { seq, have, seen } => Record { a: seq, b: have, c: seen, ..of(DIVERGED) },
+        Event::DivergentAck { identity, seq, have, seen } => {
+            Record { a: identity.packed(), b: seq, c: have, d: seen, ..of(DIVERGENT_ACK) }
+        }
         Event::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },
         Event::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
     }

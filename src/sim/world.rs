@@ -44,6 +44,8 @@ struct Work {
     left: u64,
     id: Option<PublisherId>,
     committed: u64,
+    /// The exclusive bound of what it was told to be final.
+    told_next: Seq,
 }
 
 /// What a subscriber was told.
@@ -214,7 +216,7 @@ impl World {
             publisher.core.open(&format!("gateway-{index}"), [rng.next_u64(), rng.next_u64()]);
             processes.push(Process::Publisher(
                 Box::new(publisher),
-                Work { left: plan.messages, id: None, committed: 0 },
+                Work { left: plan.messages, id: None, committed: 0, told_next: 0 },
             ));
         }
         for index in 0..plan.subscribers {
@@ -465,7 +467,7 @@ impl World {
                 Some(_) => subscriber.core.commit_next(),
                 None => return Ok(()),
             },
-            Process::Publisher(..) => return Ok(()),
+            Process::Publisher(_, work) => work.told_next,
         };
         self.oracle.check_commit(who, commit_next, &holders)
     }
@@ -557,6 +559,7 @@ fn on_publisher_event(event: PublisherEvent, work: &mut Work, oracle: &Oracle) -
         PublisherEvent::Opened { publisher, .. } => work.id = Some(publisher),
         PublisherEvent::Committed { publisher, publisher_seq, seq } => {
             work.committed += 1;
+            work.told_next = work.told_next.max(seq + 1);
             if oracle.place(publisher, publisher_seq) != Some(seq) || work.committed != publisher_seq {
                 return Err(format!(
                     "integrity: publisher {publisher} is told that {publisher_seq} stands at {seq}"

@@ -13,7 +13,7 @@
 //! | slow receiver | subscriber: an application that stopped; receiver: abandoned |
 //! | stale leader | receiver: what an older epoch says (S10) |
 //! | kill and restart | replica: a leader that restarts; sim |
-//! | torn tail, bit rot | `tests/journal`; receiver: divergence |
+//! | torn tail, bit rot | `tests/journal.rs`; receiver: divergence |
 //! | disk full, segments lag | replica: a full journal refuses and recovers |
 //! | same replica id twice | replica: an impostor (S12) |
 //! | wrong group, port or cluster; two clusters on one group | receiver: foreign cluster, foreign history |

@@ -60,6 +60,22 @@ fn a_message_is_stamped_then_committed_and_both_are_told() {
 }
 
 #[test]
+fn s4_a_publisher_is_told_of_a_commit_when_a_quorum_holds_it_and_not_before() {
+    let mut cluster = Cluster::new(3, unchanged);
+    let publisher = cluster.add_publisher(plain);
+    let id = cluster.open(publisher, "orders", A);
+    cluster.lost = |from, _, bytes| matches!(from, 2 | 3) && bytes[5] == Kind::Ack as u8;
+    cluster.publishers[publisher].publish(id, &["a"]);
+    cluster.run(100);
+    assert_eq!(stamped(&cluster).len(), 1);
+    let last = cluster.publishers[publisher].events.last();
+    assert!(matches!(last, Some(PublisherEvent::Stamped { .. })), "{last:?}");
+    cluster.lost = |_, _, _| false;
+    drain(&mut cluster, publisher);
+    assert_eq!(cluster.publishers[publisher].committed().len(), 1);
+}
+
+#[test]
 fn one_handle_publishes_under_two_names() {
     let mut cluster = Cluster::new(3, unchanged);
     let publisher = cluster.add_publisher(plain);
@@ -250,6 +266,7 @@ fn fates_come_before_the_end_of_their_publisher_however_few_are_told_at_once() {
     cluster.run(50);
     cluster.publishers[new].publisher.core.open("orders", B);
     cluster.run(500);
+    assert!(matches!(cluster.publishers[new].events.last(), Some(PublisherEvent::Opened { .. })));
     assert!(cluster.publishers[old].committed().is_empty());
     cluster.limit = 1;
     cluster.run(50);

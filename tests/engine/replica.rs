@@ -354,7 +354,7 @@ fn s4_a_standby_with_a_full_journal_keeps_its_commit_within_its_log_and_recovers
     let frames: Vec<_> = (0..60).map(|_| log.push(&[&long])).collect();
     log.commit_next = log.end.next;
     // The second frame comes late, so that many wait for it and follow in one go.
-    for frame in frames[..1].iter().chain(&frames[2..20]).chain(&frames[1..2]).chain(&frames[20..]) {
+    for frame in frames[..1].iter().chain(&frames[2..40]).chain(&frames[1..2]).chain(&frames[40..]) {
         node.hear(std::slice::from_ref(frame));
         node.hear(&[log.ack(3, log.end.next), log.heartbeat()]);
         let (commit_next, next) = (node.replica.core.commit_next(), node.next());
@@ -431,6 +431,20 @@ fn a_standby_whose_log_differs_stops_and_says_where() {
 }
 
 #[test]
+fn s3_a_replica_that_acknowledges_another_log_is_named_once_and_stops_nobody() {
+    let mut node = leader(3, |_| {});
+    let end = node.replica.tail().end();
+    let mut log = Log::begun(3);
+    let divergent = log.ack_with(2, end.next, |header, _| header.chain = 0xbad);
+    node.hear(&[divergent.clone(), divergent]);
+    let told = node.events().into_iter().filter(|event| matches!(event, Event::DivergentAck { .. }));
+    assert_eq!(told.count(), 1);
+    assert!(!node.replica.core.is_stopped());
+    assert!(node.replica.core.commit_next() < end.next, "it counts for nothing");
+    log.push(&["a"]);
+}
+
+#[test]
 fn a_standby_asks_for_what_it_misses() {
     let mut log = Log::begun(3);
     let mut node = standby(&log, |_| {});
@@ -503,7 +517,9 @@ fn s11_above_its_commit_a_node_repairs_only_to_who_follows_its_epoch() {
     let (repairs, refusals) = of_epoch(Epoch::NONE);
     assert!(repairs.is_empty());
     assert_eq!(refusals, [(Refusal::OtherEpoch, 1)], "nothing is committed");
-    assert_eq!(of_epoch(epoch(1, 1)).0.iter().map(|repair| repair.0).collect::<Vec<_>>(), [2, 3]);
+    // Given to a follower, they are called what they are: not committed.
+    let given = |seq| (seq, identity(1), epoch(1, 1), 1);
+    assert_eq!(of_epoch(epoch(1, 1)).0, [2, 3].map(given));
 }
 
 #[test]

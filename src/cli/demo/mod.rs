@@ -240,11 +240,11 @@ impl Demo<'_> {
             let count = |name: &str| counters.as_ref().and_then(|counters| counters.value(name));
             ReplicaRow {
                 name: process.name().to_owned(),
-                datagrams_in: count("datagrams_in"),
-                frames_out: count("frames_out"),
-                acks_out: count("acks_out"),
-                repairs_out: count("repairs_out"),
+                datagrams_in: count("udp_datagrams_in"),
+                datagrams_out: count("udp_datagrams_out"),
+                dropped: count("udp_dropped"),
                 repairs_in: count("repairs_in"),
+                repairs_out: count("repairs_out"),
                 memory: watch.memory(process.pid()),
             }
         })

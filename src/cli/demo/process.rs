@@ -104,6 +104,18 @@ impl Process {
         }
     }
 
+    /// Waits for its end, which has begun, and returns it as the failure that it is: there was more to do.
+    pub fn await_death(&mut self, patience: Duration) -> Failure {
+        match self.await_good_end(patience) {
+            Err(failure) => failure,
+            Ok(()) => {
+                let what =
+                    format!("{} ended without a summary; its last words:\n{}", self.name, self.last_words());
+                Failure::new(FAILED, what)
+            }
+        }
+    }
+
     fn status(&mut self) -> Result<Option<ExitStatus>, Failure> {
         let status = self.child.try_wait();
         Ok(status.map_err(|error| IoError::new(format!("look after the demo's {}", self.name), error))?)

@@ -83,6 +83,8 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
         resends: publisher.counters().get(Counter::Resends),
         datagrams_in: counts.datagrams_in,
         datagrams_out: counts.datagrams_out,
+        dropped: counts.dropped,
+        repairs: publisher.counters().get(Counter::RepairsIn),
     };
     Said::Published(summary).say()?;
     Ok(0)

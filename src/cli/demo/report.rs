@@ -15,16 +15,16 @@ const SCHEMA: &str = "lockstep.demo/1";
 pub struct ReplicaRow {
     /// Which.
     pub name: String,
-    /// Datagrams received on the groups.
+    /// Datagrams received.
     pub datagrams_in: Option<u64>,
-    /// Frames sent to the data group.
-    pub frames_out: Option<u64>,
-    /// Acks sent.
-    pub acks_out: Option<u64>,
-    /// Frames repaired to others.
-    pub repairs_out: Option<u64>,
+    /// Datagrams sent.
+    pub datagrams_out: Option<u64>,
+    /// Received by the kernel and thrown away, because the socket was full.
+    pub dropped: Option<u64>,
     /// Frames repaired to it.
     pub repairs_in: Option<u64>,
+    /// Frames repaired to others.
+    pub repairs_out: Option<u64>,
     /// What it held.
     pub memory: Memory,
 }
@@ -145,8 +145,12 @@ impl Report {
         };
         let replicas = self.replicas.iter().map(|row| {
             json!({
-                "name": row.name, "datagrams_in": row.datagrams_in, "frames_out": row.frames_out,
-                "acks_out": row.acks_out, "repairs_out": row.repairs_out, "repairs_in": row.repairs_in,
+                "name": row.name,
+                "datagrams_in": row.datagrams_in,
+                "datagrams_out": row.datagrams_out,
+                "dropped": row.dropped,
+                "repairs_in": row.repairs_in,
+                "repairs_out": row.repairs_out,
                 "memory": memory(&row.memory),
             })
         });
@@ -203,26 +207,28 @@ impl Report {
     fn write_processes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<22}{:>10}{:>10}{:>10}{:>10}{:>10}{:>9}",
-            "process", "dgrams in", "out", "repairs", "MiB 1st", "MiB last", "growth"
+            "{:<22}{:>11}{:>11}{:>9}{:>9}{:>9}{:>9}{:>9}",
+            "process", "dgrams in", "out", "dropped", "repairs", "MiB 1st", "last", "growth"
         )?;
-        let mut row = |name: &str, [sent_in, sent_out, repairs]: [Option<u64>; 3], memory: &Memory| {
+        let mut row = |name: &str, counts: [Option<u64>; 4], memory: &Memory| {
+            let [sent_in, sent_out, dropped, repairs] = counts.map(cell);
+            write!(f, "  {name:<20}{sent_in:>11}{sent_out:>11}{dropped:>9}{repairs:>9}")?;
             let mib =
                 |bytes: Option<u64>| cell(bytes.map(|bytes| format!("{:.1}", bytes as f64 / 1_048_576.0)));
-            write!(f, "  {name:<20}{:>10}{:>10}{:>10}", cell(sent_in), cell(sent_out), cell(repairs))?;
             let growth = cell(memory.growth_percent().map(|percent| format!("{percent:+.1} %")));
-            writeln!(f, "{:>10}{:>10}{growth:>9}", mib(memory.first_bytes()), mib(memory.last_bytes()))
+            writeln!(f, "{:>9}{:>9}{growth:>9}", mib(memory.first_bytes()), mib(memory.last_bytes()))
         };
         for replica in &self.replicas {
-            let sent =
-                [replica.frames_out, replica.acks_out, replica.repairs_out].into_iter().flatten().sum();
-            row(&replica.name, [replica.datagrams_in, Some(sent), replica.repairs_in], &replica.memory)?;
+            let ReplicaRow { datagrams_in, datagrams_out, dropped, repairs_in, .. } = *replica;
+            row(&replica.name, [datagrams_in, datagrams_out, dropped, repairs_in], &replica.memory)?;
         }
         for (name, done, memory) in &self.publishers {
-            row(name, [Some(done.datagrams_in), Some(done.datagrams_out), None], memory)?;
+            let counts = [done.datagrams_in, done.datagrams_out, done.dropped, done.repairs];
+            row(name, counts.map(Some), memory)?;
         }
         for (name, seen, memory) in &self.subscribers {
-            row(name, [Some(seen.datagrams_in), Some(seen.datagrams_out), Some(seen.repairs)], memory)?;
+            let counts = [seen.datagrams_in, seen.datagrams_out, seen.dropped, seen.repairs];
+            row(name, counts.map(Some), memory)?;
         }
         Ok(())
     }

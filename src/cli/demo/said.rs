@@ -52,6 +52,10 @@ pub struct Published {
     pub datagrams_in: u64,
     /// Datagrams sent.
     pub datagrams_out: u64,
+    /// Received by the kernel and thrown away, because the socket was full.
+    pub dropped: u64,
+    /// Frames repaired to it.
+    pub repairs: u64,
 }
 
 /// What a subscriber saw.
@@ -85,6 +89,8 @@ pub struct Delivered {
     pub datagrams_in: u64,
     /// Datagrams sent: requests.
     pub datagrams_out: u64,
+    /// Received by the kernel and thrown away, because the socket was full.
+    pub dropped: u64,
     /// From publish to delivery.
     pub latency: Latency,
 }

@@ -77,6 +77,7 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
         repairs: counters.get(Counter::RepairsIn),
         datagrams_in: counts.datagrams_in,
         datagrams_out: counts.datagrams_out,
+        dropped: counts.dropped,
         latency: Latency::of(&seen.latency),
     };
     Said::Delivered(summary).say()?;

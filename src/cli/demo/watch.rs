@@ -44,14 +44,23 @@ struct Client {
     delivered: Option<Delivered>,
 }
 
+/// A line of a client, or its end.
+enum Heard {
+    Said(Said),
+    /// A line that is none of ours, and why.
+    Unknown(String),
+    /// It says no more: it has ended, rightly or not.
+    End,
+}
+
 /// See the module.
 pub struct Watch {
     all: u64,
     stop: Arc<AtomicBool>,
     is_terminal: bool,
     clients: Vec<Client>,
-    to: Sender<(usize, Result<Said, String>)>,
-    heard: Receiver<(usize, Result<Said, String>)>,
+    to: Sender<(usize, Heard)>,
+    heard: Receiver<(usize, Heard)>,
     memory: BTreeMap<u32, Memory>,
     clock: Clock,
     sampled_at: Nanos,
@@ -151,24 +160,26 @@ impl Watch {
         self.memory.get(&pid).copied().unwrap_or_default()
     }
 
-    /// Takes what was said, or looks after everybody when nothing is.
+    /// Takes what was said, or looks after the replicas when nothing is.
     fn hear(&mut self, replicas: &mut [Process]) -> Result<(), Failure> {
         match self.heard.recv_timeout(LOOK) {
-            Ok((index, said)) => self.on_said(index, said)?,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                check(&self.stop, replicas)?;
-                let busy = self.clients.iter_mut().filter(|c| c.published.is_none() && c.delivered.is_none());
-                busy.map(|client| &mut client.process).try_for_each(Process::check_alive)?;
-            }
+            Ok((index, heard)) => self.on_heard(index, heard)?,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => check(&self.stop, replicas)?,
         }
         check(&self.stop, &mut [])
     }
 
-    fn on_said(&mut self, index: usize, said: Result<Said, String>) -> Result<(), Failure> {
+    fn on_heard(&mut self, index: usize, heard: Heard) -> Result<(), Failure> {
         let client = &mut self.clients[index];
-        let said = said.map_err(|line| {
-            Failure::new(FAILED, format!("{} said what nobody understands: {line}", client.process.name()))
-        })?;
+        let said = match heard {
+            Heard::Said(said) => said,
+            Heard::Unknown(line) => {
+                let what = format!("{} said what nobody understands: {line}", client.process.name());
+                return Err(Failure::new(FAILED, what));
+            }
+            Heard::End if client.published.is_some() || client.delivered.is_some() => return Ok(()),
+            Heard::End => return Err(client.process.await_death(PATIENCE)),
+        };
         match said {
             Said::Ready => client.is_ready = true,
             Said::Progress { messages } => client.messages = messages,
@@ -242,13 +253,16 @@ impl Watch {
     }
 }
 
-/// Passes on what client `index` says, until it says no more.
-fn listen(index: usize, stdout: ChildStdout, to: &Sender<(usize, Result<Said, String>)>) {
-    for line in BufReader::new(stdout).lines() {
-        let Ok(line) = line else { return };
-        let said = serde_json::from_str(&line).map_err(|error| format!("{line} ({error})"));
-        if to.send((index, said)).is_err() {
+/// Passes on what client `index` says, and that it says no more.
+fn listen(index: usize, stdout: ChildStdout, to: &Sender<(usize, Heard)>) {
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        let heard = match serde_json::from_str(&line) {
+            Ok(said) => Heard::Said(said),
+            Err(error) => Heard::Unknown(format!("{line} ({error})")),
+        };
+        if to.send((index, heard)).is_err() {
             return; // nobody listens any more
         }
     }
+    let _ = to.send((index, Heard::End)); // likewise
 }

@@ -103,7 +103,6 @@ impl ReplicaCore {
                 self.rx.check_history(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
                     self.rx.on_ack(&header, &mut self.counters, &mut self.events);
-                    self.stop_if_diverged();
                 }
             }
             _ => {}

@@ -61,7 +61,6 @@ impl ReplicaCore {
                 self.rx.check_history(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
                     self.rx.on_ack(&header, &mut self.counters, &mut self.events);
-                    self.stop_if_diverged();
                 }
             }
             _ => {}
@@ -157,7 +156,7 @@ impl ReplicaCore {
         }
     }
 
-    pub(super) fn stop_if_diverged(&mut self) {
+    fn stop_if_diverged(&mut self) {
         if self.rx.has_diverged() {
             self.stopped = true;
         }

@@ -65,10 +65,13 @@ fn s4_acks_of_another_epoch_count_for_nothing() {
 
 #[test]
 fn s4_acks_of_the_epoch_before_are_forgotten_when_a_new_one_starts() {
-    let mut commit = counter(3, 10, Durability::Power);
-    acks(&mut commit, &[5, 5, 0]);
+    // What was acknowledged in epoch 1 is not what stands there in epoch 2, which starts at 8.
+    let mut commit = counter(3, 5, Durability::Power);
+    acks(&mut commit, &[10, 10, 0]);
     assert_eq!(commit.commit_next(), 5);
     commit.on_epoch_started(epoch(2, 2), 8, membership(3), Durability::Power);
+    commit.on_held(10);
+    assert_eq!(commit.commit_next(), 5);
     commit.on_ack(identity(3), epoch(2, 2), 10);
     assert_eq!(commit.commit_next(), 5, "one ack of the new epoch, and old ones that count no more");
     commit.on_ack(identity(1), epoch(2, 2), 9);

@@ -1,0 +1,37 @@
+//! What a command says that waited in vain: who answers, as what, and what is needed.
+
+use crate::client::{Endpoint, Questioner};
+use crate::config::Config;
+use crate::engine::event::Role;
+use std::time::Duration;
+
+/// How long the nodes may take to answer.
+const ASK_FOR: Duration = Duration::from_millis(300);
+
+/// One line about the replicas as they answer now, with what to do.
+pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
+    let addresses: Vec<_> = config.replicas.iter().map(|replica| replica.unicast).collect();
+    let Ok(mut questioner) = Questioner::open(endpoint) else {
+        return String::from("the replicas cannot be asked");
+    };
+    let answers = questioner.nodes(&addresses, ASK_FOR);
+    let roles: Vec<_> = answers.iter().map(|answer| answer.map(|state| state.role)).collect();
+    let said: Vec<String> = config
+        .replicas
+        .iter()
+        .zip(&roles)
+        .map(|(replica, role)| format!("{} {}", replica.id, role.map_or("does not answer", Role::name)))
+        .collect();
+    let is = |role: Role| roles.contains(&Some(role));
+    let advice = if roles.iter().all(Option::is_none) {
+        "start the sequencers, and check that their addresses are these"
+    } else if is(Role::Leader) {
+        "there is a leader: either no quorum acknowledges, or its groups are not heard on this interface"
+    } else if is(Role::AwaitsTakeover) || is(Role::Standby) {
+        "nobody leads: start the replica that led if it is down; once it has led it does not stamp again in \
+         its epoch, and a takeover is needed"
+    } else {
+        "no replica holds a history yet: run `lockstep bootstrap` on one of them"
+    };
+    format!("replicas: {}; {advice}", said.join(", "))
+}
