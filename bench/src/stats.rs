@@ -43,7 +43,7 @@ impl Latencies {
         for (cell, percentile) in row.iter_mut().zip(PERCENTILES) {
             *cell = self.at(percentile).map(|ns| ns as f64);
         }
-        row[3] = (self.0.len() > 0).then(|| self.0.max() as f64);
+        row[3] = (!self.0.is_empty()).then(|| self.0.max() as f64);
         row
     }
 }

@@ -10,7 +10,7 @@ use crate::cluster::{Cluster, MTU, PAYLOAD_LEN};
 use crate::environment;
 use crate::floor::{number, payload};
 use crate::node::{NodeArguments, Role};
-use crate::scene::{Contestant, Node, Scheduled};
+use crate::scene::{Contestant, Node};
 use crate::stats::{Spread, cell, paired};
 use lockstep::client::Delivery;
 use lockstep::io::clock::Clock;
@@ -46,9 +46,6 @@ pub struct Arguments {
     /// The standby's core, by its place among ours; the client has 0 and the leader 1.
     #[arg(long, default_value_t = 0)]
     standby_core: usize,
-    /// The scheduling class of every hot thread, the client's included; `fifo:N` keeps other work away.
-    #[arg(long, default_value = "other")]
-    scheduling: SchedulingClass,
 }
 
 /// Measures and prints.
@@ -63,7 +60,6 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     }
     let mut environment = environment::lines();
     environment.extend(environment::device()?);
-    environment.push(format!("scheduling {}", arguments.scheduling));
     if let Some(note) = cpu::pin(cores[0]).note {
         return Err(note);
     }
@@ -102,7 +98,8 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
 /// One contestant in one round, in messages per second.
 fn one(contestant: Contestant, idle: Idle, cores: &[usize], arguments: &Arguments) -> Result<f64, String> {
     let cluster = Cluster::new(3, idle)?;
-    let scheduling = arguments.scheduling;
+    // Never real time: it would starve the threads that write the segments, and the journal would be full.
+    let scheduling = SchedulingClass::Other;
     let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling };
     let _leader = Node::start(&cluster, &leader)?;
     let standby_core = *cores.get(arguments.standby_core).ok_or("--standby-core: there is no such core")?;
@@ -118,7 +115,6 @@ fn one(contestant: Contestant, idle: Idle, cores: &[usize], arguments: &Argument
         lasts_ns: arguments.milliseconds * 1_000_000,
         idle,
     };
-    let _scheduled = Scheduled::new(scheduling)?;
     let rate = measure(contestant, &cluster, Delivery::Committed, frame_len_max(MTU), flood)?;
     Ok(rate * each as f64)
 }
