@@ -171,7 +171,7 @@ impl SubmitWindow {
     }
 
     /// What is to be sent now: datagrams never sent, and those whose time is over. Seals each under
-    /// `header` with the next `number`. Returns how many there are; [`SubmitWindow::datagram`] hands
+    /// `header` with the next `number`. Returns how many there are; [`SubmitWindow::burst`] hands
     /// them out.
     pub fn prepare(&mut self, now: Nanos, header: Header, number: &mut u64) -> usize {
         self.resend.clear();
