@@ -224,22 +224,23 @@ impl<S: Store, T: TailSource> Side<S, T> {
                 return Err("ended without a clean stop".to_string());
             }
             let turn = self.turn(stop == 1);
+            let was_full = self.shared.disk_full.load(Ordering::Acquire);
             let full = matches!(turn, Err(Ended::NoSpace(_)));
-            let was_full = self.shared.disk_full.swap(full, Ordering::AcqRel);
-            if was_full && !full {
-                self.shared.remark("the disk has room again: the journal goes on".to_string());
+            // Whoever sees the flag finds the words.
+            match &turn {
+                Err(Ended::NoSpace(why)) if !was_full => self.shared.remark(why.clone()),
+                _ if was_full && !full => {
+                    self.shared.remark("the disk has room again: the journal goes on".to_string());
+                }
+                _ => {}
             }
+            self.shared.disk_full.store(full, Ordering::Release);
             match turn {
                 Ok(0) if stop == 1 => return self.stop_clean(),
                 Ok(0) => std::thread::sleep(Duration::from_nanos(self.settings.idle_ns)),
                 Ok(_) => {}
                 Err(Ended::NoSpace(why)) if stop == 1 => return Err(why),
-                Err(Ended::NoSpace(why)) => {
-                    if !was_full {
-                        self.shared.remark(why);
-                    }
-                    self.make_room();
-                }
+                Err(Ended::NoSpace(_)) => self.make_room(),
                 Err(Ended::Failed(why)) => {
                     self.shared.fail(why.clone());
                     return Err(why);

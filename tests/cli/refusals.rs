@@ -175,7 +175,7 @@ fn can(unshare: &[&str], what: &str) -> bool {
 
 #[test]
 fn an_interface_without_multicast_is_refused_with_the_command_that_mends_it() {
-    let dummy = "ip link add quiet0 type dummy\nip addr add 10.99.0.1/24 dev quiet0\nip link set quiet0 multicast off up";
+    let dummy = "ip link add quiet0 type veth peer name quiet1\nip addr add 10.99.0.1/24 dev quiet0\nip link set quiet0 multicast off up";
     if !can(&["--net"], dummy) {
         println!("SKIPPED: an interface without multicast needs root and a network namespace");
         return;
