@@ -21,7 +21,6 @@ use lockstep::io::clock::Clock;
 use lockstep::io::cpu::{self, SchedulingClass};
 use lockstep::io::idle::Idle;
 use lockstep::wire::Nanos;
-use std::time::Duration;
 
 /// Messages before those that count.
 const WARM_UP: u64 = 2_000;
@@ -29,10 +28,6 @@ const WARM_UP: u64 = 2_000;
 const LOST_NS: Nanos = 5_000_000_000;
 /// A round that takes longer is ended: the machine is too busy to say anything.
 const ROUND_NS: Nanos = 60_000_000_000;
-/// The kernel stops real-time threads once they have had 0.95 of a second: a pause keeps the account of one
-/// contestant from being charged to the next.
-const REAL_TIME_PAUSE: Duration = Duration::from_millis(500);
-
 /// How to measure.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -55,7 +50,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 0)]
     standby_core: usize,
     /// The scheduling class of every hot thread, the client's included. `fifo:N` keeps other work away, but
-    /// the kernel stops such threads for 50 ms of each second: keep rounds below that (--messages 10000).
+    /// the kernel stops such threads for up to 50 ms of each second: p50 is sound, the tail is not.
     #[arg(long, default_value = "other")]
     scheduling: SchedulingClass,
 }
@@ -138,9 +133,6 @@ fn one(
     let _standby = committed.then(|| Node::start(&cluster, &standby)).transpose()?;
     let interval_ns = table.rate.map(|rate| 1_000_000_000 / rate);
     let rally = Rally { messages: arguments.messages, interval_ns, idle: table.idle };
-    if scheduling != SchedulingClass::Other {
-        std::thread::sleep(REAL_TIME_PAUSE);
-    }
     let _scheduled = Scheduled::new(scheduling)?;
     measure(contestant, &cluster, table.delivery, PAYLOAD_LEN, rally)
 }
