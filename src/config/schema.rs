@@ -133,9 +133,9 @@ pub(super) const KEYS: &[Key] = &[
     key("journal.segment_size", Size(MIB, 16 * GIB), Fixed("64MiB"),
         "Bytes of one segment file; a multiple of 4KiB."),
     key("journal.retention_size", Size(MIB, 1024 * TIB), Absent("keep all"),
-        "Oldest segments go when all are larger than this; never those of the open trading day."),
+        "Oldest segments go when all are larger than this; never those of the open trading day, which is the newest frame's UTC day."),
     key("journal.retention_age", Duration(60 * S, 36_500 * 86_400 * S), Absent("keep all"),
-        "Segments older than this go; never those of the open trading day."),
+        "Segments older than this go; never those of the open trading day, which is the newest frame's UTC day."),
     key("journal.flush_interval", Duration(10 * US, S), Fixed("1ms"),
         "How long the side thread gathers frames for one write."),
 

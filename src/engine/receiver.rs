@@ -84,13 +84,15 @@ pub struct Receiver {
     number: u64,
     /// The greatest exclusive bound that was seen stamped in the followed epoch.
     seen_next: Seq,
-    /// An epoch that is heard of and whose start is not held.
-    news: Epoch,
+    /// An epoch that is heard of and whose start is not held, and how far it was heard to be stamped.
+    news: (Epoch, Seq),
     /// Who said "too old" since the last repair.
     too_old: Vec<Identity>,
     oldest_seq: Seq,
     /// Whether the owner was told of what is missing.
     gap_told: bool,
+    /// Frames of an answer came in since the last look.
+    answered: bool,
     /// Was whole once: what is fetched before that is no gap, but the way into the stream.
     joined: bool,
     diverged: bool,
@@ -122,9 +124,10 @@ impl Receiver {
             token: 0,
             number: 0,
             seen_next: 1,
-            news: Epoch::NONE,
+            news: (Epoch::NONE, 0),
             too_old: Vec::with_capacity(limits.repairers.len()),
             gap_told: false,
+            answered: false,
             joined: false,
             oldest_seq: 0,
             diverged: false,
@@ -155,7 +158,7 @@ impl Receiver {
 
     /// Whether everything that was seen is held.
     pub fn is_whole(&self) -> bool {
-        self.missing_from().is_none() && self.news == Epoch::NONE
+        self.missing_from().is_none() && self.news.0 == Epoch::NONE
     }
 
     /// Whether an answer is awaited on the unicast socket.
@@ -210,7 +213,7 @@ impl Receiver {
         }
         self.commit.on_announced(epoch, header.commit_next);
         if self.follow.is_news(epoch) {
-            self.news = self.news.max(epoch);
+            self.on_news(epoch, header.first_seq);
             return;
         }
         self.seen_next = self.seen_next.max(header.first_seq);
@@ -243,7 +246,7 @@ impl Receiver {
         let epoch = header.epoch();
         self.commit.on_announced(epoch, header.commit_next);
         if self.follow.is_news(epoch) {
-            self.news = self.news.max(epoch);
+            self.on_news(epoch, header.first_seq);
         } else if epoch == self.follow.epoch() {
             if self.is_divergent(header) {
                 self.tell_divergent(header, events);
@@ -293,13 +296,14 @@ impl Receiver {
         let epoch = frame.header.epoch();
         self.learn_start(frame, events);
         if self.follow.is_news(epoch) {
-            self.news = self.news.max(epoch);
+            self.on_news(epoch, frame.header.next_seq());
             counters.add(Counter::FramesUnowned, 1);
             return Placement::Dropped;
         }
         let mut called_committed = 0;
         if let Some(trailer) = trailer {
             counters.add(Counter::RepairsIn, 1);
+            self.answered = true;
             self.too_old.clear();
             called_committed = trailer.commit_next;
             self.commit.on_announced(Epoch(trailer.accepted), trailer.commit_next);
@@ -371,14 +375,24 @@ impl Receiver {
             return;
         }
         if self.follow.on_start(&start) {
-            if self.news <= self.follow.epoch() {
-                self.news = Epoch::NONE;
+            let (epoch, bound) = self.news;
+            if epoch <= self.follow.epoch() {
+                self.news = (Epoch::NONE, 0);
+            }
+            if epoch == self.follow.epoch() {
+                self.seen_next = self.seen_next.max(bound);
             }
             events.push(Event::Epoch { epoch: start.epoch(), base: start.body.base });
             if !self.limits.count_when_accepted {
                 self.count();
             }
         }
+    }
+
+    /// Somebody speaks in an epoch that is not followed yet.
+    fn on_news(&mut self, epoch: Epoch, bound: Seq) {
+        let (news, heard) = self.news;
+        self.news = (news.max(epoch), if epoch > news { bound } else { heard.max(bound) });
     }
 
     /// Begins to count the acks of the followed epoch.
@@ -489,8 +503,11 @@ impl Receiver {
         counters: &mut Counters,
         events: &mut Events,
     ) -> Option<(usize, SocketAddrV4)> {
-        let start_wanted = self.news != Epoch::NONE;
+        let start_wanted = self.news.0 != Epoch::NONE;
         let missing = if start_wanted { Some(0) } else { self.missing_from() };
+        if std::mem::take(&mut self.answered) {
+            self.nack.on_answered(now);
+        }
         self.gap_told &= missing.is_some();
         self.joined |= missing.is_none() && self.end.is_some_and(|end| end.next > 1);
         let turn = self.nack.poll(now, missing)?;
@@ -512,7 +529,7 @@ impl Receiver {
         let mut ranges = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
         let mut count = 0;
         if start_wanted {
-            header.epoch = self.news.0;
+            header.epoch = self.news.0.0;
         } else if let Some(from) = missing {
             let bound = self.seen_next.max(from + 1);
             count = self.store.missing(self.ready, from, bound, &mut ranges);

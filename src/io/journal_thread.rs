@@ -41,6 +41,8 @@ impl ThreadSettings {
 const IDLE_ZEROS_LEN: u64 = 64 << 10;
 /// Pause before a full disk is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
+/// A trading day, as retention knows it.
+const DAY_NS: Nanos = 86_400 * 1_000_000_000;
 /// How often retention looks.
 const RETENTION_PERIOD: Duration = Duration::from_secs(1);
 /// What is said about a thread that broke an invariant.
@@ -55,7 +57,6 @@ struct Shared {
     written_seq: AtomicU64,
     disk_full: AtomicBool,
     damage_count: AtomicU64,
-    keep_from: AtomicU64,
     history: AtomicU64,
     whole: AtomicBool,
     failed: AtomicBool,
@@ -117,12 +118,6 @@ impl Handle {
     /// What happened since the last call, for the log.
     pub fn take_remarks(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.remarks.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Retention keeps every frame at or above `seq`: the start of the open trading day. At the start it
-    /// keeps everything.
-    pub fn set_keep_from(&self, seq: Seq) {
-        self.shared.keep_from.store(seq, Ordering::Release);
     }
 
     /// The history became known: the superblock takes note.
@@ -311,7 +306,9 @@ impl<S: Store, T: TailSource> Side<S, T> {
 
     fn retain(&mut self) -> Result<(), Ended> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as Nanos);
-        let keep_from = self.shared.keep_from.load(Ordering::Acquire);
+        // The open trading day is the UTC day of the newest frame, until entries of the stream delimit days.
+        let newest = self.writer.end().timestamp;
+        let keep_from = self.writer.first_seq_since(&self.store, newest - newest % DAY_NS)?;
         for number in self.writer.retain(&mut self.store, self.settings.retention, now, keep_from)? {
             self.shared.remark(format!("segment {number} was removed by retention"));
         }

@@ -348,6 +348,21 @@ impl SegmentWriter {
         Ok(gone)
     }
 
+    /// The first seq of the oldest sealed segment with a frame stamped at or after `time`; the log's end if
+    /// there is none.
+    pub fn first_seq_since<S: Store>(&mut self, store: &S, time: Nanos) -> Result<Seq, StoreError> {
+        if self.sealed.is_none() {
+            self.sealed = Some(self.look_up_sealed(store)?);
+        }
+        let sealed = self.sealed.as_deref().unwrap_or_default();
+        let older = sealed.partition_point(|one| one.timestamp < time);
+        Ok(match (older < sealed.len(), older.checked_sub(1)) {
+            (true, None) => 1,
+            (_, Some(before)) => sealed[before].next_seq,
+            (false, None) => self.log.end.next,
+        })
+    }
+
     fn look_up_sealed<S: Store>(&self, store: &S) -> Result<Vec<Sealed>, StoreError> {
         let numbers = numbers(store)?;
         let mut sealed = Vec::new();

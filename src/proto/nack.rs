@@ -67,8 +67,9 @@ impl Nack {
     }
 
     /// Looks at the present: `next` is the first missing seq if anything is missing below what was seen.
-    /// NACK-1 (when to ask): after the guard; again at once when an answer brought progress and more is
-    /// missing; else after the retry delay, which doubles, at the next repairer. Returns the repairer's
+    /// NACK-1 (when to ask): after the guard; again when an answer brought progress and more is
+    /// missing, once the answer has been quiet for a guard; else after the retry delay, which doubles, at the
+    /// next repairer. Returns the repairer's
     /// turn if a request is due now; the caller sends it.
     pub fn poll(&mut self, now: Nanos, missing_from: Option<Seq>) -> Option<u32> {
         let Some(next) = missing_from else {
@@ -93,6 +94,13 @@ impl Nack {
                 self.target = self.target.wrapping_add(1);
                 self.ask(now, next, tries + 1)
             }
+        }
+    }
+
+    /// Frames of an answer came in: whoever asks again before they have all come gets them twice.
+    pub fn on_answered(&mut self, now: Nanos) {
+        if let State::Asked { at, .. } = &mut self.state {
+            *at = now;
         }
     }
 
@@ -125,6 +133,8 @@ mod tests {
         Missing(Option<Seq>),
         /// A repairer refused.
         Refused,
+        /// A repairer's frame came in.
+        Answered,
     }
 
     /// The requests of a receiver that looks each 10 ns, a line each: when, and which repairer.
@@ -136,6 +146,7 @@ mod tests {
                 match step {
                     Step::Missing(seq) => missing = *seq,
                     Step::Refused => nack.on_refused(now),
+                    Step::Answered => nack.on_answered(now),
                 }
             }
             if let Some(target) = nack.poll(now, missing) {
@@ -177,6 +188,17 @@ mod tests {
             (200, Step::Missing(Some(20))),
         ];
         assert_eq!(timeline(&steps, 300), "20 ask 0 for 5\n40 ask 0 for 9\n220 ask 0 for 20\n");
+    }
+
+    /// NACK-1.
+    #[test]
+    fn nack_1_a_long_answer_is_heard_out_before_more_is_asked_for() {
+        let mut steps = vec![(0, Step::Missing(Some(5)))];
+        for at in (30..200).step_by(10) {
+            steps.push((at, Step::Missing(Some(at))));
+            steps.push((at, Step::Answered));
+        }
+        assert_eq!(timeline(&steps, 230), "20 ask 0 for 5\n210 ask 0 for 190\n");
     }
 
     /// NACK-1.

@@ -55,7 +55,7 @@ impl Plan {
             subscribers: 2 + rng.below(3) as usize,
             messages: 5 + rng.below(40),
             durability: if rng.below(4) == 0 { Durability::Power } else { Durability::Process },
-            ring_bytes: [32 << 10, 64 << 10, 256 << 10][rng.below(3) as usize],
+            ring_bytes: [64 << 10, 128 << 10, 256 << 10][rng.below(3) as usize],
             window: Window {
                 entries: [4, 32, 1024][rng.below(3) as usize],
                 bytes: [2_000, 16_000, 16_000][rng.below(3) as usize],

@@ -219,6 +219,28 @@ fn a_device_that_fails_in_the_middle_of_a_roll_over_loses_nothing() {
 }
 
 #[test]
+fn a_day_is_kept_from_the_segment_that_has_its_first_frame() {
+    let mut journal = grown(4500);
+    let end = journal.end();
+    let (writer, store) = (&mut journal.opened.writer, &journal.store);
+    assert_eq!(writer.first_seq_since(store, 0).unwrap(), 1);
+    let after_all = writer.first_seq_since(store, end.timestamp + 1).unwrap();
+    let mut reader = read_segments(store, 1).unwrap();
+    let mut middle = None;
+    while let Some(frame) = reader.next().unwrap() {
+        let header = frame.unwrap().header;
+        if header.first_seq >= end.next / 2 {
+            middle = Some(header);
+            break;
+        }
+    }
+    let middle = middle.unwrap();
+    let kept_from = writer.first_seq_since(store, middle.timestamp).unwrap();
+    assert!(1 < kept_from && kept_from <= middle.first_seq, "{kept_from} for {}", middle.first_seq);
+    assert!(kept_from < after_all && after_all <= end.next);
+}
+
+#[test]
 fn retention_never_removes_what_must_stay() {
     let mut journal = grown(4500);
     let (last, end) = (journal.opened.writer.number(), journal.end());
