@@ -67,7 +67,8 @@ struct LockstepClient {
 }
 
 impl LockstepClient {
-    /// Opens a name and reads the stream up to its present end.
+    /// Opens a name and reads the stream up to its present end. The subscriber's socket comes first, as the
+    /// floor's does: the kernel serves the sockets of a group one after the other.
     fn open(cluster: &Cluster, delivery: Delivery) -> Result<Self, String> {
         let endpoint = cluster.config.endpoint();
         let fails = |error: lockstep::io::IoError| error.to_string();

@@ -124,8 +124,9 @@ pub struct FloorClient<N> {
 }
 
 impl<N: Net> FloorClient<N> {
-    /// A client that sends datagrams of `datagram_len` bytes.
-    pub fn new(publisher: N, subscriber: N, awaits_ack: bool, datagram_len: usize) -> Self {
+    /// A client that sends datagrams of `datagram_len` bytes. The subscriber's device was opened first, as
+    /// lockstep's is: the kernel serves the sockets of a group one after the other.
+    pub fn new(subscriber: N, publisher: N, awaits_ack: bool, datagram_len: usize) -> Self {
         Self {
             publisher,
             subscriber,

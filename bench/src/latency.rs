@@ -28,7 +28,6 @@ const WARM_UP: u64 = 2_000;
 const LOST_NS: Nanos = 5_000_000_000;
 /// A round that takes longer is ended: the machine is too busy to say anything.
 const ROUND_NS: Nanos = 60_000_000_000;
-
 /// How to measure.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -50,7 +49,8 @@ pub struct Arguments {
     /// The standby's core, by its place among ours; the client has 0 and the leader 1.
     #[arg(long, default_value_t = 0)]
     standby_core: usize,
-    /// The scheduling class of every hot thread, the client's included; `fifo:N` keeps other work away.
+    /// The scheduling class of every hot thread, the client's included. `fifo:N` keeps other work away, but
+    /// the kernel stops such threads for up to 50 ms of each second: p50 is sound, the tail is not.
     #[arg(long, default_value = "other")]
     scheduling: SchedulingClass,
 }
