@@ -96,7 +96,7 @@ fn journal(values: &Values<'_, '_>) -> Journal {
         segment_size_bytes: values.number("segment_size"),
         retention_size_bytes: values.optional("retention_size").map(|_| values.number("retention_size")),
         retention_age_ns: values.optional("retention_age").map(|_| values.number("retention_age")),
-        flush_interval_ns: values.number("flush_interval"),
+        flush_interval_ns: values.optional("flush_interval").map(|_| values.number("flush_interval")),
     }
 }
 

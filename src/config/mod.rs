@@ -200,8 +200,8 @@ pub struct Journal {
     pub retention_size_bytes: Option<u64>,
     /// Segments older than this go; none keeps all.
     pub retention_age_ns: Option<u64>,
-    /// How long frames are gathered for one write.
-    pub flush_interval_ns: u64,
+    /// Longest time that frames are gathered for one write; none chooses by the durability.
+    pub flush_interval_ns: Option<u64>,
 }
 
 /// Limits of a publisher.

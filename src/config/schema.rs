@@ -136,8 +136,8 @@ pub(super) const KEYS: &[Key] = &[
         "Oldest segments go when all are larger than this; never those of the open trading day, which is the newest frame's UTC day."),
     key("journal.retention_age", Duration(60 * S, 36_500 * 86_400 * S), Absent("keep all"),
         "Segments older than this go; never those of the open trading day, which is the newest frame's UTC day."),
-    key("journal.flush_interval", Duration(10 * US, S), Fixed("1ms"),
-        "How long the side thread gathers frames for one write."),
+    key("journal.flush_interval", Duration(10 * US, S), Absent("20ms with durability process, 20us with power"),
+        "Longest time that the side thread gathers frames for one write; less where the tail would fill."),
 
     key("publisher.window", Integer(1, 1 << 24), Fixed("1024"),
         "Entries that one publisher may have uncommitted; at most `stream.window_entries`."),

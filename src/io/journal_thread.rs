@@ -20,7 +20,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub struct ThreadSettings {
     /// Durability `power`: groups are on the device when written, and acks wait for them.
     pub power: bool,
-    /// Pause when there is nothing to copy, in nanoseconds. In `power` it is part of every ack.
+    /// Longest pause when there is nothing to copy, in nanoseconds. In `power` it is part of every ack. In
+    /// `process` nobody waits for it, and each wake-up takes a core from somebody; it is shorter only
+    /// while the ring fills fast.
     pub idle_ns: Nanos,
     /// What is kept.
     pub retention: Retention,
@@ -32,13 +34,15 @@ impl ThreadSettings {
     /// The usual ones: lazy in `process`, prompt in `power`; nothing is removed; 4 MiB/s of scrub (100 GB
     /// in 7 hours).
     pub fn new(power: bool) -> Self {
-        let idle_ns = if power { 20_000 } else { 1_000_000 };
+        let idle_ns = if power { 20_000 } else { 20_000_000 };
         Self { power, idle_ns, retention: Retention::default(), scrub_bytes_per_s: 4 << 20 }
     }
 }
 
 /// Zeros that are written in an idle turn, in bytes: an ack in `power` may wait behind them.
 const IDLE_ZEROS_LEN: u64 = 64 << 10;
+/// Shorter pauses cost more than the copying.
+const PAUSE_NS_MIN: Nanos = 50_000;
 /// Pause before a full disk is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 /// A trading day, as retention knows it.
@@ -173,6 +177,8 @@ where
         writer,
         superblock,
         settings,
+        copied: 0,
+        pause_ns: 0,
         shared: Arc::clone(&shared),
         scrub: Scrub::default(),
         scrub_due: Instant::now(),
@@ -210,6 +216,9 @@ struct Side<S, T> {
     writer: SegmentWriter,
     superblock: Superblock,
     settings: ThreadSettings,
+    /// Bytes copied since the last pause, and how long that one was.
+    copied: u64,
+    pause_ns: Nanos,
     shared: Arc<Shared>,
     scrub: Scrub,
     scrub_due: Instant,
@@ -237,8 +246,8 @@ impl<S: Store, T: TailSource> Side<S, T> {
             self.shared.disk_full.store(full, Ordering::Release);
             match turn {
                 Ok(0) if stop == 1 => return self.stop_clean(),
-                Ok(0) => std::thread::sleep(Duration::from_nanos(self.settings.idle_ns)),
-                Ok(_) => {}
+                Ok(0) => self.pause(),
+                Ok(bytes) => self.copied += bytes,
                 Err(Ended::NoSpace(why)) if stop == 1 => return Err(why),
                 Err(Ended::NoSpace(_)) => self.make_room(),
                 Err(Ended::Failed(why)) => {
@@ -303,6 +312,17 @@ impl<S: Store, T: TailSource> Side<S, T> {
             self.shared.damage_count.fetch_add(count, Ordering::AcqRel);
         }
         Ok(())
+    }
+
+    /// Sleeps until there is probably something to copy again: half as long as before while a sixteenth of
+    /// the ring comes in between two pauses, so that segments never lag by much of it, else twice as long.
+    fn pause(&mut self) {
+        let fast = std::mem::take(&mut self.copied) > self.source.ring_len() / 16;
+        self.pause_ns = if fast { self.pause_ns / 2 } else { self.pause_ns.max(PAUSE_NS_MIN / 2) * 2 };
+        // And never so long that a burst of 1 GB/s would fill a quarter of the ring meanwhile.
+        let longest = self.settings.idle_ns.min(self.source.ring_len() / 4);
+        self.pause_ns = self.pause_ns.clamp(PAUSE_NS_MIN.min(longest), longest);
+        std::thread::sleep(Duration::from_nanos(self.pause_ns));
     }
 
     fn retain(&mut self) -> Result<(), Ended> {

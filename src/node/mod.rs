@@ -65,8 +65,8 @@ pub struct NodeSettings {
     pub segment_bytes: u64,
     /// How much of the journal is kept.
     pub retention: Retention,
-    /// How long frames are gathered for one write.
-    pub flush_interval_ns: Nanos,
+    /// Longest time that frames are gathered for one write; none chooses by the durability.
+    pub flush_interval_ns: Option<Nanos>,
     /// What an ack means.
     pub durability: Durability,
     /// How much may be stamped and not committed.

@@ -85,9 +85,8 @@ impl Node {
         let mut obtained = net.obtained().to_vec();
         obtained.extend(remarks.into_iter().map(|remark| Obtained::granted("journal", remark)));
         let power = settings.durability == Durability::Power;
-        let thread = ThreadSettings { retention: settings.retention, ..ThreadSettings::new(power) };
-        let thread =
-            if power { thread } else { ThreadSettings { idle_ns: settings.flush_interval_ns, ..thread } };
+        let usual = ThreadSettings { retention: settings.retention, ..ThreadSettings::new(power) };
+        let thread = ThreadSettings { idle_ns: settings.flush_interval_ns.unwrap_or(usual.idle_ns), ..usual };
         let side = journal_thread::spawn(store, reader, opened.writer, opened.superblock, thread)?;
         let waiter = settings.idle.waiter(&net.sockets())?;
         let limits = replica_limits(settings, identity)?;
