@@ -34,7 +34,7 @@ pub const RING_EVENTS: usize = 4096;
 pub const LOST_CODE: u16 = 1;
 /// How long the side thread sleeps when there is nothing to format. Nobody wakes it: that would be a
 /// system call of the hot thread.
-const DRAIN_PAUSE: Duration = Duration::from_millis(5);
+const DRAIN_PAUSE: Duration = Duration::from_millis(50);
 /// 64-bit words of an [`Event`].
 const WORDS: usize = size_of::<Event>() / 8;
 

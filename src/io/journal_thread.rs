@@ -246,8 +246,15 @@ impl<S: Store, T: TailSource> Side<S, T> {
             self.shared.disk_full.store(full, Ordering::Release);
             match turn {
                 Ok(0) if stop == 1 => return self.stop_clean(),
-                Ok(0) => self.pause(),
-                Ok(bytes) => self.copied += bytes,
+                Ok(bytes) => {
+                    self.copied += bytes;
+                    // What came in while a group was written is a small one. In `power` somebody waits for
+                    // it; else it may grow.
+                    let is_small = if self.settings.power { bytes == 0 } else { bytes < RUN_LEN_MAX / 2 };
+                    if is_small && stop == 0 {
+                        self.pause();
+                    }
+                }
                 Err(Ended::NoSpace(why)) if stop == 1 => return Err(why),
                 Err(Ended::NoSpace(_)) => self.make_room(),
                 Err(Ended::Failed(why)) => {
@@ -291,9 +298,13 @@ impl<S: Store, T: TailSource> Side<S, T> {
         if idle || self.writer.is_spare_due() {
             // Under load as much as one group may be: so it is ready when this one is full.
             let len = if idle { IDLE_ZEROS_LEN } else { RUN_LEN_MAX };
-            match self.writer.prepare(&mut self.store, len) {
+            let prepared = match self.settings.power {
+                true => self.writer.prepare(&mut self.store, len).map(|_ready| ()),
+                false => self.writer.reserve(&mut self.store),
+            };
+            match prepared {
                 // It is not needed yet: no room for it is no trouble yet.
-                Err(StoreError { fault: StoreFault::NoSpace, .. }) | Ok(_) => {}
+                Err(StoreError { fault: StoreFault::NoSpace, .. }) | Ok(()) => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -294,8 +294,18 @@ impl SegmentWriter {
         half && self.spare_len.is_some()
     }
 
-    /// Writes `len` more bytes of zeros into the file that will be the next segment; true when it is
-    /// ready. A little in idle moments, so that rolling over has nothing left to do.
+    /// Reserves the file that will be the next segment, so that rolling over has nothing left to do. That is
+    /// all that `process` needs.
+    pub fn reserve<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
+        if self.spare_len == Some(0) {
+            store.reserve(FileName::Spare, self.segment_len)?;
+            self.spare_len = None;
+        }
+        Ok(())
+    }
+
+    /// The same for `power`, where a first write into reserved blocks would cost each group a commit of the
+    /// file system: `len` more bytes of zeros; true when the file is ready.
     pub fn prepare<S: Store>(&mut self, store: &mut S, len: u64) -> Result<bool, StoreError> {
         let Some(done) = self.spare_len else { return Ok(true) };
         if done == 0 {

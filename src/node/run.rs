@@ -23,8 +23,10 @@ use crate::proto::start::{self, StartRole};
 use crate::wire::{Identity, Nanos, frame_len_max};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Turns between two looks at what changes slowly: counters, disk, clock.
-const SLOW_TURNS: u64 = 1024;
+/// Between two looks at what changes slowly: the counters file and the disk.
+const SLOW_NS: Nanos = 10_000_000;
+/// Between two looks at the system's time of day, each some microseconds of clock readings.
+const CLOCK_NS: Nanos = 1_000_000_000;
 /// How long a stopping leader waits for what it stamped to be committed.
 const DRAIN_NS: Nanos = 1_000_000_000;
 /// A node with requests under way wants to be called at least this often.
@@ -47,7 +49,8 @@ pub struct Node {
     obtained: Vec<Obtained>,
     /// Counter values as they are published, device and engine.
     values: Vec<u64>,
-    turns: u64,
+    slow_due: Nanos,
+    clock_due: Nanos,
     role_since: Nanos,
     full_since: Nanos,
     disk_full: bool,
@@ -106,7 +109,8 @@ impl Node {
             counters,
             obtained,
             values: Vec::with_capacity(names.len()),
-            turns: 0,
+            slow_due: 0,
+            clock_due: 0,
             disk_full: false,
             _lock: lock,
         })
@@ -178,10 +182,13 @@ impl Node {
         while let Some(event) = self.replica.core.events.pop() {
             self.tell(event, now, recorder);
         }
-        self.turns += 1;
-        if self.turns.is_multiple_of(SLOW_TURNS) {
+        if now >= self.slow_due {
+            self.slow_due = now + SLOW_NS;
             self.publish();
-            self.clock.refresh();
+            if now >= self.clock_due {
+                self.clock_due = now + CLOCK_NS;
+                self.clock.refresh();
+            }
             let full = self.side.disk_full();
             if full != self.disk_full {
                 self.disk_full = full;
