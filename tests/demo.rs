@@ -148,7 +148,7 @@ fn a_demo_that_is_told_to_stop_leaves_nothing_behind() {
 #[test]
 fn a_process_that_dies_early_is_named_with_its_last_words() {
     for (name, args, last_words) in
-        [("replica-2", "--replica 2", "-> standby"), ("subscriber-stamped", "--stamped", "(none)")]
+        [("replica-2", "--replica 2", "obtained idle"), ("subscriber-stamped", "--stamped", "(none)")]
     {
         let demo = Running::start();
         let clock = Clock::start();
