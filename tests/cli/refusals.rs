@@ -216,7 +216,7 @@ fn a_full_disk_is_told_nothing_is_acknowledged_that_is_not_stored_and_room_ends_
     let stuck =
         cluster.run(&["publish", "--name", "orders", "--timeout", "2s"], input.as_bytes()).with_code(4);
     stuck.saying(&["not committed within 2s"]);
-    replica.await_log("disk is full");
+    replica.await_log("segments end at seq");
     let pid = replica.pid().to_string();
     let more = Command::new("nsenter")
         .args(["--target", &pid, "--mount", "mount", "-o", "remount,size=64m", &journal])
