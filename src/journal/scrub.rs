@@ -41,6 +41,8 @@ pub struct Scrub {
     pub segments: u64,
     /// Where the newest finished segment's log ends, if it could be told.
     end: Option<LogEnd>,
+    /// The newest finished segment, and the offset at which its records end.
+    ended_at: Option<(u64, u64)>,
 }
 
 impl Scrub {
@@ -86,6 +88,7 @@ impl Scrub {
             if behind.is_none() {
                 let (log, damaged) = (current.log.take(), current.damaged);
                 let header = current.header;
+                self.ended_at = Some((header.number, offset));
                 self.end_of(store, &header, log, damaged, offset, found)?;
                 self.current = None;
                 self.segments += 1;
@@ -215,7 +218,8 @@ pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
                 "they end at seq {} with chain {:#x}; the last stop was at {} with chain {:#x}",
                 end.next, end.chain, superblock.high_next, superblock.high_chain
             );
-            damage.push(Damage::new("segments", 0, end.next, what));
+            let (number, offset) = scrub.ended_at.unwrap_or((1, 0));
+            damage.push(Damage::new(FileName::Segment(number), offset, end.next, what));
         }
     }
     Ok(Verified { segments: scrub.segments, records: scrub.records, bytes: scrub.bytes, damage })
