@@ -45,19 +45,23 @@ impl Endpoint {
 
     /// A random identity for a handle, and what its receiver needs.
     pub(super) fn receiver(&self, store_bytes: usize) -> Result<ReceiverLimits, IoError> {
-        let drawn = random_u64()?;
-        // Above every replica's number, so that nobody takes the handle for one.
-        let me = Identity { replica: (drawn >> 32) as u32 | 1 << 31, incarnation: drawn as u32 };
+        let me = draw_handle()?;
         Ok(ReceiverLimits {
             cluster: self.cluster,
             history: 0,
             me,
             repairers: self.replicas.clone(),
-            repairer_first: drawn as u32,
+            repairer_first: me.incarnation,
             nack: self.nack,
             store_bytes,
             frame_len_max: frame_len_max(self.mtu),
             count_when_accepted: false,
         })
     }
+}
+
+/// A random identity for a handle, above every replica's number, so that nobody takes it for one.
+pub(super) fn draw_handle() -> Result<Identity, IoError> {
+    let drawn = random_u64()?;
+    Ok(Identity { replica: (drawn >> 32) as u32 | 1 << 31, incarnation: drawn as u32 })
 }

@@ -1,10 +1,10 @@
 //! Questions to nodes: who are you, and where do you stand? For commands that run once.
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, draw_handle};
 use crate::engine::event::Role;
 use crate::engine::ports::Net;
 use crate::io::IoError;
-use crate::io::clock::{Clock, random_u64};
+use crate::io::clock::Clock;
 use crate::io::udp::Udp;
 use crate::wire::{Datagram, Epoch, Header, Identity, Kind, SMALL_LEN_MAX, Seq, Topic, write_question};
 use std::net::SocketAddrV4;
@@ -47,8 +47,7 @@ impl Questioner {
     /// # Errors
     /// As for every handle.
     pub fn open(endpoint: &Endpoint) -> Result<Self, IoError> {
-        let drawn = random_u64()?;
-        let me = Identity { replica: (drawn >> 32) as u32 | 1 << 31, incarnation: drawn as u32 };
+        let me = draw_handle()?;
         Ok(Self {
             net: endpoint.open(&[])?,
             endpoint: endpoint.clone(),

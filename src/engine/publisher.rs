@@ -469,7 +469,7 @@ impl PublisherCore {
             }
             Datagram::Heartbeat(header, body) => {
                 self.rx.check_history(&header)?;
-                self.rx.on_heartbeat(&header, &body, &mut self.counters, &mut self.events);
+                self.rx.on_heartbeat(&header, &mut self.counters, &mut self.events);
                 let throttled = body.credit_entries == 0;
                 if throttled && !self.throttled {
                     f(PublisherEvent::Throttled);

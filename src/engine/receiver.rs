@@ -15,8 +15,8 @@ use crate::proto::follow::Follow;
 use crate::proto::log::{LogEnd, Misfit};
 use crate::proto::nack::{Nack, NackLimits};
 use crate::wire::{
-    EntryKind, Epoch, EpochStartView, FrameView, HEADER_LEN, Header, HeartbeatBody, Identity, Kind,
-    NACK_RANGES_MAX, Nanos, Refusal, Reject, RepairTrailer, Seq, SeqRange, write_nack,
+    EntryKind, Epoch, EpochStartView, FrameView, HEADER_LEN, Header, Identity, Kind, NACK_RANGES_MAX, Nanos,
+    Refusal, Reject, RepairTrailer, Seq, SeqRange, write_nack,
 };
 use std::net::SocketAddrV4;
 
@@ -199,13 +199,7 @@ impl Receiver {
     }
 
     /// A heartbeat of the leader.
-    pub fn on_heartbeat(
-        &mut self,
-        header: &Header,
-        _body: &HeartbeatBody,
-        counters: &mut Counters,
-        events: &mut Events,
-    ) {
+    pub fn on_heartbeat(&mut self, header: &Header, counters: &mut Counters, events: &mut Events) {
         counters.add(Counter::HeartbeatsIn, 1);
         let epoch = header.epoch();
         if self.is_stale(epoch, counters) {

@@ -90,11 +90,6 @@ impl FrameStore {
         }
     }
 
-    /// The first frame's first seq behind `index` kept ones.
-    pub fn first_seq(&self, index: usize) -> Option<Seq> {
-        self.order.get(index).map(|stored| stored.first)
-    }
-
     /// What is missing in `from..to`, looking only at frames from the `index`th on. Writes at most
     /// [`NACK_RANGES_MAX`] ranges and returns how many.
     pub fn missing(&self, index: usize, from: Seq, to: Seq, out: &mut [SeqRange; NACK_RANGES_MAX]) -> usize {

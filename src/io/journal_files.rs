@@ -1,6 +1,7 @@
 //! A journal by its paths: what the command line calls. Locks, maps, opens, and says whose fault it is.
 
 use crate::io::IoError;
+use crate::io::clock::{boot_id, random_u64};
 use crate::io::store::DirStore;
 use crate::io::tail::{MappedTail, TailReader, peek_label};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
@@ -114,25 +115,16 @@ pub struct Lock {
 /// An incarnation, drawn at random by the kernel.
 pub fn draw_incarnation() -> Result<u32, IoError> {
     loop {
-        let mut bytes = [0; 4];
-        getrandom::fill(&mut bytes).map_err(|e| {
-            IoError::because("drawing an incarnation", std::io::ErrorKind::Other, e.to_string())
-        })?;
-        let drawn = u32::from_ne_bytes(bytes) & INCARNATION_MAX;
+        let drawn = random_u64()? as u32 & INCARNATION_MAX;
         if drawn != 0 {
             return Ok(drawn);
         }
     }
 }
 
-/// This boot of the machine.
-pub fn boot_id() -> Result<[u64; 2], IoError> {
-    const PATH: &str = "/proc/sys/kernel/random/boot_id";
-    let text = std::fs::read_to_string(PATH).map_err(|e| IoError::new(format!("reading {PATH}"), e))?;
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let id = u128::from_str_radix(&digits, 16).map_err(|e| {
-        IoError::because(format!("reading {PATH}"), std::io::ErrorKind::InvalidData, e.to_string())
-    })?;
+/// This boot of the machine, as the journal keeps it.
+fn boot() -> Result<[u64; 2], IoError> {
+    let id = boot_id()?;
     Ok([(id >> 64) as u64, id as u64])
 }
 
@@ -147,7 +139,7 @@ pub fn format(dir: &Path, cluster: u64, identity: Identity) -> Result<Superblock
         }
         let _lock = lock(dir)?;
         let mut store = DirStore::new(dir, true)?;
-        Ok(format_store(&mut store, cluster, identity, boot_id()?)?)
+        Ok(format_store(&mut store, cluster, identity, boot()?)?)
     };
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
 }
@@ -161,7 +153,7 @@ pub fn open(config: &JournalConfig) -> Result<OpenJournal, JournalError> {
         check_sizes(config)?;
         let lock = lock(&config.dir)?;
         let mut store = DirStore::new(&config.dir, config.power)?;
-        let boot = boot_id()?;
+        let boot = boot()?;
         let mut remarks = vec![format!(
             "segments are written with {}{}",
             if store.is_direct() { "O_DIRECT" } else { "the page cache (this file system has no O_DIRECT)" },

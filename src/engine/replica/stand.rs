@@ -52,7 +52,7 @@ impl ReplicaCore {
                 self.rx.check_history(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
                     let events = &mut self.events;
-                    self.rx.on_heartbeat(&header, &body, &mut self.counters, events);
+                    self.rx.on_heartbeat(&header, &mut self.counters, events);
                     self.stop_if_diverged();
                     return Ok(Some(header.commit_next));
                 }
