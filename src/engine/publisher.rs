@@ -489,7 +489,8 @@ impl PublisherCore {
                     self.lines.on_reply(&header, &body, end.next);
                 }
             }
-            Datagram::Submission(..) | Datagram::Nack(..) | Datagram::Question(..) => {}
+            // Not for readers: the groups are shared. Who votes for whom is no news of the stream (S10).
+            _ => {}
         }
         Ok(())
     }

@@ -314,10 +314,8 @@ impl SubscriberCore {
                 self.rx.on_answer(now, &header, &body, &mut self.counters);
                 Ok(())
             }
-            // Not for readers: the groups are shared.
-            Datagram::Submission(..) | Datagram::Nack(..) | Datagram::Question(..) | Datagram::Reply(..) => {
-                Ok(())
-            }
+            // Not for readers: the groups are shared. Who votes for whom is no news of the stream (S10).
+            _ => Ok(()),
         });
         if let Err(reject) = judged {
             self.counters.reject(reject);

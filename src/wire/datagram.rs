@@ -167,7 +167,41 @@ pub struct ReplyBody {
     pub nonce: [u64; 2],
 }
 
+/// Behind the header of what an election says: prepare, promise, refuse, pre-vote, grant. The header
+/// carries where the sender's own log stands: `epoch` is its accepted one, `first_seq` its next.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct BallotBody {
+    /// As in a heartbeat.
+    pub process_nonce: u64,
+    /// The epoch that is asked for, promised, or (refuse) promised already.
+    pub ballot: u64,
+    /// Refuse: the epoch that is refused. Pre-vote and grant: the epoch whose leader is missed. Else 0.
+    pub about: u64,
+}
+
+/// Behind the header of a watcher's notice, whose `epoch`, `sender` and `incarnation` are the dead leader's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct DownBody {
+    /// Its SHA-256 stands in the epoch's start: only who started that epoch can have known it.
+    pub secret: [u8; 32],
+}
+
+/// Behind the header of a leader that stops stamping, whose `first_seq` is its log's end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct StepDownBody {
+    /// As in a heartbeat.
+    pub process_nonce: u64,
+    /// The [`Identity`] that is to follow, packed; 0 leaves it to the others.
+    pub successor: u64,
+}
+
 const _: () = {
+    assert!(size_of::<BallotBody>() == 24);
+    assert!(size_of::<DownBody>() == 32);
+    assert!(size_of::<StepDownBody>() == 16);
     assert!(size_of::<HeartbeatBody>() == 48);
     assert!(size_of::<AckBody>() == 8);
     assert!(size_of::<NackBody>() == 8);
@@ -225,6 +259,20 @@ pub enum Datagram<'a> {
     Question(Header, QuestionBody, &'a str),
     /// A reply.
     Reply(Header, ReplyBody),
+    /// A candidate's request for promises.
+    Prepare(Header, BallotBody),
+    /// A promise.
+    Promise(Header, BallotBody),
+    /// A refusal of a superseded epoch.
+    Refuse(Header, BallotBody),
+    /// Who misses the leader too?
+    PreVote(Header, BallotBody),
+    /// I do.
+    Grant(Header, BallotBody),
+    /// A watcher's notice.
+    Down(Header, DownBody),
+    /// A leader stops stamping.
+    StepDown(Header, StepDownBody),
 }
 
 impl<'a> Datagram<'a> {
@@ -301,6 +349,29 @@ impl<'a> Datagram<'a> {
                 ends(&header, size_of::<ReplyBody>(), 0)?;
                 Self::Reply(header, body(bytes)?)
             }
+            kind @ (Kind::Prepare | Kind::Promise | Kind::Refuse | Kind::PreVote | Kind::Grant) => {
+                ends(&header, size_of::<BallotBody>(), 0)?;
+                let said: BallotBody = body(bytes)?;
+                // Nobody votes about round 0, which nobody leads.
+                if super::Epoch(said.ballot).round() == 0 {
+                    return Err(Reject::Body);
+                }
+                match kind {
+                    Kind::Prepare => Self::Prepare(header, said),
+                    Kind::Promise => Self::Promise(header, said),
+                    Kind::Refuse => Self::Refuse(header, said),
+                    Kind::PreVote => Self::PreVote(header, said),
+                    _ => Self::Grant(header, said),
+                }
+            }
+            Kind::Down => {
+                ends(&header, size_of::<DownBody>(), 0)?;
+                Self::Down(header, body(bytes)?)
+            }
+            Kind::StepDown => {
+                ends(&header, size_of::<StepDownBody>(), 0)?;
+                Self::StepDown(header, body(bytes)?)
+            }
             Kind::Frame | Kind::Submission | Kind::Ack | Kind::Stage | Kind::Switch => {
                 return Err(Reject::Kind);
             }
@@ -350,6 +421,21 @@ pub fn write_question(out: &mut [u8], header: Header, token: u64, topic: Topic, 
 
 /// Writes a reply; as [`write_heartbeat`].
 pub fn write_reply(out: &mut [u8], header: Header, body: ReplyBody) -> usize {
+    write(out, header, bytemuck::bytes_of(&body), &[])
+}
+
+/// Writes a prepare, promise, refuse, pre-vote or grant, as `header.kind` says; as [`write_heartbeat`].
+pub fn write_ballot(out: &mut [u8], header: Header, body: BallotBody) -> usize {
+    write(out, header, bytemuck::bytes_of(&body), &[])
+}
+
+/// Writes a watcher's notice; as [`write_heartbeat`].
+pub fn write_down(out: &mut [u8], header: Header, body: DownBody) -> usize {
+    write(out, header, bytemuck::bytes_of(&body), &[])
+}
+
+/// Writes a leader's farewell; as [`write_heartbeat`].
+pub fn write_step_down(out: &mut [u8], header: Header, body: StepDownBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 

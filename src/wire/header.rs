@@ -36,6 +36,20 @@ pub enum Kind {
     Question = 7,
     /// Its reply.
     Reply = 8,
+    /// A candidate asks to be promised a ballot.
+    Prepare = 9,
+    /// The vow to refuse every epoch below a ballot, and the log that it is given with.
+    Promise = 10,
+    /// The answer to whoever speaks below a promise.
+    Refuse = 11,
+    /// A standby that misses the leader asks who misses it too.
+    PreVote = 12,
+    /// Somebody misses it too.
+    Grant = 13,
+    /// The watcher of a leader announces its death.
+    Down = 14,
+    /// A leader that stops stamping says who is to follow.
+    StepDown = 15,
     /// Journal only: from here on frames are staged beside the log (S7).
     Stage = 128,
     /// Journal only: the staged frames are the log now (S7).
@@ -55,6 +69,13 @@ impl Kind {
             6 => Self::Answer,
             7 => Self::Question,
             8 => Self::Reply,
+            9 => Self::Prepare,
+            10 => Self::Promise,
+            11 => Self::Refuse,
+            12 => Self::PreVote,
+            13 => Self::Grant,
+            14 => Self::Down,
+            15 => Self::StepDown,
             128 => Self::Stage,
             129 => Self::Switch,
             _ => return None,

@@ -16,6 +16,11 @@
 //! | [`Kind::Answer`] | replica → asker | unicast | it has not | a [`Refusal`] |
 //! | [`Kind::Question`] | anyone → replica | unicast | open, resume, bootstrap | a [`Topic`] |
 //! | [`Kind::Reply`] | replica → asker | unicast | always | [`ReplyBody`] |
+//! | [`Kind::PreVote`], [`Kind::Grant`] | standby → all | control group | the leader is missed | [`BallotBody`] |
+//! | [`Kind::Prepare`], [`Kind::Promise`] | replica → all | control group | somebody is to take over | [`BallotBody`], where its log ends |
+//! | [`Kind::Refuse`] | replica → all | control group | a superseded epoch was heard | [`BallotBody`] |
+//! | [`Kind::Down`] | watcher → all | control group | its leader's stamping thread is gone | [`DownBody`] |
+//! | [`Kind::StepDown`] | leader → all | control group | it stops stamping | [`StepDownBody`] |
 //! | [`Kind::Stage`], [`Kind::Switch`] | – | journal only | a suffix is replaced (S7) | from seq, epoch |
 
 #![forbid(unsafe_code)]
