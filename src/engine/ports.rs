@@ -53,6 +53,9 @@ pub trait Net {
     /// Sends one datagram made of two parts (the second may be empty). Returns whether the device
     /// took it; whoever asked asks again.
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool;
+    /// From now on datagrams of `group` are received, or no longer: a leader does not hear what it sends
+    /// itself, a standby does. A device that cannot choose hears all of them.
+    fn set_joined(&mut self, _group: Group, _joined: bool) {}
 }
 
 /// The world of a replica: its device and the memory of its journal's tail.
