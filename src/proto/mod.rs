@@ -9,6 +9,7 @@
 pub mod accept;
 pub mod beat;
 pub mod commit;
+pub mod election;
 pub mod follow;
 pub mod ingress;
 pub mod log;
@@ -18,6 +19,7 @@ pub mod publishers;
 pub mod repair;
 pub mod sequence;
 pub mod start;
+pub mod suspect;
 #[cfg(test)]
 mod tests;
 pub mod window;
