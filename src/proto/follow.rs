@@ -91,6 +91,18 @@ impl Follow {
         rows.iter().rev().find(|row| row.base <= seq).map(|row| Epoch(row.epoch))
     }
 
+    /// Whether the log that is followed contains the start of `epoch`, and so all of `epoch`'s log up to
+    /// [`Follow::succeeded_at`], as far as the table tells.
+    pub fn lists(&self, epoch: Epoch) -> bool {
+        self.table[..usize::from(self.rows)].iter().any(|row| row.epoch == epoch.0)
+    }
+
+    /// The seq at which the first epoch above `epoch` begins; `None` if there is none.
+    pub fn succeeded_at(&self, epoch: Epoch) -> Option<Seq> {
+        let rows = &self.table[..usize::from(self.rows)];
+        rows.iter().find(|row| row.epoch > epoch.0).map(|row| row.base)
+    }
+
     /// S10 (what may be used): whether a frame belongs to the log of the epoch that is followed: its epoch
     /// owns its seqs, or it lies below the table and whoever gave it calls it committed.
     pub fn admits(&self, header: &Header, called_committed_next: Seq) -> bool {
