@@ -59,7 +59,11 @@ fn a_leader_that_was_cut_off_follows_its_successor_when_it_comes_back() {
     cluster.run(100);
     cluster.paused.push(1);
     cluster.publishers[0].publish(id, &["b", "c"]);
-    assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 3), "{}", describe(&cluster));
+    assert!(
+        cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 3),
+        "{}",
+        describe(&cluster)
+    );
     cluster.paused.clear();
     let caught_up = cluster.run_until(|cluster| {
         cluster.replicas[0].role() == Role::Standby
@@ -76,9 +80,17 @@ fn what_a_leader_stamped_and_nobody_heard_is_exchanged_for_what_came_to_be() {
     // The leader is heard by nobody, and hears its publisher.
     cluster.lost = |from, to, _| from == 1 && to != 1 || to == 1 && from < 100;
     cluster.publishers[0].publish(id, &["b", "c"]);
-    assert!(cluster.run_until(|cluster| leader(cluster).is_some_and(|number| number != 1)
-        || cluster.replicas[1..].iter().any(|replica| replica.role() == Role::Leader)), "{}", describe(&cluster));
-    assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 3), "{}", describe(&cluster));
+    assert!(
+        cluster.run_until(|cluster| leader(cluster).is_some_and(|number| number != 1)
+            || cluster.replicas[1..].iter().any(|replica| replica.role() == Role::Leader)),
+        "{}",
+        describe(&cluster)
+    );
+    assert!(
+        cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 3),
+        "{}",
+        describe(&cluster)
+    );
     cluster.lost = |_, _, _| false;
     let equal = cluster.run_until(|cluster| {
         let end = cluster.replicas[0].tail().end();

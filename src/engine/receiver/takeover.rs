@@ -36,12 +36,7 @@ impl Receiver {
     }
 
     /// A frame that begins with the start of its epoch tells that this epoch has won (S10).
-    pub(super) fn learn_start(
-        &mut self,
-        frame: &FrameView<'_>,
-        counters: &mut Counters,
-        events: &mut Events,
-    ) {
+    pub fn learn_start(&mut self, frame: &FrameView<'_>, counters: &mut Counters, events: &mut Events) {
         if !self.may_follow(frame.header.epoch()) {
             return;
         }
@@ -76,6 +71,15 @@ impl Receiver {
             self.news = (news.max(epoch), if epoch > news { bound } else { heard.max(bound) });
         }
         self.follow.is_news(epoch)
+    }
+
+    /// A promise described a log of `epoch` that ends at `next`: a candidate gets it (S5).
+    pub fn on_told(&mut self, epoch: Epoch, next: Seq) {
+        if epoch == self.follow.epoch() {
+            self.seen_next = self.seen_next.max(next);
+        } else {
+            self.on_news(epoch, next);
+        }
     }
 
     /// Begins to count the acks of the followed epoch.

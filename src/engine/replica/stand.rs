@@ -118,7 +118,7 @@ impl ReplicaCore {
             return Ok(());
         }
         // Before the frame is placed: an own log that parts from the new epoch's is no divergence.
-        self.rx.learn_start(frame, &mut self.events);
+        self.rx.learn_start(frame, &mut self.counters, &mut self.events);
         self.pursue(tail, now);
         if self.stopped {
             return Ok(());
