@@ -10,8 +10,8 @@ use super::event::{Event, Events};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use crate::wire::{
-    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, Nanos, PublisherId,
-    PublisherSeq, Seq,
+    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, MembershipView, Nanos,
+    PublisherId, PublisherSeq, Seq,
 };
 
 /// When a message is delivered (DESIGN §1).
@@ -456,6 +456,10 @@ fn tell(
             let flow = f(SubscriberEvent::Epoch { epoch: start.epoch(), seq });
             let members = start.members().len();
             if flow == Flow::Stop { flow } else { f(SubscriberEvent::Membership { seq, members }) }
+        }
+        EntryKind::Membership => {
+            let Ok(changed) = MembershipView::parse(entry.payload) else { return Flow::Continue };
+            f(SubscriberEvent::Membership { seq, members: changed.members().len() })
         }
         EntryKind::Open | EntryKind::Close | EntryKind::Birth => Flow::Continue,
     }

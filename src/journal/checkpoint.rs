@@ -12,8 +12,8 @@ use crate::journal::ports::{FileName, Store, StoreError, read_whole};
 use crate::journal::read::LogReader;
 use crate::proto::log::LogEnd;
 use crate::wire::{
-    EntryKind, Epoch, EpochBase, EpochStartView, FrameView, MemberBody, NAME_LEN_MAX, OpenView, PublisherId,
-    PublisherSeq, Seq, parse_birth,
+    EntryKind, Epoch, EpochBase, EpochStartView, FrameView, MemberBody, MembershipView, NAME_LEN_MAX,
+    OpenView, PublisherId, PublisherSeq, Seq, parse_birth,
 };
 use bytemuck::{Pod, Zeroable};
 use std::collections::BTreeMap;
@@ -104,6 +104,15 @@ impl Checkpoint {
                 EntryKind::EpochStart => {
                     let start = EpochStartView::parse(entry.payload).map_err(|reject| wrong(seq, &reject))?;
                     self.begin(start.members().collect(), start.epoch(), seq);
+                }
+                EntryKind::Membership => {
+                    let changed =
+                        MembershipView::parse(entry.payload).map_err(|reject| wrong(seq, &reject))?;
+                    if changed.members().len() == 0 {
+                        return Err(Contradiction { seq, what: "a membership entry without members".into() });
+                    }
+                    self.members = changed.members().collect();
+                    self.membership_seq = seq;
                 }
             }
         }

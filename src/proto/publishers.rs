@@ -145,7 +145,7 @@ impl Publishers {
                     (slot.closed, slot.last) = (true, entry.header.publisher_seq);
                 }
             }
-            EntryKind::Birth | EntryKind::EpochStart => {}
+            EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership => {}
         }
     }
 
