@@ -140,6 +140,10 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<Replica<Te
                     recovered.durability = Durability::from_wire(start.body.durability);
                     recovered.start_frame = frame.bytes.to_vec();
                 }
+                EntryKind::Membership => {
+                    let changed = MembershipView::parse(entry.payload).expect("a change");
+                    recovered.membership = Membership::of_change(&changed, seq).expect("a new list");
+                }
                 EntryKind::Message | EntryKind::Open | EntryKind::Close => {}
             }
         }

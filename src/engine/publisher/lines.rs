@@ -199,7 +199,7 @@ impl Lines {
                         self.end(index, seq, false);
                     }
                 }
-                EntryKind::Birth | EntryKind::EpochStart => {}
+                EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership => {}
             }
         }
     }
