@@ -17,6 +17,7 @@ use crate::io::idle::Waiter;
 use crate::io::journal_files::{self, Lock, OpenJournal};
 use crate::io::journal_thread::{self, Handle, ThreadSettings};
 use crate::io::udp::{Udp, UdpCounts, UdpSettings};
+use crate::io::watcher::Watcher;
 use crate::journal::Completeness;
 use crate::proto::commit::Durability;
 use crate::proto::start::{self, StartRole};
@@ -54,6 +55,7 @@ pub struct Node {
     role_since: Nanos,
     full_since: Nanos,
     disk_full: bool,
+    watcher: Option<Watcher>,
     _lock: Lock,
 }
 
@@ -112,6 +114,7 @@ impl Node {
             slow_due: 0,
             clock_due: 0,
             disk_full: false,
+            watcher: None,
             _lock: lock,
         })
     }
@@ -134,6 +137,11 @@ impl Node {
     /// The engine, for those who measure it.
     pub fn replica(&self) -> &Replica<RealPorts> {
         &self.replica
+    }
+
+    /// From now on `watcher`, which the thread that runs this node has started, knows what to announce.
+    pub fn watched_by(&mut self, watcher: Watcher) {
+        self.watcher = Some(watcher);
     }
 
     /// Turns until `stop` is set, drains, and marks the stop as clean. What happens goes to `recorder`.
@@ -173,7 +181,7 @@ impl Node {
             )));
         }
         self.side.stop().map_err(NodeError::Refused)?;
-        Ok(())
+        self.watcher.map_or(Ok(()), |watcher| watcher.stop().map_err(NodeError::Io))
     }
 
     /// One turn of the duty cycle: what [`Node::run`] repeats.
