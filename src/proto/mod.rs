@@ -11,6 +11,7 @@ pub mod beat;
 pub mod commit;
 pub mod election;
 pub mod follow;
+pub mod held;
 pub mod ingress;
 pub mod log;
 pub mod membership;
