@@ -4,6 +4,8 @@
 mod cluster;
 #[path = "cli/refusals.rs"]
 mod refusals;
+#[path = "cli/watcher.rs"]
+mod watcher;
 
 use cluster::{Cluster, command, payloads, run};
 use serde_json::Value;

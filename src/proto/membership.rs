@@ -3,7 +3,7 @@
 //! The set of identities in force at a seq is a function of the log (S4): the last membership entry or
 //! epoch start at or below it. It filters what is counted, never what is heard.
 
-use crate::wire::{EpochStartView, Identity, MEMBERS_MAX, MemberBody, Seq, parse_birth};
+use crate::wire::{EpochStartView, Identity, MEMBERS_MAX, MemberBody, MembershipView, Seq, parse_birth};
 use bytemuck::Zeroable;
 
 /// The members in force from `seq` on.
@@ -32,6 +32,11 @@ impl Membership {
         Some(Self::collect(parse_birth(payload).ok()?, 1))
     }
 
+    /// The new list of a membership entry at `seq`; `None` for one that is only submitted and has none.
+    pub fn of_change(changed: &MembershipView<'_>, seq: Seq) -> Option<Self> {
+        (changed.members().len() > 0).then(|| Self::collect(changed.members(), seq))
+    }
+
     /// The members in this list; more than [`MEMBERS_MAX`] are a caller's error and panic.
     pub fn collect(list: impl IntoIterator<Item = MemberBody>, seq: Seq) -> Self {
         let mut membership = Self { seq, ..Self::default() };
@@ -57,8 +62,39 @@ impl Membership {
         self.members().iter().position(|member| member.identity() == identity)
     }
 
+    /// Whether these are more than half of the listed members, each counted once.
+    pub fn is_quorum(&self, voters: &[Identity]) -> bool {
+        let votes = self.members().iter().filter(|member| voters.contains(&member.identity())).count();
+        self.count > 0 && votes >= self.quorum()
+    }
+
     /// The listed member with the lowest replica number.
     pub fn lowest(&self) -> Option<Identity> {
         self.members().iter().map(MemberBody::identity).min()
+    }
+}
+
+/// Who decides whether a log may be led (S5): the membership at its end, and the one before the last change
+/// where that was one of two members.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Electorate {
+    /// The membership at the log's end.
+    pub at_end: Membership,
+    /// The two members before the change that `at_end` is.
+    pub before: Option<Membership>,
+}
+
+impl Electorate {
+    /// Whether these promises elect. A change from two members that is not known to be committed takes a
+    /// quorum of the two as well, or each of them could go on alone.
+    pub fn elects(&self, promised: &[Identity], commit_next: Seq) -> bool {
+        let before = self.before.filter(|_| self.at_end.seq >= commit_next);
+        self.at_end.is_quorum(promised) && before.is_none_or(|two| two.is_quorum(promised))
+    }
+
+    /// Whether `identity` is listed as one that may lead.
+    pub fn lists(&self, identity: Identity) -> bool {
+        let listed = self.at_end.position(identity);
+        listed.is_some_and(|position| self.at_end.members()[position].role == 0)
     }
 }

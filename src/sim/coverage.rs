@@ -1,5 +1,7 @@
 //! What was really generated: a run that never made a fault proves nothing about it.
 
+use crate::wire::{Header, Kind};
+
 macro_rules! events {
     ($($name:ident $text:literal,)*) => {
         /// What is counted.
@@ -33,6 +35,17 @@ events! {
     Clogs "paths clogged",
     Pauses "processes paused",
     LeaderPauses "leaders paused",
+    Takeovers "takeovers",
+    TakeoversWithin "takeovers before the one before was committed",
+    Exchanges "suffixes exchanged",
+    PreVotes "pre-votes asked",
+    Prepares "promises asked",
+    Refusals "refusals said",
+    StepDowns "leaders that stepped down in words",
+    Handovers "handovers ordered",
+    Downs "deaths announced",
+    DownsOld "deaths announced again, of old epochs or of the living",
+    DownsForged "deaths announced by a liar",
     Crashes "replicas killed",
     LeaderCrashes "leaders killed",
     MidTurnCrashes "replicas killed before they had sent everything",
@@ -76,6 +89,17 @@ impl Coverage {
     /// It happened.
     pub fn count(&mut self, event: Event) {
         self.0[event as usize] += 1;
+    }
+
+    /// What a datagram tells of elections.
+    pub fn count_kind(&mut self, bytes: &[u8]) {
+        match Header::peek(bytes).and_then(|header| Kind::from_u8(header.kind)) {
+            Some(Kind::PreVote) => self.count(Event::PreVotes),
+            Some(Kind::Prepare) => self.count(Event::Prepares),
+            Some(Kind::Refuse) => self.count(Event::Refusals),
+            Some(Kind::StepDown) => self.count(Event::StepDowns),
+            _ => {}
+        }
     }
 
     /// How often it happened.

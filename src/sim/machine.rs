@@ -52,6 +52,8 @@ pub(super) struct Machine {
     damaged: bool,
     /// Memory that held the only copy of something is gone.
     forgot: bool,
+    /// The process was told to stop: how long it may take, and when it begins again.
+    pub(super) stopping: Option<(Nanos, Nanos)>,
     /// Whether this identity has led.
     pub(super) led: bool,
 }
@@ -83,6 +85,7 @@ impl Machine {
             disk_slow_until: 0,
             damaged: false,
             forgot: false,
+            stopping: None,
             led: false,
         })
     }
@@ -208,6 +211,7 @@ impl Machine {
 
     /// The process dies; its tail's memory stays. Half a frame may lie behind the tail's end.
     pub(super) fn kill(&mut self, until: Nanos, torn: Option<&mut Rng>) {
+        self.stopping = None;
         let State::Up(replica) = std::mem::replace(&mut self.state, State::Lost) else { return };
         let (bytes, next) = (replica.tail().frame_len_max(), replica.tail().end());
         let mut tail = replica.into_tail();
@@ -271,7 +275,7 @@ impl Machine {
             tore = written.is_ok_and(|bytes| bytes > 0);
             tear(&mut self.store, &mut after, rng);
         }
-        self.writer = None;
+        (self.writer, self.stopping) = (None, None);
         self.boot += 1;
         self.forgot |= plan.durability == Durability::Process && !clean;
         self.state = State::Down(None, until);

@@ -76,6 +76,12 @@ pub enum What {
     SlowFlush(Target, Nanos),
     /// A wall clock jumps by so many milliseconds.
     ClockStep(Target, i64),
+    /// The leader is told to hand over, to this replica or to whoever holds most.
+    Handover(Option<usize>),
+    /// A watcher's notice of an epoch of the past, or of one that is led, comes again.
+    OldDown,
+    /// Somebody announces the leader's death without knowing its secret.
+    ForgedDown,
     /// So many datagrams of the past come again.
     Replay(u64),
     /// A publisher or subscriber dies and is started again.
@@ -131,7 +137,7 @@ pub struct Plan {
 }
 
 /// Whether a leader that dies has a successor.
-const TAKEOVERS: bool = false;
+const TAKEOVERS: bool = true;
 
 /// Words for what can be switched off, in the order in which a failing run is made simpler.
 pub const WEATHERS: [&str; 4] = ["loss", "duplication", "lateness", "corruption"];
@@ -193,7 +199,7 @@ impl Plan {
         // One seed in eight is quiet but for the weather.
         let classes = if rng.below(8) == 0 { 0 } else { 1 + rng.below(5) };
         for _ in 0..classes {
-            let class = rng.below(15);
+            let class = rng.below(18);
             for _ in 0..1 + rng.below(4) {
                 let at_ns = rng.below(self.storm_ns);
                 let what = self.draw(rng, class);
@@ -253,6 +259,12 @@ impl Plan {
             },
             12 => What::ClockStep(target, rng.pick(&[-3_600_000, -1_000, -1, 1, 1_000, 3_600_000])),
             13 => What::Replay(1 + rng.below(8)),
+            14 | 15 if rng.below(4) == 0 => What::OldDown,
+            14 | 15 if rng.below(4) == 0 => What::ForgedDown,
+            14 | 15 => {
+                let to = rng.below(self.replicas as u64 + 1) as usize;
+                What::Handover((to < self.replicas).then_some(to))
+            }
             _ if rng.below(3) == 0 => What::Fence(self.replicas + rng.below(self.publishers as u64) as usize),
             _ => What::ClientCrash(client),
         }

@@ -14,7 +14,9 @@ use crate::engine::receiver::{ReceiverLimits, Start};
 use crate::engine::replica::ReplicaLimits;
 use crate::engine::subscriber::{Delivery, Subscriber, SubscriberLimits};
 use crate::proto::beat::BeatLimits;
+use crate::proto::election::ElectionLimits;
 use crate::proto::nack::NackLimits;
+use crate::proto::suspect::SuspectLimits;
 use crate::wire::{Identity, MemberBody, Nanos, Seq, frame_len_max};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -53,9 +55,22 @@ pub(super) fn replica_limits(plan: &Plan, seat: usize, me: Identity, rng: &mut R
         durability: plan.durability,
         publishers_max: 16,
         hold_back: 32,
-        ack_again_ns: 5_000_000,
+        ack_again_ns: 1_000_000,
         process_nonce: rng.next_u64(),
         repairs_per_request: 16,
+        suspect: SuspectLimits {
+            beat_ns: BEAT_NS,
+            timeout_ns: plan.timeout_ns,
+            timeout_ns_max: 8 * plan.timeout_ns,
+        },
+        election: ElectionLimits {
+            stagger_ns: plan.timeout_ns / 4,
+            again_ns: plan.timeout_ns / 8,
+            timeout_ns: plan.timeout_ns,
+            backoff_ns_max: 16 * plan.timeout_ns,
+        },
+        heard_bytes: 16 << 10,
+        secret_seed: [rng.next_u64() as u8; 32],
     }
 }
 
@@ -114,6 +129,7 @@ impl World {
             next_fault: 0,
             fences: 0,
             lost: 0,
+            old_notices: Vec::new(),
             runs: 0,
             steps: 0,
             story: tells.then(Story::default),
@@ -162,7 +178,7 @@ impl World {
         if let Some(story) = &mut self.story {
             story.lanes.push(name);
         }
-        self.seats.push(Seat { actor, paused_until: 0, wake_at: self.now, idle_ns: 0, led: None });
+        self.seats.push(Seat { actor, paused_until: 0, wake_at: self.now, idle_ns: 0, led: None, notice: Vec::new() });
     }
 
     /// A replica's process begins on what its machine has.

@@ -5,12 +5,14 @@ use super::coverage::Event;
 use super::machine::State;
 use super::plan::{Disk, End, Harm, Target, What};
 use super::story::Happening;
-use super::wire::{ALL_TRAFFIC, Broken, Seats};
+use super::net::To;
+use super::wire::{ALL_TRAFFIC, Broken, Route, Seats};
 use super::world::{Actor, Phase, World};
+use crate::engine::ports::Group;
 use crate::engine::receiver::Start;
 use crate::engine::subscriber::Delivery;
 use crate::proto::commit::Durability;
-use crate::wire::{Epoch, Nanos, Seq};
+use crate::wire::{DownBody, Epoch, Header, Nanos, Seq, write_down};
 
 /// When the run's clock begins.
 const BEGIN_NS: Nanos = 1_000_000;
@@ -135,6 +137,28 @@ impl World {
                 self.count(Event::ClockSteps);
                 self.tell(index, || Happening::Fault(format!("clock steps by {by_ms} ms")));
             }
+            What::Handover(to) => self.hand_over(to),
+            What::OldDown => {
+                // One of a leader that lives is a watcher's error; one of the past is an old datagram.
+                let living = self.seats.iter().enumerate().filter(|(_, seat)| !seat.notice.is_empty());
+                let mut notices: Vec<_> = living.map(|(index, seat)| (index, seat.notice.clone())).collect();
+                notices.extend(self.old_notices.iter().cloned());
+                if let Some((index, notice)) = notices.get(self.rng.below(notices.len() as u64) as usize) {
+                    self.count(Event::DownsOld);
+                    self.announce(*index, notice, 0);
+                }
+            }
+            What::ForgedDown => {
+                if let Some(index) = self.resolve(Target::Leader) {
+                    let mut notice = self.seats[index].notice.clone();
+                    if let Some(header) = Header::peek(&notice) {
+                        let body = DownBody { secret: [self.rng.next_u64() as u8; 32] };
+                        write_down(&mut notice, header, body);
+                        self.count(Event::DownsForged);
+                        self.announce(index, &notice, 0);
+                    }
+                }
+            }
             What::Replay(count) => self.wire.replay(now, count, &mut self.oracle.coverage),
             What::ClientCrash(index) => self.crash_client(index),
             What::Fence(_) => {
@@ -147,6 +171,75 @@ impl World {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// The watcher of `index` says what it has prepared, three times.
+    fn announce(&mut self, index: usize, notice: &[u8], after_ns: Nanos) {
+        let weather = self.plan.weather;
+        for copy in 0..3 {
+            let number = self.wire.next_number();
+            let at = self.now + after_ns + 100_000 * copy;
+            if let Some(story) = &mut self.story {
+                story.tell_sent(self.now, index, number, &To::Group(Group::Control), notice);
+            }
+            for other in (0..self.plan.replicas).filter(|other| *other != index) {
+                let route = Route { from: index, to: other, group: Some(Group::Control) };
+                self.wire.send(&weather, at, route, notice, &mut self.oracle.coverage);
+            }
+        }
+    }
+
+    /// The process of `index` is gone: its watcher may say so.
+    fn announce_death(&mut self, index: usize) {
+        let notice = std::mem::take(&mut self.seats[index].notice);
+        self.seats[index].led = None;
+        if !notice.is_empty() && self.rng.below(4) > 0 {
+            self.count(Event::Downs);
+            let after_ns = 40_000 + self.rng.below(80_000);
+            self.announce(index, &notice, after_ns);
+        }
+        if !notice.is_empty() {
+            self.old_notices.push((index, notice));
+        }
+    }
+
+    fn hand_over(&mut self, to: Option<usize>) {
+        let Some(index) = self.resolve(Target::Leader) else { return };
+        let to = to.and_then(|to| match &self.seats[to].actor {
+            Actor::Replica(machine) => Some(machine.identity),
+            _ => None,
+        });
+        let now = self.now;
+        if let Actor::Replica(machine) = &mut self.seats[index].actor
+            && let Some(replica) = machine.replica_mut()
+            && replica.core.begin_handover(now, to)
+        {
+            self.count(Event::Handovers);
+            self.tell(index, || Happening::Fault(format!("is to hand over to {to:?}")));
+        }
+    }
+
+    /// A process that was told to stop does so when its duties are done, or after a while.
+    pub(super) fn stop_if_drained(&mut self, index: usize) -> Result<(), Violation> {
+        let now = self.now;
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        let Some((deadline, until)) = machine.stopping else { return Ok(()) };
+        if machine.replica().is_some_and(|replica| replica.is_drained()) {
+            machine.stopping = None;
+            if machine.stop(&self.plan, now, until.max(now))? {
+                self.oracle.coverage.count(Event::CleanStops);
+            } else {
+                machine.kill(until.max(now), None);
+            }
+        } else if now >= deadline {
+            machine.stopping = None;
+            machine.kill(until.max(now), None);
+        } else {
+            return Ok(());
+        }
+        self.announce_death(index);
+        self.tell(index, || Happening::Note("has stopped".to_string()));
         Ok(())
     }
 
@@ -176,11 +269,12 @@ impl World {
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
         match end {
             End::Stopped => {
-                if machine.stop(&self.plan, now, until)? {
-                    self.oracle.coverage.count(Event::CleanStops);
-                } else {
-                    machine.kill(until, None);
+                if let Some(replica) = machine.replica_mut() {
+                    replica.core.begin_drain(now);
+                    machine.stopping = Some((now + 20 * self.plan.timeout_ns, until));
                 }
+                self.tell(index, || Happening::Fault(format!("is to stop, {}", ms(lasting))));
+                return Ok(());
             }
             End::TornTail => {
                 machine.kill(until, Some(rng));
@@ -191,7 +285,7 @@ impl World {
         if machine.led {
             self.oracle.coverage.count(Event::LeaderRestarts);
         }
-        self.seats[index].led = None;
+        self.announce_death(index);
         self.tell(index, || Happening::Fault(format!("killed ({end:?}) {}", ms(lasting))));
         Ok(())
     }
@@ -225,7 +319,7 @@ impl World {
             self.count(Event::LeaderCrashes);
         }
         self.count(Event::Reboots);
-        self.seats[index].led = None;
+        (self.seats[index].led, self.seats[index].notice) = (None, Vec::new());
         self.tell(index, || Happening::Fault(format!("machine reboots ({disk:?}) {}", ms(lasting))));
         Ok(())
     }
@@ -237,7 +331,7 @@ impl World {
             machine.forget();
             self.oracle.on_forgotten(machine.identity);
         }
-        self.seats[index].led = None;
+        self.announce_death(index);
         self.count(Event::Amnesia);
         self.tell(index, || Happening::Fault("its journal is gone".to_string()));
     }
@@ -247,12 +341,13 @@ impl World {
         let (until, rng) = (self.now + lasting, &mut self.rng);
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
         machine.kill_if_up(until);
-        if !machine.harm(harm, rng) {
+        let harmed = machine.harm(harm, rng);
+        self.announce_death(index);
+        if !harmed {
             return;
         }
         // Found or not, it may be lost.
         self.lost |= 1 << index;
-        self.seats[index].led = None;
         self.count(if harm == Harm::StaleBlock { Event::StaleBlocks } else { Event::Damages });
         self.tell(index, || Happening::Fault(format!("killed, {harm:?} {}", ms(lasting))));
     }
@@ -291,7 +386,9 @@ impl World {
         let alive: Vec<usize> = (0..replicas)
             .filter(|index| self.lost >> index & 1 == 0 && self.oracle.log_next(*index) >= oldest)
             .collect();
-        if alive.len() <= replicas / 2 {
+        // A history that nobody but the lost ones held is over.
+        let born = alive.iter().any(|index| self.oracle.log_next(*index) > 1);
+        if alive.len() <= replicas / 2 || !born {
             self.phase = Phase::Dead(self.now);
             return Ok(());
         }

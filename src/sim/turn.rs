@@ -9,7 +9,7 @@ use crate::engine::publisher::{PublishError, Publisher, PublisherEvent};
 use crate::engine::subscriber::{Flow, Subscriber, SubscriberEvent};
 use crate::proto::commit::Durability;
 use crate::sim::net::SimNet;
-use crate::wire::Nanos;
+use crate::wire::{Nanos, SMALL_LEN_MAX};
 
 /// The year 2023, where wall clocks begin.
 const WALL_NS: Nanos = 1_700_000_000_000_000_000;
@@ -55,8 +55,17 @@ impl World {
         while let Some(event) = replica.core.events.pop() {
             events.push(event);
         }
+        let mut notice = [0; SMALL_LEN_MAX];
+        let length = replica.core.down_notice(&mut notice);
         machine.led |= leads.is_some();
-        let changed = std::mem::replace(&mut self.seats[index].led, leads) != leads;
+        let seat = &mut self.seats[index];
+        let changed = std::mem::replace(&mut seat.led, leads) != leads;
+        if seat.notice != notice[..length] {
+            let old = std::mem::replace(&mut seat.notice, notice[..length].to_vec());
+            if !old.is_empty() {
+                self.old_notices.push((index, old));
+            }
+        }
         if self.story.is_some() {
             for event in events {
                 self.tell(index, || Happening::Note(format!("{event:?}")));

@@ -36,8 +36,10 @@ pub(super) struct Seat {
     pub(super) wake_at: Nanos,
     /// It had nothing to do for this long, and so looks less often.
     pub(super) idle_ns: Nanos,
-    /// The epoch that it leads.
+    /// The epoch that it leads, ...
     pub(super) led: Option<Epoch>,
+    /// ... and what its watcher would say of its death.
+    pub(super) notice: Vec<u8>,
 }
 
 /// What a publisher has still to do.
@@ -113,6 +115,8 @@ pub(super) struct World {
     pub(super) fences: usize,
     /// Replicas whose identity never counts again.
     pub(super) lost: Seats,
+    /// Notices of deaths that were prepared for epochs of the past, and whose.
+    pub(super) old_notices: Vec<(usize, Vec<u8>)>,
     /// Processes of replicas that were started.
     pub(super) runs: u64,
     pub(super) steps: u64,
@@ -230,7 +234,7 @@ impl World {
         self.send(index, usize::MAX)?;
         self.check(index)?;
         self.sleep(index, work);
-        Ok(())
+        self.stop_if_drained(index)
     }
 
     /// When the process looks again: soon after it had something to do, seldom when it is idle.
@@ -241,7 +245,7 @@ impl World {
         seat.idle_ns = if busy { turn_ns } else { (seat.idle_ns * 2).clamp(turn_ns, IDLE_NS_MAX) };
         seat.wake_at = self.now + 1 + seat.idle_ns / 2 + self.rng.below(seat.idle_ns / 2 + 1);
         if let Some(deadline) = seat.actor.next_deadline() {
-            seat.wake_at = seat.wake_at.min(deadline.max(self.now + 1));
+            seat.wake_at = seat.wake_at.min(deadline.max(self.now + 1 + turn_ns / 8));
         }
     }
 
@@ -261,6 +265,7 @@ impl World {
             if let Some(story) = &mut self.story {
                 story.tell_sent(self.now, index, number, to, bytes);
             }
+            self.oracle.coverage.count_kind(bytes);
             let said = super::check::Sent { to: *to, from: address(index), bytes };
             self.oracle.check_sent(index, &said)?;
             self.trace_digest = digest(&bytes[..bytes.len().min(104)])
@@ -426,7 +431,7 @@ impl Actor {
     /// When it must look at the latest.
     fn next_deadline(&self) -> Option<Nanos> {
         match self {
-            Self::Replica(machine) => machine.replica().and_then(|replica| replica.next_beat()),
+            Self::Replica(machine) => machine.replica().map(|replica| replica.next_deadline()),
             _ => None,
         }
     }

@@ -52,6 +52,11 @@ impl Ghost {
         self.reigns.len()
     }
 
+    /// Whether anything of this epoch is committed.
+    pub fn has_committed(&self, epoch: Epoch) -> bool {
+        self.reigns.get(&epoch).is_some_and(|reign| reign.committed.is_some())
+    }
+
     /// A frame of an epoch was seen for the first time. A start must follow everything that is committed
     /// in the epochs before (S5: leader completeness).
     pub fn on_frame(&mut self, tree: &Tree, node: Node) -> Result<(), Violation> {

@@ -59,8 +59,6 @@ pub struct Oracle {
     asked: BTreeMap<(SocketAddrV4, u64), (Epoch, bool)>,
     /// What was generated.
     pub coverage: Coverage,
-    /// Exchanges of a suffix.
-    pub exchanges: u64,
 }
 
 impl Oracle {
@@ -80,7 +78,6 @@ impl Oracle {
             forgotten: BTreeSet::new(),
             asked: BTreeMap::new(),
             coverage: Coverage::default(),
-            exchanges: 0,
         }
     }
 

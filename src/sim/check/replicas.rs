@@ -179,7 +179,7 @@ impl Oracle {
             ));
         }
         now.replaced = before.tip;
-        self.exchanges += 1;
+        self.coverage.count(Event::Exchanges);
         Ok(())
     }
 
@@ -302,7 +302,7 @@ impl Oracle {
 
     /// S5: who starts an epoch has the promises of a quorum of the members at the end of its log, none of
     /// which describes a better one. Epoch 1 of a newborn history is granted.
-    fn check_won(&self, start: Node) -> Result<(), Violation> {
+    fn check_won(&mut self, start: Node) -> Result<(), Violation> {
         let stem = self.tree.stem(start);
         let Some(adopted) = stem.parent.map(|parent| self.tree.stem(parent)) else {
             return Err(format!("S5: {} begins a log", stem.epoch));
@@ -316,6 +316,10 @@ impl Oracle {
         }
         let ballots = self.ballots.get(&stem.epoch).map(|ballots| &ballots.promises);
         let own = (adopted.epoch, adopted.next);
+        self.coverage.count(Event::Takeovers);
+        if adopted.epoch.round() > 0 && !self.ghost.has_committed(adopted.epoch) {
+            self.coverage.count(Event::TakeoversWithin);
+        }
         let agreeing = members.iter().filter(|member| {
             **member == stem.epoch.leader()
                 || ballots.and_then(|ballots| ballots.get(member)).is_some_and(|log| *log <= own)
@@ -451,12 +455,6 @@ impl Oracle {
             return Err(format!(
                 "S3: replica {who} acknowledged {next}, its disk has everything below {}",
                 voice.durable
-            ));
-        }
-        if voice.promise_stored < voice.level && self.durability == Durability::Power {
-            return Err(format!(
-                "S2: replica {who} speaks under promise {}, its disk has {}",
-                voice.level, voice.promise_stored
             ));
         }
         voice.acked = at;

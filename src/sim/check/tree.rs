@@ -3,7 +3,7 @@
 
 use super::{Key, Violation};
 use crate::wire::{
-    Chain, EntryKind, Epoch, EpochStartView, FrameView, Identity, Nanos, OpenView, PublisherId, PublisherSeq,
+    Chain, EntryKind, Epoch, EpochStartView, FrameView, Identity, MembershipView, Nanos, OpenView, PublisherId, PublisherSeq,
     Seq, parse_birth,
 };
 use std::collections::BTreeMap;
@@ -196,8 +196,7 @@ impl Tree {
                     let open = OpenView::parse(entry.payload).map_err(|reject| format!("S8: open: {reject}"))?;
                     stem.open(seq, entry.header.publisher, &open)?;
                 }
-                #[allow(unreachable_patterns)]
-                _ => {}
+                EntryKind::Membership => stem.change(seq, entry.payload)?,
             }
         }
         let node = Node(self.stems.len() as u32);
@@ -235,6 +234,19 @@ impl Stem {
                 self.epoch, self.table
             ));
         }
+        Ok(())
+    }
+
+    /// One identity joins or leaves.
+    fn change(&mut self, seq: Seq, payload: &[u8]) -> Result<(), Violation> {
+        let view = MembershipView::parse(payload).map_err(|reject| format!("S4: membership: {reject}"))?;
+        let now: Vec<_> = view.members().map(|member| member.identity()).collect();
+        let differs = |a: &[Identity], b: &[Identity]| a.iter().filter(|member| !b.contains(member)).count();
+        let (joined, left) = (differs(&now, &self.members), differs(&self.members, &now));
+        if joined + left != 1 {
+            return Err(format!("S4: the members change from {:?} to {now:?} at {seq}", self.members));
+        }
+        self.members = now;
         Ok(())
     }
 
