@@ -470,6 +470,7 @@ impl PublisherCore {
             Datagram::Heartbeat(header, body) => {
                 self.rx.check_history(&header)?;
                 self.rx.on_heartbeat(&header, &mut self.counters, &mut self.events);
+                self.rx.on_membership_told(&header, &body);
                 let throttled = body.credit_entries == 0;
                 if throttled && !self.throttled {
                     f(PublisherEvent::Throttled);

@@ -142,6 +142,9 @@ impl<P: Ports> Replica<P> {
         receiver.history = recovered.history;
         receiver.count_when_accepted = true;
         let mut rx = Receiver::new(receiver, Start::Behind(end, 1));
+        if let Some((seq, before)) = recovered.open_change {
+            rx.commit.on_membership(seq, before, recovered.membership);
+        }
         rx.restore(&recovered.epochs, recovered.membership, recovered.durability);
         let message_len_max = tail.frame_len_max() - HEADER_LEN - ENTRY_HEADER_LEN;
         let core = ReplicaCore {
