@@ -99,7 +99,9 @@ impl Stream {
             let count = counts.entry(*publisher).or_insert(0);
             *count += 1;
             if *publisher_seq != *count || *payload != line(message.name(), *count) {
-                return Err(format!("at seq {seq} line {count} of publisher {publisher} was due: {message:?}"));
+                return Err(format!(
+                    "at seq {seq} line {count} of publisher {publisher} was due: {message:?}"
+                ));
             }
         }
         Ok(())
@@ -214,7 +216,8 @@ impl Feed {
     /// Starts `publish` and feeds `per_second` lines to it. It waits `timeout` for a commit.
     pub fn start(cluster: &Cluster, place: &Place, name: &str, per_second: u64, timeout: &str) -> Self {
         let args = ["publish", "--name", name, "--timeout", timeout];
-        let mut process = cluster.start_command(&format!("publisher-{name}"), cluster.command_at(place, &args));
+        let mut process =
+            cluster.start_command(&format!("publisher-{name}"), cluster.command_at(place, &args));
         let stop = Arc::new(AtomicBool::new(false));
         let (stdin, told) = (process.stdin().take().expect("piped"), Arc::clone(&stop));
         let owner = name.to_owned();

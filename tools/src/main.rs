@@ -4,14 +4,17 @@
 //! cargo run --release -p tools -- sim --seeds 100000     the simulator, new seeds each time
 //! cargo run -p tools -- sanitize                         io's tests under AddressSanitizer
 //! cargo run --release -p tools -- soak --minutes 30      simulator and demo, in turn
+//! cargo run --release -p tools -- power --times 100      all machines lose power at once (root)
 //! ```
 
 use clap::{Parser, Subcommand};
+use lockstep::sim::rng::Rng;
 use lockstep::sim::{Failure, Outcome, Plan, run};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tools::{images, power};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -42,6 +45,12 @@ enum Chore {
         #[arg(long, default_value_t = 30)]
         minutes: u64,
     },
+    /// Cut the power of three machines while orders flow; judge what their disks hold.
+    Power {
+        /// How often.
+        #[arg(long, default_value_t = 100)]
+        times: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -49,6 +58,7 @@ fn main() -> ExitCode {
         Chore::Sim { from, seeds, jobs } => simulate(from.unwrap_or_else(new_seed), seeds, jobs),
         Chore::Sanitize => sanitize(),
         Chore::Soak { minutes } => soak(Duration::from_secs(60 * minutes)),
+        Chore::Power { times } => power_fails(times),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -144,6 +154,33 @@ fn soak(limit: Duration) -> Result<(), String> {
         succeed(demo)?;
         println!("{:.0?} of {limit:.0?}", begun.elapsed());
     }
+    Ok(())
+}
+
+/// Each chore with processes needs the program: the profile is that of these tools.
+fn build_program() -> Result<(), String> {
+    let mut build = Command::new("cargo");
+    build.args(["build", "-p", "lockstep", "--bin", "lockstep"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    succeed(build)
+}
+
+fn power_fails(times: u64) -> Result<(), String> {
+    if let Some(reason) = images::unsupported() {
+        return Err(reason);
+    }
+    build_program()?;
+    let (mut rng, mut acknowledged) = (Rng::new(new_seed()), 0);
+    for time in 1..=times {
+        let shown = power::keeps_all(&mut rng);
+        acknowledged += shown.acknowledged;
+        println!("{time} of {times}: {shown}");
+    }
+    println!(
+        "the power failed {times} times on all machines: {acknowledged} messages were acknowledged, all kept"
+    );
     Ok(())
 }
 

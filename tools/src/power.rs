@@ -11,7 +11,7 @@
 //! operator.
 
 use crate::flow::{Feed, Message, Stream, Told, View};
-use crate::images::{Disk, folder};
+use crate::images::{Cache, Disk, folder};
 use crate::netns::{Namespace, Place};
 use crate::processes::{Cluster, Ground, Process, freeze};
 use lockstep::io::store::DirStore;
@@ -47,6 +47,7 @@ pub struct Outage {
     journals: Vec<PathBuf>,
     told: Vec<(String, Told)>,
     view: Stream,
+    cache: Cache,
     /// Holds the images.
     _folder: TempDir,
 }
@@ -58,11 +59,14 @@ pub struct Shown {
     pub acknowledged: u64,
     /// Messages that each disk held.
     pub held: Vec<u64>,
+    /// The cache of the disks.
+    pub cache: Cache,
 }
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} acknowledged, all kept; the disks hold {:?}", self.acknowledged, self.held)
+        write!(f, "{} acknowledged, all kept", self.acknowledged)?;
+        write!(f, "; the disks ({:?} cache) hold {:?}", self.cache, self.held)
     }
 }
 
@@ -71,14 +75,13 @@ impl Outage {
     pub fn at_random(durability: &str, rng: &mut Rng) -> Self {
         let folder = folder();
         let running = Namespace::of_mounts();
-        let ground = Ground {
-            places: vec![running.place().clone(); REPLICAS as usize],
-            ..Ground::loopback(REPLICAS)
-        };
+        let ground =
+            Ground { places: vec![running.place().clone(); REPLICAS as usize], ..Ground::loopback(REPLICAS) };
         let cluster = Cluster::on(ground, &format!("durability = \"{durability}\"\n"));
+        let cache = [Cache::Safe, Cache::Volatile][rng.below(2) as usize];
         let disk = |id: u32| {
             let at = cluster.path(&format!("journal-{id}"));
-            Disk::new(&running, folder.path().join(format!("disk-{id}")), &at)
+            Disk::new(&running, folder.path().join(format!("disk-{id}")), &at, cache)
         };
         let disks: Vec<Disk> = (1..=REPLICAS).map(disk).collect();
         let replicas = cluster.found();
@@ -90,7 +93,8 @@ impl Outage {
         std::thread::sleep(Duration::from_micros(rng.below(INSTANT_MS * 1000)));
 
         freeze(&replicas);
-        let pictures = (1..).zip(&disks).map(|(id, disk)| disk.picture(folder.path().join(format!("after-{id}"))));
+        let pictures =
+            (1..).zip(&disks).map(|(id, disk)| disk.picture(folder.path().join(format!("after-{id}"))));
         let pictures: Vec<Disk> = pictures.collect();
         view.await_quiet(QUIET);
         let told = feeds.map(|feed| (feed.name().to_owned(), feed.terminate())).to_vec();
@@ -105,12 +109,13 @@ impl Outage {
         for id in (1..=REPLICAS).filter(|_| rng.below(2) == 0) {
             std::fs::remove_file(cluster.path(&format!("tail-{id}"))).expect("a tail");
         }
-        Self { cluster, machine, journals, told, view, _folder: folder }
+        Self { cluster, machine, journals, told, view, cache, _folder: folder }
     }
 
     /// Judges the disks: whatever anybody knew to be committed is on a quorum of them, where it was.
     pub fn judge_disks(&self) -> Shown {
-        let logs: Vec<Stream> = self.journals.iter().map(|journal| log(&self.machine.outside(journal))).collect();
+        let logs: Vec<Stream> =
+            self.journals.iter().map(|journal| log(&self.machine.outside(journal))).collect();
         for (log, id) in logs.iter().zip(1..) {
             log.judge().unwrap_or_else(|why| panic!("disk {id}: {why}"));
         }
@@ -131,7 +136,11 @@ impl Outage {
             acknowledged += committed.saturating_sub(self.view.count_of(name));
         }
         assert!(acknowledged >= LINES_MIN as u64, "{acknowledged} acknowledged: too few to lose any");
-        Shown { acknowledged, held: logs.iter().map(|log| log.messages.len() as u64).collect() }
+        Shown {
+            acknowledged,
+            cache: self.cache,
+            held: logs.iter().map(|log| log.messages.len() as u64).collect(),
+        }
     }
 
     /// Starts the replicas on what their disks hold.

@@ -63,7 +63,8 @@ impl Outcome {
 /// It is not there: `cargo build` makes it.
 pub fn program() -> PathBuf {
     let own = std::env::current_exe().expect("a program knows where it lies");
-    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join("lockstep")).find(|path| path.exists());
+    let found =
+        own.ancestors().skip(1).take(2).map(|folder| folder.join("lockstep")).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("no lockstep beside {}: `cargo build` first", own.display()))
 }
 
@@ -219,7 +220,8 @@ pub fn freeze(processes: &[Process]) {
     for process in processes {
         let folder = format!("/proc/{}/task", process.pid());
         let stands = |task: std::io::Result<std::fs::DirEntry>| {
-            let stat = std::fs::read_to_string(task.expect("a thread").path().join("stat")).unwrap_or_default();
+            let stat =
+                std::fs::read_to_string(task.expect("a thread").path().join("stat")).unwrap_or_default();
             stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
         };
         let began = Instant::now();
