@@ -360,7 +360,7 @@ impl Cluster {
     /// A command on this cluster in `place`.
     pub fn command_at(&self, place: &Place, args: &[&str]) -> Command {
         let args = self.args(args);
-        command_of(place.command(&program()), &args.iter().map(String::as_str).collect::<Vec<_>>())
+        command_of(place.command(program()), &args.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Runs a command on this cluster to its end.
