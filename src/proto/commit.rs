@@ -103,6 +103,12 @@ impl Commit {
         }
     }
 
+    /// The owner's log goes no further than `next` any more: what lay behind did not survive a takeover
+    /// (S10). What is committed stays so (S6).
+    pub fn on_cut(&mut self, next: Seq) {
+        self.have_next = self.have_next.min(next).max(self.commit_next);
+    }
+
     /// An ack was heard (or is the owner's own). One of another epoch counts for nothing (S4).
     pub fn on_ack(&mut self, identity: Identity, epoch: Epoch, next: Seq) {
         if epoch != self.epoch {

@@ -57,8 +57,39 @@ impl Membership {
         self.members().iter().position(|member| member.identity() == identity)
     }
 
+    /// Whether these are more than half of the listed members, each counted once.
+    pub fn is_quorum(&self, voters: &[Identity]) -> bool {
+        let votes = self.members().iter().filter(|member| voters.contains(&member.identity())).count();
+        self.count > 0 && votes >= self.quorum()
+    }
+
     /// The listed member with the lowest replica number.
     pub fn lowest(&self) -> Option<Identity> {
         self.members().iter().map(MemberBody::identity).min()
+    }
+}
+
+/// Who decides whether a log may be led (S5): the membership at its end, and the one before the last change
+/// where that was one of two members.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Electorate {
+    /// The membership at the log's end.
+    pub at_end: Membership,
+    /// The two members before the change that `at_end` is.
+    pub before: Option<Membership>,
+}
+
+impl Electorate {
+    /// Whether these promises elect. A change from two members that is not known to be committed takes a
+    /// quorum of the two as well, or each of them could go on alone.
+    pub fn elects(&self, promised: &[Identity], commit_next: Seq) -> bool {
+        let before = self.before.filter(|_| self.at_end.seq >= commit_next);
+        self.at_end.is_quorum(promised) && before.is_none_or(|two| two.is_quorum(promised))
+    }
+
+    /// Whether `identity` is listed as one that may lead.
+    pub fn lists(&self, identity: Identity) -> bool {
+        let listed = self.at_end.position(identity);
+        listed.is_some_and(|position| self.at_end.members()[position].role == 0)
     }
 }

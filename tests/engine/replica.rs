@@ -214,7 +214,7 @@ fn s1_a_leader_that_restarts_does_not_lead_again() {
     node.hear(&[open_submission("a", [1, 1], 0)]);
     let (tail, now) = (node.replica.into_tail(), node.now);
     let mut node = Node { replica: start(tail, replica_limits(1, 3)).unwrap(), now };
-    assert_eq!(node.replica.role(), Role::AwaitsTakeover);
+    assert_eq!(node.replica.role(), Role::Standby);
     let next = node.next();
     let sent = node.hear(&[messages(1, 1, 4)]);
     assert_eq!((node.next(), texts(&sent).len()), (next, 0));
@@ -224,7 +224,7 @@ fn s1_a_leader_that_restarts_does_not_lead_again() {
     // Neither does one that died between its promise and its first word.
     let mut tail = born_tail(1, 3, RING);
     tail.promise(epoch(1, 1));
-    assert_eq!(start(tail, replica_limits(1, 3)).unwrap().role(), Role::AwaitsTakeover);
+    assert_eq!(start(tail, replica_limits(1, 3)).unwrap().role(), Role::Standby);
 }
 
 #[test]
@@ -386,7 +386,7 @@ fn s12_a_blank_node_that_the_birth_does_not_list_is_silent() {
     let mut node = blank(|_| {});
     let mut sent = node.hear(&log.frames[1..2]);
     sent.extend(node.ask(1, log.repair(0, 1, 3)));
-    assert_eq!((node.replica.role(), node.next()), (Role::Unlisted, 1));
+    assert_eq!((node.replica.role(), node.next()), (Role::Learner, 1));
     sent = node.hear(&log.frames[1..]);
     for _ in 0..10 {
         sent.extend(node.wait(10_000_000));

@@ -22,6 +22,8 @@ pub struct Recovered {
     pub publishers: Publishers,
     /// The frame of the last epoch start; empty if there is none.
     pub start_frame: Vec<u8>,
+    /// The greatest commit that a frame of the log has announced.
+    pub commit_next: Seq,
 }
 
 impl Recovered {
@@ -51,10 +53,7 @@ impl Recovered {
             Some(row) => start_frame(opened, store, row.base)?,
             None => Vec::new(),
         };
-        let durability = FrameView::from_prefix(&start_frame)
-            .ok()
-            .and_then(|frame| frame.entries().next())
-            .and_then(|entry| EpochStartView::parse(entry.payload).ok())
+        let durability = start_of(&start_frame)
             .map_or(Durability::Process, |start| Durability::from_wire(start.body.durability));
         Ok(Self {
             history: opened.superblock.history,
@@ -63,8 +62,19 @@ impl Recovered {
             durability,
             publishers,
             start_frame,
+            commit_next: checkpoint.commit_next.clamp(1, opened.tail.end().next),
         })
     }
+
+    /// What the last epoch start tells of its watcher's secret.
+    pub fn secret_hash(&self) -> [u8; 32] {
+        start_of(&self.start_frame).map_or([0; 32], |start| start.body.secret_hash)
+    }
+}
+
+fn start_of(frame: &[u8]) -> Option<EpochStartView<'_>> {
+    let first = FrameView::from_prefix(frame).ok()?.entries().next()?;
+    EpochStartView::parse(first.payload).ok()
 }
 
 /// The frame at `base`: in the tail, or in the segments once it has left the tail.
