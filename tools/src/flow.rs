@@ -6,8 +6,12 @@
 
 use crate::netns::Place;
 use crate::processes::{Cluster, PATIENCE, Process};
+use lockstep::io::store::DirStore;
+use lockstep::journal::read_segments;
+use lockstep::wire::EntryKind;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::ChildStdin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -68,6 +72,27 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// The messages that a journal's segments hold, as far as they can be read.
+    pub fn of_journal(journal: &Path) -> Self {
+        let store = DirStore::new(journal, false).unwrap_or_else(|error| panic!("{error}"));
+        let mut reader = read_segments(&store, 1).unwrap_or_else(|error| panic!("{error}"));
+        let mut stream = Self::default();
+        // A torn end is none of the log's.
+        while let Some(Ok(frame)) = reader.next().unwrap_or_else(|error| panic!("{error}")) {
+            for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
+                if entry.kind() == EntryKind::Message {
+                    stream.messages.push(Message {
+                        seq,
+                        publisher: entry.header.publisher,
+                        publisher_seq: entry.header.publisher_seq,
+                        payload: String::from_utf8_lossy(entry.payload).into_owned(),
+                    });
+                }
+            }
+        }
+        stream
+    }
+
     fn take(&mut self, line: &str) {
         if let Some(from) = line.strip_prefix("retract from ") {
             let from: u64 = from.parse().unwrap_or_else(|_| panic!("no seq: {line}"));
@@ -147,7 +172,8 @@ impl View {
         self.stream.lock().expect("a reader that did not panic").clone()
     }
 
-    fn len(&self) -> usize {
+    /// How many messages it has by now.
+    pub fn len(&self) -> usize {
         self.stream.lock().expect("a reader that did not panic").messages.len()
     }
 

@@ -15,11 +15,11 @@
 //! ```
 
 use crate::netns::{Namespace, mounts_unsupported};
+use crate::processes::memory_folder;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tempfile::TempDir;
 
 /// Bytes of a disk.
 const DISK_LEN: u64 = 64 << 20;
@@ -35,21 +35,13 @@ const TAKES_MAX: usize = 10_000;
 /// Why there can be no disks here, if so.
 pub fn unsupported() -> Option<String> {
     mounts_unsupported().or_else(|| {
-        let folder = folder();
+        let folder = memory_folder();
         let (file, at) = (folder.path().join("probe"), folder.path().join("at"));
         let script = format!("{}\n{}", mkfs(&file, DISK_LEN), mount(&file, &at));
         let probe = Command::new("unshare").args(["--mount", "sh", "-ec", &script]).output();
         let works = probe.is_ok_and(|output| output.status.success());
         (!works).then(|| "a disk in a file needs mkfs.ext4 and loop devices".to_owned())
     })
-}
-
-/// A folder for images: in memory, where there is room, because only the page cache counts.
-pub fn folder() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    let has_room = lockstep::io::tail::free_bytes(memory).is_ok_and(|bytes| bytes > 16 * LOWER_LEN);
-    let made = if has_room { TempDir::new_in(memory) } else { TempDir::new() };
-    made.expect("a temporary folder")
 }
 
 /// No lazy initialisation: a thread of the kernel's would write on and on.

@@ -10,3 +10,4 @@ pub mod images;
 pub mod netns;
 pub mod power;
 pub mod processes;
+pub mod takeover;

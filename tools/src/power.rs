@@ -11,15 +11,12 @@
 //! operator.
 
 use crate::flow::{Feed, Message, Stream, Told, View};
-use crate::images::{Cache, Disk, folder};
+use crate::images::{Cache, Disk};
 use crate::netns::{Namespace, Place};
-use crate::processes::{Cluster, Ground, Process, freeze};
-use lockstep::io::store::DirStore;
-use lockstep::journal::read_segments;
+use crate::processes::{Cluster, Ground, Process, freeze, memory_folder};
 use lockstep::sim::rng::Rng;
-use lockstep::wire::EntryKind;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -73,7 +70,7 @@ impl fmt::Display for Shown {
 impl Outage {
     /// Lets orders flow with this `durability`, and cuts the power at a random instant.
     pub fn at_random(durability: &str, rng: &mut Rng) -> Self {
-        let folder = folder();
+        let folder = memory_folder();
         let running = Namespace::of_mounts();
         let ground =
             Ground { places: vec![running.place().clone(); REPLICAS as usize], ..Ground::loopback(REPLICAS) };
@@ -115,7 +112,7 @@ impl Outage {
     /// Judges the disks: whatever anybody knew to be committed is on a quorum of them, where it was.
     pub fn judge_disks(&self) -> Shown {
         let logs: Vec<Stream> =
-            self.journals.iter().map(|journal| log(&self.machine.outside(journal))).collect();
+            self.journals.iter().map(|journal| Stream::of_journal(&self.machine.outside(journal))).collect();
         for (log, id) in logs.iter().zip(1..) {
             log.judge().unwrap_or_else(|why| panic!("disk {id}: {why}"));
         }
@@ -163,27 +160,6 @@ fn next_boot(cluster: &Cluster, rng: &mut Rng) -> Namespace {
     std::fs::write(&file, format!("{:08x}-0000-4000-8000-{low:012x}\n", id >> 32)).expect("a file");
     machine.shell(&format!("mount --bind {file:?} /proc/sys/kernel/random/boot_id"));
     machine
-}
-
-/// The messages that a journal's segments hold, as far as they can be read.
-fn log(journal: &Path) -> Stream {
-    let store = DirStore::new(journal, false).unwrap_or_else(|error| panic!("{error}"));
-    let mut reader = read_segments(&store, 1).unwrap_or_else(|error| panic!("{error}"));
-    let mut stream = Stream::default();
-    // A torn end is none of the log's.
-    while let Some(Ok(frame)) = reader.next().unwrap_or_else(|error| panic!("{error}")) {
-        for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
-            if entry.kind() == EntryKind::Message {
-                stream.messages.push(Message {
-                    seq,
-                    publisher: entry.header.publisher,
-                    publisher_seq: entry.header.publisher_seq,
-                    payload: String::from_utf8_lossy(entry.payload).into_owned(),
-                });
-            }
-        }
-    }
-    stream
 }
 
 /// One loss of power under `durability = "power"`: everything that was acknowledged is there.

@@ -267,6 +267,17 @@ impl Ground {
     }
 }
 
+/// Free memory that is room enough for the files of a cluster.
+const ROOM_BYTES: u64 = 2 << 30;
+
+/// A temporary folder in memory, or on the disk where memory has no room (`/dev/shm` of a container).
+pub fn memory_folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let has_room = lockstep::io::tail::free_bytes(memory).is_ok_and(|bytes| bytes > ROOM_BYTES);
+    let made = if has_room { TempDir::new_in(memory) } else { TempDir::new() };
+    made.expect("a temporary folder")
+}
+
 /// A cluster's folder with its configuration.
 pub struct Cluster {
     folder: TempDir,
@@ -284,7 +295,11 @@ impl Cluster {
 
     /// The same on another ground.
     pub fn on(ground: Ground, more: &str) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
+        Self::within(TempDir::new().expect("a temporary folder"), ground, more)
+    }
+
+    /// The same in a folder of the caller's.
+    pub fn within(folder: TempDir, ground: Ground, more: &str) -> Self {
         let cluster = Self { folder, ground };
         cluster.write_config(&cluster.ground.interface, more);
         cluster

@@ -1,0 +1,258 @@
+//! # takeover: leaders are killed, stopped and cut off while orders flow
+//!
+//! The question: does anybody ever see anything but one order, with every message in it once? A [`Scene`]
+//! is a cluster with orders flowing through it and two subscribers, one for what is stamped and one for
+//! what is committed. A scenario does something to its replicas, as often as it likes, and each time
+//! [`Scene::await_flow`] waits until orders flow again. [`Scene::end`] judges: every publisher was told
+//! that all of its messages are committed; both subscribers have all of them, once, in one order; and so
+//! has each journal, as far as it reaches, and a quorum of them to the end.
+
+use crate::flow::{Feed, Stream, View};
+use crate::processes::{Cluster, Ground, PATIENCE, Process, memory_folder, signal_all};
+use lockstep::sim::rng::Rng;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Lines per second of each publisher.
+const PER_SECOND: u64 = 1_000;
+/// The publishers.
+const NAMES: [&str; 2] = ["a", "b"];
+/// New messages that show that orders flow.
+const FLOWING: usize = 50;
+/// Between two looks at what the replicas say.
+const LOOK: Duration = Duration::from_millis(2);
+/// Tails that reach back over the longest pause, so that who slept can still be repaired.
+const SIZES: &str =
+    "\n[journal]\ntail_size = \"32MiB\"\nsegment_size = \"16MiB\"\n\n[stream]\nwindow_bytes = \"4MiB\"\n";
+/// How long a publisher waits for its next commit: no takeover takes nearly so long.
+const COMMIT_WITHIN: &str = "50s";
+
+/// What a replica said last of its role.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Whether it leads.
+    pub leads: bool,
+    /// The round of the epoch that it is in.
+    pub round: u64,
+}
+
+impl Standing {
+    /// The last `A -> B in epoch R@I …` of a log.
+    fn of_log(log: &str) -> Option<Self> {
+        let lines = log.lines().rev().filter_map(|line| line.split_once(" -> "));
+        let mut standings = lines.filter_map(|(_, rest)| {
+            let (role, rest) = rest.split_once(" in epoch ")?;
+            let round = rest.split_once('@')?.0.parse().ok()?;
+            Some(Self { leads: role == "leader", round })
+        });
+        standings.next()
+    }
+}
+
+/// What a scene has shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shown {
+    /// Messages published, committed, and delivered in one order.
+    pub messages: u64,
+    /// Leaderships that there were.
+    pub rounds: u64,
+    /// Messages that the `stamped` subscriber was given and had to give back.
+    pub retracted: u64,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { messages, rounds, retracted } = self;
+        write!(f, "{messages} messages in one order over {rounds} rounds, {retracted} retracted")
+    }
+}
+
+/// A cluster with orders flowing through it.
+pub struct Scene {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Its replicas, 1 first.
+    pub replicas: Vec<Process>,
+    feeds: Vec<Feed>,
+    committed: View,
+    stamped: View,
+}
+
+impl Scene {
+    /// Founds a cluster on `ground` and waits until orders flow.
+    pub fn on(ground: Ground) -> Self {
+        let cluster = Cluster::within(memory_folder(), ground, SIZES);
+        let replicas = cluster.found();
+        let place = cluster.clients().clone();
+        let committed = View::start(&cluster, &place, "committed", &[]);
+        let stamped = View::start(&cluster, &place, "stamped", &["--stamped"]);
+        let feeds = NAMES.map(|name| Feed::start(&cluster, &place, name, PER_SECOND, COMMIT_WITHIN));
+        let mut scene = Self { cluster, replicas, feeds: feeds.into(), committed, stamped };
+        scene.await_flow();
+        scene
+    }
+
+    /// Replica `id`.
+    pub fn replica(&self, id: usize) -> &Process {
+        &self.replicas[id - 1]
+    }
+
+    /// What replica `id` said last of its role.
+    pub fn standing(&self, id: usize) -> Option<Standing> {
+        Standing::of_log(&self.replica(id).log())
+    }
+
+    /// The leader of the highest round, and that round: by what they say, so it may be some
+    /// milliseconds old.
+    pub fn leader(&self) -> Option<(usize, u64)> {
+        let standings = (1..=self.replicas.len()).map(|id| (id, self.standing(id)));
+        let leaders =
+            standings.filter_map(|(id, standing)| Some((id, standing.filter(|it| it.leads)?.round)));
+        leaders.max_by_key(|(_, round)| *round)
+    }
+
+    /// Waits until somebody leads, and returns who.
+    #[track_caller]
+    pub fn await_leader(&self) -> usize {
+        let mut found = None;
+        self.await_that("nobody leads", |scene| {
+            found = scene.leader();
+            found.is_some()
+        });
+        found.expect("it was awaited").0
+    }
+
+    /// Waits for something, and shows all logs if it never comes.
+    #[track_caller]
+    pub fn await_that(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+        let began = Instant::now();
+        while !is_so(self) {
+            assert!(began.elapsed() < PATIENCE, "{what}\n{}", self.logs());
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn logs(&self) -> String {
+        let last = |process: &Process| {
+            let log = process.log();
+            let lines: Vec<&str> = log.lines().collect();
+            format!("{}:\n{}\n", process.name(), lines[lines.len().saturating_sub(30)..].join("\n"))
+        };
+        self.replicas.iter().map(last).collect()
+    }
+
+    /// Waits until orders flow: some more are delivered as committed.
+    #[track_caller]
+    pub fn await_flow(&mut self) {
+        let wanted = self.committed.len() + FLOWING;
+        let began = Instant::now();
+        while self.committed.len() < wanted {
+            let is_late = began.elapsed() > PATIENCE;
+            assert!(!is_late, "orders do not flow: {} committed\n{}", self.committed.len(), self.logs());
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Ends replica `id` at once.
+    pub fn kill(&mut self, id: usize) {
+        let replica = &mut self.replicas[id - 1];
+        replica.signal("KILL");
+        replica.wait();
+    }
+
+    /// Starts replica `id` again, and waits until it has its place.
+    #[track_caller]
+    pub fn restart(&mut self, id: usize) {
+        self.replicas[id - 1] = self.cluster.start_replica(id as u32);
+        self.replicas[id - 1].await_log(" -> ");
+    }
+
+    /// Ends the flow and everybody, and judges.
+    #[track_caller]
+    pub fn end(mut self) -> Shown {
+        let fails = |who: &str, why: String| panic!("{who}: {why}");
+        let mut messages = 0;
+        let mut counts = Vec::new();
+        for feed in self.feeds {
+            let name = feed.name().to_owned();
+            let told = feed.finish();
+            assert_eq!((told.code, told.committed), (Some(0), told.published), "'{name}': {}", told.log);
+            messages += told.committed;
+            counts.push((name, told.committed));
+        }
+        self.committed.await_count(messages as usize);
+        self.stamped.await_count(messages as usize);
+        let (committed, stamped) = (self.committed.finish(), self.stamped.finish());
+        committed.judge().unwrap_or_else(|why| fails("the committed subscriber", why));
+        stamped.judge().unwrap_or_else(|why| fails("the stamped subscriber", why));
+        committed.agrees_with(&stamped).unwrap_or_else(|why| fails("the two subscribers", why));
+        assert_eq!((committed.retracted, committed.messages.len()), (0, messages as usize));
+        for (name, count) in counts {
+            assert_eq!(committed.count_of(&name), count, "lines of '{name}'");
+        }
+        let rounds =
+            (1..=self.replicas.len()).filter_map(|id| Standing::of_log(&self.replicas[id - 1].log()));
+        let rounds = rounds.map(|standing| standing.round).max().unwrap_or(0);
+        signal_all("TERM", &self.replicas);
+        self.replicas.iter_mut().for_each(|replica| drop(replica.wait()));
+        let mut whole = 0;
+        for id in 1..=self.replicas.len() {
+            let journal = Stream::of_journal(&self.cluster.path(&format!("journal-{id}")));
+            journal.judge().unwrap_or_else(|why| fails(&format!("journal {id}"), why));
+            journal.agrees_with(&committed).unwrap_or_else(|why| fails(&format!("journal {id}"), why));
+            whole += usize::from(journal.messages.len() == committed.messages.len());
+        }
+        assert!(whole > self.replicas.len() / 2, "{whole} journals hold all {messages} messages");
+        Shown { messages, rounds, retracted: stamped.retracted }
+    }
+}
+
+/// Kills the leader `times` times, each with orders in flight; it comes back each time.
+pub fn kill_leader(replicas: u32, times: u32) -> Shown {
+    let mut scene = Scene::on(Ground::loopback(replicas));
+    for _ in 0..times {
+        let leader = scene.await_leader();
+        scene.kill(leader);
+        scene.await_flow();
+        scene.restart(leader);
+    }
+    scene.end()
+}
+
+/// Stops the leader for a time between the two, log-uniform, `times` times, and lets it go on. Either
+/// nobody noticed, or it finds itself superseded and is a standby by itself.
+pub fn stale_leader(rng: &mut Rng, pause_ms: (f64, f64), times: u32) -> Shown {
+    let mut scene = Scene::on(Ground::loopback(3));
+    for _ in 0..times {
+        let stale = scene.await_leader();
+        let share = rng.below(1 << 32) as f64 / (1u64 << 32) as f64;
+        let pause = pause_ms.0 * (pause_ms.1 / pause_ms.0).powf(share);
+        scene.replica(stale).signal("STOP");
+        std::thread::sleep(Duration::from_secs_f64(pause / 1e3));
+        scene.replica(stale).signal("CONT");
+        scene.await_flow();
+        scene.await_that("the stale leader does not see that it was superseded", |scene| {
+            scene.leader().is_some_and(|(leader, round)| {
+                let is_past = scene.standing(stale).is_some_and(|it| !it.leads || it.round == round);
+                leader == stale || is_past
+            })
+        });
+    }
+    scene.end()
+}
+
+/// Kills two of five, any two, one shortly behind the other, `times` times; both come back each time.
+pub fn two_of_five(rng: &mut Rng, times: u32) -> Shown {
+    let mut scene = Scene::on(Ground::loopback(5));
+    for _ in 0..times {
+        let first = 1 + rng.below(5) as usize;
+        let second = 1 + (first + rng.below(4) as usize) % 5;
+        scene.kill(first);
+        std::thread::sleep(Duration::from_micros(rng.below(50_000)));
+        scene.kill(second);
+        scene.await_flow();
+        scene.restart(first);
+        scene.restart(second);
+    }
+    scene.end()
+}
