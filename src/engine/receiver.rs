@@ -327,6 +327,9 @@ impl Receiver {
             return Placement::Dropped;
         }
         self.commit.on_announced(epoch, frame.header.commit_next);
+        if self.diverged {
+            return Placement::Dropped;
+        }
         self.seen_next = self.seen_next.max(frame.header.next_seq());
         self.place(frame, counters, events)
     }

@@ -84,13 +84,8 @@ pub fn replica_limits(number: u32, members: u32) -> ReplicaLimits {
         ack_again_ns: 1_000_000,
         process_nonce: u64::from(number),
         repairs_per_request: 16,
-        suspect: SuspectLimits { beat_ns: 500_000, timeout_ns: 2_000_000, timeout_ns_max: 16_000_000 },
-        election: ElectionLimits {
-            stagger_ns: 500_000,
-            again_ns: 250_000,
-            timeout_ns: 2_000_000,
-            backoff_ns_max: 32_000_000,
-        },
+        suspect: SuspectLimits::default(),
+        election: ElectionLimits::default(),
         heard_bytes: 16 << 10,
         secret_seed: [number as u8; 32],
     }
@@ -144,6 +139,10 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<Replica<Te
                     recovered.membership = Membership::of_start(&start, seq);
                     recovered.durability = Durability::from_wire(start.body.durability);
                     recovered.start_frame = frame.bytes.to_vec();
+                }
+                EntryKind::Membership => {
+                    let changed = MembershipView::parse(entry.payload).expect("a change");
+                    recovered.membership = Membership::of_change(&changed, seq).expect("a new list");
                 }
                 EntryKind::Message | EntryKind::Open | EntryKind::Close => {}
             }

@@ -58,8 +58,10 @@ impl Receiver {
             self.forget_kept();
         } else {
             self.forget(start.body.chain_at_base, events);
-            self.extend(counters);
-            self.count();
+            if !self.diverged {
+                self.extend(counters);
+                self.count();
+            }
         }
     }
 

@@ -287,7 +287,9 @@ impl ReplicaCore {
         match entry.kind() {
             EntryKind::Message | EntryKind::Close => {}
             EntryKind::Open => return self.submit_open(tail, wall, entry),
-            EntryKind::Birth | EntryKind::EpochStart => return self.drop_one(Counter::SubmissionsDropped),
+            EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership => {
+                return self.drop_one(Counter::SubmissionsDropped);
+            }
         }
         let header = &entry.header;
         match self.log.publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq) {

@@ -1,5 +1,6 @@
 //! What a replica knows when it starts, beside the log itself.
 
+use crate::journal::checkpoint::PublisherRow;
 use crate::journal::ports::{Store, StoreError, TailMemory};
 use crate::journal::{Opened, read_segments};
 use crate::proto::commit::Durability;
@@ -38,15 +39,18 @@ impl Recovered {
     ) -> Result<Self, StoreError> {
         let checkpoint = &opened.checkpoint;
         let mut publishers = Publishers::new(publishers_max);
+        let state = |id, row: &PublisherRow| PublisherState {
+            id,
+            incarnation: row.incarnation,
+            nonce: row.nonce,
+            last: row.last,
+            closed: row.closed,
+        };
         for (&id, row) in &checkpoint.publishers {
-            let state = PublisherState {
-                id,
-                incarnation: row.incarnation,
-                nonce: row.nonce,
-                last: row.last,
-                closed: row.closed,
-            };
-            publishers.restore(&row.name, state);
+            publishers.restore(&row.name, state(id, row));
+        }
+        for change in &checkpoint.changes {
+            publishers.restore_change(change.seq, state(change.publisher, &change.before));
         }
         let started = checkpoint.epochs.last().filter(|row| Epoch(row.epoch).round() > 0);
         let start_frame = match started {
