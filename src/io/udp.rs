@@ -26,7 +26,7 @@ use crate::engine::ports::{Burst, Group, Net};
 use crate::io::{IoError, Obtained};
 use inbox::Inbox;
 use outbox::{Outbox, Sent};
-use socket2::Socket;
+use socket2::{InterfaceIndexOrAddress, Socket};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -125,13 +125,15 @@ pub struct UdpCounts {
     pub dropped: u64,
     /// Received and longer than any datagram of ours may be.
     pub truncated: u64,
-    /// The last error of a send or receive that was not "nothing there" or "no room".
+    /// Groups that the kernel did not let us join or leave when the role changed; see `last_errno`.
+    pub refused_joins: u64,
+    /// The last error of a call that was not "nothing there" or "no room".
     pub last_errno: u64,
 }
 
 impl UdpCounts {
     /// The names of [`UdpCounts::values`], in their order.
-    pub const NAMES: [&'static str; 17] = [
+    pub const NAMES: [&'static str; 18] = [
         "udp_group_receives",
         "udp_unicast_receives",
         "udp_group_sends",
@@ -148,11 +150,12 @@ impl UdpCounts {
         "udp_segment_refused",
         "udp_dropped",
         "udp_truncated",
+        "udp_refused_joins",
         "udp_last_errno",
     ];
 
     /// All counts, for a counters file.
-    pub fn values(&self) -> [u64; 17] {
+    pub fn values(&self) -> [u64; 18] {
         [
             self.group_receives,
             self.unicast_receives,
@@ -170,6 +173,7 @@ impl UdpCounts {
             self.segment_refused,
             self.dropped,
             self.truncated,
+            self.refused_joins,
             self.last_errno,
         ]
     }
@@ -189,6 +193,9 @@ pub struct Udp {
     unicast: Socket,
     unicast_address: SocketAddrV4,
     targets: [SocketAddrV4; 3],
+    /// Which of them are received, by which card.
+    joined: [bool; 3],
+    card_index: u32,
     datagram_len_max: usize,
     segmenting: Segmenting,
     group_inbox: Inbox,
@@ -217,6 +224,8 @@ impl Udp {
             unicast: opened.unicast,
             unicast_address: opened.unicast_address,
             targets: settings.groups.map(|group| SocketAddrV4::new(group, settings.port)),
+            joined: [Group::Submit, Group::Data, Group::Control].map(|group| settings.joins.contains(&group)),
+            card_index: opened.card_index,
             datagram_len_max: settings.datagram_len_max,
             segmenting: if settings.gso { Segmenting::Untried } else { Segmenting::Off },
             group_inbox,
@@ -372,6 +381,26 @@ impl Net for Udp {
             Err(error) => {
                 self.count_failed_send(&error);
                 false
+            }
+        }
+    }
+
+    /// Two system calls in the life of a leadership: a role does not change on the hot path.
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        let (index, address) = (group as usize, *self.targets[group as usize].ip());
+        if self.joined[index] == joined {
+            return;
+        }
+        let by = InterfaceIndexOrAddress::Index(self.card_index);
+        let done = match joined {
+            true => self.group.join_multicast_v4_n(&address, &by),
+            false => self.group.leave_multicast_v4_n(&address, &by),
+        };
+        match done {
+            Ok(()) => self.joined[index] = joined,
+            Err(error) => {
+                self.counts.refused_joins += 1;
+                self.counts.last_errno = error.raw_os_error().unwrap_or(0) as u64;
             }
         }
     }

@@ -43,6 +43,22 @@ fn a_node_receives_only_the_groups_that_it_joined() {
 }
 
 #[test]
+fn a_node_whose_role_changes_leaves_a_group_and_joins_it_again() {
+    let everything = settings();
+    let (mut sender, mut node) = (open(&everything), open(&everything));
+    let mut heard = |node: &mut Udp, text: &[u8]| {
+        assert_eq!(sender.send_group(Group::Data, &single(text)), 1);
+        received(node)
+    };
+    for joined in [true, false, false, true, true] {
+        node.set_joined(Group::Data, joined);
+        let expected = if joined { vec![b"d".to_vec()] } else { vec![] };
+        assert_eq!(heard(&mut node, b"d"), expected);
+    }
+    assert_eq!(node.counts().refused_joins, 0);
+}
+
+#[test]
 fn a_burst_arrives_split_and_whole_whether_it_travels_cut_or_uncut() {
     let settings = settings();
     for (gso, gro) in [(true, true), (true, false), (false, true), (false, false)] {

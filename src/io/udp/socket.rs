@@ -13,6 +13,7 @@ pub(super) struct Opened {
     pub group: Socket,
     pub unicast: Socket,
     pub unicast_address: SocketAddrV4,
+    pub card_index: u32,
     pub gro: bool,
     pub obtained: Vec<Obtained>,
 }
@@ -27,7 +28,7 @@ pub(super) fn open(settings: &UdpSettings) -> Result<Opened, IoError> {
     let gro = open_group(&group, settings, &card, &mut obtained)?;
     let unicast = socket("unicast")?;
     let unicast_address = open_unicast(&unicast, settings, &card, &mut obtained)?;
-    Ok(Opened { group, unicast, unicast_address, gro, obtained })
+    Ok(Opened { group, unicast, unicast_address, card_index: card.index, gro, obtained })
 }
 
 /// Settings that no machine can serve.
