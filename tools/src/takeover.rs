@@ -27,26 +27,24 @@ const SIZES: &str =
 /// How long a publisher waits for its next commit: no takeover takes nearly so long.
 const COMMIT_WITHIN: &str = "50s";
 
-/// What a replica said last of its role.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Standing {
-    /// Whether it leads.
-    pub leads: bool,
-    /// The round of the epoch that it is in.
-    pub round: u64,
+/// The newest epoch that a log tells of: its round, and the replica that leads it.
+fn newest_epoch(log: &str) -> Option<(u64, usize)> {
+    let began = log.lines().filter(|line| line.contains(" begins at seq "));
+    let epochs = began.filter_map(|line| {
+        let (round, rest) = line.split_once(" epoch ")?.1.split_once('@')?;
+        Some((round.parse().ok()?, rest.split_once(':')?.0.parse().ok()?))
+    });
+    epochs.max()
 }
 
-impl Standing {
-    /// The last `A -> B in epoch R@I …` of a log.
-    fn of_log(log: &str) -> Option<Self> {
-        let lines = log.lines().rev().filter_map(|line| line.split_once(" -> "));
-        let mut standings = lines.filter_map(|(_, rest)| {
-            let (role, rest) = rest.split_once(" in epoch ")?;
-            let round = rest.split_once('@')?.0.parse().ok()?;
-            Some(Self { leads: role == "leader", round })
-        });
-        standings.next()
-    }
+fn newest_of(replicas: &[Process]) -> (u64, usize) {
+    replicas.iter().filter_map(|replica| newest_epoch(&replica.log())).max().unwrap_or_default()
+}
+
+/// Whether a log says last of its role that it leads.
+fn leads(log: &str) -> bool {
+    let roles = log.lines().filter_map(|line| line.split_once(" -> ")?.1.split_once(" in epoch "));
+    roles.last().is_some_and(|(role, _)| role == "leader")
 }
 
 /// What a scene has shown.
@@ -97,29 +95,31 @@ impl Scene {
         &self.replicas[id - 1]
     }
 
-    /// What replica `id` said last of its role.
-    pub fn standing(&self, id: usize) -> Option<Standing> {
-        Standing::of_log(&self.replica(id).log())
+    /// The newest epoch of which anybody tells, some milliseconds late: its round, and who leads it.
+    pub fn epoch(&self) -> (u64, usize) {
+        newest_of(&self.replicas)
     }
 
-    /// The leader of the highest round, and that round: by what they say, so it may be some
-    /// milliseconds old.
-    pub fn leader(&self) -> Option<(usize, u64)> {
-        let standings = (1..=self.replicas.len()).map(|id| (id, self.standing(id)));
-        let leaders =
-            standings.filter_map(|(id, standing)| Some((id, standing.filter(|it| it.leads)?.round)));
-        leaders.max_by_key(|(_, round)| *round)
+    /// Whether replica `id` says that it leads.
+    pub fn leads(&self, id: usize) -> bool {
+        leads(&self.replica(id).log())
     }
 
-    /// Waits until somebody leads, and returns who.
+    /// Waits until one leads the newest epoch, and returns its round and who.
     #[track_caller]
-    pub fn await_leader(&self) -> usize {
-        let mut found = None;
+    pub fn await_leader(&self) -> (u64, usize) {
         self.await_that("nobody leads", |scene| {
-            found = scene.leader();
-            found.is_some()
+            let (round, leader) = scene.epoch();
+            round > 0 && scene.leads(leader)
         });
-        found.expect("it was awaited").0
+        self.epoch()
+    }
+
+    /// Waits until an epoch above `round` is led.
+    #[track_caller]
+    pub fn await_round_above(&self, round: u64) -> (u64, usize) {
+        self.await_that(&format!("nobody leads above round {round}"), |scene| scene.epoch().0 > round);
+        self.await_leader()
     }
 
     /// Waits for something, and shows all logs if it never comes.
@@ -190,11 +190,11 @@ impl Scene {
         for (name, count) in counts {
             assert_eq!(committed.count_of(&name), count, "lines of '{name}'");
         }
-        let rounds =
-            (1..=self.replicas.len()).filter_map(|id| Standing::of_log(&self.replicas[id - 1].log()));
-        let rounds = rounds.map(|standing| standing.round).max().unwrap_or(0);
+        let (rounds, _) = newest_of(&self.replicas);
         signal_all("TERM", &self.replicas);
-        self.replicas.iter_mut().for_each(|replica| drop(replica.wait()));
+        for replica in &mut self.replicas {
+            replica.wait();
+        }
         let mut whole = 0;
         for id in 1..=self.replicas.len() {
             let journal = Stream::of_journal(&self.cluster.path(&format!("journal-{id}")));
@@ -211,8 +211,9 @@ impl Scene {
 pub fn kill_leader(replicas: u32, times: u32) -> Shown {
     let mut scene = Scene::on(Ground::loopback(replicas));
     for _ in 0..times {
-        let leader = scene.await_leader();
+        let (round, leader) = scene.await_leader();
         scene.kill(leader);
+        scene.await_round_above(round);
         scene.await_flow();
         scene.restart(leader);
     }
@@ -224,7 +225,7 @@ pub fn kill_leader(replicas: u32, times: u32) -> Shown {
 pub fn stale_leader(rng: &mut Rng, pause_ms: (f64, f64), times: u32) -> Shown {
     let mut scene = Scene::on(Ground::loopback(3));
     for _ in 0..times {
-        let stale = scene.await_leader();
+        let (_, stale) = scene.await_leader();
         let share = rng.below(1 << 32) as f64 / (1u64 << 32) as f64;
         let pause = pause_ms.0 * (pause_ms.1 / pause_ms.0).powf(share);
         scene.replica(stale).signal("STOP");
@@ -232,10 +233,7 @@ pub fn stale_leader(rng: &mut Rng, pause_ms: (f64, f64), times: u32) -> Shown {
         scene.replica(stale).signal("CONT");
         scene.await_flow();
         scene.await_that("the stale leader does not see that it was superseded", |scene| {
-            scene.leader().is_some_and(|(leader, round)| {
-                let is_past = scene.standing(stale).is_some_and(|it| !it.leads || it.round == round);
-                leader == stale || is_past
-            })
+            scene.leads(stale) == (scene.epoch().1 == stale)
         });
     }
     scene.end()
@@ -247,12 +245,33 @@ pub fn two_of_five(rng: &mut Rng, times: u32) -> Shown {
     for _ in 0..times {
         let first = 1 + rng.below(5) as usize;
         let second = 1 + (first + rng.below(4) as usize) % 5;
+        let (round, leader) = scene.await_leader();
         scene.kill(first);
         std::thread::sleep(Duration::from_micros(rng.below(50_000)));
         scene.kill(second);
+        if [first, second].contains(&leader) {
+            scene.await_round_above(round);
+        }
         scene.await_flow();
         scene.restart(first);
         scene.restart(second);
     }
     scene.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_log_says_of_leaders_is_understood() {
+        let log = "T INFO blank -> standby in epoch 0@0:0 at seq 2 after 1ms code=LS1001\n\
+                   T INFO epoch 1@1:c3bbc27 begins at seq 2 code=LS1003\n\
+                   T INFO standby -> leader in epoch 1@1:c3bbc27 at seq 9 after 2ms code=LS1001\n\
+                   T INFO epoch 11@3:3387336 begins at seq 9 code=LS1003\n";
+        assert_eq!((newest_epoch(log), leads(log)), (Some((11, 3)), true));
+        let later = format!("{log}T INFO leader -> standby in epoch 11@3:3387336 at seq 20 after 3ms\n");
+        assert_eq!((newest_epoch(&later), leads(&later)), (Some((11, 3)), false));
+        assert_eq!((newest_epoch(""), leads("")), (None, false));
+    }
 }
