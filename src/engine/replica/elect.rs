@@ -29,6 +29,8 @@ pub(super) struct Owed {
     refuse: Option<Epoch>,
     /// A grant to who asked about this (ballot, epoch).
     grant: Option<(Epoch, Epoch)>,
+    /// What we hold beyond the log of this candidate.
+    salvage: Option<Header>,
 }
 
 /// When and why a leader was last missed, for who asks.
@@ -72,8 +74,12 @@ impl ReplicaCore {
     ) -> Result<(), Reject> {
         match datagram {
             Datagram::Prepare(header, body) => {
-                if self.is_others(header, body)? && self.has_vote() {
-                    self.on_prepare(tail, now, Epoch(body.ballot));
+                if self.is_others(header, body)? {
+                    if self.has_vote() {
+                        self.on_prepare(tail, now, Epoch(body.ballot));
+                    } else {
+                        self.owed.salvage = Some(*header);
+                    }
                 }
             }
             Datagram::Promise(header, body) => {
@@ -389,6 +395,9 @@ impl ReplicaCore {
         if self.owed.promise && self.is_promise_stored(tail) {
             self.owed.promise = false;
             self.say(net, tail, wall, Kind::Promise, promised, Epoch::NONE);
+        }
+        if let Some(candidate) = self.owed.salvage.take() {
+            self.salvage(net, tail, wall, &candidate);
         }
         if let Some((ballot, about)) = self.owed.grant.take() {
             self.say(net, tail, wall, Kind::Grant, ballot, about);

@@ -87,7 +87,6 @@ impl ReplicaCore {
             return false;
         }
         self.turned_at = now;
-        self.send_frames(net, tail, now, &[]);
         let mut heard = std::mem::replace(&mut self.heard, Heard::new(0));
         let mut index = 0;
         while let Some(bytes) = heard.get(index) {

@@ -141,6 +141,8 @@ pub struct ReplicaCore {
     turned_at: Nanos,
     looking: bool,
     handover: Option<Handover>,
+    /// The last epoch that this process led.
+    led: Epoch,
     /// We led: the leader's frames are to be heard again.
     rejoins: bool,
     sequencer: Option<Sequencer>,
@@ -247,6 +249,7 @@ impl<P: Ports> Replica<P> {
             turned_at: 0,
             looking: false,
             handover: None,
+            led: Epoch::NONE,
             rejoins: false,
             hold: HoldBack::new(limits.hold_back, message_len_max),
             sequencer: None,
@@ -274,6 +277,7 @@ impl<P: Ports> Replica<P> {
             StartRole::Lead(leadership) => {
                 replica.tail.promise(leadership.epoch());
                 replica.core.acceptor.on_promised(leadership.epoch());
+                replica.core.led = leadership.epoch();
                 let history = recovered.history;
                 let cluster = replica.core.limits.receiver.cluster;
                 let frame_len_max = replica.tail.frame_len_max();
@@ -333,11 +337,14 @@ impl<P: Ports> Replica<P> {
         &mut self.net
     }
 
-    /// Whether the node may stop: it leads nobody any more, or all it stamped is committed and nobody could
-    /// follow it.
+    /// Whether the node may stop: it follows somebody else, or all it stamped is committed and nobody could
+    /// follow it. Who has handed over stays until its successor has begun, which may need its promise.
     pub fn is_drained(&self) -> bool {
         let core = &self.core;
-        core.role != Role::Leader || core.handover.is_none() && core.commit_next() >= self.tail.end().next
+        if core.role == Role::Leader {
+            return core.handover.is_none() && core.commit_next() >= self.tail.end().next;
+        }
+        core.led == Epoch::NONE || core.rx.follow.epoch() > core.led
     }
 
     /// Whether something is asked for or waits to be sent: the node is to be called again soon.

@@ -12,8 +12,8 @@ use crate::journal::{StageError, Tail};
 use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
 use crate::wire::{
-    AckBody, AnswerBody, Datagram, FrameView, Header, HeartbeatBody, Kind, Nanos, Reject, RepairTrailer,
-    SMALL_LEN_MAX, Seq, write_ack,
+    AckBody, AnswerBody, Datagram, EntryKind, FrameView, Header, HeartbeatBody, Kind, Nanos, Reject,
+    RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
 };
 
 impl<P: Ports> Replica<P> {
@@ -117,6 +117,9 @@ impl ReplicaCore {
             self.counters.add(Counter::FramesStale, 1);
             return Ok(());
         }
+        if live && self.is_beyond_salvage(frame) {
+            return Ok(());
+        }
         // Before the frame is placed: an own log that parts from the new epoch's is no divergence.
         self.rx.learn_start(frame, &mut self.counters, &mut self.events);
         self.pursue(tail, now);
@@ -146,6 +149,12 @@ impl ReplicaCore {
             Err(refused) => self.on_refused(refused, &tail.end()),
         }
         Ok(())
+    }
+
+    /// Salvage stops before a membership entry (S5): who elects is decided by what promises describe.
+    fn is_beyond_salvage(&self, frame: &FrameView<'_>) -> bool {
+        frame.header.epoch() < self.acceptor.promised()
+            && frame.entries().any(|entry| entry.kind() == EntryKind::Membership)
     }
 
     /// Whether what is followed may enter the log: it is of the promised epoch or a higher one, or what a
