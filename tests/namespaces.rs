@@ -4,6 +4,7 @@ use std::time::Duration;
 use tools::flow::{Feed, Stream, View};
 use tools::netns::{self, Cut, Network};
 use tools::processes::Cluster;
+use tools::takeover::{cut_off, half_deaf};
 
 /// Three replicas, and behind them a node for publishers and one for a reader.
 const NODES: usize = 5;
@@ -12,13 +13,18 @@ const READER: usize = 5;
 /// Lines of each publisher.
 const LINES: u64 = 3_000;
 
-/// A network and a cluster on it, or none, which is said.
-fn ground() -> Option<(Network, Cluster)> {
+/// A network, or none, which is said.
+fn network() -> Option<Network> {
     if let Some(reason) = netns::unsupported() {
         println!("SKIPPED: {reason}");
         return None;
     }
-    let network = Network::new(NODES);
+    Some(Network::new(NODES))
+}
+
+/// The same with a cluster on it.
+fn ground() -> Option<(Network, Cluster)> {
+    let network = network()?;
     let cluster = Cluster::on(network.ground(REPLICAS.len() as u32), "");
     Some((network, cluster))
 }
@@ -78,4 +84,35 @@ fn a_reader_that_hears_no_multicast_for_a_while_has_everything_when_it_hears_it_
     judge(&near, &published);
     judge(&deaf, &published);
     near.agrees_with(&deaf).unwrap_or_else(|why| panic!("{why}"));
+}
+
+#[test]
+fn a_leader_that_is_cut_off_stops_by_itself_and_the_others_go_on() {
+    let Some(network) = network() else { return };
+    println!("{}", cut_off(&network, |leader, others| Cut::between(&[leader], others).to_vec()));
+}
+
+#[test]
+fn a_leader_that_nobody_hears_is_replaced_and_learns_it() {
+    let Some(network) = network() else { return };
+    println!("{}", cut_off(&network, |leader, others| vec![Cut::one_way(&[leader], others)]));
+}
+
+#[test]
+fn a_leader_that_hears_nobody_stops_although_it_is_heard() {
+    let Some(network) = network() else { return };
+    println!("{}", cut_off(&network, |leader, others| vec![Cut::one_way(others, &[leader])]));
+}
+
+#[test]
+fn a_leader_whose_multicast_is_lost_is_replaced_although_its_unicast_passes() {
+    let Some(network) = network() else { return };
+    println!("{}", cut_off(&network, |leader, others| vec![Cut::one_way(&[leader], others).of_multicast()]));
+}
+
+#[test]
+fn a_standby_that_does_not_hear_the_leader_deposes_nobody() {
+    let Some(network) = network() else { return };
+    println!("{}", half_deaf(&network, |cut| cut));
+    println!("{}", half_deaf(&network, Cut::of_multicast));
 }

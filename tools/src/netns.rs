@@ -249,6 +249,12 @@ impl Network {
         network
     }
 
+    /// How many nodes it has.
+    #[expect(clippy::len_without_is_empty, reason = "a network without nodes is none")]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The address of node `number`, counted from 1.
     pub fn address(number: usize) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, 0, number as u8)

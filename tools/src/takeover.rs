@@ -8,11 +8,14 @@
 //! has each journal, as far as it reaches, and a quorum of them to the end.
 
 use crate::flow::{Feed, Stream, View};
+use crate::netns::{Cut, Network};
 use crate::processes::{Cluster, Ground, PATIENCE, Process, memory_folder, signal_all};
 use lockstep::sim::rng::Rng;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+/// Replicas, where nothing else is said.
+const REPLICAS: u32 = 3;
 /// Lines per second of each publisher.
 const PER_SECOND: u64 = 1_000;
 /// The publishers.
@@ -79,7 +82,12 @@ pub struct Scene {
 impl Scene {
     /// Founds a cluster on `ground` and waits until orders flow.
     pub fn on(ground: Ground) -> Self {
-        let cluster = Cluster::within(memory_folder(), ground, SIZES);
+        Self::with(ground, "")
+    }
+
+    /// The same with more tables in its configuration.
+    pub fn with(ground: Ground, more: &str) -> Self {
+        let cluster = Cluster::within(memory_folder(), ground, &format!("{SIZES}{more}"));
         let replicas = cluster.found();
         let place = cluster.clients().clone();
         let committed = View::start(&cluster, &place, "committed", &[]);
@@ -223,7 +231,7 @@ pub fn kill_leader(replicas: u32, times: u32) -> Shown {
 /// Stops the leader for a time between the two, log-uniform, `times` times, and lets it go on. Either
 /// nobody noticed, or it finds itself superseded and is a standby by itself.
 pub fn stale_leader(rng: &mut Rng, pause_ms: (f64, f64), times: u32) -> Shown {
-    let mut scene = Scene::on(Ground::loopback(3));
+    let mut scene = Scene::on(Ground::loopback(REPLICAS));
     for _ in 0..times {
         let (_, stale) = scene.await_leader();
         let share = rng.below(1 << 32) as f64 / (1u64 << 32) as f64;
@@ -256,6 +264,42 @@ pub fn two_of_five(rng: &mut Rng, times: u32) -> Shown {
         scene.restart(first);
         scene.restart(second);
     }
+    scene.end()
+}
+
+/// Cuts the leader's paths as `cuts` says, with its node and those of everybody else, until another one
+/// leads and the old one knows it or has stopped by itself; then all is whole again.
+pub fn cut_off(network: &Network, cuts: impl Fn(usize, &[usize]) -> Vec<Cut>) -> Shown {
+    let mut scene = Scene::on(network.ground(REPLICAS));
+    let (round, leader) = scene.await_leader();
+    let others: Vec<usize> = (1..=network.len()).filter(|node| *node != leader).collect();
+    network.cut(&cuts(leader, &others));
+    scene.await_round_above(round);
+    scene.await_flow();
+    scene.await_that("who was cut off leads on", |scene| !scene.leads(leader));
+    assert!(network.swallowed().iter().all(|packets| *packets > 0), "each cut swallowed something");
+    network.cut(&[]);
+    scene.await_flow();
+    scene.end()
+}
+
+/// Cuts what the leader sends to one standby, as `what` says, for a time in which every other standby would
+/// have been elected several times: nobody is, and orders flow.
+pub fn half_deaf(network: &Network, what: impl Fn(Cut) -> Cut) -> Shown {
+    // Far beyond any stall of this machine: a takeover would be the deaf one's doing.
+    let patient = "\n[timing]\nsuspect = \"500ms\"\nsuspect_max = \"500ms\"\n";
+    let mut scene = Scene::with(network.ground(REPLICAS), patient);
+    let (round, leader) = scene.await_leader();
+    let deaf = (1..=REPLICAS as usize).find(|id| *id != leader).expect("a standby");
+    network.cut(&[what(Cut::one_way(&[leader], &[deaf]))]);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        scene.await_flow();
+    }
+    assert_eq!(scene.epoch(), (round, leader), "{}", scene.logs());
+    assert!(network.swallowed()[0] > 0, "the cut swallowed something");
+    network.cut(&[]);
+    scene.await_flow();
     scene.end()
 }
 
