@@ -8,7 +8,7 @@
 //! has each journal, as far as it reaches, and a quorum of them to the end.
 
 use crate::flow::{Feed, Stream, View};
-use crate::netns::{Cut, Network};
+use crate::netns::{Cut, Network, Place};
 use crate::processes::{Cluster, Ground, PATIENCE, Process, memory_folder, signal_all};
 use lockstep::sim::rng::Rng;
 use std::fmt;
@@ -76,7 +76,9 @@ pub struct Scene {
     pub replicas: Vec<Process>,
     feeds: Vec<Feed>,
     committed: View,
-    stamped: View,
+    stamped: Vec<View>,
+    /// Further readers of what is committed.
+    also_committed: Vec<View>,
 }
 
 impl Scene {
@@ -91,11 +93,27 @@ impl Scene {
         let replicas = cluster.found();
         let place = cluster.clients().clone();
         let committed = View::start(&cluster, &place, "committed", &[]);
-        let stamped = View::start(&cluster, &place, "stamped", &["--stamped"]);
-        let feeds = NAMES.map(|name| Feed::start(&cluster, &place, name, PER_SECOND, COMMIT_WITHIN));
-        let mut scene = Self { cluster, replicas, feeds: feeds.into(), committed, stamped };
+        let stamped = vec![View::start(&cluster, &place, "stamped", &["--stamped"])];
+        let feeds = NAMES.map(|name| Feed::start(&cluster, &place, name, PER_SECOND, COMMIT_WITHIN)).into();
+        let mut scene = Self { cluster, replicas, feeds, committed, stamped, also_committed: Vec::new() };
         scene.await_flow();
         scene
+    }
+
+    /// Adds a publisher of this name and two readers, one for each mode, in `place`, and waits until they
+    /// take part.
+    pub fn add_clients(&mut self, place: &Place, name: &str) {
+        let view = |kind: &str, flags: &[&str]| {
+            let mut view = View::start(&self.cluster, place, &format!("{kind}-{name}"), flags);
+            view.await_count(self.committed.len());
+            view
+        };
+        self.stamped.push(view("stamped", &["--stamped"]));
+        self.also_committed.push(view("committed", &[]));
+        self.feeds.push(Feed::start(&self.cluster, place, name, PER_SECOND, COMMIT_WITHIN));
+        self.await_that("the new publisher is not heard", |scene| {
+            scene.committed.so_far().count_of(name) > 0
+        });
     }
 
     /// Replica `id`.
@@ -188,12 +206,22 @@ impl Scene {
             messages += told.committed;
             counts.push((name, told.committed));
         }
-        self.committed.await_count(messages as usize);
-        self.stamped.await_count(messages as usize);
-        let (committed, stamped) = (self.committed.finish(), self.stamped.finish());
-        committed.judge().unwrap_or_else(|why| fails("the committed subscriber", why));
-        stamped.judge().unwrap_or_else(|why| fails("the stamped subscriber", why));
-        committed.agrees_with(&stamped).unwrap_or_else(|why| fails("the two subscribers", why));
+        let finish = |mut view: View| {
+            let name = view.process().name().to_owned();
+            view.await_count(messages as usize);
+            (name, view.finish())
+        };
+        let (_, committed) = finish(self.committed);
+        let stamped: Vec<_> = self.stamped.into_iter().map(finish).collect();
+        let also_committed: Vec<_> = self.also_committed.into_iter().map(finish).collect();
+        committed.judge().unwrap_or_else(|why| fails("committed", why));
+        for (name, stream) in stamped.iter().chain(&also_committed) {
+            stream.judge().unwrap_or_else(|why| fails(name, why));
+            stream.agrees_with(&committed).unwrap_or_else(|why| fails(name, why));
+        }
+        for (name, stream) in &also_committed {
+            assert_eq!(stream.retracted, 0, "{name} gave back what was final");
+        }
         assert_eq!((committed.retracted, committed.messages.len()), (0, messages as usize));
         for (name, count) in counts {
             assert_eq!(committed.count_of(&name), count, "lines of '{name}'");
@@ -211,7 +239,7 @@ impl Scene {
             whole += usize::from(journal.messages.len() == committed.messages.len());
         }
         assert!(whole > self.replicas.len() / 2, "{whole} journals hold all {messages} messages");
-        Shown { messages, rounds, retracted: stamped.retracted }
+        Shown { messages, rounds, retracted: stamped.iter().map(|(_, stream)| stream.retracted).sum() }
     }
 }
 
@@ -267,13 +295,18 @@ pub fn two_of_five(rng: &mut Rng, times: u32) -> Shown {
     scene.end()
 }
 
-/// Cuts the leader's paths as `cuts` says, with its node and those of everybody else, until another one
-/// leads and the old one knows it or has stopped by itself; then all is whole again.
-pub fn cut_off(network: &Network, cuts: impl Fn(usize, &[usize]) -> Vec<Cut>) -> Shown {
-    let mut scene = Scene::on(network.ground(REPLICAS));
+/// Cuts the paths between the leader's side and everybody else's as `cuts` says, until another one leads
+/// and the old one has stopped by itself; then all is whole again. On the leader's side are a publisher and
+/// two readers as well: what is stamped for them there, and never committed, is given back and stamped
+/// again.
+pub fn cut_off(network: &Network, cuts: impl Fn(&[usize], &[usize]) -> Vec<Cut>) -> Shown {
+    let patient = "\n[timing]\nsuspect = \"100ms\"\nsuspect_max = \"200ms\"\n";
+    let mut scene = Scene::with(network.ground(REPLICAS), patient);
+    let (near, client) = (network.len(), network.len() - 1);
+    scene.add_clients(network.node(near).place(), "near");
     let (round, leader) = scene.await_leader();
-    let others: Vec<usize> = (1..=network.len()).filter(|node| *node != leader).collect();
-    network.cut(&cuts(leader, &others));
+    let standbys = (1..=REPLICAS as usize).filter(|id| *id != leader);
+    network.cut(&cuts(&[leader, near], &standbys.chain([client]).collect::<Vec<_>>()));
     scene.await_round_above(round);
     scene.await_flow();
     scene.await_that("who was cut off leads on", |scene| !scene.leads(leader));
