@@ -5,6 +5,8 @@
 //! cargo run -p tools -- sanitize                         io's tests under AddressSanitizer
 //! cargo run --release -p tools -- soak --minutes 30      simulator and demo, in turn
 //! cargo run --release -p tools -- power --times 100      all machines lose power at once (root)
+//! cargo run --release -p tools -- stale --times 500      a leader is stopped and goes on
+//! cargo run --release -p tools -- two-of-five --times 200  any two replicas are killed
 //! ```
 
 use clap::{Parser, Subcommand};
@@ -14,7 +16,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tools::{images, power};
+use tools::{images, power, takeover};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -49,7 +51,22 @@ enum Chore {
     Power {
         /// How often.
         #[arg(long, default_value_t = 100)]
-        times: u64,
+        times: u32,
+    },
+    /// Stop the leader for 1 ms to 30 s, log-uniform, while orders flow, and let it go on.
+    Stale {
+        /// How often.
+        #[arg(long, default_value_t = 500)]
+        times: u32,
+        /// The longest stop in milliseconds.
+        #[arg(long, default_value_t = 30_000.0)]
+        longest_ms: f64,
+    },
+    /// Kill any two of five replicas, in turn, while orders flow.
+    TwoOfFive {
+        /// How often.
+        #[arg(long, default_value_t = 200)]
+        times: u32,
     },
 }
 
@@ -59,6 +76,10 @@ fn main() -> ExitCode {
         Chore::Sanitize => sanitize(),
         Chore::Soak { minutes } => soak(Duration::from_secs(60 * minutes)),
         Chore::Power { times } => power_fails(times),
+        Chore::Stale { times, longest_ms } => {
+            scenes(times, |rng, times| takeover::stale_leader(rng, (1.0, longest_ms), times))
+        }
+        Chore::TwoOfFive { times } => scenes(times, takeover::two_of_five),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -167,7 +188,24 @@ fn build_program() -> Result<(), String> {
     succeed(build)
 }
 
-fn power_fails(times: u64) -> Result<(), String> {
+/// How often one cluster is troubled before it is judged and another one founded.
+const PER_SCENE: u32 = 10;
+
+/// Runs a scenario `times` times, on as many clusters as that takes.
+fn scenes(times: u32, mut scenario: impl FnMut(&mut Rng, u32) -> takeover::Shown) -> Result<(), String> {
+    build_program()?;
+    let (mut rng, mut done, mut messages) = (Rng::new(new_seed()), 0, 0);
+    while done < times {
+        let now = PER_SCENE.min(times - done);
+        let shown = scenario(&mut rng, now);
+        (done, messages) = (done + now, messages + shown.messages);
+        println!("{done} of {times}: {shown}");
+    }
+    println!("{times} times, {messages} messages: nothing lost, doubled or out of order");
+    Ok(())
+}
+
+fn power_fails(times: u32) -> Result<(), String> {
     if let Some(reason) = images::unsupported() {
         return Err(reason);
     }

@@ -10,14 +10,15 @@
 //! that: there each replica says that it may have forgotten something, and the cluster waits for its
 //! operator.
 
-use crate::flow::{Feed, Message, Stream, Told, View};
+use crate::flow::{Feed, Message, Stream, Told, View, line};
 use crate::images::{Cache, Disk};
 use crate::netns::{Namespace, Place};
-use crate::processes::{Cluster, Ground, Process, freeze, memory_folder};
+use crate::processes::{Cluster, Ground, PATIENCE, Process, freeze, memory_folder};
+use crate::takeover::leads;
 use lockstep::sim::rng::Rng;
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Replicas, and disks.
@@ -34,6 +35,13 @@ const PER_SECOND: [u64; 2] = [1_000, 40_000];
 const QUIET: Duration = Duration::from_millis(150);
 /// How long a publisher waits for commits that can no longer come; and for its name, on a busy machine.
 const GIVE_UP: &str = "2s";
+
+/// Between two looks at what the replicas say.
+const LOOK: Duration = Duration::from_millis(5);
+/// Tails that hold all of a round, so that a reader can begin with the first message; small segments, so
+/// that the power fails while one follows the other.
+const SIZES: &str =
+    "\n[journal]\ntail_size = \"16MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \"1MiB\"\n";
 
 /// What a cluster had said, and the disks that it left behind.
 pub struct Outage {
@@ -74,7 +82,7 @@ impl Outage {
         let running = Namespace::of_mounts();
         let ground =
             Ground { places: vec![running.place().clone(); REPLICAS as usize], ..Ground::loopback(REPLICAS) };
-        let cluster = Cluster::on(ground, &format!("durability = \"{durability}\"\n"));
+        let cluster = Cluster::on(ground, &format!("{SIZES}durability = \"{durability}\"\n"));
         let cache = [Cache::Safe, Cache::Volatile][rng.below(2) as usize];
         let disk = |id: u32| {
             let at = cluster.path(&format!("journal-{id}"));
@@ -162,13 +170,30 @@ fn next_boot(cluster: &Cluster, rng: &mut Rng) -> Namespace {
     machine
 }
 
-/// One loss of power under `durability = "power"`: everything that was acknowledged is there.
+/// One loss of power under `durability = "power"`: everything that was acknowledged is there, the cluster
+/// elects a leader by itself, and goes on.
 pub fn keeps_all(rng: &mut Rng) -> Shown {
     let outage = Outage::at_random("power", rng);
     let shown = outage.judge_disks();
-    for mut replica in outage.restart() {
-        replica.await_log(" -> ");
-        assert_eq!(replica.terminate(), Some(0));
+    let mut replicas = outage.restart();
+    let began = Instant::now();
+    while !replicas.iter().any(|replica| leads(&replica.log())) {
+        let logs: String = replicas.iter().map(Process::log).collect();
+        assert!(began.elapsed() < PATIENCE, "nobody leads after the power came back:\n{logs}");
+        let ended = replicas.iter_mut().find_map(|replica| replica.ended());
+        assert!(ended.is_none(), "a replica ended: {ended:?}\n{logs}");
+        std::thread::sleep(LOOK);
+    }
+    outage.cluster.publish(&format!("{}\n", line("again", 1)));
+    let after = Stream::of_text(&outage.cluster.read(&[]).out);
+    after.judge().unwrap_or_else(|why| panic!("after the power came back: {why}"));
+    outage.view.agrees_with(&after).unwrap_or_else(|why| panic!("after the power came back: {why}"));
+    assert!(after.messages.len() > outage.view.messages.len(), "nothing that was final is missing");
+    for (name, told) in &outage.told {
+        assert!(after.count_of(name) >= told.committed, "'{name}' misses some that it knows committed");
+    }
+    for replica in replicas {
+        replica.terminate();
     }
     shown
 }

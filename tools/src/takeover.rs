@@ -40,12 +40,12 @@ fn newest_epoch(log: &str) -> Option<(u64, usize)> {
     epochs.max()
 }
 
-fn newest_of(replicas: &[Process]) -> (u64, usize) {
+pub(crate) fn newest_of(replicas: &[Process]) -> (u64, usize) {
     replicas.iter().filter_map(|replica| newest_epoch(&replica.log())).max().unwrap_or_default()
 }
 
 /// Whether a log says last of its role that it leads.
-fn leads(log: &str) -> bool {
+pub(crate) fn leads(log: &str) -> bool {
     let roles = log.lines().filter_map(|line| line.split_once(" -> ")?.1.split_once(" in epoch "));
     roles.last().is_some_and(|(role, _)| role == "leader")
 }
