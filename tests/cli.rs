@@ -2,6 +2,8 @@
 
 #[path = "cli/refusals.rs"]
 mod refusals;
+#[path = "cli/watcher.rs"]
+mod watcher;
 
 use cluster::{Cluster, command, payloads, run};
 use serde_json::Value;

@@ -6,6 +6,7 @@
 
 mod client;
 mod cluster;
+mod down;
 mod environment;
 mod floor;
 mod instructions;
@@ -35,12 +36,20 @@ enum What {
     Latency(latency::Arguments),
     /// Messages per second, over what a raw forwarder carries.
     Throughput(throughput::Arguments),
+    /// The death of a leader to its watcher's Down.
+    Down(down::Arguments),
     /// What callgrind watches.
     #[command(hide = true)]
     Turns(instructions::TurnsArguments),
     /// A process of a measurement.
     #[command(hide = true)]
     Node(node::Arguments),
+    /// Who is killed.
+    #[command(hide = true)]
+    DownVictim(down::VictimArguments),
+    /// Its watcher.
+    #[command(hide = true)]
+    Watch,
 }
 
 fn main() -> ExitCode {
@@ -48,6 +57,9 @@ fn main() -> ExitCode {
         What::Instructions(arguments) => instructions::run(&arguments),
         What::Latency(arguments) => latency::run(&arguments),
         What::Throughput(arguments) => throughput::run(&arguments),
+        What::Down(arguments) => down::run(&arguments),
+        What::DownVictim(arguments) => down::victim(&arguments),
+        What::Watch => down::watcher(),
         What::Turns(arguments) => instructions::turns(&arguments),
         What::Node(arguments) => node::run(&arguments),
     };

@@ -20,13 +20,13 @@ mod socket;
 mod tests;
 
 pub use interface::Interface;
-pub use socket::free_port;
+pub use socket::{announcer, free_port};
 
 use crate::engine::ports::{Burst, Group, Net};
 use crate::io::{IoError, Obtained};
 use inbox::Inbox;
 use outbox::{Outbox, Sent};
-use socket2::{InterfaceIndexOrAddress, Socket};
+use socket2::Socket;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -49,7 +49,7 @@ pub struct UdpSettings {
     pub port: u16,
     /// Their addresses, in the order of [`Group`].
     pub groups: [Ipv4Addr; 3],
-    /// Which of them this node receives.
+    /// Which of them this node receives at first.
     pub joins: Vec<Group>,
     /// The port of repairs and questions; 0 lets the kernel choose.
     pub unicast_port: u16,
@@ -125,7 +125,7 @@ pub struct UdpCounts {
     pub dropped: u64,
     /// Received and longer than any datagram of ours may be.
     pub truncated: u64,
-    /// Groups that the kernel did not let us join or leave when the role changed; see `last_errno`.
+    /// Groups that could not be joined or left.
     pub refused_joins: u64,
     /// The last error of a call that was not "nothing there" or "no room".
     pub last_errno: u64,
@@ -193,9 +193,9 @@ pub struct Udp {
     unicast: Socket,
     unicast_address: SocketAddrV4,
     targets: [SocketAddrV4; 3],
-    /// Which of them are received, by which card.
+    /// The card's index, by which groups are joined and left.
+    card: u32,
     joined: [bool; 3],
-    card_index: u32,
     datagram_len_max: usize,
     segmenting: Segmenting,
     group_inbox: Inbox,
@@ -224,8 +224,8 @@ impl Udp {
             unicast: opened.unicast,
             unicast_address: opened.unicast_address,
             targets: settings.groups.map(|group| SocketAddrV4::new(group, settings.port)),
+            card: opened.card,
             joined: [Group::Submit, Group::Data, Group::Control].map(|group| settings.joins.contains(&group)),
-            card_index: opened.card_index,
             datagram_len_max: settings.datagram_len_max,
             segmenting: if settings.gso { Segmenting::Untried } else { Segmenting::Off },
             group_inbox,
@@ -385,19 +385,14 @@ impl Net for Udp {
         }
     }
 
-    /// Two system calls in the life of a leadership: a role does not change on the hot path.
+    /// One system call where something changes, none otherwise. What the kernel refuses is counted, and tried
+    /// again when it is asked for again.
     fn set_joined(&mut self, group: Group, joined: bool) {
-        let (index, address) = (group as usize, *self.targets[group as usize].ip());
-        if self.joined[index] == joined {
+        if self.joined[group as usize] == joined {
             return;
         }
-        let by = InterfaceIndexOrAddress::Index(self.card_index);
-        let done = match joined {
-            true => self.group.join_multicast_v4_n(&address, &by),
-            false => self.group.leave_multicast_v4_n(&address, &by),
-        };
-        match done {
-            Ok(()) => self.joined[index] = joined,
+        match socket::set_membership(&self.group, *self.targets[group as usize].ip(), self.card, joined) {
+            Ok(()) => self.joined[group as usize] = joined,
             Err(error) => {
                 self.counts.refused_joins += 1;
                 self.counts.last_errno = error.raw_os_error().unwrap_or(0) as u64;

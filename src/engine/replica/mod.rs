@@ -36,6 +36,7 @@ use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
 use crate::proto::ingress::HoldBack;
+use crate::proto::membership::Electorate;
 use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
@@ -122,8 +123,9 @@ pub struct ReplicaCore {
     fetched: (Epoch, Seq),
     /// What the promises that elected us called committed.
     commit_won: Seq,
-    /// The entry by which our role was last found.
+    /// The entry by which our role was last found, and whether we may lead by it.
     listed_by: Seq,
+    may_lead: bool,
     /// What the leader's last heartbeats said: its ranking, whether it takes more, epoch and commit, number.
     successors_heard: [u8; 8],
     credit_heard: bool,
@@ -137,6 +139,8 @@ pub struct ReplicaCore {
     /// Leading: the members that were heard since the last quorum of them, and how long that is ago.
     quorum_heard: u32,
     quorum: Suspect,
+    /// It was heard once in the epoch that we lead.
+    had_quorum: bool,
     /// The last turn; one that comes late looks before it speaks.
     turned_at: Nanos,
     looking: bool,
@@ -209,7 +213,7 @@ impl<P: Ports> Replica<P> {
         let mut rx = Receiver::new(receiver, Start::Behind(end, recovered.commit_next));
         rx.restore(&recovered.epochs, recovered.membership, recovered.durability);
         rx.follow.secret_hash = recovered.secret_hash();
-        rx.follow_floor = acceptor.promised();
+        rx.raise_floor(acceptor.promised());
         let quorum = SuspectLimits {
             timeout_ns: DEAF_TIMEOUTS * limits.suspect.timeout_ns,
             timeout_ns_max: DEAF_TIMEOUTS * limits.suspect.timeout_ns_max,
@@ -237,6 +241,7 @@ impl<P: Ports> Replica<P> {
             fetched: (Epoch::NONE, 0),
             commit_won: 1,
             listed_by: recovered.membership.seq,
+            may_lead: Electorate { at_end: recovered.membership, before: None }.lists(identity),
             successors_heard: [0; 8],
             credit_heard: false,
             beaten: (Epoch::NONE, 0),
@@ -245,6 +250,7 @@ impl<P: Ports> Replica<P> {
             advanced_at: 0,
             deaf: false,
             quorum_heard: 0,
+            had_quorum: false,
             quorum: Suspect::new(quorum),
             turned_at: 0,
             looking: false,

@@ -42,15 +42,6 @@ pub(super) enum Stored {
     },
 }
 
-/// What is to happen to the log for a new epoch.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Cut {
-    /// All of it belongs to the new epoch's log: it only grows.
-    None,
-    /// From this seq on it is another's.
-    From(Seq),
-}
-
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct OwnLog {
@@ -128,19 +119,30 @@ impl OwnLog {
         }
     }
 
-    /// S7 (where two logs part): the first frame above `commit_next` whose epoch does not own its seqs by the
-    /// table that is followed. What lies below that table is proven by nothing, and goes as well.
-    pub(super) fn cut<M: TailMemory>(tail: &Tail<M>, follow: &Follow, commit_next: Seq) -> Cut {
+    /// Where the own log and that of the epoch that is followed part: the first frame above `commit_next` whose
+    /// epoch does not own its seqs by that epoch's table; `None` if all of it is that epoch's. What lies below
+    /// the table is proven by nothing, and goes as well. An error where that epoch does not contain what is
+    /// committed here (S6).
+    pub(super) fn cut<M: TailMemory>(
+        tail: &Tail<M>,
+        follow: &Follow,
+        commit_next: Seq,
+    ) -> Result<Option<Seq>, Seq> {
+        follow.contains(commit_next)?;
         let mut span = tail.find(commit_next);
+        if span.is_none() && commit_next < tail.end().next {
+            return Ok(Some(commit_next));
+        }
         while let Some(found) = span {
             // Damage in memory proves nothing either.
-            let Ok(frame) = tail.frame(found) else { return Cut::From(commit_next) };
-            if follow.owner(frame.header.first_seq) != Some(frame.header.epoch()) {
-                return Cut::From(frame.header.first_seq);
+            let Ok(frame) = tail.frame(found) else { return Ok(Some(commit_next)) };
+            let first = frame.header.first_seq;
+            if follow.owner(first) != Some(frame.header.epoch()) {
+                return if first < commit_next { Err(first) } else { Ok(Some(first)) };
             }
             span = tail.after(found);
         }
-        Cut::None
+        Ok(None)
     }
 
     /// From here on frames are staged that replace the log from `from` on, in `epoch`.

@@ -1,7 +1,7 @@
 //! The standby's half: frames into the journal, acks out.
 
 use super::lead::DRAINED;
-use super::own_log::{Cut, OwnLog, Refused, Stored};
+use super::own_log::{OwnLog, Refused, Stored};
 use super::{Replica, ReplicaCore, WEDGED_TIMEOUTS, send_small};
 use crate::engine::counters::Counter;
 use crate::engine::event::{Event, Role};
@@ -174,13 +174,13 @@ impl ReplicaCore {
         let commit_next = self.commit_next();
         let end = tail.end();
         let cut = match OwnLog::cut(tail, &self.rx.follow, commit_next) {
-            Cut::None => end,
-            Cut::From(from) if from < commit_next => {
+            Ok(None) => end,
+            Err(from) => {
                 self.events.push(Event::Cut { from, commit_next, epoch: followed });
                 self.stopped = true;
                 return;
             }
-            Cut::From(from) => match self.log.stage(tail, from, followed) {
+            Ok(Some(from)) => match self.log.stage(tail, from, followed) {
                 Ok(()) => tail.staged_end().unwrap_or(end),
                 Err(StageError::Full(_)) => return self.on_refused(Refused::Full, &end),
                 Err(_) => {
@@ -248,6 +248,7 @@ impl ReplicaCore {
             self.events.push(Event::History { history: self.rx.history() });
         }
         let listed = self.log.membership.position(self.identity()).is_some();
+        self.may_lead = self.log.electorate().lists(self.identity());
         let role = if listed { Role::Standby } else { Role::Learner };
         if role != self.role && self.role != Role::Leader {
             self.transition(role, end);
