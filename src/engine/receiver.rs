@@ -311,6 +311,7 @@ impl Receiver {
         let epoch = frame.header.epoch();
         self.learn_start(frame, counters, events);
         if self.on_news(epoch, frame.header.next_seq()) {
+            self.commit.on_announced(epoch, frame.header.commit_next);
             counters.add(Counter::FramesUnowned, 1);
             return Placement::Dropped;
         }

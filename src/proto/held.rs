@@ -27,7 +27,7 @@ pub enum Verdict {
     Whole,
     /// Nothing from `from` on does, as far as one can tell, and the log goes on at `end`.
     Cut {
-        /// The greatest boundary at or below `from` that is known; `None` if none is: then one begins
+        /// The greatest boundary of the new log that is known; `None` if none is: then one begins
         /// anew with the frame that holds `from`.
         end: Option<LogEnd>,
         /// The first seq that does not survive. It is never below the commit.
@@ -107,8 +107,8 @@ impl Held {
             // What lies between is not held: the reader began here by what the leader said of its log.
             let known = follow.lists(first.epoch);
             let from = if known { follow.succeeded_at(first.epoch) } else { Some(commit_next) };
-            if let Some(from) = from.map(|from| from.max(floor)).filter(|from| *from < first.next) {
-                return Verdict::Cut { end: None, from };
+            if let Some(from) = from.filter(|from| *from < first.next) {
+                return Verdict::Cut { end: None, from: from.max(floor) };
             }
         }
         for (before, mark) in self.marks.iter().zip(self.marks.iter().skip(1)) {
@@ -119,7 +119,7 @@ impl Held {
             let owned = follow.owner(start) == Some(mark.epoch);
             let to = if owned { follow.succeeded_at(mark.epoch).unwrap_or(Seq::MAX) } else { start };
             if to < mark.next {
-                return Verdict::Cut { end: Some(*before), from: to };
+                return Verdict::Cut { end: Some(*before), from: to.max(floor) };
             }
         }
         Verdict::Whole
