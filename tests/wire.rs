@@ -196,7 +196,25 @@ fn everything_wrong_is_refused_for_its_own_reason() {
         ("an empty range", nack(1, 0, |_| SeqRange { from: 4, to: 4 }), Reject::Body),
         ("a range from 0", nack(1, 0, |_| SeqRange { from: 0, to: 4 }), Reject::Body),
         ("refusal 9", resealed(sample("answer"), |b| b[HEADER_LEN + 32] = 9), Reject::Body),
-        ("topic 3", resealed(sample("question"), |b| b[HEADER_LEN + 8] = 3), Reject::Body),
+        ("topic 6", resealed(sample("question"), |b| b[HEADER_LEN + 8] = 6), Reject::Body),
+        ("a death of nobody", resealed(sample("question"), |b| b[HEADER_LEN + 8] = 5), Reject::Body),
+        (
+            "an order about a publisher's name",
+            resealed(sample("question about a name"), |b| b[HEADER_LEN + 8] = 4),
+            Reject::Body,
+        ),
+        (
+            "a ballot of round 0",
+            resealed(sample("promise"), |b| b[HEADER_LEN + 8..][..8].fill(0)),
+            Reject::Body,
+        ),
+        ("eight members", resealed(eight_members(), |_| {}), Reject::Count),
+        ("a member of role 2", resealed(sample("status"), |b| b[HEADER_LEN + 88 + 26] = 2), Reject::Body),
+        ("suspicion 6", resealed(sample("status"), |b| b[HEADER_LEN + 85] = 6), Reject::Body),
+        ("denial 16 in a status", resealed(sample("status"), |b| b[HEADER_LEN + 80] = 16), Reject::Body),
+        ("durability 2", resealed(sample("status"), |b| b[HEADER_LEN + 86] = 2), Reject::Body),
+        ("denial 16", resealed(sample("verdict"), |b| b[HEADER_LEN + 12] = 16), Reject::Body),
+        ("a verdict on a question", resealed(sample("verdict"), |b| b[HEADER_LEN + 8] = 1), Reject::Body),
         ("a name for the node", resealed(sample("question"), |b| b[HEADER_LEN + 12] = 1), Reject::Body),
         (
             "a name of 65 bytes",
@@ -229,6 +247,16 @@ fn no_kind_but_a_frame_may_be_longer_or_shorter_than_what_it_says() {
     }
 }
 
+/// A status that lists one member more than a membership has.
+fn eight_members() -> Vec<u8> {
+    let mut bytes = sample("status");
+    let row = bytes[bytes.len() - 48..].to_vec();
+    bytes.extend(row.repeat(MEMBERS_MAX));
+    let header = Header::peek(&bytes).expect("whole");
+    seal(&mut bytes, Header { count: MEMBERS_MAX as u16 + 1, ..header });
+    bytes
+}
+
 /// A sealed nack of `count` ranges, right or wrong.
 fn nack(count: u16, flags: u16, range: fn(u64) -> SeqRange) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_LEN + 8];
@@ -252,9 +280,28 @@ fn the_payloads_of_control_entries_are_judged_too() {
     for wrong in [&open[..24], &open[..open.len() - 1], &[open.as_slice(), &[b'x'; 60]].concat()] {
         assert_eq!(OpenView::parse(wrong), Err(Reject::Body));
     }
+    let mut witnessed = start.clone();
+    witnessed[72 + 26] = ROLE_WITNESS;
+    assert!(EpochStartView::parse(&witnessed).is_ok());
+    witnessed[72 + 26] = 2;
+    assert_eq!(EpochStartView::parse(&witnessed).err(), Some(Reject::Body), "role 2");
+    let listed = [samples::member(samples::LEADER)];
+    let changed = samples::membership(Change::Add, &listed);
+    assert!(MembershipView::parse(&changed).is_ok());
+    // The member's role, change, members, and the role in the list.
+    for (at, value) in [(34, 2), (40, 0), (40, 3), (41, 0), (41, 2), (41, 8), (74, 2)] {
+        let mut wrong = changed.clone();
+        wrong[at] = value;
+        assert_eq!(MembershipView::parse(&wrong).err(), Some(Reject::Body), "byte {at} = {value}");
+    }
+    for length in [0, 47, changed.len() - 1] {
+        assert_eq!(MembershipView::parse(&changed[..length]).err(), Some(Reject::Body), "{length} bytes");
+    }
     let rows = |count: usize| vec![0; count * 32];
     assert!(parse_birth(&rows(1)).is_ok() && parse_birth(&rows(MEMBERS_MAX)).is_ok());
-    for wrong in [rows(0), rows(MEMBERS_MAX + 1), vec![0; 33]] {
+    let mut role = rows(2);
+    role[32 + 26] = 2;
+    for wrong in [rows(0), rows(MEMBERS_MAX + 1), vec![0; 33], role] {
         assert_eq!(parse_birth(&wrong).err(), Some(Reject::Body));
     }
 }

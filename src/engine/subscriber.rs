@@ -14,8 +14,8 @@ use super::event::{Event, Events};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use crate::wire::{
-    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, Nanos, PublisherId,
-    PublisherSeq, Seq,
+    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, MembershipView, Nanos,
+    PublisherId, PublisherSeq, Seq,
 };
 
 /// When a message is delivered (DESIGN §1).
@@ -480,6 +480,10 @@ fn tell(
             let flow = f(SubscriberEvent::Epoch { epoch: start.epoch(), seq });
             let members = start.members().len();
             Some(if flow == Flow::Stop { flow } else { f(SubscriberEvent::Membership { seq, members }) })
+        }
+        EntryKind::Membership => {
+            let changed = MembershipView::parse(entry.payload).ok()?;
+            Some(f(SubscriberEvent::Membership { seq, members: changed.members().len() }))
         }
         EntryKind::Open | EntryKind::Close | EntryKind::Birth => None,
     }

@@ -73,6 +73,13 @@ impl Why {
         }
     }
 
+    /// The reason with this number, as a reply carries it.
+    pub fn from_u32(why: u32) -> Option<Self> {
+        [Self::Silence, Self::Down, Self::StepDown, Self::Deaf, Self::Refused]
+            .into_iter()
+            .find(|known| *known as u32 == why)
+    }
+
     /// Whether the others must miss the leader as well before anybody is deposed.
     fn needs_votes(self) -> bool {
         !matches!(self, Self::Down | Self::StepDown)

@@ -20,6 +20,8 @@ pub struct Follow {
     pub membership: Membership,
     /// What an ack means in this epoch.
     pub durability: Durability,
+    /// What its start tells of its watcher's secret; zero if there is no watcher.
+    pub secret_hash: [u8; 32],
 }
 
 impl Default for Follow {
@@ -31,6 +33,7 @@ impl Default for Follow {
             rows: 0,
             membership: Membership::default(),
             durability: Durability::default(),
+            secret_hash: [0; 32],
         }
     }
 }
@@ -66,6 +69,7 @@ impl Follow {
         }
         self.membership = Membership::of_start(start, start.body.base);
         self.durability = Durability::from_wire(start.body.durability);
+        self.secret_hash = start.body.secret_hash;
         true
     }
 

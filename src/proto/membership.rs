@@ -3,7 +3,7 @@
 //! The set of identities in force at a seq is a function of the log (S4): the last membership entry or
 //! epoch start at or below it. It filters what is counted, never what is heard.
 
-use crate::wire::{EpochStartView, Identity, MEMBERS_MAX, MemberBody, Seq, parse_birth};
+use crate::wire::{EpochStartView, Identity, MEMBERS_MAX, MemberBody, MembershipView, Seq, parse_birth};
 use bytemuck::Zeroable;
 
 /// The members in force from `seq` on.
@@ -30,6 +30,11 @@ impl Membership {
     /// The members of a birth, which is entry 1; `None` if its payload is none.
     pub fn of_birth(payload: &[u8]) -> Option<Self> {
         Some(Self::collect(parse_birth(payload).ok()?, 1))
+    }
+
+    /// The new list of a membership entry at `seq`; `None` for one that is only submitted and has none.
+    pub fn of_change(changed: &MembershipView<'_>, seq: Seq) -> Option<Self> {
+        (changed.members().len() > 0).then(|| Self::collect(changed.members(), seq))
     }
 
     /// The members in this list; more than [`MEMBERS_MAX`] are a caller's error and panic.

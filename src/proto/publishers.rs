@@ -145,7 +145,7 @@ impl Publishers {
                     (slot.closed, slot.last) = (true, entry.header.publisher_seq);
                 }
             }
-            EntryKind::Birth | EntryKind::EpochStart => {}
+            EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership => {}
         }
     }
 
@@ -239,6 +239,12 @@ impl Publishers {
     /// All publishers with their names, by id: what a checkpoint holds.
     pub fn iter(&self) -> impl Iterator<Item = (&str, PublisherState)> {
         self.ids.iter().filter_map(|(name, &id)| Some((name.as_str(), self.state(id)?)))
+    }
+
+    /// An open or close at `seq` that is not known to be committed, as a checkpoint holds what was before it:
+    /// behind all [`Publishers::restore`]s, oldest first.
+    pub fn restore_change(&mut self, seq: Seq, before: PublisherState) {
+        self.changes.push_back(Change { seq, before });
     }
 
     /// Puts a publisher back as a checkpoint holds it. Ids are given out in order, so they come in order.

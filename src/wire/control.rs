@@ -16,11 +16,16 @@ pub struct MemberBody {
     pub address: [u8; 16],
     /// UDP port, host order in little-endian like everything here.
     pub port: u16,
-    /// 0 full (may lead), 1 witness.
+    /// [`ROLE_FULL`] or [`ROLE_WITNESS`].
     pub role: u8,
     /// Zero.
     pub reserved: [u8; 5],
 }
+
+/// A member that stores, votes and may lead.
+pub const ROLE_FULL: u8 = 0;
+/// A member that votes, keeps only a ring, and never leads.
+pub const ROLE_WITNESS: u8 = 1;
 
 const _: () = assert!(size_of::<MemberBody>() == 32);
 
@@ -32,9 +37,24 @@ impl MemberBody {
             incarnation: identity.incarnation,
             address: address.ip().to_ipv6_mapped().octets(),
             port: address.port(),
-            role: 0,
+            role: ROLE_FULL,
             reserved: [0; 5],
         }
+    }
+
+    /// A witness at an IPv4 address.
+    pub fn witness(identity: Identity, address: SocketAddrV4) -> Self {
+        Self { role: ROLE_WITNESS, ..Self::full(identity, address) }
+    }
+
+    /// Whether it votes and never leads.
+    pub fn is_witness(&self) -> bool {
+        self.role == ROLE_WITNESS
+    }
+
+    /// Whether its role is one that exists.
+    pub(super) fn is_sound(&self) -> bool {
+        self.role <= ROLE_WITNESS
     }
 
     /// Who it is.
@@ -87,7 +107,8 @@ pub struct EpochStartBody {
 
 const _: () = assert!(size_of::<EpochStartBody>() == 72 && size_of::<EpochBase>() == 16);
 
-/// Most rows of an epoch table in an epoch start: takeovers between a commit and the next.
+/// Most rows of an epoch table in an epoch start: takeovers between a commit and the next. It is what the
+/// smallest network carries beside seven members (`lines.mtu` 768): one row more would not fit its frame.
 pub const EPOCHS_MAX: usize = 16;
 
 /// A checked epoch start, borrowed.
@@ -107,7 +128,8 @@ impl<'a> EpochStartView<'a> {
         if !counts || payload.len() != 72 + members * 32 + epochs * 16 || body.durability > 1 {
             return Err(Reject::Body);
         }
-        Ok(Self { body, payload })
+        let view = Self { body, payload };
+        view.members().all(|member| member.is_sound()).then_some(view).ok_or(Reject::Body)
     }
 
     /// The epoch that starts.
@@ -157,7 +179,91 @@ pub fn parse_birth(payload: &[u8]) -> Result<impl ExactSizeIterator<Item = Membe
     if !payload.len().is_multiple_of(32) || !(1..=MEMBERS_MAX).contains(&rows) {
         return Err(Reject::Body);
     }
-    Ok(payload.chunks_exact(32).map(bytemuck::pod_read_unaligned))
+    let members = payload.chunks_exact(32).map(bytemuck::pod_read_unaligned::<MemberBody>);
+    members.clone().all(|member| member.is_sound()).then_some(members).ok_or(Reject::Body)
+}
+
+/// What happens to a member.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Change {
+    /// It joins.
+    Add = 1,
+    /// It leaves.
+    Remove = 2,
+}
+
+/// The fixed part of a membership entry's payload. Stamped, the complete new list follows, so that a
+/// reader needs no earlier entry; submitted, nothing follows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct MembershipBody {
+    /// Seq of the membership that this one follows: a late copy of an old order changes nothing.
+    pub after: Seq,
+    /// Who joins or leaves. Of one that leaves only the identity is looked at.
+    pub member: MemberBody,
+    /// A [`Change`].
+    pub change: u8,
+    /// Rows that follow; 0 as submitted.
+    pub members: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+}
+
+const _: () = assert!(size_of::<MembershipBody>() == 48);
+
+/// Largest payload that [`write_membership`] writes.
+pub const MEMBERSHIP_LEN_MAX: usize = 48 + MEMBERS_MAX * 32;
+
+/// A checked membership entry, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct MembershipView<'a> {
+    /// The fixed part.
+    pub body: MembershipBody,
+    rows: &'a [u8],
+}
+
+impl<'a> MembershipView<'a> {
+    /// Judges the payload of a membership entry, stamped or submitted.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, Reject> {
+        let body: MembershipBody = payload.get(..48).map(bytemuck::pod_read_unaligned).ok_or(Reject::Body)?;
+        let view = Self { body, rows: &payload[48..] };
+        let count = usize::from(body.members);
+        let is_sound = matches!(body.change, 1 | 2)
+            && body.member.is_sound()
+            && count <= MEMBERS_MAX
+            && view.rows.len() == count * 32
+            && view.members().all(|member| member.is_sound());
+        is_sound.then_some(view).ok_or(Reject::Body)
+    }
+
+    /// What happens to the member.
+    pub fn change(&self) -> Change {
+        if self.body.change == Change::Add as u8 { Change::Add } else { Change::Remove }
+    }
+
+    /// The membership from this entry on; empty as submitted.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = MemberBody> + use<'a> {
+        self.rows.chunks_exact(32).map(bytemuck::pod_read_unaligned)
+    }
+}
+
+/// Writes the payload of a membership entry into `out` and returns its bytes: with the new list as it is
+/// stamped, with none as it is submitted. More than [`MEMBERS_MAX`] are a caller's error and panic.
+pub fn write_membership(
+    out: &mut [u8],
+    after: Seq,
+    change: Change,
+    member: MemberBody,
+    members: &[MemberBody],
+) -> usize {
+    assert!(members.len() <= MEMBERS_MAX, "{} members, at most {MEMBERS_MAX}", members.len());
+    let (change, members_len) = (change as u8, members.len() as u8);
+    let body = MembershipBody { after, member, change, members: members_len, reserved: [0; 6] };
+    let end = 48 + members.len() * 32;
+    out[..48].copy_from_slice(bytemuck::bytes_of(&body));
+    out[48..end].copy_from_slice(bytemuck::cast_slice(members));
+    end
 }
 
 /// The fixed part of an open; the name follows.

@@ -2,7 +2,8 @@
 //! that a repaired frame carries. Each is a [`Header`] and a fixed body; some have items behind it.
 
 use super::{
-    Entries, HEADER_LEN, Header, Identity, Kind, NAME_LEN_MAX, PublisherId, PublisherSeq, Reject, Seq, seal,
+    Denied, Entries, HEADER_LEN, Header, Identity, Kind, NAME_LEN_MAX, PublisherId, PublisherSeq, Reject,
+    Seq, StatusBody, StatusMember, StatusMembers, VerdictBody, seal,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -131,6 +132,41 @@ pub enum Topic {
     Node = 1,
     /// Which id, incarnation and last committed number has the publisher of this name?
     Publisher = 2,
+    /// Where do you stand, and whom do you see? ([`super::StatusBody`])
+    Status = 3,
+    /// Hand your leadership over: to the identity in the name, or to whom you choose.
+    Handover = 4,
+    /// The identity in the name is dead: go on without it ([`super::VerdictBody`], as for a handover).
+    DeclareDead = 5,
+}
+
+impl Topic {
+    /// The topic with this number, if there is one.
+    pub fn from_u32(topic: u32) -> Option<Self> {
+        Some(match topic {
+            1 => Self::Node,
+            2 => Self::Publisher,
+            3 => Self::Status,
+            4 => Self::Handover,
+            5 => Self::DeclareDead,
+            _ => return None,
+        })
+    }
+
+    /// Whether a question about it may have a name of this length.
+    fn takes_len(self, len: usize) -> bool {
+        match self {
+            Self::Node | Self::Status => len == 0,
+            Self::Publisher | Self::DeclareDead => (1..=NAME_LEN_MAX).contains(&len),
+            Self::Handover => len <= NAME_LEN_MAX,
+        }
+    }
+
+    /// Whether a question about it may have this name: an order names an identity, or nobody.
+    fn takes(self, name: &str) -> bool {
+        let is_order = matches!(self, Self::Handover | Self::DeclareDead);
+        !is_order || name.is_empty() || name.parse::<Identity>().is_ok()
+    }
 }
 
 /// Behind a question's header; the name follows, padded to 8.
@@ -141,7 +177,7 @@ pub struct QuestionBody {
     pub token: u64,
     /// A [`Topic`].
     pub topic: u32,
-    /// Bytes of the name; 0 for [`Topic::Node`].
+    /// Bytes of the name; 0 where the topic needs none.
     pub name_len: u32,
 }
 
@@ -255,7 +291,7 @@ pub enum Datagram<'a> {
     Nack(Header, NackBody, Ranges<'a>),
     /// An answer.
     Answer(Header, AnswerBody),
-    /// A question; the name is empty for [`Topic::Node`].
+    /// A question and the name in it, which may be empty.
     Question(Header, QuestionBody, &'a str),
     /// A reply.
     Reply(Header, ReplyBody),
@@ -273,6 +309,10 @@ pub enum Datagram<'a> {
     Down(Header, DownBody),
     /// A leader stops stamping.
     StepDown(Header, StepDownBody),
+    /// A status and its members.
+    Status(Header, StatusBody, StatusMembers<'a>),
+    /// A verdict.
+    Verdict(Header, VerdictBody),
 }
 
 impl<'a> Datagram<'a> {
@@ -332,17 +372,16 @@ impl<'a> Datagram<'a> {
             Kind::Question => {
                 let asked: QuestionBody = body(bytes)?;
                 let len = asked.name_len as usize;
-                let valid = match asked.topic {
-                    1 => len == 0,
-                    2 => (1..=NAME_LEN_MAX).contains(&len),
-                    _ => false,
-                };
-                if !valid {
+                let topic = Topic::from_u32(asked.topic).ok_or(Reject::Body)?;
+                if !topic.takes_len(len) {
                     return Err(Reject::Body);
                 }
                 ends(&header, size_of::<QuestionBody>() + len.next_multiple_of(8), 0)?;
                 let start = HEADER_LEN + size_of::<QuestionBody>();
                 let name = std::str::from_utf8(&bytes[start..start + len]).map_err(|_| Reject::Body)?;
+                if !topic.takes(name) {
+                    return Err(Reject::Body);
+                }
                 Self::Question(header, asked, name)
             }
             Kind::Reply => {
@@ -371,6 +410,22 @@ impl<'a> Datagram<'a> {
             Kind::StepDown => {
                 ends(&header, size_of::<StepDownBody>(), 0)?;
                 Self::StepDown(header, body(bytes)?)
+            }
+            Kind::Status => {
+                let rows = header.count as usize * size_of::<StatusMember>();
+                ends(&header, size_of::<StatusBody>() + rows, 0)?;
+                let said: StatusBody = body(bytes)?;
+                Self::Status(header, said, StatusMembers::check(&header, &said, bytes)?)
+            }
+            Kind::Verdict => {
+                ends(&header, size_of::<VerdictBody>(), 0)?;
+                let said: VerdictBody = body(bytes)?;
+                let is_order =
+                    matches!(Topic::from_u32(said.topic), Some(Topic::Handover | Topic::DeclareDead));
+                if !is_order || said.denied != 0 && Denied::from_u32(said.denied).is_none() {
+                    return Err(Reject::Body);
+                }
+                Self::Verdict(header, said)
             }
             Kind::Frame | Kind::Submission | Kind::Ack | Kind::Stage | Kind::Switch => {
                 return Err(Reject::Kind);
@@ -413,7 +468,7 @@ pub fn write_answer(out: &mut [u8], header: Header, body: AnswerBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 
-/// Writes a question about `name` (empty for [`Topic::Node`]).
+/// Writes a question about `name` (empty where the topic needs none).
 pub fn write_question(out: &mut [u8], header: Header, token: u64, topic: Topic, name: &str) -> usize {
     let body = QuestionBody { token, topic: topic as u32, name_len: name.len() as u32 };
     write(out, header, bytemuck::bytes_of(&body), name.as_bytes())
@@ -436,6 +491,17 @@ pub fn write_down(out: &mut [u8], header: Header, body: DownBody) -> usize {
 
 /// Writes a leader's farewell; as [`write_heartbeat`].
 pub fn write_step_down(out: &mut [u8], header: Header, body: StepDownBody) -> usize {
+    write(out, header, bytemuck::bytes_of(&body), &[])
+}
+
+/// Writes a status and at most [`super::MEMBERS_MAX`] members; as [`write_heartbeat`].
+pub fn write_status(out: &mut [u8], mut header: Header, body: StatusBody, members: &[StatusMember]) -> usize {
+    header.count = members.len() as u16;
+    write(out, header, bytemuck::bytes_of(&body), bytemuck::cast_slice(members))
+}
+
+/// Writes a verdict; as [`write_heartbeat`].
+pub fn write_verdict(out: &mut [u8], header: Header, body: VerdictBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 

@@ -21,6 +21,8 @@ pub enum EntryKind {
     Birth = 16,
     /// The first entry of an epoch.
     EpochStart = 17,
+    /// One identity joins or leaves the membership.
+    Membership = 18,
 }
 
 impl EntryKind {
@@ -32,6 +34,7 @@ impl EntryKind {
             3 => Self::Close,
             16 => Self::Birth,
             17 => Self::EpochStart,
+            18 => Self::Membership,
             _ => return None,
         })
     }

@@ -50,6 +50,10 @@ pub enum Kind {
     Down = 14,
     /// A leader that stops stamping says who is to follow.
     StepDown = 15,
+    /// Where a node stands, and whom it sees: for operators.
+    Status = 16,
+    /// Whether an operator's order is taken.
+    Verdict = 17,
     /// Journal only: from here on frames are staged beside the log (S7).
     Stage = 128,
     /// Journal only: the staged frames are the log now (S7).
@@ -76,6 +80,8 @@ impl Kind {
             13 => Self::Grant,
             14 => Self::Down,
             15 => Self::StepDown,
+            16 => Self::Status,
+            17 => Self::Verdict,
             128 => Self::Stage,
             129 => Self::Switch,
             _ => return None,

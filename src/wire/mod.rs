@@ -14,8 +14,10 @@
 //! | [`Kind::Nack`] | anyone → replica | unicast | frames are missing | ranges, or "start of epoch e" |
 //! | [`Kind::Frame`] + [`RepairTrailer`] | replica → asker | unicast | it has them | the frame as sent, and who gives it |
 //! | [`Kind::Answer`] | replica → asker | unicast | it has not | a [`Refusal`] |
-//! | [`Kind::Question`] | anyone → replica | unicast | open, resume, bootstrap | a [`Topic`] |
+//! | [`Kind::Question`] | anyone → replica | unicast | open, resume, bootstrap, operators' commands | a [`Topic`] |
 //! | [`Kind::Reply`] | replica → asker | unicast | always | [`ReplyBody`] |
+//! | [`Kind::Status`] | replica → asker | unicast | [`Topic::Status`] was asked | [`StatusBody`], the members as it sees them |
+//! | [`Kind::Verdict`] | replica → asker | unicast | an operator's order was heard | [`VerdictBody`] |
 //! | [`Kind::PreVote`], [`Kind::Grant`] | standby → all | control group | the leader is missed | [`BallotBody`] |
 //! | [`Kind::Prepare`], [`Kind::Promise`] | replica → all | control group | somebody is to take over | [`BallotBody`], where its log ends |
 //! | [`Kind::Refuse`] | replica → all | control group | a superseded epoch was heard | [`BallotBody`] |
@@ -31,6 +33,7 @@ mod entry;
 mod frame;
 mod header;
 mod ids;
+mod operator;
 
 pub use control::*;
 pub use datagram::*;
@@ -38,6 +41,7 @@ pub use entry::*;
 pub use frame::*;
 pub use header::*;
 pub use ids::*;
+pub use operator::*;
 
 #[cfg(target_endian = "big")]
 compile_error!("lockstep's structs are the wire's bytes: little-endian targets only");

@@ -28,6 +28,7 @@
 
 mod log;
 mod publisher;
+mod readers;
 mod receiver;
 mod replica;
 mod store;

@@ -26,6 +26,9 @@ fn read_all(bytes: &[u8]) -> Option<Reject> {
         Ok(Datagram::Submission(_, entries)) => of_entries(entries),
         Ok(Datagram::Nack(_, _, ranges)) => assert!(ranges.iter().all(|range| range.from < range.to)),
         Ok(Datagram::Question(_, _, name)) => assert!(name.len() <= NAME_LEN_MAX),
+        Ok(Datagram::Status(_, body, members)) => {
+            assert!(members.iter().len() <= MEMBERS_MAX && Suspicion::from_u8(body.suspicion).is_some());
+        }
         Ok(_) => {}
     }
     None
@@ -35,9 +38,11 @@ fn read_all(bytes: &[u8]) -> Option<Reject> {
 fn read_payload(payload: &[u8]) -> usize {
     let start =
         EpochStartView::parse(payload).map_or(0, |start| start.members().len() + start.epochs().len());
+    let changed = MembershipView::parse(payload)
+        .map_or(0, |changed| changed.members().len() + changed.change() as usize);
     let birth =
         parse_birth(payload).map_or(0, |members| members.filter_map(|member| member.address()).count());
-    start + birth + OpenView::parse(payload).map_or(0, |open| open.name.len())
+    start + changed + birth + OpenView::parse(payload).map_or(0, |open| open.name.len())
 }
 
 /// Writes what was decoded once more.
@@ -69,10 +74,21 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         }
         Datagram::Answer(header, body) => small(|out| write_answer(out, header, body)),
         Datagram::Question(header, body, name) => {
-            let topic = if name.is_empty() { Topic::Node } else { Topic::Publisher };
+            let topic = Topic::from_u32(body.topic).expect("judged");
             small(|out| write_question(out, header, body.token, topic, name))
         }
         Datagram::Reply(header, body) => small(|out| write_reply(out, header, body)),
+        Datagram::Prepare(header, body)
+        | Datagram::Promise(header, body)
+        | Datagram::Refuse(header, body)
+        | Datagram::PreVote(header, body)
+        | Datagram::Grant(header, body) => small(|out| write_ballot(out, header, body)),
+        Datagram::Down(header, body) => small(|out| write_down(out, header, body)),
+        Datagram::StepDown(header, body) => small(|out| write_step_down(out, header, body)),
+        Datagram::Status(header, body, members) => {
+            small(|out| write_status(out, header, body, &members.iter().collect::<Vec<_>>()))
+        }
+        Datagram::Verdict(header, body) => small(|out| write_verdict(out, header, body)),
     }
 }
 
@@ -95,9 +111,8 @@ fn any_header(kind: Kind) -> impl Strategy<Value = Header> {
 }
 
 fn any_entry() -> impl Strategy<Value = (EntryHeader, Vec<u8>)> {
-    let kinds =
-        [EntryKind::Message, EntryKind::Open, EntryKind::Close, EntryKind::Birth, EntryKind::EpochStart];
-    let fields = (select(kinds.to_vec()), any::<u32>(), any::<u64>(), any::<u32>(), any::<u32>());
+    let kinds: Vec<_> = (0..=u8::MAX).filter_map(EntryKind::from_u8).collect();
+    let fields = (select(kinds), any::<u32>(), any::<u64>(), any::<u32>(), any::<u32>());
     (fields, vec(any::<u8>(), 0..100)).prop_map(|(fields, payload)| {
         let (kind, publisher, publisher_seq, destination, time_or_incarnation) = fields;
         let (kind, length) = (kind as u8, payload.len() as u16);
@@ -153,7 +168,7 @@ fn a_datagram_cut_anywhere_is_rejected() {
 
 /// A word such as bodies and entries begin with: any, small, or an entry's kind and length.
 fn any_word() -> impl Strategy<Value = u64> {
-    let entry = (select(vec![1u64, 2, 3, 16, 17]), prop_oneof![0..64u64, 0..=u64::from(u16::MAX)]);
+    let entry = (select(vec![1u64, 2, 3, 16, 17, 18]), prop_oneof![0..64u64, 0..=u64::from(u16::MAX)]);
     prop_oneof![any::<u64>(), 0..256u64, entry.prop_map(|(kind, length)| kind | length << 16)]
 }
 
@@ -176,7 +191,7 @@ proptest! {
         words in vec(any_word(), 0..40),
         behind in prop_oneof![Just(0usize), Just(REPAIR_TRAILER_LEN), 0..100usize],
     ) {
-        let kind = if kind >= 128 { 1 + kind % 8 } else { kind };
+        let kind = if kind >= 128 { 1 + kind % 17 } else { kind };
         let mut bytes = [vec![0; HEADER_LEN], bytemuck::cast_slice(&words).to_vec()].concat();
         let header = Header { cluster: CLUSTER, kind, count, flags, first_seq, ..Header::new(Kind::Frame) };
         seal(&mut bytes, header);
@@ -301,9 +316,19 @@ proptest! {
     fn a_question_is_what_was_written(
         header in any_header(Kind::Question),
         token in any::<u64>(),
-        name in "[a-zé]{0,32}",
+        name in "[a-zé]{1,32}",
+        about in (1..=REPLICA_MAX, 1..=INCARNATION_MAX),
+        which in 0..6usize,
     ) {
-        let topic = if name.is_empty() { Topic::Node } else { Topic::Publisher };
+        let identity = Identity { replica: about.0, incarnation: about.1 }.to_string();
+        let (topic, name) = [
+            (Topic::Node, String::new()),
+            (Topic::Publisher, name),
+            (Topic::Status, String::new()),
+            (Topic::Handover, String::new()),
+            (Topic::Handover, identity.clone()),
+            (Topic::DeclareDead, identity),
+        ][which].clone();
         let bytes = small(|out| write_question(out, header, token, topic, &name));
         let Datagram::Question(seen, read, asked) = decoded(&bytes) else { panic!("a question") };
         prop_assert_eq!((free(seen), read.token, read.topic), (free(header), token, topic as u32));
@@ -316,6 +341,104 @@ proptest! {
         let bytes = small(|out| write_reply(out, header, body));
         let Datagram::Reply(seen, read) = decoded(&bytes) else { panic!("a reply") };
         prop_assert_eq!((free(seen), read), (free(header), body));
+    }
+
+    #[test]
+    fn what_an_election_says_is_what_was_written(
+        kind in select(vec![Kind::Prepare, Kind::Promise, Kind::Refuse, Kind::PreVote, Kind::Grant]),
+        header in any_header(Kind::Prepare),
+        words in any::<[u64; 2]>(),
+        ballot in 1u64 << 36..,
+    ) {
+        let header = Header { kind: kind as u8, ..header };
+        let body = BallotBody { process_nonce: words[0], ballot, about: words[1] };
+        let bytes = small(|out| write_ballot(out, header, body));
+        let (seen, read) = match (kind, decoded(&bytes)) {
+            (Kind::Prepare, Datagram::Prepare(seen, read)) => (seen, read),
+            (Kind::Promise, Datagram::Promise(seen, read)) => (seen, read),
+            (Kind::Refuse, Datagram::Refuse(seen, read)) => (seen, read),
+            (Kind::PreVote, Datagram::PreVote(seen, read)) => (seen, read),
+            (Kind::Grant, Datagram::Grant(seen, read)) => (seen, read),
+            (kind, other) => panic!("a {kind:?} was read as {other:?}"),
+        };
+        prop_assert_eq!((free(seen), read), (free(header), body));
+    }
+
+    #[test]
+    fn a_watchers_notice_and_a_farewell_are_what_was_written(
+        header in any_header(Kind::Down),
+        secret in any::<[u8; 32]>(),
+        words in any::<[u64; 2]>(),
+    ) {
+        let down = DownBody { secret };
+        let bytes = small(|out| write_down(out, header, down));
+        let Datagram::Down(seen, read) = decoded(&bytes) else { panic!("a notice") };
+        prop_assert_eq!((free(seen), read), (free(header), down));
+        let header = Header { kind: Kind::StepDown as u8, ..header };
+        let farewell = StepDownBody { process_nonce: words[0], successor: words[1] };
+        let bytes = small(|out| write_step_down(out, header, farewell));
+        let Datagram::StepDown(seen, read) = decoded(&bytes) else { panic!("a farewell") };
+        prop_assert_eq!((free(seen), read), (free(header), farewell));
+    }
+
+    #[test]
+    fn a_status_is_what_was_written(
+        header in any_header(Kind::Status),
+        words in any::<[u64; 10]>(),
+        denied in 0..=15u32,
+        bytes in (any::<u8>(), 0..=5u8, 0..=1u8),
+        rows in vec((any::<u32>(), any::<(u64, u64)>()), 0..=MEMBERS_MAX),
+    ) {
+        let [token, process_nonce, leader, epoch_since, promised, membership_seq, ..] = words;
+        let [.., suspected, suspected_age_ns, denied_member, denied_age_ns] = words;
+        let (role, suspicion, durability) = bytes;
+        let body = StatusBody {
+            token, process_nonce, leader, epoch_since, promised, membership_seq, suspected, suspected_age_ns,
+            denied_member, denied_age_ns, denied, role, suspicion, durability, reserved: 0,
+        };
+        let member = |incarnation| samples::member(Identity { replica: 4, incarnation });
+        let row = |(incarnation, (acked_next, acked_age_ns))| {
+            StatusMember { member: member(incarnation), acked_next, acked_age_ns }
+        };
+        let rows: Vec<_> = rows.into_iter().map(row).collect();
+        let bytes = small(|out| write_status(out, header, body, &rows));
+        let Datagram::Status(seen, read, members) = decoded(&bytes) else { panic!("a status") };
+        prop_assert_eq!((free(seen), read), (free(header), body));
+        prop_assert_eq!(members.iter().collect::<Vec<_>>(), rows);
+    }
+
+    #[test]
+    fn a_verdict_is_what_was_written(
+        header in any_header(Kind::Verdict),
+        token in any::<u64>(),
+        topic in 4..=5u32,
+        denied in 0..=15u32,
+    ) {
+        let body = VerdictBody { token, topic, denied };
+        let bytes = small(|out| write_verdict(out, header, body));
+        let Datagram::Verdict(seen, read) = decoded(&bytes) else { panic!("a verdict") };
+        prop_assert_eq!((free(seen), read), (free(header), body));
+        prop_assert_eq!(Denied::from_u32(denied).map_or(0, |why| why as u32), denied);
+    }
+
+    #[test]
+    fn a_membership_entry_is_what_was_written(
+        after in any::<u64>(),
+        adds in any::<bool>(),
+        is_witness in any::<bool>(),
+        members in 0..=MEMBERS_MAX,
+    ) {
+        let change = if adds { Change::Add } else { Change::Remove };
+        let members: Vec<_> = (1..=members as u32)
+            .map(|replica| samples::member(Identity { replica, incarnation: replica + 40 }))
+            .collect();
+        let role = if is_witness { ROLE_WITNESS } else { ROLE_FULL };
+        let member = MemberBody { role, ..samples::member(samples::STANDBY) };
+        let bytes = samples::written(MEMBERSHIP_LEN_MAX, |out| write_membership(out, after, change, member, &members));
+        let read = MembershipView::parse(&bytes).expect("what we wrote is accepted");
+        prop_assert_eq!((read.body.after, read.change(), read.body.member), (after, change, member));
+        prop_assert_eq!(read.body.member.is_witness(), is_witness);
+        prop_assert_eq!(read.members().collect::<Vec<_>>(), members);
     }
 
     #[test]

@@ -71,6 +71,12 @@ pub fn open() -> Vec<u8> {
     out
 }
 
+/// A membership entry, as stamped with a new list or as submitted without one.
+pub fn membership(change: Change, members: &[MemberBody]) -> Vec<u8> {
+    let joins = MemberBody::witness(STANDBY, "10.1.2.4:7006".parse().expect("an address"));
+    written(MEMBERSHIP_LEN_MAX, |out| write_membership(out, 0x8786_8584_8382_8180, change, joins, members))
+}
+
 /// Every kind of entry with a payload such as it has.
 pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
     let birth = [member(LEADER), member(STANDBY)];
@@ -80,6 +86,8 @@ pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
         ("close", entry(EntryKind::Close), vec![]),
         ("birth", entry(EntryKind::Birth), bytemuck::cast_slice(&birth).to_vec()),
         ("epoch start", entry(EntryKind::EpochStart), epoch_start()),
+        ("membership", entry(EntryKind::Membership), membership(Change::Add, &birth)),
+        ("membership as submitted", entry(EntryKind::Membership), membership(Change::Remove, &[])),
     ]
 }
 
@@ -161,6 +169,34 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         nonce: [0xafae_adac_abaa_a9a8, 0xb7b6_b5b4_b3b2_b1b0],
     };
     let token = 0x8786_8584_8382_8180;
+    let ballot =
+        BallotBody { process_nonce: token, ballot: 0x8f8e_8d8c_8b8a_8988, about: 0x9796_9594_9392_9190 };
+    let ballots = |kind| small(|out| write_ballot(out, header(kind), ballot));
+    let down = DownBody { secret: std::array::from_fn(|index| 0x80 + index as u8) };
+    let step_down = StepDownBody { process_nonce: token, successor: STANDBY.packed() };
+    let status = StatusBody {
+        token,
+        process_nonce: 0x8f8e_8d8c_8b8a_8988,
+        leader: 0x9796_9594_9392_9190,
+        epoch_since: 0x9f9e_9d9c_9b9a_9998,
+        promised: 0xa7a6_a5a4_a3a2_a1a0,
+        membership_seq: 0xafae_adac_abaa_a9a8,
+        suspected: 0xb7b6_b5b4_b3b2_b1b0,
+        suspected_age_ns: 0xbfbe_bdbc_bbba_b9b8,
+        denied_member: 0xc7c6_c5c4_c3c2_c1c0,
+        denied_age_ns: 0xcfce_cdcc_cbca_c9c8,
+        denied: Denied::ReplicaListed as u32,
+        role: 2,
+        suspicion: Suspicion::Deaf as u8,
+        durability: 1,
+        reserved: 0,
+    };
+    let seen = StatusMember {
+        member: member(STANDBY),
+        acked_next: 0xe7e6_e5e4_e3e2_e1e0,
+        acked_age_ns: 0xefee_edec_ebea_e9e8,
+    };
+    let verdict = VerdictBody { token, topic: Topic::DeclareDead as u32, denied: Denied::NotTwo as u32 };
     let record = |kind| {
         let mut bytes = vec![0; HEADER_LEN];
         seal(&mut bytes, header(kind));
@@ -180,7 +216,24 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
             "question about a name",
             small(|out| write_question(out, header(Kind::Question), token, Topic::Publisher, "risk-é")),
         ),
+        (
+            "question to hand over",
+            small(|out| write_question(out, header(Kind::Question), token, Topic::Handover, "")),
+        ),
+        (
+            "question to declare dead",
+            small(|out| write_question(out, header(Kind::Question), token, Topic::DeclareDead, "3:0b4e8d2")),
+        ),
         ("reply", small(|out| write_reply(out, header(Kind::Reply), reply))),
+        ("prepare", ballots(Kind::Prepare)),
+        ("promise", ballots(Kind::Promise)),
+        ("refuse", ballots(Kind::Refuse)),
+        ("pre-vote", ballots(Kind::PreVote)),
+        ("grant", ballots(Kind::Grant)),
+        ("down", small(|out| write_down(out, header(Kind::Down), down))),
+        ("step-down", small(|out| write_step_down(out, header(Kind::StepDown), step_down))),
+        ("status", small(|out| write_status(out, header(Kind::Status), status, &[seen]))),
+        ("verdict", small(|out| write_verdict(out, header(Kind::Verdict), verdict))),
         ("stage", record(Kind::Stage)),
         ("switch", record(Kind::Switch)),
     ]

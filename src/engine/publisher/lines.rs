@@ -225,7 +225,7 @@ impl Lines {
                         self.end(index, seq, false);
                     }
                 }
-                EntryKind::Birth | EntryKind::EpochStart => {}
+                EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership => {}
             }
         }
     }

@@ -27,21 +27,9 @@ impl Receiver {
         self.follow.is_news(epoch) && (epoch >= self.follow_floor || epoch == self.adopting)
     }
 
-    /// The epoch that [`Receiver::on_frame`] would follow from this frame on, if it holds the start of one.
-    pub fn learns(&self, frame: &FrameView<'_>) -> Option<Epoch> {
-        if !self.may_follow(frame.header.epoch()) {
-            return None;
-        }
-        start_in(frame).map(|start| start.epoch())
-    }
-
-    /// A frame that begins with the start of its epoch tells that this epoch has won (S10).
-    pub(super) fn learn_start(
-        &mut self,
-        frame: &FrameView<'_>,
-        counters: &mut Counters,
-        events: &mut Events,
-    ) {
+    /// A frame that begins with the start of its epoch tells that this epoch has won (S10). Part of
+    /// [`Receiver::on_frame`]; a replica calls it before, and cuts its log before the frame is placed.
+    pub fn learn_start(&mut self, frame: &FrameView<'_>, counters: &mut Counters, events: &mut Events) {
         if !self.may_follow(frame.header.epoch()) {
             return;
         }
@@ -78,6 +66,15 @@ impl Receiver {
             self.news = (news.max(epoch), if epoch > news { bound } else { heard.max(bound) });
         }
         self.follow.is_news(epoch)
+    }
+
+    /// A promise described a log of `epoch` that ends at `next`: a candidate gets it (S5).
+    pub fn on_told(&mut self, epoch: Epoch, next: Seq) {
+        if epoch == self.follow.epoch() {
+            self.seen_next = self.seen_next.max(next);
+        } else {
+            self.on_news(epoch, next);
+        }
     }
 
     /// Begins to count the acks of the followed epoch.

@@ -26,7 +26,7 @@ impl<P: Ports> Replica<P> {
             }
         }
         if count > 0 && core.role != Role::Leader {
-            core.settle(tail);
+            core.settle(tail, now);
         }
         count
     }
@@ -52,7 +52,7 @@ impl ReplicaCore {
         let (bytes, from) = net.unicast_datagram(index);
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) if self.role != Role::Leader => {
-                self.on_frame(tail, &frame, trailer.as_ref())?;
+                self.on_frame(tail, now, &frame, trailer.as_ref())?;
             }
             Datagram::Answer(header, body) if self.role != Role::Leader => {
                 self.on_answer(now, &header, &body)
@@ -93,7 +93,7 @@ impl ReplicaCore {
         let history = self.rx.history();
         let known = history != 0 && (header.history == 0 || header.history == history);
         if ranges.is_empty() {
-            let reason = match FrameView::from_prefix(&self.start_frame) {
+            let reason = match FrameView::from_prefix(&self.log.start_frame) {
                 _ if !known => Refusal::OtherHistory,
                 Ok(frame) if frame.header.epoch == header.epoch => {
                     let sent = give(net, self.identity(), &holdings, request, &frame);
@@ -183,7 +183,7 @@ impl ReplicaCore {
             ..ReplyBody::zeroed()
         };
         if asked.topic == Topic::Publisher as u32
-            && let Some(state) = self.publishers.committed(name, uncommitted(tail, self.commit_next()))
+            && let Some(state) = self.log.publishers.committed(name, uncommitted(tail, self.commit_next()))
         {
             body.publisher = state.id;
             body.incarnation = state.incarnation;

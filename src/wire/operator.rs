@@ -1,0 +1,189 @@
+//! What an operator's commands ask and are told: where a node stands and whom it sees, and whether an
+//! order is taken.
+
+use super::{HEADER_LEN, Header, MEMBERS_MAX, MemberBody, Nanos, Reject, Seq};
+use bytemuck::{Pod, Zeroable};
+
+/// Why a node last missed, or gave up, a leadership.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[repr(u8)]
+pub enum Suspicion {
+    /// Nobody was suspected yet.
+    #[default]
+    None = 0,
+    /// Its watcher announced its death.
+    Down = 1,
+    /// It stepped down.
+    StepDown = 2,
+    /// It was silent.
+    Silence = 3,
+    /// It is heard and makes no progress: it does not hear us, or no quorum.
+    Deaf = 4,
+    /// A member refused its epoch.
+    Refused = 5,
+}
+
+impl Suspicion {
+    /// The one with this number, if there is one.
+    pub fn from_u8(suspicion: u8) -> Option<Self> {
+        [Self::None, Self::Down, Self::StepDown, Self::Silence, Self::Deaf, Self::Refused]
+            .into_iter()
+            .find(|known| *known as u8 == suspicion)
+    }
+}
+
+/// Why an operator's order is not taken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u32)]
+pub enum Denied {
+    /// The asked node does not lead.
+    NotLeader = 1,
+    /// The identity is no member.
+    NotListed = 2,
+    /// It is a witness, and those never lead.
+    Witness = 3,
+    /// It leads already.
+    Leads = 4,
+    /// The node stops, or hands over already.
+    Busy = 5,
+    /// An earlier change of the membership is not committed yet.
+    ChangePending = 6,
+    /// The start of this epoch is not committed yet.
+    StartPending = 7,
+    /// An identity of the same replica is listed: remove that one first.
+    ReplicaListed = 8,
+    /// There is no room for one more member.
+    Full = 9,
+    /// It is the last full member: the stream would end with it.
+    LastMember = 10,
+    /// The membership is not the one that the change was made for.
+    Stale = 11,
+    /// Only one of exactly two members can be declared dead, by the other.
+    NotTwo = 12,
+    /// The survivor cannot prove that it forgot nothing.
+    Incomplete = 13,
+    /// The identity is heard, and so not dead.
+    Alive = 14,
+    /// A node cannot declare itself dead.
+    Oneself = 15,
+}
+
+impl Denied {
+    const ALL: [Self; 15] = [
+        Self::NotLeader,
+        Self::NotListed,
+        Self::Witness,
+        Self::Leads,
+        Self::Busy,
+        Self::ChangePending,
+        Self::StartPending,
+        Self::ReplicaListed,
+        Self::Full,
+        Self::LastMember,
+        Self::Stale,
+        Self::NotTwo,
+        Self::Incomplete,
+        Self::Alive,
+        Self::Oneself,
+    ];
+
+    /// The reason with this number, if there is one; 0 is "taken".
+    pub fn from_u32(reason: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| *known as u32 == reason)
+    }
+}
+
+/// Behind the header of a verdict on an order (`epoch`: accepted, `first_seq`: next).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct VerdictBody {
+    /// The question's.
+    pub token: u64,
+    /// The question's.
+    pub topic: u32,
+    /// 0: the order is taken; else a [`Denied`].
+    pub denied: u32,
+}
+
+/// Behind a status's header (`epoch`: accepted, `first_seq`: next, `commit_next`: known committed);
+/// `count` [`StatusMember`]s follow.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct StatusBody {
+    /// The question's.
+    pub token: u64,
+    /// As in a heartbeat.
+    pub process_nonce: u64,
+    /// The leader that the node follows (or is), packed; 0: none.
+    pub leader: u64,
+    /// The timestamp of the followed epoch's start, nanoseconds since the Unix epoch; 0: none.
+    pub epoch_since: Nanos,
+    /// The vow to refuse lower epochs.
+    pub promised: u64,
+    /// Seq of the entry that set the listed members.
+    pub membership_seq: Seq,
+    /// Who was suspected last, packed.
+    pub suspected: u64,
+    /// How long ago; [`AGE_NEVER`] if nobody was.
+    pub suspected_age_ns: Nanos,
+    /// Whose change this leader denied last, packed.
+    pub denied_member: u64,
+    /// How long ago; [`AGE_NEVER`] if none was.
+    pub denied_age_ns: Nanos,
+    /// Why: a [`Denied`]; 0 if none was.
+    pub denied: u32,
+    /// The node's role, as in a reply.
+    pub role: u8,
+    /// A [`Suspicion`].
+    pub suspicion: u8,
+    /// 0 `process`, 1 `power`.
+    pub durability: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+/// An age of what never happened.
+pub const AGE_NEVER: Nanos = u64::MAX;
+
+/// One listed member, as the answering node sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct StatusMember {
+    /// Who, and where.
+    pub member: MemberBody,
+    /// The greatest bound that it acknowledged in the followed epoch; 0: none was heard.
+    pub acked_next: Seq,
+    /// How long ago that ack was heard; [`AGE_NEVER`] if none was.
+    pub acked_age_ns: Nanos,
+}
+
+const _: () = {
+    assert!(size_of::<VerdictBody>() == 16);
+    assert!(size_of::<StatusBody>() == 88);
+    assert!(size_of::<StatusMember>() == 48);
+    assert!(HEADER_LEN + 88 + MEMBERS_MAX * 48 <= super::SMALL_LEN_MAX);
+};
+
+/// The members of a status, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusMembers<'a>(&'a [u8]);
+
+impl<'a> StatusMembers<'a> {
+    /// The members, as listed.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = StatusMember> + use<'a> {
+        self.0.chunks_exact(size_of::<StatusMember>()).map(bytemuck::pod_read_unaligned)
+    }
+
+    /// Judges the rows and the words of `body` in the datagram of `header`.
+    pub(super) fn check(header: &Header, body: &StatusBody, bytes: &'a [u8]) -> Result<Self, Reject> {
+        if usize::from(header.count) > MEMBERS_MAX {
+            return Err(Reject::Count);
+        }
+        let rows = Self(&bytes[HEADER_LEN + size_of::<StatusBody>()..header.length as usize]);
+        let known = Suspicion::from_u8(body.suspicion).is_some()
+            && (body.denied == 0 || Denied::from_u32(body.denied).is_some())
+            && body.durability <= 1
+            && rows.iter().all(|row| row.member.is_sound());
+        known.then_some(rows).ok_or(Reject::Body)
+    }
+}
