@@ -89,9 +89,12 @@ impl Log {
 
     /// One frame of messages of `publisher`, with these numbers. Returns its bytes.
     pub fn push_of(&mut self, publisher: PublisherId, numbers: &[PublisherSeq]) -> Vec<u8> {
-        let entries: Vec<_> =
-            numbers.iter().map(|&number| of(EntryKind::Message, publisher, number)).collect();
-        self.push_headed(&entries)
+        let round = self.epoch.round();
+        let entry = |&number| {
+            let (header, _) = of(EntryKind::Message, publisher, number);
+            (header, format!("{number} stamped in epoch {round}").into_bytes())
+        };
+        self.push_headed(&numbers.iter().map(entry).collect::<Vec<_>>())
     }
 
     /// The open of `name` as `publisher`, behind its message `last`. Returns the frame's bytes.

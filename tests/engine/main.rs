@@ -26,6 +26,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod fates;
+mod futures;
 mod log;
 mod publisher;
 mod readers;
