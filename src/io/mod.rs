@@ -22,6 +22,7 @@ pub mod guard;
 pub mod idle;
 pub mod journal_files;
 pub mod journal_thread;
+pub mod signal;
 pub mod store;
 pub mod tail;
 pub mod udp;
