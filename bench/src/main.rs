@@ -7,6 +7,7 @@
 
 mod client;
 mod cluster;
+mod down;
 mod environment;
 mod failover;
 mod floor;
@@ -42,12 +43,20 @@ enum What {
     /// A process that computes for nothing.
     #[command(hide = true)]
     Hog(failover::HogArguments),
+    /// The death of a leader to its watcher's Down.
+    Down(down::Arguments),
     /// What callgrind watches.
     #[command(hide = true)]
     Turns(instructions::TurnsArguments),
     /// A process of a measurement.
     #[command(hide = true)]
     Node(node::Arguments),
+    /// Who is killed.
+    #[command(hide = true)]
+    DownVictim(down::VictimArguments),
+    /// Its watcher.
+    #[command(hide = true)]
+    DownWatcher,
 }
 
 /// Subcommands of lockstep itself: failover starts replicas, and they their watchers, as this very program,
@@ -64,6 +73,9 @@ fn main() -> ExitCode {
         What::Throughput(arguments) => throughput::run(&arguments),
         What::Failover(arguments) => failover::run(&arguments),
         What::Hog(arguments) => failover::hog(&arguments),
+        What::Down(arguments) => down::run(&arguments),
+        What::DownVictim(arguments) => down::victim(&arguments),
+        What::DownWatcher => down::watcher(),
         What::Turns(arguments) => instructions::turns(&arguments),
         What::Node(arguments) => node::run(&arguments),
     };
