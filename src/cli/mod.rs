@@ -22,6 +22,7 @@ mod log;
 mod publish;
 mod sequencer;
 mod signals;
+mod sim;
 mod subscribe;
 mod text;
 mod waiting;
@@ -71,6 +72,7 @@ impl Command {
                 out.flush()?;
                 Ok(code)
             }
+            Self::Sim(args) => sim::run(&args),
             Self::Demo(args) => demo::run(&args),
             Self::DemoPublisher(args) => demo::publisher::run(&args),
             Self::DemoSubscriber(args) => demo::subscriber::run(&args),

@@ -108,6 +108,10 @@ impl ReplicaCore {
         body: &BallotBody,
     ) {
         let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
+        if self.role == Role::Blank {
+            // The ballot is nobody's news, the sender's log is: without it a quorum may never come about.
+            self.rx.on_told(header.epoch(), header.first_seq);
+        }
         match Kind::from_u8(header.kind) {
             // A ballot is asked for by nobody but the one who would lead it.
             Some(Kind::Prepare) if ballot.leader() != from => {}
