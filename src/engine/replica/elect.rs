@@ -80,7 +80,11 @@ impl ReplicaCore {
             | Datagram::Grant(header, body) => {
                 self.rx.check_history(header)?;
                 if !self.is_own(header, body.process_nonce) {
-                    self.election.on_heard(Epoch(body.ballot));
+                    // What is asked by a pre-vote is no ballot yet: two that miss a leader alone would drive
+                    // each other's rounds up, a thousand a second, until there are none left.
+                    if !matches!(datagram, Datagram::PreVote(..) | Datagram::Grant(..)) {
+                        self.election.on_heard(Epoch(body.ballot));
+                    }
                     self.election.on_heard(header.epoch());
                     self.on_ballot(tail, now, header, body);
                 }
