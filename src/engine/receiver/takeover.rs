@@ -77,6 +77,24 @@ impl Receiver {
         }
     }
 
+    /// A replica promised `floor`: nothing below it is followed or asked for any more (S2).
+    pub fn raise_floor(&mut self, floor: Epoch) {
+        self.follow_floor = floor;
+        self.adopting = Epoch::NONE;
+        if self.news.0 < floor {
+            self.news = (Epoch::NONE, 0);
+        }
+    }
+
+    /// For a candidate: nobody is followed but its own log, which ends at `end`; what was seen of any other
+    /// may never come to be. Frames of its epoch that are still under way are admitted.
+    pub fn follow_own(&mut self, end: LogEnd) {
+        self.cut_to(end);
+        self.adopting = end.epoch;
+        self.seen_next = end.next;
+        self.news = (Epoch::NONE, 0);
+    }
+
     /// Begins to count the acks of the followed epoch.
     pub(super) fn count(&mut self) {
         let follow = &self.follow;
