@@ -222,7 +222,7 @@ pub fn victim(arguments: &VictimArguments) -> Result<(), String> {
     cpu::pin(arguments.core);
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_MAX);
     let udp = device(arguments.port, arguments.group);
-    let settings = WatcherSettings::new(&["watch"], udp, &cores, Some(arguments.core));
+    let settings = WatcherSettings::new(&["down-watcher"], udp, &cores, Some(arguments.core));
     let mut watcher = Watcher::start(settings, &recorder).map_err(|error| error.to_string())?;
     let mut notice = [0; NOTICE_LEN_MAX];
     let header = Header { cluster: CLUSTER, ..Header::new(Kind::Down) };
