@@ -93,13 +93,6 @@ impl Stream {
         stream
     }
 
-    /// What `subscribe` printed.
-    pub fn of_text(text: &str) -> Self {
-        let mut stream = Self::default();
-        text.lines().for_each(|line| stream.take(line));
-        stream
-    }
-
     fn take(&mut self, line: &str) {
         if let Some(from) = line.strip_prefix("retract from ") {
             let from: u64 = from.parse().unwrap_or_else(|_| panic!("no seq: {line}"));
@@ -313,10 +306,11 @@ mod tests {
     use super::*;
 
     fn stream(lines: &[(u64, u32, u64, &str)]) -> Stream {
-        let row = |(seq, publisher, number, payload): &(u64, u32, u64, &str)| {
-            format!("{seq}\t{publisher}:{number}\t0\t{payload}\n")
-        };
-        Stream::of_text(&lines.iter().map(row).collect::<String>())
+        let mut stream = Stream::default();
+        for (seq, publisher, number, payload) in lines {
+            stream.take(&format!("{seq}\t{publisher}:{number}\t0\t{payload}"));
+        }
+        stream
     }
 
     #[test]
