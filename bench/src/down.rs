@@ -1,15 +1,18 @@
 //! From the death of a leader to its watcher's `Down`, heard by a third process.
 //!
-//! A victim holds a tail of so many MiB, touched, has a watcher, and stamps nothing: it spins as a
-//! leader does. It is killed with signal 9; the clock runs from just before the kill until the datagram is here,
-//! so it holds the kill's own system call, one loopback delivery and our own wake-up.
+//! A victim holds a tail of so many MiB, touched, has a watcher, and stamps nothing: it spins as a leader
+//! does. It is killed with signal 9; the clock runs from just before the kill until the datagram is here,
+//! so it holds the kill's own system call, one loopback delivery and our own wake-up. Where others want the
+//! cores too, a dying thread waits for its turn like any other: `--scheduling fifo:2` shows what is left.
 
+use crate::scene::Scheduled;
 use crate::stats::{self, Spread};
 use clap::Parser;
 use lockstep::engine::ports::{Group, Net};
 use lockstep::io::clock::{Clock, random_u64};
-use lockstep::io::cpu;
+use lockstep::io::cpu::{self, SchedulingClass};
 use lockstep::io::events::Recorder;
+use lockstep::io::idle::{PARK_NS_MAX, Parker};
 use lockstep::io::tail::MappedTail;
 use lockstep::io::udp::{Interface, Udp, UdpSettings, free_port};
 use lockstep::io::watcher::{NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps, watch};
@@ -38,6 +41,9 @@ pub struct Arguments {
     /// Deaths per size.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     kills: u32,
+    /// The scheduling class of who dies and of who hears it: other, fifo:N (above the watcher's own fifo:1).
+    #[arg(long, default_value = "other")]
+    scheduling: SchedulingClass,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -55,6 +61,9 @@ pub struct VictimArguments {
     /// The core that it spins on.
     #[arg(long)]
     core: usize,
+    /// The class of its hot thread.
+    #[arg(long)]
+    scheduling: SchedulingClass,
     /// The tail's file; it has none without.
     #[arg(long)]
     tail: Option<PathBuf>,
@@ -75,7 +84,9 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     cpu::allow(&ours);
     let mut rows = Vec::new();
     for mib in &arguments.mib {
-        let deaths = (0..arguments.kills).map(|_| death(*mib, hot)).collect::<Result<Vec<_>, _>>()?;
+        let deaths = (0..arguments.kills)
+            .map(|_| death(*mib, hot, arguments.scheduling))
+            .collect::<Result<Vec<_>, _>>()?;
         let micros = Spread::of(deaths.iter().map(|death| death.ns as f64 / 1e3));
         let by_mutex = deaths.iter().filter(|death| death.by_mutex).count();
         rows.push((*mib, deaths.len(), micros, by_mutex));
@@ -112,7 +123,7 @@ impl Drop for TailFile {
     }
 }
 
-fn death(mib: u64, core: usize) -> Result<Death, String> {
+fn death(mib: u64, core: usize, class: SchedulingClass) -> Result<Death, String> {
     let words = |error: lockstep::io::IoError| error.to_string();
     let random = random_u64().map_err(words)?.to_le_bytes();
     let group = Ipv4Addr::new(239, 64 | random[0] & 0x3f, random[1], 3);
@@ -120,17 +131,16 @@ fn death(mib: u64, core: usize) -> Result<Death, String> {
     let mut ears = Udp::open(device(port, group)).map_err(words)?;
     let tail = TailFile(PathBuf::from(format!("/dev/shm/lockstep-bench-{}-{port}.tail", std::process::id())));
     let mut command = Command::new("/proc/self/exe");
-    command.arg("down-victim").args([
-        format!("--port={port}"),
-        format!("--group={group}"),
-        format!("--core={core}"),
-    ]);
+    command.arg("down-victim").args([format!("--port={port}"), format!("--group={group}")]);
+    command.args([format!("--core={core}"), format!("--scheduling={class}")]);
     if mib > 0 {
         command.arg(format!("--mib={mib}")).arg("--tail").arg(&tail.0);
     }
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut victim = Victim(spawned.map_err(|error| format!("starting the victim: {error}"))?);
     victim.await_ready()?;
+    let mut parker = Parker::new(&ears.sockets()).map_err(words)?;
+    let scheduled = Scheduled::new(class)?;
     let clock = Clock::start();
     let killed = clock.now();
     victim.0.kill().map_err(|error| format!("killing the victim: {error}"))?;
@@ -145,8 +155,9 @@ fn death(mib: u64, core: usize) -> Result<Death, String> {
         if now > killed + PATIENCE_NS {
             return Err(format!("no Down came: {}", victim.last_words()));
         }
-        std::thread::yield_now();
+        parker.park(PARK_NS_MAX);
     };
+    drop(scheduled);
     // To the end of what victim and watcher say: the next victim finds an idle machine.
     let said = victim.last_words();
     let by_mutex = said.contains("seen by: mutex");
@@ -211,7 +222,7 @@ pub fn victim(arguments: &VictimArguments) -> Result<(), String> {
     cpu::pin(arguments.core);
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_MAX);
     let udp = device(arguments.port, arguments.group);
-    let settings = WatcherSettings::new(&["watch"], udp, &cores, Some(arguments.core));
+    let settings = WatcherSettings::new(&["down-watcher"], udp, &cores, Some(arguments.core));
     let mut watcher = Watcher::start(settings, &recorder).map_err(|error| error.to_string())?;
     let mut notice = [0; NOTICE_LEN_MAX];
     let header = Header { cluster: CLUSTER, ..Header::new(Kind::Down) };
@@ -220,6 +231,7 @@ pub fn victim(arguments: &VictimArguments) -> Result<(), String> {
     while !recorder.recent().iter().any(|event| event.code == STARTED) {
         std::thread::sleep(Duration::from_millis(1));
     }
+    let _scheduled = Scheduled::new(arguments.scheduling)?;
     let mut out = std::io::stdout();
     out.write_all(b"ready\n").and_then(|()| out.flush()).map_err(|error| format!("saying so: {error}"))?;
     loop {

@@ -1,8 +1,8 @@
 //! `lockstep sequencer`: a replica, until SIGTERM.
 //!
 //! The first SIGTERM or SIGINT drains and marks a clean stop, the second ends at once. SIGUSR1 and a panic
-//! print the newest events. A watcher beside it announces its death, and as process 1 of a container it runs as
-//! its own child.
+//! print the newest events. A watcher beside it announces its death, and as process 1 of a container it
+//! runs as its own child.
 
 use super::args::SequencerArgs;
 use super::failure::FAILED;
@@ -60,8 +60,8 @@ fn serve(args: &SequencerArgs, config: &Config, settings: &NodeSettings) -> Resu
     Ok(0)
 }
 
-/// The watcher of this thread, which is the one that stamps: whatever ends it, and its panic too, is announced
-/// before anything else happens.
+/// The watcher of this thread, which is the one that stamps: whatever ends it, and its panic too, is
+/// announced before anything else happens.
 fn watcher(
     config: &Config,
     settings: &NodeSettings,

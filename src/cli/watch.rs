@@ -1,5 +1,5 @@
-//! `lockstep watch`: what a sequencer starts beside itself. Its stdin is a page of memory and its stdout a socket,
-//! so by hand it is of no use.
+//! `lockstep watch`: what a sequencer starts beside itself. Its stdin is a page of memory and its stdout a
+//! socket, so by hand it is of no use.
 
 use super::args::WatchArgs;
 use super::failure::{FAILED, USAGE};

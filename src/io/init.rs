@@ -2,8 +2,8 @@
 //!
 //! In a container the first process is the kernel's idea of `init`: when it dies, everything else of the
 //! namespace is killed with it, the watcher before it can speak; orphans become its children, and signals
-//! that it does not handle are not delivered. So a sequencer that finds itself to be process 1 stays
-//! just that, and runs itself again as its child: forwards signals, collects the dead, and ends with the child's
+//! that it does not handle are not delivered. So a sequencer that finds itself to be process 1 stays just
+//! that, and runs itself again as its child: forwards signals, collects the dead, and ends with the child's
 //! exit code once nobody is left.
 
 use super::IoError;
@@ -32,7 +32,7 @@ pub fn is_init() -> bool {
 pub fn run(mut command: Command) -> Result<u8, IoError> {
     // Blocked signals wait for us, none is missed; only then is there a child to have news of.
     let signals = signals(FORWARDED.into_iter().chain([libc::SIGCHLD]));
-    let doing = "run the sequencer as the child of process 1";
+    let doing = "run the sequencer as the child of process 1 (is /proc mounted? runtime.watcher = false does without)";
     mask(libc::SIG_BLOCK, &signals).map_err(|error| IoError::new(doing, error))?;
     // A group of its own: what a terminal says to ours is forwarded once, not heard twice.
     command.process_group(0);
@@ -120,7 +120,7 @@ fn await_signal(signals: &libc::sigset_t, limit: Option<Duration>) -> Option<i32
         tv_sec: limit.as_secs() as libc::time_t,
         tv_nsec: limit.subsec_nanos() as _,
     });
-    let limit = limit.as_ref().map_or(std::ptr::null(), |limit| std::ptr::from_ref(limit));
+    let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: both pointers lead to values that live across the call, or are null, which is allowed.
     let signal = unsafe { libc::sigtimedwait(signals, std::ptr::null_mut(), limit) };
     (signal > 0).then_some(signal)

@@ -134,8 +134,8 @@ impl Watcher {
 pub struct Knell(Page);
 
 impl Knell {
-    /// Has the watcher speak, and returns true, if the calling thread is the one watched; it must not stamp again.
-    /// Does nothing on any other thread.
+    /// Has the watcher speak, and returns true, if the calling thread is the one watched; it must not stamp
+    /// again. Does nothing on any other thread.
     pub fn toll(&self) -> bool {
         self.0.let_go()
     }

@@ -135,7 +135,7 @@ fn simulate(from: u64, seeds: u64, jobs: usize) -> Result<(), String> {
     let total = total.into_inner().map_err(|_| "a simulation panicked".to_string())?;
     let took = begun.elapsed();
     println!(
-        "{seeds} seeds from {from} on, clean: {total}; {took:.1?}, {:.0} steps/s",
+        "{seeds} seeds from {from} on, clean: {total:?}; {took:.1?}, {:.0} steps/s",
         total.steps as f64 / took.as_secs_f64()
     );
     Ok(())

@@ -27,15 +27,8 @@ impl Receiver {
         self.follow.is_news(epoch) && (epoch >= self.follow_floor || epoch == self.adopting)
     }
 
-    /// The epoch that [`Receiver::on_frame`] would follow from this frame on, if it holds the start of one.
-    pub fn learns(&self, frame: &FrameView<'_>) -> Option<Epoch> {
-        if !self.may_follow(frame.header.epoch()) {
-            return None;
-        }
-        start_in(frame).map(|start| start.epoch())
-    }
-
-    /// A frame that begins with the start of its epoch tells that this epoch has won (S10).
+    /// A frame that begins with the start of its epoch tells that this epoch has won (S10). Part of
+    /// [`Receiver::on_frame`]; a replica calls it before, and cuts its log before the frame is placed.
     pub fn learn_start(&mut self, frame: &FrameView<'_>, counters: &mut Counters, events: &mut Events) {
         if !self.may_follow(frame.header.epoch()) {
             return;

@@ -211,6 +211,9 @@ impl<P: Ports> Replica<P> {
         // What is in the log is promised: nothing below it is followed.
         let acceptor = Acceptor::new(promised.max(end.epoch));
         let mut rx = Receiver::new(receiver, Start::Behind(end, recovered.commit_next));
+        if let Some((seq, before)) = recovered.open_change {
+            rx.commit.on_membership(seq, before, recovered.membership);
+        }
         rx.restore(&recovered.epochs, recovered.membership, recovered.durability);
         rx.follow.secret_hash = recovered.secret_hash();
         rx.raise_floor(acceptor.promised());
@@ -230,6 +233,7 @@ impl<P: Ports> Replica<P> {
                 recovered.durability,
                 recovered.start_frame,
                 &recovered.epochs,
+                recovered.open_change,
             ),
             heard: Heard::new(limits.heard_bytes),
             suspect: Suspect::new(limits.suspect),
@@ -241,7 +245,8 @@ impl<P: Ports> Replica<P> {
             fetched: (Epoch::NONE, 0),
             commit_won: 1,
             listed_by: recovered.membership.seq,
-            may_lead: Electorate { at_end: recovered.membership, before: None }.lists(identity),
+            may_lead: Electorate { at_end: recovered.membership, open_change: recovered.open_change }
+                .lists(identity),
             successors_heard: [0; 8],
             credit_heard: false,
             beaten: (Epoch::NONE, 0),

@@ -12,7 +12,7 @@ use crate::journal::{AppendError, StageError, SwitchError, Tail};
 use crate::proto::accept::Acceptor;
 use crate::proto::commit::Durability;
 use crate::proto::follow::Follow;
-use crate::proto::membership::{Electorate, Membership};
+use crate::proto::membership::{Electorate, Membership, change_in};
 use crate::proto::publishers::Publishers;
 use crate::wire::{
     EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Seq,
@@ -49,6 +49,8 @@ pub(super) struct OwnLog {
     pub publishers: Publishers,
     /// The membership at the log's end.
     pub membership: Membership,
+    /// The last change of the membership while it may be uncommitted, and the membership before it.
+    pub open_change: Option<(Seq, Membership)>,
     /// What the log's last epoch start says that an ack means.
     pub durability: Durability,
     /// The frame that starts the log's epoch: every newcomer asks for it, long after it left the tail.
@@ -66,14 +68,15 @@ impl OwnLog {
         durability: Durability,
         start_frame: Vec<u8>,
         epochs: &[EpochBase],
+        open_change: Option<(Seq, Membership)>,
     ) -> Self {
         let epochs = epochs.iter().copied().collect();
-        Self { publishers, membership, durability, start_frame, epochs, staging: None }
+        Self { publishers, membership, open_change, durability, start_frame, epochs, staging: None }
     }
 
     /// Who decides whether this log may be led.
     pub(super) fn electorate(&self) -> Electorate {
-        Electorate { at_end: self.membership, before: None }
+        Electorate { at_end: self.membership, open_change: self.open_change }
     }
 
     /// The epochs of this log from the one in force at `commit_next` on, oldest first: what a new epoch's
@@ -87,6 +90,7 @@ impl OwnLog {
     /// What lies below `commit_next` is final: it is undone no more.
     pub(super) fn on_commit(&mut self, commit_next: Seq) {
         self.publishers.on_commit(commit_next);
+        self.open_change = self.open_change.filter(|(seq, _)| *seq >= commit_next);
         while self.epochs.get(1).is_some_and(|row| row.base < commit_next) {
             self.epochs.pop_front();
         }
@@ -116,6 +120,10 @@ impl OwnLog {
                 EntryKind::EpochStart => self.on_start(seq, frame.bytes, entry.payload),
                 _ => {}
             }
+        }
+        if let Some((before, after)) = change_in(frame) {
+            self.open_change = Some((after.seq, before));
+            self.membership = after;
         }
     }
 
@@ -199,6 +207,7 @@ impl OwnLog {
         self.staging = None;
         let gone = old.iter().map(|header| Entry { header: *header, payload: &[] });
         self.publishers.on_cut(from, gone);
+        self.open_change = self.open_change.filter(|(seq, _)| *seq < from);
         while self.epochs.back().is_some_and(|row| row.base >= from) {
             self.epochs.pop_back();
         }

@@ -145,8 +145,9 @@ impl Keeper {
         }
     }
 
-    /// A child without a copy of our memory in between: nothing on this path write-protects the pages that the
-    /// stamping thread writes, as a bare fork would. It finds the page on stdin and the group on stdout.
+    /// A child without a copy of our memory in between: nothing on this path write-protects the pages that
+    /// the stamping thread writes, as a bare fork would. It finds the page on stdin and the group on
+    /// stdout.
     fn spawn(&self) -> Result<Child, std::io::Error> {
         self.page.set_readiness(None);
         Command::new(&self.settings.program)

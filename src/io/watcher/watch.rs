@@ -93,27 +93,30 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<Ended, IoError> {
     rehearse(page)?;
     let (tell, told) = channel();
     let voice = Arc::new(Voice { page, socket, tell, spoken: AtomicBool::new(false) });
-    let waits: [(&str, fn(Page) -> Handed, Source); 2] = [
-        ("lockstep-mutex", Page::await_hand_over, Source::Mutex),
-        ("lockstep-process", await_process, Source::Process),
-    ];
     page.set_readiness(Some(readiness));
-    for (name, wait, source) in waits {
-        let voice = Arc::clone(&voice);
-        let work = move || match wait(voice.page) {
-            Handed::InOrder => voice.end(Ended::InOrder),
-            Handed::ByDeath => voice.speak(source),
-        };
-        std::thread::Builder::new()
-            .name(name.into())
-            .stack_size(STACK_BYTES)
-            .spawn(work)
-            .map_err(|error| IoError::new("start the watcher's threads", error))?;
-    }
+    start_wait(&voice, "lockstep-mutex", Page::await_hand_over, Source::Mutex)?;
+    start_wait(&voice, "lockstep-process", await_process, Source::Process)?;
     drop(voice);
     told.recv().map_err(|_| {
         IoError::because("watch the stamping thread", ErrorKind::Other, "both threads ended without a word")
     })
+}
+
+/// Starts a thread that speaks when `wait` is over.
+fn start_wait(
+    voice: &Arc<Voice>,
+    name: &str,
+    wait: fn(Page) -> Handed,
+    source: Source,
+) -> Result<(), IoError> {
+    let voice = Arc::clone(voice);
+    let work = move || match wait(voice.page) {
+        Handed::InOrder => voice.end(Ended::InOrder),
+        Handed::ByDeath => voice.speak(source),
+    };
+    let thread = std::thread::Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(work);
+    thread.map_err(|error| IoError::new("start the watcher's threads", error))?;
+    Ok(())
 }
 
 /// What both threads speak with; the first one does.
@@ -168,7 +171,8 @@ fn say(socket: BorrowedFd<'_>, notice: &[u8], pauses: &[Duration]) -> (usize, Op
     (sent, failed)
 }
 
-/// Does once what will be done, into a socket that nobody reads: its code is in memory then, and locked there.
+/// Does once what will be done, into a socket that nobody reads: its code is in memory then, and locked
+/// there.
 fn rehearse(page: Page) -> Result<(), IoError> {
     let (near, far) = UnixDatagram::pair()
         .map_err(|error| IoError::new("open the two sockets of the watcher's rehearsal", error))?;
