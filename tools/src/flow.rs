@@ -256,6 +256,13 @@ impl Feed {
         &self.name
     }
 
+    /// What it said, if it has ended.
+    pub fn ended(&mut self) -> Option<String> {
+        self.process
+            .ended()
+            .map(|status| format!("'{}' ended with {status}: {}", self.name, self.process.log()))
+    }
+
     /// Gives it no more, and waits until it has ended by itself.
     #[track_caller]
     pub fn finish(self) -> Told {

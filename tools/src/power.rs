@@ -86,10 +86,17 @@ impl Outage {
         let disks: Vec<Disk> = (1..=REPLICAS).map(disk).collect();
         let replicas = cluster.found();
         let host = Place::host();
-        let mut view = View::start(&cluster, &host, "reader", &[]);
+        let view = View::start(&cluster, &host, "reader", &[]);
         let per_second = PER_SECOND[rng.below(2) as usize];
-        let feeds = ["a", "b"].map(|name| Feed::start(&cluster, &host, name, per_second, GIVE_UP));
-        view.await_count(LINES_MIN);
+        let mut feeds = ["a", "b"].map(|name| Feed::start(&cluster, &host, name, per_second, GIVE_UP));
+        let began = Instant::now();
+        while view.len() < LINES_MIN {
+            let ended: String = feeds.iter_mut().filter_map(Feed::ended).collect();
+            let is_late = began.elapsed() > PATIENCE || !ended.is_empty();
+            let logs = || replicas.iter().map(Process::log).collect::<String>();
+            assert!(!is_late, "{} lines flowed, and no more\n{ended}\n{}", view.len(), logs());
+            std::thread::sleep(LOOK);
+        }
         std::thread::sleep(Duration::from_micros(rng.below(INSTANT_MS * 1000)));
 
         freeze(&replicas);
