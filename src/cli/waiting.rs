@@ -27,9 +27,9 @@ pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
         "start the sequencers, and check that their addresses are these"
     } else if is(Role::Leader) {
         "there is a leader: either no quorum acknowledges, or its groups are not heard on this interface"
-    } else if is(Role::AwaitsTakeover) || is(Role::Standby) {
-        "nobody leads: start the replica that led if it is down; once it has led it does not stamp again in \
-         its epoch, and a takeover is needed"
+    } else if is(Role::Standby) {
+        "nobody leads: a quorum of the replicas must run and hear each other, then one of them takes over by \
+         itself"
     } else {
         "no replica holds a history yet: run `lockstep bootstrap` on one of them"
     };

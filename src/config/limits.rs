@@ -59,6 +59,8 @@ impl Config {
             window: Window { entries: self.stream.window_entries, bytes: self.stream.window_bytes as u32 },
             publishers_max: self.stream.publishers_max,
             beat: BeatLimits { first_ns: self.timing.heartbeat_first_ns, beat_ns: self.timing.beat_ns },
+            suspect_ns: self.timing.suspect_ns,
+            suspect_ns_max: self.timing.suspect_max_ns,
             nack: self.nack(),
             counters: replica.counters.clone(),
             core: replica.core,

@@ -49,6 +49,8 @@ pub(super) fn check(layers: &mut Layers<'_>) {
         "timing.nack_retry_max",
         "the wait between retries grows up to it",
     );
+    ordered(layers, "timing.beat", "timing.suspect", "silence is counted in beats");
+    ordered(layers, "timing.suspect", "timing.suspect_max", "false suspicions double it up to that");
     ordered(layers, "timing.resend_min", "timing.resend_max", "the wait between resends grows up to it");
     ordered(
         layers,

@@ -113,8 +113,12 @@ pub(super) const KEYS: &[Key] = &[
     key("stream.message_len_max", Integer(1, 65_535), Derived("what fits one frame"),
         "Bytes of the largest message. One frame holds 1296 at mtu 1500, 8792 at 9000."),
 
-    key("timing.beat", Duration(100 * US, S), ByProfile("1ms", "10ms"),
+    key("timing.beat", Duration(100 * US, S), Fixed("1ms"),
         "Time between heartbeats of an idle leader."),
+    key("timing.suspect", Duration(MS, 60 * S), Fixed("8ms"),
+        "Silence after which standbys ask each other whether the leader is gone; at least three beats."),
+    key("timing.suspect_max", Duration(MS, 60 * S), Fixed("64ms"),
+        "Each false suspicion doubles `timing.suspect` up to this; calm shrinks it again."),
     key("timing.heartbeat_first", Duration(10 * US, 100 * MS), Fixed("50us"),
         "First heartbeat after a datagram; the next follow after 2, 4 … times as long, until the beat."),
     key("timing.nack_delay", Duration(0, 10 * MS), Fixed("20us"),

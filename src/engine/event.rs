@@ -1,6 +1,7 @@
 //! What a node tells its operator: each change of role, epoch or health, as a small fixed value. The
 //! engine pushes them into a bounded queue of its own; the outside formats them, off the hot thread.
 
+use crate::proto::election::Why;
 use crate::wire::{Epoch, Identity, Reject, Seq};
 use std::collections::VecDeque;
 
@@ -14,10 +15,8 @@ pub enum Role {
     Standby = 1,
     /// Stamps.
     Leader = 2,
-    /// Led before it stopped; follows, and a takeover is needed.
-    AwaitsTakeover = 3,
-    /// The membership does not list it: it is silent.
-    Unlisted = 4,
+    /// Stores and repairs, and has no vote.
+    Learner = 3,
 }
 
 impl Role {
@@ -27,16 +26,49 @@ impl Role {
             Self::Blank => "blank",
             Self::Standby => "standby",
             Self::Leader => "leader",
-            Self::AwaitsTakeover => "awaits takeover",
-            Self::Unlisted => "unlisted",
+            Self::Learner => "learner",
         }
     }
 
     /// The role with this number, as a reply carries it.
     pub fn from_u32(role: u32) -> Option<Self> {
-        [Self::Blank, Self::Standby, Self::Leader, Self::AwaitsTakeover, Self::Unlisted]
+        [Self::Blank, Self::Standby, Self::Leader, Self::Learner].into_iter().nth(role as usize)
+    }
+}
+
+/// Why a leader stopped stamping.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u32)]
+pub enum Stopped {
+    /// It promised a higher epoch.
+    Promised = 1,
+    /// A member refused its epoch.
+    Refused = 2,
+    /// A higher epoch was heard to be led.
+    Superseded = 3,
+    /// It heard no quorum.
+    Deaf = 4,
+    /// It handed over.
+    Handover = 5,
+}
+
+impl Stopped {
+    /// The reason with this number.
+    pub fn from_u32(why: u32) -> Option<Self> {
+        [Self::Promised, Self::Refused, Self::Superseded, Self::Deaf, Self::Handover]
             .into_iter()
-            .nth(role as usize)
+            .find(|known| *known as u32 == why)
+    }
+
+    /// The words for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Promised => "promised a higher epoch",
+            Self::Refused => "refused by a member",
+            Self::Superseded => "a higher epoch is led",
+            Self::Deaf => "hears no quorum",
+            Self::Handover => "handed over",
+        }
     }
 }
 
@@ -65,6 +97,43 @@ pub enum Event {
         epoch: Epoch,
         /// Its start.
         base: Seq,
+    },
+    /// The leader of this epoch is missed.
+    Missed {
+        /// The epoch that we follow.
+        epoch: Epoch,
+        /// Why.
+        why: Why,
+    },
+    /// We ask to be promised this epoch.
+    Candidate {
+        /// The ballot.
+        ballot: Epoch,
+    },
+    /// We led this epoch, and stopped stamping.
+    SteppedDown {
+        /// Ours.
+        epoch: Epoch,
+        /// Why.
+        why: Stopped,
+        /// Where our log ends.
+        seq: Seq,
+    },
+    /// The log from here on was another epoch's: it was exchanged for that of `epoch` (S7).
+    Exchanged {
+        /// The first seq.
+        from: Seq,
+        /// Whose log it is now.
+        epoch: Epoch,
+    },
+    /// A rule would have cut into what is committed (S6): the node stops.
+    Cut {
+        /// The first seq that would have gone.
+        from: Seq,
+        /// What is committed.
+        commit_next: Seq,
+        /// For which epoch.
+        epoch: Epoch,
     },
     /// The journal takes nothing more for the present: segments lag, or the disk is full.
     JournalFull {

@@ -8,8 +8,14 @@
 //! A message is kept, and sent again, until it is seen committed in the stream; so the publisher reads
 //! the stream, from the moment it began. Whatever it is told binds it only once what that rests on is
 //! committed.
+//!
+//! A takeover may take back what was stamped and is not committed: the publisher goes back to the cut,
+//! sends again at once whatever has no place in the new log, and learns its places anew. A message has
+//! exactly one fate: [`Committed`](PublisherEvent::Committed), [`Fenced`](PublisherEvent::Fenced) or
+//! [`Closed`](PublisherEvent::Closed). The leaders do their part: whatever is heard twice is stamped once.
 
 mod lines;
+mod told;
 
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
@@ -18,10 +24,12 @@ use super::ports::{Burst, Group, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::window::{ResendTimer, SubmitWindow};
 use crate::wire::{
-    Datagram, Destination, ENTRY_HEADER_LEN, EntryHeader, EntryKind, HEADER_LEN, Header, Kind, NAME_LEN_MAX,
-    Nanos, OpenFrame, PublisherId, PublisherSeq, Reject, Seq, Topic, write_open, write_question,
+    Datagram, Destination, ENTRY_HEADER_LEN, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Kind,
+    NAME_LEN_MAX, Nanos, OpenFrame, PublisherId, PublisherSeq, Reject, Seq, Topic, write_open,
+    write_question,
 };
 use lines::{LineState, Lines, Stamped};
+pub use told::{PublishError, PublisherEvent};
 
 /// A publisher's settings.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -42,99 +50,6 @@ pub struct PublisherLimits {
     pub names_max: u32,
 }
 
-/// Why a message was not taken.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum PublishError {
-    /// The window is full: poll, and try again.
-    Backpressure,
-    /// The id is not open (yet) on this handle.
-    NotOpen,
-    /// The message is too long for one frame.
-    TooLong {
-        /// Its bytes.
-        len: usize,
-        /// The limit: raise `mtu`, or split the message.
-        max: usize,
-    },
-    /// A newer process publishes under this name.
-    Fenced,
-    /// The publisher is closed.
-    Closed,
-}
-
-impl std::fmt::Display for PublishError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Backpressure => {
-                f.write_str("the window is full of messages that are not committed yet: poll, then try again")
-            }
-            Self::NotOpen => f.write_str("this publisher id is not open on this handle: open its name first"),
-            Self::TooLong { len, max } => write!(
-                f,
-                "a message of {len} bytes is too long: {max} fit one frame; split it, or raise `mtu` in the configuration"
-            ),
-            Self::Fenced => {
-                f.write_str("a newer process has opened this publisher's name: this one is fenced")
-            }
-            Self::Closed => f.write_str("this publisher is closed"),
-        }
-    }
-}
-
-impl std::error::Error for PublishError {}
-
-/// What a publisher is told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum PublisherEvent {
-    /// A name is open: messages may be published under this id.
-    Opened {
-        /// Which name, by the order of the calls to `open`.
-        ticket: usize,
-        /// Its id, for the life of the stream.
-        publisher: PublisherId,
-        /// The number of its next message.
-        publisher_seq: PublisherSeq,
-    },
-    /// A message has its place; a takeover may still take it away.
-    Stamped {
-        /// Whose.
-        publisher: PublisherId,
-        /// Its number.
-        publisher_seq: PublisherSeq,
-        /// Its place.
-        seq: Seq,
-    },
-    /// A message has its place for ever. Of one that a copy of this publisher had stamped before it was
-    /// handed in here, this is all that is told.
-    Committed {
-        /// Whose.
-        publisher: PublisherId,
-        /// Its number.
-        publisher_seq: PublisherSeq,
-        /// Its place; 0 where a copy had it stamped longer ago than this handle remembers.
-        seq: Seq,
-    },
-    /// The cluster's window is full: messages wait with their publishers.
-    Throttled,
-    /// A newer process has opened the name: nothing from `publisher_seq` on was or will be stamped.
-    Fenced {
-        /// Which publisher.
-        publisher: PublisherId,
-        /// The first number without a place.
-        publisher_seq: PublisherSeq,
-    },
-    /// The publisher is closed: nothing from `publisher_seq` on was or will be stamped.
-    Closed {
-        /// Which publisher.
-        publisher: PublisherId,
-        /// The first number without a place.
-        publisher_seq: PublisherSeq,
-    },
-    /// The handle fell further behind the stream than any replica remembers: fates are unknown, open anew.
-    Lost,
-}
-
 /// The rules of a publisher without its device.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PublisherCore {
@@ -144,6 +59,10 @@ pub struct PublisherCore {
     lines: Lines,
     throttled: bool,
     lost: bool,
+    /// The epoch that was followed at the last look.
+    epoch: Epoch,
+    /// Another leadership has begun in this turn: what it may not have heard is due.
+    renewed: bool,
     number: u64,
     turns: u64,
     /// What was counted.
@@ -196,17 +115,23 @@ impl<N: Net> Publisher<N> {
             }
             work += count;
         }
+        if core.rx.abandoned().is_some() || core.rx.has_diverged() {
+            core.lost = true;
+        }
+        if core.lost {
+            f(PublisherEvent::Lost);
+            return work;
+        }
         core.on_commit(now, limit, &mut f);
+        if std::mem::take(&mut core.renewed) {
+            core.hurry();
+        }
         if let Some((length, to)) =
             core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events)
         {
             net.send_unicast(to, [&scratch[..length], &[]]);
         }
         while core.events.pop().is_some() {}
-        if core.rx.abandoned().is_some() {
-            core.lost = true;
-            f(PublisherEvent::Lost);
-        }
         if core.lines.unopened > 0 {
             self.drive_opens(now, wall);
         }
@@ -311,6 +236,8 @@ impl PublisherCore {
             lines: Lines::new(limits.window_entries),
             throttled: false,
             lost: false,
+            epoch: Epoch::NONE,
+            renewed: false,
             number: 0,
             turns: 0,
             counters: Counters::default(),
@@ -459,6 +386,9 @@ impl PublisherCore {
                 self.rx.check_history(&frame.header)?;
                 let placement =
                     self.rx.on_frame(&frame, trailer.as_ref(), &mut self.counters, &mut self.events);
+                if self.rx.follow.epoch() != self.epoch {
+                    self.on_epoch(f);
+                }
                 if let Placement::Next(end) = placement {
                     self.counters.add(Counter::FramesAccepted, 1);
                     self.lines.read(&frame, f);
@@ -471,11 +401,14 @@ impl PublisherCore {
                 self.rx.check_history(&header)?;
                 self.rx.on_heartbeat(&header, &mut self.counters, &mut self.events);
                 self.rx.on_membership_told(&header, &body);
-                let throttled = body.credit_entries == 0;
-                if throttled && !self.throttled {
-                    f(PublisherEvent::Throttled);
+                // A deposed leader's word is none.
+                if header.epoch() == self.epoch {
+                    let throttled = body.credit_entries == 0;
+                    if throttled && !self.throttled {
+                        f(PublisherEvent::Throttled);
+                    }
+                    self.throttled = throttled;
                 }
-                self.throttled = throttled;
             }
             Datagram::Ack(header, _) => {
                 self.rx.check_history(&header)?;
@@ -496,6 +429,26 @@ impl PublisherCore {
         Ok(())
     }
 
+    /// Another epoch is followed: what did not survive is taken back before anything of it is read.
+    #[cold]
+    fn on_epoch(&mut self, f: &mut impl FnMut(PublisherEvent)) {
+        self.epoch = self.rx.follow.epoch();
+        (self.throttled, self.renewed) = (false, true);
+        if let Some(from) = self.rx.take_lost() {
+            self.lost |= !self.lines.on_cut(from, f);
+        }
+        self.read_ready(f);
+    }
+
+    /// The new leader may have heard nothing of what the old one did not stamp: it is sent again now.
+    #[cold]
+    fn hurry(&mut self) {
+        self.lines.hurry();
+        for line in &self.lines.list {
+            self.window.hurry(&line.outstanding, line.stamped);
+        }
+    }
+
     fn read_ready(&mut self, f: &mut impl FnMut(PublisherEvent)) {
         while self.rx.has_ready() {
             let Self { rx, lines, .. } = self;
@@ -511,7 +464,7 @@ impl PublisherCore {
         let commit_next = self.rx.commit.commit_next();
         let mut left = limit;
         while left > 0
-            && let Some(&Stamped { bound, seq, line }) = self.lines.stamped.front()
+            && let Some(&Stamped { bound, seq, line, .. }) = self.lines.stamped.front()
             && bound < commit_next
         {
             left -= 1;
@@ -538,7 +491,7 @@ impl PublisherCore {
                     f(PublisherEvent::Opened { ticket, publisher: line.id, publisher_seq: line.next });
                 }
                 // Behind the fates before it, which `limit` may have put off.
-                LineState::Ending { at, fenced }
+                LineState::Ending { at, fenced, .. }
                     if at < commit_next
                         && !self.lines.stamped.iter().any(|next| next.line as usize == ticket) =>
                 {

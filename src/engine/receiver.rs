@@ -6,18 +6,22 @@
 //!   frame ─▶ history? ─▶ epoch known? ─▶ owned? ─▶ next?  ──yes──▶ owner takes it, `pass`
 //!              reject      ask for start   count     └─no, later─▶ store ──(gap filled)──▶ `extend`
 //! ```
+//! A takeover goes through [`takeover`].
+
+mod takeover;
 
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events};
 use super::store::FrameStore;
 use crate::proto::commit::Commit;
 use crate::proto::follow::Follow;
+use crate::proto::held::Held;
 use crate::proto::log::{LogEnd, Misfit};
 use crate::proto::membership::{Membership, change_in};
 use crate::proto::nack::{Nack, NackLimits};
 use crate::wire::{
-    EntryKind, Epoch, EpochStartView, FrameView, HEADER_LEN, Header, HeartbeatBody, Identity, Kind,
-    NACK_RANGES_MAX, Nanos, Refusal, Reject, RepairTrailer, Seq, SeqRange, write_nack,
+    Epoch, FrameView, HEADER_LEN, Header, HeartbeatBody, Identity, Kind, NACK_RANGES_MAX, Nanos, Refusal,
+    Reject, RepairTrailer, Seq, SeqRange, write_nack,
 };
 use std::net::SocketAddrV4;
 
@@ -72,11 +76,23 @@ pub enum Placement {
 pub struct Receiver {
     limits: ReceiverLimits,
     start: Start,
+    /// Nothing below is ever asked for.
+    floor: Seq,
     end: Option<LogEnd>,
     /// Which epoch is followed.
     pub follow: Follow,
     /// How far it is committed.
     pub commit: Commit,
+    /// Epochs below are neither followed nor asked for: a replica's promise (S2).
+    pub follow_floor: Epoch,
+    /// Except this one, whose log a candidate adopts.
+    pub adopting: Epoch,
+    /// Whom to ask first, and in every second try: a candidate asks who promised the best log.
+    pub prefer: Option<SocketAddrV4>,
+    /// Where the passed frames above the own commit ended.
+    held: Held,
+    /// The first seq that the owner was given and that did not survive, until it looks.
+    lost_from: Option<Seq>,
     store: FrameStore,
     /// Kept frames at the front that the log contains already.
     ready: usize,
@@ -111,13 +127,21 @@ impl Receiver {
             Start::Behind(end, commit_next) => (Some(end), Commit::new(commit_next)),
         };
         let mut commit = commit;
+        let mut held = Held::default();
         if let Some(end) = end {
             commit.on_held(end.next);
+            held.begin(end);
         }
         Self {
+            follow_floor: Epoch::NONE,
+            adopting: Epoch::NONE,
+            prefer: None,
+            held,
+            lost_from: None,
             store: FrameStore::new(limits.store_bytes, limits.frame_len_max),
             nack: Nack::new(limits.nack, limits.repairer_first),
             start,
+            floor: if let Start::From(seq) = start { seq } else { 1 },
             end,
             follow: Follow::default(),
             commit,
@@ -152,7 +176,7 @@ impl Receiver {
         self.seen_next
     }
 
-    /// The first seq that the owner asked for, if it asked for one.
+    /// Where the log begins that is read: as the owner asked, or where a takeover made it begin anew.
     pub fn start(&self) -> Start {
         self.start
     }
@@ -207,8 +231,7 @@ impl Receiver {
             return;
         }
         self.commit.on_announced(epoch, header.commit_next);
-        if self.follow.is_news(epoch) {
-            self.on_news(epoch, header.first_seq);
+        if self.on_news(epoch, header.first_seq) {
             return;
         }
         self.seen_next = self.seen_next.max(header.first_seq);
@@ -240,9 +263,7 @@ impl Receiver {
         counters.add(Counter::AcksIn, 1);
         let epoch = header.epoch();
         self.commit.on_announced(epoch, header.commit_next);
-        if self.follow.is_news(epoch) {
-            self.on_news(epoch, header.first_seq);
-        } else if epoch == self.follow.epoch() {
+        if !self.on_news(epoch, header.first_seq) && epoch == self.follow.epoch() {
             if self.is_divergent(header) {
                 self.tell_divergent(header, events);
             } else {
@@ -289,9 +310,8 @@ impl Receiver {
         events: &mut Events,
     ) -> Placement {
         let epoch = frame.header.epoch();
-        self.learn_start(frame, events);
-        if self.follow.is_news(epoch) {
-            self.on_news(epoch, frame.header.next_seq());
+        self.learn_start(frame, counters, events);
+        if self.on_news(epoch, frame.header.next_seq()) {
             counters.add(Counter::FramesUnowned, 1);
             return Placement::Dropped;
         }
@@ -308,6 +328,9 @@ impl Receiver {
             return Placement::Dropped;
         }
         self.commit.on_announced(epoch, frame.header.commit_next);
+        if self.diverged {
+            return Placement::Dropped;
+        }
         self.seen_next = self.seen_next.max(frame.header.next_seq());
         self.place(frame, counters, events)
     }
@@ -359,58 +382,19 @@ impl Receiver {
         }
     }
 
-    /// A frame that begins with the start of its epoch tells that this epoch has won (S10).
-    fn learn_start(&mut self, frame: &FrameView<'_>, events: &mut Events) {
-        if !self.follow.is_news(frame.header.epoch()) {
-            return;
-        }
-        let Some(first) = frame.entries().next() else { return };
-        if first.kind() != EntryKind::EpochStart {
-            return;
-        }
-        let Ok(start) = EpochStartView::parse(first.payload) else { return };
-        if start.epoch() != frame.header.epoch() || start.body.base != frame.header.first_seq {
-            return;
-        }
-        if self.follow.on_start(&start) {
-            let (epoch, bound) = self.news;
-            if epoch <= self.follow.epoch() {
-                self.news = (Epoch::NONE, 0);
-            }
-            if epoch == self.follow.epoch() {
-                self.seen_next = self.seen_next.max(bound);
-            }
-            events.push(Event::Epoch { epoch: start.epoch(), base: start.body.base });
-            if !self.limits.count_when_accepted {
-                self.count();
-            }
-        }
-    }
-
-    /// Somebody speaks in an epoch that is not followed yet.
-    fn on_news(&mut self, epoch: Epoch, bound: Seq) {
-        let (news, heard) = self.news;
-        self.news = (news.max(epoch), if epoch > news { bound } else { heard.max(bound) });
-    }
-
-    /// Begins to count the acks of the followed epoch.
-    fn count(&mut self) {
-        let follow = &self.follow;
-        self.commit.on_epoch_started(follow.epoch(), follow.base(), follow.membership, follow.durability);
-    }
-
     fn anchor(&mut self, end: LogEnd) {
         self.end = Some(end);
+        self.held.begin(end);
         self.commit.on_anchored(end.next);
     }
 
-    /// The next frame of the log may change who votes: from its first entry on, whoever stores it when.
+    /// The next frame of the log may change who votes. A replica tells what its own log says itself, once it
+    /// is stored: what it stages belongs to another log than the acks that it counts.
     fn learn_change(&mut self, change: Option<(Membership, Membership)>) {
-        if let Some((before, after)) = change {
+        if let Some((before, after)) = change
+            && !self.limits.count_when_accepted
+        {
             self.commit.on_membership(after.seq, before, after);
-            if after.seq > self.follow.membership.seq {
-                self.follow.membership = after;
-            }
         }
     }
 
@@ -426,6 +410,7 @@ impl Receiver {
         self.end = Some(end);
         if !self.limits.count_when_accepted {
             self.commit.on_held(end.next);
+            self.held.push(end, self.commit.commit_next());
         }
     }
 
@@ -465,6 +450,12 @@ impl Receiver {
 
     /// Takes kept frames into the log for as long as they follow its end.
     pub fn extend(&mut self, counters: &mut Counters) {
+        counters.add(Counter::FramesDuplicate, self.advance());
+    }
+
+    /// The same. Returns how many were of no use.
+    fn advance(&mut self) -> u64 {
+        let mut useless = 0;
         while let (Some(end), Some(frame)) = (self.end, self.store.get(self.ready)) {
             match end.follow(&frame) {
                 Ok(end) => {
@@ -473,13 +464,14 @@ impl Receiver {
                     self.learn_change(change);
                     self.pass(end);
                 }
-                Err(Misfit::Ahead) => return,
+                Err(Misfit::Ahead) => break,
                 Err(_) => {
-                    counters.add(Counter::FramesDuplicate, 1);
+                    useless += 1;
                     self.store.remove(self.ready);
                 }
             }
         }
+        useless
     }
 
     /// Whether kept frames of the log wait for the owner.
@@ -528,7 +520,8 @@ impl Receiver {
         self.joined |= missing.is_none() && self.end.is_some_and(|end| end.next > 1);
         let turn = self.nack.poll(now, missing)?;
         let repairers = &self.limits.repairers;
-        let to = *repairers.get(turn as usize % repairers.len().max(1))?;
+        let preferred = self.prefer.filter(|_| self.nack.tries().is_multiple_of(2));
+        let to = preferred.or_else(|| repairers.get(turn as usize % repairers.len().max(1)).copied())?;
         self.token += 1;
         *number += 1;
         counters.add(Counter::NacksOut, 1);

@@ -1,7 +1,7 @@
 //! Frames that a receiver keeps: some because something is missing before them, some because they are not
 //! committed yet or the application said stop. Sorted by seq, in memory of fixed size.
 
-use crate::wire::{FrameView, Header, NACK_RANGES_MAX, Seq, SeqRange};
+use crate::wire::{Epoch, FrameView, Header, NACK_RANGES_MAX, Seq, SeqRange};
 use std::collections::VecDeque;
 
 /// Where one kept frame is.
@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 struct Stored {
     first: Seq,
     next: Seq,
+    epoch: Epoch,
     slot: u32,
 }
 
@@ -71,7 +72,7 @@ impl FrameStore {
         let Some(slot) = self.free.pop() else { return false };
         let start = slot as usize * self.stride;
         self.memory[start..start + frame.bytes.len()].copy_from_slice(frame.bytes);
-        self.order.insert(at, Stored { first, next, slot });
+        self.order.insert(at, Stored { first, next, epoch: frame.header.epoch(), slot });
         true
     }
 
@@ -88,6 +89,25 @@ impl FrameStore {
         if let Some(stored) = self.order.remove(index) {
             self.free.push(stored.slot);
         }
+    }
+
+    /// How many of the first `count` frames end at or below `bound`.
+    pub fn ending_below(&self, count: usize, bound: Seq) -> usize {
+        self.order.iter().take(count).take_while(|stored| stored.next <= bound).count()
+    }
+
+    /// Forgets the frames from the `index`th on of which `keep` (first seq, epoch) says no.
+    pub fn retain(&mut self, index: usize, keep: impl Fn(Seq, Epoch) -> bool) {
+        let Self { order, free, .. } = self;
+        let mut at = 0;
+        order.retain(|stored| {
+            let kept = at < index || keep(stored.first, stored.epoch);
+            at += 1;
+            if !kept {
+                free.push(stored.slot);
+            }
+            kept
+        });
     }
 
     /// What is missing in `from..to`, looking only at frames from the `index`th on. Writes at most

@@ -3,6 +3,10 @@
 //! A frame that may be delivered when it arrives is delivered out of the receive buffer, without a copy.
 //! What must wait (for a gap, for its commit, for an application that said stop) is kept in memory of
 //! fixed size; what finds no room there is repaired later. Nothing here ever slows the stream.
+//!
+//! A takeover may take back what a `stamped` application was told and what is not committed. It hears so
+//! by [`SubscriberEvent::Retract`] before it hears anything of the new epoch; then the stream goes on
+//! from there. What is told as committed is never taken back (S6).
 
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
@@ -61,9 +65,11 @@ pub enum SubscriberEvent<'a> {
         /// The exclusive bound.
         next: Seq,
     },
-    /// Messages from here on did not survive a takeover (`stamped` readers only).
+    /// What was told from here on, messages, epochs and memberships, did not survive a takeover
+    /// (`stamped` readers only). Told before anything of the new epoch, at once, also to an application
+    /// that has said [`Flow::Stop`]; what takes the place of the messages follows, from `from` on.
     Retract {
-        /// The first that is taken back.
+        /// The first seq that is taken back.
         from: Seq,
     },
     /// A new leadership begins here.
@@ -131,6 +137,8 @@ pub struct SubscriberLimits {
 struct Cursor {
     /// The next seq to deliver; what lies before is skipped.
     next: Seq,
+    /// Behind the last entry that the application was told of.
+    told_next: Seq,
     /// Messages that this poll may still deliver.
     left: usize,
     stopped: bool,
@@ -219,15 +227,16 @@ impl<N: Net> Subscriber<N> {
 
 impl SubscriberCore {
     fn new(limits: SubscriberLimits) -> Self {
-        let next = match limits.start {
-            Start::Live => 0,
-            Start::From(seq) => seq,
-            Start::Behind(end, _) => end.next,
+        // An application that begins behind a log was told of that log.
+        let (next, told_next) = match limits.start {
+            Start::Live => (0, 0),
+            Start::From(seq) => (seq, 0),
+            Start::Behind(end, _) => (end.next, end.next),
         };
         Self {
             rx: Receiver::new(limits.receiver.clone(), limits.start),
             limits,
-            cursor: Cursor { next, left: 0, stopped: false },
+            cursor: Cursor { next, told_next, left: 0, stopped: false },
             told_commit: 1,
             caught_up: false,
             lag_since: None,
@@ -329,10 +338,11 @@ impl SubscriberCore {
         trailer: Option<&crate::wire::RepairTrailer>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) {
-        let Placement::Next(end) = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events)
-        else {
-            return;
-        };
+        let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
+        if let Some(from) = self.rx.take_lost() {
+            self.take_back(from, f);
+        }
+        let Placement::Next(end) = placement else { return };
         // Held already by a quorum, or by the leader alone where it is a quorum.
         let may =
             self.limits.delivery == Delivery::Stamped || self.rx.commit.commit_with(end.next) >= end.next;
@@ -349,6 +359,19 @@ impl SubscriberCore {
         self.counters.add(Counter::FramesAccepted, 1);
         self.rx.extend(&mut self.counters);
         self.deliver_ready(f);
+    }
+
+    /// Nothing from `from` on survived a takeover: the stream goes on there.
+    fn take_back(&mut self, from: Seq, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        let told_next = self.cursor.told_next;
+        self.cursor.told_next = told_next.min(from);
+        self.cursor.next = self.cursor.next.min(from);
+        self.caught_up = false;
+        if told_next > from {
+            let stamped = self.limits.delivery == Delivery::Stamped;
+            assert!(stamped, "seq {from} is lost, and everything below {told_next} was told as final (S6)");
+            f(SubscriberEvent::Retract { from });
+        }
     }
 
     fn deliver_ready(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
@@ -427,41 +450,42 @@ fn deliver(
             }
             let flow = tell(seq, frame.header.timestamp, &entry, f);
             cursor.next = seq + 1;
+            cursor.told_next = if flow.is_some() { seq + 1 } else { cursor.told_next };
             if entry.kind() == EntryKind::Message {
                 cursor.left -= 1;
             }
-            cursor.stopped = flow == Flow::Stop || cursor.left == 0;
+            cursor.stopped = flow == Some(Flow::Stop) || cursor.left == 0;
         }
     }
     true
 }
 
-/// One entry as an event; entries that are the cluster's own business are passed over.
+/// One entry as an event; `None` for entries that are the cluster's own business: they are passed over.
 fn tell(
     seq: Seq,
     frame_time: Nanos,
     entry: &Entry<'_>,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> Flow {
+) -> Option<Flow> {
     match entry.kind() {
-        EntryKind::Message => f(SubscriberEvent::Message(Message {
+        EntryKind::Message => Some(f(SubscriberEvent::Message(Message {
             seq,
             publisher: entry.header.publisher,
             publisher_seq: entry.header.publisher_seq,
             destination: entry.header.destination,
             timestamp: frame_time + u64::from(entry.header.time_or_incarnation),
             payload: entry.payload,
-        })),
+        }))),
         EntryKind::EpochStart => {
-            let Ok(start) = EpochStartView::parse(entry.payload) else { return Flow::Continue };
+            let start = EpochStartView::parse(entry.payload).ok()?;
             let flow = f(SubscriberEvent::Epoch { epoch: start.epoch(), seq });
             let members = start.members().len();
-            if flow == Flow::Stop { flow } else { f(SubscriberEvent::Membership { seq, members }) }
+            Some(if flow == Flow::Stop { flow } else { f(SubscriberEvent::Membership { seq, members }) })
         }
         EntryKind::Membership => {
-            let Ok(changed) = MembershipView::parse(entry.payload) else { return Flow::Continue };
-            f(SubscriberEvent::Membership { seq, members: changed.members().len() })
+            let changed = MembershipView::parse(entry.payload).ok()?;
+            Some(f(SubscriberEvent::Membership { seq, members: changed.members().len() }))
         }
-        EntryKind::Open | EntryKind::Close | EntryKind::Birth => Flow::Continue,
+        EntryKind::Open | EntryKind::Close | EntryKind::Birth => None,
     }
 }

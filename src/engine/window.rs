@@ -23,6 +23,8 @@ struct Slot {
     /// Messages without a fate.
     left: u16,
     resends: u16,
+    /// Sent again at the next turn, whatever its time.
+    due: bool,
     sent_at: Nanos,
 }
 
@@ -97,6 +99,8 @@ pub struct SubmitWindow {
     pending: Vec<Pending>,
     free: Vec<u32>,
     resend: VecDeque<u64>,
+    /// Slots that are due before their time.
+    hurried: u32,
     timer: ResendTimer,
 }
 
@@ -117,6 +121,7 @@ impl SubmitWindow {
             pending: vec![Pending { publisher_seq: 0, slot: 0, next: NONE }; entries as usize],
             free: (0..entries).rev().collect(),
             resend: VecDeque::with_capacity(RESENDS_PER_TURN),
+            hurried: 0,
             timer,
         }
     }
@@ -167,7 +172,26 @@ impl SubmitWindow {
         // The header is written in `prepare`, with the number of each sending.
         let slot = &mut self.slots[place];
         (slot.length, slot.count, slot.resends, slot.sent_at) = (open.len() as u32, open.count(), 0, 0);
+        slot.due = false;
         self.tail += 1;
+    }
+
+    /// A leader is gone that may have heard the messages of `list` numbered above `stamped`: what was sent
+    /// of them is sent again at the next turns, in order and a few at a time, and then as if for the
+    /// first time.
+    pub fn hurry(&mut self, list: &Outstanding, stamped: PublisherSeq) {
+        let mut index = list.head;
+        while let Some(&Pending { publisher_seq, slot: place, next }) = self.pending.get(index as usize) {
+            index = next;
+            let behind_head = (u64::from(place) + self.slots.len() as u64 - self.place(self.head) as u64)
+                % self.slots.len() as u64;
+            let slot = &mut self.slots[place as usize];
+            if publisher_seq > stamped && !slot.due && self.head + behind_head < self.unsent {
+                slot.due = true;
+                slot.resends = slot.resends.min(1);
+                self.hurried += 1;
+            }
+        }
     }
 
     /// What is to be sent now: datagrams never sent, and those whose time is over. Seals each under
@@ -177,11 +201,15 @@ impl SubmitWindow {
         self.resend.clear();
         for slot in self.head..self.unsent {
             let place = self.place(slot);
-            let Slot { left, resends, sent_at, .. } = self.slots[place];
+            let Slot { left, resends, sent_at, due, .. } = self.slots[place];
             if left == 0 {
                 continue;
             }
-            if self.resend.len() == RESENDS_PER_TURN || now < sent_at + self.timer.delay_ns(resends) {
+            let waits = !due && now < sent_at + self.timer.delay_ns(resends);
+            if waits && self.hurried > 0 {
+                continue;
+            }
+            if waits || self.resend.len() == RESENDS_PER_TURN {
                 break;
             }
             self.resend.push_back(slot);
@@ -236,8 +264,10 @@ impl SubmitWindow {
         let again = count.min(self.resend.len());
         for index in 0..again {
             let place = self.place(self.resend[index]);
-            self.slots[place].resends = self.slots[place].resends.saturating_add(1);
-            self.slots[place].sent_at = now;
+            let slot = &mut self.slots[place];
+            self.hurried -= u32::from(std::mem::take(&mut slot.due));
+            slot.resends = slot.resends.saturating_add(1);
+            slot.sent_at = now;
         }
         self.resend.clear();
         for _ in again..count {
@@ -266,6 +296,9 @@ impl SubmitWindow {
         }
         let slot = &mut self.slots[pending.slot as usize];
         slot.left -= 1;
+        if slot.left == 0 {
+            self.hurried -= u32::from(std::mem::take(&mut slot.due));
+        }
         if slot.left == 0 && slot.resends == 0 && slot.sent_at != 0 {
             self.timer.on_sample(now.saturating_sub(slot.sent_at));
         }

@@ -53,6 +53,19 @@ pub struct Checkpoint {
     pub epochs: Vec<EpochBase>,
     /// The greatest commit that a frame of the log has announced.
     pub commit_next: Seq,
+    /// What the opens and closes at or above that commit changed, oldest first: a takeover may take them back.
+    pub changes: Vec<ChangeRow>,
+}
+
+/// An open or close that is not known to be committed, and what was before it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ChangeRow {
+    /// Its seq.
+    pub seq: Seq,
+    /// Whose it is.
+    pub publisher: PublisherId,
+    /// What a log without it says; incarnation 0 if the name was never opened.
+    pub before: PublisherRow,
 }
 
 /// Why a frame does not belong behind a checkpoint.
@@ -86,7 +99,8 @@ impl Checkpoint {
                 }
                 EntryKind::Open => {
                     let open = OpenView::parse(entry.payload).map_err(|reject| wrong(seq, &reject))?;
-                    let last = self.publishers.get(&entry.header.publisher).map_or(0, |row| row.last);
+                    let before = self.publishers.get(&entry.header.publisher).cloned();
+                    let last = before.as_ref().map_or(0, |row| row.last);
                     let row = PublisherRow {
                         name: open.name.to_string(),
                         incarnation: open.body.incarnation,
@@ -94,11 +108,16 @@ impl Checkpoint {
                         last,
                         closed: false,
                     };
+                    let never = PublisherRow { incarnation: 0, nonce: [0; 2], ..row.clone() };
+                    let before = before.unwrap_or(never);
+                    self.changes.push(ChangeRow { seq, publisher: entry.header.publisher, before });
                     self.publishers.insert(entry.header.publisher, row);
                 }
                 EntryKind::Close => {
                     if let Some(row) = self.publishers.get_mut(&entry.header.publisher) {
-                        row.closed = true;
+                        let publisher = entry.header.publisher;
+                        self.changes.push(ChangeRow { seq, publisher, before: row.clone() });
+                        (row.closed, row.last) = (true, row.last.max(entry.header.publisher_seq));
                     }
                 }
                 EntryKind::Birth => {
@@ -124,6 +143,7 @@ impl Checkpoint {
         }
         self.commit_next = self.commit_next.max(frame.header.commit_next);
         self.open_change = self.open_change.filter(|(seq, _)| *seq >= self.commit_next);
+        self.changes.retain(|change| change.seq >= self.commit_next);
         self.end = end;
         Ok(())
     }
@@ -210,6 +230,7 @@ struct Head {
     members: u64,
     epochs: u64,
     publishers: u64,
+    changes: u64,
     /// Of the open change: its seq (0: none), that of the membership before it, and how many those are.
     change_seq: u64,
     before_seq: u64,
@@ -227,12 +248,13 @@ struct PublisherBytes {
     name_len: u32,
 }
 
-/// The last byte is its own version: one of another is computed again.
-const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKPT\x02");
-const _: () = assert!(size_of::<Head>() == 112 && size_of::<PublisherBytes>() == 40);
+/// The seventh byte is its own version: one of another is computed again.
+const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKP3\0");
+const _: () = assert!(size_of::<Head>() == 120 && size_of::<PublisherBytes>() == 40);
 
 impl Checkpoint {
-    /// Its file: a head, members, those before the open change, epochs, publishers with their names behind each.
+    /// Its file: a head, members, those before the open change, epochs, publishers with their names behind
+    /// each, changes likewise.
     pub fn to_bytes(&self) -> Vec<u8> {
         let before = self.open_change.map_or_else(Membership::default, |(_, before)| before);
         let head = Head {
@@ -248,6 +270,7 @@ impl Checkpoint {
             members: self.members.len() as u64,
             epochs: self.epochs.len() as u64,
             publishers: self.publishers.len() as u64,
+            changes: self.changes.len() as u64,
             change_seq: self.open_change.map_or(0, |(seq, _)| seq),
             before_seq: before.seq,
             before: before.members().len() as u64,
@@ -257,17 +280,11 @@ impl Checkpoint {
         bytes.extend_from_slice(bytemuck::cast_slice(before.members()));
         bytes.extend_from_slice(bytemuck::cast_slice(&self.epochs));
         for (id, row) in &self.publishers {
-            let fixed = PublisherBytes {
-                id: *id,
-                incarnation: row.incarnation,
-                nonce: row.nonce,
-                last: row.last,
-                closed: u32::from(row.closed),
-                name_len: row.name.len() as u32,
-            };
-            bytes.extend_from_slice(bytemuck::bytes_of(&fixed));
-            bytes.extend_from_slice(row.name.as_bytes());
-            bytes.resize(bytes.len().next_multiple_of(8), 0);
+            put_publisher(&mut bytes, *id, row);
+        }
+        for change in &self.changes {
+            bytes.extend_from_slice(&change.seq.to_le_bytes());
+            put_publisher(&mut bytes, change.publisher, &change.before);
         }
         let checksum = checksum_but_12(&bytes);
         bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
@@ -312,21 +329,45 @@ impl Checkpoint {
             checkpoint.epochs.push(take(&mut rest).ok_or("epochs")?);
         }
         for _ in 0..head.publishers {
-            let row: PublisherBytes = take(&mut rest).ok_or("publishers")?;
-            let len = row.name_len as usize;
-            let name = rest.get(..len).filter(|_| len <= NAME_LEN_MAX).ok_or("publisher's name")?;
-            let row_of = PublisherRow {
-                name: String::from_utf8(name.to_vec()).map_err(|_| "publisher's name")?,
-                incarnation: row.incarnation,
-                nonce: row.nonce,
-                last: row.last,
-                closed: row.closed != 0,
-            };
-            checkpoint.publishers.insert(row.id, row_of);
-            rest = rest.get(len.next_multiple_of(8)..).ok_or("publisher's padding")?;
+            let (id, row) = take_publisher(&mut rest)?;
+            checkpoint.publishers.insert(id, row);
+        }
+        for _ in 0..head.changes {
+            let seq = take(&mut rest).ok_or("changes")?;
+            let (publisher, before) = take_publisher(&mut rest)?;
+            checkpoint.changes.push(ChangeRow { seq, publisher, before });
         }
         if rest.is_empty() { Ok(checkpoint) } else { Err("bytes behind its end") }
     }
+}
+
+fn put_publisher(bytes: &mut Vec<u8>, id: PublisherId, row: &PublisherRow) {
+    let fixed = PublisherBytes {
+        id,
+        incarnation: row.incarnation,
+        nonce: row.nonce,
+        last: row.last,
+        closed: u32::from(row.closed),
+        name_len: row.name.len() as u32,
+    };
+    bytes.extend_from_slice(bytemuck::bytes_of(&fixed));
+    bytes.extend_from_slice(row.name.as_bytes());
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+}
+
+fn take_publisher(rest: &mut &[u8]) -> Result<(PublisherId, PublisherRow), &'static str> {
+    let fixed: PublisherBytes = take(rest).ok_or("publishers")?;
+    let len = fixed.name_len as usize;
+    let name = rest.get(..len).filter(|_| len <= NAME_LEN_MAX).ok_or("publisher's name")?;
+    let row = PublisherRow {
+        name: String::from_utf8(name.to_vec()).map_err(|_| "publisher's name")?,
+        incarnation: fixed.incarnation,
+        nonce: fixed.nonce,
+        last: fixed.last,
+        closed: fixed.closed != 0,
+    };
+    *rest = rest.get(len.next_multiple_of(8)..).ok_or("publisher's padding")?;
+    Ok((fixed.id, row))
 }
 
 fn take<T: Pod>(rest: &mut &[u8]) -> Option<T> {

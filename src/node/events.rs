@@ -1,8 +1,9 @@
 //! The words for what a node's engine tells: stable codes, one line each. The hot thread pushes numbers;
 //! a side thread writes these sentences.
 
-use crate::engine::event::{Event, Role};
+use crate::engine::event::{Event, Role, Stopped};
 use crate::io::events::{Event as Record, EventKind};
+use crate::proto::election::Why;
 use crate::wire::{Epoch, Identity, Nanos, Reject};
 use std::fmt;
 use std::time::Duration;
@@ -11,6 +12,10 @@ use tracing::Level;
 const ROLE: u16 = 1001;
 const HISTORY: u16 = 1002;
 const EPOCH: u16 = 1003;
+const MISSED: u16 = 1004;
+const CANDIDATE: u16 = 1005;
+const STEPPED_DOWN: u16 = 1006;
+const EXCHANGED: u16 = 1007;
 const JOURNAL_FULL: u16 = 1101;
 const JOURNAL_FREE: u16 = 1102;
 const DISK: u16 = 1103;
@@ -19,6 +24,7 @@ const GAP: u16 = 1202;
 const DIVERGED: u16 = 1301;
 const IMPOSTOR: u16 = 1302;
 const DIVERGENT_ACK: u16 = 1303;
+const CUT: u16 = 1304;
 
 /// All codes of a node, for [`crate::io::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &[
@@ -26,12 +32,47 @@ pub static EVENT_KINDS: &[EventKind] = &[
     EventKind {
         code: HISTORY,
         level: Level::INFO,
-        format: |event, f| write!(f, "follows history {:x}, which lists this replica", event.a),
+        format: |event, f| write!(f, "follows history {:x}", event.a),
     },
     EventKind {
         code: EPOCH,
         level: Level::INFO,
         format: |event, f| write!(f, "epoch {} begins at seq {}", Epoch(event.a), event.b),
+    },
+    EventKind {
+        code: MISSED,
+        level: Level::WARN,
+        format: |event, f| {
+            let why = Why::from_u32(u32::from(event.small)).map_or("?", Why::name);
+            let (epoch, leader) = (Epoch(event.a), Epoch(event.a).leader());
+            write!(f, "the leader {leader} of epoch {epoch} is missed: {why}")
+        },
+    },
+    EventKind {
+        code: CANDIDATE,
+        level: Level::INFO,
+        format: |event, f| write!(f, "asks to be promised epoch {}", Epoch(event.a)),
+    },
+    EventKind {
+        code: STEPPED_DOWN,
+        level: Level::WARN,
+        format: |event, f| {
+            let why = Stopped::from_u32(u32::from(event.small)).map_or("?", Stopped::name);
+            write!(f, "stamps no more in epoch {}: {why}; its log ends at seq {}", Epoch(event.a), event.b)
+        },
+    },
+    EventKind {
+        code: EXCHANGED,
+        level: Level::WARN,
+        format: |event, f| {
+            let epoch = Epoch(event.b);
+            write!(
+                f,
+                "what was stamped from seq {} on and never committed did not survive: the log is that of epoch {epoch} \
+                 now",
+                event.a
+            )
+        },
     },
     EventKind {
         code: JOURNAL_FULL,
@@ -97,6 +138,21 @@ pub static EVENT_KINDS: &[EventKind] = &[
         },
     },
     EventKind {
+        code: CUT,
+        level: Level::ERROR,
+        format: |event, f| {
+            write!(
+                f,
+                "epoch {} does not contain what is committed here: it parts from this log at seq {}, and everything \
+                 below {} is final; the node is silent from now on; keep its journal, and find out which replicas \
+                 have lost theirs",
+                Epoch(event.c),
+                event.a,
+                event.b
+            )
+        },
+    },
+    EventKind {
         code: DIVERGENT_ACK,
         level: Level::ERROR,
         format: |event, f| {
@@ -116,11 +172,8 @@ fn format_role(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (from, to, took) = (name(u32::from(event.small)), name(event.e), Duration::from_nanos(event.c));
     write!(f, "{from} -> {to} in epoch {} at seq {} after {took:?}", Epoch(event.a), event.b)?;
     match Role::from_u32(event.e) {
-        Some(Role::AwaitsTakeover) => f.write_str(
-            ": this replica led the epoch before it stopped, and an epoch is led once; a takeover is needed",
-        ),
-        Some(Role::Unlisted) => f.write_str(
-            ": the history that is heard does not list this replica; format it anew and add it to the membership",
+        Some(Role::Learner) => f.write_str(
+            ": the membership does not list this replica, so it stores and has no vote; `membership add` lists it",
         ),
         _ => Ok(()),
     }
@@ -153,6 +206,13 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
         }
         Event::History { history } => Record { a: history, ..of(HISTORY) },
         Event::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },
+        Event::Missed { epoch, why } => Record { a: epoch.0, small: why as u16, ..of(MISSED) },
+        Event::Candidate { ballot } => Record { a: ballot.0, ..of(CANDIDATE) },
+        Event::SteppedDown { epoch, why, seq } => {
+            Record { a: epoch.0, b: seq, small: why as u16, ..of(STEPPED_DOWN) }
+        }
+        Event::Exchanged { from, epoch } => Record { a: from, b: epoch.0, ..of(EXCHANGED) },
+        Event::Cut { from, commit_next, epoch } => Record { a: from, b: commit_next, c: epoch.0, ..of(CUT) },
         Event::JournalFull { seq } => Record { a: seq, ..of(JOURNAL_FULL) },
         Event::JournalFree { seq } => Record { a: seq, b: took, ..of(JOURNAL_FREE) },
         Event::Rejected { reject } => {

@@ -75,6 +75,10 @@ pub struct NodeSettings {
     pub publishers_max: u32,
     /// When a leader beats.
     pub beat: BeatLimits,
+    /// Silence after which a leader is suspected.
+    pub suspect_ns: Nanos,
+    /// Where the doubling of that ends when suspicions are false.
+    pub suspect_ns_max: Nanos,
     /// Timers of requests.
     pub nack: NackLimits,
     /// File of the counters.

@@ -19,7 +19,9 @@ use crate::io::journal_thread::{self, Handle, ThreadSettings};
 use crate::io::udp::{Udp, UdpCounts, UdpSettings};
 use crate::journal::Completeness;
 use crate::proto::commit::Durability;
+use crate::proto::election::ElectionLimits;
 use crate::proto::start::{self, StartRole};
+use crate::proto::suspect::SuspectLimits;
 use crate::wire::{Identity, Nanos, frame_len_max};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,8 +35,12 @@ const DRAIN_NS: Nanos = 1_000_000_000;
 const RESTLESS_NS: Nanos = 50_000;
 /// Submissions that wait for an earlier one of their publisher.
 const HOLD_BACK: u16 = 1024;
-/// A standby that has nothing new says where it stands this often.
-const ACK_AGAIN_NS: Nanos = 100_000_000;
+/// A standby that has nothing new says where it stands after so many beats: its leader must hear a quorum.
+const ACK_AGAIN_BEATS: u64 = 2;
+/// Where the doubling of the wait between candidacies that fail ends.
+const BACKOFF_TIMEOUTS: u64 = 32;
+/// Submissions that a standby keeps, to stamp them when it takes over.
+const HEARD_BYTES: usize = 1 << 20;
 /// Most frames that one request is answered with.
 const REPAIRS_PER_REQUEST: usize = 64;
 
@@ -82,7 +88,7 @@ impl Node {
             .map_err(|error| NodeError::Damaged(format!("journal {directory}: {error}")))?;
         let leads = matches!(
             start::role(identity, &opened.tail.end(), &recovered.membership, opened.tail.promised()),
-            Ok(StartRole::Lead(_))
+            StartRole::Lead(_)
         );
         let net = open_device(settings, leads)?;
         let mut obtained = net.obtained().to_vec();
@@ -152,7 +158,7 @@ impl Node {
                     halt.store(true, Ordering::Release);
                 } else if stop.load(Ordering::Acquire) {
                     let since = *draining.get_or_insert(now);
-                    self.replica.core.begin_drain();
+                    self.replica.core.begin_drain(now);
                     if self.replica.is_drained() || now > since + DRAIN_NS {
                         halt.store(true, Ordering::Release);
                     }
@@ -196,7 +202,8 @@ impl Node {
             }
         }
         let restless = self.replica.is_restless().then_some(now + RESTLESS_NS);
-        Turn { work, next_deadline: self.replica.next_beat().into_iter().chain(restless).min() }
+        let due = self.replica.next_deadline();
+        Turn { work, next_deadline: Some(restless.map_or(due, |soon| soon.min(due))) }
     }
 
     fn tell(&mut self, event: Event, now: Nanos, recorder: &Recorder) {
@@ -223,7 +230,11 @@ impl Node {
 
 /// A leader does not join `data`: what it would hear there is itself.
 fn open_device(settings: &NodeSettings, leads: bool) -> Result<Udp, NodeError> {
-    let joins = if leads { vec![Group::Submit, Group::Control] } else { vec![Group::Data, Group::Control] };
+    let joins = if leads {
+        vec![Group::Submit, Group::Control]
+    } else {
+        vec![Group::Submit, Group::Data, Group::Control]
+    };
     Ok(Udp::open(UdpSettings { joins, unicast_port: settings.unicast.port(), ..settings.udp.clone() })?)
 }
 
@@ -245,10 +256,32 @@ fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits
         durability: settings.durability,
         publishers_max: settings.publishers_max,
         hold_back: HOLD_BACK,
-        ack_again_ns: ACK_AGAIN_NS,
+        ack_again_ns: ACK_AGAIN_BEATS * settings.beat.beat_ns,
         process_nonce: random_u64()?,
         repairs_per_request: REPAIRS_PER_REQUEST,
+        suspect: SuspectLimits {
+            beat_ns: settings.beat.beat_ns,
+            timeout_ns: settings.suspect_ns,
+            timeout_ns_max: settings.suspect_ns_max,
+        },
+        election: ElectionLimits {
+            stagger_ns: settings.beat.beat_ns.min(settings.suspect_ns / 4),
+            again_ns: settings.beat.beat_ns.min(settings.suspect_ns / 8),
+            timeout_ns: settings.suspect_ns,
+            backoff_ns_max: BACKOFF_TIMEOUTS * settings.suspect_ns,
+        },
+        heard_bytes: HEARD_BYTES,
+        secret_seed: random_seed()?,
     })
+}
+
+/// What the secrets of this process's epochs follow from.
+fn random_seed() -> Result<[u8; 32], NodeError> {
+    let mut seed = [0; 32];
+    for word in seed.chunks_exact_mut(8) {
+        word.copy_from_slice(&random_u64()?.to_le_bytes());
+    }
+    Ok(seed)
 }
 
 /// Core, scheduling class, memory and timers of the calling thread, each with what was obtained.

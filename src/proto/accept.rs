@@ -20,6 +20,20 @@ pub enum Refused {
     Misfit(Misfit),
 }
 
+/// What is to be answered to a candidate.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Asked {
+    /// A promise that must be stored first.
+    Promise,
+    /// The promise that it has already: its copy was lost.
+    Again,
+    /// A higher promise was given.
+    Refuse {
+        /// It.
+        promised: Epoch,
+    },
+}
+
 /// The acceptor's one memory beside its log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Acceptor {
@@ -51,6 +65,16 @@ impl Acceptor {
             return Err(Refused::Stale { promised: self.promised });
         }
         end.follow(frame).map_err(Refused::Misfit)
+    }
+
+    /// S2 (what is promised): what a candidate that asks for `ballot` is answered. Only a higher ballot than
+    /// any before is promised, and a candidate is told again what it was told before.
+    pub fn judge_prepare(&self, ballot: Epoch) -> Asked {
+        match ballot.cmp(&self.promised) {
+            std::cmp::Ordering::Greater => Asked::Promise,
+            std::cmp::Ordering::Equal => Asked::Again,
+            std::cmp::Ordering::Less => Asked::Refuse { promised: self.promised },
+        }
     }
 
     /// S3 (what an ack means): the epoch and bound that may be acknowledged for a log that ends at `end`,
@@ -95,6 +119,16 @@ mod tests {
         let bytes = frame(&ahead, epoch(1, 1), MESSAGE);
         let refused = Acceptor::new(epoch(1, 1)).judge(&view(&bytes), &end, true);
         assert_eq!(refused, Err(Refused::Misfit(Misfit::Ahead)));
+    }
+
+    #[test]
+    fn s2_only_a_higher_ballot_is_promised_and_the_same_candidate_is_told_again() {
+        let acceptor = Acceptor::new(epoch(2, 2));
+        assert_eq!(acceptor.judge_prepare(epoch(2, 3)), Asked::Promise);
+        assert_eq!(acceptor.judge_prepare(epoch(2, 2)), Asked::Again);
+        let promised = epoch(2, 2);
+        assert_eq!(acceptor.judge_prepare(epoch(2, 1)), Asked::Refuse { promised });
+        assert_eq!(acceptor.judge_prepare(epoch(1, 9)), Asked::Refuse { promised });
     }
 
     #[test]

@@ -118,12 +118,6 @@ impl Commit {
         self.open.map(|open| open.seq)
     }
 
-    /// The two members before a change that the log holds at or above `next`: a candidate needs their
-    /// quorum too (S5).
-    pub fn pair_above(&self, next: Seq) -> Option<&Membership> {
-        self.open.as_ref().filter(|open| open.seq >= next && open.before.is_pair()).map(|open| &open.before)
-    }
-
     /// The owner holds the start of `epoch` at `base`: earlier acks count no more. A change that the log
     /// inherits stays open.
     pub fn on_epoch_started(
@@ -162,7 +156,6 @@ impl Commit {
             // Nobody stamps a second change before the first is committed.
             self.announced = self.announced.max(first.seq + 1);
         }
-        self.recount();
     }
 
     /// Somebody who holds the log of the epoch up to `next` says that its membership is that of `seq`: a
@@ -176,7 +169,7 @@ impl Commit {
 
     /// The owner's log begins at `next`: what lies before it is not held.
     pub fn on_anchored(&mut self, next: Seq) {
-        (self.held_from, self.have_next, self.confirmed) = (next, next, false);
+        (self.held_from, self.have_next, self.confirmed) = (next, next.max(self.commit_next), false);
         self.recount();
     }
 

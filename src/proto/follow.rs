@@ -20,6 +20,8 @@ pub struct Follow {
     pub membership: Membership,
     /// What an ack means in this epoch.
     pub durability: Durability,
+    /// What its start tells of its watcher's secret; zero if there is no watcher.
+    pub secret_hash: [u8; 32],
 }
 
 impl Default for Follow {
@@ -31,6 +33,7 @@ impl Default for Follow {
             rows: 0,
             membership: Membership::default(),
             durability: Durability::default(),
+            secret_hash: [0; 32],
         }
     }
 }
@@ -66,6 +69,7 @@ impl Follow {
         }
         self.membership = Membership::of_start(start, start.body.base);
         self.durability = Durability::from_wire(start.body.durability);
+        self.secret_hash = start.body.secret_hash;
         true
     }
 
@@ -85,6 +89,18 @@ impl Follow {
     pub fn owner(&self, seq: Seq) -> Option<Epoch> {
         let rows = &self.table[..usize::from(self.rows)];
         rows.iter().rev().find(|row| row.base <= seq).map(|row| Epoch(row.epoch))
+    }
+
+    /// Whether the log that is followed contains the start of `epoch`, and so all of `epoch`'s log up to
+    /// [`Follow::succeeded_at`], as far as the table tells.
+    pub fn lists(&self, epoch: Epoch) -> bool {
+        self.table[..usize::from(self.rows)].iter().any(|row| row.epoch == epoch.0)
+    }
+
+    /// The seq at which the first epoch above `epoch` begins; `None` if there is none.
+    pub fn succeeded_at(&self, epoch: Epoch) -> Option<Seq> {
+        let rows = &self.table[..usize::from(self.rows)];
+        rows.iter().find(|row| row.epoch > epoch.0).map(|row| row.base)
     }
 
     /// S10 (what may be used): whether a frame belongs to the log of the epoch that is followed: its epoch

@@ -9,7 +9,9 @@
 pub mod accept;
 pub mod beat;
 pub mod commit;
+pub mod election;
 pub mod follow;
+pub mod held;
 pub mod ingress;
 pub mod log;
 pub mod membership;
@@ -18,6 +20,7 @@ pub mod publishers;
 pub mod repair;
 pub mod sequence;
 pub mod start;
+pub mod suspect;
 #[cfg(test)]
 mod tests;
 pub mod window;

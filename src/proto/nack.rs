@@ -66,6 +66,20 @@ impl Nack {
         matches!(self.state, State::Asked { .. })
     }
 
+    /// How often the present request was repeated.
+    pub fn tries(&self) -> u32 {
+        match self.state {
+            State::Whole => 0,
+            State::Guarding { tries, .. } | State::Asked { tries, .. } => tries,
+        }
+    }
+
+    /// What is missing is something else now, and no answer to an earlier request brings it: the next
+    /// [`Nack::poll`] begins anew.
+    pub fn restart(&mut self) {
+        self.state = State::Whole;
+    }
+
     /// Looks at the present: `next` is the first missing seq if anything is missing below what was seen.
     /// NACK-1 (when to ask): after the guard; again when an answer brought progress and more is
     /// missing, once the answer has been quiet for a guard; else after the retry delay, which doubles, at the

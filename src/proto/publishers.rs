@@ -172,6 +172,35 @@ impl Publishers {
         }
     }
 
+    /// S8 (the part above the commit can be undone): the suffix of the log from `cut` on is exchanged for
+    /// another. `suffix` are its entries, in order. What they changed is taken back, and the entries of the
+    /// suffix that comes are to be run over what is left.
+    pub fn on_cut<'a>(&mut self, cut: Seq, suffix: impl Iterator<Item = Entry<'a>>) {
+        // The first number of each publisher in the suffix: its last one before is the one below.
+        let mut firsts = BTreeMap::new();
+        for entry in suffix.filter(|entry| matches!(entry.kind(), EntryKind::Message | EntryKind::Close)) {
+            firsts.entry(entry.header.publisher).or_insert(entry.header.publisher_seq);
+        }
+        while let Some(change) = self.changes.pop_back_if(|change| change.seq >= cut) {
+            let before = change.before;
+            let index = before.id as usize;
+            self.slots[index] =
+                Slot { last: before.last, incarnation: before.incarnation, closed: before.closed };
+            self.nonces[index] = before.nonce;
+            // A name that was never opened below the cut is free again; ids were given in order.
+            if before.incarnation == 0 && index + 1 == self.slots.len() {
+                self.slots.pop();
+                self.nonces.pop();
+                self.ids.retain(|_, id| *id != before.id);
+            }
+        }
+        for (publisher, first) in firsts {
+            if let Some(slot) = self.slots.get_mut(publisher as usize) {
+                slot.last = slot.last.min(first - 1);
+            }
+        }
+    }
+
     /// A publisher as the whole log has it.
     pub fn state(&self, id: PublisherId) -> Option<PublisherState> {
         let slot = self.slots.get(id as usize)?;
@@ -210,6 +239,12 @@ impl Publishers {
     /// All publishers with their names, by id: what a checkpoint holds.
     pub fn iter(&self) -> impl Iterator<Item = (&str, PublisherState)> {
         self.ids.iter().filter_map(|(name, &id)| Some((name.as_str(), self.state(id)?)))
+    }
+
+    /// An open or close at `seq` that is not known to be committed, as a checkpoint holds what was before it:
+    /// behind all [`Publishers::restore`]s, oldest first.
+    pub fn restore_change(&mut self, seq: Seq, before: PublisherState) {
+        self.changes.push_back(Change { seq, before });
     }
 
     /// Puts a publisher back as a checkpoint holds it. Ids are given out in order, so they come in order.

@@ -1,7 +1,7 @@
 //! # start: what a node may do when it starts
 //!
-//! A node speaks only after it has looked at what it holds. Until takeover exists, one leadership is
-//! granted per history: epoch 1, to the lowest replica number, once.
+//! A node speaks only after it has looked at what it holds. One leadership per history is granted without
+//! an election: epoch 1, to the lowest replica number, once.
 
 use super::membership::Membership;
 use super::sequence::Leadership;
@@ -15,37 +15,27 @@ pub enum StartRole {
     Blank,
     /// It leads this epoch, once the promise to it is stored.
     Lead(Leadership),
-    /// It follows.
+    /// It follows, and has a vote.
     Standby,
-    /// It led before it stopped. An epoch is led once, so somebody must take over in a new round.
-    AwaitTakeover,
+    /// It follows; its log's membership does not list it.
+    Learner,
 }
-
-/// The membership of the log does not list this node.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct NotListed;
 
 /// S12 (look before you speak): the role of `identity` whose log ends at `end` under `membership` and who
 /// promised `promised`. Leading epoch 1 takes a log that holds the birth and nothing else, and no promise:
 /// whoever promised may have stamped.
-pub fn role(
-    identity: Identity,
-    end: &LogEnd,
-    membership: &Membership,
-    promised: Epoch,
-) -> Result<StartRole, NotListed> {
+pub fn role(identity: Identity, end: &LogEnd, membership: &Membership, promised: Epoch) -> StartRole {
     if end.next == 1 {
-        return Ok(StartRole::Blank);
+        return StartRole::Blank;
     }
     if membership.position(identity).is_none() {
-        return Err(NotListed);
+        return StartRole::Learner;
     }
     let first = membership.lowest() == Some(identity);
     if first && end.epoch.round() == 0 && promised == Epoch::NONE {
-        return Ok(StartRole::Lead(Leadership::granted(Epoch::new(1, identity))));
+        return StartRole::Lead(Leadership::granted(Epoch::new(1, identity)));
     }
-    let led = end.epoch.leader() == identity && end.epoch.round() > 0 || promised.leader() == identity;
-    Ok(if led { StartRole::AwaitTakeover } else { StartRole::Standby })
+    StartRole::Standby
 }
 
 #[cfg(test)]
@@ -58,45 +48,45 @@ mod tests {
         LogEnd { next: 2, epoch: epoch(0, 1), chain: 1, timestamp: 1 }
     }
 
-    fn started(number: u32, end: LogEnd, promised: Epoch) -> Result<StartRole, NotListed> {
+    fn started(number: u32, end: LogEnd, promised: Epoch) -> StartRole {
         role(identity(number), &end, &membership(3), promised)
     }
 
     #[test]
     fn s12_a_node_without_a_log_is_blank_whoever_it_is() {
         let nobody = Membership::default();
-        assert_eq!(role(identity(9), &LogEnd::BLANK, &nobody, Epoch::NONE), Ok(StartRole::Blank));
+        assert_eq!(role(identity(9), &LogEnd::BLANK, &nobody, Epoch::NONE), StartRole::Blank);
     }
 
     #[test]
     fn s12_the_lowest_member_leads_epoch_1_of_a_newborn_history_and_only_it() {
         let led = started(1, born(), Epoch::NONE);
-        assert_eq!(led, Ok(StartRole::Lead(Leadership::granted(epoch(1, 1)))));
-        assert_eq!(started(2, born(), Epoch::NONE), Ok(StartRole::Standby));
+        assert_eq!(led, StartRole::Lead(Leadership::granted(epoch(1, 1))));
+        assert_eq!(started(2, born(), Epoch::NONE), StartRole::Standby);
     }
 
     #[test]
     fn s12_an_epoch_is_led_once() {
         assert_eq!(
             started(1, born(), epoch(1, 1)),
-            Ok(StartRole::AwaitTakeover),
-            "promised, and perhaps stamped"
+            StartRole::Standby,
+            "promised, and perhaps stamped: a new round must be won"
         );
-        assert_eq!(started(1, begun(), epoch(1, 1)), Ok(StartRole::AwaitTakeover));
-        assert_eq!(started(1, begun(), Epoch::NONE), Ok(StartRole::AwaitTakeover), "its log says so");
-        assert_eq!(started(1, born(), epoch(1, 2)), Ok(StartRole::Standby), "it promised to another");
+        assert_eq!(started(1, begun(), epoch(1, 1)), StartRole::Standby);
+        assert_eq!(started(1, begun(), Epoch::NONE), StartRole::Standby, "its log says so");
+        assert_eq!(started(1, born(), epoch(1, 2)), StartRole::Standby, "it promised to another");
     }
 
     #[test]
     fn s12_a_member_with_a_log_follows() {
-        assert_eq!(started(2, begun(), Epoch::NONE), Ok(StartRole::Standby));
-        assert_eq!(started(3, begun(), epoch(1, 1)), Ok(StartRole::Standby));
+        assert_eq!(started(2, begun(), Epoch::NONE), StartRole::Standby);
+        assert_eq!(started(3, begun(), epoch(1, 1)), StartRole::Standby);
     }
 
     #[test]
-    fn s12_who_is_not_listed_does_not_start() {
-        assert_eq!(started(4, begun(), Epoch::NONE), Err(NotListed));
+    fn s12_who_is_not_listed_has_no_vote() {
+        assert_eq!(started(4, begun(), Epoch::NONE), StartRole::Learner);
         let reformatted = Identity { incarnation: 1, ..identity(2) };
-        assert_eq!(role(reformatted, &begun(), &membership(3), Epoch::NONE), Err(NotListed));
+        assert_eq!(role(reformatted, &begun(), &membership(3), Epoch::NONE), StartRole::Learner);
     }
 }

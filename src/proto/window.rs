@@ -63,6 +63,12 @@ impl Uncommitted {
         }
     }
 
+    /// Another log is counted from now on.
+    pub fn clear(&mut self) {
+        self.frames.clear();
+        self.bytes = 0;
+    }
+
     /// Bytes of frames above the commit.
     #[inline]
     pub fn bytes(&self) -> u64 {

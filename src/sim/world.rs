@@ -15,7 +15,9 @@ use crate::journal::ports::{TailSource, Word};
 use crate::journal::{Completeness, SEGMENT_LEN_MIN, SegmentWriter, Settings, copy_behind, format, open};
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit::Durability;
+use crate::proto::election::ElectionLimits;
 use crate::proto::nack::NackLimits;
+use crate::proto::suspect::SuspectLimits;
 use crate::wire::{Identity, MemberBody, Nanos, PublisherId, Seq, frame_len_max};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -103,9 +105,18 @@ fn replica_limits(plan: &Plan, process: usize, process_nonce: u64) -> ReplicaLim
         durability: plan.durability,
         publishers_max: 16,
         hold_back: 32,
-        ack_again_ns: 5_000_000,
+        ack_again_ns: 1_000_000,
         process_nonce,
         repairs_per_request: 16,
+        suspect: SuspectLimits { beat_ns: 500_000, timeout_ns: 2_000_000, timeout_ns_max: 16_000_000 },
+        election: ElectionLimits {
+            stagger_ns: 500_000,
+            again_ns: 250_000,
+            timeout_ns: 2_000_000,
+            backoff_ns_max: 32_000_000,
+        },
+        heard_bytes: 16 << 10,
+        secret_seed: [process as u8 + 1; 32],
     }
 }
 

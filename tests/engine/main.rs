@@ -32,5 +32,6 @@ mod receiver;
 mod replica;
 mod store;
 mod subscriber;
+mod takeover;
 mod window;
 mod world;

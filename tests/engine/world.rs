@@ -12,10 +12,12 @@ use lockstep::journal::ports::{TailSource, Word};
 use lockstep::journal::{Tail, TailLabel};
 use lockstep::proto::beat::BeatLimits;
 use lockstep::proto::commit::Durability;
+use lockstep::proto::election::ElectionLimits;
 use lockstep::proto::log::LogEnd;
 use lockstep::proto::membership::Membership;
 use lockstep::proto::nack::NackLimits;
 use lockstep::proto::publishers::Publishers;
+use lockstep::proto::suspect::SuspectLimits;
 use lockstep::proto::window::Window;
 use lockstep::sim::net::{SimNet, To};
 use lockstep::wire::*;
@@ -79,9 +81,13 @@ pub fn replica_limits(number: u32, members: u32) -> ReplicaLimits {
         durability: Durability::Process,
         publishers_max: 8,
         hold_back: 16,
-        ack_again_ns: 5_000_000,
+        ack_again_ns: 1_000_000,
         process_nonce: u64::from(number),
         repairs_per_request: 16,
+        suspect: SuspectLimits::default(),
+        election: ElectionLimits::default(),
+        heard_bytes: 16 << 10,
+        secret_seed: [number as u8; 32],
     }
 }
 
@@ -114,11 +120,13 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<Replica<Te
         durability: Durability::Process,
         publishers: Publishers::new(limits.publishers_max),
         start_frame: Vec::new(),
+        commit_next: 1,
     };
     let mut span = tail.find(1);
     while let Some(found) = span {
         let frame = tail.frame(found).expect("no damage");
         recovered.history = frame.header.history;
+        recovered.commit_next = recovered.commit_next.max(frame.header.commit_next);
         for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
             recovered.publishers.on_entry(seq, &entry);
             match entry.kind() {
@@ -222,6 +230,10 @@ pub struct Cluster {
     pub publishers: Vec<Told>,
     /// Whether what this node (replicas 1.., publishers 101..) sends to that one is lost.
     pub lost: fn(u32, u32, &[u8]) -> bool,
+    /// Nodes that are paused: they hear nothing and say nothing, and what is sent to them waits.
+    pub paused: Vec<u32>,
+    /// Nodes that are dead: what is sent to them is lost.
+    pub dead: Vec<u32>,
     /// Whether segments keep up with the tails.
     pub flushing: bool,
     /// Fates that a publisher is told in one turn.
@@ -246,6 +258,8 @@ impl Cluster {
             replicas,
             publishers: Vec::new(),
             lost: |_, _, _| false,
+            paused: Vec::new(),
+            dead: Vec::new(),
             flushing: true,
             limit: 100,
             record: Vec::new(),
@@ -307,12 +321,16 @@ impl Cluster {
         self.now += TURN_NS;
         let wall = self.now + 1_700_000_000_000_000_000;
         for index in 0..self.replicas.len() {
+            let number = index as u32 + 1;
+            if self.paused.contains(&number) || self.dead.contains(&number) {
+                continue;
+            }
             if self.flushing {
                 flush(self.replicas[index].tail_mut().memory_mut());
             }
             self.replicas[index].poll(self.now, wall);
             let out = sent(self.replicas[index].net_mut());
-            self.carry(index as u32 + 1, &out);
+            self.carry(number, &out);
         }
         for index in 0..self.publishers.len() {
             let Told { publisher, events } = &mut self.publishers[index];
@@ -333,7 +351,7 @@ impl Cluster {
                     To::Group(group) => from != number && (is_replica || *group != Group::Submit),
                     To::Unicast(to) => *to == address(number),
                 };
-                if !for_it || (self.lost)(from, number, bytes) {
+                if !for_it || self.dead.contains(&number) || (self.lost)(from, number, bytes) {
                     continue;
                 }
                 match to {

@@ -3,6 +3,14 @@
 //! Several processes may share a name and its nonce (copies of a deterministic application). Then the
 //! stream may hold a message before this process has handed it in: where it stands is remembered, and the
 //! message has its fate when it is handed in.
+//!
+//! All of this is a function of the log that was read, committed or not. When a takeover cuts that log,
+//! what was learned above the cut is taken back, and learned anew from what is read in its place:
+//!
+//! ```text
+//!   Opening ◀── open entry lost ── Seen ◀─┬─ end entry lost ── Ending      a message that was stamped
+//!                                  Open ◀─┘                                waits to be stamped again
+//! ```
 
 use super::PublisherEvent;
 use crate::engine::window::Outstanding;
@@ -31,6 +39,8 @@ pub(super) enum LineState {
     Ending {
         at: Seq,
         fenced: bool,
+        /// Whether it was open before.
+        opened: bool,
     },
     Fenced,
     Closed,
@@ -46,9 +56,17 @@ pub(super) struct Line {
     pub(super) incarnation: u32,
     /// The number of the next message.
     pub(super) next: PublisherSeq,
-    /// The last number that was seen stamped, and where.
-    stamped: PublisherSeq,
-    stamped_at: Seq,
+    /// Up to this number it was stamped before it was opened here: none of ours.
+    settled: PublisherSeq,
+    /// What opened it, and is not undone by a takeover: the seq of the open entry, or the last one that
+    /// the reply covers.
+    opened_at: Seq,
+    /// Whether it was an entry.
+    by_entry: bool,
+    /// The last number that was seen stamped.
+    pub(super) stamped: PublisherSeq,
+    /// Messages of a copy up to this seq are no longer remembered.
+    forgotten: Seq,
     /// From this seq on its messages are watched, while it is being looked up; 0 before.
     watched_from: Seq,
     pub(super) outstanding: Outstanding,
@@ -61,7 +79,10 @@ pub(super) struct Stamped {
     pub(super) bound: Seq,
     /// Its place; 0 if it is no longer remembered.
     pub(super) seq: Seq,
+    pub(super) publisher_seq: PublisherSeq,
     pub(super) line: u32,
+    /// Whether `Stamped` was told of it.
+    told: bool,
 }
 
 /// A message that a copy of us had stamped before we handed it in.
@@ -110,8 +131,11 @@ impl Lines {
             id: 0,
             incarnation: 0,
             next: 1,
+            settled: 0,
+            opened_at: 0,
+            by_entry: false,
             stamped: 0,
-            stamped_at: 0,
+            forgotten: 0,
             watched_from: 0,
             outstanding: Outstanding::default(),
         });
@@ -140,20 +164,20 @@ impl Lines {
         let publisher_seq = line.next;
         line.next += 1;
         if publisher_seq <= line.stamped {
-            let bound = line.stamped_at;
-            self.on_copied(index as u32, publisher_seq, bound);
+            self.on_copied(index as u32, publisher_seq);
         }
         publisher_seq
     }
 
     #[cold]
-    fn on_copied(&mut self, line: u32, publisher_seq: PublisherSeq, bound: Seq) {
+    fn on_copied(&mut self, line: u32, publisher_seq: PublisherSeq) {
         let known = self
             .copied
             .iter()
             .position(|copied| (copied.line, copied.publisher_seq) == (line, publisher_seq));
         let seq = known.and_then(|at| self.copied.remove(at)).map_or(0, |copied| copied.seq);
-        self.stamped.push_back(Stamped { bound, seq, line });
+        let bound = if seq == 0 { self.list[line as usize].forgotten } else { seq };
+        self.stamped.push_back(Stamped { bound, seq, publisher_seq, line, told: false });
     }
 
     /// A replica told what is committed of a name; `end_next` is where our own reading of the stream ends.
@@ -177,8 +201,10 @@ impl Lines {
         if header.commit_next >= line.watched_from {
             line.incarnation = body.incarnation;
             line.next = body.publisher_seq + 1;
+            line.settled = body.publisher_seq;
             line.stamped = line.stamped.max(body.publisher_seq);
-            line.state = LineState::Seen { at: header.commit_next - 1 };
+            (line.opened_at, line.by_entry) = (header.commit_next - 1, false);
+            line.state = LineState::Seen { at: line.opened_at };
         }
         let id = line.id;
         self.bind(id, index);
@@ -220,12 +246,16 @@ impl Lines {
             LineState::Open | LineState::Seen { .. } if publisher_seq < line.next => {
                 line.stamped = publisher_seq;
                 f(PublisherEvent::Stamped { publisher: line.id, publisher_seq, seq });
-                self.stamped.push_back(Stamped { bound: seq, seq, line: index as u32 });
+                let line = index as u32;
+                self.stamped.push_back(Stamped { bound: seq, seq, publisher_seq, line, told: true });
             }
             LineState::Open | LineState::Seen { .. } | LineState::LookingUp { .. } => {
-                (line.stamped, line.stamped_at) = (publisher_seq, seq);
-                if self.copied.len() == self.window_entries {
-                    self.copied.pop_front();
+                line.stamped = publisher_seq;
+                if self.copied.len() == self.window_entries
+                    && let Some(oldest) = self.copied.pop_front()
+                {
+                    let line = &mut self.list[oldest.line as usize];
+                    line.forgotten = line.forgotten.max(oldest.seq);
                 }
                 self.copied.push_back(Copied { line: index as u32, publisher_seq, seq });
             }
@@ -247,7 +277,8 @@ impl Lines {
                     line.id = id;
                     line.incarnation = open.body.incarnation;
                     line.next = last + 1;
-                    line.stamped = last;
+                    (line.settled, line.stamped) = (last, last);
+                    (line.opened_at, line.by_entry) = (seq, true);
                     self.bind(id, index);
                 }
                 LineState::Open | LineState::Seen { .. } if open.body.incarnation > line.incarnation => {
@@ -258,15 +289,90 @@ impl Lines {
         }
     }
 
-    /// An entry at `seq` ends a line.
+    /// An entry at `seq` ends a line. One that stands before what opened it ended an earlier life of it.
     fn end(&mut self, index: usize, seq: Seq, fenced: bool) {
         let line = &mut self.list[index];
-        match line.state {
-            LineState::Open => {}
-            LineState::Seen { .. } => self.unopened -= 1,
-            _ => return,
+        if seq <= line.opened_at {
+            return;
         }
-        line.state = LineState::Ending { at: seq, fenced };
+        let opened = match line.state {
+            LineState::Open => true,
+            LineState::Seen { .. } => false,
+            _ => return,
+        };
+        self.unopened -= u32::from(!opened);
+        line.state = LineState::Ending { at: seq, fenced, opened };
         self.ending += 1;
+    }
+
+    /// A takeover took back everything that was read from `from` on. Returns whether it is known what
+    /// that was; else the fates of this handle's messages cannot be known any more.
+    #[must_use]
+    pub(super) fn on_cut(&mut self, from: Seq, f: &mut impl FnMut(PublisherEvent)) -> bool {
+        let Self { list, stamped, copied, .. } = self;
+        if list.iter().any(|line| line.forgotten >= from) {
+            return false;
+        }
+        let mut unstamp = |line: u32, publisher_seq: PublisherSeq| {
+            let line = &mut list[line as usize];
+            line.stamped = line.stamped.min(publisher_seq - 1).max(line.settled);
+            line.id
+        };
+        stamped.retain(|&Stamped { bound, publisher_seq, line, told, .. }| {
+            let lost = bound >= from;
+            if lost {
+                let publisher = unstamp(line, publisher_seq);
+                if told {
+                    f(PublisherEvent::Unstamped { publisher, publisher_seq });
+                }
+            }
+            !lost
+        });
+        copied.retain(|copied| {
+            let lost = copied.seq >= from;
+            if lost {
+                unstamp(copied.line, copied.publisher_seq);
+            }
+            !lost
+        });
+        for index in 0..self.list.len() {
+            self.cut_line(index, from);
+        }
+        true
+    }
+
+    /// A line goes back to where it stood before `from`.
+    fn cut_line(&mut self, index: usize, from: Seq) {
+        let line = &mut self.list[index];
+        line.watched_from = line.watched_from.min(from);
+        if let LineState::Ending { at, opened, .. } = line.state
+            && at >= from
+        {
+            self.ending -= 1;
+            self.unopened += u32::from(!opened);
+            line.state = if opened { LineState::Open } else { LineState::Seen { at: line.opened_at } };
+        }
+        if let LineState::Seen { at } = line.state
+            && line.by_entry
+            && at >= from
+        {
+            let after = line.incarnation.saturating_sub(1);
+            line.state = LineState::Opening { after, sent_at: 0, tries: 0 };
+            (line.settled, line.stamped, line.opened_at, line.watched_from) = (0, 0, 0, 0);
+            // The id may become another name's.
+            if let Some(bound) = self.by_id.get_mut(line.id as usize).filter(|bound| **bound == index as u32)
+            {
+                *bound = u32::MAX;
+            }
+        }
+    }
+
+    /// Another leadership has begun: opens that are under way are sent at once.
+    pub(super) fn hurry(&mut self) {
+        for line in &mut self.list {
+            if let LineState::Opening { after, .. } = line.state {
+                line.state = LineState::Opening { after, sent_at: 0, tries: 0 };
+            }
+        }
     }
 }

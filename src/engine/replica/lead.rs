@@ -1,41 +1,46 @@
 //! The leader's half: submissions in, frames out.
 
-use super::{BURSTS_MAX, OUTGOING_SEND, PADDING_MAX, Replica, ReplicaCore, send_small};
+use super::heard::Heard;
+use super::{BURSTS_MAX, Handover, OUTGOING_SEND, PADDING_MAX, Replica, ReplicaCore, send_small};
 use crate::engine::counters::Counter;
-use crate::engine::event::Event;
+use crate::engine::event::{Event, Role, Stopped};
 use crate::engine::ports::{Burst, Group, Net, Ports};
 use crate::journal::ports::TailMemory;
 use crate::journal::{Span, Tail};
 use crate::proto::commit::Durability;
-use crate::proto::membership::Membership;
 use crate::proto::publishers::{OpenVerdict, Verdict};
 use crate::proto::sequence::Stamp;
+use crate::proto::suspect;
 use crate::wire::{
     AckBody, Datagram, EPOCH_START_LEN_MAX, Entries, Entry, EntryHeader, EntryKind, EpochBase,
-    EpochStartBody, Header, HeartbeatBody, Kind, NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject,
-    SMALL_LEN_MAX, write_ack, write_epoch_start, write_heartbeat, write_open,
+    EpochStartBody, Header, HeartbeatBody, Identity, Kind, NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject,
+    SMALL_LEN_MAX, Seq, write_ack, write_epoch_start, write_heartbeat, write_open,
 };
 use bytemuck::Zeroable;
 
 impl<P: Ports> Replica<P> {
     /// One turn of a leader; `count` datagrams are lent.
     pub(super) fn lead(&mut self, now: Nanos, wall: Nanos, count: usize) {
-        if self.core.rx.commit.epoch() == crate::wire::Epoch::NONE {
-            // In `power` the promise must have reached the device before anything is said in it.
-            let stored = self.core.limits.durability == Durability::Process
-                || self.tail.promise_stored() >= self.core.acceptor.promised();
-            if !stored || !self.core.start_epoch(&mut self.tail, wall) {
-                return;
-            }
-        }
         let Self { net, tail, core, .. } = self;
+        if !core.has_begun(tail) && !core.begin_epoch(net, tail, now, wall) {
+            return;
+        }
+        core.looking |= now > core.turned_at + core.limits.suspect.timeout_ns / 2;
         for index in 0..count {
-            if let Err(reject) = core.lead_datagram(tail, wall, net.group_datagram(index)) {
+            if let Err(reject) = core.lead_datagram(tail, now, wall, net.group_datagram(index)) {
                 core.reject(reject);
             }
             if core.outgoing.len() >= OUTGOING_SEND {
                 core.send_frames(net, tail, now, &[]);
             }
+        }
+        if core.role != Role::Leader {
+            return;
+        }
+        if core.looking {
+            // A stalled leader speaks once it has heard all that waited: perhaps it leads no more.
+            core.looking = count >= DRAINED;
+            return;
         }
         core.close_frame(tail, false);
         core.on_commit_moved();
@@ -43,6 +48,10 @@ impl<P: Ports> Replica<P> {
             core.ack_own(net, tail, now, wall);
         }
         if core.beat.due(now) {
+            core.look_after_epoch(net, tail, now, wall, count < DRAINED);
+            if core.role != Role::Leader {
+                return;
+            }
             let mut beat = [0; SMALL_LEN_MAX];
             let length = core.write_beat(tail, wall, &mut beat);
             core.send_frames(net, tail, now, &beat[..length]);
@@ -52,23 +61,67 @@ impl<P: Ports> Replica<P> {
     }
 }
 
+/// A turn that finds fewer datagrams than this has drained its socket: every device lends more at once.
+pub(super) const DRAINED: usize = 8;
+
 impl ReplicaCore {
+    /// Whether the start of the epoch that is led stands in the log.
+    #[inline]
+    fn has_begun<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
+        self.sequencer.as_ref().is_some_and(|sequencer| sequencer.epoch() == tail.end().epoch)
+    }
+
+    /// Stamps the epoch start, and behind it what was heard of submissions already. Returns whether the
+    /// epoch has begun; the journal may have no room, or in `power` the promise not be on the device.
+    #[cold]
+    fn begin_epoch<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+    ) -> bool {
+        let stored = self.limits.durability == Durability::Process
+            || tail.promise_stored() >= self.acceptor.promised();
+        if !stored || !self.start_epoch(tail, wall) {
+            return false;
+        }
+        self.turned_at = now;
+        let mut heard = std::mem::replace(&mut self.heard, Heard::new(0));
+        let mut index = 0;
+        while let Some(bytes) = heard.get(index) {
+            index += 1;
+            // It was decoded when it came.
+            let _ = self.lead_datagram(tail, now, wall, bytes);
+            if self.outgoing.len() >= OUTGOING_SEND {
+                self.send_frames(net, tail, now, &[]);
+            }
+        }
+        heard.clear();
+        self.heard = heard;
+        true
+    }
+
     /// Stamps the epoch start, before anything else of the epoch. Returns whether the journal took it.
     fn start_epoch<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) -> bool {
         let end = tail.end();
+        let commit_next = self.commit_next().max(self.commit_won.min(end.next));
         let Some(sequencer) = &mut self.sequencer else { return false };
         let epoch = sequencer.epoch();
+        let secret = suspect::secret(&self.limits.secret_seed, epoch);
         let body = EpochStartBody {
             epoch: epoch.0,
             base: end.next,
             chain_at_base: end.chain,
+            secret_hash: suspect::secret_hash(&secret),
             window_entries: self.limits.window.entries,
             window_bytes: self.limits.window.bytes,
             durability: (self.limits.durability == Durability::Power) as u8,
             ..EpochStartBody::zeroed()
         };
-        let members = self.rx.follow.membership;
-        let table = [EpochBase { epoch: end.epoch.0, base: 1 }, EpochBase { epoch: epoch.0, base: end.next }];
+        let members = self.log.membership;
+        let Some(mut table) = self.log.table(commit_next) else { return false };
+        table.push(EpochBase { epoch: epoch.0, base: end.next });
         let mut payload = [0; EPOCH_START_LEN_MAX];
         let length = write_epoch_start(&mut payload, body, members.members(), &table);
         let stamp = Stamp { kind: EntryKind::EpochStart, publisher: 0, publisher_seq: 0, destination: 0 };
@@ -76,11 +129,12 @@ impl ReplicaCore {
         sequencer.stamp(memory, wall, stamp, &payload[..length]);
         self.close_frame(tail, false);
         if let Some(&span) = self.outgoing.last() {
-            self.on_start_frame(tail.bytes(span));
+            self.log.on_start(end.next, tail.bytes(span), &payload[..length]);
         }
-        let membership = Membership::collect(members.members().iter().copied(), end.next);
-        self.rx.restore(&table, membership, self.limits.durability);
+        self.rx.restore(&table, self.log.membership, self.limits.durability);
+        self.rx.follow.secret_hash = body.secret_hash;
         self.rx.on_stored(&tail.end());
+        self.rx.commit.on_announced(epoch, self.commit_won);
         self.events.push(Event::Epoch { epoch, base: end.next });
         true
     }
@@ -88,11 +142,14 @@ impl ReplicaCore {
     fn lead_datagram<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
+        now: Nanos,
         wall: Nanos,
         bytes: &[u8],
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
-            Datagram::Submission(..) if self.draining => self.refusing = true,
+            Datagram::Submission(..) if self.draining || self.looking || self.role != Role::Leader => {
+                self.refusing = true;
+            }
             Datagram::Submission(header, mut entries) => {
                 self.check_history(&header)?;
                 while let Some(entry) = self.stamp_run(tail, wall, &mut entries) {
@@ -103,11 +160,83 @@ impl ReplicaCore {
                 self.rx.check_history(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
                     self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                    self.on_heard(tail, now, &header);
                 }
             }
-            _ => {}
+            Datagram::Heartbeat(header, body) => {
+                self.rx.check_history(&header)?;
+                if !self.is_own(&header, body.process_nonce) {
+                    self.on_heard(tail, now, &header);
+                }
+            }
+            datagram => self.on_election(tail, now, &datagram)?,
         }
         Ok(())
+    }
+
+    /// A replica speaks in an epoch: in ours, and it is heard; in a higher one, and ours is over.
+    fn on_heard<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos, header: &Header) {
+        let Some(sequencer) = &self.sequencer else { return };
+        match header.epoch().cmp(&sequencer.epoch()) {
+            std::cmp::Ordering::Equal => {
+                if let Some(position) = self.log.membership.position(header.identity()) {
+                    self.quorum_heard |= 1 << position;
+                }
+            }
+            std::cmp::Ordering::Greater => self.step_down(tail, now, Stopped::Superseded),
+            // It lags, or follows somebody who leads no more.
+            std::cmp::Ordering::Less => {}
+        }
+    }
+
+    /// Once a beat: a leader that has heard no quorum for long stops, and one that is to hand over does so
+    /// when its successor holds everything.
+    fn look_after_epoch<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+        drained: bool,
+    ) {
+        let own = self.log.membership.position(self.identity()).map_or(0, |position| 1 << position);
+        if (self.quorum_heard | own).count_ones() as usize >= self.log.membership.quorum() {
+            self.quorum_heard = 0;
+            self.quorum.on_life(now);
+        }
+        if self.quorum.look(now, drained) {
+            self.say_step_down(net, tail, wall, None);
+            return self.step_down(tail, now, Stopped::Deaf);
+        }
+        let Some(Handover { to, until }) = self.handover else { return };
+        let end = tail.end();
+        let ready = self.successor(to).filter(|(_, acked)| *acked >= end.next);
+        if let Some((successor, _)) = ready.filter(|_| self.outgoing.is_empty()) {
+            self.say_step_down(net, tail, wall, Some(successor));
+            self.step_down(tail, now, Stopped::Handover);
+        } else if now >= until {
+            // Nobody has caught up: we go on, unless we are to stop.
+            self.handover = None;
+            self.draining = self.stopping;
+        }
+    }
+
+    /// Who is to follow: the one that was named, or the most caught-up that may lead; and what it holds.
+    fn successor(&self, to: Option<Identity>) -> Option<(Identity, Seq)> {
+        let members = self.log.membership;
+        let may_lead = |member: &&crate::wire::MemberBody| {
+            member.role == 0
+                && member.identity() != self.identity()
+                && to.is_none_or(|to| to == member.identity())
+        };
+        let acked =
+            |identity| members.position(identity).map_or(0, |position| self.rx.commit.acked(position));
+        members
+            .members()
+            .iter()
+            .filter(may_lead)
+            .map(|member| (member.identity(), acked(member.identity())))
+            .max_by_key(|(identity, acked)| (*acked, std::cmp::Reverse(*identity)))
     }
 
     /// A handle that has not heard the stream yet submits under history 0: its opens are welcome.
@@ -138,13 +267,13 @@ impl ReplicaCore {
                 entry.header;
             let next = kind == EntryKind::Message as u8
                 && sequencer.fits(entry.payload.len())
-                && self.publishers.judge(publisher, time_or_incarnation, publisher_seq) == Verdict::Stamp;
+                && self.log.publishers.judge(publisher, time_or_incarnation, publisher_seq) == Verdict::Stamp;
             if !next {
                 return Some(entry);
             }
             let stamp = Stamp { kind: EntryKind::Message, publisher, publisher_seq, destination };
             sequencer.stamp(memory, wall, stamp, entry.payload);
-            self.publishers.on_message(publisher, publisher_seq);
+            self.log.publishers.on_message(publisher, publisher_seq);
             self.counters.add(Counter::Stamped, 1);
             entry = entries.next()?;
         }
@@ -162,7 +291,7 @@ impl ReplicaCore {
             }
         }
         let header = &entry.header;
-        match self.publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq) {
+        match self.log.publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq) {
             Verdict::Stamp => {
                 if self.stamp(tail, wall, entry) && !self.hold.is_empty() {
                     self.release(tail, wall, header.publisher, header.publisher_seq);
@@ -195,9 +324,9 @@ impl ReplicaCore {
         };
         let Some(seq) = self.write(tail, wall, stamp, entry.payload) else { return false };
         if stamp.kind == EntryKind::Message {
-            self.publishers.on_message(stamp.publisher, stamp.publisher_seq);
+            self.log.publishers.on_message(stamp.publisher, stamp.publisher_seq);
         } else {
-            self.publishers.on_entry(seq, entry);
+            self.log.publishers.on_entry(seq, entry);
         }
         true
     }
@@ -260,7 +389,7 @@ impl ReplicaCore {
             let Some((header, held)) = self.hold.take(publisher, publisher_seq) else { return };
             let length = held.len();
             payload[..length].copy_from_slice(held);
-            let verdict = self.publishers.judge(publisher, header.time_or_incarnation, publisher_seq);
+            let verdict = self.log.publishers.judge(publisher, header.time_or_incarnation, publisher_seq);
             let entry = Entry { header, payload: &payload[..length] };
             if verdict != Verdict::Stamp || !self.stamp(tail, wall, &entry) {
                 return;
@@ -271,7 +400,7 @@ impl ReplicaCore {
     #[cold]
     fn submit_open<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos, entry: &Entry<'_>) {
         let Ok(open) = OpenView::parse(entry.payload) else { return self.reject(Reject::Body) };
-        let (id, incarnation, last) = match self.publishers.judge_open(&open) {
+        let (id, incarnation, last) = match self.log.publishers.judge_open(&open) {
             OpenVerdict::Stamp(id, incarnation, last) => (id, incarnation, last),
             OpenVerdict::Stale => return self.drop_one(Counter::SubmissionsDuplicate),
             OpenVerdict::Full => return self.drop_one(Counter::OpensRefused),
@@ -281,7 +410,7 @@ impl ReplicaCore {
         let stamp = Stamp { kind: EntryKind::Open, publisher: id, publisher_seq: last, destination: 0 };
         if let Some(seq) = self.write(tail, wall, stamp, &payload[..length]) {
             let header = EntryHeader { publisher: id, publisher_seq: last, ..entry.header };
-            self.publishers.on_entry(seq, &Entry { header, payload: &payload[..length] });
+            self.log.publishers.on_entry(seq, &Entry { header, payload: &payload[..length] });
         }
     }
 
@@ -312,7 +441,7 @@ impl ReplicaCore {
     fn on_commit_moved(&mut self) {
         let commit_next = self.commit_next();
         self.uncommitted.on_commit(commit_next);
-        self.publishers.on_commit(commit_next);
+        self.log.on_commit(commit_next);
     }
 
     /// Sends the frames that wait, and `last` behind them, in one call.
@@ -361,7 +490,7 @@ impl ReplicaCore {
         let credit = self.limits.window.credit(end.next, commit_next, self.uncommitted.bytes());
         let credit_entries = if std::mem::take(&mut self.refusing) { 0 } else { credit };
         let body = HeartbeatBody {
-            membership_seq: self.rx.follow.membership.seq,
+            membership_seq: self.log.membership.seq,
             epoch_start_seq: self.rx.follow.base(),
             process_nonce: self.limits.process_nonce,
             oldest_seq: tail.oldest_seq(),
@@ -374,7 +503,7 @@ impl ReplicaCore {
 
     /// The other members, most caught up first, ties by number.
     fn successors(&self) -> [u8; 8] {
-        let members = self.rx.follow.membership;
+        let members = self.log.membership;
         let mut ranked = [(0, 0); crate::wire::MEMBERS_MAX];
         let mut count = 0;
         for (position, member) in members.members().iter().enumerate() {

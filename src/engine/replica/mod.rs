@@ -1,20 +1,28 @@
 //! The replica: leader or standby, one pass of the duty cycle at a time.
 //!
 //! ```text
-//!            birth in the log lists us            start::role grants epoch 1
-//!   Blank ───────────────────────────▶ Standby            ──▶ Leader
-//!     │ it does not                      ▲ we led before a restart: AwaitsTakeover (follows like a standby)
-//!     └──▶ Unlisted (silent)
+//!            the log's membership lists us        elected, or epoch 1 is granted
+//!   Blank ────────────────────────────▶ Standby ────────────────────────────────▶ Leader
+//!     │ it does not                      ▲ │ ▲   promised, refused, superseded,     │
+//!     └──▶ Learner ──────────────────────┘ │ └── deaf, handed over ────────────────┘
+//!              ▲ removed ──────────────────┘
 //! ```
 //!
 //! What must happen before what, in one turn: stored in the journal's tail, then counted, then said. A
 //! frame is kept before it is sent, an append is published before it is acknowledged.
 
+mod elect;
+mod heard;
 mod lead;
+mod own_log;
 mod recovered;
 mod serve;
 mod stand;
 
+use elect::Owed;
+pub use elect::Suspicion;
+use heard::Heard;
+use own_log::OwnLog;
 pub use recovered::Recovered;
 
 use super::UNICAST_TURNS;
@@ -26,12 +34,15 @@ use crate::journal::{Span, Tail};
 use crate::proto::accept::Acceptor;
 use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
+use crate::proto::election::{Election, ElectionLimits};
 use crate::proto::ingress::HoldBack;
-use crate::proto::publishers::Publishers;
 use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
+use crate::proto::suspect::{Suspect, SuspectLimits};
 use crate::proto::window::{Uncommitted, Window};
-use crate::wire::{ENTRY_HEADER_LEN, HEADER_LEN, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq};
+use crate::wire::{
+    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq,
+};
 
 /// A replica's settings.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -54,8 +65,23 @@ pub struct ReplicaLimits {
     pub process_nonce: u64,
     /// Most frames that one request is answered with: more are asked for again.
     pub repairs_per_request: usize,
+    /// When silence becomes a suspicion.
+    pub suspect: SuspectLimits,
+    /// An election's times.
+    pub election: ElectionLimits,
+    /// Bytes of submissions that a standby keeps, to stamp them when it takes over.
+    pub heard_bytes: usize,
+    /// Drawn at each start of the process: the secrets of its epochs' watchers follow from it.
+    pub secret_seed: [u8; 32],
 }
 
+/// A leader under whom nothing moves for this many timeouts, although something is to be committed, is
+/// heard and yet no sign of life.
+const WEDGED_TIMEOUTS: u64 = 4;
+/// A leader that is to hand over waits this many timeouts for a successor that holds everything.
+const HANDOVER_TIMEOUTS: u64 = 16;
+/// A leader that hears no quorum stops after this many timeouts of its standbys: they are to miss it first.
+const DEAF_TIMEOUTS: u64 = 2;
 /// Frames that were kept and not yet taken by the device.
 const OUTGOING_MAX: usize = 512;
 /// Most bursts of one send call.
@@ -66,6 +92,15 @@ const OUTGOING_SEND: usize = 256;
 /// burst costs less than a send of its own.
 const PADDING_MAX: usize = 128;
 
+/// A leader that is to hand over.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Handover {
+    /// To whom; whoever holds most where nobody is named.
+    to: Option<Identity>,
+    /// Then it goes on.
+    until: Nanos,
+}
+
 /// Everything of a replica but its device and its journal.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ReplicaCore {
@@ -73,23 +108,57 @@ pub struct ReplicaCore {
     role: Role,
     acceptor: Acceptor,
     rx: Receiver,
-    publishers: Publishers,
+    log: OwnLog,
     hold: HoldBack,
+    heard: Heard,
+    suspect: Suspect,
+    election: Election,
+    suspicion: Option<Suspicion>,
+    owed: Owed,
+    refused_at: Nanos,
+    /// The epoch that the log was last compared with.
+    pursued: Epoch,
+    /// What a candidate has fetched so far.
+    fetched: (Epoch, Seq),
+    /// What the promises that elected us called committed.
+    commit_won: Seq,
+    /// The entry by which our role was last found.
+    listed_by: Seq,
+    /// What the leader's last heartbeats said: its ranking, whether it takes more, epoch and commit, number.
+    successors_heard: [u8; 8],
+    credit_heard: bool,
+    beaten: (Epoch, Seq),
+    beat_number: u64,
+    /// When the leader's commit last moved or had nothing to do, and when our log last grew.
+    moved_at: Nanos,
+    advanced_at: Nanos,
+    /// The leader stamps nothing of what we hear.
+    deaf: bool,
+    /// Leading: the members that were heard since the last quorum of them, and how long that is ago.
+    quorum_heard: u32,
+    quorum: Suspect,
+    /// The last turn; one that comes late looks before it speaks.
+    turned_at: Nanos,
+    looking: bool,
+    handover: Option<Handover>,
+    /// The last epoch that this process led.
+    led: Epoch,
+    /// We led: the leader's frames are to be heard again.
+    rejoins: bool,
     sequencer: Option<Sequencer>,
     beat: Beat,
     uncommitted: Uncommitted,
     outgoing: Vec<Span>,
-    /// The frame that starts the log's epoch: every newcomer asks for it, long after it left the tail.
-    start_frame: Vec<u8>,
     /// Submissions found the window or the journal full since the last heartbeat.
     refusing: bool,
     journal_full: bool,
     /// The last ack that was said, and when.
-    acked: (crate::wire::Epoch, Seq),
+    acked: (Epoch, Seq),
     acked_at: Nanos,
     number: u64,
     turns: u64,
     draining: bool,
+    stopping: bool,
     stopped: bool,
     /// What was counted.
     pub counters: Counters,
@@ -131,40 +200,74 @@ impl<P: Ports> Replica<P> {
     ) -> Result<Self, String> {
         let identity = limits.receiver.me;
         let (end, promised) = (tail.end(), tail.promised());
-        let granted = start::role(identity, &end, &recovered.membership, promised).map_err(|_| {
-            format!(
-                "the membership of history {:x} does not list {identity}: this journal was replaced or never added; \
-                 format a new one and add it",
-                recovered.history
-            )
-        })?;
+        let granted = start::role(identity, &end, &recovered.membership, promised);
         let mut receiver = limits.receiver.clone();
         receiver.history = recovered.history;
         receiver.count_when_accepted = true;
-        let mut rx = Receiver::new(receiver, Start::Behind(end, 1));
+        // What is in the log is promised: nothing below it is followed.
+        let acceptor = Acceptor::new(promised.max(end.epoch));
+        let mut rx = Receiver::new(receiver, Start::Behind(end, recovered.commit_next));
         if let Some((seq, before)) = recovered.open_change {
             rx.commit.on_membership(seq, before, recovered.membership);
         }
         rx.restore(&recovered.epochs, recovered.membership, recovered.durability);
+        rx.follow.secret_hash = recovered.secret_hash();
+        rx.follow_floor = acceptor.promised();
+        let quorum = SuspectLimits {
+            timeout_ns: DEAF_TIMEOUTS * limits.suspect.timeout_ns,
+            timeout_ns_max: DEAF_TIMEOUTS * limits.suspect.timeout_ns_max,
+            ..limits.suspect
+        };
         let message_len_max = tail.frame_len_max() - HEADER_LEN - ENTRY_HEADER_LEN;
         let core = ReplicaCore {
             role: Role::Blank,
-            acceptor: Acceptor::new(promised),
+            acceptor,
             rx,
-            publishers: recovered.publishers,
+            log: OwnLog::new(
+                recovered.publishers,
+                recovered.membership,
+                recovered.open_change,
+                recovered.durability,
+                recovered.start_frame,
+                &recovered.epochs,
+            ),
+            heard: Heard::new(limits.heard_bytes),
+            suspect: Suspect::new(limits.suspect),
+            election: Election::new(limits.election, identity),
+            suspicion: None,
+            owed: Owed::default(),
+            refused_at: 0,
+            pursued: Epoch::NONE,
+            fetched: (Epoch::NONE, 0),
+            commit_won: 1,
+            listed_by: recovered.membership.seq,
+            successors_heard: [0; 8],
+            credit_heard: false,
+            beaten: (Epoch::NONE, 0),
+            beat_number: 0,
+            moved_at: 0,
+            advanced_at: 0,
+            deaf: false,
+            quorum_heard: 0,
+            quorum: Suspect::new(quorum),
+            turned_at: 0,
+            looking: false,
+            handover: None,
+            led: Epoch::NONE,
+            rejoins: false,
             hold: HoldBack::new(limits.hold_back, message_len_max),
             sequencer: None,
             beat: Beat::new(limits.beat),
             uncommitted: Uncommitted::new(limits.window.entries),
             outgoing: Vec::with_capacity(OUTGOING_MAX),
-            start_frame: recovered.start_frame,
             refusing: false,
             journal_full: false,
-            acked: (crate::wire::Epoch::NONE, 0),
+            acked: (Epoch::NONE, 0),
             acked_at: 0,
             number: 0,
             turns: 0,
             draining: false,
+            stopping: false,
             stopped: false,
             counters: Counters::default(),
             events: Events::default(),
@@ -174,10 +277,11 @@ impl<P: Ports> Replica<P> {
         match granted {
             StartRole::Blank => {}
             StartRole::Standby => replica.core.transition(Role::Standby, &end),
-            StartRole::AwaitTakeover => replica.core.transition(Role::AwaitsTakeover, &end),
+            StartRole::Learner => replica.core.transition(Role::Learner, &end),
             StartRole::Lead(leadership) => {
                 replica.tail.promise(leadership.epoch());
                 replica.core.acceptor.on_promised(leadership.epoch());
+                replica.core.led = leadership.epoch();
                 let history = recovered.history;
                 let cluster = replica.core.limits.receiver.cluster;
                 let frame_len_max = replica.tail.frame_len_max();
@@ -200,9 +304,11 @@ impl<P: Ports> Replica<P> {
         self.core.counters.add(Counter::DatagramsIn, work as u64);
         if self.core.role == Role::Leader {
             self.lead(now, wall, work);
+            self.pay_debts(now, wall);
         } else {
             self.stand(now, wall, work);
         }
+        self.core.turned_at = now;
         if self.core.turns.is_multiple_of(UNICAST_TURNS) || self.core.rx.is_waiting() {
             work += self.serve(now, wall);
         }
@@ -235,9 +341,14 @@ impl<P: Ports> Replica<P> {
         &mut self.net
     }
 
-    /// Whether everything in the log is committed.
+    /// Whether the node may stop: it follows somebody else, or all it stamped is committed and nobody could
+    /// follow it. Who has handed over stays until its successor has begun, which may need its promise.
     pub fn is_drained(&self) -> bool {
-        self.core.role != Role::Leader || self.core.commit_next() >= self.tail.end().next
+        let core = &self.core;
+        if core.role == Role::Leader {
+            return core.handover.is_none() && core.commit_next() >= self.tail.end().next;
+        }
+        core.led == Epoch::NONE || core.rx.follow.epoch() > core.led
     }
 
     /// Whether something is asked for or waits to be sent: the node is to be called again soon.
@@ -245,9 +356,14 @@ impl<P: Ports> Replica<P> {
         !self.core.rx.is_whole() || !self.core.outgoing.is_empty()
     }
 
-    /// When a leader's next heartbeat is due.
-    pub fn next_beat(&self) -> Option<Nanos> {
-        (self.core.role == Role::Leader).then(|| self.core.beat.next_deadline())
+    /// When the node is to be called again at the latest: a leader beats, a standby watches it.
+    pub fn next_deadline(&self) -> Nanos {
+        let core = &self.core;
+        if core.role == Role::Leader {
+            return core.beat.next_deadline();
+        }
+        let watch = core.suspect.next_deadline();
+        core.election.next_deadline().map_or(watch, |due| due.min(watch))
     }
 
     /// Takes the replica apart: what survives its process is the tail.
@@ -271,9 +387,31 @@ impl ReplicaCore {
         self.rx.history()
     }
 
-    /// From now on nothing more is stamped: the node is about to stop.
-    pub fn begin_drain(&mut self) {
+    /// From now on nothing more is stamped: the node is about to stop, and hands over what it leads.
+    pub fn begin_drain(&mut self, now: Nanos) {
+        if !self.stopping {
+            self.stopping = true;
+            self.begin_handover(now, None);
+        }
+    }
+
+    /// The leader is to hand over to `to`, or to whoever holds most: it stops stamping, and says so once its
+    /// successor holds everything. Returns whether it leads.
+    pub fn begin_handover(&mut self, now: Nanos, to: Option<Identity>) -> bool {
+        if self.role != Role::Leader {
+            return false;
+        }
         self.draining = true;
+        if self.log.membership.members().len() > 1 {
+            let until = now + HANDOVER_TIMEOUTS * self.limits.suspect.timeout_ns;
+            self.handover = Some(Handover { to, until });
+        }
+        true
+    }
+
+    /// When and why a leader was last missed here.
+    pub fn suspicion(&self) -> Option<Suspicion> {
+        self.suspicion
     }
 
     /// Whether a divergence or an impostor has silenced the node.
@@ -311,12 +449,6 @@ impl ReplicaCore {
             self.stopped = true;
         }
         own
-    }
-
-    /// Remembers the frame that starts an epoch.
-    fn on_start_frame(&mut self, bytes: &[u8]) {
-        self.start_frame.clear();
-        self.start_frame.extend_from_slice(bytes);
     }
 
     fn reject(&mut self, reject: Reject) {

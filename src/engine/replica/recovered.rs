@@ -1,5 +1,6 @@
 //! What a replica knows when it starts, beside the log itself.
 
+use crate::journal::checkpoint::PublisherRow;
 use crate::journal::ports::{Store, StoreError, TailMemory};
 use crate::journal::{Opened, read_segments};
 use crate::proto::commit::Durability;
@@ -24,6 +25,8 @@ pub struct Recovered {
     pub publishers: Publishers,
     /// The frame of the last epoch start; empty if there is none.
     pub start_frame: Vec<u8>,
+    /// The greatest commit that a frame of the log has announced.
+    pub commit_next: Seq,
 }
 
 impl Recovered {
@@ -38,25 +41,25 @@ impl Recovered {
     ) -> Result<Self, StoreError> {
         let checkpoint = &opened.checkpoint;
         let mut publishers = Publishers::new(publishers_max);
+        let state = |id, row: &PublisherRow| PublisherState {
+            id,
+            incarnation: row.incarnation,
+            nonce: row.nonce,
+            last: row.last,
+            closed: row.closed,
+        };
         for (&id, row) in &checkpoint.publishers {
-            let state = PublisherState {
-                id,
-                incarnation: row.incarnation,
-                nonce: row.nonce,
-                last: row.last,
-                closed: row.closed,
-            };
-            publishers.restore(&row.name, state);
+            publishers.restore(&row.name, state(id, row));
+        }
+        for change in &checkpoint.changes {
+            publishers.restore_change(change.seq, state(change.publisher, &change.before));
         }
         let started = checkpoint.epochs.last().filter(|row| Epoch(row.epoch).round() > 0);
         let start_frame = match started {
             Some(row) => start_frame(opened, store, row.base)?,
             None => Vec::new(),
         };
-        let durability = FrameView::from_prefix(&start_frame)
-            .ok()
-            .and_then(|frame| frame.entries().next())
-            .and_then(|entry| EpochStartView::parse(entry.payload).ok())
+        let durability = start_of(&start_frame)
             .map_or(Durability::Process, |start| Durability::from_wire(start.body.durability));
         Ok(Self {
             history: opened.superblock.history,
@@ -66,8 +69,19 @@ impl Recovered {
             durability,
             publishers,
             start_frame,
+            commit_next: checkpoint.commit_next.clamp(1, opened.tail.end().next),
         })
     }
+
+    /// What the last epoch start tells of its watcher's secret.
+    pub fn secret_hash(&self) -> [u8; 32] {
+        start_of(&self.start_frame).map_or([0; 32], |start| start.body.secret_hash)
+    }
+}
+
+fn start_of(frame: &[u8]) -> Option<EpochStartView<'_>> {
+    let first = FrameView::from_prefix(frame).ok()?.entries().next()?;
+    EpochStartView::parse(first.payload).ok()
 }
 
 /// The frame at `base`: in the tail, or in the segments once it has left the tail.

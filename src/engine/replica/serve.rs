@@ -26,7 +26,7 @@ impl<P: Ports> Replica<P> {
             }
         }
         if count > 0 && core.role != Role::Leader {
-            core.settle(tail);
+            core.settle(tail, now);
         }
         count
     }
@@ -52,7 +52,7 @@ impl ReplicaCore {
         let (bytes, from) = net.unicast_datagram(index);
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) if self.role != Role::Leader => {
-                self.on_frame(tail, &frame, trailer.as_ref())?;
+                self.on_frame(tail, now, &frame, trailer.as_ref())?;
             }
             Datagram::Answer(header, body) if self.role != Role::Leader => {
                 self.on_answer(now, &header, &body)
@@ -93,7 +93,7 @@ impl ReplicaCore {
         let history = self.rx.history();
         let known = history != 0 && (header.history == 0 || header.history == history);
         if ranges.is_empty() {
-            let reason = match FrameView::from_prefix(&self.start_frame) {
+            let reason = match FrameView::from_prefix(&self.log.start_frame) {
                 _ if !known => Refusal::OtherHistory,
                 Ok(frame) if frame.header.epoch == header.epoch => {
                     let sent = give(net, self.identity(), &holdings, request, &frame);
@@ -144,6 +144,28 @@ impl ReplicaCore {
         left
     }
 
+    /// Salvage: a candidate's log is shorter than ours and of the same epoch, and no promise of ours will
+    /// tell it so, as we have no vote. It gets the rest unasked, and takes it if it has not won yet.
+    pub(super) fn salvage<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+        candidate: &Header,
+    ) {
+        let end = tail.end();
+        let range = SeqRange { from: candidate.first_seq, to: end.next };
+        let member =
+            self.log.membership.members().iter().find(|member| member.identity() == candidate.identity());
+        let Some(from) = member.and_then(|member| member.address()) else { return };
+        if end.epoch != candidate.epoch() || range.from >= range.to {
+            return;
+        }
+        let holdings = Holdings { end, commit_next: self.commit_next(), oldest_seq: tail.oldest_seq() };
+        let request = Request { from, token: 0, wall };
+        self.repair(net, tail, &holdings, request, range, self.limits.repairs_per_request);
+    }
+
     fn answer(
         &mut self,
         net: &mut impl Net,
@@ -183,7 +205,7 @@ impl ReplicaCore {
             ..ReplyBody::zeroed()
         };
         if asked.topic == Topic::Publisher as u32
-            && let Some(state) = self.publishers.committed(name, uncommitted(tail, self.commit_next()))
+            && let Some(state) = self.log.publishers.committed(name, uncommitted(tail, self.commit_next()))
         {
             body.publisher = state.id;
             body.incarnation = state.incarnation;

@@ -1,40 +1,40 @@
 //! The standby's half: frames into the journal, acks out.
 
-use super::{Replica, ReplicaCore, send_small};
+use super::lead::DRAINED;
+use super::own_log::{Cut, OwnLog, Refused, Stored};
+use super::{Replica, ReplicaCore, WEDGED_TIMEOUTS, send_small};
 use crate::engine::counters::Counter;
 use crate::engine::event::{Event, Role};
 use crate::engine::ports::{Group, Net, Ports};
 use crate::engine::receiver::Placement;
 use crate::journal::ports::TailMemory;
-use crate::journal::{AppendError, Tail};
+use crate::journal::{StageError, Tail};
 use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
-use crate::proto::membership::Membership;
 use crate::wire::{
-    AckBody, AnswerBody, Datagram, EntryKind, FrameView, Header, Kind, Nanos, Reject, RepairTrailer,
-    SMALL_LEN_MAX, Seq, write_ack,
+    AckBody, AnswerBody, Datagram, EntryKind, FrameView, Header, HeartbeatBody, Kind, Nanos, Reject,
+    RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
 };
 
 impl<P: Ports> Replica<P> {
     /// One turn of a node that does not lead; `count` datagrams are lent.
     pub(super) fn stand(&mut self, now: Nanos, wall: Nanos, count: usize) {
-        let Self { net, tail, core, scratch } = self;
+        let Self { net, tail, core, .. } = self;
         let mut beaten = None;
         for index in 0..count {
-            match core.stand_datagram(tail, net.group_datagram(index)) {
+            match core.stand_datagram(tail, now, net.group_datagram(index)) {
                 Ok(beat) => beaten = beat.or(beaten),
                 Err(reject) => core.reject(reject),
             }
         }
-        core.settle(tail);
-        core.publishers.on_commit(core.rx.commit.commit_next());
+        core.settle(tail, now);
+        core.log.on_commit(core.rx.commit.commit_next());
         core.ack(net, tail, now, wall, beaten);
-        if core.role != Role::Unlisted {
-            let request =
-                core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events);
-            if let Some((length, to)) = request {
-                net.send_unicast(to, [&scratch[..length], &[]]);
-            }
+        self.elect(now, wall, count < DRAINED);
+        let Self { net, core, scratch, .. } = self;
+        let request = core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events);
+        if let Some((length, to)) = request {
+            net.send_unicast(to, [&scratch[..length], &[]]);
         }
     }
 }
@@ -44,43 +44,93 @@ impl ReplicaCore {
     fn stand_datagram<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
+        now: Nanos,
         bytes: &[u8],
     ) -> Result<Option<Seq>, Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
-            Datagram::Frame(frame, trailer) => self.on_frame(tail, &frame, trailer.as_ref())?,
+            Datagram::Frame(frame, trailer) => self.on_frame(tail, now, &frame, trailer.as_ref())?,
             Datagram::Heartbeat(header, body) => {
                 self.rx.check_history(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
-                    let events = &mut self.events;
-                    self.rx.on_heartbeat(&header, &mut self.counters, events);
+                    self.on_beat(now, &header, &body);
                     self.stop_if_diverged();
                     return Ok(Some(header.commit_next));
+                }
+            }
+            Datagram::Submission(header, _) => {
+                if header.history == 0 || header.history == self.rx.history() {
+                    self.heard.keep(bytes, now);
                 }
             }
             Datagram::Ack(header, body) => {
                 self.rx.check_history(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
+                    self.election.on_heard(header.epoch());
                     self.rx.on_ack(&header, &mut self.counters, &mut self.events);
                 }
             }
-            _ => {}
+            datagram => self.on_election(tail, now, &datagram)?,
         }
         Ok(None)
+    }
+
+    /// A leader's heartbeat. A repeated one is no sign of life, and neither is one of a leader under whom
+    /// nothing has moved for long although there is something to commit.
+    fn on_beat(&mut self, now: Nanos, header: &Header, body: &HeartbeatBody) {
+        let epoch = header.epoch();
+        self.election.on_heard(epoch);
+        if epoch < self.acceptor.promised() {
+            self.owe_refusal(epoch);
+            return self.counters.add(Counter::FramesStale, 1);
+        }
+        let moved = (epoch, header.commit_next) > self.beaten || header.commit_next >= header.first_seq;
+        if moved {
+            self.beaten = (epoch, header.commit_next);
+            self.moved_at = now;
+        }
+        let wedged = now > self.moved_at + WEDGED_TIMEOUTS * self.suspect.timeout_ns();
+        if header.number > self.beat_number || epoch > self.rx.follow.epoch() {
+            self.beat_number = header.number;
+            if !wedged {
+                self.on_life(now);
+            }
+        }
+        self.successors_heard = body.successors;
+        self.credit_heard = body.credit_entries > 0;
+        self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
     }
 
     /// A frame, live or repaired.
     pub(super) fn on_frame<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
+        now: Nanos,
         frame: &FrameView<'_>,
         trailer: Option<&RepairTrailer>,
     ) -> Result<(), Reject> {
         self.rx.check_history(&frame.header)?;
-        if self.role == Role::Unlisted {
+        let epoch = frame.header.epoch();
+        self.election.on_heard(epoch);
+        let live = trailer.is_none();
+        if live && epoch < self.acceptor.promised() && epoch != self.rx.adopting {
+            self.owe_refusal(epoch);
+            self.counters.add(Counter::FramesStale, 1);
+            return Ok(());
+        }
+        if live && self.is_beyond_salvage(frame) {
+            return Ok(());
+        }
+        // Before the frame is placed: an own log that parts from the new epoch's is no divergence.
+        self.rx.learn_start(frame, &mut self.counters, &mut self.events);
+        self.pursue(tail, now);
+        if self.stopped {
             return Ok(());
         }
         let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
         self.stop_if_diverged();
+        if live && epoch >= self.acceptor.promised() && placement != Placement::Dropped {
+            self.on_life(now);
+        }
         let Placement::Next(end) = placement else { return Ok(()) };
         if self.rx.has_ready() {
             // Something before it waits for room in the journal.
@@ -89,61 +139,122 @@ impl ReplicaCore {
             }
             return Ok(());
         }
-        if self.append(tail, frame) {
-            self.rx.pass(end);
-            self.rx.on_stored(&end);
-            self.on_journal_free(end.next);
-            self.rx.extend(&mut self.counters);
+        let admitted = self.is_admitted();
+        match self.log.store(&self.acceptor, admitted, tail, frame) {
+            Ok(stored) => {
+                self.rx.pass(end);
+                self.on_stored(tail, now, stored, end.next);
+                self.rx.extend(&mut self.counters);
+            }
+            Err(refused) => self.on_refused(refused, &tail.end()),
         }
         Ok(())
     }
 
+    /// Salvage stops before a membership entry (S5): who elects is decided by what promises describe.
+    fn is_beyond_salvage(&self, frame: &FrameView<'_>) -> bool {
+        frame.header.epoch() < self.acceptor.promised()
+            && frame.entries().any(|entry| entry.kind() == EntryKind::Membership)
+    }
+
+    /// Whether what is followed may enter the log: it is of the promised epoch or a higher one, or what a
+    /// candidate adopts.
+    fn is_admitted(&self) -> bool {
+        let followed = self.rx.follow.epoch();
+        followed >= self.acceptor.promised() || followed == self.rx.adopting
+    }
+
+    /// The start of an epoch that is to be followed is known: where the own log and that epoch's part, the
+    /// exchange begins (S7).
+    pub(super) fn pursue<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos) {
+        let followed = self.rx.follow.epoch();
+        if followed == self.pursued || followed <= tail.end().epoch || !self.is_admitted() {
+            return;
+        }
+        let commit_next = self.commit_next();
+        let end = tail.end();
+        let cut = match OwnLog::cut(tail, &self.rx.follow, commit_next) {
+            Cut::None => end,
+            Cut::From(from) if from < commit_next => {
+                self.events.push(Event::Cut { from, commit_next, epoch: followed });
+                self.stopped = true;
+                return;
+            }
+            Cut::From(from) => match self.log.stage(tail, from, followed) {
+                Ok(()) => tail.staged_end().unwrap_or(end),
+                Err(StageError::Full(_)) => return self.on_refused(Refused::Full, &end),
+                Err(_) => {
+                    // What parts the two logs has left the ring: nothing here can be exchanged for it.
+                    self.events.push(Event::Cut { from, commit_next: tail.oldest_seq(), epoch: followed });
+                    self.stopped = true;
+                    return;
+                }
+            },
+        };
+        if cut == end {
+            self.log.abandon();
+        }
+        self.pursued = followed;
+        self.rx.cut_to(cut);
+        if followed >= self.acceptor.promised() {
+            // Somebody has won: nothing below is followed, or promised, any more.
+            self.promise(tail, followed);
+            self.election.on_started();
+            self.suspect.restart(now);
+            self.advanced_at = now;
+            self.moved_at = now;
+            self.beat_number = 0;
+        }
+    }
+
     /// Frames that were kept while something was missing follow as soon as it has come.
-    pub(super) fn settle<M: TailMemory>(&mut self, tail: &mut Tail<M>) {
+    pub(super) fn settle<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos) {
+        self.pursue(tail, now);
+        let admitted = self.is_admitted();
         while let Some(frame) = self.rx.front(Seq::MAX) {
-            // `append` judges the frame against the tail's own end; the store lends it meanwhile.
-            let appended = append_frame(&self.acceptor, self.rx.follow.epoch(), tail, &frame);
-            match appended {
-                Ok(()) => {
-                    take_entries(&mut self.publishers, &mut self.start_frame, &frame);
-                    self.counters.add(Counter::FramesAccepted, 1);
+            // The tail judges the frame against its own end; the store lends it meanwhile.
+            match self.log.store(&self.acceptor, admitted, tail, &frame) {
+                Ok(stored) => {
+                    let next = frame.header.next_seq();
                     self.rx.pop_front();
-                    self.rx.on_stored(&tail.end());
-                    self.on_journal_free(tail.end().next);
+                    self.on_stored(tail, now, stored, next);
                 }
                 Err(refused) => return self.on_refused(refused, &tail.end()),
             }
         }
     }
 
-    /// Stores the next frame. Returns whether it is in the log now.
-    fn append<M: TailMemory>(&mut self, tail: &mut Tail<M>, frame: &FrameView<'_>) -> bool {
-        if tail.end().next == 1 && !self.is_born_with(frame) {
-            self.transition(Role::Unlisted, &tail.end());
-            return false;
+    fn on_stored<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, stored: Stored, next: Seq) {
+        self.counters.add(Counter::FramesAccepted, 1);
+        self.on_journal_free(next);
+        self.advanced_at = now;
+        let end = tail.end();
+        if let Stored::Exchanged { from } = stored {
+            self.counters.add(Counter::Exchanges, 1);
+            self.events.push(Event::Exchanged { from, epoch: end.epoch });
         }
-        match append_frame(&self.acceptor, self.rx.follow.epoch(), tail, frame) {
-            Ok(()) => {
-                take_entries(&mut self.publishers, &mut self.start_frame, frame);
-                self.counters.add(Counter::FramesAccepted, 1);
-                if self.role == Role::Blank {
-                    self.events.push(Event::History { history: self.rx.history() });
-                    self.transition(Role::Standby, &tail.end());
-                }
-                true
+        if stored != Stored::Staged {
+            if let Some((seq, before)) = self.log.change {
+                self.rx.commit.on_membership(seq, before, self.log.membership);
             }
-            Err(refused) => {
-                self.on_refused(refused, &tail.end());
-                false
+            self.rx.on_stored(&end);
+            if self.log.membership.seq != self.listed_by {
+                self.listed_by = self.log.membership.seq;
+                self.find_role(&end);
             }
         }
     }
 
-    /// S12: a blank node follows only a history whose first members it is one of.
-    fn is_born_with(&self, frame: &FrameView<'_>) -> bool {
-        let birth = frame.entries().next().filter(|entry| entry.kind() == EntryKind::Birth);
-        let members = birth.and_then(|entry| Membership::of_birth(entry.payload));
-        members.is_some_and(|members| members.position(self.identity()).is_some())
+    /// The membership at the log's end has changed: may we vote?
+    fn find_role(&mut self, end: &LogEnd) {
+        if self.role == Role::Blank {
+            self.events.push(Event::History { history: self.rx.history() });
+        }
+        let listed = self.log.membership.position(self.identity()).is_some();
+        let role = if listed { Role::Standby } else { Role::Learner };
+        if role != self.role && self.role != Role::Leader {
+            self.transition(role, end);
+        }
     }
 
     fn on_refused(&mut self, refused: Refused, end: &LogEnd) {
@@ -172,7 +283,7 @@ impl ReplicaCore {
         wall: Nanos,
         beaten: Option<Seq>,
     ) {
-        if matches!(self.role, Role::Blank | Role::Unlisted) || self.stopped {
+        if self.role != Role::Standby || self.stopped {
             return;
         }
         let end = tail.end();
@@ -202,39 +313,5 @@ impl ReplicaCore {
     /// A repairer's reason.
     pub(super) fn on_answer(&mut self, now: Nanos, header: &Header, body: &AnswerBody) {
         self.rx.on_answer(now, header, body, &mut self.counters);
-    }
-}
-
-enum Refused {
-    Rule,
-    Full,
-}
-
-fn append_frame<M: TailMemory>(
-    acceptor: &crate::proto::accept::Acceptor,
-    followed: crate::wire::Epoch,
-    tail: &mut Tail<M>,
-    frame: &FrameView<'_>,
-) -> Result<(), Refused> {
-    let owned = followed >= acceptor.promised();
-    acceptor.judge(frame, &tail.end(), owned).map_err(|_| Refused::Rule)?;
-    match tail.append(frame) {
-        Ok(_) => Ok(()),
-        Err(AppendError::Full(_)) => Err(Refused::Full),
-        Err(_) => Err(Refused::Rule),
-    }
-}
-
-fn take_entries(
-    publishers: &mut crate::proto::publishers::Publishers,
-    start_frame: &mut Vec<u8>,
-    frame: &FrameView<'_>,
-) {
-    for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
-        publishers.on_entry(seq, &entry);
-        if entry.kind() == EntryKind::EpochStart {
-            start_frame.clear();
-            start_frame.extend_from_slice(frame.bytes);
-        }
     }
 }

@@ -1,0 +1,107 @@
+//! What a publisher's application is told: why a message was not taken, and what became of it.
+
+use crate::wire::{PublisherId, PublisherSeq, Seq};
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum PublishError {
+    /// The window is full: poll, and try again.
+    Backpressure,
+    /// The id is not open (yet) on this handle.
+    NotOpen,
+    /// The message is too long for one frame.
+    TooLong {
+        /// Its bytes.
+        len: usize,
+        /// The limit: raise `mtu`, or split the message.
+        max: usize,
+    },
+    /// A newer process publishes under this name.
+    Fenced,
+    /// The publisher is closed.
+    Closed,
+}
+
+impl std::fmt::Display for PublishError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Backpressure => {
+                f.write_str("the window is full of messages that are not committed yet: poll, then try again")
+            }
+            Self::NotOpen => f.write_str("this publisher id is not open on this handle: open its name first"),
+            Self::TooLong { len, max } => write!(
+                f,
+                "a message of {len} bytes is too long: {max} fit one frame; split it, or raise `mtu` in the configuration"
+            ),
+            Self::Fenced => {
+                f.write_str("a newer process has opened this publisher's name: this one is fenced")
+            }
+            Self::Closed => f.write_str("this publisher is closed"),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+/// What a publisher is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PublisherEvent {
+    /// A name is open: messages may be published under this id.
+    Opened {
+        /// Which name, by the order of the calls to `open`.
+        ticket: usize,
+        /// Its id, for the life of the stream.
+        publisher: PublisherId,
+        /// The number of its next message.
+        publisher_seq: PublisherSeq,
+    },
+    /// A message has its place; a takeover may still take it away. Then
+    /// [`Unstamped`](PublisherEvent::Unstamped) is told, and this again once it has another one.
+    Stamped {
+        /// Whose.
+        publisher: PublisherId,
+        /// Its number.
+        publisher_seq: PublisherSeq,
+        /// Its place.
+        seq: Seq,
+    },
+    /// The place that was told of a message did not survive a takeover. The message is sent again by
+    /// itself: there is nothing to do.
+    Unstamped {
+        /// Whose.
+        publisher: PublisherId,
+        /// Its number.
+        publisher_seq: PublisherSeq,
+    },
+    /// A message has its place for ever. Of one that a copy of this publisher had stamped before it was
+    /// handed in here, this is all that is told.
+    Committed {
+        /// Whose.
+        publisher: PublisherId,
+        /// Its number.
+        publisher_seq: PublisherSeq,
+        /// Its place; 0 where a copy had it stamped longer ago than this handle remembers.
+        seq: Seq,
+    },
+    /// The cluster's window is full: messages wait with their publishers.
+    Throttled,
+    /// A newer process has opened the name: nothing from `publisher_seq` on was or will be stamped.
+    Fenced {
+        /// Which publisher.
+        publisher: PublisherId,
+        /// The first number without a place.
+        publisher_seq: PublisherSeq,
+    },
+    /// The publisher is closed: nothing from `publisher_seq` on was or will be stamped.
+    Closed {
+        /// Which publisher.
+        publisher: PublisherId,
+        /// The first number without a place.
+        publisher_seq: PublisherSeq,
+    },
+    /// Fates are unknown, and the handle is of no more use; open the names anew. The handle fell further
+    /// behind the stream than any replica remembers; or a takeover took back more of what a copy published
+    /// than this handle remembers; or what it read contradicts the cluster's log.
+    Lost,
+}

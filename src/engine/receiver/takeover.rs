@@ -1,0 +1,152 @@
+//! A reader's part in a takeover: it learns the start of a higher epoch, forgets what that epoch's log does
+//! not contain, and goes on from there.
+//!
+//! ```text
+//!   start of e ─▶ may it be followed? ─▶ follow ─▶ cut the log ─▶ forget kept frames ─▶ count e's acks
+//!                  no: a promise              (a reader; a replica cuts its journal itself: `cut_to`)
+//! ```
+
+use super::{Receiver, Start};
+use crate::engine::counters::Counters;
+use crate::engine::event::{Event, Events};
+use crate::proto::held::Verdict;
+use crate::proto::log::LogEnd;
+use crate::wire::{Chain, EntryKind, Epoch, EpochStartView, FrameView, Seq};
+
+/// The epoch start with which `frame` begins.
+fn start_in<'a>(frame: &FrameView<'a>) -> Option<EpochStartView<'a>> {
+    let first = frame.entries().next().filter(|entry| entry.kind() == EntryKind::EpochStart)?;
+    let start = EpochStartView::parse(first.payload).ok()?;
+    let fits = start.epoch() == frame.header.epoch() && start.body.base == frame.header.first_seq;
+    fits.then_some(start)
+}
+
+impl Receiver {
+    /// Whether an epoch above the followed one may be followed: a replica's promise may forbid it.
+    fn may_follow(&self, epoch: Epoch) -> bool {
+        self.follow.is_news(epoch) && (epoch >= self.follow_floor || epoch == self.adopting)
+    }
+
+    /// The epoch that [`Receiver::on_frame`] would follow from this frame on, if it holds the start of one.
+    pub fn learns(&self, frame: &FrameView<'_>) -> Option<Epoch> {
+        if !self.may_follow(frame.header.epoch()) {
+            return None;
+        }
+        start_in(frame).map(|start| start.epoch())
+    }
+
+    /// A frame that begins with the start of its epoch tells that this epoch has won (S10).
+    pub fn learn_start(&mut self, frame: &FrameView<'_>, counters: &mut Counters, events: &mut Events) {
+        if !self.may_follow(frame.header.epoch()) {
+            return;
+        }
+        let Some(start) = start_in(frame) else { return };
+        if !self.follow.on_start(&start) {
+            return;
+        }
+        let (epoch, bound) = self.news;
+        // What was seen stamped in an older epoch may never come to be: only this epoch's word counts.
+        self.seen_next = frame.header.next_seq();
+        if epoch == self.follow.epoch() {
+            self.seen_next = self.seen_next.max(bound);
+        }
+        if epoch <= self.follow.epoch() {
+            self.news = (Epoch::NONE, 0);
+        }
+        events.push(Event::Epoch { epoch: start.epoch(), base: start.body.base });
+        if self.limits.count_when_accepted {
+            self.forget_kept();
+        } else {
+            self.forget(start.body.chain_at_base, events);
+            if !self.diverged {
+                self.extend(counters);
+                self.count();
+            }
+        }
+    }
+
+    /// Somebody speaks of seqs below `bound` in `epoch`. Returns whether that epoch is above the followed
+    /// one: then nothing of it is used before its start is held, and it is asked for if it may be followed.
+    pub(super) fn on_news(&mut self, epoch: Epoch, bound: Seq) -> bool {
+        if self.may_follow(epoch) {
+            let (news, heard) = self.news;
+            self.news = (news.max(epoch), if epoch > news { bound } else { heard.max(bound) });
+        }
+        self.follow.is_news(epoch)
+    }
+
+    /// A promise described a log of `epoch` that ends at `next`: a candidate gets it (S5).
+    pub fn on_told(&mut self, epoch: Epoch, next: Seq) {
+        if epoch == self.follow.epoch() {
+            self.seen_next = self.seen_next.max(next);
+        } else {
+            self.on_news(epoch, next);
+        }
+    }
+
+    /// Begins to count the acks of the followed epoch.
+    pub(super) fn count(&mut self) {
+        let follow = &self.follow;
+        self.commit.on_epoch_started(follow.epoch(), follow.base(), follow.membership, follow.durability);
+    }
+
+    /// Goes back to what the followed epoch's log contains of what was passed.
+    fn forget(&mut self, chain_at_base: Chain, events: &mut Events) {
+        let commit_next = self.commit.commit_next();
+        match self.held.judge(&self.follow, commit_next, self.floor) {
+            Verdict::Whole => {}
+            Verdict::Cut { end, from } => {
+                self.held.cut(&self.follow, end, from);
+                if end.is_none() {
+                    self.start = Start::From(from);
+                }
+                self.end = end;
+                let next = end.map_or(from, |end| end.next);
+                self.commit.on_cut(next);
+                self.ready = self.store.ending_below(self.ready, next);
+                self.lost_from = Some(self.lost_from.map_or(from, |before| before.min(from)));
+            }
+            Verdict::Contradicted { at } => {
+                self.diverged = true;
+                let have = self.end.map_or(0, |end| end.chain);
+                events.push(Event::Diverged { seq: at, have, seen: chain_at_base });
+            }
+        }
+        self.forget_kept();
+    }
+
+    /// Forgets the frames that wait behind the log and whose epoch does not own their seqs, and whatever
+    /// was asked for before.
+    fn forget_kept(&mut self) {
+        let follow = &self.follow;
+        self.store.retain(self.ready, |first, epoch| follow.owner(first) == Some(epoch));
+        self.nack.restart();
+        self.too_old.clear();
+        self.gap_told = false;
+    }
+
+    /// The first seq of those that the owner was given and that a takeover has taken back, once. Whoever is
+    /// given frames asks behind each [`Receiver::on_frame`], before it looks at the placement.
+    pub fn take_lost(&mut self) -> Option<Seq> {
+        self.lost_from.take()
+    }
+
+    /// For an owner that knows its log (a replica): the log ends at `end` now. Kept frames that the followed
+    /// epoch does not own are forgotten; what follows `end` of the others is ready anew.
+    ///
+    /// # Panics
+    /// If `end` lies below the own commit (S6): the owner looks before it cuts.
+    pub fn cut_to(&mut self, end: LogEnd) {
+        let commit_next = self.commit.commit_next();
+        assert!(
+            end.next >= commit_next,
+            "the log may not be cut at seq {}: everything below {commit_next} is committed (S6)",
+            end.next
+        );
+        self.end = Some(end);
+        self.commit.on_cut(end.next);
+        self.ready = 0;
+        self.forget_kept();
+        self.advance();
+    }
+}

@@ -1,0 +1,476 @@
+//! The half of a replica that finds out that the leader is gone, votes, and takes over.
+//!
+//! What is owed to somebody is remembered during a turn and said at its end: a promise only once it is
+//! stored (S2), and one answer for many copies of a question.
+
+use super::{Replica, ReplicaCore, send_small};
+use crate::engine::counters::Counter;
+use crate::engine::event::{Event, Role, Stopped};
+use crate::engine::ports::{Group, Net, Ports};
+use crate::engine::replica::own_log::frames;
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use crate::proto::accept::Asked;
+use crate::proto::commit::Durability;
+use crate::proto::election::{Promise, Say, Verdict, Why};
+use crate::proto::sequence::{Leadership, Sequencer};
+use crate::proto::suspect;
+use crate::wire::{
+    BallotBody, Datagram, DownBody, Epoch, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq,
+    StepDownBody, write_ballot, write_down, write_step_down,
+};
+
+/// What a replica owes to others at the end of its turn.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Owed {
+    /// Our promise, once it is stored.
+    promise: bool,
+    /// A refusal of this epoch.
+    refuse: Option<Epoch>,
+    /// A grant to who asked about this (ballot, epoch).
+    grant: Option<(Epoch, Epoch)>,
+    /// What we hold beyond the log of this candidate.
+    salvage: Option<Header>,
+}
+
+/// When and why a leader was last missed, for who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Suspicion {
+    /// The epoch whose leader was missed.
+    pub epoch: Epoch,
+    /// Why.
+    pub why: Why,
+    /// When, on the node's own clock.
+    pub at: Nanos,
+}
+
+impl<P: Ports> Replica<P> {
+    /// Looks whether the leader is missed, votes, and goes on with a candidacy. `drained` says that this
+    /// turn found less than was there to be found.
+    pub(super) fn elect(&mut self, now: Nanos, wall: Nanos, drained: bool) {
+        let Self { net, tail, core, .. } = self;
+        if core.role == Role::Standby && core.log.electorate().lists(core.identity()) {
+            core.watch(now, drained);
+            core.campaign(net, tail, now, wall);
+            core.assess(net, tail, now);
+        }
+        core.pay(net, tail, now, wall);
+    }
+
+    /// A leader owes answers as well.
+    pub(super) fn pay_debts(&mut self, now: Nanos, wall: Nanos) {
+        let Self { net, tail, core, .. } = self;
+        core.pay(net, tail, now, wall);
+    }
+}
+
+impl ReplicaCore {
+    /// What an election says, on the control group. Everybody votes by the same rules, the leader as well.
+    pub(super) fn on_election<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        datagram: &Datagram<'_>,
+    ) -> Result<(), Reject> {
+        match datagram {
+            Datagram::Prepare(header, body) => {
+                if self.is_others(header, body)? {
+                    if self.has_vote() {
+                        self.on_prepare(tail, now, Epoch(body.ballot));
+                    } else {
+                        self.owed.salvage = Some(*header);
+                    }
+                }
+            }
+            Datagram::Promise(header, body) => {
+                if self.is_others(header, body)? {
+                    self.election.on_promise(
+                        Epoch(body.ballot),
+                        Promise {
+                            by: header.identity(),
+                            accepted: header.epoch(),
+                            next: header.first_seq,
+                            chain: header.chain,
+                            commit_next: header.commit_next,
+                        },
+                    );
+                }
+            }
+            Datagram::Refuse(header, body) => {
+                if self.is_others(header, body)? && self.log.membership.position(header.identity()).is_some()
+                {
+                    self.on_refuse(tail, now, Epoch(body.ballot), Epoch(body.about));
+                }
+            }
+            Datagram::PreVote(header, body) => {
+                if self.is_others(header, body)? && self.has_vote() && self.misses_leader() {
+                    self.owed.grant = Some((Epoch(body.ballot), Epoch(body.about)));
+                }
+            }
+            Datagram::Grant(header, body) => {
+                if self.is_others(header, body)? && Epoch(body.ballot).leader() == self.identity() {
+                    self.election.on_grant(header.identity());
+                }
+            }
+            Datagram::Down(header, body) => self.on_down(now, header, body)?,
+            Datagram::StepDown(header, body) => {
+                self.rx.check_history(header)?;
+                if !self.is_own(header, body.process_nonce) {
+                    self.on_step_down(now, header, body);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn is_others(&mut self, header: &Header, body: &BallotBody) -> Result<bool, Reject> {
+        self.rx.check_history(header)?;
+        self.election.on_heard(Epoch(body.ballot));
+        self.election.on_heard(header.epoch());
+        Ok(!self.is_own(header, body.process_nonce))
+    }
+
+    /// Whether this replica promises, grants and acknowledges.
+    fn has_vote(&self) -> bool {
+        matches!(self.role, Role::Standby | Role::Leader)
+    }
+
+    /// Whether we would follow another leader: a pre-vote is granted then.
+    fn misses_leader(&self) -> bool {
+        self.role == Role::Standby && (!self.election.is_calm() || self.suspect.is_suspected())
+    }
+
+    /// Our place among the successors, as the leader ranked them last; by membership where it did not.
+    fn rank(&self) -> usize {
+        let me = self.identity();
+        let ranked = self.successors_heard.iter().position(|replica| u32::from(*replica) == me.replica);
+        ranked.or_else(|| self.log.membership.position(me)).unwrap_or(0)
+    }
+
+    fn on_prepare<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, ballot: Epoch) {
+        match self.acceptor.judge_prepare(ballot) {
+            Asked::Promise => {
+                // What was handed to the network lies inside the log that the promise describes.
+                if self.role == Role::Leader {
+                    self.step_down(tail, now, Stopped::Promised);
+                }
+                self.promise(tail, ballot);
+                let rank = self.rank();
+                self.election.on_preempted(now, rank);
+                self.suspect.restart(now);
+                self.owed.promise = true;
+            }
+            Asked::Again => self.owed.promise = true,
+            Asked::Refuse { .. } => self.owed.refuse = Some(ballot),
+        }
+    }
+
+    /// S2: the promise is a word in the tail before anything is said of it; nothing lower is followed.
+    pub(super) fn promise<M: TailMemory>(&mut self, tail: &mut Tail<M>, epoch: Epoch) {
+        if epoch > self.acceptor.promised() {
+            tail.promise(epoch);
+            self.acceptor.on_promised(epoch);
+            self.rx.follow_floor = epoch;
+            self.rx.adopting = Epoch::NONE;
+        }
+    }
+
+    /// A member told that it promised `promised`, and so refuses `about`.
+    fn on_refuse<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, promised: Epoch, about: Epoch) {
+        let leads = self.sequencer.as_ref().is_some_and(|sequencer| sequencer.epoch() == about);
+        if leads && promised > about {
+            self.step_down(tail, now, Stopped::Refused);
+        } else if self.election.ballot() == Some(about) && promised > about {
+            let rank = self.rank();
+            self.election.on_failed(now, rank);
+        }
+    }
+
+    fn on_down(&mut self, now: Nanos, header: &Header, body: &DownBody) -> Result<(), Reject> {
+        self.rx.check_history(header)?;
+        let follow = &self.rx.follow;
+        let dead = self.role != Role::Leader
+            && header.identity() == follow.epoch().leader()
+            && suspect::is_down(follow.epoch(), &follow.secret_hash, header.epoch(), &body.secret);
+        if dead {
+            let rank = self.rank();
+            self.miss(now, Why::Down, rank);
+        }
+        Ok(())
+    }
+
+    fn on_step_down(&mut self, now: Nanos, header: &Header, body: &StepDownBody) {
+        if self.role == Role::Leader
+            || header.epoch() != self.rx.follow.epoch()
+            || header.identity() != header.epoch().leader()
+        {
+            return;
+        }
+        let successor = Identity::from_packed(body.successor);
+        let rank = match () {
+            () if successor == self.identity() => 0,
+            // The chosen one goes first.
+            () if body.successor != 0 => self.rank() + 1,
+            () => self.rank(),
+        };
+        self.miss(now, Why::StepDown, rank);
+    }
+
+    fn miss(&mut self, now: Nanos, why: Why, rank: usize) {
+        let epoch = self.rx.follow.epoch();
+        if self.election.missing() != Some(why) {
+            self.suspicion = Some(Suspicion { epoch, why, at: now });
+            self.events.push(Event::Missed { epoch, why });
+            self.counters.add(Counter::Suspicions, 1);
+        }
+        self.election.on_missed(now, why, rank);
+    }
+
+    /// A sign of life of a leader that we may follow.
+    pub(super) fn on_life(&mut self, now: Nanos) {
+        if !self.deaf {
+            self.suspect.on_life(now);
+            self.election.on_life();
+        }
+    }
+
+    /// SUSPECT-1, and the leader that is heard but deaf: it stamps nothing although we have heard, long ago,
+    /// what could be stamped, and it tells no lack of credit.
+    fn watch(&mut self, now: Nanos, drained: bool) {
+        let waits_since = self.heard.settle(
+            self.rx.end().map_or(1, |end| end.next),
+            self.limits.receiver.cluster,
+            &self.log.publishers,
+        );
+        let long = 10 * self.suspect.timeout_ns();
+        self.deaf = waits_since.is_some_and(|since| now >= since.max(self.advanced_at) + long)
+            && self.credit_heard
+            && !self.rx.is_waiting();
+        let suspected = self.suspect.look(now, drained);
+        if self.election.is_calm() && (suspected || self.deaf) {
+            let rank = self.rank();
+            self.miss(now, if suspected { Why::Silence } else { Why::Deaf }, rank);
+        }
+    }
+
+    /// Says what the candidacy asks for now.
+    fn campaign<M: TailMemory>(&mut self, net: &mut impl Net, tail: &mut Tail<M>, now: Nanos, wall: Nanos) {
+        if self.election.is_calm() {
+            return;
+        }
+        let rank = self.rank();
+        let (promised, membership) = (self.acceptor.promised(), self.log.membership);
+        match self.election.poll(now, promised, &membership, rank) {
+            None => {}
+            Some(Say::PreVote(ballot)) => {
+                let about = self.rx.follow.epoch();
+                self.say(net, tail, wall, Kind::PreVote, ballot, about);
+            }
+            Some(Say::Prepare(ballot)) => {
+                if ballot > promised {
+                    self.events.push(Event::Candidate { ballot });
+                    self.counters.add(Counter::Candidacies, 1);
+                    self.promise(tail, ballot);
+                    self.follow_own_log(tail);
+                }
+                if self.is_promise_stored(tail) {
+                    self.say(net, tail, wall, Kind::Prepare, ballot, Epoch::NONE);
+                }
+            }
+        }
+    }
+
+    /// A candidate follows nobody but its own log, and what promises describe. Frames of that log's epoch
+    /// which are still under way extend it (salvage).
+    fn follow_own_log<M: TailMemory>(&mut self, tail: &Tail<M>) {
+        let end = tail.end();
+        self.log.abandon();
+        let table = self.log.table(self.commit_next()).unwrap_or_default();
+        self.rx.restore(&table, self.log.membership, self.log.durability);
+        self.rx.cut_to(end);
+        self.rx.adopting = end.epoch;
+        self.pursued = end.epoch;
+    }
+
+    /// In `power` the promise must have reached the device before anything is said in it.
+    fn is_promise_stored<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
+        self.limits.durability == Durability::Process || tail.promise_stored() >= self.acceptor.promised()
+    }
+
+    /// With the promises at hand: gets the best log, or leads.
+    fn assess<M: TailMemory>(&mut self, net: &mut impl Net, tail: &mut Tail<M>, now: Nanos) {
+        let Some(ballot) = self.election.ballot() else { return };
+        if ballot != self.acceptor.promised() || !self.is_promise_stored(tail) {
+            return;
+        }
+        match self.election.assess(&tail.end(), self.commit_next(), &self.log.electorate()) {
+            Verdict::Wait => {}
+            Verdict::Unlisted => {
+                let rank = self.rank();
+                self.election.on_failed(now, rank);
+            }
+            Verdict::Adopt(best) => self.adopt(tail, now, &best),
+            Verdict::Win { leadership, commit_next } => self.win(net, tail, now, leadership, commit_next),
+        }
+    }
+
+    /// The log that a promise describes is better than ours: it is followed as far as that.
+    fn adopt<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos, best: &Promise) {
+        let member = self.log.membership.members().iter().find(|member| member.identity() == best.by);
+        self.rx.prefer = member.and_then(|member| member.address());
+        self.rx.adopting = best.accepted;
+        self.rx.on_told(best.accepted, best.next);
+        let progress = tail.staged_end().unwrap_or_else(|| tail.end());
+        if self.fetched != (progress.epoch, progress.next) {
+            self.fetched = (progress.epoch, progress.next);
+            self.election.on_fetched(now);
+        }
+    }
+
+    /// S5: our log is the one that survives. The epoch start comes first, then what was heard already.
+    fn win<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        leadership: Leadership,
+        commit_next: Seq,
+    ) {
+        let end = tail.end();
+        if self.log.table(commit_next.min(end.next)).is_none() {
+            let rank = self.rank();
+            return self.election.on_failed(now, rank);
+        }
+        self.follow_own_log(tail);
+        let limits = &self.limits.receiver;
+        self.sequencer =
+            Some(Sequencer::new(leadership, limits.cluster, self.rx.history(), end, tail.frame_len_max()));
+        self.rx.prefer = None;
+        self.commit_won = commit_next;
+        self.uncommitted.clear();
+        for frame in frames(tail, self.commit_next()) {
+            self.uncommitted.on_closed(frame.header.next_seq(), frame.header.length);
+        }
+        self.hold.clear();
+        self.outgoing.clear();
+        self.acked = (Epoch::NONE, 0);
+        self.quorum.restart(now);
+        self.quorum_heard = 0;
+        self.looking = false;
+        self.draining = false;
+        self.handover = None;
+        self.election.on_started();
+        net.set_joined(Group::Data, false);
+        self.transition(Role::Leader, &end);
+    }
+
+    /// Stops stamping: what is open or unsent is thrown away, and this node is a standby.
+    pub(super) fn step_down<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos, why: Stopped) {
+        let Some(sequencer) = self.sequencer.take() else { return };
+        let end = tail.end();
+        self.events.push(Event::SteppedDown { epoch: sequencer.epoch(), why, seq: end.next });
+        self.outgoing.clear();
+        self.hold.clear();
+        self.heard.clear();
+        self.handover = None;
+        self.draining &= self.stopping;
+        self.rejoins = true;
+        self.advanced_at = now;
+        self.suspect.restart(now);
+        let rank = self.rank();
+        self.election.on_failed(now, rank);
+        self.transition(Role::Standby, &end);
+    }
+
+    /// Says what is owed.
+    fn pay<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, wall: Nanos) {
+        if std::mem::take(&mut self.rejoins) {
+            net.set_joined(Group::Data, true);
+        }
+        if self.owed == Owed::default() {
+            return;
+        }
+        let promised = self.acceptor.promised();
+        if self.owed.promise && self.is_promise_stored(tail) {
+            self.owed.promise = false;
+            self.say(net, tail, wall, Kind::Promise, promised, Epoch::NONE);
+        }
+        if let Some(candidate) = self.owed.salvage.take() {
+            self.salvage(net, tail, wall, &candidate);
+        }
+        if let Some((ballot, about)) = self.owed.grant.take() {
+            self.say(net, tail, wall, Kind::Grant, ballot, about);
+        }
+        if let Some(about) = self.owed.refuse.take()
+            && now >= self.refused_at + self.limits.beat.beat_ns
+            && self.is_promise_stored(tail)
+        {
+            self.refused_at = now;
+            self.say(net, tail, wall, Kind::Refuse, promised, about);
+        }
+    }
+
+    /// Somebody speaks below our promise: it is told so.
+    pub(super) fn owe_refusal(&mut self, about: Epoch) {
+        if self.has_vote() && about < self.acceptor.promised() && about.round() > 0 {
+            self.owed.refuse = Some(about);
+        }
+    }
+
+    fn say<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+        kind: Kind,
+        ballot: Epoch,
+        about: Epoch,
+    ) {
+        self.number += 1;
+        let body = BallotBody { process_nonce: self.limits.process_nonce, ballot: ballot.0, about: about.0 };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_ballot(&mut out, self.header(kind, wall, &tail.end()), body);
+        send_small(net, Group::Control, &out[..length]);
+    }
+
+    /// The leader stops stamping and says who is to follow.
+    pub(super) fn say_step_down<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+        successor: Option<Identity>,
+    ) {
+        self.number += 1;
+        let body = StepDownBody {
+            process_nonce: self.limits.process_nonce,
+            successor: successor.map_or(0, Identity::packed),
+        };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_step_down(&mut out, self.header(Kind::StepDown, wall, &tail.end()), body);
+        // Twice: a lost one costs a timeout.
+        send_small(net, Group::Control, &out[..length]);
+        send_small(net, Group::Control, &out[..length]);
+    }
+
+    /// The notice that this leader's watcher is to send once the stamping thread is gone; 0 bytes while
+    /// there is nothing to announce.
+    pub fn down_notice(&self, out: &mut [u8]) -> usize {
+        let Some(sequencer) =
+            self.sequencer.as_ref().filter(|_| self.rx.follow.epoch().leader() == self.identity())
+        else {
+            return 0;
+        };
+        let epoch = sequencer.epoch();
+        let header = Header {
+            cluster: self.limits.receiver.cluster,
+            history: self.rx.history(),
+            epoch: epoch.0,
+            sender: self.identity().replica,
+            incarnation: self.identity().incarnation,
+            ..Header::new(Kind::Down)
+        };
+        write_down(out, header, DownBody { secret: suspect::secret(&self.limits.secret_seed, epoch) })
+    }
+}

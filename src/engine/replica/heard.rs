@@ -1,0 +1,126 @@
+//! What a standby has heard of submissions: the newest datagrams, kept until all that they carry has its
+//! place. Whoever takes over stamps them without waiting for anybody to send them again.
+
+use crate::engine::store::touched;
+use crate::proto::publishers::{OpenVerdict, Publishers, Verdict};
+use crate::wire::{Datagram, EntryKind, Nanos, OpenView, Seq};
+use std::collections::VecDeque;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+struct Kept {
+    at: usize,
+    len: usize,
+    heard_at: Nanos,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Heard {
+    memory: Vec<u8>,
+    /// Oldest first.
+    kept: VecDeque<Kept>,
+    /// Where the next one goes.
+    next_at: usize,
+    /// The oldest as it was last judged, with which log, ...
+    judged: (Seq, Kept),
+    /// ... and what came of it.
+    waits_since: Option<Nanos>,
+}
+
+impl Heard {
+    /// Room for datagrams of `bytes` in all.
+    pub(super) fn new(bytes: usize) -> Self {
+        // The shortest submission is a header and an entry: more than this many never fit.
+        let most = bytes / 128 + 1;
+        Self {
+            memory: touched(bytes),
+            kept: VecDeque::with_capacity(most),
+            next_at: 0,
+            judged: (0, Kept::default()),
+            waits_since: None,
+        }
+    }
+
+    /// Keeps a datagram; the oldest make room.
+    pub(super) fn keep(&mut self, datagram: &[u8], now: Nanos) {
+        let len = datagram.len();
+        if len > self.memory.len() {
+            return;
+        }
+        let at = if self.next_at + len > self.memory.len() { 0 } else { self.next_at };
+        // What lies between the write position and the end of the new datagram is overwritten.
+        while let Some(oldest) = self.kept.front()
+            && (at < self.next_at && (oldest.at >= self.next_at || oldest.at < at + len)
+                || at >= self.next_at && oldest.at >= self.next_at && oldest.at < at + len)
+        {
+            self.kept.pop_front();
+        }
+        if self.kept.len() == self.kept.capacity() {
+            self.kept.pop_front();
+        }
+        self.memory[at..at + len].copy_from_slice(datagram);
+        self.kept.push_back(Kept { at, len, heard_at: now });
+        self.next_at = at + len;
+    }
+
+    /// Forgets the oldest for as long as all that they carry has its place or never will. `log_next` is where
+    /// the log ends, of which `publishers` is a function. Returns since when the oldest has waited, if it
+    /// could be stamped now.
+    pub(super) fn settle(&mut self, log_next: Seq, cluster: u64, publishers: &Publishers) -> Option<Nanos> {
+        while let Some(&oldest) = self.kept.front() {
+            if self.judged == (log_next, oldest) {
+                return self.waits_since;
+            }
+            let (keep, now) = self.waits(&oldest, cluster, publishers);
+            if keep {
+                self.judged = (log_next, oldest);
+                self.waits_since = now.then_some(oldest.heard_at);
+                return self.waits_since;
+            }
+            self.kept.pop_front();
+        }
+        None
+    }
+
+    /// Whether something in it may still be stamped, and whether it could be now.
+    fn waits(&self, kept: &Kept, cluster: u64, publishers: &Publishers) -> (bool, bool) {
+        let Ok(Datagram::Submission(_, entries)) = Datagram::decode(self.bytes(kept), cluster) else {
+            return (false, false);
+        };
+        let mut waits = (false, false);
+        for entry in entries {
+            let header = &entry.header;
+            let verdict = match entry.kind() {
+                EntryKind::Message | EntryKind::Close => {
+                    publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq)
+                }
+                EntryKind::Open => {
+                    match OpenView::parse(entry.payload).map(|open| publishers.judge_open(&open)) {
+                        Ok(OpenVerdict::Stamp(..)) => Verdict::Stamp,
+                        _ => Verdict::Duplicate,
+                    }
+                }
+                _ => Verdict::Duplicate,
+            };
+            waits.0 |= matches!(verdict, Verdict::Stamp | Verdict::Hold);
+            waits.1 |= verdict == Verdict::Stamp;
+        }
+        waits
+    }
+
+    fn bytes(&self, kept: &Kept) -> &[u8] {
+        &self.memory[kept.at..kept.at + kept.len]
+    }
+
+    /// The `index`th from the oldest.
+    pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
+        self.kept.get(index).map(|kept| self.bytes(kept))
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.kept.clear();
+        self.next_at = 0;
+        self.judged = (0, Kept::default());
+    }
+}

@@ -1,0 +1,233 @@
+//! A replica's own log: the journal's tail, and what its entries have decided so far. Grown by one frame at
+//! a time, or exchanged from a seq on for the log of a new epoch, in one step (S7).
+//!
+//! ```text
+//!   own:    ── committed ──│── owned ──│── not owned ──▶         the log until the switch
+//!                                      └ cut
+//!   staged:                            │── fetched ──│ start of e ──▶ switch: this is the log now
+//! ```
+
+use crate::journal::ports::TailMemory;
+use crate::journal::{AppendError, StageError, SwitchError, Tail};
+use crate::proto::accept::Acceptor;
+use crate::proto::commit::Durability;
+use crate::proto::follow::Follow;
+use crate::proto::membership::{Electorate, Membership, change_in};
+use crate::proto::publishers::Publishers;
+use crate::wire::{
+    EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Seq,
+};
+use std::collections::VecDeque;
+
+/// Why a frame was not stored.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Refused {
+    /// A rule forbids it.
+    Rule,
+    /// The journal has no room.
+    Full,
+}
+
+/// What storing a frame has done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Stored {
+    /// The log ends behind it.
+    Appended,
+    /// It waits beside the log until its epoch's start is there as well.
+    Staged,
+    /// The log was exchanged from this seq on, and ends behind it.
+    Exchanged {
+        /// The first seq that is another's now.
+        from: Seq,
+    },
+}
+
+/// What is to happen to the log for a new epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Cut {
+    /// All of it belongs to the new epoch's log: it only grows.
+    None,
+    /// From this seq on it is another's.
+    From(Seq),
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct OwnLog {
+    /// The publishers at the log's end.
+    pub publishers: Publishers,
+    /// The membership at the log's end.
+    pub membership: Membership,
+    /// The last change of it that may not be committed: the seq of its entry, and the members before it.
+    pub change: Option<(Seq, Membership)>,
+    /// What the log's last epoch start says that an ack means.
+    pub durability: Durability,
+    /// The frame that starts the log's epoch: every newcomer asks for it, long after it left the tail.
+    pub start_frame: Vec<u8>,
+    /// The log's epochs from the one in force at the commit on.
+    epochs: VecDeque<EpochBase>,
+    /// The epoch for which frames are staged, and from where.
+    staging: Option<(Epoch, Seq)>,
+}
+
+impl OwnLog {
+    pub(super) fn new(
+        publishers: Publishers,
+        membership: Membership,
+        change: Option<(Seq, Membership)>,
+        durability: Durability,
+        start_frame: Vec<u8>,
+        epochs: &[EpochBase],
+    ) -> Self {
+        let epochs = epochs.iter().copied().collect();
+        Self { publishers, membership, change, durability, start_frame, epochs, staging: None }
+    }
+
+    /// Who decides whether this log may be led.
+    pub(super) fn electorate(&self) -> Electorate {
+        Electorate { at_end: self.membership, change: self.change }
+    }
+
+    /// The epochs of this log from the one in force at `commit_next` on, oldest first: what a new epoch's
+    /// start says before its own row. `None` if there are too many takeovers that nobody committed.
+    pub(super) fn table(&self, commit_next: Seq) -> Option<Vec<EpochBase>> {
+        let behind = self.epochs.iter().skip(1).take_while(|row| row.base < commit_next).count();
+        let rows: Vec<EpochBase> = self.epochs.iter().copied().skip(behind).collect();
+        (rows.len() < EPOCHS_MAX).then_some(rows)
+    }
+
+    /// What lies below `commit_next` is final: it is undone no more.
+    pub(super) fn on_commit(&mut self, commit_next: Seq) {
+        self.publishers.on_commit(commit_next);
+        if self.change.is_some_and(|(seq, _)| seq < commit_next) {
+            self.change = None;
+        }
+        while self.epochs.get(1).is_some_and(|row| row.base < commit_next) {
+            self.epochs.pop_front();
+        }
+    }
+
+    /// Remembers the frame that starts an epoch, and what it says.
+    pub(super) fn on_start(&mut self, seq: Seq, frame_bytes: &[u8], payload: &[u8]) {
+        self.start_frame.clear();
+        self.start_frame.extend_from_slice(frame_bytes);
+        if let Ok(start) = EpochStartView::parse(payload) {
+            self.epochs.push_back(EpochBase { epoch: start.body.epoch, base: seq });
+            self.membership = Membership::of_start(&start, seq);
+            self.durability = Durability::from_wire(start.body.durability);
+        }
+    }
+
+    /// A membership entry is in the log.
+    pub(super) fn on_change(&mut self, before: Membership, after: Membership) {
+        self.change = Some((after.seq, before));
+        self.membership = after;
+    }
+
+    fn on_frame(&mut self, frame: &FrameView<'_>) {
+        if let Some((before, after)) = change_in(frame) {
+            self.on_change(before, after);
+        }
+        for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
+            self.publishers.on_entry(seq, &entry);
+            match entry.kind() {
+                EntryKind::Birth => {
+                    self.epochs.push_back(EpochBase { epoch: frame.header.epoch, base: seq });
+                    if let Some(membership) = Membership::of_birth(entry.payload) {
+                        self.membership = membership;
+                    }
+                }
+                EntryKind::EpochStart => self.on_start(seq, frame.bytes, entry.payload),
+                _ => {}
+            }
+        }
+    }
+
+    /// S7 (where two logs part): the first frame above `commit_next` whose epoch does not own its seqs by the
+    /// table that is followed. What lies below that table is proven by nothing, and goes as well.
+    pub(super) fn cut<M: TailMemory>(tail: &Tail<M>, follow: &Follow, commit_next: Seq) -> Cut {
+        let mut span = tail.find(commit_next);
+        while let Some(found) = span {
+            // Damage in memory proves nothing either.
+            let Ok(frame) = tail.frame(found) else { return Cut::From(commit_next) };
+            if follow.owner(frame.header.first_seq) != Some(frame.header.epoch()) {
+                return Cut::From(frame.header.first_seq);
+            }
+            span = tail.after(found);
+        }
+        Cut::None
+    }
+
+    /// From here on frames are staged that replace the log from `from` on, in `epoch`.
+    pub(super) fn stage<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        from: Seq,
+        epoch: Epoch,
+    ) -> Result<(), StageError> {
+        tail.stage(from, epoch)?;
+        self.staging = Some((epoch, from));
+        Ok(())
+    }
+
+    /// Nothing is exchanged any more: the log stays as it is.
+    pub(super) fn abandon(&mut self) {
+        self.staging = None;
+    }
+
+    /// Stores the next frame: behind the log, or among those that are to replace its end.
+    pub(super) fn store<M: TailMemory>(
+        &mut self,
+        acceptor: &Acceptor,
+        admitted: bool,
+        tail: &mut Tail<M>,
+        frame: &FrameView<'_>,
+    ) -> Result<Stored, Refused> {
+        let Some((epoch, from)) = self.staging else {
+            acceptor.judge(frame, &tail.end(), admitted).map_err(|_| Refused::Rule)?;
+            tail.append(frame).map_err(refused)?;
+            self.on_frame(frame);
+            return Ok(Stored::Appended);
+        };
+        let end = tail.staged_end().ok_or(Refused::Rule)?;
+        if end.epoch != epoch {
+            acceptor.judge(frame, &end, admitted).map_err(|_| Refused::Rule)?;
+            tail.stage_frame(frame).map_err(refused)?;
+            if frame.header.epoch() != epoch {
+                return Ok(Stored::Staged);
+            }
+        }
+        self.exchange(tail, from)
+    }
+
+    /// S8: the tables go back to where the logs part, and run again over what is the log now.
+    fn exchange<M: TailMemory>(&mut self, tail: &mut Tail<M>, from: Seq) -> Result<Stored, Refused> {
+        let old: Vec<EntryHeader> =
+            frames(tail, from).flat_map(|frame| frame.entries()).map(|entry| entry.header).collect();
+        match tail.switch() {
+            Ok(()) => {}
+            Err(SwitchError::Full(_)) => return Err(Refused::Full),
+            Err(_) => return Err(Refused::Rule),
+        }
+        self.staging = None;
+        let gone = old.iter().map(|header| Entry { header: *header, payload: &[] });
+        self.publishers.on_cut(from, gone);
+        self.change = self.change.filter(|(seq, _)| *seq < from);
+        while self.epochs.back().is_some_and(|row| row.base >= from) {
+            self.epochs.pop_back();
+        }
+        for frame in frames(tail, from) {
+            self.on_frame(&frame);
+        }
+        Ok(Stored::Exchanged { from })
+    }
+}
+
+/// The frames of the log from the one that contains `from` on.
+pub(super) fn frames<M: TailMemory>(tail: &Tail<M>, from: Seq) -> impl Iterator<Item = FrameView<'_>> {
+    std::iter::successors(tail.find(from), |span| tail.after(*span)).map_while(|span| tail.frame(span).ok())
+}
+
+fn refused(error: AppendError) -> Refused {
+    if let AppendError::Full(_) = error { Refused::Full } else { Refused::Rule }
+}

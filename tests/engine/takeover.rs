@@ -1,0 +1,101 @@
+//! The leader dies, stalls, or is cut off; nothing is lost, and nothing is done twice.
+
+use crate::world::*;
+use lockstep::engine::event::Role;
+use lockstep::wire::*;
+
+/// A cluster of three with one open publisher.
+fn cluster(members: u32) -> (Cluster, PublisherId) {
+    let mut cluster = Cluster::new(members, |_| {});
+    cluster.add_publisher(|_| {});
+    let id = cluster.open(0, "gateway", [1, 1]);
+    (cluster, id)
+}
+
+fn leader(cluster: &Cluster) -> Option<u32> {
+    let leads = |number: &u32| {
+        !cluster.dead.contains(number) && cluster.replicas[*number as usize - 1].role() == Role::Leader
+    };
+    (1..=cluster.replicas.len() as u32).find(leads)
+}
+
+fn describe(cluster: &Cluster) -> String {
+    let states = cluster.replicas.iter().map(|replica| {
+        let end = replica.tail().end();
+        format!(
+            "{} {} next {} commit {} promised {}\n",
+            replica.role().name(),
+            end.epoch,
+            end.next,
+            replica.core.commit_next(),
+            replica.tail().promised()
+        )
+    });
+    states.collect()
+}
+
+#[test]
+fn a_leader_that_falls_silent_is_replaced_and_every_message_is_committed_once() {
+    let (mut cluster, id) = cluster(3);
+    cluster.publishers[0].publish(id, &["a", "b", "c"]);
+    cluster.run(3);
+    cluster.dead.push(1);
+    cluster.publishers[0].publish(id, &["d", "e"]);
+    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "nobody leads:\n{}", describe(&cluster));
+    assert!(
+        cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 5),
+        "{:?}\n{}",
+        cluster.publishers[0].committed(),
+        describe(&cluster)
+    );
+    let numbers: Vec<_> = cluster.publishers[0].committed().iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_leader_that_was_cut_off_follows_its_successor_when_it_comes_back() {
+    let (mut cluster, id) = cluster(3);
+    cluster.publishers[0].publish(id, &["a"]);
+    cluster.run(100);
+    cluster.paused.push(1);
+    cluster.publishers[0].publish(id, &["b", "c"]);
+    assert!(
+        cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 3),
+        "{}",
+        describe(&cluster)
+    );
+    cluster.paused.clear();
+    let caught_up = cluster.run_until(|cluster| {
+        cluster.replicas[0].role() == Role::Standby
+            && cluster.replicas[0].tail().end() == cluster.replicas[1].tail().end()
+    });
+    assert!(caught_up, "{}", describe(&cluster));
+}
+
+#[test]
+fn what_a_leader_stamped_and_nobody_heard_is_exchanged_for_what_came_to_be() {
+    let (mut cluster, id) = cluster(3);
+    cluster.publishers[0].publish(id, &["a"]);
+    cluster.run(100);
+    // The leader is heard by nobody, and hears its publisher.
+    cluster.lost = |from, to, _| from == 1 && to != 1 || to == 1 && from < 100;
+    cluster.publishers[0].publish(id, &["b", "c"]);
+    assert!(
+        cluster.run_until(|cluster| leader(cluster).is_some_and(|number| number != 1)
+            || cluster.replicas[1..].iter().any(|replica| replica.role() == Role::Leader)),
+        "{}",
+        describe(&cluster)
+    );
+    assert!(
+        cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 3),
+        "{}",
+        describe(&cluster)
+    );
+    cluster.lost = |_, _, _| false;
+    let equal = cluster.run_until(|cluster| {
+        let end = cluster.replicas[0].tail().end();
+        cluster.replicas.iter().all(|replica| replica.tail().end() == end)
+    });
+    assert!(equal, "{}", describe(&cluster));
+    assert_eq!(cluster.replicas[0].role(), Role::Standby);
+}
