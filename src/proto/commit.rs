@@ -113,6 +113,11 @@ impl Commit {
         self.heard[position].next
     }
 
+    /// What `identity` has acknowledged in this epoch, listed or not.
+    pub fn acked_by(&self, identity: Identity) -> Seq {
+        self.heard.iter().find(|heard| heard.identity == identity).map_or(0, |heard| heard.next)
+    }
+
     /// The seq of the membership change that is not committed here, if there is one.
     pub fn open_change(&self) -> Option<Seq> {
         self.open.map(|open| open.seq)

@@ -114,7 +114,8 @@ impl Membership {
         room.then(|| Self::collect(self.members().iter().copied().chain([member]), self.seq))
     }
 
-    fn without(self, identity: Identity) -> Self {
+    /// The same list without `identity`.
+    pub fn without(self, identity: Identity) -> Self {
         let stays = |member: &MemberBody| member.identity() != identity;
         Self::collect(self.members().iter().copied().filter(stays), self.seq)
     }

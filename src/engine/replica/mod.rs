@@ -14,6 +14,7 @@
 mod elect;
 mod heard;
 mod lead;
+mod orders;
 mod own_log;
 mod recovered;
 mod serve;
@@ -22,6 +23,7 @@ mod stand;
 use elect::Owed;
 pub use elect::Suspicion;
 use heard::Heard;
+use orders::Denial;
 use own_log::OwnLog;
 pub use recovered::Recovered;
 
@@ -41,7 +43,8 @@ use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
 use crate::proto::window::{Uncommitted, Window};
 use crate::wire::{
-    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq,
+    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos, Reject, SMALL_LEN_MAX,
+    Seq,
 };
 
 /// A replica's settings.
@@ -123,7 +126,7 @@ pub struct ReplicaCore {
     /// What the promises that elected us called committed.
     commit_won: Seq,
     /// The entry by which our role was last found.
-    listed_by: Seq,
+    listed_by: (Seq, bool),
     /// What the leader's last heartbeats said: its ranking, whether it takes more, epoch and commit, number.
     successors_heard: [u8; 8],
     credit_heard: bool,
@@ -137,6 +140,12 @@ pub struct ReplicaCore {
     /// Leading: the members that were heard since the last quorum of them, and how long that is ago.
     quorum_heard: u32,
     quorum: Suspect,
+    /// Leading: when each member was last heard, by its place in the list; 0 for never.
+    member_heard: [Nanos; MEMBERS_MAX],
+    /// Leading: the last change of the membership that was not made.
+    denied: Option<Denial>,
+    /// Whom the operator declared dead; until its removal is stamped.
+    declared: Option<Identity>,
     /// The last turn; one that comes late looks before it speaks.
     turned_at: Nanos,
     looking: bool,
@@ -240,7 +249,7 @@ impl<P: Ports> Replica<P> {
             pursued: Epoch::NONE,
             fetched: (Epoch::NONE, 0),
             commit_won: 1,
-            listed_by: recovered.membership.seq,
+            listed_by: (recovered.membership.seq, recovered.open_change.is_some()),
             successors_heard: [0; 8],
             credit_heard: false,
             beaten: (Epoch::NONE, 0),
@@ -250,6 +259,9 @@ impl<P: Ports> Replica<P> {
             deaf: false,
             quorum_heard: 0,
             quorum: Suspect::new(quorum),
+            member_heard: [0; MEMBERS_MAX],
+            denied: None,
+            declared: None,
             turned_at: 0,
             looking: false,
             handover: None,
