@@ -386,13 +386,13 @@ impl Receiver {
         self.commit.on_anchored(end.next);
     }
 
-    /// The next frame of the log may change who votes: from its first entry on, whoever stores it when.
+    /// The next frame of the log may change who votes. A replica tells what its own log says itself, once it
+    /// is stored: what it stages belongs to another log than the acks that it counts.
     fn learn_change(&mut self, change: Option<(Membership, Membership)>) {
-        if let Some((before, after)) = change {
+        if let Some((before, after)) = change
+            && !self.limits.count_when_accepted
+        {
             self.commit.on_membership(after.seq, before, after);
-            if after.seq > self.follow.membership.seq {
-                self.follow.membership = after;
-            }
         }
     }
 
