@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod explore;
 pub mod net;
 mod plan;
 pub mod rng;
