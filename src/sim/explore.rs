@@ -161,8 +161,9 @@ pub fn explore(scope: &Scope) -> Result<Explored, String> {
                 found.states += 1;
                 if found.states.is_multiple_of(SETTLE_EACH) {
                     found.settled += 1;
-                    if let Err(stuck) = system.settle(&next) {
-                        let told = path(&parents, index, step);
+                    let mut told = path(&parents, index, step);
+                    if let Err(stuck) = system.settle(&next, &mut told) {
+                        let (told, stuck) = shorten(&mut system, told, stuck);
                         found.story = Some(system.tell(&told, stuck));
                         return Ok(system.count(found));
                     }
@@ -229,7 +230,8 @@ pub fn walk(scope: &Scope, seed: u64, steps_max: u64) -> Result<Explored, String
         found.states += 1;
         if found.states.is_multiple_of(8) {
             found.settled += 1;
-            if let Err(stuck) = system.settle(&state) {
+            if let Err(stuck) = system.settle(&state, &mut told) {
+                let (told, stuck) = shorten(&mut system, told, stuck);
                 found.story = Some(system.tell(&told, stuck));
                 return Ok(system.count(found));
             }

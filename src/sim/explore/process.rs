@@ -21,7 +21,7 @@ use crate::sim::net::{SimNet, To};
 use crate::wire::{
     Epoch, HEADER_LEN, Header, Identity, Kind, MemberBody, Nanos, PublisherId, PublisherSeq, Seq, seal,
 };
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 

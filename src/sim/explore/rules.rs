@@ -33,8 +33,8 @@ impl Placed {
 /// What the rules see of a datagram.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Said {
-    /// A leader's own frame.
-    Frame { epoch: Epoch, first: Seq, chain: Chain },
+    /// A frame, sent by its leader or repaired.
+    Frame { epoch: Epoch, first: Seq, chain: Chain, live: bool },
     /// "My log up to here is that of this epoch's leader."
     Ack { epoch: Epoch, next: Seq, chain: Chain },
     /// "I promised this ballot, and have this log."
@@ -46,10 +46,11 @@ pub(super) enum Said {
 impl Said {
     pub(super) fn of(datagram: &Datagram<'_>) -> Self {
         match datagram {
-            Datagram::Frame(frame, None) => Self::Frame {
+            Datagram::Frame(frame, trailer) => Self::Frame {
                 epoch: frame.header.epoch(),
                 first: frame.header.first_seq,
                 chain: frame.chain_after(),
+                live: trailer.is_none(),
             },
             Datagram::Ack(header, _) => {
                 Self::Ack { epoch: header.epoch(), next: header.first_seq, chain: header.chain }
@@ -163,7 +164,7 @@ pub(super) struct Committed {
 /// S1: one frame per epoch and seq, whoever sends it and whenever.
 pub(super) fn check_frame(said: &Said, before: &Said) -> Result<(), String> {
     match (said, before) {
-        (Said::Frame { epoch, first, chain }, Said::Frame { epoch: e, first: f, chain: c })
+        (Said::Frame { epoch, first, chain, .. }, Said::Frame { epoch: e, first: f, chain: c, .. })
             if epoch == e && first == f && chain != c =>
         {
             Err(format!("S1: two frames at seq {first} of {epoch}: one proposer per epoch, one frame per seq"))
@@ -176,7 +177,7 @@ pub(super) fn check_frame(said: &Said, before: &Said) -> Result<(), String> {
 pub(super) fn check_said(said: &Said, facts: &Facts) -> Result<(), String> {
     let (promised, end) = (facts.promised, &facts.end);
     match said {
-        Said::Frame { epoch, .. } if *epoch < promised => {
+        Said::Frame { epoch, live: true, .. } if *epoch < promised => {
             Err(format!("S2: a frame of {epoch} is sent by who promised {promised}"))
         }
         Said::Ack { epoch, .. } if *epoch < promised => {

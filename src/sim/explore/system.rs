@@ -158,15 +158,16 @@ impl System {
         let length = write_open(&mut payload, [1, 1], 0, "a");
         let open = submission(EntryKind::Open, 0, 0, 0, &payload[..length]);
         let mut state = system.first.clone();
+        let mut told = Vec::new();
         system.put(&mut state, nodes, To::Group(Group::Submit), open);
         for _ in 0..4 {
             // The leader's heartbeat tells everybody what is committed.
-            state = system.quiet(&state)?;
+            state = system.quiet(&state, &mut told)?;
             for node in 0..scope.replicas {
-                state = system.follow(&state, Step { node: node as u8, input: BEAT })?;
+                state = system.follow(&state, Step { node: node as u8, input: BEAT }, &mut told)?;
             }
         }
-        state = system.quiet(&state)?;
+        state = system.quiet(&state, &mut told)?;
         state.bag.clear();
         for number in 1..=scope.values {
             let value = submission(EntryKind::Message, 1, number, 1, &[number as u8; 8]);
@@ -488,12 +489,14 @@ impl System {
 
     // ---- what a perfect network would make of it ----
 
-    fn follow(&mut self, state: &State, step: Step) -> Result<State, String> {
-        self.apply(state, step).unwrap_or_else(|| Ok(state.clone()))
+    fn follow(&mut self, state: &State, step: Step, told: &mut Vec<Step>) -> Result<State, String> {
+        let Some(next) = self.apply(state, step) else { return Ok(state.clone()) };
+        told.push(step);
+        next
     }
 
     /// Everything that was sent is heard by everybody, until nothing new is said.
-    fn quiet(&mut self, state: &State) -> Result<State, String> {
+    fn quiet(&mut self, state: &State, told: &mut Vec<Step>) -> Result<State, String> {
         let mut state = state.clone();
         let mut steps = Vec::new();
         loop {
@@ -501,7 +504,7 @@ impl System {
             self.steps(&state, &mut steps);
             for step in steps.clone() {
                 if step.input >= HEAR {
-                    state = self.follow(&state, step)?;
+                    state = self.follow(&state, step, told)?;
                 }
             }
             if state == before {
@@ -511,22 +514,22 @@ impl System {
     }
 
     /// No state is stuck: once the network is whole and one replica after the other campaigns, all values
-    /// are committed everywhere.
-    pub(super) fn settle(&mut self, state: &State) -> Result<(), String> {
-        let mut state = self.quiet(state)?;
+    /// are committed everywhere. What was done for that is added to `told`.
+    pub(super) fn settle(&mut self, state: &State, told: &mut Vec<Step>) -> Result<(), String> {
+        let mut state = self.quiet(state, told)?;
         for attempt in 0..2 * self.scope.replicas {
             for node in 0..self.scope.replicas {
-                state = self.follow(&state, Step { node: node as u8, input: BEAT })?;
+                state = self.follow(&state, Step { node: node as u8, input: BEAT }, told)?;
             }
-            state = self.quiet(&state)?;
+            state = self.quiet(&state, told)?;
             if self.is_settled(&state) {
                 return Ok(());
             }
             let node = (attempt % self.scope.replicas) as u8;
             let leads = self.facts(&state, usize::from(node)).leads.is_some();
             if !leads {
-                state = self.follow(&state, Step { node, input: HEAL })?;
-                state = self.quiet(&state)?;
+                state = self.follow(&state, Step { node, input: HEAL }, told)?;
+                state = self.quiet(&state, told)?;
             }
         }
         Err(format!("stuck: {}", self.describe(&state)))
