@@ -25,6 +25,7 @@ mod signals;
 mod subscribe;
 mod text;
 mod waiting;
+mod watch;
 
 pub use failure::Failure;
 
@@ -58,6 +59,7 @@ impl Command {
             Self::Format(args) => format::run(&args),
             Self::Bootstrap(args) => bootstrap::run(&args),
             Self::Sequencer(args) => sequencer::run(&args),
+            Self::Watch(args) => watch::run(&args),
             Self::Publish(args) => publish::run(&args),
             Self::Subscribe(args) => subscribe::run(&args),
             Self::Check(args) => {

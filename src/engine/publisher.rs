@@ -400,6 +400,7 @@ impl PublisherCore {
             Datagram::Heartbeat(header, body) => {
                 self.rx.check_history(&header)?;
                 self.rx.on_heartbeat(&header, &mut self.counters, &mut self.events);
+                self.rx.on_membership_told(&header, &body);
                 // A deposed leader's word is none.
                 if header.epoch() == self.epoch {
                     let throttled = body.credit_entries == 0;

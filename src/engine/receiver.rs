@@ -17,10 +17,11 @@ use crate::proto::commit::Commit;
 use crate::proto::follow::Follow;
 use crate::proto::held::Held;
 use crate::proto::log::{LogEnd, Misfit};
+use crate::proto::membership::{Membership, change_in};
 use crate::proto::nack::{Nack, NackLimits};
 use crate::wire::{
-    Epoch, FrameView, HEADER_LEN, Header, Identity, Kind, NACK_RANGES_MAX, Nanos, Refusal, Reject,
-    RepairTrailer, Seq, SeqRange, write_nack,
+    Epoch, FrameView, HEADER_LEN, Header, HeartbeatBody, Identity, Kind, NACK_RANGES_MAX, Nanos, Refusal,
+    Reject, RepairTrailer, Seq, SeqRange, write_nack,
 };
 use std::net::SocketAddrV4;
 
@@ -129,7 +130,7 @@ impl Receiver {
         let mut held = Held::default();
         if let Some(end) = end {
             commit.on_held(end.next);
-            held.begin(end);
+            held.begin(end, false);
         }
         Self {
             follow_floor: Epoch::NONE,
@@ -249,12 +250,9 @@ impl Receiver {
         }
         self.seen_next = self.seen_next.max(header.first_seq);
         if self.start == Start::Live && self.end.is_none() {
-            self.anchor(LogEnd {
-                next: header.first_seq,
-                epoch,
-                chain: header.chain,
-                timestamp: header.timestamp,
-            });
+            let anchor =
+                LogEnd { next: header.first_seq, epoch, chain: header.chain, timestamp: header.timestamp };
+            self.anchor(anchor, false);
         }
         self.compare_chains(header, events);
     }
@@ -325,6 +323,7 @@ impl Receiver {
         let epoch = frame.header.epoch();
         self.learn_start(frame, counters, events);
         if self.on_news(epoch, frame.header.next_seq()) {
+            self.commit.on_announced(epoch, frame.header.commit_next);
             counters.add(Counter::FramesUnowned, 1);
             return Placement::Dropped;
         }
@@ -359,13 +358,16 @@ impl Receiver {
                     chain: header.chain,
                     timestamp: header.timestamp,
                 };
-                self.anchor(end);
+                self.anchor(end, true);
                 end
             }
             (None, _) => return Placement::Dropped,
         };
         match end.follow(frame) {
-            Ok(end) => Placement::Next(end),
+            Ok(end) => {
+                self.learn_change(change_in(frame));
+                Placement::Next(end)
+            }
             Err(Misfit::Behind) => {
                 counters.add(Counter::FramesDuplicate, 1);
                 Placement::Dropped
@@ -392,10 +394,26 @@ impl Receiver {
         }
     }
 
-    fn anchor(&mut self, end: LogEnd) {
+    fn anchor(&mut self, end: LogEnd, by_frame: bool) {
         self.end = Some(end);
-        self.held.begin(end);
-        self.commit.on_held(end.next);
+        self.held.begin(end, by_frame);
+        self.commit.on_anchored(end.next);
+    }
+
+    /// The next frame of the log may change who votes: from its first entry on, whoever stores it when.
+    fn learn_change(&mut self, change: Option<(Membership, Membership)>) {
+        if let Some((before, after)) = change {
+            self.commit.on_membership(after.seq, before, after);
+            if after.seq > self.follow.membership.seq {
+                self.follow.membership = after;
+            }
+        }
+    }
+
+    /// The leader says which membership is in force where its log ends: a reader that began in the middle
+    /// of an epoch counts acks from then on.
+    pub fn on_membership_told(&mut self, header: &Header, body: &HeartbeatBody) {
+        self.commit.on_membership_told(header.epoch(), body.membership_seq, header.first_seq);
     }
 
     /// The owner took the frame after which the log ends at `end`; no kept frame may wait before it. A
@@ -453,7 +471,9 @@ impl Receiver {
         while let (Some(end), Some(frame)) = (self.end, self.store.get(self.ready)) {
             match end.follow(&frame) {
                 Ok(end) => {
+                    let change = change_in(&frame);
                     self.ready += 1;
+                    self.learn_change(change);
                     self.pass(end);
                 }
                 Err(Misfit::Ahead) => break,

@@ -324,9 +324,10 @@ impl SubscriberCore {
                 self.on_frame(&frame, trailer.as_ref(), f);
                 Ok(())
             }
-            Datagram::Heartbeat(header, _) => {
+            Datagram::Heartbeat(header, body) => {
                 self.rx.check_history(&header)?;
                 self.rx.on_heartbeat(&header, &mut self.counters, &mut self.events);
+                self.rx.on_membership_told(&header, &body);
                 if let (0, Some(end)) = (self.cursor.next, self.rx.end()) {
                     self.cursor.next = end.next;
                 }

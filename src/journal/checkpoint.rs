@@ -11,9 +11,10 @@ use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};
 use crate::journal::ports::{FileName, Store, StoreError, read_whole};
 use crate::journal::read::LogReader;
 use crate::proto::log::LogEnd;
+use crate::proto::membership::{Membership, change_in};
 use crate::wire::{
-    EntryKind, Epoch, EpochBase, EpochStartView, FrameView, MemberBody, MembershipView, NAME_LEN_MAX,
-    OpenView, PublisherId, PublisherSeq, Seq, parse_birth,
+    EntryKind, Epoch, EpochBase, EpochStartView, FrameView, MEMBERS_MAX, MemberBody, NAME_LEN_MAX, OpenView,
+    PublisherId, PublisherSeq, Seq, parse_birth,
 };
 use bytemuck::{Pod, Zeroable};
 use std::collections::BTreeMap;
@@ -45,6 +46,9 @@ pub struct Checkpoint {
     pub members: Vec<MemberBody>,
     /// The seq of the entry that set it; 0 before any.
     pub membership_seq: Seq,
+    /// The last change of the membership, if no frame of the log has announced its commit: the seq of its
+    /// entry, and the members before it, by whom it is counted too (S4).
+    pub open_change: Option<(Seq, Membership)>,
     /// The epoch table of the whole log, oldest first.
     pub epochs: Vec<EpochBase>,
     /// The greatest commit that a frame of the log has announced.
@@ -125,18 +129,21 @@ impl Checkpoint {
                     self.begin(start.members().collect(), start.epoch(), seq);
                 }
                 EntryKind::Membership => {
-                    let changed =
-                        MembershipView::parse(entry.payload).map_err(|reject| wrong(seq, &reject))?;
-                    if changed.members().len() == 0 {
-                        return Err(Contradiction { seq, what: "a membership entry without members".into() });
-                    }
-                    self.members = changed.members().collect();
+                    // Whoever counts commits looks at the first entry only.
+                    let Some((before, after)) = change_in(frame).filter(|_| seq == first) else {
+                        let what =
+                            "a membership entry that is not the first of its frame, or without members";
+                        return Err(Contradiction { seq, what: what.into() });
+                    };
+                    self.members = after.members().to_vec();
+                    self.open_change = Some((seq, before));
                     self.membership_seq = seq;
                 }
             }
         }
         self.commit_next = self.commit_next.max(frame.header.commit_next);
         self.changes.retain(|change| change.seq >= self.commit_next);
+        self.open_change = self.open_change.filter(|(seq, _)| *seq >= self.commit_next);
         self.end = end;
         Ok(())
     }
@@ -224,6 +231,10 @@ struct Head {
     epochs: u64,
     publishers: u64,
     changes: u64,
+    /// Of the open change: its seq (0: none), that of the membership before it, and how many those are.
+    change_seq: u64,
+    before_seq: u64,
+    before: u64,
 }
 
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -237,12 +248,15 @@ struct PublisherBytes {
     name_len: u32,
 }
 
-const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKP2\0");
-const _: () = assert!(size_of::<Head>() == 96 && size_of::<PublisherBytes>() == 40);
+/// The last byte is its own version: one of another is computed again.
+const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKPT\x03");
+const _: () = assert!(size_of::<Head>() == 120 && size_of::<PublisherBytes>() == 40);
 
 impl Checkpoint {
-    /// Its file: a head, members, epochs, publishers with their names behind each, changes likewise.
+    /// Its file: a head, members, those before the open change, epochs, publishers with their names behind
+    /// each, changes likewise.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let before = self.open_change.map_or_else(Membership::default, |(_, before)| before);
         let head = Head {
             magic: CHECKPOINT_MAGIC,
             version: FORMAT_VERSION,
@@ -257,9 +271,13 @@ impl Checkpoint {
             epochs: self.epochs.len() as u64,
             publishers: self.publishers.len() as u64,
             changes: self.changes.len() as u64,
+            change_seq: self.open_change.map_or(0, |(seq, _)| seq),
+            before_seq: before.seq,
+            before: before.members().len() as u64,
         };
         let mut bytes = bytemuck::bytes_of(&head).to_vec();
         bytes.extend_from_slice(bytemuck::cast_slice(&self.members));
+        bytes.extend_from_slice(bytemuck::cast_slice(before.members()));
         bytes.extend_from_slice(bytemuck::cast_slice(&self.epochs));
         for (id, row) in &self.publishers {
             put_publisher(&mut bytes, *id, row);
@@ -296,6 +314,16 @@ impl Checkpoint {
         };
         for _ in 0..head.members {
             checkpoint.members.push(take(&mut rest).ok_or("members")?);
+        }
+        if head.before > MEMBERS_MAX as u64 {
+            return Err("members before the change");
+        }
+        let mut before = Vec::new();
+        for _ in 0..head.before {
+            before.push(take(&mut rest).ok_or("members before the change")?);
+        }
+        if head.change_seq > 0 {
+            checkpoint.open_change = Some((head.change_seq, Membership::collect(before, head.before_seq)));
         }
         for _ in 0..head.epochs {
             checkpoint.epochs.push(take(&mut rest).ok_or("epochs")?);

@@ -8,9 +8,18 @@
 //!   log of e:   base ─────────── commit_next ────── have_next ──▶
 //!   acks:             b=7   c=9        (a leads: it has what we have)
 //! ```
+//!
+//! Who votes may change along the log (S4): below a membership entry the members before it decide, from the
+//! entry itself on those behind it. As the next change waits until this one is committed, at most one change
+//! is open at a time, and two lists of members are all that is ever kept.
+//!
+//! ```text
+//!   before ───────────▶│ after            m: the membership entry, counted with `after`
+//!   ───── commit ──────m──────── have    (a change from two members: with both, before anything behind it)
+//! ```
 
 use super::membership::Membership;
-use crate::wire::{Epoch, Identity, MEMBERS_MAX, Seq};
+use crate::wire::{Epoch, Identity, MEMBERS_MAX, MemberBody, Seq};
 
 /// What an ack of the cluster means (DESIGN §4.6).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -29,14 +38,41 @@ impl Durability {
     }
 }
 
-/// Counts acks of one epoch.
+/// What one identity acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+struct Heard {
+    identity: Identity,
+    next: Seq,
+}
+
+/// Identities whose acks are remembered: the members before and after a change, and as many that a change
+/// which is not held yet may list.
+const HEARD_MAX: usize = 2 * MEMBERS_MAX + 2;
+
+/// A change of the membership that is not committed here.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Open {
+    seq: Seq,
+    before: Membership,
+}
+
+/// Counts acks of one epoch.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Commit {
     epoch: Epoch,
     base: Seq,
     durability: Durability,
     membership: Membership,
-    acked: [Seq; MEMBERS_MAX],
+    open: Option<Open>,
+    /// By identity, so that an ack that came before the entry that lists its sender counts once that is
+    /// held. The first ones are the members of `membership`, in its order.
+    heard: [Heard; HEARD_MAX],
+    /// Where the epoch's leader stands in `membership`; beyond it if it is not listed or must acknowledge.
+    leader: usize,
+    /// The owner holds the log from here on.
+    held_from: Seq,
+    /// No change stands between `membership` and `held_from`: somebody who holds that part says so.
+    confirmed: bool,
     have_next: Seq,
     commit_next: Seq,
     /// The greatest announcement of an epoch that we do not follow yet (S10).
@@ -46,9 +82,10 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// A counter that holds nothing and knows that everything below `commit_next` is committed.
+    /// A counter that holds nothing above `commit_next`, below which everything is committed.
     pub fn new(commit_next: Seq) -> Self {
-        Self { commit_next: commit_next.max(1), have_next: commit_next.max(1), ..Self::default() }
+        let next = commit_next.max(1);
+        Self { commit_next: next, have_next: next, held_from: next, leader: MEMBERS_MAX, ..Self::default() }
     }
 
     /// The exclusive bound of what is final and held here.
@@ -56,7 +93,7 @@ impl Commit {
         self.commit_next
     }
 
-    /// The membership that counts.
+    /// The membership at the end of what is held.
     pub fn membership(&self) -> &Membership {
         &self.membership
     }
@@ -73,10 +110,22 @@ impl Commit {
 
     /// What each member of [`Commit::membership`] has acknowledged, by its position there.
     pub fn acked(&self, position: usize) -> Seq {
-        self.acked[position]
+        self.heard[position].next
     }
 
-    /// The owner holds the start of `epoch` at `base`: earlier acks count no more.
+    /// The seq of the membership change that is not committed here, if there is one.
+    pub fn open_change(&self) -> Option<Seq> {
+        self.open.map(|open| open.seq)
+    }
+
+    /// The two members before a change that the log holds at or above `next`: a candidate needs their
+    /// quorum too (S5).
+    pub fn pair_above(&self, next: Seq) -> Option<&Membership> {
+        self.open.as_ref().filter(|open| open.seq >= next && open.before.is_pair()).map(|open| &open.before)
+    }
+
+    /// The owner holds the start of `epoch` at `base`: earlier acks count no more. A change that the log
+    /// inherits stays open.
     pub fn on_epoch_started(
         &mut self,
         epoch: Epoch,
@@ -88,10 +137,46 @@ impl Commit {
         self.base = base;
         self.membership = membership;
         self.durability = durability;
-        self.acked = [0; MEMBERS_MAX];
+        self.heard = [Heard::default(); HEARD_MAX];
+        self.confirmed = false;
+        // A change at or above the base is the epoch's own only if its membership says so.
+        self.open = self.open.filter(|open| open.seq < base || open.seq == membership.seq);
+        self.seat();
         if self.ahead.0 == epoch {
             self.announced = self.announced.max(self.ahead.1);
         }
+        self.recount();
+    }
+
+    /// The log has a membership entry at `seq`, behind which `after` is in force, and before it `before`.
+    /// It is told when the entry is the next of the log or below, never for one behind a gap.
+    pub fn on_membership(&mut self, seq: Seq, before: Membership, after: Membership) {
+        if seq > self.membership.seq {
+            self.membership = after;
+            self.seat();
+        }
+        if seq >= self.commit_next
+            && self.open.is_none_or(|open| open.seq < seq)
+            && let Some(first) = self.open.replace(Open { seq, before })
+        {
+            // Nobody stamps a second change before the first is committed.
+            self.announced = self.announced.max(first.seq + 1);
+        }
+        self.recount();
+    }
+
+    /// Somebody who holds the log of the epoch up to `next` says that its membership is that of `seq`: a
+    /// reader that did not begin at the epoch's start knows by it that it has missed no change.
+    pub fn on_membership_told(&mut self, epoch: Epoch, seq: Seq, next: Seq) {
+        if !self.confirmed && epoch == self.epoch && seq == self.membership.seq && next >= self.held_from {
+            self.confirmed = true;
+            self.recount();
+        }
+    }
+
+    /// The owner's log begins at `next`: what lies before it is not held.
+    pub fn on_anchored(&mut self, next: Seq) {
+        (self.held_from, self.have_next, self.confirmed) = (next, next, false);
         self.recount();
     }
 
@@ -103,27 +188,74 @@ impl Commit {
         }
     }
 
-    /// The owner's log goes no further than `next` any more: what lay behind did not survive a takeover
-    /// (S10). What is committed stays so (S6).
+    /// The owner's log ends at `next` again: what stood behind it is another epoch's now. A change of the
+    /// membership there is forgotten.
     pub fn on_cut(&mut self, next: Seq) {
         self.have_next = self.have_next.min(next).max(self.commit_next);
+        self.held_from = self.held_from.min(self.have_next);
+        if let Some(open) = self.open.filter(|open| open.seq >= next) {
+            self.open = None;
+            // Where the start of the epoch that cuts is counted already, the membership is that start's.
+            if self.membership.seq == open.seq || self.base < next {
+                self.membership = open.before;
+                self.seat();
+            }
+        }
     }
 
     /// An ack was heard (or is the owner's own). One of another epoch counts for nothing (S4).
+    #[inline]
     pub fn on_ack(&mut self, identity: Identity, epoch: Epoch, next: Seq) {
         if epoch != self.epoch {
             return;
         }
-        if let Some(position) = self.membership.position(identity)
-            && next > self.acked[position]
-        {
-            self.acked[position] = next;
+        let heard = match self.heard.iter_mut().find(|heard| heard.identity == identity) {
+            Some(heard) => heard,
+            None => match self.spare() {
+                Some(spare) => spare,
+                None => return,
+            },
+        };
+        if next > heard.next {
+            *heard = Heard { identity, next };
             self.recount();
         }
     }
 
+    /// A place for an identity that nobody lists so far: a free one, or that of the lowest ack.
+    #[cold]
+    fn spare(&mut self) -> Option<&mut Heard> {
+        let kept = self.membership.members().len();
+        let open = self.open;
+        let before = |identity| open.is_some_and(|open: Open| open.before.lists(identity));
+        let unlisted = self.heard[kept..].iter_mut().filter(|heard| !before(heard.identity));
+        let lowest = unlisted.min_by_key(|heard| heard.next)?;
+        lowest.next = 0;
+        Some(lowest)
+    }
+
+    /// Seats the members in front, with what each has acknowledged, and the others behind them.
+    fn seat(&mut self) {
+        let before = self.heard;
+        let listed = self.membership.members().iter().map(MemberBody::identity);
+        let seated = listed.map(|identity| {
+            let known = before.iter().find(|heard| heard.identity == identity);
+            known.copied().unwrap_or(Heard { identity, next: 0 })
+        });
+        let others = before.iter().filter(|heard| heard.next > 0 && !self.membership.lists(heard.identity));
+        let mut heard = [Heard::default(); HEARD_MAX];
+        for (seat, taken) in heard.iter_mut().zip(seated.chain(others.copied())) {
+            *seat = taken;
+        }
+        self.heard = heard;
+        let sight = self.durability == Durability::Process;
+        let leader = self.membership.position(self.epoch.leader()).filter(|_| sight);
+        self.leader = leader.unwrap_or(MEMBERS_MAX);
+    }
+
     /// Somebody announced that its log of `epoch` is committed up to `next`. Evidence of a higher epoch
     /// than ours is remembered and used for that epoch's log only.
+    #[inline]
     pub fn on_announced(&mut self, epoch: Epoch, next: Seq) {
         if epoch > self.epoch {
             self.ahead = self.ahead.max((epoch, next));
@@ -135,37 +267,87 @@ impl Commit {
 
     /// What [`Commit::commit_next`] would be if the owner held the log up to `next`: whether a frame that
     /// has just arrived is final already.
+    #[inline]
     pub fn commit_with(&self, next: Seq) -> Seq {
         self.count(next.max(self.have_next))
     }
 
+    #[inline]
     fn recount(&mut self) {
         self.commit_next = self.count(self.have_next);
+        if let Some(open) = &self.open
+            && open.seq < self.commit_next
+        {
+            self.open = None;
+        }
     }
 
-    /// S4 (how far is it committed): the greatest bound that a quorum of the membership holds in exactly
-    /// this epoch, at least one entry of it, and no further than the owner's own prefix. In `process` mode the sight of a
-    /// frame is its leader's ack.
+    /// S4 (how far is it committed): the greatest bound that a quorum of the membership there holds in
+    /// exactly this epoch, at least one entry of it, and no further than the owner's own prefix. In `process`
+    /// mode the sight of a frame is its leader's ack.
+    #[inline]
     fn count(&self, have_next: Seq) -> Seq {
-        let mut votes = [0; MEMBERS_MAX];
-        let members = self.membership.members();
-        let leader = self.epoch.leader();
-        for (position, member) in members.iter().enumerate() {
-            votes[position] = self.acked[position];
-            if self.durability == Durability::Process && member.identity() == leader {
-                votes[position] = have_next;
-            }
-        }
         let mut counted = self.announced;
-        if !members.is_empty() {
-            let votes = &mut votes[..members.len()];
-            votes.sort_unstable_by(|a, b| b.cmp(a));
-            let quorum = votes[self.membership.quorum() - 1];
-            if quorum > self.base {
-                counted = counted.max(quorum);
+        if have_next > self.base && self.knows_members() {
+            let after = self.agreed(have_next);
+            let agreed = match &self.open {
+                None => after,
+                Some(open) => self.agreed_across(open, have_next, after),
+            };
+            if agreed > self.base {
+                counted = counted.max(agreed);
             }
         }
         self.commit_next.max(counted.min(have_next))
+    }
+
+    /// Whether no change can stand in the log that the owner has not seen: it holds everything from its own
+    /// commit on, and from the membership entry on unless it was told that nothing is missing there.
+    #[inline]
+    fn knows_members(&self) -> bool {
+        self.held_from <= self.commit_next.max(self.announced)
+            && (self.membership.seq >= self.held_from || self.held_from == 1 || self.confirmed)
+    }
+
+    /// The greatest bound that a quorum of the membership at the log's end holds.
+    #[inline]
+    fn agreed(&self, have_next: Seq) -> Seq {
+        let count = self.membership.members().len();
+        if count == 0 {
+            return 0;
+        }
+        let mut votes = [0; MEMBERS_MAX];
+        for (vote, heard) in votes.iter_mut().zip(&self.heard[..count]) {
+            *vote = heard.next;
+        }
+        if let Some(vote) = votes[..count].get_mut(self.leader) {
+            *vote = have_next;
+        }
+        let votes = &mut votes[..count];
+        votes.sort_unstable_by(|a, b| b.cmp(a));
+        votes[self.membership.quorum() - 1]
+    }
+
+    /// The same across a change: `after` is what the members behind it hold. Below the change those before
+    /// it decide. A change from two members needs both, and nothing behind it is committed before it.
+    #[cold]
+    fn agreed_across(&self, open: &Open, have_next: Seq, after: Seq) -> Seq {
+        let mut votes = [0; MEMBERS_MAX];
+        for (vote, member) in votes.iter_mut().zip(open.before.members()) {
+            let identity = member.identity();
+            let is_leader = self.durability == Durability::Process && identity == self.epoch.leader();
+            let heard = self.heard.iter().find(|heard| heard.identity == identity);
+            *vote = if is_leader { have_next } else { heard.map_or(0, |heard| heard.next) };
+        }
+        votes.sort_unstable_by(|a, b| b.cmp(a));
+        let before = if open.before.members().is_empty() { 0 } else { votes[open.before.quorum() - 1] };
+        // An inherited change is committed by who holds the start of this epoch behind it.
+        let change = open.seq.max(self.base);
+        if after > change && (!open.before.is_pair() || before > change) {
+            after
+        } else {
+            before.min(open.seq)
+        }
     }
 }
 

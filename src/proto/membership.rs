@@ -1,9 +1,19 @@
 //! # membership: who votes
 //!
 //! The set of identities in force at a seq is a function of the log (S4): the last membership entry or
-//! epoch start at or below it. It filters what is counted, never what is heard.
+//! epoch start at or below it. It filters what is counted, never what is heard. It changes by one identity
+//! at a time, so that two quorums, one of each side of a change, always share a member:
+//!
+//! ```text
+//!   {1 2 3} ── add 4 ──▶ {1 2 3 4}      2 of 3 and 3 of 4 meet
+//!   {1 2} ── add 3 ──▶ {1 2 3}          2 of 2 and 2 of 3 meet, but one may be declared dead by the
+//!                                       operator: so a change from two needs both quorums
+//! ```
 
-use crate::wire::{EpochStartView, Identity, MEMBERS_MAX, MemberBody, MembershipView, Seq, parse_birth};
+use crate::wire::{
+    Change, Denied, EntryKind, EpochStartView, FrameView, HEADER_LEN, Identity, MEMBERS_MAX, MemberBody,
+    MembershipView, Seq, parse_birth,
+};
 use bytemuck::Zeroable;
 
 /// The members in force from `seq` on.
@@ -37,6 +47,15 @@ impl Membership {
         (changed.members().len() > 0).then(|| Self::collect(changed.members(), seq))
     }
 
+    /// The list before a membership entry: its change taken back. `None` as for [`Membership::of_change`].
+    pub fn before_change(changed: &MembershipView<'_>) -> Option<Self> {
+        let after = Self::of_change(changed, changed.body.after)?;
+        match changed.change() {
+            Change::Add => Some(after.without(changed.body.member.identity())),
+            Change::Remove => after.with(changed.body.member),
+        }
+    }
+
     /// The members in this list; more than [`MEMBERS_MAX`] are a caller's error and panic.
     pub fn collect(list: impl IntoIterator<Item = MemberBody>, seq: Seq) -> Self {
         let mut membership = Self { seq, ..Self::default() };
@@ -62,39 +81,183 @@ impl Membership {
         self.members().iter().position(|member| member.identity() == identity)
     }
 
-    /// Whether these are more than half of the listed members, each counted once.
+    /// Whether `identity` has a vote.
+    pub fn lists(&self, identity: Identity) -> bool {
+        self.position(identity).is_some()
+    }
+
+    /// Whether `identity` may lead: it is listed, and no witness.
+    pub fn may_lead(&self, identity: Identity) -> bool {
+        self.position(identity).is_some_and(|position| !self.members[position].is_witness())
+    }
+
+    /// The listed member with the lowest replica number that may lead.
+    pub fn lowest(&self) -> Option<Identity> {
+        self.members().iter().filter(|member| !member.is_witness()).map(MemberBody::identity).min()
+    }
+
+    /// Whether more than half of the members are among `voters`, in which one may stand twice.
     pub fn is_quorum(&self, voters: &[Identity]) -> bool {
         let votes = self.members().iter().filter(|member| voters.contains(&member.identity())).count();
         self.count > 0 && votes >= self.quorum()
     }
 
-    /// The listed member with the lowest replica number.
-    pub fn lowest(&self) -> Option<Identity> {
-        self.members().iter().map(MemberBody::identity).min()
+    /// Whether a change from here needs a quorum of both sides: there are two members, and so the operator
+    /// may declare one of them dead.
+    pub fn is_pair(&self) -> bool {
+        self.count == 2
+    }
+
+    /// The same list with one more member; `None` if it is full.
+    fn with(self, member: MemberBody) -> Option<Self> {
+        let room = usize::from(self.count) < MEMBERS_MAX;
+        room.then(|| Self::collect(self.members().iter().copied().chain([member]), self.seq))
+    }
+
+    fn without(self, identity: Identity) -> Self {
+        let stays = |member: &MemberBody| member.identity() != identity;
+        Self::collect(self.members().iter().copied().filter(stays), self.seq)
     }
 }
 
-/// Who decides whether a log may be led (S5): the membership at its end, and the one before the last change
-/// where that was one of two members.
+/// Whether these promises elect, as S5 demands. `at_end` is the membership at the end of the log that
+/// the candidate would adopt; `pair` the two members before a change in it above the promised commit, if
+/// there is one: then they must be a quorum of those as well. A candidate that `at_end` does not let lead
+/// gives up.
+pub fn elects(at_end: &Membership, pair: Option<&Membership>, promised: &[Identity]) -> bool {
+    at_end.is_quorum(promised) && pair.is_none_or(|before| before.is_quorum(promised))
+}
+
+/// Who decides whether a log may be led (S5).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Electorate {
     /// The membership at the log's end.
     pub at_end: Membership,
-    /// The two members before the change that `at_end` is.
-    pub before: Option<Membership>,
+    /// The last change that may be uncommitted, and the membership before it.
+    pub open_change: Option<(Seq, Membership)>,
 }
 
 impl Electorate {
-    /// Whether these promises elect. A change from two members that is not known to be committed takes a
-    /// quorum of the two as well, or each of them could go on alone.
+    /// Whether these promises elect, with everything below `commit_next` committed. A change from two members
+    /// that is not takes a quorum of the two as well, or each of them could go on alone.
     pub fn elects(&self, promised: &[Identity], commit_next: Seq) -> bool {
-        let before = self.before.filter(|_| self.at_end.seq >= commit_next);
-        self.at_end.is_quorum(promised) && before.is_none_or(|two| two.is_quorum(promised))
+        let open = self.open_change.as_ref().filter(|(seq, before)| *seq >= commit_next && before.is_pair());
+        elects(&self.at_end, open.map(|(_, before)| before), promised)
     }
 
     /// Whether `identity` is listed as one that may lead.
     pub fn lists(&self, identity: Identity) -> bool {
-        let listed = self.at_end.position(identity);
-        listed.is_some_and(|position| self.at_end.members()[position].role == 0)
+        self.at_end.may_lead(identity)
     }
 }
+
+/// What a leader knows when it is asked for a change.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// The leader itself.
+    pub leader: Identity,
+    /// The membership at the end of its log.
+    pub membership: &'a Membership,
+    /// Whether the start of its epoch is committed.
+    pub start_committed: bool,
+    /// Whether the last change is.
+    pub change_committed: bool,
+}
+
+/// MEMBER-1 (one at a time): the membership behind a change, or why it is not made. The next change waits
+/// until this one is committed, the first of an epoch until the epoch start is. An identity is added only
+/// while none of the same replica is listed: a dead one is removed first, never afterwards. A leader is not
+/// removed while it leads, and the last full member never.
+pub fn judge_change(standing: &Standing<'_>, asked: &MembershipView<'_>) -> Result<Membership, Denied> {
+    let (before, member) = (standing.membership, asked.body.member);
+    if asked.body.after != before.seq {
+        return Err(Denied::Stale);
+    }
+    if !standing.start_committed {
+        return Err(Denied::StartPending);
+    }
+    if !standing.change_committed {
+        return Err(Denied::ChangePending);
+    }
+    match asked.change() {
+        Change::Add if before.members().iter().any(|listed| listed.replica == member.replica) => {
+            Err(Denied::ReplicaListed)
+        }
+        Change::Add => before.with(member).ok_or(Denied::Full),
+        Change::Remove => judge_removal(before, member.identity(), Some(standing.leader)),
+    }
+}
+
+fn judge_removal(
+    before: &Membership,
+    leaving: Identity,
+    leader: Option<Identity>,
+) -> Result<Membership, Denied> {
+    if !before.lists(leaving) {
+        return Err(Denied::NotListed);
+    }
+    if leader == Some(leaving) {
+        return Err(Denied::Leads);
+    }
+    let after = before.without(leaving);
+    if after.lowest().is_none() { Err(Denied::LastMember) } else { Ok(after) }
+}
+
+/// What a node knows of itself when it is told that the other of two members is dead.
+#[derive(Clone, Copy, Debug)]
+pub struct Survivor<'a> {
+    /// Who it is.
+    pub identity: Identity,
+    /// The membership at its commit.
+    pub committed: &'a Membership,
+    /// Whether its log holds a change above that.
+    pub has_change: bool,
+    /// Whether it can prove that it forgot nothing (DESIGN §4.6).
+    pub is_complete: bool,
+    /// Whether the other was heard within a timeout.
+    pub hears_other: bool,
+}
+
+/// MEMBER-2 (the operator's word): the membership without `dead`, or why its death is not believed. The word
+/// stands for that identity's promise and for its acks of the epoch start and of its removal, for this
+/// survivor only.
+pub fn judge_death(survivor: &Survivor<'_>, dead: Identity) -> Result<Membership, Denied> {
+    let before = survivor.committed;
+    if dead == survivor.identity {
+        return Err(Denied::Oneself);
+    }
+    if !before.lists(dead) {
+        return Err(Denied::NotListed);
+    }
+    if !before.is_pair() || !before.lists(survivor.identity) {
+        return Err(Denied::NotTwo);
+    }
+    if survivor.has_change {
+        return Err(Denied::ChangePending);
+    }
+    if !survivor.is_complete {
+        return Err(Denied::Incomplete);
+    }
+    if survivor.hears_other {
+        return Err(Denied::Alive);
+    }
+    if !before.may_lead(survivor.identity) {
+        return Err(Denied::Witness);
+    }
+    judge_removal(before, dead, None)
+}
+
+/// The lists before and behind the change that a frame begins with, if it begins with one. A leader stamps
+/// a change as the first entry of a frame, so that nobody need look through every frame for it.
+#[inline]
+pub fn change_in(frame: &FrameView<'_>) -> Option<(Membership, Membership)> {
+    if frame.bytes.get(HEADER_LEN) != Some(&(EntryKind::Membership as u8)) {
+        return None;
+    }
+    let changed = MembershipView::parse(frame.entries().next()?.payload).ok()?;
+    let after = Membership::of_change(&changed, frame.header.first_seq)?;
+    Some((Membership::before_change(&changed)?, after))
+}
+
+#[cfg(test)]
+mod tests;

@@ -115,6 +115,7 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<Replica<Te
     let mut recovered = Recovered {
         history: 0,
         membership: Membership::default(),
+        open_change: None,
         epochs: Vec::new(),
         durability: Durability::Process,
         publishers: Publishers::new(limits.publishers_max),
@@ -143,6 +144,7 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<Replica<Te
                 EntryKind::Membership => {
                     let changed = MembershipView::parse(entry.payload).expect("a change");
                     recovered.membership = Membership::of_change(&changed, seq).expect("a new list");
+                    recovered.open_change = Membership::before_change(&changed).map(|before| (seq, before));
                 }
                 EntryKind::Message | EntryKind::Open | EntryKind::Close => {}
             }

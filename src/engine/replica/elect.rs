@@ -29,6 +29,8 @@ pub(super) struct Owed {
     refuse: Option<Epoch>,
     /// A grant to who asked about this (ballot, epoch).
     grant: Option<(Epoch, Epoch)>,
+    /// What we hold beyond the log of this candidate.
+    salvage: Option<Header>,
 }
 
 /// When and why a leader was last missed, for who asks.
@@ -47,7 +49,7 @@ impl<P: Ports> Replica<P> {
     /// turn found less than was there to be found.
     pub(super) fn elect(&mut self, now: Nanos, wall: Nanos, drained: bool) {
         let Self { net, tail, core, .. } = self;
-        if core.role == Role::Standby && core.log.electorate().lists(core.identity()) {
+        if core.role == Role::Standby && core.may_lead {
             core.watch(now, drained);
             core.campaign(net, tail, now, wall);
             core.assess(net, tail, now);
@@ -71,42 +73,22 @@ impl ReplicaCore {
         datagram: &Datagram<'_>,
     ) -> Result<(), Reject> {
         match datagram {
-            Datagram::Prepare(header, body) => {
-                if self.is_others(header, body)? && self.has_vote() {
-                    self.on_prepare(tail, now, Epoch(body.ballot));
+            Datagram::Prepare(header, body)
+            | Datagram::Promise(header, body)
+            | Datagram::Refuse(header, body)
+            | Datagram::PreVote(header, body)
+            | Datagram::Grant(header, body) => {
+                self.rx.check_history(header)?;
+                if !self.is_own(header, body.process_nonce) {
+                    self.election.on_heard(Epoch(body.ballot));
+                    self.election.on_heard(header.epoch());
+                    self.on_ballot(tail, now, header, body);
                 }
             }
-            Datagram::Promise(header, body) => {
-                if self.is_others(header, body)? {
-                    self.election.on_promise(
-                        Epoch(body.ballot),
-                        Promise {
-                            by: header.identity(),
-                            accepted: header.epoch(),
-                            next: header.first_seq,
-                            chain: header.chain,
-                            commit_next: header.commit_next,
-                        },
-                    );
-                }
+            Datagram::Down(header, body) => {
+                self.rx.check_history(header)?;
+                self.on_down(now, header, body);
             }
-            Datagram::Refuse(header, body) => {
-                if self.is_others(header, body)? && self.log.membership.position(header.identity()).is_some()
-                {
-                    self.on_refuse(tail, now, Epoch(body.ballot), Epoch(body.about));
-                }
-            }
-            Datagram::PreVote(header, body) => {
-                if self.is_others(header, body)? && self.has_vote() && self.misses_leader() {
-                    self.owed.grant = Some((Epoch(body.ballot), Epoch(body.about)));
-                }
-            }
-            Datagram::Grant(header, body) => {
-                if self.is_others(header, body)? && Epoch(body.ballot).leader() == self.identity() {
-                    self.election.on_grant(header.identity());
-                }
-            }
-            Datagram::Down(header, body) => self.on_down(now, header, body)?,
             Datagram::StepDown(header, body) => {
                 self.rx.check_history(header)?;
                 if !self.is_own(header, body.process_nonce) {
@@ -118,11 +100,38 @@ impl ReplicaCore {
         Ok(())
     }
 
-    fn is_others(&mut self, header: &Header, body: &BallotBody) -> Result<bool, Reject> {
-        self.rx.check_history(header)?;
-        self.election.on_heard(Epoch(body.ballot));
-        self.election.on_heard(header.epoch());
-        Ok(!self.is_own(header, body.process_nonce))
+    fn on_ballot<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        header: &Header,
+        body: &BallotBody,
+    ) {
+        let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
+        match Kind::from_u8(header.kind) {
+            // A ballot is asked for by nobody but the one who would lead it.
+            Some(Kind::Prepare) if ballot.leader() != from => {}
+            Some(Kind::Prepare) if self.has_vote() => self.on_prepare(tail, now, ballot),
+            Some(Kind::Prepare) => self.owed.salvage = Some(*header),
+            Some(Kind::Promise) => self.election.on_promise(
+                ballot,
+                Promise {
+                    by: from,
+                    accepted: header.epoch(),
+                    next: header.first_seq,
+                    chain: header.chain,
+                    commit_next: header.commit_next,
+                },
+            ),
+            Some(Kind::Refuse) if self.log.membership.position(from).is_some() => {
+                self.on_refuse(tail, now, ballot, about);
+            }
+            Some(Kind::PreVote) if self.has_vote() && self.misses_leader() => {
+                self.owed.grant = Some((ballot, about));
+            }
+            Some(Kind::Grant) if ballot.leader() == self.identity() => self.election.on_grant(from),
+            _ => {}
+        }
     }
 
     /// Whether this replica promises, grants and acknowledges.
@@ -165,8 +174,7 @@ impl ReplicaCore {
         if epoch > self.acceptor.promised() {
             tail.promise(epoch);
             self.acceptor.on_promised(epoch);
-            self.rx.follow_floor = epoch;
-            self.rx.adopting = Epoch::NONE;
+            self.rx.raise_floor(epoch);
         }
     }
 
@@ -181,8 +189,7 @@ impl ReplicaCore {
         }
     }
 
-    fn on_down(&mut self, now: Nanos, header: &Header, body: &DownBody) -> Result<(), Reject> {
-        self.rx.check_history(header)?;
+    fn on_down(&mut self, now: Nanos, header: &Header, body: &DownBody) {
         let follow = &self.rx.follow;
         let dead = self.role != Role::Leader
             && header.identity() == follow.epoch().leader()
@@ -191,7 +198,6 @@ impl ReplicaCore {
             let rank = self.rank();
             self.miss(now, Why::Down, rank);
         }
-        Ok(())
     }
 
     fn on_step_down(&mut self, now: Nanos, header: &Header, body: &StepDownBody) {
@@ -282,8 +288,7 @@ impl ReplicaCore {
         self.log.abandon();
         let table = self.log.table(self.commit_next()).unwrap_or_default();
         self.rx.restore(&table, self.log.membership, self.log.durability);
-        self.rx.cut_to(end);
-        self.rx.adopting = end.epoch;
+        self.rx.follow_own(end);
         self.pursued = end.epoch;
     }
 
@@ -351,6 +356,7 @@ impl ReplicaCore {
         self.acked = (Epoch::NONE, 0);
         self.quorum.restart(now);
         self.quorum_heard = 0;
+        self.had_quorum = false;
         self.looking = false;
         self.draining = false;
         self.handover = None;
@@ -389,6 +395,9 @@ impl ReplicaCore {
         if self.owed.promise && self.is_promise_stored(tail) {
             self.owed.promise = false;
             self.say(net, tail, wall, Kind::Promise, promised, Epoch::NONE);
+        }
+        if let Some(candidate) = self.owed.salvage.take() {
+            self.salvage(net, tail, wall, &candidate);
         }
         if let Some((ballot, about)) = self.owed.grant.take() {
             self.say(net, tail, wall, Kind::Grant, ballot, about);

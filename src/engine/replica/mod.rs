@@ -37,6 +37,7 @@ use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
 use crate::proto::ingress::HoldBack;
+use crate::proto::membership::Electorate;
 use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
@@ -123,8 +124,9 @@ pub struct ReplicaCore {
     fetched: (Epoch, Seq),
     /// What the promises that elected us called committed.
     commit_won: Seq,
-    /// The entry by which our role was last found.
+    /// The entry by which our role was last found, and whether we may lead by it.
     listed_by: Seq,
+    may_lead: bool,
     /// What the leader's last heartbeats said: its ranking, whether it takes more, epoch and commit, number.
     successors_heard: [u8; 8],
     credit_heard: bool,
@@ -138,10 +140,14 @@ pub struct ReplicaCore {
     /// Leading: the members that were heard since the last quorum of them, and how long that is ago.
     quorum_heard: u32,
     quorum: Suspect,
+    /// It was heard once in the epoch that we lead.
+    had_quorum: bool,
     /// The last turn; one that comes late looks before it speaks.
     turned_at: Nanos,
     looking: bool,
     handover: Option<Handover>,
+    /// The last epoch that this process led.
+    led: Epoch,
     /// We led: the leader's frames are to be heard again.
     rejoins: bool,
     sequencer: Option<Sequencer>,
@@ -206,9 +212,12 @@ impl<P: Ports> Replica<P> {
         // What is in the log is promised: nothing below it is followed.
         let acceptor = Acceptor::new(promised.max(end.epoch));
         let mut rx = Receiver::new(receiver, Start::Behind(end, recovered.commit_next));
+        if let Some((seq, before)) = recovered.open_change {
+            rx.commit.on_membership(seq, before, recovered.membership);
+        }
         rx.restore(&recovered.epochs, recovered.membership, recovered.durability);
         rx.follow.secret_hash = recovered.secret_hash();
-        rx.follow_floor = acceptor.promised();
+        rx.raise_floor(acceptor.promised());
         let quorum = SuspectLimits {
             timeout_ns: DEAF_TIMEOUTS * limits.suspect.timeout_ns,
             timeout_ns_max: DEAF_TIMEOUTS * limits.suspect.timeout_ns_max,
@@ -225,6 +234,7 @@ impl<P: Ports> Replica<P> {
                 recovered.durability,
                 recovered.start_frame,
                 &recovered.epochs,
+                recovered.open_change,
             ),
             heard: Heard::new(limits.heard_bytes),
             suspect: Suspect::new(limits.suspect),
@@ -236,6 +246,8 @@ impl<P: Ports> Replica<P> {
             fetched: (Epoch::NONE, 0),
             commit_won: 1,
             listed_by: recovered.membership.seq,
+            may_lead: Electorate { at_end: recovered.membership, open_change: recovered.open_change }
+                .lists(identity),
             successors_heard: [0; 8],
             credit_heard: false,
             beaten: (Epoch::NONE, 0),
@@ -244,10 +256,12 @@ impl<P: Ports> Replica<P> {
             advanced_at: 0,
             deaf: false,
             quorum_heard: 0,
+            had_quorum: false,
             quorum: Suspect::new(quorum),
             turned_at: 0,
             looking: false,
             handover: None,
+            led: Epoch::NONE,
             rejoins: false,
             hold: HoldBack::new(limits.hold_back, message_len_max),
             sequencer: None,
@@ -275,6 +289,7 @@ impl<P: Ports> Replica<P> {
             StartRole::Lead(leadership) => {
                 replica.tail.promise(leadership.epoch());
                 replica.core.acceptor.on_promised(leadership.epoch());
+                replica.core.led = leadership.epoch();
                 let history = recovered.history;
                 let cluster = replica.core.limits.receiver.cluster;
                 let frame_len_max = replica.tail.frame_len_max();
@@ -334,11 +349,14 @@ impl<P: Ports> Replica<P> {
         &mut self.net
     }
 
-    /// Whether the node may stop: it leads nobody any more, or all it stamped is committed and nobody could
-    /// follow it.
+    /// Whether the node may stop: it follows somebody else, or all it stamped is committed and nobody could
+    /// follow it. Who has handed over stays until its successor has begun, which may need its promise.
     pub fn is_drained(&self) -> bool {
         let core = &self.core;
-        core.role != Role::Leader || core.handover.is_none() && core.commit_next() >= self.tail.end().next
+        if core.role == Role::Leader {
+            return core.handover.is_none() && core.commit_next() >= self.tail.end().next;
+        }
+        core.led == Epoch::NONE || core.rx.follow.epoch() > core.led
     }
 
     /// Whether something is asked for or waits to be sent: the node is to be called again soon.

@@ -15,6 +15,8 @@ pub struct Recovered {
     pub history: u64,
     /// The members in force at the log's end.
     pub membership: Membership,
+    /// A change of the membership that may not be committed: the seq of its entry, and the members before it.
+    pub open_change: Option<(Seq, Membership)>,
     /// The log's epochs, oldest first.
     pub epochs: Vec<EpochBase>,
     /// What the last epoch start said.
@@ -62,6 +64,7 @@ impl Recovered {
         Ok(Self {
             history: opened.superblock.history,
             membership: Membership::collect(checkpoint.members.iter().copied(), checkpoint.membership_seq),
+            open_change: checkpoint.open_change,
             epochs: checkpoint.epochs.clone(),
             durability,
             publishers,

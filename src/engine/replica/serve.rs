@@ -144,6 +144,28 @@ impl ReplicaCore {
         left
     }
 
+    /// Salvage: a candidate's log is shorter than ours and of the same epoch, and no promise of ours will
+    /// tell it so, as we have no vote. It gets the rest unasked, and takes it if it has not won yet.
+    pub(super) fn salvage<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+        candidate: &Header,
+    ) {
+        let end = tail.end();
+        let range = SeqRange { from: candidate.first_seq, to: end.next };
+        let member =
+            self.log.membership.members().iter().find(|member| member.identity() == candidate.identity());
+        let Some(from) = member.and_then(|member| member.address()) else { return };
+        if end.epoch != candidate.epoch() || range.from >= range.to {
+            return;
+        }
+        let holdings = Holdings { end, commit_next: self.commit_next(), oldest_seq: tail.oldest_seq() };
+        let request = Request { from, token: 0, wall };
+        self.repair(net, tail, &holdings, request, range, self.limits.repairs_per_request);
+    }
+
     fn answer(
         &mut self,
         net: &mut impl Net,

@@ -1,7 +1,7 @@
 //! The standby's half: frames into the journal, acks out.
 
 use super::lead::DRAINED;
-use super::own_log::{Cut, OwnLog, Refused, Stored};
+use super::own_log::{OwnLog, Refused, Stored};
 use super::{Replica, ReplicaCore, WEDGED_TIMEOUTS, send_small};
 use crate::engine::counters::Counter;
 use crate::engine::event::{Event, Role};
@@ -12,8 +12,8 @@ use crate::journal::{StageError, Tail};
 use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
 use crate::wire::{
-    AckBody, AnswerBody, Datagram, FrameView, Header, HeartbeatBody, Kind, Nanos, Reject, RepairTrailer,
-    SMALL_LEN_MAX, Seq, write_ack,
+    AckBody, AnswerBody, Datagram, EntryKind, FrameView, Header, HeartbeatBody, Kind, Nanos, Reject,
+    RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
 };
 
 impl<P: Ports> Replica<P> {
@@ -117,6 +117,9 @@ impl ReplicaCore {
             self.counters.add(Counter::FramesStale, 1);
             return Ok(());
         }
+        if live && self.is_beyond_salvage(frame) {
+            return Ok(());
+        }
         // Before the frame is placed: an own log that parts from the new epoch's is no divergence.
         self.rx.learn_start(frame, &mut self.counters, &mut self.events);
         self.pursue(tail, now);
@@ -148,6 +151,12 @@ impl ReplicaCore {
         Ok(())
     }
 
+    /// Salvage stops before a membership entry (S5): who elects is decided by what promises describe.
+    fn is_beyond_salvage(&self, frame: &FrameView<'_>) -> bool {
+        frame.header.epoch() < self.acceptor.promised()
+            && frame.entries().any(|entry| entry.kind() == EntryKind::Membership)
+    }
+
     /// Whether what is followed may enter the log: it is of the promised epoch or a higher one, or what a
     /// candidate adopts.
     fn is_admitted(&self) -> bool {
@@ -165,13 +174,13 @@ impl ReplicaCore {
         let commit_next = self.commit_next();
         let end = tail.end();
         let cut = match OwnLog::cut(tail, &self.rx.follow, commit_next) {
-            Cut::None => end,
-            Cut::From(from) if from < commit_next => {
+            Ok(None) => end,
+            Err(from) => {
                 self.events.push(Event::Cut { from, commit_next, epoch: followed });
                 self.stopped = true;
                 return;
             }
-            Cut::From(from) => match self.log.stage(tail, from, followed) {
+            Ok(Some(from)) => match self.log.stage(tail, from, followed) {
                 Ok(()) => tail.staged_end().unwrap_or(end),
                 Err(StageError::Full(_)) => return self.on_refused(Refused::Full, &end),
                 Err(_) => {
@@ -239,6 +248,7 @@ impl ReplicaCore {
             self.events.push(Event::History { history: self.rx.history() });
         }
         let listed = self.log.membership.position(self.identity()).is_some();
+        self.may_lead = self.log.electorate().lists(self.identity());
         let role = if listed { Role::Standby } else { Role::Learner };
         if role != self.role && self.role != Role::Leader {
             self.transition(role, end);

@@ -123,6 +123,16 @@ pub fn epoch_start(end: &LogEnd, epoch: Epoch, members: u32) -> Frame {
     frame(end, epoch, &[(entry(EntryKind::EpochStart, 0, 0), payload[..len].to_vec())])
 }
 
+/// The member `replica` leaves those of `epoch_start` with `members` members.
+pub fn removal(end: &LogEnd, members: u32, replica: u32) -> Frame {
+    let member =
+        |replica| MemberBody::full(Identity { replica, incarnation: 5 }, "127.0.0.1:7".parse().unwrap());
+    let left: Vec<_> = (1..=members).filter(|number| *number != replica).map(member).collect();
+    let mut payload = vec![0; MEMBERSHIP_LEN_MAX];
+    let len = write_membership(&mut payload, 2, Change::Remove, member(replica), &left);
+    frame(end, end.epoch, &[(entry(EntryKind::Membership, 0, 0), payload[..len].to_vec())])
+}
+
 /// A publisher's open.
 pub fn publisher_open(end: &LogEnd, id: u32, name: &str) -> Frame {
     let mut payload = vec![0; 128];

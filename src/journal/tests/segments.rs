@@ -70,6 +70,32 @@ fn a_checkpoint_equals_recomputation() {
 }
 
 #[test]
+fn s4_a_checkpoint_keeps_the_members_on_both_sides_of_a_change_until_it_is_committed() {
+    let mut journal = Journal::begun();
+    let change = journal.end().next;
+    let removal = removal(&journal.end(), 3, 2);
+    journal.append(&removal);
+    journal.grow(2, 1, 8);
+    let (store, memory) = journal.stop();
+    let mut journal = Journal::open(store, memory, settings());
+    let checkpoint = journal.opened.checkpoint.clone();
+    let replicas = |members: &[MemberBody]| members.iter().map(|member| member.replica).collect::<Vec<_>>();
+    assert_eq!((replicas(&checkpoint.members), checkpoint.membership_seq), (vec![1, 3], change));
+    let (seq, before) = checkpoint.open_change.expect("nobody announced its commit");
+    assert_eq!((seq, replicas(before.members())), (change, vec![1, 3, 2]));
+    assert_eq!(Checkpoint::from_bytes(&checkpoint.to_bytes()), Ok(checkpoint));
+    // A frame that knows it committed closes it.
+    let bytes = messages(&journal.end(), 1, 8);
+    let frame = FrameView::from_prefix(&bytes).unwrap();
+    let mut announced = bytes.to_vec();
+    seal(&mut announced, Header { commit_next: change + 1, ..frame.header });
+    journal.append(&announced);
+    let (store, memory) = journal.stop();
+    let journal = Journal::open(store, memory, settings());
+    assert_eq!((journal.opened.checkpoint.open_change, journal.opened.checkpoint.members.len()), (None, 2));
+}
+
+#[test]
 fn a_checkpoint_survives_its_bytes_and_no_others() {
     let journal = grown(20);
     let checkpoint = recomputed(&journal.frames_in_segments(1));

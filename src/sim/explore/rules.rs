@@ -167,7 +167,10 @@ pub(super) fn check_frame(said: &Said, before: &Said) -> Result<(), String> {
         (Said::Frame { epoch, first, chain, .. }, Said::Frame { epoch: e, first: f, chain: c, .. })
             if epoch == e && first == f && chain != c =>
         {
-            Err(format!("S1: two frames at seq {first} of {epoch}: one proposer per epoch, one frame per seq"))
+            Err(format!(
+                "S1: two frames at seq {first} of {epoch}, chains {c:#x} and {chain:#x}: one proposer per epoch, \
+                 one frame per seq"
+            ))
         }
         _ => Ok(()),
     }

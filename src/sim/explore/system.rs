@@ -461,11 +461,12 @@ impl System {
         let what = Kind::from_u8(header.kind).map_or_else(String::new, |kind| format!("{kind:?}"));
         let repaired = if matches!(decoded, Some(Datagram::Frame(_, Some(_)))) { ", repaired" } else { "" };
         let words = format!(
-            "{what}{repaired} of {} (seq {}, +{}, commit {}){}",
+            "{what}{repaired} of {} (seq {}, +{}, commit {}, chain {:x}){}",
             header.epoch(),
             header.first_seq,
             header.count,
             header.commit_next,
+            header.chain & 0xffff,
             match decoded {
                 Some(
                     Datagram::Prepare(_, body) | Datagram::Promise(_, body) | Datagram::Refuse(_, body),
