@@ -12,6 +12,7 @@
 //! frame is kept before it is sent, an append is published before it is acknowledged.
 
 mod elect;
+mod explored;
 mod heard;
 mod lead;
 mod orders;
