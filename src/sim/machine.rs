@@ -8,7 +8,9 @@ use crate::engine::ports::Ports;
 use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
 use crate::journal::memory::{MemoryStore, MemoryTail};
 use crate::journal::ports::{FileName, Store, TailSource, Word};
-use crate::journal::{Completeness, SegmentWriter, Settings, Superblock, WriteError, copy_behind, format, open};
+use crate::journal::{
+    Completeness, SegmentWriter, Settings, Superblock, WriteError, copy_behind, format, open,
+};
 use crate::proto::commit::Durability;
 use crate::wire::{HEADER_LEN, Header, Identity, Nanos, frame_len_max};
 
@@ -50,6 +52,8 @@ pub(super) struct Machine {
     pub(super) disk_slow_until: Nanos,
     /// The journal was damaged while nobody looked.
     damaged: bool,
+    /// It runs on a journal whose damage nobody has found yet.
+    pub(super) harmed: bool,
     /// Memory that held the only copy of something is gone.
     forgot: bool,
     /// The process was told to stop: how long it may take, and when it begins again.
@@ -84,6 +88,7 @@ impl Machine {
             disk_full_until: 0,
             disk_slow_until: 0,
             damaged: false,
+            harmed: false,
             forgot: false,
             stopping: None,
             led: false,
@@ -125,14 +130,14 @@ impl Machine {
         let (damaged, forgot) = (self.damaged, self.forgot);
         let opened = match open(&mut self.store, memory, settings) {
             Ok(opened) => opened,
-            Err(error) if damaged => {
+            Err(error) if damaged || forgot => {
                 self.state = State::Lost;
                 return Ok(Started::Damaged(error.to_string()));
             }
             Err(error) => return Err(format!("S7: the journal of {} does not open: {error}", self.identity)),
         };
         if let Some(found) = opened.damage.first() {
-            if !damaged {
+            if !damaged && !forgot {
                 return Err(format!("S7: the journal of {} is found damaged: {found}", self.identity));
             }
             self.state = State::Lost;
@@ -140,7 +145,10 @@ impl Machine {
         }
         if let Completeness::Incomplete(why) = &opened.completeness {
             if !damaged && !forgot {
-                return Err(format!("S9: the journal of {} is whole, and called incomplete: {why}", self.identity));
+                return Err(format!(
+                    "S9: the journal of {} is whole, and called incomplete: {why}",
+                    self.identity
+                ));
             }
             self.state = State::Lost;
             return Ok(Started::Silent(why.clone()));
@@ -154,6 +162,7 @@ impl Machine {
             Err(error) => return Err(error.to_string()),
         };
         let replica = Replica::new(SimNet::default(), opened.tail, recovered, limits)?;
+        self.harmed |= damaged;
         (self.damaged, self.forgot) = (false, false);
         self.writer = Some(opened.writer);
         self.superblock = opened.superblock;
@@ -203,7 +212,9 @@ impl Machine {
         match copy_behind(memory, writer, store, plan.durability == Durability::Power) {
             Err(error) if !error.is_no_space() => Err(match error {
                 WriteError::Damage(damage) => format!("S7: {} wrote damage: {damage}", self.identity),
-                WriteError::Store(error) => format!("S7: {} cannot write its segments: {error}", self.identity),
+                WriteError::Store(error) => {
+                    format!("S7: {} cannot write its segments: {error}", self.identity)
+                }
             }),
             _ => Ok(()),
         }
@@ -263,7 +274,12 @@ impl Machine {
     }
 
     /// The machine dies: memory is gone, and perhaps sectors of what was being written.
-    pub(super) fn reboot(&mut self, plan: &Plan, until: Nanos, torn: Option<&mut Rng>) -> Result<bool, Violation> {
+    pub(super) fn reboot(
+        &mut self,
+        plan: &Plan,
+        until: Nanos,
+        torn: Option<&mut Rng>,
+    ) -> Result<bool, Violation> {
         let clean = matches!(self.state, State::Down(..)) && self.superblock_is_clean();
         let mut tore = false;
         if let (Some(rng), State::Up(replica), Some(writer)) = (torn, &self.state, &self.writer) {
@@ -309,7 +325,9 @@ impl Machine {
                 let files = self.store.list().unwrap_or_default();
                 let segments: Vec<FileName> =
                     files.into_iter().filter(|file| matches!(file, FileName::Segment(_))).collect();
-                let Some(&file) = segments.get(rng.below(segments.len() as u64) as usize) else { return false };
+                let Some(&file) = segments.get(rng.below(segments.len() as u64) as usize) else {
+                    return false;
+                };
                 let Some(bytes) = self.store.file_mut(file) else { return false };
                 match harm {
                     Harm::StaleBlock if bytes.len() >= 8_192 => {

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod explore;
 pub mod coverage;
 mod machine;
 pub mod many;
