@@ -1,5 +1,8 @@
 //! A sequencer and its watcher, as processes: who announces what, and who survives whom.
 
+// Waits for real processes: it reads the clock and sleeps.
+#![allow(clippy::disallowed_methods)]
+
 use crate::cluster::{Cluster, Process, command_of};
 use lockstep::config::Config;
 use lockstep::engine::ports::{Group, Net};

@@ -403,9 +403,10 @@ impl ReplicaCore {
     }
 
     /// The leader is to hand over to `to`, or to whoever holds most: it stops stamping, and says so once its
-    /// successor holds everything. Returns whether it leads.
+    /// successor holds everything. Returns whether it leads, and there is somebody else to do so.
     pub fn begin_handover(&mut self, now: Nanos, to: Option<Identity>) -> bool {
-        if self.role != Role::Leader {
+        let alone = self.log.membership.members().len() <= 1;
+        if self.role != Role::Leader || to == Some(self.identity()) || alone && !self.stopping {
             return false;
         }
         self.draining = true;
