@@ -103,6 +103,7 @@ impl ReplicaCore {
         now: Nanos,
         wall: Nanos,
     ) {
+        // Put aside while its datagrams are stamped; one without room allocates nothing.
         let mut heard = std::mem::replace(&mut self.heard, Heard::new(0));
         let mut index = 0;
         while let Some(bytes) = heard.get(index) {
