@@ -131,12 +131,7 @@ fn limits(me: Identity, node: usize, replicas: usize) -> ReplicaLimits {
         process_nonce: node as u64 + 1,
         repairs_per_request: 16,
         suspect: SuspectLimits { beat_ns: NEVER, timeout_ns: NEVER, timeout_ns_max: NEVER },
-        election: ElectionLimits {
-            stagger_ns: 0,
-            again_ns: NEVER,
-            timeout_ns: NEVER,
-            backoff_ns_max: NEVER,
-        },
+        election: ElectionLimits { stagger_ns: 0, again_ns: NEVER, timeout_ns: NEVER, backoff_ns_max: NEVER },
         heard_bytes: 2 << 10,
         secret_seed: [node as u8; 32],
     }
@@ -369,7 +364,10 @@ fn replica_facts(replica: &Replica<ExploredPorts>, round_max: u32) -> Facts {
     let chain = match before.map(|seq| tail.find(seq)) {
         None => 0,
         Some(None) => {
-            wrong = Some(format!("S4: commit {commit_next} is past the own log, which ends at {}", tail.end().next));
+            wrong = Some(format!(
+                "S4: commit {commit_next} is past the own log, which ends at {}",
+                tail.end().next
+            ));
             0
         }
         Some(Some(span)) => match tail.frame(span) {
@@ -392,4 +390,3 @@ fn replica_facts(replica: &Replica<ExploredPorts>, round_max: u32) -> Facts {
         wrong,
     }
 }
-
