@@ -1,12 +1,13 @@
 //! The command line, as a person uses it: real processes on loopback, their output and their exit codes.
 
-#[path = "cli/cluster.rs"]
-mod cluster;
 #[path = "cli/refusals.rs"]
 mod refusals;
+#[path = "cli/watcher.rs"]
+mod watcher;
 
 use cluster::{Cluster, command, payloads, run};
 use serde_json::Value;
+use tools::processes as cluster;
 
 fn lines(count: usize) -> String {
     (1..=count).map(|number| format!("order {number}\n")).collect()

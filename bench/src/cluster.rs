@@ -17,10 +17,31 @@ pub const PAYLOAD_LEN: usize = 64;
 /// The network's MTU: frames of 1,424 bytes, fifteen messages of 64.
 pub const MTU: usize = 1500;
 
+/// Where a cluster's processes find each other, and how much they keep.
+pub struct Site {
+    /// The interface of the groups, for all alike.
+    pub interface: &'static str,
+    /// Routers that a datagram may pass, plus one.
+    pub ttl: u8,
+    /// Each replica's address, 1 first.
+    pub addresses: Vec<Ipv4Addr>,
+    /// Whether the journals keep everything, to be compared at the end.
+    pub keeps_all: bool,
+}
+
+impl Site {
+    /// `replicas` on this host's loopback.
+    pub fn loopback(replicas: u32) -> Self {
+        let addresses = vec![Ipv4Addr::LOCALHOST; replicas as usize];
+        Self { interface: "lo", ttl: 0, addresses, keeps_all: false }
+    }
+}
+
 /// Two folders: journals lie on a disk, tails and counters in memory.
 struct Folders {
     disk: PathBuf,
     memory: PathBuf,
+    keep: bool,
 }
 
 impl Folders {
@@ -31,7 +52,7 @@ impl Folders {
         let shm = Path::new("/dev/shm");
         let memory =
             if shm.is_dir() { shm.join(&name) } else { std::env::temp_dir().join(format!("{name}-tails")) };
-        let folders = Self { disk: std::env::temp_dir().join(name), memory };
+        let folders = Self { disk: std::env::temp_dir().join(name), memory, keep: false };
         for folder in [&folders.disk, &folders.memory] {
             std::fs::create_dir_all(folder)
                 .map_err(|error| format!("making {}: {error}", folder.display()))?;
@@ -42,6 +63,9 @@ impl Folders {
 
 impl Drop for Folders {
     fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
         for folder in [&self.disk, &self.memory] {
             // What cannot be removed is left to the system's own cleaning of these folders.
             let _ = std::fs::remove_dir_all(folder);
@@ -66,14 +90,22 @@ impl Cluster {
     /// # Errors
     /// In words, what could not be made.
     pub fn new(replicas: u32, idle: Idle) -> Result<Self, String> {
+        Self::on(&Site::loopback(replicas), idle)
+    }
+
+    /// A cluster on `site`, formatted and begun, none of it running.
+    ///
+    /// # Errors
+    /// In words, what could not be made.
+    pub fn on(site: &Site, idle: Idle) -> Result<Self, String> {
         let folders = Folders::new()?;
-        let text = text(&folders, replicas, idle)?;
+        let text = text(&folders, site, idle)?;
         let path = folders.disk.join("lockstep.toml");
         std::fs::write(&path, &text).map_err(|error| format!("writing {}: {error}", path.display()))?;
         let config = load(&path)?;
         let mut cluster = Self { folders, config, identities: Vec::new(), history: 0 };
         let mut members = Vec::new();
-        for replica in 1..=replicas {
+        for replica in 1..=site.addresses.len() as u32 {
             let settings = cluster.node(replica)?;
             let identity = node::format(&settings).map_err(|error| error.to_string())?;
             members.push(MemberBody::full(identity, settings.unicast));
@@ -81,6 +113,12 @@ impl Cluster {
         }
         cluster.history = node::bootstrap(&cluster.node(1)?, &members).map_err(|error| error.to_string())?;
         Ok(cluster)
+    }
+
+    /// Leaves the folders where they are, and returns the one on the disk.
+    pub fn keep(&mut self) -> &Path {
+        self.folders.keep = true;
+        &self.folders.disk
     }
 
     /// The cluster's file.
@@ -116,9 +154,9 @@ pub fn device(config: &Config, joins: &[Group]) -> UdpSettings {
 }
 
 /// The file: the values of configs/demo.toml, in a place of its own, with wider windows.
-fn text(folders: &Folders, replicas: u32, idle: Idle) -> Result<String, String> {
+fn text(folders: &Folders, site: &Site, idle: Idle) -> Result<String, String> {
     let mut ports = Vec::new();
-    while ports.len() <= replicas as usize {
+    while ports.len() <= site.addresses.len() {
         let port = free_port(Ipv4Addr::LOCALHOST).map_err(|error| error.to_string())?;
         if !ports.contains(&port) {
             ports.push(port);
@@ -133,22 +171,23 @@ profile = "shared"
 submit = "239.77.{block}.1:{port}"
 data = "239.77.{block}.2:{port}"
 control = "239.77.{block}.3:{port}"
-interface = "lo"
-ttl = 0
+interface = "{}"
+ttl = {}
 mtu = {MTU}
 receive_buffer = "4MiB"
 send_buffer = "4MiB"
-"#
+"#,
+        site.interface, site.ttl
     );
     let (disk, memory) = (folders.disk.display(), folders.memory.display());
-    for replica in 1..=replicas {
-        let port = ports[replica as usize];
+    for (replica, address) in (1..).zip(&site.addresses) {
+        let port: u16 = ports[replica];
         write!(
             text,
             r#"
 [[replicas]]
 id = {replica}
-unicast = "127.0.0.1:{port}"
+unicast = "{address}:{port}"
 role = "full"
 journal = "{disk}/{replica}"
 tail = "{memory}/{replica}.tail"
@@ -157,6 +196,7 @@ counters = "{memory}/{replica}.counters"
         )
         .map_err(|error| error.to_string())?;
     }
+    let retention = if site.keeps_all { "" } else { "retention_size = \"512MiB\"" };
     write!(
         text,
         r#"
@@ -168,7 +208,7 @@ window_bytes = "8MiB"
 [journal]
 tail_size = "64MiB"
 segment_size = "64MiB"
-retention_size = "512MiB"
+{retention}
 
 [publisher]
 window = 16384

@@ -1,12 +1,15 @@
 //! # lockstep-bench: measures lockstep, and the floor under it
 //!
-//! Three kinds of figures, never mixed: instructions per message (exact, with a budget), latency and
-//! throughput as ratios to a forwarder that does nothing but forward, taken in the same run. Absolute
-//! times of a shared machine drift by a third; ratios of alternating rounds do not.
+//! Four kinds of figures, never mixed: instructions per message (exact, with a budget), latency and
+//! throughput as ratios to a forwarder that does nothing but forward, taken in the same run, and what a
+//! takeover costs, beside the same without one. Absolute times of a shared machine drift by a third; ratios
+//! of alternating rounds do not.
 
 mod client;
 mod cluster;
+mod down;
 mod environment;
+mod failover;
 mod floor;
 mod instructions;
 mod latency;
@@ -35,19 +38,44 @@ enum What {
     Latency(latency::Arguments),
     /// Messages per second, over what a raw forwarder carries.
     Throughput(throughput::Arguments),
+    /// Takes the leader away, again and again, and measures what a subscriber notices.
+    Failover(Box<failover::Arguments>),
+    /// A process that computes for nothing.
+    #[command(hide = true)]
+    Hog(failover::HogArguments),
+    /// The death of a leader to its watcher's Down.
+    Down(down::Arguments),
     /// What callgrind watches.
     #[command(hide = true)]
     Turns(instructions::TurnsArguments),
     /// A process of a measurement.
     #[command(hide = true)]
     Node(node::Arguments),
+    /// Who is killed.
+    #[command(hide = true)]
+    DownVictim(down::VictimArguments),
+    /// Its watcher.
+    #[command(hide = true)]
+    DownWatcher,
 }
 
+/// Subcommands of lockstep itself: failover starts replicas, and they their watchers, as this very program,
+/// so that no older one is measured by mistake.
+const LOCKSTEPS_OWN: [&str; 2] = ["sequencer", "watch"];
+
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|first| LOCKSTEPS_OWN.contains(&first.as_str())) {
+        return ExitCode::from(lockstep::cli::run(std::env::args_os()));
+    }
     let done = match Arguments::parse().what {
         What::Instructions(arguments) => instructions::run(&arguments),
         What::Latency(arguments) => latency::run(&arguments),
         What::Throughput(arguments) => throughput::run(&arguments),
+        What::Failover(arguments) => failover::run(&arguments),
+        What::Hog(arguments) => failover::hog(&arguments),
+        What::Down(arguments) => down::run(&arguments),
+        What::DownVictim(arguments) => down::victim(&arguments),
+        What::DownWatcher => down::watcher(),
         What::Turns(arguments) => instructions::turns(&arguments),
         What::Node(arguments) => node::run(&arguments),
     };

@@ -37,13 +37,18 @@ impl Latencies {
         (above >= TAIL_MIN).then(|| self.0.value_at_quantile(percentile / 100.0))
     }
 
+    /// The greatest, in nanoseconds; `None` where there is none.
+    pub fn max(&self) -> Option<Nanos> {
+        (!self.0.is_empty()).then(|| self.0.max())
+    }
+
     /// p50, p99, p99.9 and the greatest.
     pub fn summary(&self) -> Summary {
         let mut row = [None; 4];
         for (cell, percentile) in row.iter_mut().zip(PERCENTILES) {
             *cell = self.at(percentile).map(|ns| ns as f64);
         }
-        row[3] = (!self.0.is_empty()).then(|| self.0.max() as f64);
+        row[3] = self.max().map(|ns| ns as f64);
         row
     }
 }

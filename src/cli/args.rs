@@ -38,6 +38,9 @@ pub enum Command {
     Bootstrap(BootstrapArgs),
     /// Runs a replica until SIGTERM
     Sequencer(SequencerArgs),
+    /// A sequencer's watcher: started by it, with what it needs on stdin and stdout
+    #[command(hide = true)]
+    Watch(WatchArgs),
     /// Publishes the messages of a file or of stdin, and waits until all are committed
     Publish(PublishArgs),
     /// Prints the stream
@@ -179,6 +182,17 @@ pub struct SequencerArgs {
     /// Stops when stdin ends too, so that it never outlives the program that started it
     #[arg(long)]
     pub until_stdin_ends: bool,
+    /// Starts no watcher: the others learn of this process's death by its silence (runtime.watcher)
+    #[arg(long)]
+    pub no_watcher: bool,
+}
+
+/// What a sequencer tells its watcher.
+#[derive(Args, Debug)]
+pub struct WatchArgs {
+    /// How its only log line looks: text, json
+    #[arg(long, value_name = "WORD", default_value = "text")]
+    pub log_format: String,
 }
 
 /// Flags of `publish`.

@@ -30,6 +30,7 @@ mod status;
 mod subscribe;
 mod text;
 mod waiting;
+mod watch;
 
 pub use failure::Failure;
 
@@ -63,6 +64,7 @@ impl Command {
             Self::Format(args) => format::run(&args),
             Self::Bootstrap(args) => bootstrap::run(&args),
             Self::Sequencer(args) => sequencer::run(&args),
+            Self::Watch(args) => watch::run(&args),
             Self::Publish(args) => publish::run(&args),
             Self::Subscribe(args) => subscribe::run(&args),
             Self::Status(args) => status::run(&args),

@@ -1,14 +1,18 @@
 //! `lockstep sequencer`: a replica, until SIGTERM.
 //!
 //! The first SIGTERM or SIGINT drains and marks a clean stop, the second ends at once. SIGUSR1 and a panic
-//! print the newest events.
+//! print the newest events. A watcher beside it announces its death, and as process 1 of a container it
+//! runs as its own child.
 
 use super::args::SequencerArgs;
 use super::failure::FAILED;
 use super::{Failure, log, signals};
 use crate::config::Config;
 use crate::io::events::Recorder;
+use crate::io::watcher::{Watcher, WatcherSettings, forbid_core_dumps};
+use crate::io::{Obtained, cpu, init};
 use crate::node::{EVENT_KINDS, Node, NodeSettings};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,8 +25,14 @@ pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
         let key = format!("replicas.{}.core", args.replica);
         ("--core", key, core.to_string())
     });
-    let config = args.cluster.load(core.as_slice())?;
+    let watcher = args.no_watcher.then(|| ("--no-watcher", "runtime.watcher".into(), "false".into()));
+    let config = args.cluster.load(&core.into_iter().chain(watcher).collect::<Vec<_>>())?;
     let settings = config.node(args.replica)?;
+    if config.runtime.watcher && init::is_init() {
+        let mut itself = Command::new("/proc/self/exe");
+        itself.args(std::env::args_os().skip(1));
+        return Ok(init::run(itself)?);
+    }
     log::start(&config.log);
     serve(args, &config, &settings).map_err(Failure::logged)
 }
@@ -36,13 +46,36 @@ fn serve(args: &SequencerArgs, config: &Config, settings: &NodeSettings) -> Resu
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_QUEUED);
     recorder.dump_on_panic();
     let events = recorder.start_log()?;
-    let node = Node::open(settings)?;
+    // Before this thread is bound to its own.
+    let cores = cpu::cores();
+    let mut node = Node::open(settings)?;
     banner(config, args, &node);
+    if config.runtime.watcher {
+        node.watched_by(watcher(config, settings, &cores, &recorder)?);
+    }
     let outcome = node.run(&stop, &recorder);
     drop(events); // its lines stand before our last word
     outcome?;
     tracing::info!(replica = args.replica, "stopped in order: the journal is marked clean");
     Ok(0)
+}
+
+/// The watcher of this thread, which is the one that stamps: whatever ends it, and its panic too, is
+/// announced before anything else happens.
+fn watcher(
+    config: &Config,
+    settings: &NodeSettings,
+    cores: &[usize],
+    recorder: &Recorder,
+) -> Result<Watcher, Failure> {
+    say_obtained(&forbid_core_dumps());
+    let format = config.log.format.to_string();
+    let arguments = ["watch", "--log-format", &format];
+    let wanted = WatcherSettings::new(&arguments, settings.udp.clone(), cores, settings.core);
+    let watcher = Watcher::start(wanted, recorder)?;
+    let knell = watcher.knell();
+    recorder.abort_on_panic(move || knell.toll());
+    Ok(watcher)
 }
 
 /// Who this is, every setting, and what the system gave where it was asked.
@@ -54,10 +87,14 @@ fn banner(config: &Config, args: &SequencerArgs, node: &Node) {
         tracing::info!(key, value, %origin, "setting");
     }
     for obtained in node.obtained() {
-        match obtained.note {
-            None => tracing::info!("obtained {obtained}"),
-            Some(_) => tracing::warn!("obtained {obtained}"),
-        }
+        say_obtained(obtained);
+    }
+}
+
+fn say_obtained(obtained: &Obtained) {
+    match obtained.note {
+        None => tracing::info!("obtained {obtained}"),
+        Some(_) => tracing::warn!("obtained {obtained}"),
     }
 }
 

@@ -109,11 +109,9 @@ fn runtime(values: &Values<'_, '_>) -> Runtime {
             Value::Scheduling(scheduling) => *scheduling,
             other => values.defect("scheduling", other),
         },
-        mlock: match values.value("mlock") {
-            Value::Bool(mlock) => *mlock,
-            other => values.defect("mlock", other),
-        },
+        mlock: values.truth("mlock"),
         timer_slack_ns: values.number("timer_slack"),
+        watcher: values.truth("watcher"),
     }
 }
 
@@ -163,6 +161,13 @@ impl Values<'_, '_> {
     fn narrow<T: TryFrom<u64>>(&self, name: &str) -> T {
         let value = self.number(name);
         T::try_from(value).unwrap_or_else(|_| self.defect(name, &Value::Integer(value)))
+    }
+
+    fn truth(&self, name: &str) -> bool {
+        match self.value(name) {
+            Value::Bool(truth) => *truth,
+            other => self.defect(name, other),
+        }
     }
 
     fn word<T>(&self, name: &str, from_word: fn(&str) -> Option<T>) -> T {

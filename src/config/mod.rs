@@ -238,6 +238,8 @@ pub struct Runtime {
     pub mlock: bool,
     /// How late the kernel may wake a sleeping thread.
     pub timer_slack_ns: u64,
+    /// Whether a watcher announces the sequencer's death.
+    pub watcher: bool,
 }
 
 /// What is logged, and how.

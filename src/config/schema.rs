@@ -158,6 +158,8 @@ pub(super) const KEYS: &[Key] = &[
         "Whether memory is locked, so that it is never paged out."),
     key("runtime.timer_slack", Duration(1, 10 * MS), Fixed("50us"),
         "How late the kernel may wake a sleeping thread."),
+    key("runtime.watcher", Bool, Fixed("true"),
+        "Whether a second process announces the death of this one; without it the others wait for silence."),
 
     key("log.format", Word(LogFormat::WORDS), Fixed("text"),
         "How log lines look."),

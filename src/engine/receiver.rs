@@ -130,7 +130,7 @@ impl Receiver {
         let mut held = Held::default();
         if let Some(end) = end {
             commit.on_held(end.next);
-            held.begin(end);
+            held.begin(end, false);
         }
         Self {
             follow_floor: Epoch::NONE,
@@ -236,12 +236,9 @@ impl Receiver {
         }
         self.seen_next = self.seen_next.max(header.first_seq);
         if self.start == Start::Live && self.end.is_none() {
-            self.anchor(LogEnd {
-                next: header.first_seq,
-                epoch,
-                chain: header.chain,
-                timestamp: header.timestamp,
-            });
+            let anchor =
+                LogEnd { next: header.first_seq, epoch, chain: header.chain, timestamp: header.timestamp };
+            self.anchor(anchor, false);
         }
         self.compare_chains(header, events);
     }
@@ -312,6 +309,7 @@ impl Receiver {
         let epoch = frame.header.epoch();
         self.learn_start(frame, counters, events);
         if self.on_news(epoch, frame.header.next_seq()) {
+            self.commit.on_announced(epoch, frame.header.commit_next);
             counters.add(Counter::FramesUnowned, 1);
             return Placement::Dropped;
         }
@@ -346,7 +344,7 @@ impl Receiver {
                     chain: header.chain,
                     timestamp: header.timestamp,
                 };
-                self.anchor(end);
+                self.anchor(end, true);
                 end
             }
             (None, _) => return Placement::Dropped,
@@ -382,9 +380,9 @@ impl Receiver {
         }
     }
 
-    fn anchor(&mut self, end: LogEnd) {
+    fn anchor(&mut self, end: LogEnd, by_frame: bool) {
         self.end = Some(end);
-        self.held.begin(end);
+        self.held.begin(end, by_frame);
         self.commit.on_anchored(end.next);
     }
 

@@ -188,7 +188,7 @@ impl SubmitWindow {
             let slot = &mut self.slots[place as usize];
             if publisher_seq > stamped && !slot.due && self.head + behind_head < self.unsent {
                 slot.due = true;
-                slot.resends = slot.resends.min(1);
+                slot.resends = 0;
                 self.hurried += 1;
             }
         }
@@ -297,10 +297,11 @@ impl SubmitWindow {
         let slot = &mut self.slots[pending.slot as usize];
         slot.left -= 1;
         if slot.left == 0 {
-            self.hurried -= u32::from(std::mem::take(&mut slot.due));
-        }
-        if slot.left == 0 && slot.resends == 0 && slot.sent_at != 0 {
-            self.timer.on_sample(now.saturating_sub(slot.sent_at));
+            let hurried = std::mem::take(&mut slot.due);
+            self.hurried -= u32::from(hurried);
+            if slot.resends == 0 && slot.sent_at != 0 && !hurried {
+                self.timer.on_sample(now.saturating_sub(slot.sent_at));
+            }
         }
         self.free_slots();
         Some(pending.publisher_seq)

@@ -61,6 +61,27 @@ pub fn pin(core: usize) -> Obtained {
     Obtained::short("core", core, format!("{now:?}"), note)
 }
 
+/// Lets this thread, and those that it starts, run on these cores and no other; it may have been bound to
+/// fewer before.
+pub fn allow(allowed: &[usize]) -> Obtained {
+    // SAFETY: plain bits; all zero is a value of it.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for core in allowed.iter().filter(|core| **core < libc::CPU_SETSIZE as usize) {
+        // SAFETY: the number is within the set (filtered).
+        unsafe { libc::CPU_SET(*core, &mut set) };
+    }
+    // SAFETY: `set` lives across the call, and its size is stated; 0 is the calling thread.
+    let failed = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) } != 0;
+    let error = std::io::Error::last_os_error();
+    let now = cores();
+    if !failed && now == allowed {
+        return Obtained::granted("cores", format!("{allowed:?}"));
+    }
+    let note =
+        if failed { error.to_string() } else { "the others are not in this process's cpuset".to_owned() };
+    Obtained::short("cores", format!("{allowed:?}"), format!("{now:?}"), note)
+}
+
 /// Puts this thread into `class` and reads it back. A real-time class is checked for throttling.
 pub fn schedule(class: SchedulingClass) -> Obtained {
     let (policy, priority) = match class {
@@ -118,8 +139,18 @@ fn throttling() -> Option<String> {
 
 /// Keeps all memory of this process, present and future, from being paged out.
 pub fn lock_memory() -> Obtained {
+    lock(libc::MCL_CURRENT | libc::MCL_FUTURE)
+}
+
+/// Keeps what this process has touched, and what it will, from being paged out, and makes nothing resident
+/// that it never touches: for one that uses little of its program.
+pub fn lock_touched_memory() -> Obtained {
+    lock(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT)
+}
+
+fn lock(what: i32) -> Obtained {
     // SAFETY: a call without pointers.
-    let failed = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) } != 0;
+    let failed = unsafe { libc::mlockall(what) } != 0;
     if !failed {
         return Obtained::granted("mlock", "on");
     }

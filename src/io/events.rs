@@ -162,17 +162,7 @@ impl Recorder {
 
     /// Prints the flight recorder on stderr, past std's lock: its holder may be the thread in trouble.
     pub fn dump(&self) {
-        let text = self.recent_text();
-        let mut rest = text.as_bytes();
-        while !rest.is_empty() {
-            // SAFETY: `rest` lives across the call, which only reads it.
-            let written = unsafe { libc::write(libc::STDERR_FILENO, rest.as_ptr().cast(), rest.len()) };
-            match written {
-                1.. => rest = &rest[written as usize..],
-                _ if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
-                _ => return, // nobody is there to read it
-            }
-        }
+        write_stderr(&self.recent_text());
     }
 
     /// Dumps on each panic of this process, before the hook that is in place.
@@ -181,6 +171,21 @@ impl Recorder {
         std::panic::set_hook(Box::new(move |panic| {
             recorder.dump();
             hook(panic);
+        }));
+    }
+
+    /// Ends the process on a panic of the thread for which `is_last` is true, after a dump: no destructor
+    /// runs, and no backtrace is made, which takes longer than all the rest. `is_last` is asked first of
+    /// all, and may tell others. A panic of any other thread goes to the hook that is in place.
+    pub fn abort_on_panic(&self, is_last: impl Fn() -> bool + Send + Sync + 'static) {
+        let (recorder, hook) = (self.clone(), std::panic::take_hook());
+        std::panic::set_hook(Box::new(move |panic| {
+            if !is_last() {
+                return hook(panic);
+            }
+            recorder.dump();
+            write_stderr(&format!("{panic}\n"));
+            std::process::abort();
         }));
     }
 
@@ -240,6 +245,20 @@ impl Recorder {
 
     fn kind(&self, code: u16) -> Option<&'static EventKind> {
         self.shared.kinds.iter().find(|kind| kind.code == code)
+    }
+}
+
+/// Past std's lock.
+fn write_stderr(text: &str) {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        // SAFETY: `rest` lives across the call, which only reads it.
+        let written = unsafe { libc::write(libc::STDERR_FILENO, rest.as_ptr().cast(), rest.len()) };
+        match written {
+            1.. => rest = &rest[written as usize..],
+            _ if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
+            _ => return, // nobody is there to read it
+        }
     }
 }
 

@@ -20,11 +20,14 @@ pub mod duty;
 pub mod events;
 pub mod guard;
 pub mod idle;
+pub mod init;
 pub mod journal_files;
 pub mod journal_thread;
+pub mod signal;
 pub mod store;
 pub mod tail;
 pub mod udp;
+pub mod watcher;
 
 use std::fmt;
 

@@ -20,7 +20,7 @@ mod socket;
 mod tests;
 
 pub use interface::Interface;
-pub use socket::free_port;
+pub use socket::{announcer, free_port};
 
 use crate::engine::ports::{Burst, Group, Net};
 use crate::io::{IoError, Obtained};
@@ -49,7 +49,7 @@ pub struct UdpSettings {
     pub port: u16,
     /// Their addresses, in the order of [`Group`].
     pub groups: [Ipv4Addr; 3],
-    /// Which of them this node receives.
+    /// Which of them this node receives at first.
     pub joins: Vec<Group>,
     /// The port of repairs and questions; 0 lets the kernel choose.
     pub unicast_port: u16,
@@ -125,13 +125,15 @@ pub struct UdpCounts {
     pub dropped: u64,
     /// Received and longer than any datagram of ours may be.
     pub truncated: u64,
-    /// The last error of a send or receive that was not "nothing there" or "no room".
+    /// Groups that could not be joined or left.
+    pub refused_joins: u64,
+    /// The last error of a call that was not "nothing there" or "no room".
     pub last_errno: u64,
 }
 
 impl UdpCounts {
     /// The names of [`UdpCounts::values`], in their order.
-    pub const NAMES: [&'static str; 17] = [
+    pub const NAMES: [&'static str; 18] = [
         "udp_group_receives",
         "udp_unicast_receives",
         "udp_group_sends",
@@ -148,11 +150,12 @@ impl UdpCounts {
         "udp_segment_refused",
         "udp_dropped",
         "udp_truncated",
+        "udp_refused_joins",
         "udp_last_errno",
     ];
 
     /// All counts, for a counters file.
-    pub fn values(&self) -> [u64; 17] {
+    pub fn values(&self) -> [u64; 18] {
         [
             self.group_receives,
             self.unicast_receives,
@@ -170,6 +173,7 @@ impl UdpCounts {
             self.segment_refused,
             self.dropped,
             self.truncated,
+            self.refused_joins,
             self.last_errno,
         ]
     }
@@ -189,6 +193,9 @@ pub struct Udp {
     unicast: Socket,
     unicast_address: SocketAddrV4,
     targets: [SocketAddrV4; 3],
+    /// The card's index, by which groups are joined and left.
+    card: u32,
+    joined: [bool; 3],
     datagram_len_max: usize,
     segmenting: Segmenting,
     group_inbox: Inbox,
@@ -217,6 +224,8 @@ impl Udp {
             unicast: opened.unicast,
             unicast_address: opened.unicast_address,
             targets: settings.groups.map(|group| SocketAddrV4::new(group, settings.port)),
+            card: opened.card,
+            joined: [Group::Submit, Group::Data, Group::Control].map(|group| settings.joins.contains(&group)),
             datagram_len_max: settings.datagram_len_max,
             segmenting: if settings.gso { Segmenting::Untried } else { Segmenting::Off },
             group_inbox,
@@ -372,6 +381,21 @@ impl Net for Udp {
             Err(error) => {
                 self.count_failed_send(&error);
                 false
+            }
+        }
+    }
+
+    /// One system call where something changes, none otherwise. What the kernel refuses is counted, and tried
+    /// again when it is asked for again.
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        if self.joined[group as usize] == joined {
+            return;
+        }
+        match socket::set_membership(&self.group, *self.targets[group as usize].ip(), self.card, joined) {
+            Ok(()) => self.joined[group as usize] = joined,
+            Err(error) => {
+                self.counts.refused_joins += 1;
+                self.counts.last_errno = error.raw_os_error().unwrap_or(0) as u64;
             }
         }
     }

@@ -3,9 +3,12 @@
 
 use crate::engine::event::{Event, Role, Stopped};
 use crate::io::events::{Event as Record, EventKind};
+use crate::io::watcher::{self, Readiness};
 use crate::proto::election::Why;
 use crate::wire::{Epoch, Identity, Nanos, Reject};
 use std::fmt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 use tracing::Level;
 
@@ -165,7 +168,38 @@ pub static EVENT_KINDS: &[EventKind] = &[
             )
         },
     },
+    EventKind {
+        code: watcher::STARTED,
+        level: Level::INFO,
+        format: |event, f| {
+            let (process, lacks) = (event.a, Readiness(u32::from(event.small)).lacks());
+            write!(f, "watcher {} waits: process {process}", event.e)?;
+            if lacks.is_empty() { Ok(()) } else { write!(f, "; it was not granted: {lacks}") }
+        },
+    },
+    EventKind { code: watcher::DIED, level: Level::WARN, format: format_watcher_died },
+    EventKind {
+        code: watcher::GAVE_UP,
+        level: Level::ERROR,
+        format: |event, f| {
+            write!(
+                f,
+                "{} watchers in a row ended at once, and no more are started: the death of this process will be found \
+                 out by its silence; restart it when the cause is mended, or set runtime.watcher = false",
+                event.a
+            )
+        },
+    },
 ];
+
+fn format_watcher_died(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if event.a == 0 {
+        let error = std::io::Error::from_raw_os_error(event.d as i32);
+        return write!(f, "the watcher was not started: {error}; it is tried again");
+    }
+    let (status, lived) = (ExitStatus::from_raw(event.b as i32), Duration::from_nanos(event.c));
+    write!(f, "the watcher, process {}, ended after {lived:?} ({status}); another one is started", event.a)
+}
 
 fn format_role(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let name = |role: u32| Role::from_u32(role).map_or("?", Role::name);

@@ -17,6 +17,7 @@ use crate::io::idle::Waiter;
 use crate::io::journal_files::{self, Lock, OpenJournal};
 use crate::io::journal_thread::{self, Handle, ThreadSettings};
 use crate::io::udp::{Udp, UdpCounts, UdpSettings};
+use crate::io::watcher::{NOTICE_LEN_MAX, Watcher};
 use crate::journal::Completeness;
 use crate::proto::commit::Durability;
 use crate::proto::election::ElectionLimits;
@@ -60,6 +61,7 @@ pub struct Node {
     role_since: Nanos,
     full_since: Nanos,
     disk_full: bool,
+    watcher: Option<Watcher>,
     _lock: Lock,
 }
 
@@ -118,6 +120,7 @@ impl Node {
             slow_due: 0,
             clock_due: 0,
             disk_full: false,
+            watcher: None,
             _lock: lock,
         })
     }
@@ -140,6 +143,20 @@ impl Node {
     /// The engine, for those who measure it.
     pub fn replica(&self) -> &Replica<RealPorts> {
         &self.replica
+    }
+
+    /// From now on `watcher`, which the thread that runs this node has started, knows what to announce.
+    pub fn watched_by(&mut self, watcher: Watcher) {
+        self.watcher = Some(watcher);
+        self.prepare_notice();
+    }
+
+    /// Hands the watcher what a death in this role is announced with: no system call.
+    fn prepare_notice(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let mut notice = [0; NOTICE_LEN_MAX];
+        let len = self.replica.core.down_notice(&mut notice);
+        watcher.set_notice(&notice[..len]);
     }
 
     /// Turns until `stop` is set, drains, and marks the stop as clean. What happens goes to `recorder`.
@@ -179,7 +196,7 @@ impl Node {
             )));
         }
         self.side.stop().map_err(NodeError::Refused)?;
-        Ok(())
+        self.watcher.map_or(Ok(()), |watcher| watcher.stop().map_err(NodeError::Io))
     }
 
     /// One turn of the duty cycle: what [`Node::run`] repeats.
@@ -208,7 +225,10 @@ impl Node {
 
     fn tell(&mut self, event: Event, now: Nanos, recorder: &Recorder) {
         let since = match event {
-            Event::Role { .. } => std::mem::replace(&mut self.role_since, now),
+            Event::Role { .. } => {
+                self.prepare_notice();
+                std::mem::replace(&mut self.role_since, now)
+            }
             Event::JournalFull { .. } => std::mem::replace(&mut self.full_since, now),
             Event::JournalFree { .. } => self.full_since,
             Event::History { history } => {

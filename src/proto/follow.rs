@@ -103,6 +103,12 @@ impl Follow {
         rows.iter().find(|row| row.epoch > epoch.0).map(|row| row.base)
     }
 
+    /// S6 (nothing committed is cut): whether the log of the followed epoch contains everything below
+    /// `commit_next`. If not, the seq at which it begins to differ: whoever holds a commit stops there.
+    pub fn contains(&self, commit_next: Seq) -> Result<(), Seq> {
+        if self.base < commit_next { Err(self.base) } else { Ok(()) }
+    }
+
     /// S10 (what may be used): whether a frame belongs to the log of the epoch that is followed: its epoch
     /// owns its seqs, or it lies below the table and whoever gave it calls it committed.
     pub fn admits(&self, header: &Header, called_committed_next: Seq) -> bool {

@@ -181,8 +181,10 @@ impl Publishers {
         for entry in suffix.filter(|entry| matches!(entry.kind(), EntryKind::Message | EntryKind::Close)) {
             firsts.entry(entry.header.publisher).or_insert(entry.header.publisher_seq);
         }
-        while let Some(change) = self.changes.pop_back_if(|change| change.seq >= cut) {
-            let before = change.before;
+        while let Some(&Change { seq, before }) = self.changes.back()
+            && seq >= cut
+        {
+            self.changes.pop_back();
             let index = before.id as usize;
             self.slots[index] =
                 Slot { last: before.last, incarnation: before.incarnation, closed: before.closed };

@@ -1,17 +1,35 @@
 //! # sim: the judge
 //!
-//! The engines that production runs, over a virtual network, clock and memory. One seed decides
-//! everything: the fault mix, the workload, every delay. After each step an oracle checks the rules
-//! ([`check`]); at the end the faults stop and everything published must be committed and delivered
-//! everywhere, or the run failed as well.
+//! The engines that production runs, over a virtual network, clock, memory and disk. One seed decides
+//! everything: the faults and their times, the workload, every delay. After each step an oracle checks the
+//! rules ([`check`]). Then most faults stop: a quorum is healed, the rest stays broken for ever, and what
+//! the quorum's publishers hand in must be committed and delivered, or the run failed as well.
+//!
+//! ```text
+//!   plan ──faults, by time──▶ world ◀──letters──▶ wire (loss, delay, partitions)
+//!    ▲                          │ turns
+//!    │ shorter                  ▼
+//!   shrink ◀──a failure── check (the oracle: tree of all frames, ghost of the committed prefix)
+//! ```
 
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod coverage;
+mod machine;
+pub mod many;
 pub mod net;
+mod outcome;
 mod plan;
+mod populate;
 pub mod rng;
+pub mod shrink;
+mod storm;
+pub mod story;
+mod turn;
+pub mod wire;
 pub mod world;
 
-pub use plan::{Failure, Outcome, Plan};
+pub use outcome::{Failure, Outcome};
+pub use plan::{Fault, Plan, What};
 pub use world::run;

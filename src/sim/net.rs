@@ -1,9 +1,7 @@
-//! The virtual network: what a process sees of it is [`SimNet`], what happens to datagrams in between is
-//! [`Wire`]'s: loss, duplication, delay, and so reordering.
+//! A process's device: what has arrived, and what it has sent in this turn.
 
-use super::rng::Rng;
 use crate::engine::ports::{Burst, Group, Net};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
 /// Where a datagram goes.
@@ -16,7 +14,7 @@ pub enum To {
 }
 
 /// One process's device: what has arrived, and what it has sent in this turn.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SimNet {
     /// Arrived on groups, not yet received.
     pub groups: VecDeque<Vec<u8>>,
@@ -30,10 +28,65 @@ pub struct SimNet {
     pub receives: u32,
     /// Group send calls of this turn.
     pub sends: u32,
+    /// Those of them to the data group.
+    pub data_sends: u32,
+    joined: [bool; 3],
 }
 
 /// Datagrams that one receive call lends at most.
 const BATCH: usize = 16;
+/// Datagrams that wait on one socket at most; the kernel drops what comes on top.
+const SOCKET_DATAGRAMS: usize = 512;
+
+impl Default for SimNet {
+    /// A device that hears all groups.
+    fn default() -> Self {
+        Self {
+            groups: VecDeque::new(),
+            unicast: VecDeque::new(),
+            lent_groups: Vec::new(),
+            lent_unicast: Vec::new(),
+            sent: Vec::new(),
+            receives: 0,
+            sends: 0,
+            data_sends: 0,
+            joined: [true; 3],
+        }
+    }
+}
+
+impl SimNet {
+    /// A device that hears the stream and the replicas, not what is submitted.
+    pub fn of_client() -> Self {
+        Self { joined: [false, true, true], ..Self::default() }
+    }
+
+    /// Whether it hears a group.
+    pub fn joins(&self, group: Group) -> bool {
+        self.joined[group as usize]
+    }
+
+    /// Whether anything waits to be received.
+    pub fn has_arrivals(&self) -> bool {
+        !self.groups.is_empty() || !self.unicast.is_empty()
+    }
+
+    /// A datagram arrives. Returns whether the socket took it.
+    pub fn arrive(&mut self, bytes: Vec<u8>, from: Option<SocketAddrV4>, group: Option<Group>) -> bool {
+        match group {
+            Some(group) if !self.joins(group) => false,
+            Some(_) if self.groups.len() < SOCKET_DATAGRAMS => {
+                self.groups.push_back(bytes);
+                true
+            }
+            None if self.unicast.len() < SOCKET_DATAGRAMS => {
+                self.unicast.push_back((bytes, from));
+                true
+            }
+            _ => false,
+        }
+    }
+}
 
 impl Net for SimNet {
     fn recv_groups(&mut self) -> usize {
@@ -62,6 +115,7 @@ impl Net for SimNet {
 
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         self.sends += 1;
+        self.data_sends += u32::from(group == Group::Data);
         let mut taken = 0;
         for burst in bursts {
             for datagram in burst.bytes.chunks(burst.stride) {
@@ -76,125 +130,8 @@ impl Net for SimNet {
         self.sent.push((To::Unicast(to), parts.concat()));
         true
     }
-}
 
-/// What the network does to datagrams, in chances per million and nanoseconds.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Weather {
-    /// A copy to one receiver is lost.
-    pub loss: u32,
-    /// A copy arrives twice.
-    pub duplication: u32,
-    /// A copy is late by up to `late_ns` more: it is overtaken.
-    pub lateness: u32,
-    /// See `lateness`.
-    pub late_ns: u64,
-    /// Every copy takes at least this long.
-    pub delay_ns: u64,
-    /// A bit of a copy is flipped.
-    pub corruption: u32,
-}
-
-/// What was really generated.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Generated {
-    /// Copies of datagrams that arrived.
-    pub delivered: u64,
-    /// Copies lost.
-    pub lost: u64,
-    /// Copies that arrived a second time.
-    pub duplicated: u64,
-    /// Copies that arrived after a later one of the same sender.
-    pub reordered: u64,
-    /// Copies with a flipped bit.
-    pub corrupted: u64,
-}
-
-impl Generated {
-    /// Adds another run's.
-    pub fn add(&mut self, other: &Self) {
-        self.delivered += other.delivered;
-        self.lost += other.lost;
-        self.duplicated += other.duplicated;
-        self.reordered += other.reordered;
-        self.corrupted += other.corrupted;
-    }
-}
-
-/// From whom to whom a copy goes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Route {
-    /// Process that sent it.
-    pub from: usize,
-    /// Process that it goes to.
-    pub to: usize,
-    /// Whether it was sent to a group.
-    pub group: bool,
-}
-
-/// A copy under way.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Letter {
-    /// From whom to whom.
-    pub route: Route,
-    number: u64,
-    /// The datagram.
-    pub bytes: Vec<u8>,
-}
-
-/// Datagrams under way, by the time of their arrival.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Wire {
-    under_way: BTreeMap<(u64, u64), Letter>,
-    number: u64,
-    last_arrived: BTreeMap<(usize, usize), u64>,
-    /// What was generated so far.
-    pub generated: Generated,
-}
-
-impl Wire {
-    /// Sends one copy from process to process.
-    pub fn send(&mut self, rng: &mut Rng, weather: &Weather, now: u64, route: Route, bytes: &[u8]) {
-        self.number += 1;
-        if rng.chance(weather.loss) {
-            self.generated.lost += 1;
-            return;
-        }
-        let number = self.number;
-        let copies = 1 + u64::from(rng.chance(weather.duplication));
-        self.generated.duplicated += copies - 1;
-        for copy in 0..copies {
-            let mut delay = weather.delay_ns + rng.below(weather.delay_ns / 4 + 1);
-            if copy > 0 || rng.chance(weather.lateness) {
-                delay += rng.below(weather.late_ns + 1);
-            }
-            let mut bytes = bytes.to_vec();
-            if rng.chance(weather.corruption) && !bytes.is_empty() {
-                let bit = rng.below(bytes.len() as u64 * 8);
-                bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
-                self.generated.corrupted += 1;
-            }
-            // Ties arrive in the order of sending; the second copy of one has a key of its own.
-            let key = (now + delay, number * 2 + copy);
-            self.under_way.insert(key, Letter { route, number, bytes });
-        }
-    }
-
-    /// The next copy that has arrived by `now`.
-    pub fn arrive(&mut self, now: u64) -> Option<Letter> {
-        let entry = self.under_way.first_entry().filter(|entry| entry.key().0 <= now)?;
-        let copy = entry.remove();
-        self.generated.delivered += 1;
-        let last = self.last_arrived.entry((copy.route.from, copy.route.to)).or_default();
-        if copy.number < *last {
-            self.generated.reordered += 1;
-        }
-        *last = copy.number.max(*last);
-        Some(copy)
-    }
-
-    /// When the next copy arrives.
-    pub fn next_arrival(&self) -> Option<u64> {
-        self.under_way.keys().next().map(|key| key.0)
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        self.joined[group as usize] = joined;
     }
 }

@@ -1,127 +1,281 @@
-//! What a seed means, and what a run of it says.
+//! What a seed means: who takes part, the weather, and every fault with its time. The faults are a list
+//! that is drawn before the run, so that a failing run can be tried again with a shorter one.
 
-use super::check::Violation;
-use super::net::{Generated, Weather};
 use super::rng::Rng;
+use super::wire::{ALL_TRAFFIC, Seats, Traffic, Weather};
 use crate::proto::commit::Durability;
 use crate::proto::window::Window;
+use crate::wire::Nanos;
 
-/// What one seed means: who takes part, what is asked of them, and the weather.
+/// Which replica a fault is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Target {
+    /// Whoever leads then.
+    Leader,
+    /// This one.
+    Replica(usize),
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum End {
+    /// Between two turns.
+    Clean,
+    /// Within a turn: only so many of its last datagrams had been handed out.
+    MidTurn(u32),
+    /// Half a frame lies behind the tail's end.
+    TornTail,
+    /// In order, by request: the journal is marked clean.
+    Stopped,
+}
+
+/// What of a machine is lost with its memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Disk {
+    /// Nothing.
+    Kept,
+    /// Some sectors of what was being written.
+    Torn,
+}
+
+/// What is wrong with a journal that was damaged while nobody looked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Harm {
+    /// A bit of the tail's memory.
+    TailBit,
+    /// A bit of a segment.
+    SegmentBit,
+    /// A block of a segment is what lies elsewhere.
+    StaleBlock,
+}
+
+/// One fault. Times that begin with `for` are how long it lasts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum What {
+    /// A process dies and is started again.
+    Crash(Target, End, Nanos),
+    /// A machine dies, and its memory with it.
+    Reboot(Target, Disk, Nanos),
+    /// A journal is gone.
+    Amnesia(Target, Nanos),
+    /// A process dies, and its journal is damaged before it is started again.
+    Damage(Target, Harm, Nanos),
+    /// A process stands still.
+    Pause(Target, Nanos),
+    /// A publisher or subscriber stands still.
+    PauseClient(usize, Nanos),
+    /// A path is broken; both ways, if the last says so.
+    Cut(Seats, Seats, Traffic, bool, Nanos),
+    /// The leader is cut off; both ways, or only what it hears, or only what it says.
+    Isolate(Target, bool, bool, Nanos),
+    /// What is sent on a path waits.
+    Clog(Seats, Seats, Nanos),
+    /// A disk has no room.
+    DiskFull(Target, Nanos),
+    /// A disk takes nothing for a while.
+    SlowFlush(Target, Nanos),
+    /// A wall clock jumps by so many milliseconds.
+    ClockStep(Target, i64),
+    /// The leader is told to hand over, to this replica or to whoever holds most.
+    Handover(Option<usize>),
+    /// A watcher's notice of an epoch of the past, or of one that is led, comes again.
+    OldDown,
+    /// Somebody announces the leader's death without knowing its secret.
+    ForgedDown,
+    /// So many datagrams of the past come again.
+    Replay(u64),
+    /// A publisher or subscriber dies and is started again.
+    ClientCrash(usize),
+    /// Somebody else opens a publisher's name.
+    Fence(usize),
+}
+
+/// A fault and when it strikes, in nanoseconds from the beginning.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Fault {
+    /// When.
+    pub at_ns: Nanos,
+    /// What.
+    pub what: What,
+}
+
+/// What one seed means.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Plan {
     /// The seed.
     pub seed: u64,
-    /// Members, 1 to 5.
+    /// Members, 1 to 7.
     pub replicas: usize,
     /// Publishers.
     pub publishers: usize,
     /// Subscribers.
     pub subscribers: usize,
-    /// Messages of each publisher.
+    /// Messages of each publisher; a few more follow when the faults are over.
     pub messages: u64,
     /// What an ack means.
     pub durability: Durability,
     /// Bytes of each tail's ring.
     pub ring_bytes: usize,
+    /// Bytes of a segment.
+    pub segment_len: u64,
     /// The window.
     pub window: Window,
     /// While faults are on.
     pub weather: Weather,
-    /// A replica's process dies and starts again, chance per million and step.
-    pub restarts: u32,
-    /// Most steps of both phases together.
-    pub steps_max: u64,
+    /// A process that has something to do is called again after at most this.
+    pub turn_ns: Nanos,
+    /// Whether senders hear themselves.
+    pub loopback: bool,
+    /// How long a leader may be silent.
+    pub timeout_ns: Nanos,
+    /// How long faults go on.
+    pub storm_ns: Nanos,
+    /// Whether leaders die, too.
+    pub takeovers: bool,
+    /// The faults, by time.
+    pub faults: Vec<Fault>,
 }
 
+/// Whether a leader that dies has a successor.
+const TAKEOVERS: bool = true;
+
+/// Words for what can be switched off, in the order in which a failing run is made simpler.
+pub const WEATHERS: [&str; 4] = ["loss", "duplication", "lateness", "corruption"];
+
 impl Plan {
-    /// The mix that `seed` draws: every fault class is off in some runs, so that others show.
+    /// The mix that `seed` draws: every class of fault is off in most runs, so that others show.
     pub fn of_seed(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x5eed);
-        let replicas = [1, 2, 3, 3, 3, 3, 4, 5][rng.below(8) as usize];
-        let mut pick = |choices: [u32; 4]| choices[rng.below(4) as usize];
+        let replicas = rng.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]);
         let weather = Weather {
-            loss: pick([0, 1_000, 20_000, 150_000]),
-            duplication: pick([0, 1_000, 50_000, 200_000]),
-            lateness: pick([0, 10_000, 100_000, 300_000]),
-            late_ns: u64::from(pick([20_000, 100_000, 500_000, 3_000_000])),
-            delay_ns: u64::from(pick([1_000, 5_000, 20_000, 80_000])),
-            corruption: pick([0, 0, 1_000, 20_000]),
+            loss: rng.pick(&[0, 0, 1_000, 20_000, 150_000]),
+            duplication: rng.pick(&[0, 0, 1_000, 50_000, 200_000]),
+            lateness: rng.pick(&[0, 10_000, 100_000, 300_000]),
+            late_ns: rng.pick(&[20_000, 100_000, 500_000, 2_000_000]),
+            delay_ns: rng.pick(&[1_000, 5_000, 20_000, 80_000]),
+            corruption: rng.pick(&[0, 0, 0, 1_000, 20_000]),
         };
-        let restarts = pick([0, 0, 500, 3_000]);
-        Self {
+        let mut plan = Self {
             seed,
             replicas,
             publishers: 1 + rng.below(3) as usize,
             subscribers: 2 + rng.below(3) as usize,
             messages: 5 + rng.below(40),
             durability: if rng.below(4) == 0 { Durability::Power } else { Durability::Process },
-            ring_bytes: [64 << 10, 128 << 10, 256 << 10][rng.below(3) as usize],
-            window: Window {
-                entries: [4, 32, 1024][rng.below(3) as usize],
-                bytes: [2_000, 16_000, 16_000][rng.below(3) as usize],
-            },
+            ring_bytes: rng.pick(&[32 << 10, 64 << 10, 128 << 10, 128 << 10, 128 << 10]),
+            segment_len: rng.pick(&[32 << 10, 128 << 10]),
+            window: Window { entries: rng.pick(&[4, 32, 1024]), bytes: rng.pick(&[2_000, 16_000, 16_000]) },
             weather,
-            restarts,
-            steps_max: 400_000,
+            turn_ns: rng.pick(&[2_000, 8_000, 30_000]),
+            loopback: rng.below(2) == 0,
+            timeout_ns: rng.pick(&[2_000_000, 2_000_000, 4_000_000]),
+            storm_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
+            takeovers: TAKEOVERS,
+            faults: Vec::new(),
+        };
+        plan.draw_faults(&mut rng);
+        plan
+    }
+
+    /// Processes of all kinds.
+    pub fn seats(&self) -> usize {
+        self.replicas + self.publishers + self.subscribers
+    }
+
+    /// Whether a name may have two processes: then their payloads must differ.
+    pub fn has_rivals(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::ClientCrash(_) | What::Fence(_)))
+    }
+
+    /// How many identities may be lost for ever and the rest still be a quorum.
+    pub fn losses_max(&self) -> usize {
+        self.replicas.div_ceil(2) - 1
+    }
+
+    fn draw_faults(&mut self, rng: &mut Rng) {
+        // One seed in eight is quiet but for the weather.
+        let classes = if rng.below(8) == 0 { 0 } else { 1 + rng.below(5) };
+        for _ in 0..classes {
+            let class = rng.below(18);
+            for _ in 0..1 + rng.below(4) {
+                let at_ns = rng.below(self.storm_ns);
+                let what = self.draw(rng, class);
+                self.faults.push(Fault { at_ns, what });
+            }
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+
+    fn draw(&self, rng: &mut Rng, class: u64) -> What {
+        let target = if rng.below(2) == 0 {
+            Target::Leader
+        } else {
+            Target::Replica(rng.below(self.replicas as u64) as usize)
+        };
+        let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
+        let client = self.replicas + rng.below((self.publishers + self.subscribers) as u64) as usize;
+        let all = (1 << self.seats()) - 1;
+        match class {
+            0 | 1 => {
+                let end = match rng.below(6) {
+                    0 | 1 => End::Clean,
+                    2 | 3 => End::MidTurn(rng.below(4) as u32),
+                    4 => End::TornTail,
+                    _ => End::Stopped,
+                };
+                What::Crash(target, end, lasting)
+            }
+            2 => What::Reboot(target, rng.pick(&[Disk::Kept, Disk::Torn]), lasting),
+            3 => What::Amnesia(target, lasting),
+            4 => {
+                let harm = rng.pick(&[Harm::TailBit, Harm::TailBit, Harm::SegmentBit, Harm::StaleBlock]);
+                What::Damage(target, harm, lasting)
+            }
+            5 => What::Pause(target, lasting),
+            6 => What::PauseClient(client, lasting),
+            7 => {
+                let side = rng.next_u64() as Seats & all;
+                What::Cut(side, all & !side, ALL_TRAFFIC, rng.below(3) > 0, lasting)
+            }
+            8 => match rng.below(3) {
+                0 => What::Isolate(target, true, true, lasting),
+                1 => What::Isolate(target, true, false, lasting),
+                _ => What::Isolate(target, false, true, lasting),
+            },
+            9 => {
+                // Between two of them only, and perhaps only one group: partial, half-deaf.
+                let one = 1 << rng.below(self.replicas as u64);
+                let other = if rng.below(2) == 0 { 1 << rng.below(self.replicas as u64) } else { all };
+                let traffic = if rng.below(2) == 0 { ALL_TRAFFIC } else { 1 << rng.below(4) };
+                What::Cut(other, one, traffic, rng.below(2) == 0, lasting)
+            }
+            10 => What::Clog(rng.next_u64() as Seats & all, rng.next_u64() as Seats & all, lasting),
+            11 => match rng.below(2) {
+                0 => What::DiskFull(target, lasting),
+                _ => What::SlowFlush(target, lasting),
+            },
+            12 => What::ClockStep(target, rng.pick(&[-3_600_000, -1_000, -1, 1, 1_000, 3_600_000])),
+            13 => What::Replay(1 + rng.below(8)),
+            14 | 15 if rng.below(4) == 0 => What::OldDown,
+            14 | 15 if rng.below(4) == 0 => What::ForgedDown,
+            14 | 15 => {
+                let to = rng.below(self.replicas as u64 + 1) as usize;
+                What::Handover((to < self.replicas).then_some(to))
+            }
+            _ if rng.below(3) == 0 => What::Fence(self.replicas + rng.below(self.publishers as u64) as usize),
+            _ => What::ClientCrash(client),
         }
     }
-}
 
-/// Why a run failed, and how to see it again.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Failure {
-    /// The seed.
-    pub seed: u64,
-    /// The step.
-    pub step: u64,
-    /// In words, the rule's id in front.
-    pub violation: Violation,
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "seed {} fails at step {}: {}", self.seed, self.step, self.violation)
-    }
-}
-
-/// What a clean run did.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Outcome {
-    /// Turns of processes.
-    pub steps: u64,
-    /// What the network did.
-    pub generated: Generated,
-    /// Replicas that died and started again.
-    pub restarts: u64,
-    /// Those of them whose machine lost its memory.
-    pub reboots: u64,
-    /// Messages published, stamped once, and delivered everywhere.
-    pub messages: u64,
-    /// Digest of the trace: equal seeds, equal traces.
-    pub trace_digest: u64,
-    /// The trace itself, if it was asked for.
-    pub trace: String,
-}
-
-impl Outcome {
-    /// Adds another run's; traces are left out.
-    pub fn add(&mut self, other: &Self) {
-        self.steps += other.steps;
-        self.generated.add(&other.generated);
-        self.restarts += other.restarts;
-        self.reboots += other.reboots;
-        self.messages += other.messages;
-    }
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Generated { delivered, lost, duplicated, reordered, corrupted } = self.generated;
-        write!(
-            f,
-            "{} steps, {} messages, {delivered} datagrams delivered, {lost} lost, {duplicated} duplicated, \
-             {reordered} reordered, {corrupted} corrupted, {} restarts, {} reboots",
-            self.steps, self.messages, self.restarts, self.reboots
-        )
+    /// The same run without a kind of weather. Returns whether there was any.
+    pub fn calm(&mut self, weather: &str) -> bool {
+        let chance = match weather {
+            "loss" => &mut self.weather.loss,
+            "duplication" => &mut self.weather.duplication,
+            "lateness" => &mut self.weather.lateness,
+            "corruption" => &mut self.weather.corruption,
+            _ => return false,
+        };
+        std::mem::take(chance) > 0
     }
 }

@@ -25,6 +25,23 @@ impl Rng {
         if bound == 0 { 0 } else { self.next_u64() % bound }
     }
 
+    /// One of these.
+    pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize]
+    }
+
+    /// A number from `from` to below `to`, each doubling as likely as the next: short and long alike.
+    pub fn log_uniform(&mut self, from: u64, to: u64) -> u64 {
+        let doublings = u64::from((to / from.max(1)).max(1).ilog2());
+        let low = from << self.below(doublings + 1);
+        low + self.below(low).min(to.saturating_sub(low))
+    }
+
+    /// A stream of its own: what is drawn from it changes nothing here.
+    pub fn fork(&mut self) -> Self {
+        Self(self.next_u64() ^ 0xf0_f0f0)
+    }
+
     /// Whether something with a chance of `per_million` happens.
     pub fn chance(&mut self, per_million: u32) -> bool {
         self.below(1_000_000) < u64::from(per_million)

@@ -5,7 +5,8 @@ use bytemuck::Zeroable;
 use lockstep::proto::log::LogEnd;
 use lockstep::wire::*;
 
-/// A log of one leader, as long as the test wants it.
+/// A log, as long as the test wants it, of as many leaders. A clone is another future of the same past.
+#[derive(Clone)]
 pub struct Log {
     pub end: LogEnd,
     pub epoch: Epoch,
@@ -13,6 +14,8 @@ pub struct Log {
     pub commit_next: Seq,
     /// Every frame: the birth, the epoch start, and what was pushed.
     pub frames: Vec<Vec<u8>>,
+    /// Its epochs, oldest first.
+    pub epochs: Vec<EpochBase>,
     number: u64,
 }
 
@@ -25,30 +28,56 @@ impl Log {
     /// The same under another history.
     pub fn of_history(members: u32, history: u64) -> Self {
         let (end, number) = (LogEnd::BLANK, 0);
-        let mut log = Self { end, epoch: epoch(0, 1), history, commit_next: 1, frames: Vec::new(), number };
+        let epochs = vec![EpochBase { epoch: epoch(0, 1).0, base: 1 }];
+        let (epoch_0, frames) = (epoch(0, 1), Vec::new());
+        let mut log = Self { end, epoch: epoch_0, history, commit_next: 1, frames, epochs, number };
         let members = member_list(members);
         log.push_entries(&[(EntryKind::Birth, bytemuck::cast_slice(&members).to_vec())]);
         log.begin(epoch(1, 1), &members);
         log
     }
 
-    /// Epoch `epoch` starts here.
-    pub fn begin(&mut self, epoch: Epoch, members: &[MemberBody]) {
+    /// Epoch `epoch` starts here. Returns its frame.
+    pub fn begin(&mut self, epoch: Epoch, members: &[MemberBody]) -> Vec<u8> {
+        self.begin_with_rows(epoch, members, 0)
+    }
+
+    /// The same with a table that leaves out the `skipped` oldest rows: they lie below the commit.
+    pub fn begin_with_rows(&mut self, epoch: Epoch, members: &[MemberBody], skipped: usize) -> Vec<u8> {
         let body = EpochStartBody {
             epoch: epoch.0,
             base: self.end.next,
             chain_at_base: self.end.chain,
             ..EpochStartBody::zeroed()
         };
-        let table = [
-            EpochBase { epoch: self.end.epoch.0, base: 1 },
-            EpochBase { epoch: epoch.0, base: self.end.next },
-        ];
+        self.epochs.push(EpochBase { epoch: epoch.0, base: self.end.next });
         let mut payload = vec![0; EPOCH_START_LEN_MAX];
-        let length = write_epoch_start(&mut payload, body, members, &table);
+        let length = write_epoch_start(&mut payload, body, members, &self.epochs[skipped..]);
         payload.truncate(length);
         self.epoch = epoch;
-        self.push_entries(&[(EntryKind::EpochStart, payload)]);
+        self.push_entries(&[(EntryKind::EpochStart, payload)])
+    }
+
+    /// The past of this log below `next`, where a frame ends: what another leader may go on with.
+    pub fn before(&self, next: Seq) -> Self {
+        let mut log = Self { end: LogEnd::BLANK, frames: Vec::new(), ..self.clone() };
+        for bytes in &self.frames {
+            if log.end.next < next {
+                let frame = FrameView::from_prefix(bytes).expect("sealed");
+                log.end = log.end.follow(&frame).expect("it followed");
+                log.frames.push(bytes.clone());
+            }
+        }
+        assert_eq!(log.end.next, next, "a frame ends there");
+        log.epochs.retain(|row| row.base < next);
+        log.epoch = log.end.epoch;
+        log
+    }
+
+    /// The frame that begins at `seq`.
+    pub fn at(&self, seq: Seq) -> Vec<u8> {
+        let found = self.frames.iter().find(|bytes| Header::peek(bytes).unwrap().first_seq == seq);
+        found.expect("a frame begins there").clone()
     }
 
     /// One frame of messages of nobody in particular. Returns its bytes.
@@ -58,12 +87,44 @@ impl Log {
         self.push_entries(&entries)
     }
 
+    /// One frame of messages of `publisher`, with these numbers. Returns its bytes.
+    pub fn push_of(&mut self, publisher: PublisherId, numbers: &[PublisherSeq]) -> Vec<u8> {
+        let round = self.epoch.round();
+        let entry = |&number| {
+            let (header, _) = of(EntryKind::Message, publisher, number);
+            (header, format!("{number} stamped in epoch {round}").into_bytes())
+        };
+        self.push_headed(&numbers.iter().map(entry).collect::<Vec<_>>())
+    }
+
+    /// The open of `name` as `publisher`, behind its message `last`. Returns the frame's bytes.
+    pub fn push_open(
+        &mut self,
+        name: &str,
+        (publisher, nonce): (PublisherId, [u64; 2]),
+        incarnation: u32,
+        last: PublisherSeq,
+    ) -> Vec<u8> {
+        let mut payload = vec![0; 24 + name.len()];
+        write_open(&mut payload, nonce, incarnation, name);
+        self.push_headed(&[(of(EntryKind::Open, publisher, last).0, payload)])
+    }
+
+    /// The close of `publisher`, as its message `number`. Returns the frame's bytes.
+    pub fn push_close(&mut self, publisher: PublisherId, number: PublisherSeq) -> Vec<u8> {
+        self.push_headed(&[of(EntryKind::Close, publisher, number)])
+    }
+
     fn push_entries(&mut self, entries: &[(EntryKind, Vec<u8>)]) -> Vec<u8> {
+        let headed = entries.iter().map(|(kind, payload)| (of(*kind, 0, 0).0, payload.clone()));
+        self.push_headed(&headed.collect::<Vec<_>>())
+    }
+
+    fn push_headed(&mut self, entries: &[(EntryHeader, Vec<u8>)]) -> Vec<u8> {
         let mut memory = vec![0; FRAME_LEN_MAX];
         let mut open = OpenFrame::default();
-        for (kind, payload) in entries {
-            let header = EntryHeader { kind: *kind as u8, ..EntryHeader::zeroed() };
-            assert!(open.push(&mut memory, header, payload));
+        for (header, payload) in entries {
+            assert!(open.push(&mut memory, *header, payload));
         }
         let header = Header { number: 0, ..self.header(Kind::Frame, self.epoch.leader()) };
         let length = open.len();
@@ -139,6 +200,12 @@ impl Log {
         };
         written(|out| write_answer(out, self.header(Kind::Answer, identity(from)), body))
     }
+}
+
+/// An entry's header, and a payload that nobody reads.
+fn of(kind: EntryKind, publisher: PublisherId, publisher_seq: PublisherSeq) -> (EntryHeader, Vec<u8>) {
+    let header = EntryHeader { kind: kind as u8, publisher, publisher_seq, ..EntryHeader::zeroed() };
+    (header, Vec::new())
 }
 
 /// What a writer of small datagrams wrote.

@@ -26,8 +26,12 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod fates;
+mod futures;
 mod log;
+mod membership;
 mod publisher;
+mod readers;
 mod receiver;
 mod replica;
 mod store;

@@ -13,6 +13,7 @@ use lockstep::wire::*;
 pub enum Told {
     Message(Seq, String),
     Committed(Seq),
+    Retract(Seq),
     Epoch(Epoch, Seq),
     Membership(Seq, usize),
     Gap(Seq, Seq),
@@ -35,7 +36,8 @@ fn owned(event: &SubscriberEvent<'_>) -> Told {
         SubscriberEvent::CaughtUp { next } => Told::CaughtUp(*next),
         SubscriberEvent::Lag { entries, .. } => Told::Lag(*entries),
         SubscriberEvent::Diverged { seq } => Told::Diverged(*seq),
-        other => panic!("nothing retracts in this release: {other:?}"),
+        SubscriberEvent::Retract { from } => Told::Retract(*from),
+        other => panic!("an event that the tests do not know: {other:?}"),
     }
 }
 
@@ -112,6 +114,31 @@ impl Reader {
     /// The token of the newest request, however often one looks.
     pub fn last_token(&self) -> u64 {
         self.sent.last().expect("a request").token
+    }
+
+    /// What the application has after its retracts: (seq, text), each seq once.
+    pub fn stream(&self) -> Vec<(Seq, String)> {
+        let mut stream: Vec<(Seq, String)> = Vec::new();
+        for told in &self.told {
+            match told {
+                Told::Message(seq, text) => {
+                    assert!(stream.last().is_none_or(|last| last.0 < *seq), "{seq} again in {:?}", self.told);
+                    stream.push((*seq, text.clone()));
+                }
+                Told::Retract(from) => stream.retain(|(seq, _)| seq < from),
+                _ => {}
+            }
+        }
+        stream
+    }
+
+    /// What was told since the last look of messages, retracts, epochs and commits.
+    pub fn news(&mut self) -> Vec<Told> {
+        let mut told = std::mem::take(&mut self.told);
+        told.retain(|told| {
+            !matches!(told, Told::CaughtUp(_) | Told::Gap(..) | Told::Membership(..) | Told::Lag(_))
+        });
+        told
     }
 
     /// The messages told so far.

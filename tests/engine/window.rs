@@ -126,12 +126,35 @@ fn a_place_whose_messages_had_their_fate_before_they_were_sent_is_used_again() {
     assert_eq!(send(&mut window, 1_100, &mut number, 9), [[(1, 2)]]);
 }
 
+#[test]
+fn what_a_takeover_made_due_is_sent_once_before_its_time_and_nothing_else_is() {
+    let (mut window, mut list, mut other, mut number) =
+        (window(12, 4), Outstanding::default(), Outstanding::default(), 0);
+    for publisher_seq in 1..=3 {
+        claim(&mut window, &mut list, 1, publisher_seq, 240);
+        send(&mut window, 1_000, &mut number, 9);
+    }
+    claim(&mut window, &mut other, 2, 1, 64);
+    // The first is stamped in the new log, the last was never sent.
+    window.hurry(&list, 1);
+    window.hurry(&other, 0);
+    let out = send(&mut window, 1_001, &mut number, 9);
+    assert_eq!(out, [vec![(1, 2)], vec![(1, 3)], vec![(2, 1)]]);
+    assert!(send(&mut window, 1_002, &mut number, 9).is_empty());
+    // One that has its fate before it went is not sent for it.
+    window.hurry(&other, 0);
+    assert_eq!(window.pop(1_003, &mut other), Some(1));
+    assert!(send(&mut window, 1_004, &mut number, 9).is_empty());
+    assert_eq!(send(&mut window, 2_000, &mut number, 9), [[(1, 1)]], "and the others wait as before");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Publish { publisher: u32, len: usize },
     Send { taken: usize },
     Fate { publisher: u32, count: usize },
     Wait { ns: u64 },
+    Hurry { publisher: u32, stamped: u64 },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -141,6 +164,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0usize..6).prop_map(|taken| Step::Send { taken }),
         2 => (1u32..4, 1usize..5).prop_map(|(publisher, count)| Step::Fate { publisher, count }),
         1 => (1u64..20_000).prop_map(|ns| Step::Wait { ns }),
+        1 => (1u32..4, 0u64..30).prop_map(|(publisher, stamped)| Step::Hurry { publisher, stamped }),
     ];
     prop::collection::vec(step, 1..200)
 }
@@ -192,6 +216,9 @@ proptest! {
                     }
                 }
                 Step::Wait { ns } => now += ns,
+                Step::Hurry { publisher, stamped } => {
+                    window.hurry(lists.entry(publisher).or_default(), stamped);
+                }
             }
         }
         // The device takes everything now: whatever has no fate has been sent, and is sent again.

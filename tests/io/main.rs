@@ -9,6 +9,7 @@
 mod machine;
 mod records;
 mod udp;
+mod watcher;
 
 use lockstep::engine::ports::{Burst, Net};
 use lockstep::io::clock;

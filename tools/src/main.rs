@@ -4,14 +4,19 @@
 //! cargo run --release -p tools -- sim --seeds 100000     the simulator, new seeds each time
 //! cargo run -p tools -- sanitize                         io's tests under AddressSanitizer
 //! cargo run --release -p tools -- soak --minutes 30      simulator and demo, in turn
+//! cargo run --release -p tools -- power --times 100      all machines lose power at once (root)
+//! cargo run --release -p tools -- stale --times 500      a leader is stopped and goes on
+//! cargo run --release -p tools -- two-of-five --times 200  any two replicas are killed
 //! ```
 
 use clap::{Parser, Subcommand};
+use lockstep::sim::rng::Rng;
 use lockstep::sim::{Failure, Outcome, Plan, run};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tools::{images, power, takeover};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -42,6 +47,27 @@ enum Chore {
         #[arg(long, default_value_t = 30)]
         minutes: u64,
     },
+    /// Cut the power of three machines while orders flow; judge what their disks hold.
+    Power {
+        /// How often.
+        #[arg(long, default_value_t = 100)]
+        times: u32,
+    },
+    /// Stop the leader for 1 ms to 30 s, log-uniform, while orders flow, and let it go on.
+    Stale {
+        /// How often.
+        #[arg(long, default_value_t = 500)]
+        times: u32,
+        /// The longest stop in milliseconds.
+        #[arg(long, default_value_t = 30_000.0)]
+        longest_ms: f64,
+    },
+    /// Kill any two of five replicas, in turn, while orders flow.
+    TwoOfFive {
+        /// How often.
+        #[arg(long, default_value_t = 200)]
+        times: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -49,6 +75,11 @@ fn main() -> ExitCode {
         Chore::Sim { from, seeds, jobs } => simulate(from.unwrap_or_else(new_seed), seeds, jobs),
         Chore::Sanitize => sanitize(),
         Chore::Soak { minutes } => soak(Duration::from_secs(60 * minutes)),
+        Chore::Power { times } => power_fails(times),
+        Chore::Stale { times, longest_ms } => {
+            scenes(times, |rng, times| takeover::stale_leader(rng, (1.0, longest_ms), times))
+        }
+        Chore::TwoOfFive { times } => scenes(times, takeover::two_of_five),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -104,7 +135,7 @@ fn simulate(from: u64, seeds: u64, jobs: usize) -> Result<(), String> {
     let total = total.into_inner().map_err(|_| "a simulation panicked".to_string())?;
     let took = begun.elapsed();
     println!(
-        "{seeds} seeds from {from} on, clean: {total}; {took:.1?}, {:.0} steps/s",
+        "{seeds} seeds from {from} on, clean: {total:?}; {took:.1?}, {:.0} steps/s",
         total.steps as f64 / took.as_secs_f64()
     );
     Ok(())
@@ -144,6 +175,50 @@ fn soak(limit: Duration) -> Result<(), String> {
         succeed(demo)?;
         println!("{:.0?} of {limit:.0?}", begun.elapsed());
     }
+    Ok(())
+}
+
+/// Each chore with processes needs the program: the profile is that of these tools.
+fn build_program() -> Result<(), String> {
+    let mut build = Command::new("cargo");
+    build.args(["build", "-p", "lockstep", "--bin", "lockstep"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    succeed(build)
+}
+
+/// How often one cluster is troubled before it is judged and another one founded.
+const PER_SCENE: u32 = 10;
+
+/// Runs a scenario `times` times, on as many clusters as that takes.
+fn scenes(times: u32, mut scenario: impl FnMut(&mut Rng, u32) -> takeover::Shown) -> Result<(), String> {
+    build_program()?;
+    let (mut rng, mut done, mut messages) = (Rng::new(new_seed()), 0, 0);
+    while done < times {
+        let now = PER_SCENE.min(times - done);
+        let shown = scenario(&mut rng, now);
+        (done, messages) = (done + now, messages + shown.messages);
+        println!("{done} of {times}: {shown}");
+    }
+    println!("{times} times, {messages} messages: nothing lost, doubled or out of order");
+    Ok(())
+}
+
+fn power_fails(times: u32) -> Result<(), String> {
+    if let Some(reason) = images::unsupported() {
+        return Err(reason);
+    }
+    build_program()?;
+    let (mut rng, mut acknowledged) = (Rng::new(new_seed()), 0);
+    for time in 1..=times {
+        let shown = power::keeps_all(&mut rng);
+        acknowledged += shown.acknowledged;
+        println!("{time} of {times}: {shown}");
+    }
+    println!(
+        "the power failed {times} times on all machines: {acknowledged} messages were acknowledged, all kept"
+    );
     Ok(())
 }
 

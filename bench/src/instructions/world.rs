@@ -22,7 +22,9 @@ use lockstep::io::tail::TailReader;
 use lockstep::journal::SEGMENT_LEN_MIN;
 use lockstep::journal::ports::{TailSource, Word};
 use lockstep::proto::commit::Durability;
+use lockstep::proto::election::ElectionLimits;
 use lockstep::proto::nack::NackLimits;
+use lockstep::proto::suspect::SuspectLimits;
 use lockstep::wire::{
     AckBody, EntryHeader, EntryKind, Header, Identity, Kind, Nanos, OpenFrame, PublisherId, Seq,
     frame_len_max, write_ack,
@@ -129,6 +131,10 @@ fn replica(cluster: &Cluster, process: usize) -> Result<Desked, String> {
         ack_again_ns: 1_000_000_000,
         process_nonce: process_nonce(process),
         repairs_per_request: 64,
+        suspect: SuspectLimits::default(),
+        election: ElectionLimits::default(),
+        heard_bytes: 1 << 20,
+        secret_seed: [7; 32],
     };
     let net = Desk::carrying();
     let replica = Replica::new(net, journal.opened.tail, recovered, limits)?;

@@ -27,15 +27,8 @@ impl Receiver {
         self.follow.is_news(epoch) && (epoch >= self.follow_floor || epoch == self.adopting)
     }
 
-    /// The epoch that [`Receiver::on_frame`] would follow from this frame on, if it holds the start of one.
-    pub fn learns(&self, frame: &FrameView<'_>) -> Option<Epoch> {
-        if !self.may_follow(frame.header.epoch()) {
-            return None;
-        }
-        start_in(frame).map(|start| start.epoch())
-    }
-
-    /// A frame that begins with the start of its epoch tells that this epoch has won (S10).
+    /// A frame that begins with the start of its epoch tells that this epoch has won (S10). Part of
+    /// [`Receiver::on_frame`]; a replica calls it before, and cuts its log before the frame is placed.
     pub fn learn_start(&mut self, frame: &FrameView<'_>, counters: &mut Counters, events: &mut Events) {
         if !self.may_follow(frame.header.epoch()) {
             return;
@@ -82,6 +75,24 @@ impl Receiver {
         } else {
             self.on_news(epoch, next);
         }
+    }
+
+    /// A replica promised `floor`: nothing below it is followed or asked for any more (S2).
+    pub fn raise_floor(&mut self, floor: Epoch) {
+        self.follow_floor = floor;
+        self.adopting = Epoch::NONE;
+        if self.news.0 < floor {
+            self.news = (Epoch::NONE, 0);
+        }
+    }
+
+    /// For a candidate: nobody is followed but its own log, which ends at `end`; what was seen of any other
+    /// may never come to be. Frames of its epoch that are still under way are admitted.
+    pub fn follow_own(&mut self, end: LogEnd) {
+        self.cut_to(end);
+        self.adopting = end.epoch;
+        self.seen_next = end.next;
+        self.news = (Epoch::NONE, 0);
     }
 
     /// Begins to count the acks of the followed epoch.

@@ -49,11 +49,14 @@ impl<P: Ports> Replica<P> {
     /// turn found less than was there to be found.
     pub(super) fn elect(&mut self, now: Nanos, wall: Nanos, drained: bool) {
         let Self { net, tail, core, .. } = self;
-        if core.role == Role::Standby && core.log.electorate().lists(core.identity()) {
+        if core.role == Role::Standby {
+            // Who never leads misses the leader all the same, and grants what others ask for.
             core.watch(now, drained);
-            core.vote_for_the_dead();
-            core.campaign(net, tail, now, wall);
-            core.assess(net, tail, now);
+            if core.may_lead {
+                core.vote_for_the_dead();
+                core.campaign(net, tail, now, wall);
+                core.assess(net, tail, now);
+            }
         }
         core.pay(net, tail, now, wall);
     }
@@ -74,46 +77,25 @@ impl ReplicaCore {
         datagram: &Datagram<'_>,
     ) -> Result<(), Reject> {
         match datagram {
-            Datagram::Prepare(header, body) => {
-                if self.is_others(header, body)? {
-                    if self.has_vote() {
-                        self.on_prepare(tail, now, Epoch(body.ballot));
-                    } else {
-                        self.owed.salvage = Some(*header);
+            Datagram::Prepare(header, body)
+            | Datagram::Promise(header, body)
+            | Datagram::Refuse(header, body)
+            | Datagram::PreVote(header, body)
+            | Datagram::Grant(header, body) => {
+                self.rx.check_history(header)?;
+                if !self.is_own(header, body.process_nonce) {
+                    self.election.on_heard(Epoch(body.ballot));
+                    self.election.on_heard(header.epoch());
+                    if self.declared == Some(header.identity()) {
+                        self.declared = None; // it lives
                     }
+                    self.on_ballot(tail, now, header, body);
                 }
             }
-            Datagram::Promise(header, body) => {
-                if self.is_others(header, body)? {
-                    self.election.on_promise(
-                        Epoch(body.ballot),
-                        Promise {
-                            by: header.identity(),
-                            accepted: header.epoch(),
-                            next: header.first_seq,
-                            chain: header.chain,
-                            commit_next: header.commit_next,
-                        },
-                    );
-                }
+            Datagram::Down(header, body) => {
+                self.rx.check_history(header)?;
+                self.on_down(now, header, body);
             }
-            Datagram::Refuse(header, body) => {
-                if self.is_others(header, body)? && self.log.membership.position(header.identity()).is_some()
-                {
-                    self.on_refuse(tail, now, Epoch(body.ballot), Epoch(body.about));
-                }
-            }
-            Datagram::PreVote(header, body) => {
-                if self.is_others(header, body)? && self.has_vote() && self.misses_leader() {
-                    self.owed.grant = Some((Epoch(body.ballot), Epoch(body.about)));
-                }
-            }
-            Datagram::Grant(header, body) => {
-                if self.is_others(header, body)? && Epoch(body.ballot).leader() == self.identity() {
-                    self.election.on_grant(header.identity());
-                }
-            }
-            Datagram::Down(header, body) => self.on_down(now, header, body)?,
             Datagram::StepDown(header, body) => {
                 self.rx.check_history(header)?;
                 if !self.is_own(header, body.process_nonce) {
@@ -125,14 +107,38 @@ impl ReplicaCore {
         Ok(())
     }
 
-    fn is_others(&mut self, header: &Header, body: &BallotBody) -> Result<bool, Reject> {
-        self.rx.check_history(header)?;
-        self.election.on_heard(Epoch(body.ballot));
-        self.election.on_heard(header.epoch());
-        if self.declared == Some(header.identity()) {
-            self.declared = None; // it lives
+    fn on_ballot<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        header: &Header,
+        body: &BallotBody,
+    ) {
+        let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
+        match Kind::from_u8(header.kind) {
+            // A ballot is asked for by nobody but the one who would lead it.
+            Some(Kind::Prepare) if ballot.leader() != from => {}
+            Some(Kind::Prepare) if self.has_vote() => self.on_prepare(tail, now, ballot),
+            Some(Kind::Prepare) => self.owed.salvage = Some(*header),
+            Some(Kind::Promise) => self.election.on_promise(
+                ballot,
+                Promise {
+                    by: from,
+                    accepted: header.epoch(),
+                    next: header.first_seq,
+                    chain: header.chain,
+                    commit_next: header.commit_next,
+                },
+            ),
+            Some(Kind::Refuse) if self.log.membership.position(from).is_some() => {
+                self.on_refuse(tail, now, ballot, about);
+            }
+            Some(Kind::PreVote) if self.has_vote() && self.misses_leader() => {
+                self.owed.grant = Some((ballot, about));
+            }
+            Some(Kind::Grant) if ballot.leader() == self.identity() => self.election.on_grant(from),
+            _ => {}
         }
-        Ok(!self.is_own(header, body.process_nonce))
     }
 
     /// Whether this replica promises, grants and acknowledges.
@@ -175,8 +181,7 @@ impl ReplicaCore {
         if epoch > self.acceptor.promised() {
             tail.promise(epoch);
             self.acceptor.on_promised(epoch);
-            self.rx.follow_floor = epoch;
-            self.rx.adopting = Epoch::NONE;
+            self.rx.raise_floor(epoch);
         }
     }
 
@@ -191,8 +196,7 @@ impl ReplicaCore {
         }
     }
 
-    fn on_down(&mut self, now: Nanos, header: &Header, body: &DownBody) -> Result<(), Reject> {
-        self.rx.check_history(header)?;
+    fn on_down(&mut self, now: Nanos, header: &Header, body: &DownBody) {
         let follow = &self.rx.follow;
         let dead = self.role != Role::Leader
             && header.identity() == follow.epoch().leader()
@@ -201,7 +205,6 @@ impl ReplicaCore {
             let rank = self.rank();
             self.miss(now, Why::Down, rank);
         }
-        Ok(())
     }
 
     fn on_step_down(&mut self, now: Nanos, header: &Header, body: &StepDownBody) {
@@ -292,8 +295,7 @@ impl ReplicaCore {
         self.log.abandon();
         let table = self.log.table(self.commit_next()).unwrap_or_default();
         self.rx.restore(&table, self.log.membership, self.log.durability);
-        self.rx.cut_to(end);
-        self.rx.adopting = end.epoch;
+        self.rx.follow_own(end);
         self.pursued = end.epoch;
     }
 
@@ -362,6 +364,7 @@ impl ReplicaCore {
         self.quorum.restart(now);
         self.quorum_heard = 0;
         (self.member_heard, self.denied) = ([0; MEMBERS_MAX], None);
+        self.had_quorum = false;
         self.looking = false;
         self.draining = false;
         self.handover = None;

@@ -49,10 +49,11 @@ impl Heard {
         }
         let at = if self.next_at + len > self.memory.len() { 0 } else { self.next_at };
         // What lies between the write position and the end of the new datagram is overwritten.
-        while let Some(oldest) = self.kept.front()
-            && (at < self.next_at && (oldest.at >= self.next_at || oldest.at < at + len)
-                || at >= self.next_at && oldest.at >= self.next_at && oldest.at < at + len)
-        {
+        let (next_at, end) = (self.next_at, at + len);
+        let is_overwritten = |kept: &Kept| {
+            if at < next_at { kept.at >= next_at || kept.at < end } else { (next_at..end).contains(&kept.at) }
+        };
+        while self.kept.front().is_some_and(is_overwritten) {
             self.kept.pop_front();
         }
         if self.kept.len() == self.kept.capacity() {

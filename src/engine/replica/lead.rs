@@ -205,9 +205,12 @@ impl ReplicaCore {
         let own = self.log.membership.position(self.identity()).map_or(0, |position| 1 << position);
         if (self.quorum_heard | own).count_ones() as usize >= self.log.membership.quorum() {
             self.quorum_heard = 0;
+            self.had_quorum = true;
             self.quorum.on_life(now);
         }
-        if self.quorum.look(now, drained) {
+        // The first leader of a history may be started long before the others.
+        let suspected = self.quorum.look(now, drained);
+        if suspected && (self.had_quorum || self.led.round() > 1) {
             self.say_step_down(net, tail, wall, None);
             return self.step_down(tail, now, Stopped::Deaf);
         }

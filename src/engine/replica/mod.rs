@@ -38,6 +38,7 @@ use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
 use crate::proto::ingress::HoldBack;
+use crate::proto::membership::Electorate;
 use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
@@ -125,8 +126,9 @@ pub struct ReplicaCore {
     fetched: (Epoch, Seq),
     /// What the promises that elected us called committed.
     commit_won: Seq,
-    /// The entry by which our role was last found.
+    /// By what our role was last found: the membership entry, and whether it is open; and whether we may lead.
     listed_by: (Seq, bool),
+    may_lead: bool,
     /// What the leader's last heartbeats said: its ranking, whether it takes more, epoch and commit, number.
     successors_heard: [u8; 8],
     credit_heard: bool,
@@ -146,6 +148,8 @@ pub struct ReplicaCore {
     denied: Option<Denial>,
     /// Whom the operator declared dead; until its removal is stamped.
     declared: Option<Identity>,
+    /// It was heard once in the epoch that we lead.
+    had_quorum: bool,
     /// The last turn; one that comes late looks before it speaks.
     turned_at: Nanos,
     looking: bool,
@@ -221,7 +225,7 @@ impl<P: Ports> Replica<P> {
         }
         rx.restore(&recovered.epochs, recovered.membership, recovered.durability);
         rx.follow.secret_hash = recovered.secret_hash();
-        rx.follow_floor = acceptor.promised();
+        rx.raise_floor(acceptor.promised());
         let quorum = SuspectLimits {
             timeout_ns: DEAF_TIMEOUTS * limits.suspect.timeout_ns,
             timeout_ns_max: DEAF_TIMEOUTS * limits.suspect.timeout_ns_max,
@@ -235,10 +239,10 @@ impl<P: Ports> Replica<P> {
             log: OwnLog::new(
                 recovered.publishers,
                 recovered.membership,
-                recovered.open_change,
                 recovered.durability,
                 recovered.start_frame,
                 &recovered.epochs,
+                recovered.open_change,
             ),
             heard: Heard::new(limits.heard_bytes),
             suspect: Suspect::new(limits.suspect),
@@ -250,6 +254,8 @@ impl<P: Ports> Replica<P> {
             fetched: (Epoch::NONE, 0),
             commit_won: 1,
             listed_by: (recovered.membership.seq, recovered.open_change.is_some()),
+            may_lead: Electorate { at_end: recovered.membership, open_change: recovered.open_change }
+                .lists(identity),
             successors_heard: [0; 8],
             credit_heard: false,
             beaten: (Epoch::NONE, 0),
@@ -258,6 +264,7 @@ impl<P: Ports> Replica<P> {
             advanced_at: 0,
             deaf: false,
             quorum_heard: 0,
+            had_quorum: false,
             quorum: Suspect::new(quorum),
             member_heard: [0; MEMBERS_MAX],
             denied: None,

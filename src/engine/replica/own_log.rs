@@ -42,15 +42,6 @@ pub(super) enum Stored {
     },
 }
 
-/// What is to happen to the log for a new epoch.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Cut {
-    /// All of it belongs to the new epoch's log: it only grows.
-    None,
-    /// From this seq on it is another's.
-    From(Seq),
-}
-
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct OwnLog {
@@ -58,8 +49,8 @@ pub(super) struct OwnLog {
     pub publishers: Publishers,
     /// The membership at the log's end.
     pub membership: Membership,
-    /// The last change of it that may not be committed: the seq of its entry, and the members before it.
-    pub change: Option<(Seq, Membership)>,
+    /// The last change of the membership while it may be uncommitted, and the membership before it.
+    pub open_change: Option<(Seq, Membership)>,
     /// What the log's last epoch start says that an ack means.
     pub durability: Durability,
     /// The frame that starts the log's epoch: every newcomer asks for it, long after it left the tail.
@@ -74,18 +65,18 @@ impl OwnLog {
     pub(super) fn new(
         publishers: Publishers,
         membership: Membership,
-        change: Option<(Seq, Membership)>,
         durability: Durability,
         start_frame: Vec<u8>,
         epochs: &[EpochBase],
+        open_change: Option<(Seq, Membership)>,
     ) -> Self {
         let epochs = epochs.iter().copied().collect();
-        Self { publishers, membership, change, durability, start_frame, epochs, staging: None }
+        Self { publishers, membership, open_change, durability, start_frame, epochs, staging: None }
     }
 
     /// Who decides whether this log may be led.
     pub(super) fn electorate(&self) -> Electorate {
-        Electorate { at_end: self.membership, change: self.change }
+        Electorate { at_end: self.membership, open_change: self.open_change }
     }
 
     /// The epochs of this log from the one in force at `commit_next` on, oldest first: what a new epoch's
@@ -99,8 +90,8 @@ impl OwnLog {
     /// What lies below `commit_next` is final: it is undone no more.
     pub(super) fn on_commit(&mut self, commit_next: Seq) {
         self.publishers.on_commit(commit_next);
-        if self.change.is_some_and(|(seq, _)| seq < commit_next) {
-            self.change = None;
+        if self.open_change.as_ref().is_some_and(|(seq, _)| *seq < commit_next) {
+            self.open_change = None;
         }
         while self.epochs.get(1).is_some_and(|row| row.base < commit_next) {
             self.epochs.pop_front();
@@ -120,7 +111,7 @@ impl OwnLog {
 
     /// A membership entry is in the log.
     pub(super) fn on_change(&mut self, before: Membership, after: Membership) {
-        self.change = Some((after.seq, before));
+        self.open_change = Some((after.seq, before));
         self.membership = after;
     }
 
@@ -141,21 +132,36 @@ impl OwnLog {
                 _ => {}
             }
         }
+        if let Some((before, after)) = change_in(frame) {
+            self.open_change = Some((after.seq, before));
+            self.membership = after;
+        }
     }
 
-    /// S7 (where two logs part): the first frame above `commit_next` whose epoch does not own its seqs by the
-    /// table that is followed. What lies below that table is proven by nothing, and goes as well.
-    pub(super) fn cut<M: TailMemory>(tail: &Tail<M>, follow: &Follow, commit_next: Seq) -> Cut {
+    /// Where the own log and that of the epoch that is followed part: the first frame above `commit_next` whose
+    /// epoch does not own its seqs by that epoch's table; `None` if all of it is that epoch's. What lies below
+    /// the table is proven by nothing, and goes as well. An error where that epoch does not contain what is
+    /// committed here (S6).
+    pub(super) fn cut<M: TailMemory>(
+        tail: &Tail<M>,
+        follow: &Follow,
+        commit_next: Seq,
+    ) -> Result<Option<Seq>, Seq> {
+        follow.contains(commit_next)?;
         let mut span = tail.find(commit_next);
+        if span.is_none() && commit_next < tail.end().next {
+            return Ok(Some(commit_next));
+        }
         while let Some(found) = span {
             // Damage in memory proves nothing either.
-            let Ok(frame) = tail.frame(found) else { return Cut::From(commit_next) };
-            if follow.owner(frame.header.first_seq) != Some(frame.header.epoch()) {
-                return Cut::From(frame.header.first_seq);
+            let Ok(frame) = tail.frame(found) else { return Ok(Some(commit_next)) };
+            let first = frame.header.first_seq;
+            if follow.owner(first) != Some(frame.header.epoch()) {
+                return if first < commit_next { Err(first) } else { Ok(Some(first)) };
             }
             span = tail.after(found);
         }
-        Cut::None
+        Ok(None)
     }
 
     /// From here on frames are staged that replace the log from `from` on, in `epoch`.
@@ -212,7 +218,7 @@ impl OwnLog {
         self.staging = None;
         let gone = old.iter().map(|header| Entry { header: *header, payload: &[] });
         self.publishers.on_cut(from, gone);
-        self.change = self.change.filter(|(seq, _)| *seq < from);
+        self.open_change = self.open_change.filter(|(seq, _)| *seq < from);
         while self.epochs.back().is_some_and(|row| row.base >= from) {
             self.epochs.pop_back();
         }

@@ -1,7 +1,7 @@
 //! The standby's half: frames into the journal, acks out.
 
 use super::lead::DRAINED;
-use super::own_log::{Cut, OwnLog, Refused, Stored};
+use super::own_log::{OwnLog, Refused, Stored};
 use super::{Replica, ReplicaCore, WEDGED_TIMEOUTS, send_small};
 use crate::engine::counters::Counter;
 use crate::engine::event::{Event, Role};
@@ -175,13 +175,13 @@ impl ReplicaCore {
         let commit_next = self.commit_next();
         let end = tail.end();
         let cut = match OwnLog::cut(tail, &self.rx.follow, commit_next) {
-            Cut::None => end,
-            Cut::From(from) if from < commit_next => {
+            Ok(None) => end,
+            Err(from) => {
                 self.events.push(Event::Cut { from, commit_next, epoch: followed });
                 self.stopped = true;
                 return;
             }
-            Cut::From(from) => match self.log.stage(tail, from, followed) {
+            Ok(Some(from)) => match self.log.stage(tail, from, followed) {
                 Ok(()) => tail.staged_end().unwrap_or(end),
                 Err(StageError::Full(_)) => return self.on_refused(Refused::Full, &end),
                 Err(_) => {
@@ -235,7 +235,7 @@ impl ReplicaCore {
             self.events.push(Event::Exchanged { from, epoch: end.epoch });
         }
         if stored != Stored::Staged {
-            if let Some((seq, before)) = self.log.change {
+            if let Some((seq, before)) = self.log.open_change {
                 self.rx.commit.on_membership(seq, before, self.log.membership);
             }
             self.rx.on_stored(&end);
@@ -246,7 +246,7 @@ impl ReplicaCore {
     /// Where the membership at the log's end has changed: may we vote? Who joins may once that is in its
     /// log, who leaves until it is committed (MEMBER-1).
     pub(super) fn find_role(&mut self, end: &LogEnd) {
-        let by = (self.log.membership.seq, self.log.change.is_some());
+        let by = (self.log.membership.seq, self.log.open_change.is_some());
         if by == self.listed_by {
             return;
         }
@@ -255,8 +255,9 @@ impl ReplicaCore {
             self.events.push(Event::History { history: self.rx.history() });
         }
         let me = self.identity();
-        let leaves = self.log.change.is_some_and(|(_, before)| before.lists(me));
+        let leaves = self.log.open_change.is_some_and(|(_, before)| before.lists(me));
         let listed = self.log.membership.lists(me) || leaves;
+        self.may_lead = self.log.electorate().lists(self.identity());
         let role = if listed { Role::Standby } else { Role::Learner };
         if role != self.role && self.role != Role::Leader {
             self.transition(role, end);

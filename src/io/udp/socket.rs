@@ -2,10 +2,11 @@
 
 use super::interface::{self, Card};
 use super::{UdpSettings, interface::Interface};
+use crate::engine::ports::Group;
 use crate::io::{IoError, Obtained};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// The two sockets, and what the kernel granted them.
@@ -13,6 +14,8 @@ pub(super) struct Opened {
     pub group: Socket,
     pub unicast: Socket,
     pub unicast_address: SocketAddrV4,
+    /// The card's index.
+    pub card: u32,
     pub gro: bool,
     pub obtained: Vec<Obtained>,
 }
@@ -27,7 +30,7 @@ pub(super) fn open(settings: &UdpSettings) -> Result<Opened, IoError> {
     let gro = open_group(&group, settings, &card, &mut obtained)?;
     let unicast = socket("unicast")?;
     let unicast_address = open_unicast(&unicast, settings, &card, &mut obtained)?;
-    Ok(Opened { group, unicast, unicast_address, gro, obtained })
+    Ok(Opened { group, unicast, unicast_address, card: card.index, gro, obtained })
 }
 
 /// Settings that no machine can serve.
@@ -103,8 +106,7 @@ fn open_group(
     })?;
     for group in &settings.joins {
         let address = settings.groups[*group as usize];
-        let by = InterfaceIndexOrAddress::Index(card.index);
-        socket.join_multicast_v4_n(&address, &by).map_err(|error| {
+        set_membership(socket, address, card.index, true).map_err(|error| {
             IoError::new(format!("join group {address} ({group:?}) on {}", card.name), error)
         })?;
     }
@@ -123,6 +125,42 @@ fn open_group(
         obtained.push(Obtained::granted("gro", "on"));
     }
     Ok(gro)
+}
+
+/// Joins a group on the card with this index, or leaves it. What is so already is no error.
+pub(super) fn set_membership(
+    socket: &Socket,
+    group: Ipv4Addr,
+    card: u32,
+    joined: bool,
+) -> Result<(), std::io::Error> {
+    let by = InterfaceIndexOrAddress::Index(card);
+    let (done, already) = if joined {
+        (socket.join_multicast_v4_n(&group, &by), libc::EADDRINUSE)
+    } else {
+        (socket.leave_multicast_v4_n(&group, &by), libc::EADDRNOTAVAIL)
+    };
+    done.or_else(|error| if error.raw_os_error() == Some(already) { Ok(()) } else { Err(error) })
+}
+
+/// A socket that only sends, and only to `group`: for whoever speaks in a node's place.
+///
+/// # Errors
+/// As [`super::Udp::open`], of which it is a part.
+pub fn announcer(settings: &UdpSettings, group: Group) -> Result<UdpSocket, IoError> {
+    check(settings)?;
+    let card = interface::find(&settings.interface)?;
+    let socket = socket("announcing")?;
+    sends_multicast_by(&socket, settings, &card)?;
+    let fails = |what: &str| {
+        let doing = format!("{what} of the announcing socket on {}", card.name);
+        move |error| IoError::new(doing, error)
+    };
+    let from = SocketAddrV4::new(card.address, 0);
+    socket.bind(&from.into()).map_err(fails("bind the port"))?;
+    let to = SocketAddrV4::new(settings.groups[group as usize], settings.port);
+    socket.connect(&to.into()).map_err(fails("set the group"))?;
+    Ok(socket.into())
 }
 
 /// How multicast leaves: by the configured card and no other, so far, and to this host as well.

@@ -65,3 +65,21 @@ fn a_refusal_behind_a_single_datagram_is_found_out_and_nothing_is_sent_twice() {
     assert_eq!(lengths, [50, 50, 100, 100, 100]);
     assert_eq!((udp.counts().segment_refused, udp.counts().datagrams_out), (1, 5));
 }
+
+#[test]
+fn a_refused_join_or_leave_is_counted_and_tried_again_when_asked_again() {
+    let mut udp = node();
+    let card = std::mem::replace(&mut udp.card, i32::MAX as u32);
+    for _ in 0..2 {
+        udp.set_joined(Group::Data, false);
+    }
+    // The kernel finds no membership by that card, which is what a leaver wants.
+    assert_eq!((udp.counts().refused_joins, udp.joined[Group::Data as usize]), (0, false));
+    for refused in 1..=2 {
+        udp.set_joined(Group::Data, true);
+        assert_eq!((udp.counts().refused_joins, udp.counts().last_errno), (refused, libc::ENODEV as u64));
+    }
+    udp.card = card;
+    udp.set_joined(Group::Data, true);
+    assert_eq!((udp.counts().refused_joins, udp.joined[Group::Data as usize]), (2, true));
+}

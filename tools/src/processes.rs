@@ -1,27 +1,34 @@
-//! A cluster of real processes on loopback: each test has its own folder, groups and ports, every wait has
-//! an end, and whatever a test starts ends with it.
+//! A cluster of real processes: each has its own folder, groups and ports, every wait has an end, and
+//! whatever is started ends with the handle that started it.
+//!
+//! Where the processes run is a [`Ground`]: loopback, or the nodes of a [`crate::netns::Network`]. Nothing
+//! here returns an error: a process that does not do what its test wants is a failed test, and the panic
+//! shows its last words.
 
-// Waits for real processes: it reads the clock, sleeps, and has threads that read their output.
-#![allow(clippy::disallowed_methods)]
-
+use crate::netns::Place;
 use lockstep::io::udp::free_port;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// No command of these tests takes nearly so long; one that hangs is ended and fails its test.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at what is waited for.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// What a command did.
 #[derive(Debug)]
 pub struct Outcome {
+    /// Its exit code; none if a signal ended it.
     pub code: Option<i32>,
+    /// Its stdout.
     pub out: String,
+    /// Its stderr.
     pub err: String,
 }
 
@@ -50,9 +57,20 @@ impl Outcome {
     }
 }
 
+/// The program that is tested: cargo puts it beside `tools`, and above the tests.
+///
+/// # Panics
+/// It is not there: `cargo build` makes it.
+pub fn program() -> PathBuf {
+    let own = std::env::current_exe().expect("a program knows where it lies");
+    let found =
+        own.ancestors().skip(1).take(2).map(|folder| folder.join("lockstep")).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("no lockstep beside {}: `cargo build` first", own.display()))
+}
+
 /// A program of ours with these arguments and a clean environment.
 pub fn command(args: &[&str]) -> Command {
-    command_of(Command::new(env!("CARGO_BIN_EXE_lockstep")), args)
+    command_of(Command::new(program()), args)
 }
 
 /// The same behind another program (`unshare …`).
@@ -114,33 +132,47 @@ impl Process {
     pub fn await_log(&mut self, text: &str) {
         let began = Instant::now();
         while !self.log().contains(text) {
-            let ended =
-                self.child.try_wait().expect("a child").map(|status| format!(" (it ended: {status})"));
-            let ended = ended.unwrap_or_default();
+            let ended = self.ended().map(|status| format!(" (it ended: {status})")).unwrap_or_default();
             let is_late = began.elapsed() > PATIENCE || !ended.is_empty();
             assert!(!is_late, "{} has not said '{text}'{ended}:\n{}", self.name, self.log());
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(LOOK);
         }
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
     }
 
     /// Sends it a signal by name, like TERM.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
-        assert!(status.is_ok_and(|status| status.success()), "kill -s {name} of {}", self.name);
+        signal_all(name, [self]);
     }
 
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its number, in every namespace.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
+    /// Its input, to be written, closed or taken.
     pub fn stdin(&mut self) -> &mut Option<ChildStdin> {
         &mut self.child.stdin
+    }
+
+    /// Its output, once.
+    pub fn take_stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("piped")
     }
 
     /// Reads so many bytes of its stdout and closes it, as a reader does that has seen enough.
     pub fn read_stdout(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
-        let mut stdout = self.child.stdout.take().expect("piped");
+        let mut stdout = self.take_stdout();
         stdout
             .read_exact(&mut bytes)
             .unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name, self.log()));
@@ -150,7 +182,7 @@ impl Process {
     /// Reads all of its stdout, to its end.
     pub fn read_all(&mut self) -> String {
         let mut text = String::new();
-        let mut stdout = self.child.stdout.take().expect("piped");
+        let mut stdout = self.take_stdout();
         stdout.read_to_string(&mut text).unwrap_or_else(|error| panic!("{}: {error}", self.name));
         text
     }
@@ -159,11 +191,11 @@ impl Process {
     pub fn wait(&mut self) -> ExitStatus {
         let began = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
+            if let Some(status) = self.ended() {
                 return status;
             }
             assert!(began.elapsed() < PATIENCE, "{} does not end:\n{}", self.name, self.log());
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(LOOK);
         }
     }
 
@@ -174,6 +206,32 @@ impl Process {
     }
 }
 
+/// Sends a signal to several processes, as nearly at once as one call can.
+pub fn signal_all<'a>(name: &str, processes: impl IntoIterator<Item = &'a Process>) {
+    let pids: Vec<String> = processes.into_iter().map(|process| process.pid().to_string()).collect();
+    let status = Command::new("kill").args(["-s", name]).args(&pids).status();
+    assert!(status.is_ok_and(|status| status.success()), "kill -s {name} {pids:?}");
+}
+
+/// Stops processes where they are, and waits until each of their threads stands still: what they said
+/// until now they have said, and they say no more.
+pub fn freeze(processes: &[Process]) {
+    signal_all("STOP", processes);
+    for process in processes {
+        let folder = format!("/proc/{}/task", process.pid());
+        let stands = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat =
+                std::fs::read_to_string(task.expect("a thread").path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        };
+        let began = Instant::now();
+        while !std::fs::read_dir(&folder).expect("a process").all(stands) {
+            assert!(began.elapsed() < PATIENCE, "{} does not stand still", process.name);
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill(); // it may have ended
@@ -181,20 +239,69 @@ impl Drop for Process {
     }
 }
 
+/// Where a cluster's processes run, and by which addresses they find each other.
+pub struct Ground {
+    /// The interface of the groups, for all alike.
+    pub interface: String,
+    /// Routers that a datagram may pass, plus one.
+    pub ttl: u8,
+    /// Each replica's address, 1 first.
+    pub addresses: Vec<Ipv4Addr>,
+    /// Where each replica runs, 1 first.
+    pub places: Vec<Place>,
+    /// Where everybody else runs.
+    pub clients: Place,
+}
+
+impl Ground {
+    /// All on this host's loopback.
+    pub fn loopback(replicas: u32) -> Self {
+        let count = replicas as usize;
+        Self {
+            interface: "127.0.0.1".into(),
+            ttl: 0,
+            addresses: vec![Ipv4Addr::LOCALHOST; count],
+            places: vec![Place::host(); count],
+            clients: Place::host(),
+        }
+    }
+}
+
+/// Free memory that is room enough for the files of a cluster.
+const ROOM_BYTES: u64 = 2 << 30;
+
+/// A temporary folder in memory, or on the disk where memory has no room (`/dev/shm` of a container).
+pub fn memory_folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let has_room = lockstep::io::tail::free_bytes(memory).is_ok_and(|bytes| bytes > ROOM_BYTES);
+    let made = if has_room { TempDir::new_in(memory) } else { TempDir::new() };
+    made.expect("a temporary folder")
+}
+
 /// A cluster's folder with its configuration.
 pub struct Cluster {
     folder: TempDir,
-    replicas: u32,
+    ground: Ground,
 }
 
 static CLUSTERS: AtomicU8 = AtomicU8::new(1);
 
 impl Cluster {
-    /// `replicas` that are not formatted yet. `more` is TOML behind the tables that every test has.
+    /// `replicas` on loopback that are not formatted yet. `more` is TOML behind the tables that every test
+    /// has; without a table of its own it goes on with `[stream]`.
     pub fn new(replicas: u32, more: &str) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
-        let cluster = Self { folder, replicas };
-        cluster.write_config("127.0.0.1", more);
+        Self::on(Ground::loopback(replicas), more)
+    }
+
+    /// The same on another ground.
+    pub fn on(ground: Ground, more: &str) -> Self {
+        Self::within(TempDir::new().expect("a temporary folder"), ground, more)
+    }
+
+    /// The same in a folder of the caller's.
+    pub fn within(folder: TempDir, ground: Ground, more: &str) -> Self {
+        let cluster = Self { folder, ground };
+        cluster.write_config(&cluster.ground.interface, more);
         cluster
     }
 
@@ -205,18 +312,19 @@ impl Cluster {
         let group = |last: u8| format!("239.{}.{b}.{last}:{port}", 128 | a & 0x7f);
         let mut text = format!(
             "cluster = {}\nprofile = \"shared\"\n\n[[lines]]\nsubmit = \"{}\"\ndata = \"{}\"\ncontrol = \
-             \"{}\"\ninterface = \"{interface}\"\nttl = 0\n",
+             \"{}\"\ninterface = \"{interface}\"\nttl = {}\n",
             u64::from(port) << 24 | u64::from(b) << 8 | u64::from(a),
             group(1),
             group(2),
             group(3),
+            self.ground.ttl,
         );
         let folder = self.path("");
         let folder = folder.display();
-        for id in 1..=self.replicas {
+        for (id, address) in (1..).zip(&self.ground.addresses) {
             let unicast = free_port(Ipv4Addr::LOCALHOST).expect("a free port");
             text += &format!(
-                "\n[[replicas]]\nid = {id}\nunicast = \"127.0.0.1:{unicast}\"\njournal = \
+                "\n[[replicas]]\nid = {id}\nunicast = \"{address}:{unicast}\"\njournal = \
                  \"{folder}journal-{id}\"\ntail = \"{folder}tail-{id}\"\ncounters = \"{folder}counters-{id}\"\n"
             );
         }
@@ -237,8 +345,24 @@ impl Cluster {
         self.folder.path().join(name)
     }
 
+    /// The configuration.
     pub fn config(&self) -> PathBuf {
         self.path("cluster.toml")
+    }
+
+    /// How many replicas the configuration has.
+    pub fn replicas(&self) -> u32 {
+        self.ground.places.len() as u32
+    }
+
+    /// Where everybody runs who is no replica.
+    pub fn clients(&self) -> &Place {
+        &self.ground.clients
+    }
+
+    /// Where replica `id` runs.
+    fn place(&self, id: u32) -> &Place {
+        &self.ground.places[id as usize - 1]
     }
 
     /// Adds where the configuration is.
@@ -248,18 +372,23 @@ impl Cluster {
         all
     }
 
+    /// A command on this cluster in `place`.
+    pub fn command_at(&self, place: &Place, args: &[&str]) -> Command {
+        let args = self.args(args);
+        command_of(place.command(program()), &args.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
     /// Runs a command on this cluster to its end.
     pub fn run(&self, args: &[&str], input: &[u8]) -> Outcome {
-        let args = self.args(args);
-        run(command(&args.iter().map(String::as_str).collect::<Vec<_>>()), input)
+        run(self.command_at(&self.ground.clients, args), input)
     }
 
     /// Starts one that goes on; its stderr is kept in a file.
     pub fn start(&self, name: &str, args: &[&str]) -> Process {
-        let args = self.args(args);
-        self.start_command(name, command(&args.iter().map(String::as_str).collect::<Vec<_>>()))
+        self.start_command(name, self.command_at(&self.ground.clients, args))
     }
 
+    /// Starts a command of the caller's; its stderr is kept in a file.
     pub fn start_command(&self, name: &str, mut command: Command) -> Process {
         let log = self.path(&format!("{name}.log"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&log).expect("a log"));
@@ -269,26 +398,33 @@ impl Cluster {
 
     /// Starts replica `id`.
     pub fn start_replica(&self, id: u32) -> Process {
-        self.start(&format!("replica-{id}"), &["sequencer", "--replica", &id.to_string()])
+        self.start_replica_with(id, &[])
+    }
+
+    /// The same with more flags.
+    pub fn start_replica_with(&self, id: u32, more: &[&str]) -> Process {
+        let id_text = id.to_string();
+        let args: Vec<&str> = ["sequencer", "--replica", &id_text].iter().chain(more).copied().collect();
+        self.start_command(&format!("replica-{id}"), self.command_at(self.place(id), &args))
     }
 
     /// Formats replica `id` and returns its identity.
     #[track_caller]
     pub fn format(&self, id: u32) -> String {
-        let outcome = self.run(&["format", "--replica", &id.to_string()], b"").with_code(0);
-        outcome.out.trim().to_owned()
+        let command = self.command_at(self.place(id), &["format", "--replica", &id.to_string()]);
+        run(command, b"").with_code(0).out.trim().to_owned()
     }
 
     /// Formats all, starts a history on replica 1, and starts them all.
     #[track_caller]
     pub fn found(&self) -> Vec<Process> {
-        let identities: Vec<_> = (1..=self.replicas).map(|id| self.format(id)).collect();
+        let identities: Vec<_> = (1..=self.replicas()).map(|id| self.format(id)).collect();
         let mut args = vec!["bootstrap", "--replica", "1"];
         for identity in &identities[1..] {
             args.extend(["--identity", identity]);
         }
-        self.run(&args, b"").with_code(0);
-        let mut replicas: Vec<_> = (1..=self.replicas).map(|id| self.start_replica(id)).collect();
+        run(self.command_at(self.place(1), &args), b"").with_code(0);
+        let mut replicas: Vec<_> = (1..=self.replicas()).map(|id| self.start_replica(id)).collect();
         replicas[0].await_log("-> leader");
         replicas
     }
@@ -313,7 +449,7 @@ pub fn payloads(text: &str) -> Vec<&str> {
     text.lines().map(|line| line.rsplit('\t').next().unwrap_or_default()).collect()
 }
 
-/// Whether this test may make namespaces and mount: it needs root.
+/// Whether this process may make namespaces and mount: it needs root.
 pub fn is_root() -> bool {
     Path::new("/proc/self").exists()
         && std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {

@@ -1,0 +1,251 @@
+//! From the death of a leader to its watcher's `Down`, heard by a third process.
+//!
+//! A victim holds a tail of so many MiB, touched, has a watcher, and stamps nothing: it spins as a leader
+//! does. It is killed with signal 9; the clock runs from just before the kill until the datagram is here,
+//! so it holds the kill's own system call, one loopback delivery and our own wake-up. Where others want the
+//! cores too, a dying thread waits for its turn like any other: `--scheduling fifo:2` shows what is left.
+
+use crate::scene::Scheduled;
+use crate::stats::{self, Spread};
+use clap::Parser;
+use lockstep::engine::ports::{Group, Net};
+use lockstep::io::clock::{Clock, random_u64};
+use lockstep::io::cpu::{self, SchedulingClass};
+use lockstep::io::events::Recorder;
+use lockstep::io::idle::{PARK_NS_MAX, Parker};
+use lockstep::io::tail::MappedTail;
+use lockstep::io::udp::{Interface, Udp, UdpSettings, free_port};
+use lockstep::io::watcher::{NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps, watch};
+use lockstep::node::EVENT_KINDS;
+use lockstep::wire::{Datagram, DownBody, Header, Kind, Nanos, write_down};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The id in every datagram of these runs.
+const CLUSTER: u64 = 1;
+/// A notice that has not come by then does not come.
+const PATIENCE_NS: Nanos = 10_000_000_000;
+/// Events that wait for somebody to read them: nobody does here.
+const EVENTS_MAX: usize = 64;
+
+/// How often, and how large.
+#[derive(Parser)]
+pub struct Arguments {
+    /// MiB of journal that the dying process has resident; repeatable.
+    #[arg(long, value_name = "MIB", default_values_t = [0, 256, 1024])]
+    mib: Vec<u64>,
+    /// Deaths per size.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    kills: u32,
+    /// The scheduling class of who dies and of who hears it: other, fifo:N (above the watcher's own fifo:1).
+    #[arg(long, default_value = "other")]
+    scheduling: SchedulingClass,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a victim is told.
+#[derive(Parser)]
+pub struct VictimArguments {
+    /// The port of the groups.
+    #[arg(long)]
+    port: u16,
+    /// The control group.
+    #[arg(long)]
+    group: Ipv4Addr,
+    /// The core that it spins on.
+    #[arg(long)]
+    core: usize,
+    /// The class of its hot thread.
+    #[arg(long)]
+    scheduling: SchedulingClass,
+    /// The tail's file; it has none without.
+    #[arg(long)]
+    tail: Option<PathBuf>,
+    /// Its MiB.
+    #[arg(long, default_value_t = 0)]
+    mib: u64,
+}
+
+/// Measures, and prints a row per size.
+///
+/// # Errors
+/// In words, what did not start, or was not heard.
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    let cores = cpu::cores();
+    // The victim has a core of its own where there are two; its watcher and we have the rest.
+    let hot = cores.first().copied().unwrap_or(0);
+    let ours: Vec<usize> = cores.iter().copied().filter(|core| cores.len() == 1 || *core != hot).collect();
+    cpu::allow(&ours);
+    let mut rows = Vec::new();
+    for mib in &arguments.mib {
+        let deaths = (0..arguments.kills)
+            .map(|_| death(*mib, hot, arguments.scheduling))
+            .collect::<Result<Vec<_>, _>>()?;
+        let micros = Spread::of(deaths.iter().map(|death| death.ns as f64 / 1e3));
+        let by_mutex = deaths.iter().filter(|death| death.by_mutex).count();
+        rows.push((*mib, deaths.len(), micros, by_mutex));
+    }
+    if arguments.json {
+        let rows = rows.iter().map(|(mib, kills, micros, by_mutex)| {
+            serde_json::json!({ "journal_mib": mib, "kills": kills, "down_us": Spread::json(*micros),
+                "by_mutex": by_mutex, "by_process": kills - by_mutex })
+        });
+        println!("{}", serde_json::Value::from_iter(rows));
+        return Ok(());
+    }
+    println!("kill -9 to Down heard, us: median [min-max]");
+    println!("{:>12} {:>6} {:>24} {:>18}", "journal MiB", "kills", "us", "seen by");
+    for (mib, kills, micros, by_mutex) in rows {
+        let seen = format!("mutex {by_mutex}, process {}", kills - by_mutex);
+        println!("{mib:>12} {kills:>6} {:>24} {seen:>18}", stats::cell(micros, 0));
+    }
+    Ok(())
+}
+
+/// One death.
+struct Death {
+    ns: Nanos,
+    by_mutex: bool,
+}
+
+/// A tail's file, which goes with it.
+struct TailFile(PathBuf);
+
+impl Drop for TailFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0); // it may never have come to be
+    }
+}
+
+fn death(mib: u64, core: usize, class: SchedulingClass) -> Result<Death, String> {
+    let words = |error: lockstep::io::IoError| error.to_string();
+    let random = random_u64().map_err(words)?.to_le_bytes();
+    let group = Ipv4Addr::new(239, 64 | random[0] & 0x3f, random[1], 3);
+    let port = free_port(Ipv4Addr::LOCALHOST).map_err(words)?;
+    let mut ears = Udp::open(device(port, group)).map_err(words)?;
+    let tail = TailFile(PathBuf::from(format!("/dev/shm/lockstep-bench-{}-{port}.tail", std::process::id())));
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("down-victim").args([format!("--port={port}"), format!("--group={group}")]);
+    command.args([format!("--core={core}"), format!("--scheduling={class}")]);
+    if mib > 0 {
+        command.arg(format!("--mib={mib}")).arg("--tail").arg(&tail.0);
+    }
+    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut victim = Victim(spawned.map_err(|error| format!("starting the victim: {error}"))?);
+    victim.await_ready()?;
+    let mut parker = Parker::new(&ears.sockets()).map_err(words)?;
+    let scheduled = Scheduled::new(class)?;
+    let clock = Clock::start();
+    let killed = clock.now();
+    victim.0.kill().map_err(|error| format!("killing the victim: {error}"))?;
+    let heard = loop {
+        let count = ears.recv_groups();
+        let now = clock.now();
+        let is_down =
+            |index| matches!(Datagram::decode(ears.group_datagram(index), CLUSTER), Ok(Datagram::Down(..)));
+        if (0..count).any(is_down) {
+            break now;
+        }
+        if now > killed + PATIENCE_NS {
+            return Err(format!("no Down came: {}", victim.last_words()));
+        }
+        parker.park(PARK_NS_MAX);
+    };
+    drop(scheduled);
+    // To the end of what victim and watcher say: the next victim finds an idle machine.
+    let said = victim.last_words();
+    let by_mutex = said.contains("seen by: mutex");
+    if !by_mutex && !said.contains("seen by: process") {
+        return Err(format!("the watcher does not say what it saw: {said}"));
+    }
+    Ok(Death { ns: heard - killed, by_mutex })
+}
+
+fn device(port: u16, group: Ipv4Addr) -> UdpSettings {
+    let interface = Interface::Address(Ipv4Addr::LOCALHOST);
+    UdpSettings { ttl: 0, joins: vec![Group::Control], ..UdpSettings::new(interface, port, [group; 3]) }
+}
+
+/// The victim's process, ended whatever happens.
+struct Victim(Child);
+
+impl Victim {
+    fn await_ready(&mut self) -> Result<(), String> {
+        let mut line = String::new();
+        let out = self.0.stdout.take().map(|out| BufReader::new(out.take(64)).read_line(&mut line));
+        match out {
+            Some(Ok(_)) if line == "ready\n" => Ok(()),
+            _ => {
+                let _ = self.0.kill(); // it may have ended
+                Err(format!("the victim did not start: {}", self.last_words()))
+            }
+        }
+    }
+
+    /// Its stderr, which is its watcher's too, to the end.
+    fn last_words(&mut self) -> String {
+        let _ = self.0.wait(); // it was killed
+        let mut said = String::new();
+        self.0.stderr.take().map(|mut error| error.read_to_string(&mut said));
+        said
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // as above
+        let _ = self.0.wait();
+    }
+}
+
+/// The victim: gets ready, says so, and spins until it is killed or its stdin ends.
+///
+/// # Errors
+/// In words, what did not start.
+pub fn victim(arguments: &VictimArguments) -> Result<(), String> {
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new()); // an error is an end too
+        std::process::exit(1);
+    });
+    let cores = cpu::cores();
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = if cores.len() == 1 { (0..all).collect() } else { cores };
+    forbid_core_dumps();
+    let tail = arguments.tail.as_deref().map(|path| MappedTail::open(path, arguments.mib << 20));
+    let _tail = tail.transpose().map_err(|error| error.to_string())?;
+    cpu::pin(arguments.core);
+    let recorder = Recorder::new(EVENT_KINDS, EVENTS_MAX);
+    let udp = device(arguments.port, arguments.group);
+    let settings = WatcherSettings::new(&["down-watcher"], udp, &cores, Some(arguments.core));
+    let mut watcher = Watcher::start(settings, &recorder).map_err(|error| error.to_string())?;
+    let mut notice = [0; NOTICE_LEN_MAX];
+    let header = Header { cluster: CLUSTER, ..Header::new(Kind::Down) };
+    let len = write_down(&mut notice, header, DownBody { secret: [1; 32] });
+    watcher.set_notice(&notice[..len]);
+    while !recorder.recent().iter().any(|event| event.code == STARTED) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let _scheduled = Scheduled::new(arguments.scheduling)?;
+    let mut out = std::io::stdout();
+    out.write_all(b"ready\n").and_then(|()| out.flush()).map_err(|error| format!("saying so: {error}"))?;
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+/// The victim's watcher; this program is its own.
+///
+/// # Errors
+/// It was started by hand.
+pub fn watcher() -> Result<(), String> {
+    let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map_err(|error| error.to_string());
+    let ended = watch(own(std::io::stdin().as_fd())?, own(std::io::stdout().as_fd())?);
+    eprintln!("{}", ended.map_err(|error| error.to_string())?);
+    Ok(())
+}

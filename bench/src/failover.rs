@@ -1,0 +1,479 @@
+//! # failover: what a subscriber notices when the leader goes
+//!
+//! ```text
+//!   ──── window without ────┬──── window with ────  then: whole again, digests compared, once more
+//!   committed  ││││││││││││ │      ││││││││││││││││
+//!                           ▲ └ gap ┘
+//!               the leader is struck here
+//! ```
+//!
+//! Real processes on this host: three replicas, and a load that publishes at a fixed rate, each message at
+//! its intended time, however things stand, and reads the stream as stamped and as committed. What counts
+//! is the largest gap between two committed deliveries: all the rest (how fast the death is noticed, how
+//! fast somebody is elected) is part of it. Beside it stands the largest gap of equally long windows in
+//! which nobody was struck: this is what the machine does by itself.
+
+mod check;
+mod condition;
+mod fleet;
+mod load;
+mod picture;
+mod place;
+mod report;
+
+use crate::cluster::{Cluster, Site};
+use crate::environment;
+use check::SIZE_MIN;
+use clap::ValueEnum;
+use condition::Condition;
+use fleet::Fleet;
+use load::{Delivered, EpochSeen, Load, Seen, Totals};
+use lockstep::io::clock::Clock;
+use lockstep::io::cpu;
+use lockstep::io::idle::Idle;
+use lockstep::wire::{Epoch, Nanos};
+use place::Place;
+use report::{Report, Takeover};
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Replicas.
+const REPLICAS: u32 = 3;
+/// Threads that poll without pause: the replicas' and the load's.
+const THREADS: usize = REPLICAS as usize + 1;
+/// Nothing is counted before.
+const WARM_UP_NS: Nanos = 1_000_000_000;
+/// The stream is at its full rate again when the oldest message of a delivery waited no longer than this.
+const FULL_RATE_NS: Nanos = 1_000_000;
+/// A takeover that is not over by then never will be.
+const TAKEOVER_NS: Nanos = 10_000_000_000;
+/// How long both subscribers may take to have everything.
+const EQUAL_NS: Nanos = 10_000_000_000;
+/// Between two looks at what the load has seen.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// How the leader is taken away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum How {
+    /// SIGKILL of the stamping process; its watcher speaks.
+    Kill,
+    /// SIGKILL of process and watcher together: nobody speaks.
+    KillBoth,
+    /// SIGSTOP, and SIGCONT when another leads.
+    Silence,
+    /// It is told to stop (SIGTERM), and hands over.
+    Handover,
+    /// Its network is cut, and healed when another leads.
+    Partition,
+    /// Not at all: whoever takes over is wrong.
+    None,
+}
+
+impl How {
+    /// In words.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Kill => "kill -9 of the stamping process",
+            Self::KillBoth => "kill -9 of process and watcher together",
+            Self::Silence => "SIGSTOP, later SIGCONT",
+            Self::Handover => "planned handover",
+            Self::Partition => "the leader's network is cut",
+            Self::None => "nobody is struck",
+        }
+    }
+
+    /// As flags and JSON call it.
+    fn key(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// What to do.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// How the leader is taken away.
+    #[arg(long, value_enum, default_value_t = How::Kill)]
+    how: How,
+    /// How often.
+    #[arg(long, default_value_t = 20)]
+    kills: u32,
+    /// With `--how none`: for how long.
+    #[arg(long, default_value_t = 1.0)]
+    minutes: f64,
+    /// Messages per second.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    rate: u64,
+    /// Bytes of a message.
+    #[arg(long, default_value_t = 64)]
+    size: usize,
+    /// Milliseconds of a window, with and without.
+    #[arg(long, default_value_t = 250)]
+    window_ms: u64,
+    /// A process that computes for nothing on each core, with this niceness.
+    #[arg(long, value_name = "NICENESS")]
+    hogs: Option<i32>,
+    /// A limit that makes this fail, like `gap.p99>5ms` or `lost>0`; as many as you like.
+    #[arg(long, value_name = "CONDITION")]
+    fail_if: Vec<Condition>,
+    /// Prints the figures as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Writes the distribution of the gaps to a file, as HdrHistogram's plotter reads it.
+    #[arg(long, value_name = "FILE")]
+    hdr: Option<PathBuf>,
+    /// Draws the gaps with and without into a file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Keeps the folders with configuration, journals and logs, and says where they are.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Measures, prints, and judges.
+///
+/// # Errors
+/// Something lost, doubled, out of order or unequal; a takeover that did not come; a condition that holds.
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    if arguments.size < SIZE_MIN {
+        return Err(format!("--size: a message has its number and its time, {SIZE_MIN} bytes at least"));
+    }
+    let site = Site { keeps_all: arguments.how != How::None, ..Site::loopback(REPLICAS) };
+    let mut cluster = Cluster::on(&site, Idle::for_machine(THREADS, cpu::cores().len()))?;
+    if arguments.keep {
+        eprintln!("failover: kept: {}", cluster.keep().display());
+    }
+    let mut environment = environment::lines();
+    let places = vec![Place::host(); REPLICAS as usize];
+    let endpoint = cluster.config.endpoint();
+    let mut fleet = Fleet::start(cluster, places)?;
+    fleet.await_whole()?;
+    let clock = Clock::start();
+    let load = Load::start(&endpoint, clock, arguments.rate, arguments.size)?;
+    let _hogs = Hogs::start(arguments.hogs)?;
+    environment.push(format!(
+        "threads    {THREADS} busy on {} cores, idle {}",
+        cpu::cores().len(),
+        endpoint.idle
+    ));
+    let mut bench = Bench {
+        arguments,
+        clock,
+        fleet,
+        load: Some(load),
+        epoch: Epoch::NONE,
+        totals: Totals::default(),
+        epochs: 0,
+    };
+    let measured = bench.measure();
+    let report = bench.finish(measured)?;
+    if let Some(path) = &arguments.hdr {
+        picture::write_hgrm(path, &report)?;
+    }
+    if let Some(path) = &arguments.svg {
+        picture::write_svg(path, &report)?;
+    }
+    if arguments.json {
+        println!("{}", report.json(&environment)?);
+    } else {
+        environment.iter().for_each(|line| println!("{line}"));
+        print!("\n{report}");
+    }
+    report.judge(&arguments.fail_if)
+}
+
+/// A window of deliveries.
+#[derive(Default)]
+struct Window {
+    delivered: Vec<Delivered>,
+    epochs: Vec<EpochSeen>,
+}
+
+impl Window {
+    fn add(&mut self, seen: Seen) {
+        self.delivered.extend(seen.delivered);
+        self.epochs.extend(seen.epochs);
+    }
+
+    /// The largest gap between two deliveries, of those that end behind `from` and begin before `to`.
+    fn gap(&self, from: Nanos, to: Nanos) -> Option<Nanos> {
+        let pairs = self.delivered.windows(2).filter(|pair| pair[1].at > from && pair[0].at < to);
+        pairs.map(|pair| pair[1].at - pair[0].at).max()
+    }
+
+    /// The largest gap between two deliveries that both lie between `from` and `to`.
+    fn calm(&self, from: Nanos, to: Nanos) -> Option<Nanos> {
+        let pairs = self.delivered.windows(2).filter(|pair| pair[0].at >= from && pair[1].at <= to);
+        pairs.map(|pair| pair[1].at - pair[0].at).max()
+    }
+
+    /// When the first message that was due behind `from` was delivered without a wait.
+    fn full_rate(&self, from: Nanos) -> Option<Nanos> {
+        let at_rate = |delivered: &&Delivered| {
+            delivered.due >= from && delivered.at.saturating_sub(delivered.due) < FULL_RATE_NS
+        };
+        self.delivered.iter().find(at_rate).map(|delivered| delivered.at)
+    }
+
+    /// The longest that a message waited which was delivered behind `from`, from when it was due.
+    fn wait(&self, from: Nanos) -> Nanos {
+        let behind = self.delivered.iter().filter(|delivered| delivered.at >= from);
+        behind.map(|delivered| delivered.at.saturating_sub(delivered.due)).max().unwrap_or(0)
+    }
+}
+
+struct Bench<'a> {
+    arguments: &'a Arguments,
+    clock: Clock,
+    fleet: Fleet,
+    load: Option<Load>,
+    /// The newest epoch that the `stamped` subscriber saw.
+    epoch: Epoch,
+    /// How many it saw.
+    epochs: u64,
+    totals: Totals,
+}
+
+impl Bench<'_> {
+    /// Strikes the leader as often as asked, or watches for as long as asked.
+    fn measure(&mut self) -> Result<Vec<Takeover>, String> {
+        self.watch_for(WARM_UP_NS, &mut Window::default())?;
+        let mut takeovers = Vec::new();
+        if self.arguments.how == How::None {
+            self.stand_by(&mut takeovers)?;
+            return Ok(takeovers);
+        }
+        for number in 1..=self.arguments.kills {
+            let leader = self.epoch.leader().replica;
+            let takeover = self
+                .takeover(leader)
+                .map_err(|error| format!("takeover {number} of replica {leader}: {error}"))?;
+            if !self.arguments.json {
+                eprintln!("failover: {number:>4}: {takeover}");
+            }
+            takeovers.push(takeover);
+        }
+        Ok(takeovers)
+    }
+
+    /// One window after the other, without a strike.
+    fn stand_by(&mut self, windows: &mut Vec<Takeover>) -> Result<(), String> {
+        let until = self.clock.now() + (self.arguments.minutes * 60e9) as Nanos;
+        let (mut carried, mut told_at) = (None, self.clock.now());
+        while self.clock.now() < until {
+            let (mut window, before) = (Window::default(), self.epoch);
+            window.delivered.extend(carried);
+            self.watch_for(self.arguments.window_ms * 1_000_000, &mut window)?;
+            carried = window.delivered.last().copied();
+            let gap_ns = window.gap(0, Nanos::MAX).unwrap_or(0);
+            if self.epoch != before {
+                eprintln!("failover: epoch {} follows {before}, and nobody was struck", self.epoch);
+            }
+            windows.push(Takeover { calm_ns: gap_ns, wait_ns: window.wait(0), ..Takeover::default() });
+            if self.clock.now() > told_at + 60_000_000_000 {
+                told_at = self.clock.now();
+                let left = until.saturating_sub(told_at) / 1_000_000_000;
+                eprintln!("failover: {left} s left, {} takeovers so far", self.epochs - 1);
+            }
+            self.fleet.check_alive()?;
+        }
+        Ok(())
+    }
+
+    /// A window without, a window with, and everybody whole again.
+    fn takeover(&mut self, leader: u32) -> Result<Takeover, String> {
+        let how = self.arguments.how;
+        let window_ns = self.arguments.window_ms * 1_000_000;
+        let (mut window, calm_from) = (Window::default(), self.clock.now());
+        self.watch_for(window_ns, &mut window)?;
+        let (before, retracted, gaps) = (self.epoch, self.totals.retracted, self.totals.gaps);
+        if before.leader().replica != leader {
+            return Err(format!("epoch {before} took over before anybody was struck"));
+        }
+        let struck = self.fleet.strike(leader, how)?;
+        let deadline = struck + TAKEOVER_NS;
+        let (stamped_at, full_at) = loop {
+            self.look(&mut window)?;
+            let stamped = window.epochs.iter().find(|seen| seen.at >= struck && seen.epoch > before);
+            // Who hands over or is cut off stamps on for a while.
+            let full = stamped.and_then(|stamped| window.full_rate(stamped.at));
+            if let (Some(stamped), Some(full)) = (stamped, full)
+                && self.clock.now() >= struck + window_ns
+            {
+                break (stamped.at, full);
+            }
+            if self.clock.now() > deadline {
+                let what =
+                    if stamped.is_some() { "the stream is at its full rate" } else { "somebody takes over" };
+                return Err(self.fleet.describe(what));
+            }
+        };
+        let epochs = window.epochs.iter().filter(|seen| seen.epoch > before).count() as u64;
+        self.fleet.revive(leader, how)?;
+        self.await_equal(self.totals.published)?;
+        self.fleet.await_whole()?;
+        let takeover = Takeover {
+            victim: leader,
+            gap_ns: window.gap(struck, full_at.max(struck + window_ns)).unwrap_or(0),
+            calm_ns: window.calm(calm_from, struck).unwrap_or(0),
+            stamp_ns: stamped_at - struck,
+            full_ns: full_at - struck,
+            wait_ns: window.wait(struck),
+            epochs,
+            retracted: self.totals.retracted - retracted,
+            gaps: self.totals.gaps - gaps,
+        };
+        Ok(takeover)
+    }
+
+    /// Both subscribers have at least `messages`, with equal digests.
+    fn await_equal(&mut self, messages: u64) -> Result<(), String> {
+        let deadline = self.clock.now() + EQUAL_NS;
+        while self.totals.equal < messages {
+            self.look(&mut Window::default())?;
+            if self.clock.now() > deadline {
+                let what = format!(
+                    "both subscribers have {messages} messages with equal digests; they have {:?}, equal are {}",
+                    self.totals.delivered, self.totals.equal
+                );
+                return Err(self.fleet.describe(&what));
+            }
+        }
+        Ok(())
+    }
+
+    fn watch_for(&mut self, for_ns: Nanos, window: &mut Window) -> Result<(), String> {
+        let until = self.clock.now() + for_ns;
+        while self.clock.now() < until {
+            self.look(window)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what the load has seen.
+    fn look(&mut self, window: &mut Window) -> Result<(), String> {
+        std::thread::sleep(LOOK);
+        let seen = self.load.as_mut().and_then(Load::take).ok_or("the load has ended")?;
+        if seen.totals != Totals::default() {
+            self.totals = seen.totals;
+        }
+        self.epochs += seen.epochs.len() as u64;
+        self.epoch = seen.epochs.iter().map(|seen| seen.epoch).fold(self.epoch, Epoch::max);
+        window.add(seen);
+        Ok(())
+    }
+
+    /// Ends the load and the replicas, whatever came before, and compares all digests.
+    fn finish(mut self, measured: Result<Vec<Takeover>, String>) -> Result<Report, String> {
+        let ended = self.load.take().ok_or("the load was ended before")?.end();
+        let takeovers = match (measured, &ended) {
+            (Ok(takeovers), _) => takeovers,
+            // What the load has to say is the cause.
+            (Err(error), Err(wrong)) => return Err(format!("{wrong}\n{error}")),
+            (Err(error), Ok(_)) => return Err(error),
+        };
+        let ended = ended?;
+        self.fleet.await_stored(ended.next)?;
+        let journals =
+            if self.arguments.how == How::None { Vec::new() } else { self.fleet.end(ended.next)? };
+        let struck = if self.arguments.how == How::None { 0 } else { takeovers.len() as u64 };
+        Ok(Report {
+            how: self.arguments.how,
+            rate: self.arguments.rate,
+            size: self.arguments.size,
+            window_ms: self.arguments.window_ms,
+            hogs: self.arguments.hogs,
+            unasked: self.epochs.saturating_sub(1 + struck),
+            takeovers,
+            ended,
+            journals,
+        })
+    }
+}
+
+/// Processes that compute, one on each core.
+struct Hogs(Vec<Child>);
+
+impl Hogs {
+    fn start(niceness: Option<i32>) -> Result<Self, String> {
+        let mut hogs = Self(Vec::new());
+        let Some(niceness) = niceness else { return Ok(hogs) };
+        let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
+        for core in cpu::cores() {
+            let child = Command::new("nice")
+                .args(["-n", &niceness.to_string()])
+                .arg(&itself)
+                .args(["hog", "--core", &core.to_string()])
+                .stdin(Stdio::piped())
+                .spawn()
+                .map_err(|error| format!("starting a process that computes: {error}"))?;
+            hogs.0.push(child);
+        }
+        Ok(hogs)
+    }
+}
+
+impl Drop for Hogs {
+    fn drop(&mut self) {
+        for hog in &mut self.0 {
+            let _ = hog.kill(); // it may have ended
+            let _ = hog.wait();
+        }
+    }
+}
+
+/// The hidden subcommand.
+#[derive(clap::Args)]
+pub struct HogArguments {
+    /// The core that it is bound to.
+    #[arg(long)]
+    core: usize,
+}
+
+/// Computes until standard input ends.
+///
+/// # Errors
+/// It cannot be bound to its core.
+pub fn hog(arguments: &HogArguments) -> Result<(), String> {
+    if let Some(note) = cpu::pin(arguments.core).note {
+        return Err(note);
+    }
+    let reader = std::thread::spawn(|| {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    });
+    let mut value = 1_u64;
+    while !reader.is_finished() {
+        for _ in 0..1_000_000 {
+            value = std::hint::black_box(value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(deliveries: &[(Nanos, Nanos)]) -> Window {
+        let delivered = deliveries.iter().map(|&(at, due)| Delivered { at, due }).collect();
+        Window { delivered, epochs: Vec::new() }
+    }
+
+    #[test]
+    fn the_gap_is_the_one_around_the_strike_and_not_one_before_it() {
+        let window = window(&[(0, 0), (500, 490), (510, 500), (800, 520), (810, 800)]);
+        assert_eq!(window.gap(520, 10_000), Some(290));
+        assert_eq!(window.calm(0, 520), Some(500));
+        assert_eq!(window.calm(0, 505), Some(500), "a gap that the strike ends is none of the calm window's");
+        assert_eq!((window.wait(520), window.wait(805)), (280, 10));
+    }
+
+    #[test]
+    fn the_rate_is_full_again_when_a_message_that_was_due_since_then_did_not_wait() {
+        let late = FULL_RATE_NS + 100;
+        let window = window(&[(90, 80), (late + 200, 110), (late + 300, late + 250)]);
+        assert_eq!(window.full_rate(100), Some(late + 300));
+        assert_eq!(window.full_rate(late + 260), None);
+    }
+}

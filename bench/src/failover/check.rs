@@ -1,0 +1,245 @@
+//! What a subscriber was given, judged: each message of the load once, in its order, and a digest of all
+//! that the other subscriber must have as well.
+
+use lockstep::client::{Message, StreamDigest};
+use lockstep::wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
+use std::collections::{BTreeSet, VecDeque};
+
+/// The shortest message: its number and when it was due.
+pub const SIZE_MIN: usize = 16;
+
+fn word(payload: &[u8], at: usize) -> u64 {
+    payload.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(u64::MAX, u64::from_le_bytes)
+}
+
+/// The number of a message.
+fn number(payload: &[u8]) -> u64 {
+    word(payload, 0)
+}
+
+/// When a message was due to be published.
+pub fn due(payload: &[u8]) -> Nanos {
+    word(payload, 8)
+}
+
+/// Writes message `number` into `payload`, which has at least [`SIZE_MIN`] bytes.
+pub fn write_message(payload: &mut [u8], number: u64, due: Nanos) {
+    payload[..8].copy_from_slice(&number.to_le_bytes());
+    payload[8..SIZE_MIN].copy_from_slice(&due.to_le_bytes());
+}
+
+/// Two digests are compared each time that so many messages have been delivered.
+pub const MARK_EVERY: u64 = 500;
+
+/// What was wrong with a delivered stream, in messages.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Faults {
+    /// Not delivered, although a later one was.
+    pub missing: u64,
+    /// Delivered again.
+    pub duplicated: u64,
+    /// Delivered behind a later one.
+    pub reordered: u64,
+}
+
+impl Faults {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            missing: self.missing + other.missing,
+            duplicated: self.duplicated + other.duplicated,
+            reordered: self.reordered + other.reordered,
+        }
+    }
+}
+
+/// A delivered stream of one publisher whose messages are numbered from 0.
+#[derive(Default)]
+pub struct Checker {
+    digest: StreamDigest,
+    number_next: u64,
+    missing: BTreeSet<u64>,
+    faults: Faults,
+    seq_next: Seq,
+    marks: VecDeque<String>,
+}
+
+impl Checker {
+    /// One more message, for ever.
+    pub fn take(&mut self, message: &Kept) {
+        let Kept { seq, publisher, publisher_seq, destination, payload } = message;
+        self.seq_next = seq + 1;
+        self.digest.add_parts(*seq, *publisher, *publisher_seq, *destination, payload);
+        if self.digest.messages().is_multiple_of(MARK_EVERY) {
+            self.marks.push_back(self.digest.hex());
+        }
+        let number = number(payload);
+        if number >= self.number_next {
+            self.missing.extend(self.number_next..number);
+            self.number_next = number + 1;
+        } else if self.missing.remove(&number) {
+            self.faults.reordered += 1;
+        } else {
+            self.faults.duplicated += 1;
+        }
+    }
+
+    /// Messages so far, copies included.
+    pub fn messages(&self) -> u64 {
+        self.digest.messages()
+    }
+
+    /// The seq behind the last message.
+    pub fn seq_next(&self) -> Seq {
+        self.seq_next
+    }
+
+    /// The digest of all.
+    pub fn digest(&self) -> String {
+        self.digest.hex()
+    }
+
+    /// What is wrong so far.
+    pub fn faults(&self) -> Faults {
+        Faults { missing: self.missing.len() as u64, ..self.faults }
+    }
+}
+
+/// Compares two streams as far as both have been delivered since the last time; both must be given in the
+/// same order each time. Returns how many more messages are equal.
+///
+/// # Errors
+/// Two digests over as many messages that differ.
+pub fn compare(one: &mut Checker, other: &mut Checker, equal: u64) -> Result<u64, String> {
+    let mut more = 0;
+    while let (Some(ours), Some(theirs)) = (one.marks.front(), other.marks.front()) {
+        more += MARK_EVERY;
+        if ours != theirs {
+            return Err(format!(
+                "two subscribers differ: after {} messages one has the digest {ours}, the other {theirs}",
+                equal + more
+            ));
+        }
+        one.marks.pop_front();
+        other.marks.pop_front();
+    }
+    Ok(more)
+}
+
+/// A message that was delivered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    seq: Seq,
+    publisher: PublisherId,
+    publisher_seq: PublisherSeq,
+    destination: Destination,
+    payload: Vec<u8>,
+}
+
+impl Kept {
+    /// A copy.
+    pub fn of(message: &Message<'_>) -> Self {
+        Self {
+            seq: message.seq,
+            publisher: message.publisher,
+            publisher_seq: message.publisher_seq,
+            destination: message.destination,
+            payload: message.payload.to_vec(),
+        }
+    }
+}
+
+/// What a `stamped` reader was told: it is final when it is said to be committed, and may be taken back
+/// until then.
+#[derive(Default)]
+pub struct Optimist {
+    /// What is final.
+    pub checker: Checker,
+    pending: VecDeque<Kept>,
+    told_next: Seq,
+    /// Messages that were taken back.
+    pub retracted: u64,
+}
+
+impl Optimist {
+    /// A message was stamped.
+    ///
+    /// # Errors
+    /// It stands at or below one that was told and not taken back.
+    pub fn on_message(&mut self, message: Kept) -> Result<(), String> {
+        if message.seq < self.told_next {
+            return Err(format!(
+                "a stamped reader was told seq {} behind {}, without a retraction",
+                message.seq, self.told_next
+            ));
+        }
+        self.told_next = message.seq + 1;
+        self.pending.push_back(message);
+        Ok(())
+    }
+
+    /// Everything from `from` on is taken back.
+    pub fn on_retract(&mut self, from: Seq) {
+        self.told_next = self.told_next.min(from);
+        while self.pending.back().is_some_and(|last| last.seq >= from) {
+            self.pending.pop_back();
+            self.retracted += 1;
+        }
+    }
+
+    /// Everything below `next` is final.
+    pub fn on_committed(&mut self, next: Seq) {
+        while let Some(first) = self.pending.pop_front_if(|first| first.seq < next) {
+            self.checker.take(&first);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(seq: Seq, number: u64) -> Kept {
+        let mut payload = vec![0; SIZE_MIN];
+        write_message(&mut payload, number, 0);
+        Kept { seq, publisher: 1, publisher_seq: number + 1, destination: 0, payload }
+    }
+
+    fn checker(numbers: &[u64]) -> Checker {
+        let mut checker = Checker::default();
+        (1..).zip(numbers).for_each(|(seq, number)| checker.take(&kept(seq, *number)));
+        checker
+    }
+
+    #[test]
+    fn what_is_lost_doubled_or_out_of_order_is_counted() {
+        assert_eq!(checker(&[0, 1, 2]).faults(), Faults::default());
+        assert_eq!(checker(&[0, 2]).faults(), Faults { missing: 1, ..Faults::default() });
+        assert_eq!(checker(&[0, 1, 1]).faults(), Faults { duplicated: 1, ..Faults::default() });
+        assert_eq!(checker(&[0, 2, 1]).faults(), Faults { reordered: 1, ..Faults::default() });
+    }
+
+    #[test]
+    fn what_an_optimist_was_told_is_judged_when_it_is_final_and_not_before() {
+        let mut reader = Optimist::default();
+        for (seq, number) in [(1, 0), (2, 1), (3, 2)] {
+            reader.on_message(kept(seq, number)).expect("in order");
+        }
+        reader.on_committed(2);
+        reader.on_retract(2);
+        assert_eq!((reader.retracted, reader.checker.messages()), (2, 1));
+        reader.on_message(kept(3, 1)).expect("behind what is left");
+        assert!(reader.on_message(kept(3, 2)).is_err(), "told twice at one place");
+        reader.on_committed(4);
+        assert_eq!((reader.checker.messages(), reader.checker.faults()), (2, Faults::default()));
+    }
+
+    #[test]
+    fn streams_are_compared_as_far_as_both_reach_and_a_difference_is_found() {
+        let numbers: Vec<u64> = (0..2 * MARK_EVERY).collect();
+        let mut changed = numbers.clone();
+        changed.swap(3, 4);
+        assert_eq!(compare(&mut checker(&numbers), &mut checker(&numbers[..600]), 0), Ok(MARK_EVERY));
+        assert!(compare(&mut checker(&numbers), &mut checker(&changed), 0).is_err());
+    }
+}

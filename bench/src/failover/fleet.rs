@@ -1,0 +1,303 @@
+//! The replicas: the subcommand that production runs, one process each, killed, stopped, resumed and
+//! started anew. Whatever runs is ended with the fleet.
+
+use super::How;
+use super::place::Place;
+use crate::cluster::Cluster;
+use lockstep::client::{NodeState, Questioner};
+use lockstep::engine::event::Role;
+use lockstep::io::clock::Clock;
+use lockstep::io::signal::Signal;
+use lockstep::node;
+use lockstep::wire::{Nanos, Seq};
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+/// How long replicas may take to agree, to stop, and to start.
+const PATIENCE_NS: Nanos = 20_000_000_000;
+/// How long a round of questions waits for the last replica.
+const ASK_ROUND: Duration = Duration::from_millis(100);
+/// Between two rounds of questions.
+const PAUSE: Duration = Duration::from_millis(20);
+/// A standby that is no further behind than so many entries follows.
+const BEHIND_MAX: u64 = 1_000;
+/// Lines of a replica's log that are shown when something is wrong.
+const LAST_LINES: usize = 15;
+
+/// A running replica.
+struct Running {
+    child: Child,
+    stopped: bool,
+}
+
+/// See the module.
+pub struct Fleet {
+    cluster: Cluster,
+    places: Vec<Place>,
+    running: Vec<Option<Running>>,
+    questioner: Questioner,
+    clock: Clock,
+}
+
+impl Fleet {
+    /// Starts every replica of `cluster`, each in its place.
+    ///
+    /// # Errors
+    /// In words, which did not start.
+    pub fn start(cluster: Cluster, places: Vec<Place>) -> Result<Self, String> {
+        let questioner = Questioner::open(&cluster.config.endpoint()).map_err(|error| error.to_string())?;
+        let running = places.iter().map(|_| None).collect();
+        let mut fleet = Self { cluster, places, running, questioner, clock: Clock::start() };
+        for id in 1..=fleet.places.len() as u32 {
+            fleet.launch(id)?;
+        }
+        Ok(fleet)
+    }
+
+    fn log(&self, id: u32) -> PathBuf {
+        self.cluster.path().with_file_name(format!("replica-{id}.log"))
+    }
+
+    fn launch(&mut self, id: u32) -> Result<(), String> {
+        let fails = |error: std::io::Error| format!("starting replica {id}: {error}");
+        let log = File::options().create(true).append(true).open(self.log(id)).map_err(fails)?;
+        let itself = std::env::current_exe().map_err(fails)?;
+        let mut command = self.places[id as usize - 1].command(&itself);
+        command.args(["sequencer", "--until-stdin-ends", "--replica", &id.to_string(), "--config"]);
+        command.arg(self.cluster.path()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_"))
+        {
+            command.env_remove(name);
+        }
+        let child = command.spawn().map_err(fails)?;
+        self.running[id as usize - 1] = Some(Running { child, stopped: false });
+        Ok(())
+    }
+
+    /// Waits until one leads and all others follow it closely; returns the leader's number.
+    ///
+    /// # Errors
+    /// They do not: what each says, and the last lines of its log.
+    pub fn await_whole(&mut self) -> Result<u32, String> {
+        let deadline = self.clock.now() + PATIENCE_NS;
+        loop {
+            let states = self.ask();
+            if let Some(leader) = leader_of_whole(&states) {
+                return Ok(leader);
+            }
+            if self.clock.now() > deadline {
+                return Err(self.explain("one leads and the others follow closely", &states));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Waits until every replica holds everything below `next` as committed.
+    ///
+    /// # Errors
+    /// As [`Fleet::await_whole`].
+    pub fn await_stored(&mut self, next: Seq) -> Result<(), String> {
+        let deadline = self.clock.now() + PATIENCE_NS;
+        loop {
+            let states = self.ask();
+            let holds = |state: &Option<NodeState>| {
+                state.is_some_and(|state| state.accept_next >= next && state.commit_next >= next)
+            };
+            if states.iter().all(holds) {
+                return Ok(());
+            }
+            if self.clock.now() > deadline {
+                return Err(self.explain(&format!("every journal reaches seq {next}"), &states));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn ask(&mut self) -> Vec<Option<NodeState>> {
+        let addresses = self.cluster.config.endpoint().replicas;
+        self.questioner.nodes(&addresses, ASK_ROUND)
+    }
+
+    /// Says in words that `what` did not come to be, and what every replica has to say.
+    fn explain(&self, what: &str, states: &[Option<NodeState>]) -> String {
+        let mut text = format!("{PATIENCE_NS} ns were not enough until {what}");
+        for (id, state) in (1..).zip(states) {
+            let state = state.map_or_else(
+                || String::from("does not answer"),
+                |state| {
+                    let NodeState { role, accepted, accept_next, commit_next, .. } = state;
+                    format!(
+                        "{} in epoch {accepted}, holds up to {accept_next}, commit {commit_next}",
+                        role.name()
+                    )
+                },
+            );
+            text += &format!("\nreplica {id}: {state}{}", self.last_words(id));
+        }
+        text
+    }
+
+    /// The last lines of a replica's log.
+    fn last_words(&self, id: u32) -> String {
+        let text = std::fs::read(self.log(id)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<_> = text.lines().collect();
+        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+        last.iter().map(|line| format!("\n  {line}")).collect()
+    }
+
+    /// What every replica says of itself now, in words: for an error.
+    pub fn describe(&mut self, what: &str) -> String {
+        let states = self.ask();
+        self.explain(what, &states)
+    }
+
+    /// Takes replica `id` away. It is told at the very moment at which this returns its time.
+    ///
+    /// # Errors
+    /// In words, what could not be done.
+    pub fn strike(&mut self, id: u32, how: How) -> Result<Nanos, String> {
+        let fails = |error: lockstep::io::IoError| error.to_string();
+        let running =
+            self.running[id as usize - 1].as_mut().ok_or_else(|| format!("replica {id} is not running"))?;
+        let watchers = match how {
+            How::KillBoth => children(running.child.id()),
+            _ => Vec::new(),
+        };
+        let at = self.clock.now();
+        match how {
+            How::Kill => Signal::Kill.send(&running.child).map_err(fails)?,
+            How::KillBoth => {
+                for watcher in watchers {
+                    Signal::Kill.send_to_child_of(&running.child, watcher).map_err(fails)?;
+                }
+                Signal::Kill.send(&running.child).map_err(fails)?;
+            }
+            How::Silence => {
+                Signal::Stop.send(&running.child).map_err(fails)?;
+                running.stopped = true;
+            }
+            How::Handover => Signal::Terminate.send(&running.child).map_err(fails)?,
+            How::Partition => self.places[id as usize - 1].cut()?,
+            How::None => {}
+        }
+        Ok(at)
+    }
+
+    /// Brings replica `id` back: resumed, reconnected, or started anew once its process has ended.
+    ///
+    /// # Errors
+    /// In words, what could not be done.
+    pub fn revive(&mut self, id: u32, how: How) -> Result<(), String> {
+        let place = id as usize - 1;
+        let running = self.running[place].as_mut().ok_or_else(|| format!("replica {id} is not running"))?;
+        match how {
+            How::Silence => {
+                running.stopped = false;
+                Signal::Continue.send(&running.child).map_err(|error| error.to_string())
+            }
+            How::Partition => self.places[place].heal(),
+            How::None => Ok(()),
+            How::Kill | How::KillBoth | How::Handover => {
+                let ended = wait(&mut running.child, &self.clock);
+                let status = ended.ok_or_else(|| {
+                    format!("replica {id} did not end when it was to{}", self.last_words(id))
+                })?;
+                if how == How::Handover && !status.success() {
+                    return Err(format!("replica {id} ended with {status}{}", self.last_words(id)));
+                }
+                self.launch(id)
+            }
+        }
+    }
+
+    /// Whether every process runs that should.
+    ///
+    /// # Errors
+    /// One has ended that nobody struck: which, how, and its last words.
+    pub fn check_alive(&mut self) -> Result<(), String> {
+        for index in 0..self.running.len() {
+            let Some(running) = &mut self.running[index] else { continue };
+            if let Ok(Some(status)) = running.child.try_wait() {
+                let id = index as u32 + 1;
+                return Err(format!("replica {id} ended by itself ({status}){}", self.last_words(id)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all in order, and returns the digest of each journal up to `next`.
+    ///
+    /// # Errors
+    /// In words: one that did not end in order, or whose journal cannot be read.
+    pub fn end(mut self, next: Seq) -> Result<Vec<String>, String> {
+        for running in self.running.iter_mut().flatten() {
+            drop(running.child.stdin.take());
+        }
+        let mut digests = Vec::new();
+        for id in 1..=self.running.len() as u32 {
+            if let Some(mut running) = self.running[id as usize - 1].take() {
+                let status = wait(&mut running.child, &self.clock);
+                if !status.is_some_and(|status| status.success()) {
+                    return Err(format!(
+                        "replica {id} did not end in order: {status:?}{}",
+                        self.last_words(id)
+                    ));
+                }
+            }
+        }
+        for id in 1..=self.running.len() as u32 {
+            let settings = self.cluster.node(id)?;
+            let (digest, _) =
+                node::journal_digest(&settings, Some(next)).map_err(|error| error.to_string())?;
+            digests.push(digest.hex());
+        }
+        Ok(digests)
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for running in self.running.iter_mut().flatten() {
+            // One that stands still ends by this as well. It may have ended before.
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+}
+
+/// The leader's number, if one leads and all others follow it closely.
+fn leader_of_whole(states: &[Option<NodeState>]) -> Option<u32> {
+    let states: Vec<NodeState> = states.iter().copied().collect::<Option<_>>()?;
+    let leader = states.iter().find(|state| state.role == Role::Leader)?;
+    let follows = |state: &&NodeState| {
+        state.role == Role::Standby
+            && state.accepted == leader.accepted
+            && state.accept_next + BEHIND_MAX >= leader.accept_next
+    };
+    (states.iter().filter(follows).count() + 1 == states.len()).then_some(leader.identity.replica)
+}
+
+/// Waits for the end of a process; none if it does not come.
+fn wait(child: &mut Child, clock: &Clock) -> Option<std::process::ExitStatus> {
+    let deadline = clock.now() + PATIENCE_NS;
+    while clock.now() < deadline {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    None
+}
+
+/// The processes that `pid` has started.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let texts = tasks.map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    texts
+        .flat_map(|text| text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}

@@ -1,0 +1,80 @@
+//! Signals to our own children: how they are killed, stopped and resumed by those who try what happens then.
+
+use super::IoError;
+use std::process::Child;
+
+/// What a process is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signal {
+    /// End now: nothing of it runs any more.
+    Kill,
+    /// Stand still, wherever it is.
+    Stop,
+    /// Go on.
+    Continue,
+    /// End in order.
+    Terminate,
+}
+
+impl Signal {
+    /// Sends it to a child that nobody has waited for, so its number is still its own.
+    ///
+    /// # Errors
+    /// The system refused: it has ended and been waited for.
+    pub fn send(self, child: &Child) -> Result<(), IoError> {
+        self.send_to(child.id())
+    }
+
+    /// Sends it to a process that such a child has started and not waited for, if it is still its child.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub fn send_to_child_of(self, child: &Child, grandchild: u32) -> Result<(), IoError> {
+        if parent(grandchild) == Some(child.id()) { self.send_to(grandchild) } else { Ok(()) }
+    }
+
+    fn send_to(self, pid: u32) -> Result<(), IoError> {
+        let number = match self {
+            Self::Kill => libc::SIGKILL,
+            Self::Stop => libc::SIGSTOP,
+            Self::Continue => libc::SIGCONT,
+            Self::Terminate => libc::SIGTERM,
+        };
+        // SAFETY: a call without pointers.
+        let sent = unsafe { libc::kill(pid as libc::pid_t, number) };
+        if sent == 0 { Ok(()) } else { Err(IoError::last(format!("send {self:?} to process {pid}"))) }
+    }
+}
+
+/// Who started a process.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    #[test]
+    fn a_child_that_stands_still_is_resumed_and_one_that_is_killed_ends_by_it() {
+        let mut child = Command::new("sleep").arg("60").spawn().expect("sleep");
+        let state = |child: &Child| {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("a process");
+            stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
+        };
+        Signal::Stop.send(&child).expect("it is ours");
+        while state(&child) != Some('T') {
+            std::thread::yield_now();
+        }
+        Signal::Continue.send(&child).expect("it is ours");
+        while state(&child) == Some('T') {
+            std::thread::yield_now();
+        }
+        Signal::Kill.send(&child).expect("it is ours");
+        assert_eq!(child.wait().expect("a child").signal(), Some(libc::SIGKILL));
+    }
+}

@@ -1,0 +1,201 @@
+//! The ghost: how far the stream is committed by the definition, counted from what replicas really hold.
+//! No process sees it. What a process calls committed must lie within it.
+//!
+//! ```text
+//!   held[e][i]: how much of the log of e replica i has ever held while its log ended in e
+//!   committed in e: the greatest n > base(e) that a quorum of the members at n has held     (S4)
+//! ```
+
+use super::tree::{Node, Stamped, Tree};
+use super::{Key, Violation};
+use crate::wire::{Epoch, Identity, Seq};
+use std::collections::BTreeMap;
+
+/// One epoch as the ghost sees it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Reign {
+    start: Node,
+    base: Seq,
+    /// The longest log of the epoch.
+    longest: Node,
+    held: BTreeMap<Identity, Seq>,
+    committed: Option<Node>,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Ghost {
+    reigns: BTreeMap<Epoch, Reign>,
+    tip: Option<Node>,
+    /// The committed messages, in order.
+    messages: Vec<Stamped>,
+}
+
+impl Ghost {
+    /// Where the committed prefix ends.
+    pub fn tip(&self) -> Option<Node> {
+        self.tip
+    }
+
+    /// The committed messages from `seq` on.
+    pub fn messages_from(&self, seq: Seq) -> &[Stamped] {
+        &self.messages[self.messages.partition_point(|(at, _)| *at < seq)..]
+    }
+
+    /// The committed message at `seq`.
+    pub fn message(&self, seq: Seq) -> Option<Key> {
+        self.messages_from(seq).first().filter(|(at, _)| *at == seq).map(|(_, key)| *key)
+    }
+
+    /// Epochs that began.
+    pub fn epochs(&self) -> usize {
+        self.reigns.len()
+    }
+
+    /// Whether anything of this epoch is committed.
+    pub fn has_committed(&self, epoch: Epoch) -> bool {
+        self.reigns.get(&epoch).is_some_and(|reign| reign.committed.is_some())
+    }
+
+    /// A frame of an epoch was seen for the first time. A start must follow everything that is committed
+    /// in the epochs before (S5: leader completeness).
+    pub fn on_frame(&mut self, tree: &Tree, node: Node) -> Result<(), Violation> {
+        let stem = tree.stem(node);
+        if stem.epoch.round() == 0 {
+            return Ok(());
+        }
+        if stem.starts {
+            for (epoch, reign) in self.reigns.range(..stem.epoch) {
+                if !tree.begins_with(stem.parent, reign.committed) {
+                    return Err(format!(
+                        "S5: {} begins at {} on a log without what {epoch} committed up to {}",
+                        stem.epoch,
+                        stem.first,
+                        tree.next(reign.committed)
+                    ));
+                }
+            }
+            let reign = Reign {
+                start: node,
+                base: stem.first,
+                longest: node,
+                held: BTreeMap::new(),
+                committed: None,
+            };
+            self.reigns.insert(stem.epoch, reign);
+        } else if let Some(reign) = self.reigns.get_mut(&stem.epoch)
+            && stem.next > tree.next(Some(reign.longest))
+        {
+            if stem.parent != Some(reign.longest) {
+                return Err(format!("S1: {} stamped two logs: they part at {}", stem.epoch, stem.first));
+            }
+            reign.longest = node;
+        }
+        Ok(())
+    }
+
+    /// `identity` holds the log that ends with `tip` up to `next` for good. Returns the frames that are
+    /// committed now and were not before.
+    pub fn on_held(
+        &mut self,
+        tree: &Tree,
+        identity: Identity,
+        tip: Node,
+        next: Seq,
+    ) -> Result<Vec<Node>, Violation> {
+        let epoch = tree.stem(tip).epoch;
+        let Some(reign) = self.reigns.get_mut(&epoch) else { return Ok(Vec::new()) };
+        let held = reign.held.entry(identity).or_default();
+        if next <= *held || next <= reign.base {
+            return Ok(Vec::new());
+        }
+        *held = next;
+        let committed = reign.count(tree);
+        if committed == reign.committed {
+            return Ok(Vec::new());
+        }
+        reign.committed = committed;
+        self.on_committed(tree, epoch, committed)
+    }
+
+    fn on_committed(
+        &mut self,
+        tree: &Tree,
+        epoch: Epoch,
+        committed: Option<Node>,
+    ) -> Result<Vec<Node>, Violation> {
+        let next = tree.next(committed);
+        for (later, reign) in self.reigns.range(epoch..).skip(1) {
+            let before = tree.stem(reign.start).parent;
+            if !tree.begins_with(before, committed) {
+                return Err(format!(
+                    "S5: {epoch} commits up to {next} what {later}, which began at {}, does not have",
+                    reign.base
+                ));
+            }
+        }
+        if next <= tree.next(self.tip) {
+            return if tree.begins_with(self.tip, committed) {
+                Ok(Vec::new())
+            } else {
+                Err(format!("S6: {epoch} commits another log up to {next}"))
+            };
+        }
+        if !tree.begins_with(committed, self.tip) {
+            return Err(format!(
+                "S6: {epoch} commits up to {next} a log without what is committed up to {}",
+                tree.next(self.tip)
+            ));
+        }
+        let new = tree.path(self.tip, committed);
+        self.tip = committed;
+        for node in &new {
+            self.messages.extend_from_slice(&tree.stem(*node).messages);
+        }
+        Ok(new)
+    }
+
+    /// S4, S6: a process calls everything below `next` committed, and holds the log that ends with `log`.
+    pub fn check_claim(
+        &self,
+        tree: &Tree,
+        who: &str,
+        next: Seq,
+        log: Option<Option<Node>>,
+    ) -> Result<(), Violation> {
+        let is = tree.next(self.tip);
+        if next > is {
+            return Err(format!("S4: {who} calls everything below {next} committed, but {is} is the bound"));
+        }
+        if let Some(log) = log {
+            let (own, ours) = (tree.cut(log, next), tree.cut(self.tip, next));
+            if own != ours || tree.next(own) != next {
+                return Err(format!(
+                    "S6: {who} calls everything below {next} committed, in another log than the committed one"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Reign {
+    /// S4, by the definition.
+    fn count(&self, tree: &Tree) -> Option<Node> {
+        let mut bounds: Vec<Seq> = self.held.values().copied().filter(|next| *next > self.base).collect();
+        bounds.sort_unstable_by(|a, b| b.cmp(a));
+        bounds.dedup();
+        for next in bounds {
+            let node = tree.cut(Some(self.longest), next)?;
+            let members = &tree.stem(node).members;
+            let holding = members
+                .iter()
+                .filter(|member| self.held.get(member).is_some_and(|held| *held >= next))
+                .count();
+            if holding > members.len() / 2 {
+                return Some(node);
+            }
+        }
+        self.committed
+    }
+}

@@ -1,0 +1,547 @@
+//! What replicas hold and say.
+
+use super::tree::{Node, Tree};
+use super::{Oracle, Violation};
+use crate::journal::Tail;
+use crate::journal::memory::MemoryTail;
+use crate::proto::commit::Durability;
+use crate::proto::log::LogEnd;
+use crate::sim::coverage::Event;
+use crate::sim::net::To;
+use crate::wire::{
+    BallotBody, Chain, Datagram, Epoch, FrameView, Header, Identity, RepairTrailer, Seq, chain_after,
+};
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+
+/// What one replica has shown so far.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Voice {
+    identity: Identity,
+    /// Which process of this journal speaks.
+    run: u64,
+    end: LogEnd,
+    tip: Option<Node>,
+    /// Where its log ended before its last turn.
+    tip_before: Option<Node>,
+    /// The log that the last exchange replaced.
+    replaced: Option<Node>,
+    durable: Seq,
+    promised: Epoch,
+    promise_stored: Epoch,
+    /// Below this it says nothing any more (S2): as it was before the turn, raised by what it says.
+    level: Epoch,
+    /// The newest ack: the log up to here must survive.
+    acked: Option<Node>,
+    /// The newest epoch in which anything was said: the promise must survive.
+    said: Epoch,
+    commit_next: Seq,
+}
+
+/// What was said about one ballot.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Ballots {
+    /// Whose promise, with the log that it described.
+    promises: BTreeMap<Identity, (Epoch, Seq)>,
+}
+
+/// One datagram that a process sent, and to whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// To whom.
+    pub to: To,
+    /// From which address.
+    pub from: SocketAddrV4,
+    /// What.
+    pub bytes: &'a [u8],
+}
+
+impl Oracle {
+    /// A replica's process begins, as the `run`th of all. What it recovered must be what it said before.
+    pub fn on_replica_started(
+        &mut self,
+        who: usize,
+        identity: Identity,
+        run: u64,
+        tail: &Tail<MemoryTail>,
+        memory_kept: bool,
+    ) -> Result<(), Violation> {
+        let tip = self.read_log(who, run, tail)?;
+        let promised = tail.promised();
+        if let Some(before) = self.voices.get(&who).filter(|before| before.identity == identity) {
+            let tree = &self.tree;
+            let old = tip == before.tip || !memory_kept && tree.begins_with(before.tip, tip);
+            let older = !memory_kept && tree.begins_with(before.replaced, tip);
+            if !old && !older {
+                return Err(format!(
+                    "S7: replica {who} came back with a log up to {}, which is neither the old nor the new one \
+                     (up to {})",
+                    tree.next(tip),
+                    tree.next(before.tip)
+                ));
+            }
+            let acked = before.acked;
+            let epoch = |node: Option<Node>| node.map_or(Epoch::NONE, |node| tree.stem(node).epoch);
+            if !tree.begins_with(tip, acked) && epoch(tip) <= epoch(acked) {
+                return Err(format!(
+                    "S9: replica {who} came back without what it acknowledged up to {}",
+                    tree.next(acked)
+                ));
+            }
+            let promise = if memory_kept { before.promised } else { before.said };
+            // A log of an epoch is a promise, too: it never goes below.
+            if promised.max(epoch(tip)) < promise {
+                return Err(format!("S2: replica {who} came back with promise {promised}, it was {promise}"));
+            }
+        }
+        let (acked, said) = match self.voices.get(&who) {
+            Some(before) if before.identity == identity => (before.acked, before.said),
+            _ => (None, Epoch::NONE),
+        };
+        let voice = Voice {
+            identity,
+            run,
+            end: tail.end(),
+            tip,
+            tip_before: tip,
+            replaced: None,
+            durable: tail.durable_next(),
+            promised,
+            promise_stored: tail.promise_stored(),
+            level: promised,
+            acked,
+            said,
+            commit_next: 1,
+        };
+        self.voices.insert(who, voice);
+        Ok(())
+    }
+
+    /// S1, S2, S4, S6, S7: the replica had its turn.
+    pub fn check_replica(
+        &mut self,
+        who: usize,
+        tail: &Tail<MemoryTail>,
+        commit_next: Seq,
+    ) -> Result<(), Violation> {
+        let Some(&before) = self.voices.get(&who) else { return Ok(()) };
+        let mut now = before;
+        now.tip_before = before.tip;
+        now.level = before.promised;
+        now.promised = tail.promised();
+        now.promise_stored = tail.promise_stored();
+        now.durable = tail.durable_next();
+        if now.promised < before.promised {
+            return Err(format!(
+                "S2: the promise of replica {who} fell from {} to {}",
+                before.promised, now.promised
+            ));
+        }
+        if tail.end() != before.end {
+            now.end = tail.end();
+            now.tip = self.read_log(who, before.run, tail)?;
+            self.check_change(who, &before, &mut now)?;
+        }
+        if let Some(tip) = now.tip.filter(|_| now.tip != before.tip || now.durable != before.durable) {
+            self.on_holding(now.identity, tip, now.durable)?;
+        }
+        if commit_next != before.commit_next {
+            if commit_next < before.commit_next {
+                return Err(format!(
+                    "S6: the commit of replica {who} fell from {} to {commit_next}",
+                    before.commit_next
+                ));
+            }
+            now.commit_next = commit_next;
+            self.ghost.check_claim(&self.tree, &format!("replica {who}"), commit_next, Some(now.tip))?;
+        }
+        self.voices.insert(who, now);
+        Ok(())
+    }
+
+    /// S6, S7: a log changes by appending, or by one exchange above its commit in a higher epoch.
+    fn check_change(&mut self, who: usize, before: &Voice, now: &mut Voice) -> Result<(), Violation> {
+        let tree = &self.tree;
+        if tree.begins_with(now.tip, before.tip) {
+            return Ok(());
+        }
+        let common = tree.next(tree.common(before.tip, now.tip));
+        if common < before.commit_next {
+            return Err(format!(
+                "S6: replica {who} exchanged its log from {common} on, below its commit {}",
+                before.commit_next
+            ));
+        }
+        if now.end.epoch <= before.end.epoch {
+            return Err(format!(
+                "S7: replica {who} exchanged its log of {} from {common} on for one of {}",
+                before.end.epoch, now.end.epoch
+            ));
+        }
+        now.replaced = before.tip;
+        self.coverage.count(Event::Exchanges);
+        Ok(())
+    }
+
+    /// S4: what a replica holds counts for its epoch, unless it may have forgotten something.
+    fn on_holding(&mut self, identity: Identity, tip: Node, durable: Seq) -> Result<(), Violation> {
+        if self.forgotten.contains(&identity) {
+            return Ok(());
+        }
+        let next = match self.durability {
+            Durability::Process => self.tree.next(Some(tip)),
+            Durability::Power => durable.min(self.tree.next(Some(tip))),
+        };
+        let new = self.ghost.on_held(&self.tree, identity, tip, next)?;
+        if !new.is_empty() {
+            self.coverage.count(Event::Commits);
+            self.on_committed_frames(&new)?;
+        }
+        Ok(())
+    }
+
+    /// Where the log in `tail` ends in the tree. Frames that are new must come from their leader.
+    fn read_log(&mut self, who: usize, run: u64, tail: &Tail<MemoryTail>) -> Result<Option<Node>, Violation> {
+        let end = tail.end();
+        let mut new = Vec::new();
+        let mut seq = end.next;
+        let mut chain: Option<Chain> = None;
+        let tip = loop {
+            if seq <= 1 {
+                break None;
+            }
+            if let Some(node) = self.known_end(seq, chain.unwrap_or(end.chain)) {
+                break Some(node);
+            }
+            let Some(span) = tail.find(seq - 1) else {
+                return Err(format!(
+                    "S7: the log of replica {who} up to {seq} is nobody's, and not in its ring"
+                ));
+            };
+            let Some(header) = Header::peek(tail.bytes(span)) else {
+                return Err(format!("S7: replica {who} holds no header before {seq}"));
+            };
+            if header.next_seq() != seq || chain.is_some_and(|chain| chain != chain_after(&header)) {
+                return Err(format!("S7: the log of replica {who} has a hole before {seq}"));
+            }
+            if let Some(node) = self.tree.find(header.epoch(), header.first_seq) {
+                return Err(format!(
+                    "S1: two frames of {} at {}: replica {who} holds {:?}, another {:?}",
+                    header.epoch(),
+                    header.first_seq,
+                    header.tag,
+                    self.tree.stem(node).tag
+                ));
+            }
+            chain = Some(header.chain);
+            seq = header.first_seq;
+            new.push(span);
+        };
+        let mut tip = tip;
+        for span in new.into_iter().rev() {
+            let frame =
+                tail.frame(span).map_err(|damage| format!("S7: replica {who} holds damage: {damage:?}"))?;
+            tip = Some(self.on_new_frame(who, run, tip, &frame)?);
+        }
+        if self.tree.next(tip) != end.next || tip.is_some_and(|tip| self.tree.stem(tip).chain != end.chain) {
+            return Err(format!("S7: the log of replica {who} ends at {end:?}, its frames do not"));
+        }
+        Ok(tip)
+    }
+
+    /// The frame of the tree that ends at `seq` with this chain: equal ends, equal logs.
+    fn known_end(&self, seq: Seq, chain: Chain) -> Option<Node> {
+        self.tree.containing(seq - 1).find(|node| {
+            let stem = self.tree.stem(*node);
+            stem.next == seq && stem.chain == chain
+        })
+    }
+
+    /// S1: a frame is seen first in the log of its own leader, in one run of its process.
+    fn on_new_frame(
+        &mut self,
+        who: usize,
+        run: u64,
+        parent: Option<Node>,
+        frame: &FrameView<'_>,
+    ) -> Result<Node, Violation> {
+        let epoch = frame.header.epoch();
+        if frame.header.identity() != epoch.leader() {
+            return Err(format!("S1: {} stamped in {epoch}", frame.header.identity()));
+        }
+        let node = self.tree.grow(parent, frame)?;
+        for (seq, key) in &self.tree.stem(node).messages {
+            if !self.published.contains(key) {
+                return Err(format!("INTEGRITY: nobody published what stands at {seq}: {key:?}"));
+            }
+        }
+        if epoch.round() > 0 {
+            let stamping = *self.stamping.entry(epoch).or_insert(run);
+            if stamping != run {
+                return Err(format!(
+                    "S1: replica {who} holds a frame of {epoch} at {} that its leader's run {stamping} did not stamp",
+                    frame.header.first_seq
+                ));
+            }
+            if let Some(before) = self.voices.get(&who)
+                && (before.identity != epoch.leader() || self.forgotten.contains(&before.identity))
+            {
+                return Err(format!("S1: replica {who} stamped in {epoch}"));
+            }
+            if self.tree.stem(node).starts {
+                self.check_won(node)?;
+            }
+        }
+        self.ghost.on_frame(&self.tree, node)?;
+        self.coverage.count(Event::Frames);
+        Ok(node)
+    }
+
+    /// S5: who starts an epoch has the promises of a quorum of the members at the end of its log, none of
+    /// which describes a better one. Epoch 1 of a newborn history is granted.
+    fn check_won(&mut self, start: Node) -> Result<(), Violation> {
+        let stem = self.tree.stem(start);
+        let Some(adopted) = stem.parent.map(|parent| self.tree.stem(parent)) else {
+            return Err(format!("S5: {} begins a log", stem.epoch));
+        };
+        if stem.epoch.round() == 1 && adopted.epoch.round() == 0 {
+            return Ok(());
+        }
+        let members = &adopted.members;
+        if !members.contains(&stem.epoch.leader()) {
+            return Err(format!("S5: {} leads and is not listed: {members:?}", stem.epoch));
+        }
+        let ballots = self.ballots.get(&stem.epoch).map(|ballots| &ballots.promises);
+        let own = (adopted.epoch, adopted.next);
+        self.coverage.count(Event::Takeovers);
+        if adopted.epoch.round() > 0 && !self.ghost.has_committed(adopted.epoch) {
+            self.coverage.count(Event::TakeoversWithin);
+        }
+        let agreeing = members.iter().filter(|member| {
+            **member == stem.epoch.leader()
+                || ballots.and_then(|ballots| ballots.get(member)).is_some_and(|log| *log <= own)
+        });
+        let count = agreeing.count();
+        if count <= members.len() / 2 {
+            return Err(format!(
+                "S5: {} begins at {} with {count} promises of {members:?} for its log {own:?}: {ballots:?}",
+                stem.epoch, stem.first
+            ));
+        }
+        Ok(())
+    }
+
+    /// What process `who` sends. Of clients only requests matter.
+    pub fn check_sent(&mut self, who: usize, sent: &Sent<'_>) -> Result<(), Violation> {
+        let datagram = Datagram::decode(sent.bytes, self.cluster)
+            .map_err(|reject| format!("WIRE: process {who} sent what it would refuse itself: {reject}"))?;
+        if let Datagram::Nack(header, body, ranges) = &datagram {
+            let starts = ranges.iter().len() == 0;
+            self.asked.insert((sent.from, body.token), (header.epoch(), starts));
+        }
+        let Some(mut voice) = self.voices.get(&who).copied() else { return Ok(()) };
+        self.check_word(who, &mut voice, sent, &datagram)?;
+        self.voices.insert(who, voice);
+        Ok(())
+    }
+
+    fn check_word(
+        &mut self,
+        who: usize,
+        voice: &mut Voice,
+        sent: &Sent<'_>,
+        datagram: &Datagram<'_>,
+    ) -> Result<(), Violation> {
+        let votes = matches!(
+            datagram,
+            Datagram::Ack(..) | Datagram::Promise(..) | Datagram::Prepare(..) | Datagram::Frame(_, None)
+        );
+        if votes && self.forgotten.contains(&voice.identity) {
+            return Err(format!(
+                "S9: replica {who} may have forgotten something, and speaks as {}",
+                voice.identity
+            ));
+        }
+        match datagram {
+            Datagram::Ack(header, _) => self.check_ack(who, voice, header)?,
+            Datagram::Frame(frame, Some(trailer)) => self.check_repair(who, voice, sent, frame, trailer)?,
+            Datagram::Frame(frame, None) => {
+                let epoch = frame.header.epoch();
+                self.check_level(who, voice, epoch, "sent a frame")?;
+                let node = self.tree.find(epoch, frame.header.first_seq);
+                let kept = node.is_some_and(|node| self.tree.stem(node).tag == frame.header.tag);
+                if !kept || !self.was_held(voice, node) {
+                    return Err(format!(
+                        "S1: replica {who} sent the frame at {} of {epoch}, which is not in its log",
+                        frame.header.first_seq
+                    ));
+                }
+                voice.said = voice.said.max(epoch);
+            }
+            Datagram::Heartbeat(header, _) => {
+                self.check_level(who, voice, header.epoch(), "beat")?;
+                self.check_stands(who, voice, header, "beats")?;
+            }
+            Datagram::Prepare(header, body) | Datagram::Promise(header, body) => {
+                self.check_ballot(who, voice, header, body, matches!(datagram, Datagram::Prepare(..)))?;
+            }
+            Datagram::Refuse(_, body) => {
+                if Epoch(body.ballot) > voice.promised || body.about >= body.ballot {
+                    return Err(format!(
+                        "S2: replica {who} refuses {} by {}, it promised {}",
+                        Epoch(body.about),
+                        Epoch(body.ballot),
+                        voice.promised
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// S2: nothing is said below the promise.
+    fn check_level(&self, who: usize, voice: &Voice, epoch: Epoch, what: &str) -> Result<(), Violation> {
+        if epoch < voice.level {
+            return Err(format!("S2: replica {who} {what} in {epoch}, it promised {}", voice.level));
+        }
+        Ok(())
+    }
+
+    /// Whether a node was in the log of this voice at some moment of its last turn.
+    fn was_held(&self, voice: &Voice, node: Option<Node>) -> bool {
+        self.tree.begins_with(voice.tip, node) || self.tree.begins_with(voice.tip_before, node)
+    }
+
+    /// The header tells where the sender's log stands: it must have stood there in this turn.
+    fn check_stands(&self, who: usize, voice: &Voice, header: &Header, what: &str) -> Result<(), Violation> {
+        let stands = |tree: &Tree, log: Option<Node>| {
+            let at = tree.cut(log, header.first_seq);
+            let found = at.map_or((Epoch::NONE, 1, 0), |at| {
+                let stem = tree.stem(at);
+                (stem.epoch, stem.next, stem.chain)
+            });
+            found == (header.epoch(), header.first_seq, header.chain)
+        };
+        if stands(&self.tree, voice.tip) || stands(&self.tree, voice.tip_before) {
+            return Ok(());
+        }
+        Err(format!(
+            "S3: replica {who} {what} that its log ends at {} in {} with chain {:#x}, it ends at {:?}",
+            header.first_seq,
+            header.epoch(),
+            header.chain,
+            voice.end
+        ))
+    }
+
+    /// S2, S3: an ack names exactly the log of its epoch.
+    fn check_ack(&self, who: usize, voice: &mut Voice, header: &Header) -> Result<(), Violation> {
+        let (epoch, next) = (header.epoch(), header.first_seq);
+        self.check_level(who, voice, epoch, "acknowledged")?;
+        let log = [voice.tip, voice.tip_before].into_iter().find(|log| {
+            log.is_some_and(|tip| self.tree.stem(tip).epoch == epoch && self.tree.stem(tip).next >= next)
+        });
+        let at = log.and_then(|log| self.tree.cut(log, next));
+        let chain = at.map_or(0, |at| self.tree.stem(at).chain);
+        let fits = self.tree.next(at) == next && (header.chain == 0 || header.chain == chain);
+        if log.is_none() || !fits {
+            return Err(format!(
+                "S3: replica {who} acknowledged {epoch} up to {next} with chain {:#x}, its log ends at {:?}",
+                header.chain, voice.end
+            ));
+        }
+        if self.durability == Durability::Power && next > voice.durable {
+            return Err(format!(
+                "S3: replica {who} acknowledged {next}, its disk has everything below {}",
+                voice.durable
+            ));
+        }
+        voice.acked = at;
+        if at.is_some_and(|at| self.tree.stem(at).epoch == epoch) {
+            voice.said = voice.said.max(epoch);
+        }
+        Ok(())
+    }
+
+    /// S2, S5: a ballot is stored before it is said, and told with the log as it is.
+    fn check_ballot(
+        &mut self,
+        who: usize,
+        voice: &mut Voice,
+        header: &Header,
+        body: &BallotBody,
+        prepares: bool,
+    ) -> Result<(), Violation> {
+        let ballot = Epoch(body.ballot);
+        self.check_level(who, voice, ballot, if prepares { "prepared" } else { "promised" })?;
+        let stored = match self.durability {
+            Durability::Process => voice.promised,
+            Durability::Power => voice.promise_stored,
+        };
+        if stored < ballot {
+            return Err(format!("S2: replica {who} speaks in {ballot}, but has stored {stored}"));
+        }
+        if prepares && ballot.leader() != voice.identity {
+            return Err(format!("S1: replica {who} prepares {ballot}"));
+        }
+        self.check_stands(who, voice, header, "promises")?;
+        voice.level = ballot;
+        voice.said = voice.said.max(ballot);
+        let log = (header.epoch(), header.first_seq);
+        let promises = &mut self.ballots.entry(ballot).or_default().promises;
+        // Repeated, its log may have grown by salvage only: the first word is what counts.
+        promises.entry(voice.identity).or_insert(log);
+        Ok(())
+    }
+
+    /// S11: what is repaired is in the giver's log, and what is not committed goes to its own followers.
+    fn check_repair(
+        &self,
+        who: usize,
+        voice: &Voice,
+        sent: &Sent<'_>,
+        frame: &FrameView<'_>,
+        trailer: &RepairTrailer,
+    ) -> Result<(), Violation> {
+        let header = &frame.header;
+        let node = self.tree.find(header.epoch(), header.first_seq);
+        let same = node.is_some_and(|node| self.tree.stem(node).tag == header.tag);
+        if !same || !self.was_held(voice, node) {
+            return Err(format!(
+                "S11: replica {who} repaired a frame at {} of {} that is not in its log",
+                header.first_seq,
+                header.epoch()
+            ));
+        }
+        let accepted = Epoch(trailer.accepted);
+        let own = [voice.tip, voice.tip_before].into_iter().flatten();
+        if trailer.commit_next > voice.commit_next
+            || !own.into_iter().any(|tip| self.tree.stem(tip).epoch == accepted)
+        {
+            return Err(format!(
+                "S11: replica {who} repaired under ({accepted}, {}), which is not its own word",
+                trailer.commit_next
+            ));
+        }
+        let To::Unicast(to) = sent.to else {
+            return Err(format!("S11: replica {who} repaired to a group"));
+        };
+        if header.next_seq() > trailer.commit_next
+            && let Some((epoch, starts)) = self.asked.get(&(to, trailer.token))
+            && *epoch != accepted
+            && !(*starts && *epoch == header.epoch())
+        {
+            return Err(format!(
+                "S11: replica {who} gave the frame at {} of {accepted}, not committed, to a follower of {epoch}",
+                header.first_seq
+            ));
+        }
+        Ok(())
+    }
+
+    /// The exclusive end of a replica's log, as last seen.
+    pub fn log_next(&self, who: usize) -> Seq {
+        self.voices.get(&who).map_or(1, |voice| self.tree.next(voice.tip))
+    }
+}

@@ -1,0 +1,296 @@
+//! Every frame that was ever stamped, as a tree: logs differ by whole frames only, so a log is a path from
+//! the root, and two logs have one common prefix.
+
+use super::{Key, Violation};
+use crate::wire::{
+    Chain, EntryKind, Epoch, EpochStartView, FrameView, Identity, MembershipView, Nanos, OpenView,
+    PublisherId, PublisherSeq, Seq, parse_birth,
+};
+use std::collections::BTreeMap;
+
+/// One frame's place in the tree.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Node(u32);
+
+/// A message at a seq.
+pub type Stamped = (Seq, Key);
+
+/// What a publisher's line looks like at the end of a log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+struct Line {
+    last: PublisherSeq,
+    incarnation: u32,
+    closed: bool,
+}
+
+/// A frame of some log.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Stem {
+    /// Who stamped it.
+    pub epoch: Epoch,
+    /// Its first seq.
+    pub first: Seq,
+    /// Exclusive end.
+    pub next: Seq,
+    /// The chain behind it.
+    pub chain: Chain,
+    /// Its checksum.
+    pub tag: [u64; 2],
+    /// Its time.
+    pub timestamp: Nanos,
+    /// The frame before it.
+    pub parent: Option<Node>,
+    /// The members at its end.
+    pub members: Vec<Identity>,
+    /// Its messages.
+    pub messages: Vec<Stamped>,
+    /// Whether it starts its epoch.
+    pub starts: bool,
+    lines: Vec<Line>,
+    names: BTreeMap<String, PublisherId>,
+    /// The epoch table of the log that ends here.
+    table: Vec<(Epoch, Seq)>,
+}
+
+/// The tree.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Tree {
+    stems: Vec<Stem>,
+    by_place: BTreeMap<(Seq, Epoch), Node>,
+}
+
+impl Tree {
+    /// A frame.
+    pub fn stem(&self, node: Node) -> &Stem {
+        &self.stems[node.0 as usize]
+    }
+
+    /// Frames in all.
+    pub fn len(&self) -> usize {
+        self.stems.len()
+    }
+
+    /// Whether none was stamped.
+    pub fn is_empty(&self) -> bool {
+        self.stems.is_empty()
+    }
+
+    /// The frame of `epoch` that begins at `first`.
+    pub fn find(&self, epoch: Epoch, first: Seq) -> Option<Node> {
+        self.by_place.get(&(first, epoch)).copied()
+    }
+
+    /// The bound of the log that ends with `node`.
+    pub fn next(&self, node: Option<Node>) -> Seq {
+        node.map_or(1, |node| self.stem(node).next)
+    }
+
+    /// The log that ends with `node`, cut at `next`: where it ends then. Not at a frame's end: the one
+    /// before it.
+    pub fn cut(&self, mut node: Option<Node>, next: Seq) -> Option<Node> {
+        while let Some(at) = node
+            && self.stem(at).next > next
+        {
+            node = self.stem(at).parent;
+        }
+        node
+    }
+
+    /// Whether the log that ends with `log` begins with the one that ends with `prefix`.
+    pub fn begins_with(&self, log: Option<Node>, prefix: Option<Node>) -> bool {
+        self.cut(log, self.next(prefix)) == prefix
+    }
+
+    /// Where two logs part.
+    pub fn common(&self, mut a: Option<Node>, mut b: Option<Node>) -> Option<Node> {
+        while a != b {
+            if self.next(a) >= self.next(b) {
+                a = a.and_then(|node| self.stem(node).parent);
+            } else {
+                b = b.and_then(|node| self.stem(node).parent);
+            }
+        }
+        a
+    }
+
+    /// The frames behind `from` up to `to`, oldest first. `from` lies on the way.
+    pub fn path(&self, from: Option<Node>, to: Option<Node>) -> Vec<Node> {
+        let mut path = Vec::new();
+        let mut at = to;
+        while at != from
+            && let Some(node) = at
+        {
+            path.push(node);
+            at = self.stem(node).parent;
+        }
+        path.reverse();
+        path
+    }
+
+    /// The frames that contain `seq`, of whatever epoch.
+    pub fn containing(&self, seq: Seq) -> impl Iterator<Item = Node> {
+        let low = seq.saturating_sub(256);
+        let frames = self.by_place.range((low, Epoch::NONE)..=(seq, Epoch(u64::MAX)));
+        frames.map(|(_, node)| *node).filter(move |node| self.stem(*node).next > seq)
+    }
+
+    /// A frame that follows `parent`. In words which rule it breaks.
+    pub fn grow(&mut self, parent: Option<Node>, frame: &FrameView<'_>) -> Result<Node, Violation> {
+        let header = &frame.header;
+        let epoch = header.epoch();
+        let before = parent.map(|parent| self.stem(parent));
+        let mut stem = Stem {
+            epoch,
+            first: header.first_seq,
+            next: header.next_seq(),
+            chain: frame.chain_after(),
+            tag: header.tag,
+            timestamp: header.timestamp,
+            parent,
+            members: before.map(|before| before.members.clone()).unwrap_or_default(),
+            messages: Vec::new(),
+            starts: false,
+            lines: before.map(|before| before.lines.clone()).unwrap_or_default(),
+            names: before.map(|before| before.names.clone()).unwrap_or_default(),
+            table: before.map(|before| before.table.clone()).unwrap_or_default(),
+        };
+        if let Some(before) = before {
+            if header.timestamp < before.timestamp {
+                return Err(format!(
+                    "TIME: the frame at {} is of {}, the one before it of {}",
+                    stem.first, header.timestamp, before.timestamp
+                ));
+            }
+            if epoch < before.epoch {
+                return Err(format!("S7: a frame of {epoch} follows one of {}", before.epoch));
+            }
+        }
+        for (index, entry) in frame.entries().enumerate() {
+            let seq = stem.first + index as u64;
+            let begins = index == 0 && before.is_none_or(|before| before.epoch < epoch);
+            match entry.kind() {
+                EntryKind::Birth if seq == 1 => {
+                    let members =
+                        parse_birth(entry.payload).map_err(|reject| format!("S5: birth: {reject}"))?;
+                    stem.members = members.map(|member| member.identity()).collect();
+                    stem.table.push((epoch, 1));
+                }
+                EntryKind::EpochStart if begins => stem.begin(entry.payload, before)?,
+                EntryKind::Birth | EntryKind::EpochStart => {
+                    return Err(format!("S5: {:?} at {seq} within epoch {epoch}", entry.kind()));
+                }
+                _ if begins => return Err(format!("S5: {epoch} begins at {seq} without its start")),
+                EntryKind::Message => {
+                    let key =
+                        (entry.header.publisher, entry.header.publisher_seq, super::digest(entry.payload));
+                    stem.take_number(seq, key.0, key.1)?;
+                    stem.messages.push((seq, key));
+                }
+                EntryKind::Close => {
+                    stem.take_number(seq, entry.header.publisher, entry.header.publisher_seq)?;
+                    stem.line(entry.header.publisher).closed = true;
+                }
+                EntryKind::Open => {
+                    let open =
+                        OpenView::parse(entry.payload).map_err(|reject| format!("S8: open: {reject}"))?;
+                    stem.open(seq, entry.header.publisher, &open)?;
+                }
+                EntryKind::Membership => stem.change(seq, entry.payload)?,
+            }
+        }
+        let node = Node(self.stems.len() as u32);
+        if self.by_place.insert((stem.first, epoch), node).is_some() {
+            return Err(format!("S1: two frames of {epoch} begin at {}", stem.first));
+        }
+        self.stems.push(stem);
+        Ok(node)
+    }
+}
+
+impl Stem {
+    /// S5: what an epoch start says must be so.
+    fn begin(&mut self, payload: &[u8], before: Option<&Self>) -> Result<(), Violation> {
+        let start = EpochStartView::parse(payload).map_err(|reject| format!("S5: start: {reject}"))?;
+        self.starts = true;
+        let members: Vec<_> = start.members().map(|member| member.identity()).collect();
+        if members != self.members {
+            return Err(format!(
+                "S5: the start of {} lists {members:?}, its log {:?}",
+                self.epoch, self.members
+            ));
+        }
+        if start.epoch() != self.epoch
+            || start.body.base != self.first
+            || before.is_some_and(|before| before.chain != start.body.chain_at_base)
+        {
+            return Err(format!(
+                "S5: the start of {} stands at {}: {:?}",
+                self.epoch, self.first, start.body
+            ));
+        }
+        self.table.push((self.epoch, self.first));
+        let rows: Vec<_> = start.epochs().map(|row| (Epoch(row.epoch), row.base)).collect();
+        if !self.table.ends_with(&rows) {
+            return Err(format!(
+                "S5: the table in the start of {} is {rows:?}, its log has {:?}",
+                self.epoch, self.table
+            ));
+        }
+        Ok(())
+    }
+
+    /// One identity joins or leaves.
+    fn change(&mut self, seq: Seq, payload: &[u8]) -> Result<(), Violation> {
+        let view = MembershipView::parse(payload).map_err(|reject| format!("S4: membership: {reject}"))?;
+        let now: Vec<_> = view.members().map(|member| member.identity()).collect();
+        let differs = |a: &[Identity], b: &[Identity]| a.iter().filter(|member| !b.contains(member)).count();
+        let (joined, left) = (differs(&now, &self.members), differs(&self.members, &now));
+        if joined + left != 1 {
+            return Err(format!("S4: the members change from {:?} to {now:?} at {seq}", self.members));
+        }
+        self.members = now;
+        Ok(())
+    }
+
+    fn line(&mut self, publisher: PublisherId) -> &mut Line {
+        let index = publisher as usize;
+        if self.lines.len() <= index {
+            self.lines.resize(index + 1, Line::default());
+        }
+        &mut self.lines[index]
+    }
+
+    /// S8: at most once, and in its publisher's order, in this very log.
+    fn take_number(
+        &mut self,
+        seq: Seq,
+        publisher: PublisherId,
+        number: PublisherSeq,
+    ) -> Result<(), Violation> {
+        let line = self.line(publisher);
+        if line.incarnation == 0 || line.closed {
+            return Err(format!("S8: a message of publisher {publisher} at {seq}, which is not open"));
+        }
+        if number != line.last + 1 {
+            return Err(format!("S8: {number} of publisher {publisher} at {seq} follows its {}", line.last));
+        }
+        line.last = number;
+        Ok(())
+    }
+
+    /// A name keeps its id for ever, and its incarnation rises by one.
+    fn open(&mut self, seq: Seq, id: PublisherId, open: &OpenView<'_>) -> Result<(), Violation> {
+        let known = *self.names.entry(open.name.to_owned()).or_insert(id);
+        let shared = self.names.iter().any(|(name, other)| name != open.name && *other == id);
+        let line = self.line(id);
+        if known != id || shared || open.body.incarnation != line.incarnation + 1 {
+            return Err(format!(
+                "S8: {} opens at {seq} as {id}, incarnation {}, after {known}, {}",
+                open.name, open.body.incarnation, line.incarnation
+            ));
+        }
+        line.incarnation = open.body.incarnation;
+        line.closed = false;
+        Ok(())
+    }
+}

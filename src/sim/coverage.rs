@@ -1,0 +1,131 @@
+//! What was really generated: a run that never made a fault proves nothing about it.
+
+use crate::wire::{Header, Kind};
+
+macro_rules! events {
+    ($($name:ident $text:literal,)*) => {
+        /// What is counted.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[repr(usize)]
+        pub enum Event { $(#[doc = $text] $name,)* }
+
+        impl Event {
+            /// All of them, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+            /// The words for them.
+            pub const NAMES: &'static [&'static str] = &[$($text,)*];
+        }
+    };
+}
+
+events! {
+    Delivered "datagrams delivered",
+    Lost "datagrams lost",
+    Duplicated "datagrams duplicated",
+    Reordered "datagrams reordered",
+    Corrupted "datagrams corrupted",
+    Replayed "old datagrams delivered again",
+    Overflowed "datagrams dropped by a full socket",
+    Cut "datagrams lost in a partition",
+    Clogged "datagrams held by a clogged path",
+    Partitions "partitions",
+    PartitionsOneWay "partitions one way",
+    PartitionsPartial "partitions between two",
+    HalfDeaf "nodes deaf on one group",
+    Clogs "paths clogged",
+    Pauses "processes paused",
+    LeaderPauses "leaders paused",
+    Takeovers "takeovers",
+    TakeoversWithin "takeovers before the one before was committed",
+    Exchanges "suffixes exchanged",
+    PreVotes "pre-votes asked",
+    Prepares "promises asked",
+    Refusals "refusals said",
+    StepDowns "leaders that stepped down in words",
+    Handovers "handovers ordered",
+    Downs "deaths announced",
+    DownsOld "deaths announced again, of old epochs or of the living",
+    DownsForged "deaths announced by a liar",
+    Crashes "replicas killed",
+    LeaderCrashes "leaders killed",
+    MidTurnCrashes "replicas killed before they had sent everything",
+    Restarts "replicas restarted",
+    LeaderRestarts "restarts of one that had led",
+    Reboots "machines rebooted",
+    TornWrites "machines that died in the middle of a write",
+    TornTails "processes that left a torn tail",
+    CleanStops "replicas stopped in order",
+    Amnesia "journals gone",
+    Damages "bits flipped in a journal",
+    StaleBlocks "blocks of a journal that were old again",
+    DamageFound "damaged journals refused",
+    Forgetful "replicas that may have forgotten, and stay silent",
+    DisksFull "disks full",
+    SlowFlushes "disks slow",
+    ClockSteps "clocks stepped",
+    PublisherCrashes "publishers killed",
+    SubscriberCrashes "subscribers killed",
+    Fences "publishers fenced",
+    Retracts "retracts",
+    Abandoned "subscriptions abandoned",
+    PublishersLost "publishers that fell too far behind",
+    FatesFenced "messages whose fate was fenced",
+    Messages "messages with a fate",
+    Frames "frames",
+    Commits "commits counted by the oracle",
+}
+
+/// Counts of everything above.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Coverage([u64; Event::ALL.len()]);
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self([0; Event::ALL.len()])
+    }
+}
+
+impl Coverage {
+    /// It happened.
+    pub fn count(&mut self, event: Event) {
+        self.0[event as usize] += 1;
+    }
+
+    /// What a datagram tells of elections.
+    pub fn count_kind(&mut self, bytes: &[u8]) {
+        match Header::peek(bytes).and_then(|header| Kind::from_u8(header.kind)) {
+            Some(Kind::PreVote) => self.count(Event::PreVotes),
+            Some(Kind::Prepare) => self.count(Event::Prepares),
+            Some(Kind::Refuse) => self.count(Event::Refusals),
+            Some(Kind::StepDown) => self.count(Event::StepDowns),
+            _ => {}
+        }
+    }
+
+    /// How often it happened.
+    pub fn get(&self, event: Event) -> u64 {
+        self.0[event as usize]
+    }
+
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        for (count, more) in self.0.iter_mut().zip(other.0) {
+            *count += more;
+        }
+    }
+
+    /// What never happened.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let zero = self.0.iter().zip(Event::NAMES).filter(|(count, _)| **count == 0);
+        zero.map(|(_, name)| *name).collect()
+    }
+}
+
+impl std::fmt::Display for Coverage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (count, name) in self.0.iter().zip(Event::NAMES) {
+            writeln!(f, "{count:>14}  {name}")?;
+        }
+        Ok(())
+    }
+}

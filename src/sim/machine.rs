@@ -1,0 +1,365 @@
+//! A replica's machine: its disk, what writes it, its memory, its clock, and the process that runs there.
+
+use super::check::Violation;
+use super::net::SimNet;
+use super::plan::{Harm, Plan};
+use super::rng::Rng;
+use crate::engine::ports::Ports;
+use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
+use crate::journal::memory::{MemoryStore, MemoryTail};
+use crate::journal::ports::{FileName, Store, TailSource, Word};
+use crate::journal::{
+    Completeness, SegmentWriter, Settings, Superblock, WriteError, copy_behind, format, open,
+};
+use crate::proto::commit::Durability;
+use crate::wire::{HEADER_LEN, Header, Identity, Nanos, frame_len_max};
+
+/// The world of a simulated replica.
+#[derive(Clone, Debug)]
+pub struct SimPorts;
+
+impl Ports for SimPorts {
+    type Net = SimNet;
+    type Memory = MemoryTail;
+}
+
+/// The cluster's id.
+pub(super) const CLUSTER: u64 = 7;
+/// What datagrams may be as long as.
+pub(super) const MTU: usize = 1500;
+
+/// What runs on a machine.
+pub(super) enum State {
+    /// The process.
+    Up(Box<Replica<SimPorts>>),
+    /// Nothing, until then; the tail's memory is still there, or is not.
+    Down(Option<MemoryTail>, Nanos),
+    /// Nothing ever again: its journal is gone, damaged, or may have forgotten something.
+    Lost,
+}
+
+/// See the module.
+pub(super) struct Machine {
+    pub(super) identity: Identity,
+    pub(super) state: State,
+    store: MemoryStore,
+    writer: Option<SegmentWriter>,
+    superblock: Superblock,
+    boot: u64,
+    /// What the wall clock is ahead of everybody's, in nanoseconds.
+    pub(super) wall_ahead: i64,
+    pub(super) disk_full_until: Nanos,
+    pub(super) disk_slow_until: Nanos,
+    /// The journal was damaged while nobody looked.
+    damaged: bool,
+    /// Memory that held the only copy of something is gone.
+    forgot: bool,
+    /// The process was told to stop: how long it may take, and when it begins again.
+    pub(super) stopping: Option<(Nanos, Nanos)>,
+    /// Whether this identity has led.
+    pub(super) led: bool,
+}
+
+/// How a start ended.
+pub(super) enum Started {
+    /// It runs.
+    Runs,
+    /// It may have forgotten something, and stays silent; why.
+    Silent(String),
+    /// Its journal is damaged, and it says so.
+    Damaged(String),
+}
+
+impl Machine {
+    /// A machine with the fresh journal of `identity`.
+    pub(super) fn new(plan: &Plan, identity: Identity) -> Result<Self, Violation> {
+        let mut store = MemoryStore::default();
+        let superblock = format(&mut store, CLUSTER, identity, [1, 1]).map_err(|error| error.to_string())?;
+        Ok(Self {
+            identity,
+            state: State::Down(Some(MemoryTail::new(plan.ring_bytes)), 0),
+            store,
+            writer: None,
+            superblock,
+            boot: 1,
+            wall_ahead: 0,
+            disk_full_until: 0,
+            disk_slow_until: 0,
+            damaged: false,
+            forgot: false,
+            stopping: None,
+            led: false,
+        })
+    }
+
+    fn settings(&self, plan: &Plan) -> Settings {
+        Settings {
+            cluster: CLUSTER,
+            replica: self.identity.replica,
+            boot: [self.boot, self.boot],
+            power: plan.durability == Durability::Power,
+            frame_len_max: frame_len_max(MTU),
+            segment_len: plan.segment_len,
+        }
+    }
+
+    /// Does `first` to the tail before anybody leads: the birth of the history.
+    pub(super) fn bear(
+        &mut self,
+        plan: &Plan,
+        first: impl FnOnce(&mut crate::journal::Tail<MemoryTail>) -> Result<(), String>,
+    ) -> Result<(), Violation> {
+        let settings = self.settings(plan);
+        let State::Down(memory, _) = &mut self.state else { return Ok(()) };
+        let memory = memory.take().unwrap_or_else(|| MemoryTail::new(plan.ring_bytes));
+        let mut opened = open(&mut self.store, memory, settings).map_err(|error| error.to_string())?;
+        first(&mut opened.tail)?;
+        self.state = State::Down(Some(opened.tail.into_memory()), 0);
+        Ok(())
+    }
+
+    /// Starts the process on what is there.
+    pub(super) fn start(&mut self, plan: &Plan, limits: ReplicaLimits) -> Result<Started, Violation> {
+        let settings = self.settings(plan);
+        let State::Down(memory, _) = &mut self.state else { return Ok(Started::Runs) };
+        let memory = memory.take().unwrap_or_else(|| MemoryTail::new(plan.ring_bytes));
+        self.store.set_capacity_bytes(u64::MAX);
+        let (damaged, forgot) = (self.damaged, self.forgot);
+        let opened = match open(&mut self.store, memory, settings) {
+            Ok(opened) => opened,
+            Err(error) if damaged => {
+                self.state = State::Lost;
+                return Ok(Started::Damaged(error.to_string()));
+            }
+            Err(error) => return Err(format!("S7: the journal of {} does not open: {error}", self.identity)),
+        };
+        if let Some(found) = opened.damage.first() {
+            if !damaged {
+                return Err(format!("S7: the journal of {} is found damaged: {found}", self.identity));
+            }
+            self.state = State::Lost;
+            return Ok(Started::Damaged(found.to_string()));
+        }
+        if let Completeness::Incomplete(why) = &opened.completeness {
+            if !damaged && !forgot {
+                return Err(format!(
+                    "S9: the journal of {} is whole, and called incomplete: {why}",
+                    self.identity
+                ));
+            }
+            self.state = State::Lost;
+            return Ok(Started::Silent(why.clone()));
+        }
+        let recovered = match Recovered::of_journal(&opened, &self.store, 16) {
+            Ok(recovered) => recovered,
+            Err(error) if damaged => {
+                self.state = State::Lost;
+                return Ok(Started::Damaged(error.to_string()));
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        let replica = Replica::new(SimNet::default(), opened.tail, recovered, limits)?;
+        (self.damaged, self.forgot) = (false, false);
+        self.writer = Some(opened.writer);
+        self.superblock = opened.superblock;
+        self.state = State::Up(Box::new(replica));
+        Ok(Started::Runs)
+    }
+
+    /// The process, while it runs.
+    pub(super) fn replica(&self) -> Option<&Replica<SimPorts>> {
+        match &self.state {
+            State::Up(replica) => Some(replica),
+            _ => None,
+        }
+    }
+
+    /// The process, while it runs.
+    pub(super) fn replica_mut(&mut self) -> Option<&mut Replica<SimPorts>> {
+        match &mut self.state {
+            State::Up(replica) => Some(replica),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing will ever run here again.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.state, State::Lost)
+    }
+
+    /// The side thread's turn: promises first, then records.
+    pub(super) fn flush(&mut self, plan: &Plan, now: Nanos) -> Result<(), Violation> {
+        if now < self.disk_slow_until {
+            return Ok(());
+        }
+        let capacity = if now < self.disk_full_until { 0 } else { u64::MAX };
+        self.store.set_capacity_bytes(capacity);
+        let Self { state: State::Up(replica), store, writer: Some(writer), superblock, .. } = self else {
+            return Ok(());
+        };
+        let memory = replica.tail_mut().memory_mut();
+        let mut wanted = *superblock;
+        wanted.promised.0 = wanted.promised.0.max(memory.word(Word::Promised));
+        if wanted != *superblock {
+            wanted.store(store).map_err(|error| format!("S2: {error}"))?;
+            *superblock = wanted;
+            memory.set_word(Word::PromisedStored, wanted.promised.0);
+        }
+        match copy_behind(memory, writer, store, plan.durability == Durability::Power) {
+            Err(error) if !error.is_no_space() => Err(match error {
+                WriteError::Damage(damage) => format!("S7: {} wrote damage: {damage}", self.identity),
+                WriteError::Store(error) => {
+                    format!("S7: {} cannot write its segments: {error}", self.identity)
+                }
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The process dies; its tail's memory stays. Half a frame may lie behind the tail's end.
+    pub(super) fn kill(&mut self, until: Nanos, torn: Option<&mut Rng>) {
+        self.stopping = None;
+        let State::Up(replica) = std::mem::replace(&mut self.state, State::Lost) else { return };
+        let (bytes, next) = (replica.tail().frame_len_max(), replica.tail().end());
+        let mut tail = replica.into_tail();
+        if let Some(rng) = torn
+            && let Ok(memory) = tail.room()
+        {
+            // A header that looks right, and nothing behind it is.
+            let length = HEADER_LEN as u64 + rng.below((bytes - HEADER_LEN) as u64);
+            let header = Header {
+                length: length as u32,
+                count: 1,
+                epoch: next.epoch.0,
+                first_seq: next.next,
+                chain: next.chain,
+                ..Header::new(crate::wire::Kind::Frame)
+            };
+            memory[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
+            for byte in &mut memory[HEADER_LEN..length as usize] {
+                *byte = rng.next_u64() as u8;
+            }
+        }
+        self.writer = None;
+        self.state = State::Down(Some(tail.into_memory()), until);
+    }
+
+    /// The process dies, if there is one.
+    pub(super) fn kill_if_up(&mut self, until: Nanos) {
+        if matches!(self.state, State::Up(_)) {
+            self.kill(until, None);
+        }
+    }
+
+    /// The process stops in order: the segments have everything, and the superblock says so.
+    pub(super) fn stop(&mut self, plan: &Plan, now: Nanos, until: Nanos) -> Result<bool, Violation> {
+        (self.disk_full_until, self.disk_slow_until) = (now, now);
+        for _ in 0..1_000 {
+            self.flush(plan, now)?;
+        }
+        let Some(replica) = self.replica() else { return Ok(false) };
+        let end = replica.tail().end();
+        if replica.tail().written_next() < end.next {
+            return Ok(false);
+        }
+        let mut last = self.superblock;
+        (last.clean, last.high_next, last.high_chain) = (true, end.next, end.chain);
+        last.store(&mut self.store).map_err(|error| format!("S7: {error}"))?;
+        self.kill(until, None);
+        Ok(true)
+    }
+
+    /// The machine dies: memory is gone, and perhaps sectors of what was being written.
+    pub(super) fn reboot(
+        &mut self,
+        plan: &Plan,
+        until: Nanos,
+        torn: Option<&mut Rng>,
+    ) -> Result<bool, Violation> {
+        let clean = matches!(self.state, State::Down(..)) && self.superblock_is_clean();
+        let mut tore = false;
+        if let (Some(rng), State::Up(replica), Some(writer)) = (torn, &self.state, &self.writer) {
+            let mut after = self.store.clone();
+            let mut memory = replica.tail().clone().into_memory();
+            // What it was about to write got there in part.
+            let power = plan.durability == Durability::Power;
+            let written = copy_behind(&mut memory, &mut writer.clone(), &mut after, power);
+            tore = written.is_ok_and(|bytes| bytes > 0);
+            tear(&mut self.store, &mut after, rng);
+        }
+        (self.writer, self.stopping) = (None, None);
+        self.boot += 1;
+        self.forgot |= plan.durability == Durability::Process && !clean;
+        self.state = State::Down(None, until);
+        Ok(tore)
+    }
+
+    fn superblock_is_clean(&self) -> bool {
+        matches!(Superblock::load(&self.store), Ok(Ok((superblock, _))) if superblock.clean)
+    }
+
+    /// The journal is gone.
+    pub(super) fn forget(&mut self) {
+        self.writer = None;
+        self.state = State::Lost;
+    }
+
+    /// Something in the journal changes while nobody looks. Returns whether there was anything.
+    pub(super) fn harm(&mut self, harm: Harm, rng: &mut Rng) -> bool {
+        let State::Down(memory, _) = &mut self.state else { return false };
+        let harmed = match (harm, memory) {
+            (Harm::TailBit, Some(memory)) => {
+                let published = memory.word(Word::PublishedPos).min(memory.ring_len());
+                let bit = rng.below(published * 8);
+                if published > 0 {
+                    memory.ring_mut()[(bit / 8) as usize] ^= 1 << (bit % 8);
+                }
+                published > 0
+            }
+            (Harm::TailBit, None) => false,
+            (Harm::SegmentBit | Harm::StaleBlock, _) => {
+                let files = self.store.list().unwrap_or_default();
+                let segments: Vec<FileName> =
+                    files.into_iter().filter(|file| matches!(file, FileName::Segment(_))).collect();
+                let Some(&file) = segments.get(rng.below(segments.len() as u64) as usize) else {
+                    return false;
+                };
+                let Some(bytes) = self.store.file_mut(file) else { return false };
+                match harm {
+                    Harm::StaleBlock if bytes.len() >= 8_192 => {
+                        let blocks = bytes.len() as u64 / 4_096;
+                        let (from, to) = (rng.below(blocks) as usize, rng.below(blocks) as usize);
+                        let block = bytes[from * 4_096..][..4_096].to_vec();
+                        let changes = bytes[to * 4_096..][..4_096] != block[..];
+                        bytes[to * 4_096..][..4_096].copy_from_slice(&block);
+                        changes
+                    }
+                    _ => {
+                        let bit = rng.below(bytes.len() as u64 * 8);
+                        bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
+                        true
+                    }
+                }
+            }
+        };
+        self.damaged |= harmed;
+        harmed
+    }
+}
+
+/// `before` becomes what is on the device when the power goes while `after` is being written: some of the
+/// sectors that change are new, the others old.
+fn tear(before: &mut MemoryStore, after: &mut MemoryStore, rng: &mut Rng) {
+    const SECTOR: usize = 512;
+    for file in after.list().unwrap_or_default() {
+        let (Some(new), Some(old)) = (after.file_mut(file), before.file_mut(file)) else { continue };
+        if new.len() != old.len() || !matches!(file, FileName::Segment(_)) {
+            continue;
+        }
+        for (old, new) in old.chunks_mut(SECTOR).zip(new.chunks(SECTOR)) {
+            if old != new && rng.below(2) == 0 {
+                old.copy_from_slice(new);
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Many seeds on several threads, until one fails, all are done, or the caller has seen enough.
+
+use super::outcome::{Failure, Outcome};
+use super::plan::Plan;
+use super::world::run;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What many runs said.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Clean runs.
+    pub runs: u64,
+    /// Their sum.
+    pub total: Outcome,
+    /// The failures of the smallest seeds that failed; a run after the first is the one that was under way.
+    pub failures: Vec<Failure>,
+}
+
+/// Runs the seeds from `first` on, `seeds` of them, on `jobs` threads, for as long as `goes_on` says so. Ends
+/// early after `failures_max` failures.
+pub fn run_many(
+    first: u64,
+    seeds: u64,
+    jobs: usize,
+    failures_max: usize,
+    goes_on: impl Fn() -> bool + Sync,
+) -> Tally {
+    let next = AtomicU64::new(first);
+    let tally = Mutex::new(Tally::default());
+    let lock = || tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let over = seed >= first.saturating_add(seeds) || !goes_on();
+                    if over || lock().failures.len() >= failures_max {
+                        return;
+                    }
+                    match run_caught(seed) {
+                        Ok(outcome) => {
+                            let mut tally = lock();
+                            tally.runs += 1;
+                            tally.total.add(&outcome);
+                        }
+                        Err(failure) => lock().failures.push(failure),
+                    }
+                }
+            });
+        }
+    });
+    let mut tally = tally.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    tally.failures.sort_by_key(|failure| failure.seed);
+    tally
+}
+
+/// A panic is a failure like any other: a broken invariant in words.
+fn run_caught(seed: u64) -> Result<Outcome, Failure> {
+    caught(&Plan::of_seed(seed), false)
+}
+
+/// Runs a plan; a panic of the code under test is a failure of the rule `PANIC`.
+pub fn caught(plan: &Plan, tells: bool) -> Result<Outcome, Failure> {
+    std::panic::catch_unwind(|| run(plan, tells)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+        Err(Failure {
+            seed: plan.seed,
+            step: 0,
+            violation: format!("PANIC: {words}"),
+            story: super::story::Story::default(),
+        })
+    })
+}

@@ -1,0 +1,249 @@
+//! Who is there when a run begins.
+
+use super::check::{Oracle, Violation};
+use super::machine::{CLUSTER, MTU, Machine, Started, State};
+use super::net::SimNet;
+use super::plan::{Plan, What};
+use super::rng::Rng;
+use super::story::{Happening, Story};
+use super::wire::Wire;
+use super::world::{Actor, Phase, Reading, Seat, Work, World};
+use crate::engine::bootstrap::bootstrap;
+use crate::engine::publisher::{Publisher, PublisherLimits};
+use crate::engine::receiver::{ReceiverLimits, Start};
+use crate::engine::replica::ReplicaLimits;
+use crate::engine::subscriber::{Delivery, Subscriber, SubscriberLimits};
+use crate::proto::beat::BeatLimits;
+use crate::proto::election::ElectionLimits;
+use crate::proto::nack::NackLimits;
+use crate::proto::suspect::SuspectLimits;
+use crate::wire::{Identity, MemberBody, Nanos, Seq, frame_len_max};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// The life of the stream.
+const HISTORY: u64 = 0xb1;
+/// A leader beats this often.
+pub(super) const BEAT_NS: Nanos = 500_000;
+
+pub(super) fn address(seat: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, seat as u8 + 1), 7_000)
+}
+
+fn identity(seat: usize) -> Identity {
+    Identity { replica: seat as u32 + 1, incarnation: 0x100 + seat as u32 }
+}
+
+fn receiver(plan: &Plan, seat: usize, me: Identity) -> ReceiverLimits {
+    ReceiverLimits {
+        cluster: CLUSTER,
+        history: 0,
+        me,
+        repairers: (0..plan.replicas).filter(|other| *other != seat).map(address).collect(),
+        repairer_first: seat as u32,
+        nack: NackLimits::default(),
+        store_bytes: 64 << 10,
+        frame_len_max: frame_len_max(MTU),
+        count_when_accepted: false,
+    }
+}
+
+pub(super) fn replica_limits(plan: &Plan, seat: usize, me: Identity, rng: &mut Rng) -> ReplicaLimits {
+    ReplicaLimits {
+        receiver: receiver(plan, seat, me),
+        beat: BeatLimits { first_ns: 50_000, beat_ns: BEAT_NS },
+        window: plan.window,
+        durability: plan.durability,
+        publishers_max: 16,
+        hold_back: 32,
+        ack_again_ns: 1_000_000,
+        process_nonce: rng.next_u64(),
+        repairs_per_request: 16,
+        suspect: SuspectLimits {
+            beat_ns: BEAT_NS,
+            timeout_ns: plan.timeout_ns,
+            timeout_ns_max: 8 * plan.timeout_ns,
+        },
+        election: ElectionLimits {
+            stagger_ns: plan.timeout_ns / 4,
+            again_ns: plan.timeout_ns / 8,
+            timeout_ns: plan.timeout_ns,
+            backoff_ns_max: 16 * plan.timeout_ns,
+        },
+        heard_bytes: 16 << 10,
+        secret_seed: [rng.next_u64() as u8; 32],
+    }
+}
+
+/// A publisher's process that opens the name of `work`.
+pub(super) fn publisher(plan: &Plan, seat: usize, work: &Work, rng: &mut Rng) -> Box<Publisher<SimNet>> {
+    let me = Identity { replica: 1_000 + seat as u32, incarnation: rng.next_u64() as u32 };
+    let limits = PublisherLimits {
+        receiver: receiver(plan, seat, me),
+        window_entries: 16,
+        window_datagrams: 8,
+        resend_ns_min: 300_000,
+        resend_ns_max: 5_000_000,
+        ask_again_ns: 1_000_000,
+        names_max: 4,
+    };
+    let mut publisher = Publisher::new(SimNet::of_client(), limits);
+    publisher.core.open(&work.name, [rng.next_u64(), rng.next_u64()]);
+    Box::new(publisher)
+}
+
+/// A subscriber's process that begins at `start`.
+pub(super) fn subscriber(
+    plan: &Plan,
+    seat: usize,
+    delivery: Delivery,
+    start: Start,
+    rng: &mut Rng,
+) -> Box<Subscriber<SimNet>> {
+    let me = Identity { replica: 2_000 + seat as u32, incarnation: rng.next_u64() as u32 };
+    let limits =
+        SubscriberLimits { receiver: receiver(plan, seat, me), delivery, start, lag_report_ns: 1_000_000 };
+    Box::new(Subscriber::new(SimNet::of_client(), limits))
+}
+
+/// The seq that a start names.
+pub(super) fn named(start: Start) -> Option<Seq> {
+    match start {
+        Start::From(seq) => Some(seq),
+        _ => None,
+    }
+}
+
+impl World {
+    /// Everybody in place, at the beginning.
+    pub(super) fn new(plan: &Plan, tells: bool) -> Result<Self, Violation> {
+        let mut rng = Rng::new(plan.seed);
+        let wire = Wire::new(rng.fork());
+        let mut world = Self {
+            oracle: Oracle::new(CLUSTER, plan.durability),
+            clients_rng: rng.fork(),
+            rng,
+            now: 1_000_000,
+            wire,
+            seats: Vec::new(),
+            phase: Phase::Storm,
+            next_fault: 0,
+            fences: 0,
+            lost: 0,
+            old_notices: Vec::new(),
+            runs: 0,
+            steps: 0,
+            story: tells.then(Story::default),
+            trace_digest: 0,
+            plan: plan.clone(),
+        };
+        let members: Vec<_> =
+            (0..plan.replicas).map(|seat| MemberBody::full(identity(seat), address(seat))).collect();
+        for seat in 0..plan.replicas {
+            let mut machine = Machine::new(plan, identity(seat))?;
+            if seat == 0 {
+                machine.bear(plan, |tail| bootstrap(tail, HISTORY, &members, 1_000))?;
+            }
+            world.seat(Actor::Replica(Box::new(machine)), format!("replica {}", seat + 1));
+            world.start_replica(seat)?;
+        }
+        for index in 0..plan.publishers {
+            let work =
+                Work::new(format!("gateway-{index}"), plan.messages, plan.storm_ns / plan.messages.max(1));
+            world.seat(Actor::Publisher(None, work), format!("publisher {index}"));
+            world.start_client(plan.replicas + index);
+        }
+        for index in 0..plan.subscribers {
+            let seat = world.seats.len();
+            let delivery = if index % 2 == 0 { Delivery::Committed } else { Delivery::Stamped };
+            let start = match world.clients_rng.below(4) {
+                0 => Start::Live,
+                1 => Start::From(1 + world.clients_rng.below(plan.messages)),
+                _ => Start::From(1),
+            };
+            let reading = Reading { delivery, start, restart_at: 0, ended: false };
+            let word = if delivery == Delivery::Committed { "committed" } else { "stamped" };
+            world.seat(Actor::Subscriber(None, reading), format!("{word} {index}"));
+            world.start_client(seat);
+        }
+        for fault in &plan.faults {
+            if let What::Fence(owner) = fault.what {
+                let name = format!("gateway-{}", owner - plan.replicas);
+                let work = Work { restart_at: Nanos::MAX, ..Work::new(name, plan.messages / 2 + 1, 100_000) };
+                world.seat(Actor::Publisher(None, work), format!("rival of {}", owner - plan.replicas));
+            }
+        }
+        Ok(world)
+    }
+
+    fn seat(&mut self, actor: Actor, name: String) {
+        if let Some(story) = &mut self.story {
+            story.lanes.push(name);
+        }
+        self.seats.push(Seat {
+            actor,
+            paused_until: 0,
+            wake_at: self.now,
+            idle_ns: 0,
+            led: None,
+            notice: Vec::new(),
+        });
+    }
+
+    /// A replica's process begins on what its machine has.
+    pub(super) fn start_replica(&mut self, seat: usize) -> Result<(), Violation> {
+        let Actor::Replica(machine) = &mut self.seats[seat].actor else { return Ok(()) };
+        let kept = matches!(machine.state, State::Down(Some(_), _));
+        let limits = replica_limits(&self.plan, seat, machine.identity, &mut self.rng);
+        let started = machine.start(&self.plan, limits)?;
+        self.runs += 1;
+        let what = match &started {
+            Started::Runs => {
+                if let Some(replica) = machine.replica() {
+                    self.oracle.on_replica_started(
+                        seat,
+                        machine.identity,
+                        self.runs,
+                        replica.tail(),
+                        kept,
+                    )?;
+                }
+                "starts".to_string()
+            }
+            Started::Silent(why) => {
+                self.oracle.on_forgotten(machine.identity);
+                self.oracle.coverage.count(super::coverage::Event::Forgetful);
+                format!("stays silent: {why}")
+            }
+            Started::Damaged(why) => {
+                self.oracle.on_forgotten(machine.identity);
+                self.oracle.coverage.count(super::coverage::Event::DamageFound);
+                format!("does not start: {why}")
+            }
+        };
+        if machine.is_lost() {
+            self.lost |= 1 << seat;
+        }
+        self.seats[seat].wake_at = self.now;
+        self.tell(seat, || Happening::Note(what));
+        Ok(())
+    }
+
+    /// A publisher's or subscriber's process begins.
+    pub(super) fn start_client(&mut self, seat: usize) {
+        let rng = &mut self.clients_rng;
+        match &mut self.seats[seat].actor {
+            Actor::Publisher(process, work) => {
+                work.begin();
+                *process = Some(publisher(&self.plan, seat, work, rng));
+                self.oracle.on_publisher_started(seat);
+            }
+            Actor::Subscriber(process, reading) => {
+                reading.restart_at = 0;
+                *process = Some(subscriber(&self.plan, seat, reading.delivery, reading.start, rng));
+                self.oracle.on_subscriber_started(seat, reading.delivery, named(reading.start));
+            }
+            Actor::Replica(_) => {}
+        }
+        self.seats[seat].wake_at = self.now;
+    }
+}

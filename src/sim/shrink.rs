@@ -1,0 +1,115 @@
+//! A failing run made simpler: weather is switched off, faults are left out, messages are fewer, for as long
+//! as the same rule is broken.
+
+use super::many::caught;
+use super::outcome::Failure;
+use super::plan::{Plan, WEATHERS};
+use std::fmt;
+
+/// Which run: a seed, and what of its plan is left out. Displayed as the flags of `lockstep sim`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recipe {
+    /// The seed.
+    pub seed: u64,
+    /// Weather that is switched off.
+    pub calm: Vec<String>,
+    /// Which faults strike, by their place in the seed's list; `None` is all of them.
+    pub faults: Option<Vec<usize>>,
+    /// Messages of each publisher, if fewer.
+    pub messages: Option<u64>,
+}
+
+impl Recipe {
+    /// The seed as it is.
+    pub fn of_seed(seed: u64) -> Self {
+        Self { seed, calm: Vec::new(), faults: None, messages: None }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> Plan {
+        let mut plan = Plan::of_seed(self.seed);
+        for weather in &self.calm {
+            plan.calm(weather);
+        }
+        if let Some(faults) = &self.faults {
+            plan.faults = faults.iter().filter_map(|index| plan.faults.get(*index).copied()).collect();
+        }
+        plan.messages = self.messages.unwrap_or(plan.messages);
+        plan
+    }
+}
+
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--seed {}", self.seed)?;
+        if !self.calm.is_empty() {
+            write!(f, " --calm {}", self.calm.join(","))?;
+        }
+        if let Some(faults) = &self.faults {
+            let faults: Vec<_> = faults.iter().map(usize::to_string).collect();
+            let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(",") };
+            write!(f, " --faults {faults}")?;
+        }
+        if let Some(messages) = self.messages {
+            write!(f, " --messages {messages}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The simplest run found in `tries` runs that breaks the same rule as `failure`.
+pub fn shrink(failure: &Failure, tries: usize) -> (Recipe, Failure) {
+    let mut shrinker =
+        Shrinker { best: Recipe::of_seed(failure.seed), failure: failure.clone(), left: tries };
+    for weather in WEATHERS {
+        let mut calmer = shrinker.best.clone();
+        if calmer.plan().calm(weather) {
+            calmer.calm.push(weather.to_owned());
+            shrinker.try_out(calmer);
+        }
+    }
+    let all = Plan::of_seed(failure.seed).faults.len();
+    let mut faults: Vec<usize> = (0..all).collect();
+    let mut chunk = all.max(1);
+    while chunk > 0 {
+        let mut at = 0;
+        while at < faults.len() {
+            let mut fewer = faults.clone();
+            fewer.drain(at..(at + chunk).min(fewer.len()));
+            if shrinker.try_out(Recipe { faults: Some(fewer.clone()), ..shrinker.best.clone() }) {
+                faults = fewer;
+            } else {
+                at += chunk;
+            }
+        }
+        chunk /= 2;
+    }
+    let mut messages = shrinker.best.plan().messages;
+    while messages > 1 && shrinker.try_out(Recipe { messages: Some(messages / 2), ..shrinker.best.clone() }) {
+        messages /= 2;
+    }
+    (shrinker.best, shrinker.failure)
+}
+
+struct Shrinker {
+    best: Recipe,
+    failure: Failure,
+    left: usize,
+}
+
+impl Shrinker {
+    /// Keeps `recipe` if it breaks the same rule. Returns whether it does.
+    fn try_out(&mut self, recipe: Recipe) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
+        match caught(&recipe.plan(), false) {
+            Err(failure) if failure.rule() == self.failure.rule() => {
+                (self.best, self.failure) = (recipe, failure);
+                true
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! One turn of one process.
+
+use super::check::{Oracle, Violation};
+use super::coverage::Event;
+use super::story::Happening;
+use super::world::{Actor, Phase, Reading, Work, World};
+use crate::engine::event::Role;
+use crate::engine::publisher::{PublishError, Publisher, PublisherEvent};
+use crate::engine::subscriber::{Flow, Subscriber, SubscriberEvent};
+use crate::proto::commit::Durability;
+use crate::sim::net::SimNet;
+use crate::wire::{Nanos, SMALL_LEN_MAX};
+
+/// The year 2023, where wall clocks begin.
+const WALL_NS: Nanos = 1_700_000_000_000_000_000;
+
+impl World {
+    /// Calls the process at `index`. Returns the work that it did.
+    pub(super) fn turn(&mut self, index: usize) -> Result<usize, Violation> {
+        let draws = [self.rng.next_u64(), self.rng.next_u64()];
+        match &self.seats[index].actor {
+            Actor::Replica(_) => self.turn_replica(index, draws),
+            Actor::Publisher(..) => self.turn_publisher(index, draws),
+            Actor::Subscriber(..) => self.turn_subscriber(index, draws),
+        }
+    }
+
+    fn turn_replica(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
+        let now = self.now;
+        let seat = &mut self.seats[index];
+        let Actor::Replica(machine) = &mut seat.actor else { return Ok(0) };
+        // The side thread runs beside the hot one, at its own pace.
+        if draws[0].is_multiple_of(4) || seat.idle_ns > self.plan.turn_ns {
+            machine.flush(&self.plan, now)?;
+        }
+        let wall = (now + WALL_NS).saturating_add_signed(machine.wall_ahead);
+        let Some(replica) = machine.replica_mut() else { return Ok(0) };
+        (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
+        let work = replica.poll(now, wall);
+        if replica.core.is_stopped() {
+            let mut why = String::new();
+            while let Some(event) = replica.core.events.pop() {
+                why = format!("{why} {event:?}");
+            }
+            return Err(format!("STOPPED: replica {index} stopped by itself:{why}"));
+        }
+        if replica.net().data_sends > 1 && self.plan.durability == Durability::Process {
+            return Err(format!(
+                "HOT: replica {index} made {} send calls to the data group in a turn",
+                replica.net().data_sends
+            ));
+        }
+        let leads = (replica.role() == Role::Leader).then(|| replica.tail().end().epoch);
+        let mut events = Vec::new();
+        while let Some(event) = replica.core.events.pop() {
+            events.push(event);
+        }
+        let mut notice = [0; SMALL_LEN_MAX];
+        let length = replica.core.down_notice(&mut notice);
+        machine.led |= leads.is_some();
+        let seat = &mut self.seats[index];
+        let changed = std::mem::replace(&mut seat.led, leads) != leads;
+        if seat.notice != notice[..length] {
+            let old = std::mem::replace(&mut seat.notice, notice[..length].to_vec());
+            if !old.is_empty() {
+                self.old_notices.push((index, old));
+            }
+        }
+        if self.story.is_some() {
+            for event in events {
+                self.tell(index, || Happening::Note(format!("{event:?}")));
+            }
+            if changed {
+                self.tell(index, || Happening::Leads(leads));
+            }
+        }
+        Ok(work)
+    }
+
+    fn turn_publisher(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
+        let (now, wall) = (self.now, self.now + WALL_NS);
+        let may_be_empty = !self.plan.has_rivals();
+        let calm = self.phase != Phase::Storm;
+        let Actor::Publisher(Some(process), work) = &mut self.seats[index].actor else { return Ok(0) };
+        if now >= work.next_at || calm {
+            work.next_at = now + work.every_ns / 2 + draws[1] % (work.every_ns + 1);
+            publish(index, process, work, &mut self.oracle, draws, may_be_empty)?;
+        }
+        let mut failure = None;
+        let (mut lost, oracle) = (false, &mut self.oracle);
+        let done = process.poll(now, wall, 1 + (draws[0] % 9) as usize, |event| {
+            lost |= event == PublisherEvent::Lost;
+            if let Err(violation) = on_publisher_event(index, event, work, oracle) {
+                failure.get_or_insert(violation);
+            }
+        });
+        failure.map_or(Ok(()), Err)?;
+        if lost {
+            // It begins anew: what became of its messages, its successor learns from the stream.
+            work.restart_at = now + 1;
+            self.oracle.coverage.count(Event::PublishersLost);
+            self.send(index, usize::MAX)?;
+            if let Actor::Publisher(process, _) = &mut self.seats[index].actor {
+                *process = None;
+            }
+        }
+        Ok(done)
+    }
+
+    fn turn_subscriber(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
+        let now = self.now;
+        let Actor::Subscriber(Some(process), reading) = &mut self.seats[index].actor else { return Ok(0) };
+        let limit = 1 + (draws[0] % 8) as usize;
+        let (done, told) = read(index, now, process, reading, &mut self.oracle, limit, draws[1] % 16)?;
+        for line in told {
+            self.tell(index, || Happening::Note(line));
+        }
+        Ok(done)
+    }
+}
+
+/// A publisher hands in a few messages, of lengths drawn from `draws`.
+fn publish(
+    who: usize,
+    process: &mut Publisher<SimNet>,
+    work: &mut Work,
+    oracle: &mut Oracle,
+    draws: [u64; 2],
+    may_be_empty: bool,
+) -> Result<(), Violation> {
+    let Some(id) = work.id else { return Ok(()) };
+    for count in 0..1 + draws[0] % 3 {
+        if work.left == 0 {
+            return Ok(());
+        }
+        let length = [0, 16, 64, 200, 1_200][((draws[1] >> (8 * count)) % 5) as usize];
+        let length = if may_be_empty { length } else { length.max(16) };
+        work.handed_in += 1;
+        let mut payload = vec![work.handed_in as u8; length];
+        if length >= 16 {
+            payload[..8].copy_from_slice(&(who as u64).to_le_bytes());
+            payload[8..16].copy_from_slice(&work.handed_in.to_le_bytes());
+        }
+        match process.core.try_publish(id, 0, &payload) {
+            Ok(number) => {
+                oracle.on_published(who, id, number, &payload);
+                work.left -= 1;
+            }
+            Err(PublishError::Backpressure) => return Ok(()),
+            Err(PublishError::Fenced) => {
+                work.left = 0;
+                return Ok(());
+            }
+            Err(error) => return Err(format!("VALIDITY: publisher {who} is refused: {error}")),
+        }
+    }
+    Ok(())
+}
+
+fn on_publisher_event(
+    who: usize,
+    event: PublisherEvent,
+    work: &mut Work,
+    oracle: &mut Oracle,
+) -> Result<(), Violation> {
+    match event {
+        PublisherEvent::Opened { publisher, .. } => work.id = Some(publisher),
+        PublisherEvent::Stamped { publisher_seq, seq, .. } => {
+            oracle.on_fate_stamped(who, publisher_seq, seq)?;
+        }
+        PublisherEvent::Committed { publisher, publisher_seq, seq } => {
+            work.told_next = work.told_next.max(seq + 1);
+            oracle.on_fate_committed(who, publisher, publisher_seq, seq)?;
+        }
+        PublisherEvent::Fenced { publisher_seq, .. } => {
+            (work.left, work.fenced) = (0, true);
+            oracle.on_fate_ended(who, publisher_seq)?;
+        }
+        PublisherEvent::Closed { .. } => {
+            return Err(format!("VALIDITY: publisher {who} is told that it is closed, and nobody closed it"));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A subscriber's turn. Returns its work, and lines for the story.
+fn read(
+    who: usize,
+    now: Nanos,
+    process: &mut Subscriber<SimNet>,
+    reading: &mut Reading,
+    oracle: &mut Oracle,
+    limit: usize,
+    mut stop: u64,
+) -> Result<(usize, Vec<String>), Violation> {
+    let mut failure = None;
+    let mut told = Vec::new();
+    let mut last = None;
+    let work = process.poll(now, limit, |event| {
+        let judged = match event {
+            SubscriberEvent::Message(message) => {
+                last = Some(message.seq);
+                oracle.on_delivered(who, &message)
+            }
+            SubscriberEvent::Retract { from } => {
+                told.push(format!("retracts from {from} on"));
+                oracle.coverage.count(Event::Retracts);
+                oracle.on_retracted(who, from)
+            }
+            SubscriberEvent::Abandoned { from, oldest } => {
+                // A small ring forgets: said, and the subscription is over.
+                told.push(format!("abandoned at {from}, the oldest that anybody holds is {oldest}"));
+                oracle.coverage.count(Event::Abandoned);
+                oracle.on_subscription_ended(who);
+                reading.ended = true;
+                Ok(())
+            }
+            SubscriberEvent::Diverged { seq } => {
+                Err(format!("AGREEMENT: subscriber {who} finds another log than its own at {seq}"))
+            }
+            _ => Ok(()),
+        };
+        if let Err(violation) = judged {
+            failure.get_or_insert(violation);
+        }
+        stop = stop.wrapping_sub(1);
+        if stop == 0 { Flow::Stop } else { Flow::Continue }
+    });
+    failure.map_or(Ok(()), Err)?;
+    if let (Some(last), crate::engine::subscriber::Delivery::Committed) = (last, reading.delivery)
+        && last >= process.core.commit_next()
+    {
+        return Err(format!("AGREEMENT: subscriber {who} delivered {last} before it was committed"));
+    }
+    Ok((work, told))
+}

@@ -1,0 +1,369 @@
+//! Publishers across a takeover, in logs of several epochs that are made by hand: each message has one
+//! fate, whatever a leader had stamped before it died.
+
+use super::log::{Log, written};
+use super::world::*;
+use lockstep::engine::ports::Group;
+use lockstep::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
+use lockstep::sim::net::{SimNet, To};
+use lockstep::wire::*;
+
+const A: [u64; 2] = [1, 1];
+const B: [u64; 2] = [2, 2];
+const ORDERS: PublisherId = 3;
+const RESEND_NS: Nanos = 300_000;
+
+/// A publisher's process, its clock, and what it was told.
+pub struct Writer {
+    pub publisher: Publisher<SimNet>,
+    pub events: Vec<PublisherEvent>,
+    pub now: Nanos,
+}
+
+impl Writer {
+    /// Connected to the log's end.
+    fn new(log: &mut Log, change: impl Fn(&mut PublisherLimits)) -> Self {
+        let receiver = receiver_limits(Identity { replica: 1_000, incarnation: 1 }, 3);
+        let mut limits = PublisherLimits {
+            receiver,
+            window_entries: 128,
+            window_datagrams: 128,
+            resend_ns_min: RESEND_NS,
+            resend_ns_max: 50_000_000,
+            ask_again_ns: 1_000_000,
+            names_max: 4,
+        };
+        change(&mut limits);
+        let publisher = Publisher::new(SimNet::default(), limits);
+        let mut writer = Self { publisher, events: Vec::new(), now: 1_000_000 };
+        writer.hear(&[&log.frames[1].clone(), &log.heartbeat()]);
+        assert!(writer.publisher.core.is_connected());
+        writer
+    }
+
+    /// With `orders` open, at seq 3 of a log that is committed so far.
+    pub fn opened(log: &mut Log) -> Self {
+        let mut writer = Self::new(log, |_| {});
+        writer.begin_open(log, A);
+        writer.hear(&[&log.push_open("orders", (ORDERS, A), 1, 0), &log.ack(2, 4)]);
+        let opened = PublisherEvent::Opened { ticket: 0, publisher: ORDERS, publisher_seq: 1 };
+        assert_eq!(writer.told(), [opened]);
+        writer
+    }
+
+    /// Asks for the name, is told that nobody has it, and sends its open.
+    fn begin_open(&mut self, log: &Log, nonce: [u64; 2]) {
+        self.publisher.core.open("orders", nonce);
+        self.poll();
+        self.reply(log, |_| {});
+        assert_eq!(self.sent(), [(EntryKind::Open, 0)]);
+    }
+
+    /// A replica's answer about the name.
+    fn reply(&mut self, log: &Log, change: impl Fn(&mut ReplyBody)) {
+        let header = Header { commit_next: log.commit_next, ..log.header(Kind::Reply, identity(2)) };
+        let mut body: ReplyBody = bytemuck::Zeroable::zeroed();
+        (body.token, body.topic) = (1, Topic::Publisher as u32);
+        change(&mut body);
+        let bytes = written(|out| write_reply(out, header, body));
+        self.publisher.net_mut().unicast.push_back((bytes, Some(address(2))));
+        self.poll();
+    }
+
+    /// One turn, in which no time passes.
+    pub fn poll(&mut self) {
+        let Self { publisher, events, now } = self;
+        publisher.poll(*now, 1, 1_000, |event| events.push(event));
+    }
+
+    /// Hears datagrams in one batch.
+    pub fn hear(&mut self, batch: &[&[u8]]) {
+        self.publisher.net_mut().groups.extend(batch.iter().map(|bytes| bytes.to_vec()));
+        self.poll();
+    }
+
+    /// Gets a datagram on the unicast port.
+    pub fn repair(&mut self, bytes: Vec<u8>) {
+        self.publisher.net_mut().unicast.push_back((bytes, Some(address(2))));
+        (0..8).for_each(|_| self.poll());
+    }
+
+    /// Hands in messages, and sends each in a datagram of its own.
+    pub fn publish(&mut self, count: usize) {
+        for _ in 0..count {
+            self.publisher.core.try_publish(ORDERS, 0, b"order").expect("room in the window");
+            self.poll();
+        }
+    }
+
+    /// What was submitted since the last look: kinds and numbers.
+    fn sent(&mut self) -> Vec<(EntryKind, PublisherSeq)> {
+        let mut found = Vec::new();
+        for (to, bytes) in sent(self.publisher.net_mut()) {
+            if to == To::Group(Group::Submit) {
+                let Ok(Datagram::Submission(_, entries)) = Datagram::decode(&bytes, CLUSTER) else {
+                    panic!()
+                };
+                found.extend(entries.map(|entry| (entry.kind(), entry.header.publisher_seq)));
+            }
+        }
+        found
+    }
+
+    /// What it was told since the last look.
+    fn told(&mut self) -> Vec<PublisherEvent> {
+        std::mem::take(&mut self.events)
+    }
+}
+
+fn stamped(publisher_seq: PublisherSeq, seq: Seq) -> PublisherEvent {
+    PublisherEvent::Stamped { publisher: ORDERS, publisher_seq, seq }
+}
+
+fn unstamped(publisher_seq: PublisherSeq) -> PublisherEvent {
+    PublisherEvent::Unstamped { publisher: ORDERS, publisher_seq }
+}
+
+fn committed(publisher_seq: PublisherSeq, seq: Seq) -> PublisherEvent {
+    PublisherEvent::Committed { publisher: ORDERS, publisher_seq, seq }
+}
+
+fn messages(numbers: &[PublisherSeq]) -> Vec<(EntryKind, PublisherSeq)> {
+    numbers.iter().map(|number| (EntryKind::Message, *number)).collect()
+}
+
+/// A successor of epoch `round` at the end of `log`.
+fn begin(log: &mut Log, round: u32) -> Vec<u8> {
+    log.begin(epoch(round, round), &member_list(3))
+}
+
+#[test]
+fn what_was_stamped_and_lost_is_sent_again_at_once_and_has_one_fate() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    writer.publish(4);
+    assert_eq!(writer.sent(), messages(&[1, 2, 3, 4]));
+    writer.hear(&[&log.push_of(ORDERS, &[1])]);
+    let mut next = log.clone();
+    writer.hear(&[&log.push_of(ORDERS, &[2, 3])]);
+    assert_eq!(writer.told(), [stamped(1, 4), stamped(2, 5), stamped(3, 6)]);
+    // The start alone: what is stamped in the new log stays, the rest is due.
+    writer.hear(&[&begin(&mut next, 2)]);
+    assert_eq!(writer.told(), [unstamped(2), unstamped(3)]);
+    assert_eq!(writer.sent(), messages(&[2, 3, 4]));
+    writer.hear(&[&next.push_of(ORDERS, &[2, 3, 4])]);
+    writer.hear(&[&next.ack(3, 6)]);
+    writer.hear(&[&next.ack(3, 9)]);
+    let places = [stamped(2, 6), stamped(3, 7), stamped(4, 8)];
+    let fates = [committed(1, 4), committed(2, 6), committed(3, 7), committed(4, 8)];
+    assert_eq!(writer.told(), [places.as_slice(), &fates].concat());
+    assert!(writer.publisher.core.is_drained() && writer.sent().is_empty());
+}
+
+#[test]
+fn what_the_new_leader_has_heard_and_stamped_itself_is_not_sent_again() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    writer.publish(2);
+    writer.sent();
+    let mut next = log.clone();
+    writer.hear(&[&log.push_of(ORDERS, &[1])]);
+    writer.hear(&[&begin(&mut next, 2), &next.push_of(ORDERS, &[1, 2])]);
+    assert_eq!(writer.told(), [stamped(1, 4), unstamped(1), stamped(1, 5), stamped(2, 6)]);
+    assert!(writer.sent().is_empty());
+}
+
+#[test]
+fn a_message_that_was_sent_again_in_vain_does_not_wait_out_its_doubled_time() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    writer.publish(1);
+    for _ in 0..60 {
+        writer.now += 1_000_000;
+        writer.poll();
+    }
+    assert!(writer.sent().len() > 3, "nobody hears it");
+    writer.hear(&[&begin(&mut log, 2)]);
+    assert_eq!(writer.sent(), messages(&[1]));
+    // And from then on it waits as one that was sent again once.
+    writer.now += 20 * RESEND_NS;
+    writer.poll();
+    assert_eq!(writer.sent(), messages(&[1]));
+}
+
+#[test]
+fn a_full_window_is_sent_again_in_order_and_a_few_datagrams_a_turn() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    writer.publish(30);
+    writer.sent();
+    writer.hear(&[&begin(&mut log, 2)]);
+    let first = writer.sent();
+    assert!(first.len() < 30, "a burst of everything would be lost in the new leader's buffer");
+    let mut all = first;
+    for _ in 0..10 {
+        writer.poll();
+        all.extend(writer.sent());
+    }
+    assert_eq!(all, messages(&(1..=30).collect::<Vec<_>>()));
+}
+
+#[test]
+fn s8_an_open_that_did_not_survive_is_sent_again_and_opens_once() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::new(&mut log, |_| {});
+    writer.begin_open(&log, A);
+    let mut next = log.clone();
+    writer.hear(&[&log.push_open("orders", (ORDERS, A), 1, 0)]);
+    writer.hear(&[&begin(&mut next, 2)]);
+    assert_eq!(writer.told(), []);
+    assert_eq!(writer.sent(), [(EntryKind::Open, 0)]);
+    // The id is another name's in the new log; its messages are none of ours.
+    next.push_open("other", (ORDERS, B), 1, 0);
+    next.push_of(ORDERS, &[1]);
+    next.push_open("orders", (ORDERS + 1, A), 1, 0);
+    let frames = [next.at(4), next.at(5), next.at(6), next.ack(3, 7)];
+    writer.hear(&frames.each_ref().map(Vec::as_slice));
+    let opened = PublisherEvent::Opened { ticket: 0, publisher: ORDERS + 1, publisher_seq: 1 };
+    assert_eq!(writer.told(), [opened]);
+    let refused = writer.publisher.core.try_publish(ORDERS, 0, b"late");
+    assert!(refused.is_err(), "{refused:?}");
+}
+
+#[test]
+fn s8_a_close_that_did_not_survive_is_sent_again_and_closes_once() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    writer.publish(1);
+    writer.publisher.core.try_close(ORDERS).unwrap();
+    writer.poll();
+    writer.sent();
+    writer.hear(&[&log.push_of(ORDERS, &[1])]);
+    let mut next = log.clone();
+    writer.hear(&[&log.push_close(ORDERS, 2)]);
+    writer.told();
+    writer.hear(&[&begin(&mut next, 2)]);
+    assert_eq!(writer.told(), []);
+    assert_eq!(writer.sent(), [(EntryKind::Close, 2)]);
+    writer.hear(&[&next.push_close(ORDERS, 2), &next.ack(3, 7)]);
+    let closed = PublisherEvent::Closed { publisher: ORDERS, publisher_seq: 2 };
+    assert_eq!(writer.told(), [committed(1, 4), closed]);
+    assert!(writer.publisher.core.is_drained());
+}
+
+#[test]
+fn s8_a_fence_that_did_not_survive_fences_nobody() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    let mut next = log.clone();
+    writer.hear(&[&log.push_open("orders", (ORDERS, B), 2, 0)]);
+    assert!(writer.publisher.core.try_publish(ORDERS, 0, b"x").is_err(), "fenced, as far as one knows");
+    writer.hear(&[&begin(&mut next, 2)]);
+    writer.publish(1);
+    writer.hear(&[&next.push_of(ORDERS, &[1]), &next.ack(3, 6)]);
+    assert_eq!(writer.told(), [stamped(1, 5), committed(1, 5)]);
+}
+
+#[test]
+fn s8_a_fence_that_did_survive_fences_and_says_from_where() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    writer.publish(2);
+    writer.hear(&[&log.push_of(ORDERS, &[1])]);
+    let mut next = log.clone();
+    writer.hear(&[&log.push_of(ORDERS, &[2])]);
+    writer.hear(&[&begin(&mut next, 2), &next.push_open("orders", (ORDERS, B), 2, 1), &next.ack(3, 7)]);
+    let fenced = PublisherEvent::Fenced { publisher: ORDERS, publisher_seq: 2 };
+    let told = [stamped(1, 4), stamped(2, 5), unstamped(2), committed(1, 4), fenced];
+    assert_eq!(writer.told(), told);
+    assert!(writer.publisher.core.is_drained());
+}
+
+#[test]
+fn a_dead_leader_throttles_nobody() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    let full = log.heartbeat_with(|_, body| body.credit_entries = 0);
+    let mut next = log.clone();
+    writer.hear(&[&full]);
+    assert_eq!(writer.told(), [PublisherEvent::Throttled]);
+    writer.hear(&[&begin(&mut next, 2), &full]);
+    assert_eq!(writer.told(), [], "a deposed leader's word is none");
+    writer.hear(&[&next.heartbeat_with(|_, body| body.credit_entries = 0)]);
+    assert_eq!(writer.told(), [PublisherEvent::Throttled], "the new one's is told anew");
+}
+
+#[test]
+fn what_a_copy_had_stamped_and_lost_is_no_fate_of_ours() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    writer.hear(&[&log.push_of(ORDERS, &[1])]);
+    let mut next = log.clone();
+    // Two by the copy, one of which we hand in before the takeover, and two after it.
+    writer.hear(&[&log.push_of(ORDERS, &[2, 3])]);
+    writer.publish(2);
+    writer.hear(&[&begin(&mut next, 2)]);
+    assert_eq!(writer.told(), [], "nothing was told of their places");
+    writer.publish(1);
+    writer.sent();
+    writer.hear(&[&next.ack(3, 6)]);
+    assert_eq!(writer.told(), [committed(1, 4)]);
+    writer.hear(&[&next.push_of(ORDERS, &[2, 3]), &next.ack(3, 8)]);
+    assert_eq!(writer.told(), [stamped(2, 6), stamped(3, 7), committed(2, 6), committed(3, 7)]);
+}
+
+#[test]
+fn a_handle_that_cannot_know_what_of_a_copy_was_taken_back_says_so() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::new(&mut log, |limits| limits.window_entries = 2);
+    writer.begin_open(&log, A);
+    writer.hear(&[&log.push_open("orders", (ORDERS, A), 1, 0), &log.ack(2, 4)]);
+    let mut next = log.clone();
+    writer.told();
+    writer.hear(&[&log.push_of(ORDERS, &[1, 2, 3, 4])]);
+    writer.publish(1);
+    writer.hear(&[&begin(&mut next, 2), &next.ack(3, 5)]);
+    assert_eq!(writer.told(), [PublisherEvent::Lost]);
+    writer.poll();
+    assert_eq!(writer.told(), [], "and then nothing any more");
+}
+
+#[test]
+fn a_publisher_whose_beginning_did_not_survive_sees_its_messages_all_the_same() {
+    let mut log = Log::begun(3);
+    log.push_open("orders", (ORDERS, A), 1, 7);
+    log.commit_next = 4;
+    let mut next = log.clone();
+    log.push(&["lost", "lost"]);
+    // It begins at seq 6, behind what is lost.
+    let mut writer = Writer::new(&mut log, |_| {});
+    writer.publisher.core.open("orders", A);
+    writer.poll();
+    let own = |body: &mut ReplyBody| {
+        (body.publisher, body.publisher_seq, body.incarnation, body.nonce) = (ORDERS, 7, 1, A);
+    };
+    writer.reply(&log, own);
+    assert_eq!(writer.told(), [], "the reply does not cover what came before we watched");
+    // The start is at seq 4, so its twin's message stands below where we began.
+    writer.hear(&[&begin(&mut next, 2), &next.push_of(ORDERS, &[8])]);
+    next.commit_next = 4;
+    writer.now += 2_000_000;
+    writer.poll();
+    writer.reply(&next, own);
+    writer.hear(&[&next.ack(3, 6)]);
+    let opened = PublisherEvent::Opened { ticket: 0, publisher: ORDERS, publisher_seq: 8 };
+    assert_eq!(writer.told(), [opened]);
+    writer.publish(1);
+    writer.poll();
+    assert_eq!(writer.told(), [committed(8, 5)]);
+}
+
+#[test]
+fn s6_a_publisher_whose_log_is_contradicted_says_that_fates_are_unknown() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    let mut other = log.before(3);
+    writer.publish(1);
+    writer.hear(&[&begin(&mut other, 2), &other.push_of(ORDERS, &[1]), &other.ack(3, 5)]);
+    assert_eq!(writer.told(), [PublisherEvent::Lost]);
+}

@@ -1,0 +1,120 @@
+//! A cluster on a network of namespaces: real multicast over veth and a bridge, and paths that are cut.
+
+use std::time::Duration;
+use tools::flow::{Feed, Stream, View};
+use tools::netns::{self, Cut, Network};
+use tools::processes::Cluster;
+use tools::takeover::{cut_off, half_deaf};
+
+/// Three replicas, and behind them a node for publishers and one for a reader.
+const NODES: usize = 5;
+const REPLICAS: [usize; 3] = [1, 2, 3];
+const READER: usize = 5;
+/// Lines of each publisher.
+const LINES: u64 = 3_000;
+
+/// A network, or none, which is said.
+fn network() -> Option<Network> {
+    if let Some(reason) = netns::unsupported() {
+        println!("SKIPPED: {reason}");
+        return None;
+    }
+    Some(Network::new(NODES))
+}
+
+/// The same with a cluster on it.
+fn ground() -> Option<(Network, Cluster)> {
+    let network = network()?;
+    let cluster = Cluster::on(network.ground(REPLICAS.len() as u32), "");
+    Some((network, cluster))
+}
+
+/// Feeds two publishers until both have some lines committed, ends them, and returns how many there are.
+fn publish(cluster: &Cluster, seen: &mut View) -> Vec<(String, u64)> {
+    let feeds = ["a", "b"].map(|name| Feed::start(cluster, cluster.clients(), name, LINES, "30s"));
+    seen.await_count(2 * LINES as usize);
+    let told = feeds.map(|feed| (feed.name().to_owned(), feed.finish()));
+    for (name, told) in &told {
+        assert_eq!((told.code, told.published), (Some(0), told.committed), "{name}: {}", told.log);
+    }
+    told.into_iter().map(|(name, told)| (name, told.committed)).collect()
+}
+
+fn judge(stream: &Stream, published: &[(String, u64)]) {
+    stream.judge().unwrap_or_else(|why| panic!("{why}"));
+    for (name, count) in published {
+        assert_eq!(stream.count_of(name), *count, "lines of '{name}'");
+    }
+}
+
+#[test]
+fn over_a_network_that_loses_packets_every_reader_has_every_message_in_one_order() {
+    let Some((network, cluster)) = ground() else { return };
+    let _replicas = cluster.found();
+    let everybody: Vec<usize> = (1..=NODES).collect();
+    network.cut(&[Cut::one_way(&everybody, &everybody).per_mille(30)]);
+    let mut near = View::start(&cluster, cluster.clients(), "near", &[]);
+    let far = View::start(&cluster, network.node(READER).place(), "far", &["--stamped"]);
+    let published = publish(&cluster, &mut near);
+    let all = published.iter().map(|(_, count)| count).sum::<u64>() as usize;
+    let mut far = far;
+    far.await_count(all);
+    near.await_count(all);
+    assert!(network.swallowed()[0] > 100, "the network lost packets: {:?}", network.swallowed());
+    let (near, far) = (near.finish(), far.finish());
+    judge(&near, &published);
+    judge(&far, &published);
+    near.agrees_with(&far).unwrap_or_else(|why| panic!("{why}"));
+}
+
+#[test]
+fn a_reader_that_hears_no_multicast_for_a_while_has_everything_when_it_hears_it_again() {
+    let Some((network, cluster)) = ground() else { return };
+    let _replicas = cluster.found();
+    let mut near = View::start(&cluster, cluster.clients(), "near", &[]);
+    let mut deaf = View::start(&cluster, network.node(READER).place(), "deaf", &[]);
+    network.cut(&[Cut::one_way(&REPLICAS, &[READER]).of_multicast()]);
+    let published = publish(&cluster, &mut near);
+    let all = published.iter().map(|(_, count)| count).sum::<u64>() as usize;
+    deaf.await_quiet(Duration::from_millis(50));
+    assert!(network.swallowed()[0] > 0 && deaf.so_far().messages.len() < all, "it was deaf");
+    network.cut(&[]);
+    deaf.await_count(all);
+    let (near, deaf) = (near.finish(), deaf.finish());
+    judge(&near, &published);
+    judge(&deaf, &published);
+    near.agrees_with(&deaf).unwrap_or_else(|why| panic!("{why}"));
+}
+
+#[test]
+fn a_leader_that_is_cut_off_stops_by_itself_and_what_it_stamped_alone_is_given_back_and_stamped_again() {
+    let Some(network) = network() else { return };
+    let shown = cut_off(&network, |side, others| Cut::between(side, others).to_vec());
+    println!("{shown}");
+    assert!(shown.retracted > 0, "the reader on its side was given something that did not survive");
+}
+
+#[test]
+fn a_leader_that_nobody_hears_is_replaced_and_learns_it() {
+    let Some(network) = network() else { return };
+    println!("{}", cut_off(&network, |side, others| vec![Cut::one_way(side, others)]));
+}
+
+#[test]
+fn a_leader_that_hears_nobody_stops_although_it_is_heard() {
+    let Some(network) = network() else { return };
+    println!("{}", cut_off(&network, |side, others| vec![Cut::one_way(others, side)]));
+}
+
+#[test]
+fn a_leader_whose_multicast_is_lost_is_replaced_although_its_unicast_passes() {
+    let Some(network) = network() else { return };
+    println!("{}", cut_off(&network, |side, others| vec![Cut::one_way(side, others).of_multicast()]));
+}
+
+#[test]
+fn a_standby_that_does_not_hear_the_leader_deposes_nobody() {
+    let Some(network) = network() else { return };
+    println!("{}", half_deaf(&network, |cut| cut));
+    println!("{}", half_deaf(&network, Cut::of_multicast));
+}

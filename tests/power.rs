@@ -1,0 +1,31 @@
+//! Loss of power on all machines at once, a few times. `cargo run --release -p tools -- power --times 100`
+//! does it more often.
+
+use lockstep::io::clock::random_u64;
+use lockstep::sim::rng::Rng;
+use tools::{images, power};
+
+fn rng() -> Rng {
+    Rng::new(random_u64().expect("the kernel's chance"))
+}
+
+#[test]
+fn with_durability_power_all_that_was_acknowledged_is_there_when_the_power_comes_back() {
+    if let Some(reason) = images::unsupported() {
+        println!("SKIPPED: {reason}");
+        return;
+    }
+    let mut rng = rng();
+    for _ in 0..3 {
+        println!("{}", power::keeps_all(&mut rng));
+    }
+}
+
+#[test]
+fn with_durability_process_what_may_be_lost_is_said_and_the_cluster_waits_for_its_operator() {
+    if let Some(reason) = images::unsupported() {
+        println!("SKIPPED: {reason}");
+        return;
+    }
+    power::says_what_is_lost(&mut rng());
+}

@@ -1,0 +1,13 @@
+//! # tools: real processes under real faults
+//!
+//! The simulator is the judge; here its verdict is confirmed on kernels. What the repository's tests and
+//! its long-running chores share: clusters of real processes, a network of namespaces whose paths can be
+//! cut, disks whose power fails. Each scenario is one function: `tests/` runs it a few times, the chores
+//! of `tools` hundreds of times.
+
+pub mod flow;
+pub mod images;
+pub mod netns;
+pub mod power;
+pub mod processes;
+pub mod takeover;

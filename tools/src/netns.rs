@@ -1,0 +1,298 @@
+//! Namespaces: a network of our own on one machine, whose paths can be cut.
+//!
+//! ```text
+//!        node 1            node 2            node 3         each a namespace:
+//!      10.77.0.1/24      10.77.0.2/24      10.77.0.3/24     eth0 and lo, nothing else
+//!          │ eth0            │ eth0            │ eth0
+//!        ──┴─ p1 ──────────── p2 ──────────── p3 ──         br0, in a namespace of its own:
+//!                   nftables: table bridge lockstep         all cuts are here
+//! ```
+//!
+//! No namespace has a name. Each is held by a child that waits for its stdin to end, which it does when
+//! this process ends, however it ends; with it go its devices, rules and mounts. So nothing has to be
+//! cleaned up, and two tests never meet: they may even use the same addresses.
+
+use crate::processes::{Ground, is_root};
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// Where a process runs: on this host, or in a namespace.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Programs in front of the program; each becomes the next, so that the process stays our child.
+    prefix: Vec<String>,
+}
+
+impl Place {
+    /// This host.
+    pub fn host() -> Self {
+        let mut prefix = Vec::new();
+        // A child that is stopped (SIGSTOP) does not see that its pipe ends: the kernel kills it with us.
+        if Path::new("/usr/bin/setpriv").exists() {
+            prefix.extend(["setpriv", "--pdeathsig", "KILL"].map(str::to_owned));
+        }
+        Self { prefix }
+    }
+
+    /// The same place behind one more program, like `env NAME=VALUE`.
+    pub fn behind(&self, words: &[&str]) -> Self {
+        let mut prefix = self.prefix.clone();
+        prefix.extend(words.iter().map(|word| (*word).to_owned()));
+        Self { prefix }
+    }
+
+    /// `program` in this place, without arguments yet.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let Some((first, rest)) = self.prefix.split_first() else { return Command::new(program) };
+        let mut command = Command::new(first);
+        command.args(rest).arg(program);
+        command
+    }
+
+    /// Runs a shell's script here to its end.
+    fn shell(&self, script: &str) -> Output {
+        let output = self.command("sh").args(["-ec", script]).stdin(Stdio::null()).output();
+        output.unwrap_or_else(|error| panic!("{:?}: {error}", self.prefix))
+    }
+}
+
+/// A namespace that lives as long as this handle, and no longer than this process.
+#[derive(Debug)]
+pub struct Namespace {
+    holder: Child,
+    place: Place,
+}
+
+impl Namespace {
+    /// One whose mounts are its own; the network is the host's.
+    pub fn of_mounts() -> Self {
+        Self::new(&["--mount"], "")
+    }
+
+    /// One with a network of its own, in which there is `lo` alone.
+    pub fn of_network() -> Self {
+        Self::new(&["--mount", "--net"], "mount -t sysfs lockstep /sys && ip link set lo up &&")
+    }
+
+    fn new(kinds: &[&str], prepare: &str) -> Self {
+        let script = format!("{prepare} echo ready && exec cat");
+        let mut holder = Command::new("unshare")
+            .args(kinds)
+            .args(["sh", "-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("unshare {kinds:?}: {error}"));
+        let mut line = String::new();
+        let read = BufReader::new(holder.stdout.take().expect("piped")).read_line(&mut line);
+        assert!(read.is_ok() && line == "ready\n", "unshare {kinds:?} said '{line}'");
+        let pid = holder.id().to_string();
+        let enter = ["nsenter", "--target", &pid];
+        let place = Place::host().behind(&enter).behind(kinds).behind(&["--"]);
+        Self { holder, place }
+    }
+
+    /// Inside of it.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Where its files are seen from outside.
+    pub fn outside(&self, path: &Path) -> PathBuf {
+        let root = format!("/proc/{}/root", self.holder.id());
+        Path::new(&root).join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Runs a shell's script in it and returns what it said.
+    ///
+    /// # Panics
+    /// It failed: with what it said on stderr.
+    #[track_caller]
+    pub fn shell(&self, script: &str) -> String {
+        let output = self.place.shell(script);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}\n{err}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Gives a program its input.
+    #[track_caller]
+    fn feed(&self, program: &str, args: &[&str], input: &str) {
+        let mut command = self.place.command(program);
+        command.args(args).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
+        let written = child.stdin.take().expect("piped").write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap_or_else(|error| panic!("{program}: {error}"));
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(written.is_ok() && output.status.success(), "{program}: {err}\n{input}");
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // Whoever still runs inside keeps it; those are children with handles of their own.
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// Why there can be no mount namespaces here, if so.
+pub fn mounts_unsupported() -> Option<String> {
+    impossible("--mount", "true", "a mount namespace needs root and the right to make one (CAP_SYS_ADMIN)")
+}
+
+/// Why there can be no [`Network`] here, if so.
+pub fn unsupported() -> Option<String> {
+    let tries = "mount -t sysfs lockstep /sys
+        ip link add br0 type bridge
+        ip link add p1 type veth peer name eth0
+        nft add table bridge lockstep
+        nft add chain bridge lockstep cuts '{ type filter hook forward priority 0; }'
+        nft add rule bridge lockstep cuts numgen random mod 1000 '<' 1 drop";
+    impossible(
+        "--net",
+        tries,
+        "a network of namespaces needs root, ip and nft, and a kernel with veth, bridge and nftables",
+    )
+}
+
+fn impossible(kind: &str, tries: &str, reason: &str) -> Option<String> {
+    let probe = Command::new("unshare").args(["--mount", kind, "sh", "-ec", tries]).output();
+    let works = is_root() && probe.is_ok_and(|output| output.status.success());
+    (!works).then(|| reason.to_owned())
+}
+
+/// What does not pass the bridge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum What {
+    All,
+    Multicast,
+    /// So many of a thousand packets, at random.
+    PerMille(u16),
+}
+
+/// A path that is cut, wholly or in part, in one direction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cut {
+    from: Vec<usize>,
+    to: Vec<usize>,
+    what: What,
+}
+
+impl Cut {
+    /// Nothing passes from these nodes to those; the way back is open.
+    pub fn one_way(from: &[usize], to: &[usize]) -> Self {
+        Self { from: from.to_vec(), to: to.to_vec(), what: What::All }
+    }
+
+    /// Nothing passes between these nodes and those.
+    pub fn between(some: &[usize], others: &[usize]) -> [Self; 2] {
+        [Self::one_way(some, others), Self::one_way(others, some)]
+    }
+
+    /// The same for multicast alone: unicast passes.
+    pub fn of_multicast(self) -> Self {
+        Self { what: What::Multicast, ..self }
+    }
+
+    /// The same for so many of a thousand packets, at random.
+    pub fn per_mille(self, lost: u16) -> Self {
+        Self { what: What::PerMille(lost), ..self }
+    }
+
+    fn rule(&self) -> String {
+        let ports = |nodes: &[usize]| {
+            let names: Vec<String> = nodes.iter().map(|node| format!("\"p{node}\"")).collect();
+            format!("{{ {} }}", names.join(", "))
+        };
+        let what = match self.what {
+            What::All => String::new(),
+            What::Multicast => "meta pkttype multicast ".into(),
+            What::PerMille(lost) => format!("numgen random mod 1000 < {lost} "),
+        };
+        format!("iifname {} oifname {} {what}counter drop", ports(&self.from), ports(&self.to))
+    }
+}
+
+/// Nodes on a bridge.
+#[derive(Debug)]
+pub struct Network {
+    switch: Namespace,
+    nodes: Vec<Namespace>,
+}
+
+impl Network {
+    /// `count` nodes, at most 254, all of which hear each other.
+    pub fn new(count: usize) -> Self {
+        assert!(count < 255, "one net has room for 254 nodes");
+        let switch = Namespace::of_network();
+        let nodes: Vec<_> = (0..count).map(|_| Namespace::of_network()).collect();
+        // Snooping would need a querier: the bridge floods, as a switch without it does.
+        let mut links = String::from("link add br0 type bridge mcast_snooping 0\nlink set br0 up\n");
+        for (number, node) in (1..).zip(&nodes) {
+            let (port, pid): (usize, u32) = (number, node.holder.id());
+            let _ = writeln!(links, "link add p{port} type veth peer name eth0 netns {pid}");
+            let _ = writeln!(links, "link set p{port} master br0 up");
+        }
+        switch.feed("ip", &["-batch", "-"], &links);
+        let network = Self { switch, nodes };
+        for number in 1..=count {
+            let address = Self::address(number);
+            let link = format!("addr add {address}/24 dev eth0\nlink set eth0 up\n");
+            network.node(number).feed("ip", &["-batch", "-"], &link);
+        }
+        network.cut(&[]);
+        network
+    }
+
+    /// How many nodes it has.
+    #[expect(clippy::len_without_is_empty, reason = "a network without nodes is none")]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The address of node `number`, counted from 1.
+    pub fn address(number: usize) -> Ipv4Addr {
+        Ipv4Addr::new(10, 77, 0, number as u8)
+    }
+
+    /// Node `number`, counted from 1.
+    pub fn node(&self, number: usize) -> &Namespace {
+        &self.nodes[number - 1]
+    }
+
+    /// The ground of a cluster whose replicas are the first nodes; its clients are on the one behind them.
+    pub fn ground(&self, replicas: u32) -> Ground {
+        let numbers = 1..=replicas as usize;
+        Ground {
+            interface: "eth0".into(),
+            ttl: 1,
+            addresses: numbers.clone().map(Self::address).collect(),
+            places: numbers.map(|number| self.node(number).place().clone()).collect(),
+            clients: self.node(replicas as usize + 1).place().clone(),
+        }
+    }
+
+    /// From now on these paths are cut and all others whole. It changes from one packet to the next.
+    pub fn cut(&self, cuts: &[Cut]) {
+        let rules: Vec<String> = cuts.iter().map(Cut::rule).collect();
+        let table = "table bridge lockstep";
+        let chain = "type filter hook forward priority 0; policy accept;";
+        let text = format!(
+            "{table}\ndelete {table}\n{table} {{\nchain cuts {{\n{chain}\n{}\n}}\n}}\n",
+            rules.join("\n")
+        );
+        self.switch.feed("nft", &["-f", "-"], &text);
+    }
+
+    /// Packets that each of the cuts in force has swallowed, in their order.
+    pub fn swallowed(&self) -> Vec<u64> {
+        let rules = self.switch.shell("nft list table bridge lockstep");
+        let counts = rules.split("counter packets ").skip(1).filter_map(|rest| rest.split(' ').next());
+        counts.filter_map(|count| count.parse().ok()).collect()
+    }
+}

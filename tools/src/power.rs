@@ -1,0 +1,212 @@
+//! # power: all machines lose it at once
+//!
+//! The question: is everything there afterwards that anybody was told is final? Three replicas write their
+//! journals to disks of their own while orders flow. At a random instant all of them stand still, and a
+//! picture is taken of each disk. What publishers and subscribers know to be committed by then was said
+//! before that instant, as nobody could say anything after it. Then the machines start again from the
+//! pictures: another boot, an empty page cache, no tails.
+//!
+//! `durability = "power"` must have kept all of it, on a quorum of the disks. `"process"` did not promise
+//! that: there each replica says that it may have forgotten something, and the cluster waits for its
+//! operator.
+
+use crate::flow::{Feed, Message, Stream, Told, View, line};
+use crate::images::{Cache, Disk};
+use crate::netns::{Namespace, Place};
+use crate::processes::{Cluster, Ground, PATIENCE, Process, freeze, memory_folder};
+use crate::takeover::leads;
+use lockstep::sim::rng::Rng;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Replicas, and disks.
+const REPLICAS: u32 = 3;
+/// How many of them make a quorum.
+const QUORUM: usize = 2;
+/// Lines that flow before the power may fail, so that every run has something to lose.
+const LINES_MIN: usize = 200;
+/// The power fails within this time from then on.
+const INSTANT_MS: u64 = 400;
+/// Lines per second of each of the two publishers: one round in two is a trickle, one a flood.
+const PER_SECOND: [u64; 2] = [1_000, 40_000];
+/// When nothing has come for so long, clients have read all that was said.
+const QUIET: Duration = Duration::from_millis(150);
+/// How long a publisher waits for commits that can no longer come; and for its name, on a busy machine.
+const GIVE_UP: &str = "2s";
+
+/// Between two looks at what the replicas say.
+const LOOK: Duration = Duration::from_millis(5);
+/// Tails that hold all of a round, so that a reader can begin with the first message; small segments, so
+/// that the power fails while one follows the other.
+const SIZES: &str =
+    "\n[journal]\ntail_size = \"16MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \"1MiB\"\n";
+
+/// What a cluster had said, and the disks that it left behind.
+pub struct Outage {
+    cluster: Cluster,
+    /// Mounts of the boot that follows.
+    machine: Namespace,
+    /// Where the pictures are mounted, replica 1 first.
+    journals: Vec<PathBuf>,
+    told: Vec<(String, Told)>,
+    view: Stream,
+    cache: Cache,
+    /// Holds the images.
+    _folder: TempDir,
+}
+
+/// What one round has shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shown {
+    /// Messages that a publisher or the subscriber knew to be committed.
+    pub acknowledged: u64,
+    /// Messages that each disk held.
+    pub held: Vec<u64>,
+    /// The cache of the disks.
+    pub cache: Cache,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} acknowledged, all kept", self.acknowledged)?;
+        write!(f, "; the disks ({:?} cache) hold {:?}", self.cache, self.held)
+    }
+}
+
+impl Outage {
+    /// Lets orders flow with this `durability`, and cuts the power at a random instant.
+    pub fn at_random(durability: &str, rng: &mut Rng) -> Self {
+        let folder = memory_folder();
+        let running = Namespace::of_mounts();
+        let ground =
+            Ground { places: vec![running.place().clone(); REPLICAS as usize], ..Ground::loopback(REPLICAS) };
+        let cluster = Cluster::on(ground, &format!("{SIZES}durability = \"{durability}\"\n"));
+        let cache = [Cache::Safe, Cache::Volatile][rng.below(2) as usize];
+        let disk = |id: u32| {
+            let at = cluster.path(&format!("journal-{id}"));
+            Disk::new(&running, folder.path().join(format!("disk-{id}")), &at, cache)
+        };
+        let disks: Vec<Disk> = (1..=REPLICAS).map(disk).collect();
+        let replicas = cluster.found();
+        let host = Place::host();
+        let mut view = View::start(&cluster, &host, "reader", &[]);
+        let per_second = PER_SECOND[rng.below(2) as usize];
+        let feeds = ["a", "b"].map(|name| Feed::start(&cluster, &host, name, per_second, GIVE_UP));
+        view.await_count(LINES_MIN);
+        std::thread::sleep(Duration::from_micros(rng.below(INSTANT_MS * 1000)));
+
+        freeze(&replicas);
+        let pictures =
+            (1..).zip(&disks).map(|(id, disk)| disk.picture(folder.path().join(format!("after-{id}"))));
+        let pictures: Vec<Disk> = pictures.collect();
+        view.await_quiet(QUIET);
+        let told = feeds.map(|feed| (feed.name().to_owned(), feed.terminate())).to_vec();
+        let view = view.finish();
+        drop(replicas);
+        drop(running);
+
+        let machine = next_boot(&cluster, rng);
+        let journals: Vec<PathBuf> = (1..=REPLICAS).map(|id| cluster.path(&format!("after-{id}"))).collect();
+        pictures.iter().zip(&journals).for_each(|(picture, at)| picture.mount(&machine, at));
+        // Memory is empty after a loss of power; a tail that lies on a disk by mistake is another boot's.
+        for id in (1..=REPLICAS).filter(|_| rng.below(2) == 0) {
+            std::fs::remove_file(cluster.path(&format!("tail-{id}"))).expect("a tail");
+        }
+        Self { cluster, machine, journals, told, view, cache, _folder: folder }
+    }
+
+    /// Judges the disks: whatever anybody knew to be committed is on a quorum of them, where it was.
+    pub fn judge_disks(&self) -> Shown {
+        let logs: Vec<Stream> =
+            self.journals.iter().map(|journal| Stream::of_journal(&self.machine.outside(journal))).collect();
+        for (log, id) in logs.iter().zip(1..) {
+            log.judge().unwrap_or_else(|why| panic!("disk {id}: {why}"));
+        }
+        self.view.judge().unwrap_or_else(|why| panic!("the subscriber: {why}"));
+        let at = |log: &Stream, message: &Message| {
+            let found = log.messages.binary_search_by_key(&message.seq, |held| held.seq);
+            found.is_ok_and(|index| log.messages[index] == *message)
+        };
+        for message in &self.view.messages {
+            let held = logs.iter().filter(|log| at(log, message)).count();
+            assert!(held >= QUORUM, "{message:?} was delivered as committed, and {held} disks hold it");
+        }
+        let mut acknowledged = self.view.messages.len() as u64;
+        for (name, told) in &self.told {
+            let held = logs.iter().filter(|log| log.count_of(name) >= told.committed).count();
+            let committed = told.committed;
+            assert!(held >= QUORUM, "'{name}' knows {committed} committed, and {held} disks hold them");
+            acknowledged += committed.saturating_sub(self.view.count_of(name));
+        }
+        assert!(acknowledged >= LINES_MIN as u64, "{acknowledged} acknowledged: too few to lose any");
+        Shown {
+            acknowledged,
+            cache: self.cache,
+            held: logs.iter().map(|log| log.messages.len() as u64).collect(),
+        }
+    }
+
+    /// Starts the replicas on what their disks hold.
+    pub fn restart(&self) -> Vec<Process> {
+        let start = |(id, journal): (u32, &PathBuf)| {
+            let place = self.machine.place();
+            let (id, journal) = (id.to_string(), format!("replicas.{id}.journal={}", journal.display()));
+            let args = ["sequencer", "--replica", &id, "--set", &journal];
+            self.cluster.start_command(&format!("restarted-{id}"), self.cluster.command_at(place, &args))
+        };
+        (1..).zip(&self.journals).map(start).collect()
+    }
+}
+
+/// A machine that was started anew: the kernel draws another id for each boot.
+fn next_boot(cluster: &Cluster, rng: &mut Rng) -> Namespace {
+    let machine = Namespace::of_mounts();
+    let (file, id) = (cluster.path("boot_id"), rng.next_u64());
+    let low = id & 0xffff_ffff_ffff;
+    std::fs::write(&file, format!("{:08x}-0000-4000-8000-{low:012x}\n", id >> 32)).expect("a file");
+    machine.shell(&format!("mount --bind {file:?} /proc/sys/kernel/random/boot_id"));
+    machine
+}
+
+/// One loss of power under `durability = "power"`: everything that was acknowledged is there, the cluster
+/// elects a leader by itself, and goes on.
+pub fn keeps_all(rng: &mut Rng) -> Shown {
+    let outage = Outage::at_random("power", rng);
+    let shown = outage.judge_disks();
+    let mut replicas = outage.restart();
+    let began = Instant::now();
+    while !replicas.iter().any(|replica| leads(&replica.log())) {
+        let logs: String = replicas.iter().map(Process::log).collect();
+        assert!(began.elapsed() < PATIENCE, "nobody leads after the power came back:\n{logs}");
+        let ended = replicas.iter_mut().find_map(|replica| replica.ended());
+        assert!(ended.is_none(), "a replica ended: {ended:?}\n{logs}");
+        std::thread::sleep(LOOK);
+    }
+    outage.cluster.publish(&format!("{}\n", line("again", 1)));
+    let after = Stream::of_text(&outage.cluster.read(&[]).out);
+    after.judge().unwrap_or_else(|why| panic!("after the power came back: {why}"));
+    outage.view.agrees_with(&after).unwrap_or_else(|why| panic!("after the power came back: {why}"));
+    assert!(after.messages.len() > outage.view.messages.len(), "nothing that was final is missing");
+    for (name, told) in &outage.told {
+        assert!(after.count_of(name) >= told.committed, "'{name}' misses some that it knows committed");
+    }
+    for replica in replicas {
+        replica.terminate();
+    }
+    shown
+}
+
+/// One loss of power under `durability = "process"`: each replica says what it may have forgotten and
+/// does not vote; nothing leads.
+pub fn says_what_is_lost(rng: &mut Rng) {
+    let outage = Outage::at_random("process", rng);
+    for mut replica in outage.restart() {
+        let (code, log) = (replica.wait().code(), replica.log());
+        assert_eq!(code, Some(3), "{log}");
+        for text in ["the tail is gone", "must not vote under its old identity", "format a new journal"] {
+            assert!(log.contains(text), "'{text}' is not in:\n{log}");
+        }
+    }
+}
