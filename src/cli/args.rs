@@ -371,18 +371,30 @@ pub struct CheckArgs {
 /// Flags of `demo`.
 #[derive(Args, Debug)]
 pub struct DemoArgs {
-    /// Messages in all; the recorded flow is repeated as often as that takes
-    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub messages: u64,
+    /// Messages in all (200000, or more where --kill-leader needs it); the recorded flow is repeated as often
+    /// as that takes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: Option<u64>,
     /// Messages per second in all; 0 is as fast as possible
     #[arg(long, value_name = "R", default_value_t = 20_000)]
     pub rate: u64,
+    /// Takes the leader away so many times while orders flow: by turns kill -9 and restart, stop and resume
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub kill_leader: u32,
     /// Prints JSON
     #[arg(long)]
     pub json: bool,
     /// Keeps the folder with configuration, journals and logs, and says where it is
     #[arg(long)]
     pub keep: bool,
+}
+
+impl DemoArgs {
+    /// Messages in all: a strike and what follows take up to two seconds.
+    pub fn messages(&self) -> u64 {
+        let needed = u64::from(self.kill_leader).saturating_mul(self.rate).saturating_mul(2);
+        self.messages.unwrap_or_else(|| needed.max(200_000))
+    }
 }
 
 /// What the demo tells each of its clients.

@@ -207,6 +207,20 @@ impl Receiver {
         }
     }
 
+    /// Forgets what only measures time or numbers requests: for an explorer, for whom time stands still.
+    pub(crate) fn forget_times(&mut self) {
+        self.nack = Nack::new(self.limits.nack, 0);
+        (self.token, self.number) = (0, 0);
+        (self.gap_told, self.answered, self.joined) = (false, false, true);
+        self.prefer = None;
+        self.too_old.clear();
+    }
+
+    /// The last known boundary of the log at or below its commit, for a reader.
+    pub(crate) fn committed_end(&self) -> Option<LogEnd> {
+        self.held.boundary(self.commit.commit_next())
+    }
+
     /// Whether somebody's chain differed from ours: the owner must stop.
     pub fn has_diverged(&self) -> bool {
         self.diverged

@@ -84,7 +84,11 @@ impl ReplicaCore {
             | Datagram::Grant(header, body) => {
                 self.rx.check_history(header)?;
                 if !self.is_own(header, body.process_nonce) {
-                    self.election.on_heard(Epoch(body.ballot));
+                    // What is asked by a pre-vote is no ballot yet: two that miss a leader alone would drive
+                    // each other's rounds up, a thousand a second, until there are none left.
+                    if !matches!(datagram, Datagram::PreVote(..) | Datagram::Grant(..)) {
+                        self.election.on_heard(Epoch(body.ballot));
+                    }
                     self.election.on_heard(header.epoch());
                     if self.declared == Some(header.identity()) {
                         self.declared = None; // it lives
@@ -363,8 +367,8 @@ impl ReplicaCore {
         self.acked = (Epoch::NONE, 0);
         self.quorum.restart(now);
         self.quorum_heard = 0;
-        (self.member_heard, self.denied) = ([0; MEMBERS_MAX], None);
         self.had_quorum = false;
+        (self.member_heard, self.denied) = ([0; MEMBERS_MAX], None);
         self.looking = false;
         self.draining = false;
         self.handover = None;

@@ -40,7 +40,10 @@ impl<P: Ports> Replica<P> {
         if core.looking {
             // A stalled leader speaks once it has heard all that waited: perhaps it leads no more.
             core.looking = count >= DRAINED;
-            return;
+            if core.looking {
+                return;
+            }
+            core.stamp_heard(net, tail, now, wall);
         }
         core.close_frame(tail, false);
         core.on_commit_moved();
@@ -88,6 +91,18 @@ impl ReplicaCore {
         }
         self.turned_at = now;
         self.bury(tail, wall);
+        self.stamp_heard(net, tail, now, wall);
+        true
+    }
+
+    /// Stamps what was heard of submissions while nothing might be stamped.
+    fn stamp_heard<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+    ) {
         let mut heard = std::mem::replace(&mut self.heard, Heard::new(0));
         let mut index = 0;
         while let Some(bytes) = heard.get(index) {
@@ -100,7 +115,6 @@ impl ReplicaCore {
         }
         heard.clear();
         self.heard = heard;
-        true
     }
 
     /// Stamps the epoch start, before anything else of the epoch. Returns whether the journal took it.
@@ -148,9 +162,11 @@ impl ReplicaCore {
         bytes: &[u8],
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
-            Datagram::Submission(..) if self.draining || self.looking || self.role != Role::Leader => {
+            Datagram::Submission(..) if self.draining || self.role != Role::Leader => {
                 self.refusing = true;
             }
+            // One that is stalled again and again would stamp nothing at all if it threw these away.
+            Datagram::Submission(..) if self.looking => self.heard.keep(bytes, now),
             Datagram::Submission(header, mut entries) => {
                 self.check_history(&header)?;
                 while let Some(entry) = self.stamp_run(tail, wall, &mut entries) {

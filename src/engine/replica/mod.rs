@@ -12,6 +12,7 @@
 //! frame is kept before it is sent, an append is published before it is acknowledged.
 
 mod elect;
+mod explored;
 mod heard;
 mod lead;
 mod orders;
@@ -38,7 +39,6 @@ use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
 use crate::proto::ingress::HoldBack;
-use crate::proto::membership::Electorate;
 use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
@@ -126,7 +126,7 @@ pub struct ReplicaCore {
     fetched: (Epoch, Seq),
     /// What the promises that elected us called committed.
     commit_won: Seq,
-    /// By what our role was last found: the membership entry, and whether it is open; and whether we may lead.
+    /// The entry by which our role was last found, and whether it was uncommitted; whether we may lead by it.
     listed_by: (Seq, bool),
     may_lead: bool,
     /// What the leader's last heartbeats said: its ranking, whether it takes more, epoch and commit, number.
@@ -142,14 +142,14 @@ pub struct ReplicaCore {
     /// Leading: the members that were heard since the last quorum of them, and how long that is ago.
     quorum_heard: u32,
     quorum: Suspect,
+    /// It was heard once in the epoch that we lead.
+    had_quorum: bool,
     /// Leading: when each member was last heard, by its place in the list; 0 for never.
     member_heard: [Nanos; MEMBERS_MAX],
     /// Leading: the last change of the membership that was not made.
     denied: Option<Denial>,
     /// Whom the operator declared dead; until its removal is stamped.
     declared: Option<Identity>,
-    /// It was heard once in the epoch that we lead.
-    had_quorum: bool,
     /// The last turn; one that comes late looks before it speaks.
     turned_at: Nanos,
     looking: bool,
@@ -239,10 +239,10 @@ impl<P: Ports> Replica<P> {
             log: OwnLog::new(
                 recovered.publishers,
                 recovered.membership,
+                recovered.open_change,
                 recovered.durability,
                 recovered.start_frame,
                 &recovered.epochs,
-                recovered.open_change,
             ),
             heard: Heard::new(limits.heard_bytes),
             suspect: Suspect::new(limits.suspect),
@@ -254,8 +254,7 @@ impl<P: Ports> Replica<P> {
             fetched: (Epoch::NONE, 0),
             commit_won: 1,
             listed_by: (recovered.membership.seq, recovered.open_change.is_some()),
-            may_lead: Electorate { at_end: recovered.membership, open_change: recovered.open_change }
-                .lists(identity),
+            may_lead: recovered.membership.may_lead(identity),
             successors_heard: [0; 8],
             credit_heard: false,
             beaten: (Epoch::NONE, 0),
@@ -415,9 +414,10 @@ impl ReplicaCore {
     }
 
     /// The leader is to hand over to `to`, or to whoever holds most: it stops stamping, and says so once its
-    /// successor holds everything. Returns whether it leads.
+    /// successor holds everything. Returns whether it leads, and there is somebody else to do so.
     pub fn begin_handover(&mut self, now: Nanos, to: Option<Identity>) -> bool {
-        if self.role != Role::Leader {
+        let alone = self.log.membership.members().len() <= 1;
+        if self.role != Role::Leader || to == Some(self.identity()) || alone && !self.stopping {
             return false;
         }
         self.draining = true;

@@ -42,7 +42,7 @@ impl ReplicaCore {
             leader: self.identity(),
             membership: &self.log.membership,
             start_committed: self.commit_next() > self.rx.follow.base(),
-            change_committed: self.log.open_change.is_none(),
+            change_committed: self.log.change.is_none(),
         };
         match judge_change(&standing, &asked) {
             Ok(after) => {
@@ -116,13 +116,13 @@ impl ReplicaCore {
             return Ok(());
         }
         let me = self.identity();
-        let committed = self.log.open_change.map_or(self.log.membership, |(_, before)| before);
+        let committed = self.log.change.map_or(self.log.membership, |(_, before)| before);
         // We stopped after we had stamped its removal: the same word again is the way on.
         let is_same = committed.is_pair() && self.log.membership.members().len() == 1;
         let survivor = Survivor {
             identity: me,
             committed: &committed,
-            has_change: self.log.open_change.is_some() && !(is_same && self.log.membership.lists(me)),
+            has_change: self.log.change.is_some() && !(is_same && self.log.membership.lists(me)),
             // An incomplete journal does not start as a member (S9).
             is_complete: self.role == Role::Standby || self.role == Role::Leader,
             hears_other: self.role == Role::Leader || self.election.is_calm(),

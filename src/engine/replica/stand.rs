@@ -235,7 +235,7 @@ impl ReplicaCore {
             self.events.push(Event::Exchanged { from, epoch: end.epoch });
         }
         if stored != Stored::Staged {
-            if let Some((seq, before)) = self.log.open_change {
+            if let Some((seq, before)) = self.log.change {
                 self.rx.commit.on_membership(seq, before, self.log.membership);
             }
             self.rx.on_stored(&end);
@@ -246,7 +246,7 @@ impl ReplicaCore {
     /// Where the membership at the log's end has changed: may we vote? Who joins may once that is in its
     /// log, who leaves until it is committed (MEMBER-1).
     pub(super) fn find_role(&mut self, end: &LogEnd) {
-        let by = (self.log.membership.seq, self.log.open_change.is_some());
+        let by = (self.log.membership.seq, self.log.change.is_some());
         if by == self.listed_by {
             return;
         }
@@ -255,9 +255,9 @@ impl ReplicaCore {
             self.events.push(Event::History { history: self.rx.history() });
         }
         let me = self.identity();
-        let leaves = self.log.open_change.is_some_and(|(_, before)| before.lists(me));
+        let leaves = self.log.change.is_some_and(|(_, before)| before.lists(me));
         let listed = self.log.membership.lists(me) || leaves;
-        self.may_lead = self.log.electorate().lists(self.identity());
+        self.may_lead = self.log.membership.may_lead(me);
         let role = if listed { Role::Standby } else { Role::Learner };
         if role != self.role && self.role != Role::Leader {
             self.transition(role, end);

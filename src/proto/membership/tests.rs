@@ -11,7 +11,7 @@ fn ids(numbers: &[u32]) -> Vec<Identity> {
 
 /// Whether these promises elect where the greatest commit among them is seq 9.
 fn elected(at_end: Membership, change: Option<(Seq, Membership)>, promised: &[Identity]) -> bool {
-    Electorate { at_end, open_change: change }.elects(promised, 10)
+    Electorate { at_end, change }.elects(promised, 10)
 }
 
 /// The payload of a change; with the list behind it as it is stamped.

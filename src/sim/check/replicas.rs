@@ -114,7 +114,8 @@ impl Oracle {
             commit_next: 1,
         };
         self.voices.insert(who, voice);
-        Ok(())
+        // What was flushed while it stopped counts as well.
+        tip.map_or(Ok(()), |tip| self.on_holding(identity, tip, voice.durable))
     }
 
     /// S1, S2, S4, S6, S7: the replica had its turn.
