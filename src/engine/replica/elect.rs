@@ -49,11 +49,14 @@ impl<P: Ports> Replica<P> {
     /// turn found less than was there to be found.
     pub(super) fn elect(&mut self, now: Nanos, wall: Nanos, drained: bool) {
         let Self { net, tail, core, .. } = self;
-        if core.role == Role::Standby && core.may_lead {
+        if core.role == Role::Standby {
+            // Who never leads misses the leader all the same, and grants what others ask for.
             core.watch(now, drained);
-            core.vote_for_the_dead();
-            core.campaign(net, tail, now, wall);
-            core.assess(net, tail, now);
+            if core.may_lead {
+                core.vote_for_the_dead();
+                core.campaign(net, tail, now, wall);
+                core.assess(net, tail, now);
+            }
         }
         core.pay(net, tail, now, wall);
     }
