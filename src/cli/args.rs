@@ -5,6 +5,7 @@ use super::failure::USAGE;
 use crate::config::{self, Config, Origin, Override};
 use crate::wire::{Destination, Identity, Seq};
 use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -44,6 +45,14 @@ pub enum Command {
     Publish(PublishArgs),
     /// Prints the stream
     Subscribe(SubscribeArgs),
+    /// Shows who leads, since when, and where each replica stands
+    Status(OperatorArgs),
+    /// Shows or changes who votes
+    Membership(MembershipArgs),
+    /// Tells the leader to give its place to another
+    Handover(HandoverArgs),
+    /// Two nodes without a witness: lets the survivor go on alone. Only if the other is gone for good
+    DeclareDead(DeclareDeadArgs),
     /// Judges a configuration: all problems at once
     Check(CheckArgs),
     /// Runs a whole cluster on this host's loopback and shows that everybody ends with one digest
@@ -263,6 +272,84 @@ pub struct SubscribeArgs {
     /// Payloads, each behind its length, 4 bytes little-endian
     #[arg(long)]
     pub raw: bool,
+}
+
+/// Flags of every command that asks the replicas.
+#[derive(Args, Debug)]
+pub struct OperatorArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// How long to wait until it is done; then exits 4
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
+    pub timeout: Duration,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `membership` does.
+#[derive(Args, Debug)]
+pub struct MembershipArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: MembershipCommand,
+}
+
+/// The subcommands of `membership`.
+#[derive(Subcommand, Debug)]
+pub enum MembershipCommand {
+    /// Lists the members
+    Show(OperatorArgs),
+    /// Adds an identity, once its sequencer runs and holds the stream
+    Add(MembershipAddArgs),
+    /// Removes an identity
+    Remove(MembershipRemoveArgs),
+}
+
+/// Flags of `membership add`.
+#[derive(Args, Debug)]
+pub struct MembershipAddArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// What its `format` printed, like 2:0a3f9c1
+    #[arg(value_name = "IDENTITY")]
+    pub identity: Identity,
+    /// Where it answers
+    #[arg(long, value_name = "IP:PORT")]
+    pub address: SocketAddrV4,
+    /// It votes and acknowledges, keeps only a ring, and never leads
+    #[arg(long)]
+    pub witness: bool,
+}
+
+/// Flags of `membership remove`.
+#[derive(Args, Debug)]
+pub struct MembershipRemoveArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// Which, as `membership show` prints it
+    #[arg(value_name = "IDENTITY")]
+    pub identity: Identity,
+}
+
+/// Flags of `handover`.
+#[derive(Args, Debug)]
+pub struct HandoverArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// Who is to lead; whoever holds most if nobody is named
+    #[arg(long, value_name = "REPLICA")]
+    pub to: Option<u32>,
+}
+
+/// Flags of `declare-dead`.
+#[derive(Args, Debug)]
+pub struct DeclareDeadArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// Which of the two, as `membership show` prints it
+    #[arg(value_name = "IDENTITY")]
+    pub identity: Identity,
 }
 
 /// Flags of `check`.

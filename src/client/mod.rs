@@ -38,6 +38,7 @@ mod digest;
 mod endpoint;
 mod publisher;
 mod questions;
+mod status;
 mod subscriber;
 
 pub use crate::engine::publisher::{PublishError, PublisherEvent};
@@ -47,4 +48,5 @@ pub use digest::StreamDigest;
 pub use endpoint::Endpoint;
 pub use publisher::{OpenError, Publisher};
 pub use questions::{NodeState, Questioner};
+pub use status::{Denial, MemberStatus, NodeStatus, Suspected, leader_of};
 pub use subscriber::Subscriber;

@@ -207,6 +207,20 @@ impl Receiver {
         }
     }
 
+    /// Forgets what only measures time or numbers requests: for an explorer, for whom time stands still.
+    pub(crate) fn forget_times(&mut self) {
+        self.nack = Nack::new(self.limits.nack, 0);
+        (self.token, self.number) = (0, 0);
+        (self.gap_told, self.answered, self.joined) = (false, false, true);
+        self.prefer = None;
+        self.too_old.clear();
+    }
+
+    /// The last known boundary of the log at or below its commit, for a reader.
+    pub(crate) fn committed_end(&self) -> Option<LogEnd> {
+        self.held.boundary(self.commit.commit_next())
+    }
+
     /// Whether somebody's chain differed from ours: the owner must stop.
     pub fn has_diverged(&self) -> bool {
         self.diverged
@@ -386,13 +400,13 @@ impl Receiver {
         self.commit.on_anchored(end.next);
     }
 
-    /// The next frame of the log may change who votes: from its first entry on, whoever stores it when.
+    /// The next frame of the log may change who votes. A replica tells what its own log says itself, once it
+    /// is stored: what it stages belongs to another log than the acks that it counts.
     fn learn_change(&mut self, change: Option<(Membership, Membership)>) {
-        if let Some((before, after)) = change {
+        if let Some((before, after)) = change
+            && !self.limits.count_when_accepted
+        {
             self.commit.on_membership(after.seq, before, after);
-            if after.seq > self.follow.membership.seq {
-                self.follow.membership = after;
-            }
         }
     }
 

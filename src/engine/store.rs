@@ -3,6 +3,7 @@
 
 use crate::wire::{Epoch, FrameView, Header, NACK_RANGES_MAX, Seq, SeqRange};
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 /// Where one kept frame is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -13,13 +14,28 @@ struct Stored {
     slot: u32,
 }
 
-/// The frames.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+/// The frames. Two stores are equal if they keep the same frames, wherever in memory.
+#[derive(Clone, Debug)]
 pub struct FrameStore {
     memory: Vec<u8>,
     stride: usize,
     free: Vec<u32>,
     order: VecDeque<Stored>,
+}
+
+impl PartialEq for FrameStore {
+    fn eq(&self, other: &Self) -> bool {
+        self.order.len() == other.order.len() && self.kept().eq(other.kept())
+    }
+}
+
+impl Eq for FrameStore {}
+
+impl Hash for FrameStore {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.order.len().hash(state);
+        self.kept().for_each(|bytes| bytes.hash(state));
+    }
 }
 
 /// Memory that is there from the start: zeroed pages would come one by one, each at its first use, as a
@@ -38,6 +54,10 @@ impl FrameStore {
             free: (0..slots as u32).rev().collect(),
             order: VecDeque::with_capacity(slots),
         }
+    }
+
+    fn kept(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.order.len()).filter_map(|index| self.get(index)).map(|frame| frame.bytes)
     }
 
     /// Frames that are kept.

@@ -13,6 +13,7 @@ use super::counters::{Counter, Counters};
 use super::event::{Event, Events};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
+use crate::proto::log::LogEnd;
 use crate::wire::{
     Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, MembershipView, Nanos,
     PublisherId, PublisherSeq, Seq,
@@ -272,6 +273,23 @@ impl SubscriberCore {
     /// The history that is read; 0 before the first datagram.
     pub fn history(&self) -> u64 {
         self.rx.history()
+    }
+
+    /// Forgets what is no part of the protocol's state, as [`Receiver::forget_times`].
+    pub(crate) fn forget_times(&mut self) {
+        self.rx.forget_times();
+        self.number = 0;
+        self.turns = UNICAST_TURNS - 1;
+        self.caught_up = false;
+        self.lag_since = None;
+        self.lag_told = 0;
+        self.counters = Counters::default();
+        self.events = Events::default();
+    }
+
+    /// Where the log that is held ends, and where its committed part does, as far as boundaries are known.
+    pub(crate) fn ends(&self) -> (Option<LogEnd>, Option<LogEnd>) {
+        (self.rx.end(), self.rx.committed_end())
     }
 
     /// Whether the subscription has ended (abandoned or diverged).

@@ -308,7 +308,7 @@ impl Election {
     }
 
     /// A round above every round in our log, promised, or heard; none once rounds are used up.
-    fn next_ballot(&self, promised: Epoch) -> Option<Epoch> {
+    pub fn next_ballot(&self, promised: Epoch) -> Option<Epoch> {
         let round = self.round_seen.max(promised.round()) + 1;
         (round <= ROUND_MAX).then(|| Epoch::new(round, self.me))
     }

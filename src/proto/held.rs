@@ -78,6 +78,11 @@ impl Held {
         self.marks.push_back(end);
     }
 
+    /// The last known boundary at or below `bound`.
+    pub fn boundary(&self, bound: Seq) -> Option<LogEnd> {
+        self.marks.iter().rev().find(|mark| mark.next <= bound).copied()
+    }
+
     /// Forgets every second boundary within an epoch. If each frame has an epoch of its own, the oldest
     /// boundary goes.
     #[cold]

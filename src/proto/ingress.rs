@@ -5,6 +5,7 @@
 //! A full pool drops: the publisher resends. Only what waits here may ever be thrown away (S8).
 
 use crate::wire::{Destination, EntryHeader, PublisherId, PublisherSeq};
+use std::hash::{Hash, Hasher};
 
 /// One held-back message: where it stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -18,8 +19,8 @@ struct Held {
     slot: u16,
 }
 
-/// The pool.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+/// The pool. Two are equal if the same messages wait in them, wherever in memory.
+#[derive(Clone, Debug)]
 pub struct HoldBack {
     /// Sorted by publisher and number.
     held: Vec<Held>,
@@ -28,6 +29,21 @@ pub struct HoldBack {
     message_len_max: usize,
     /// Most that one publisher may hold: a flood out of order leaves room for the others.
     share: usize,
+}
+
+impl PartialEq for HoldBack {
+    fn eq(&self, other: &Self) -> bool {
+        self.waiting().eq(other.waiting())
+    }
+}
+
+impl Eq for HoldBack {}
+
+impl Hash for HoldBack {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.held.len().hash(state);
+        self.waiting().for_each(|waiting| waiting.hash(state));
+    }
 }
 
 /// A publisher may fill this part of the pool.
@@ -44,6 +60,15 @@ impl HoldBack {
             message_len_max,
             share: (usize::from(slots) / SHARE).max(1),
         }
+    }
+
+    /// Whose, which, of which incarnation, and what it says.
+    fn waiting(&self) -> impl Iterator<Item = (PublisherId, PublisherSeq, u32, &[u8])> {
+        self.held.iter().map(|held| {
+            let start = usize::from(held.slot) * self.message_len_max;
+            let payload = &self.memory[start..start + usize::from(held.length)];
+            (held.publisher, held.publisher_seq, held.incarnation, payload)
+        })
     }
 
     fn held_of(&self, publisher: PublisherId) -> usize {

@@ -13,7 +13,7 @@
 use crate::flow::{Feed, Message, Stream, Told, View, line};
 use crate::images::{Cache, Disk};
 use crate::netns::{Namespace, Place};
-use crate::processes::{Cluster, Ground, PATIENCE, Process, freeze, memory_folder, signal_all};
+use crate::processes::{Cluster, Ground, PATIENCE, Process, freeze, last_words, memory_folder, signal_all};
 use crate::takeover::leads;
 use lockstep::sim::rng::Rng;
 use std::fmt;
@@ -93,8 +93,8 @@ impl Outage {
         while view.len() < LINES_MIN {
             let ended: String = feeds.iter_mut().filter_map(Feed::ended).collect();
             let is_late = began.elapsed() > PATIENCE || !ended.is_empty();
-            let logs = || replicas.iter().map(Process::log).collect::<String>();
-            assert!(!is_late, "{} lines flowed, and no more\n{ended}\n{}", view.len(), logs());
+            let (lines, logs) = (view.len(), || last_words(&replicas));
+            assert!(!is_late, "{lines} lines flowed, and no more\n{ended}\n{}", logs());
             std::thread::sleep(LOOK);
         }
         std::thread::sleep(Duration::from_micros(rng.below(INSTANT_MS * 1000)));
@@ -185,13 +185,14 @@ pub fn keeps_all(rng: &mut Rng) -> Shown {
     let mut replicas = outage.restart();
     let began = Instant::now();
     while !replicas.iter().any(|replica| leads(&replica.log())) {
-        let logs: String = replicas.iter().map(Process::log).collect();
-        assert!(began.elapsed() < PATIENCE, "nobody leads after the power came back:\n{logs}");
-        let ended = replicas.iter_mut().find_map(|replica| replica.ended());
-        assert!(ended.is_none(), "a replica ended: {ended:?}\n{logs}");
+        let ended = replicas.iter_mut().find_map(Process::ended);
+        let is_late = began.elapsed() > PATIENCE || ended.is_some();
+        assert!(!is_late, "nobody leads when the power is back, {ended:?}\n{}", last_words(&replicas));
         std::thread::sleep(LOOK);
     }
-    outage.cluster.publish(&format!("{}\n", line("orders", 1)));
+    let published =
+        outage.cluster.run(&["publish", "--name", "orders"], (line("orders", 1) + "\n").as_bytes());
+    assert_eq!(published.code, Some(0), "{}\n{}", published.err, last_words(&replicas));
     signal_all("TERM", &replicas);
     for replica in &mut replicas {
         replica.wait();

@@ -16,8 +16,8 @@ use crate::proto::election::{Promise, Say, Verdict, Why};
 use crate::proto::sequence::{Leadership, Sequencer};
 use crate::proto::suspect;
 use crate::wire::{
-    BallotBody, Datagram, DownBody, Epoch, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq,
-    StepDownBody, write_ballot, write_down, write_step_down,
+    BallotBody, Datagram, DownBody, Epoch, Header, Identity, Kind, MEMBERS_MAX, Nanos, Reject, SMALL_LEN_MAX,
+    Seq, StepDownBody, write_ballot, write_down, write_step_down,
 };
 
 /// What a replica owes to others at the end of its turn.
@@ -51,6 +51,7 @@ impl<P: Ports> Replica<P> {
         let Self { net, tail, core, .. } = self;
         if core.role == Role::Standby && core.may_lead {
             core.watch(now, drained);
+            core.vote_for_the_dead();
             core.campaign(net, tail, now, wall);
             core.assess(net, tail, now);
         }
@@ -86,6 +87,9 @@ impl ReplicaCore {
                         self.election.on_heard(Epoch(body.ballot));
                     }
                     self.election.on_heard(header.epoch());
+                    if self.declared == Some(header.identity()) {
+                        self.declared = None; // it lives
+                    }
                     self.on_ballot(tail, now, header, body);
                 }
             }
@@ -361,6 +365,7 @@ impl ReplicaCore {
         self.quorum.restart(now);
         self.quorum_heard = 0;
         self.had_quorum = false;
+        (self.member_heard, self.denied) = ([0; MEMBERS_MAX], None);
         self.looking = false;
         self.draining = false;
         self.handover = None;

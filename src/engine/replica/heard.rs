@@ -5,6 +5,7 @@ use crate::engine::store::touched;
 use crate::proto::publishers::{OpenVerdict, Publishers, Verdict};
 use crate::wire::{Datagram, EntryKind, Nanos, OpenView, Seq};
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 struct Kept {
@@ -13,8 +14,8 @@ struct Kept {
     heard_at: Nanos,
 }
 
-/// See the module.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+/// See the module. Two are equal if they keep the same datagrams, wherever in memory.
+#[derive(Clone, Debug)]
 pub(super) struct Heard {
     memory: Vec<u8>,
     /// Oldest first.
@@ -27,7 +28,26 @@ pub(super) struct Heard {
     waits_since: Option<Nanos>,
 }
 
+impl PartialEq for Heard {
+    fn eq(&self, other: &Self) -> bool {
+        self.all().eq(other.all())
+    }
+}
+
+impl Eq for Heard {}
+
+impl Hash for Heard {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.kept.len().hash(state);
+        self.all().for_each(|kept| kept.hash(state));
+    }
+}
+
 impl Heard {
+    fn all(&self) -> impl Iterator<Item = (Nanos, &[u8])> {
+        self.kept.iter().map(|kept| (kept.heard_at, self.bytes(kept)))
+    }
+
     /// Room for datagrams of `bytes` in all.
     pub(super) fn new(bytes: usize) -> Self {
         // The shortest submission is a header and an entry: more than this many never fit.

@@ -90,6 +90,7 @@ impl ReplicaCore {
             return false;
         }
         self.turned_at = now;
+        self.bury(tail, wall);
         self.stamp_heard(net, tail, now, wall);
         true
     }
@@ -197,6 +198,7 @@ impl ReplicaCore {
             std::cmp::Ordering::Equal => {
                 if let Some(position) = self.log.membership.position(header.identity()) {
                     self.quorum_heard |= 1 << position;
+                    self.member_heard[position] = now;
                 }
             }
             std::cmp::Ordering::Greater => self.step_down(tail, now, Stopped::Superseded),
@@ -215,6 +217,7 @@ impl ReplicaCore {
         wall: Nanos,
         drained: bool,
     ) {
+        self.bury(tail, wall);
         let own = self.log.membership.position(self.identity()).map_or(0, |position| 1 << position);
         if (self.quorum_heard | own).count_ones() as usize >= self.log.membership.quorum() {
             self.quorum_heard = 0;
@@ -305,9 +308,8 @@ impl ReplicaCore {
         match entry.kind() {
             EntryKind::Message | EntryKind::Close => {}
             EntryKind::Open => return self.submit_open(tail, wall, entry),
-            EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership => {
-                return self.drop_one(Counter::SubmissionsDropped);
-            }
+            EntryKind::Membership => return self.submit_change(tail, wall, entry),
+            EntryKind::Birth | EntryKind::EpochStart => return self.drop_one(Counter::SubmissionsDropped),
         }
         let header = &entry.header;
         match self.log.publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq) {
@@ -352,7 +354,7 @@ impl ReplicaCore {
 
     /// Writes one entry into the open frame and returns its seq; `None` if window or journal are full.
     #[inline]
-    fn write<M: TailMemory>(
+    pub(super) fn write<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
         wall: Nanos,
@@ -436,7 +438,7 @@ impl ReplicaCore {
     /// Closes the open frame, if it has entries: the journal keeps it, and it waits to be sent. `full`
     /// says that more of the batch follows; then it may be padded to the size of its burst.
     #[inline]
-    fn close_frame<M: TailMemory>(&mut self, tail: &mut Tail<M>, full: bool) {
+    pub(super) fn close_frame<M: TailMemory>(&mut self, tail: &mut Tail<M>, full: bool) {
         let commit_next = self.commit_next();
         let Some(sequencer) = self.sequencer.as_mut().filter(|sequencer| !sequencer.is_drained()) else {
             return;
@@ -457,7 +459,7 @@ impl ReplicaCore {
         self.rx.on_stored(&tail.end());
     }
 
-    fn on_commit_moved(&mut self) {
+    pub(super) fn on_commit_moved(&mut self) {
         let commit_next = self.commit_next();
         self.uncommitted.on_commit(commit_next);
         self.log.on_commit(commit_next);

@@ -1,0 +1,34 @@
+//! Every interleaving of a small cluster of the production engines, to a stated depth.
+
+use lockstep::engine::subscriber::Delivery;
+use lockstep::sim::explore::{Explored, Scope, explore, walk};
+
+fn clean(what: &str, found: Result<Explored, String>) -> Explored {
+    let found = found.expect("the cluster starts");
+    println!("{what}: {found}");
+    if let Some(story) = &found.story {
+        panic!("{what}: {story}");
+    }
+    found
+}
+
+#[test]
+fn no_interleaving_of_three_replicas_breaks_a_rule() {
+    let scope = Scope { depth: 6, ..Scope::default() };
+    clean("three replicas", explore(&scope));
+}
+
+#[test]
+fn no_interleaving_breaks_a_rule_for_a_reader() {
+    for delivery in [Delivery::Committed, Delivery::Stamped] {
+        let scope = Scope { depth: 6, values: 2, reader: Some(delivery), ..Scope::default() };
+        clean("and a reader", explore(&scope));
+    }
+}
+
+#[test]
+fn no_random_walk_breaks_a_rule() {
+    let scope =
+        Scope { reader: Some(Delivery::Stamped), beats: true, crashes: 2, losses: 1, ..Scope::default() };
+    clean("walks", walk(&scope, 1, 200_000));
+}
