@@ -17,6 +17,7 @@
 //! pre-vote is Ongaro's (*Raft*, §9.6).
 
 use super::membership::{Electorate, Membership};
+use super::planted::{Mutation, planted};
 use super::sequence::Leadership;
 use crate::proto::log::LogEnd;
 use crate::wire::{Chain, Epoch, Identity, MEMBERS_MAX, Nanos, ROUND_MAX, Seq};
@@ -245,6 +246,7 @@ impl Election {
         let failed = matches!(self.phase, Phase::Preparing { .. });
         self.failures += u32::from(failed);
         let wait = self.limits.timeout_ns + rank as u64 * self.limits.stagger_ns;
+        let wait = if planted(Mutation::PromiseNeverGivenUp) { Nanos::MAX / 4 } else { wait };
         self.phase = Phase::Waiting { until: now + wait, why: Why::Silence };
     }
 
@@ -340,9 +342,9 @@ impl Election {
     /// well. Then our commit is the greatest that a promise named. `own` is our own stored promise's log.
     pub fn assess(&self, end: &LogEnd, commit_next: Seq, electorate: &Electorate) -> Verdict {
         let Some(ballot) = self.ballot() else { return Verdict::Wait };
-        let own = (end.epoch, end.next);
-        let best = self.promises.iter().max_by_key(|promise| (promise.accepted, promise.next));
-        if let Some(best) = best.filter(|best| (best.accepted, best.next) > own) {
+        let own = order(end.epoch, end.next);
+        let best = self.promises.iter().max_by_key(|promise| order(promise.accepted, promise.next));
+        if let Some(best) = best.filter(|best| order(best.accepted, best.next) > own) {
             // A quorum of the membership that we know: fewer would make us fetch for nothing.
             let enough = electorate.elects(&self.promised_by(), commit_next);
             return if enough { Verdict::Adopt(*best) } else { Verdict::Wait };
@@ -352,7 +354,7 @@ impl Election {
         }
         let promised_commit = self.promises.iter().map(|promise| promise.commit_next).max().unwrap_or(1);
         let commit_next = commit_next.max(promised_commit);
-        if !electorate.elects(&self.promised_by(), commit_next) {
+        if !electorate.elects(&self.promised_by(), commit_next) && !self.skips_promises() {
             return Verdict::Wait;
         }
         Verdict::Win { leadership: Leadership::granted(ballot), commit_next }
@@ -365,9 +367,27 @@ impl Election {
         }
     }
 
+    /// Whether the successor of a handover goes without promises: it never does.
+    fn skips_promises(&self) -> bool {
+        planted(Mutation::HandoverWithoutPromises) && self.missing() == Some(Why::StepDown)
+    }
+
     fn promised_by(&self) -> Vec<Identity> {
         std::iter::once(self.me)
             .chain(self.promises.iter().map(|promise| promise.by).filter(|by| *by != self.me))
             .collect()
     }
 }
+
+/// By what logs are compared: the epoch of the last frame first, then the length.
+fn order(accepted: Epoch, next: Seq) -> (Epoch, Seq) {
+    match () {
+        () if planted(Mutation::NoAdoption) => (Epoch::NONE, 0),
+        () if planted(Mutation::GreatestLastOnly) => (Epoch::NONE, next),
+        () if planted(Mutation::GreatestAcceptedOnly) => (accepted, 0),
+        () => (accepted, next),
+    }
+}
+
+#[cfg(test)]
+mod tests;
