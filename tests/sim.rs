@@ -34,7 +34,13 @@ fn no_seed_breaks_a_rule_and_every_healed_quorum_gets_done() {
     println!("seeds from {first} on");
     let begun = Instant::now();
     let tally = run_many(first, seeds, 2, 1, || limit.is_none_or(|limit| begun.elapsed() < limit));
-    println!("{} seeds, {} steps, {:.1?}\n{}", tally.runs, tally.total.steps, begun.elapsed(), tally.total.coverage);
+    println!(
+        "{} seeds, {} steps, {:.1?}\n{}",
+        tally.runs,
+        tally.total.steps,
+        begun.elapsed(),
+        tally.total.coverage
+    );
     assert!(tally.failures.is_empty(), "{}", explain(&tally));
     if tally.runs >= 1_000 {
         let missing = tally.total.coverage.missing();

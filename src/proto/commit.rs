@@ -346,11 +346,7 @@ impl Commit {
         // An inherited change is committed by who holds the start of this epoch behind it.
         let change = open.seq.max(self.base);
         let alone = !open.before.is_pair() || planted(Mutation::PairCommitsAfterAlone);
-        if after > change && (alone || before > change) {
-            after
-        } else {
-            before.min(open.seq)
-        }
+        if after > change && (alone || before > change) { after } else { before.min(open.seq) }
     }
 }
 

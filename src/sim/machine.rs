@@ -8,7 +8,9 @@ use crate::engine::ports::Ports;
 use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
 use crate::journal::memory::{MemoryStore, MemoryTail};
 use crate::journal::ports::{FileName, Store, TailSource, Word};
-use crate::journal::{Completeness, SegmentWriter, Settings, Superblock, WriteError, copy_behind, format, open};
+use crate::journal::{
+    Completeness, SegmentWriter, Settings, Superblock, WriteError, copy_behind, format, open,
+};
 use crate::proto::commit::Durability;
 use crate::wire::{HEADER_LEN, Header, Identity, Nanos, frame_len_max};
 
@@ -140,7 +142,10 @@ impl Machine {
         }
         if let Completeness::Incomplete(why) = &opened.completeness {
             if !damaged && !forgot {
-                return Err(format!("S9: the journal of {} is whole, and called incomplete: {why}", self.identity));
+                return Err(format!(
+                    "S9: the journal of {} is whole, and called incomplete: {why}",
+                    self.identity
+                ));
             }
             self.state = State::Lost;
             return Ok(Started::Silent(why.clone()));
@@ -203,7 +208,9 @@ impl Machine {
         match copy_behind(memory, writer, store, plan.durability == Durability::Power) {
             Err(error) if !error.is_no_space() => Err(match error {
                 WriteError::Damage(damage) => format!("S7: {} wrote damage: {damage}", self.identity),
-                WriteError::Store(error) => format!("S7: {} cannot write its segments: {error}", self.identity),
+                WriteError::Store(error) => {
+                    format!("S7: {} cannot write its segments: {error}", self.identity)
+                }
             }),
             _ => Ok(()),
         }
@@ -263,7 +270,12 @@ impl Machine {
     }
 
     /// The machine dies: memory is gone, and perhaps sectors of what was being written.
-    pub(super) fn reboot(&mut self, plan: &Plan, until: Nanos, torn: Option<&mut Rng>) -> Result<bool, Violation> {
+    pub(super) fn reboot(
+        &mut self,
+        plan: &Plan,
+        until: Nanos,
+        torn: Option<&mut Rng>,
+    ) -> Result<bool, Violation> {
         let clean = matches!(self.state, State::Down(..)) && self.superblock_is_clean();
         let mut tore = false;
         if let (Some(rng), State::Up(replica), Some(writer)) = (torn, &self.state, &self.writer) {
@@ -309,7 +321,9 @@ impl Machine {
                 let files = self.store.list().unwrap_or_default();
                 let segments: Vec<FileName> =
                     files.into_iter().filter(|file| matches!(file, FileName::Segment(_))).collect();
-                let Some(&file) = segments.get(rng.below(segments.len() as u64) as usize) else { return false };
+                let Some(&file) = segments.get(rng.below(segments.len() as u64) as usize) else {
+                    return false;
+                };
                 let Some(bytes) = self.store.file_mut(file) else { return false };
                 match harm {
                     Harm::StaleBlock if bytes.len() >= 8_192 => {

@@ -15,8 +15,8 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
-pub mod explore;
 pub mod coverage;
+pub mod explore;
 mod machine;
 pub mod many;
 pub mod net;

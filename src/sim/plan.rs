@@ -164,10 +164,7 @@ impl Plan {
             durability: if rng.below(4) == 0 { Durability::Power } else { Durability::Process },
             ring_bytes: rng.pick(&[32 << 10, 64 << 10, 128 << 10, 128 << 10, 128 << 10]),
             segment_len: rng.pick(&[32 << 10, 128 << 10]),
-            window: Window {
-                entries: rng.pick(&[4, 32, 1024]),
-                bytes: rng.pick(&[2_000, 16_000, 16_000]),
-            },
+            window: Window { entries: rng.pick(&[4, 32, 1024]), bytes: rng.pick(&[2_000, 16_000, 16_000]) },
             weather,
             turn_ns: rng.pick(&[2_000, 8_000, 30_000]),
             loopback: rng.below(2) == 0,

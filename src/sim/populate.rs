@@ -147,7 +147,8 @@ impl World {
             world.start_replica(seat)?;
         }
         for index in 0..plan.publishers {
-            let work = Work::new(format!("gateway-{index}"), plan.messages, plan.storm_ns / plan.messages.max(1));
+            let work =
+                Work::new(format!("gateway-{index}"), plan.messages, plan.storm_ns / plan.messages.max(1));
             world.seat(Actor::Publisher(None, work), format!("publisher {index}"));
             world.start_client(plan.replicas + index);
         }
@@ -178,7 +179,14 @@ impl World {
         if let Some(story) = &mut self.story {
             story.lanes.push(name);
         }
-        self.seats.push(Seat { actor, paused_until: 0, wake_at: self.now, idle_ns: 0, led: None, notice: Vec::new() });
+        self.seats.push(Seat {
+            actor,
+            paused_until: 0,
+            wake_at: self.now,
+            idle_ns: 0,
+            led: None,
+            notice: Vec::new(),
+        });
     }
 
     /// A replica's process begins on what its machine has.
@@ -191,7 +199,13 @@ impl World {
         let what = match &started {
             Started::Runs => {
                 if let Some(replica) = machine.replica() {
-                    self.oracle.on_replica_started(seat, machine.identity, self.runs, replica.tail(), kept)?;
+                    self.oracle.on_replica_started(
+                        seat,
+                        machine.identity,
+                        self.runs,
+                        replica.tail(),
+                        kept,
+                    )?;
                 }
                 "starts".to_string()
             }

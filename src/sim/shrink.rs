@@ -59,7 +59,8 @@ impl fmt::Display for Recipe {
 
 /// The simplest run found in `tries` runs that breaks the same rule as `failure`.
 pub fn shrink(failure: &Failure, tries: usize) -> (Recipe, Failure) {
-    let mut shrinker = Shrinker { best: Recipe::of_seed(failure.seed), failure: failure.clone(), left: tries };
+    let mut shrinker =
+        Shrinker { best: Recipe::of_seed(failure.seed), failure: failure.clone(), left: tries };
     for weather in WEATHERS {
         let mut calmer = shrinker.best.clone();
         if calmer.plan().calm(weather) {
@@ -84,9 +85,7 @@ pub fn shrink(failure: &Failure, tries: usize) -> (Recipe, Failure) {
         chunk /= 2;
     }
     let mut messages = shrinker.best.plan().messages;
-    while messages > 1
-        && shrinker.try_out(Recipe { messages: Some(messages / 2), ..shrinker.best.clone() })
-    {
+    while messages > 1 && shrinker.try_out(Recipe { messages: Some(messages / 2), ..shrinker.best.clone() }) {
         messages /= 2;
     }
     (shrinker.best, shrinker.failure)

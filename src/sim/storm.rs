@@ -3,9 +3,9 @@
 use super::check::Violation;
 use super::coverage::Event;
 use super::machine::State;
+use super::net::To;
 use super::plan::{Disk, End, Harm, Target, What};
 use super::story::Happening;
-use super::net::To;
 use super::wire::{ALL_TRAFFIC, Broken, Route, Seats};
 use super::world::{Actor, Phase, World};
 use crate::engine::ports::Group;
@@ -83,7 +83,9 @@ impl World {
             What::Cut(from, to, traffic, both, lasting) => {
                 let until = now + lasting;
                 self.count(match (traffic, both) {
-                    (ALL_TRAFFIC, _) if from.count_ones() == 1 && to.count_ones() == 1 => Event::PartitionsPartial,
+                    (ALL_TRAFFIC, _) if from.count_ones() == 1 && to.count_ones() == 1 => {
+                        Event::PartitionsPartial
+                    }
                     (ALL_TRAFFIC, true) => Event::Partitions,
                     (ALL_TRAFFIC, false) => Event::PartitionsOneWay,
                     _ => Event::HalfDeaf,
@@ -93,7 +95,10 @@ impl World {
                     self.wire.break_path(Broken { from: to, to: from, traffic, until, clogged: false });
                 }
                 self.tell(0, || {
-                    Happening::Fault(format!("cut {from:#b} ▶ {to:#b} ({traffic:#b}, both {both}) {}", ms(lasting)))
+                    Happening::Fault(format!(
+                        "cut {from:#b} ▶ {to:#b} ({traffic:#b}, both {both}) {}",
+                        ms(lasting)
+                    ))
                 });
             }
             What::Isolate(target, hears, says, lasting) => {
@@ -123,7 +128,8 @@ impl World {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 let full = matches!(what, What::DiskFull(..));
                 if let Actor::Replica(machine) = &mut self.seats[index].actor {
-                    let until = if full { &mut machine.disk_full_until } else { &mut machine.disk_slow_until };
+                    let until =
+                        if full { &mut machine.disk_full_until } else { &mut machine.disk_slow_until };
                     *until = now + lasting;
                 }
                 self.count(if full { Event::DisksFull } else { Event::SlowFlushes });
@@ -164,7 +170,9 @@ impl World {
             What::Fence(_) => {
                 let rival = self.plan.seats() + self.fences;
                 self.fences += 1;
-                if let Some(Actor::Publisher(None, work)) = self.seats.get_mut(rival).map(|seat| &mut seat.actor) {
+                if let Some(Actor::Publisher(None, work)) =
+                    self.seats.get_mut(rival).map(|seat| &mut seat.actor)
+                {
                     work.restart_at = now;
                     self.count(Event::Fences);
                     self.tell(rival, || Happening::Fault("opens the same name".to_string()));

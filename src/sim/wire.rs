@@ -130,14 +130,7 @@ impl Wire {
     }
 
     /// Sends one copy of the newest datagram from process to process.
-    pub fn send(
-        &mut self,
-        weather: &Weather,
-        now: u64,
-        route: Route,
-        bytes: &[u8],
-        coverage: &mut Coverage,
-    ) {
+    pub fn send(&mut self, weather: &Weather, now: u64, route: Route, bytes: &[u8], coverage: &mut Coverage) {
         if self.rng.chance(weather.loss) {
             return coverage.count(Event::Lost);
         }

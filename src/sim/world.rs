@@ -331,14 +331,10 @@ impl World {
             match &seat.actor {
                 Actor::Publisher(Some(process), work) => {
                     work.fenced
-                        || work.left == 0
-                            && process.core.is_drained()
-                            && self.oracle.without_fate(index) == 0
+                        || work.left == 0 && process.core.is_drained() && self.oracle.without_fate(index) == 0
                 }
                 Actor::Publisher(None, work) => work.restart_at == Nanos::MAX,
-                Actor::Subscriber(Some(_), reading) => {
-                    reading.ended || self.oracle.has_delivered_all(index)
-                }
+                Actor::Subscriber(Some(_), reading) => reading.ended || self.oracle.has_delivered_all(index),
                 Actor::Subscriber(None, _) => false,
                 Actor::Replica(machine) => machine
                     .replica()

@@ -56,7 +56,6 @@ impl Fleet {
         Ok(fleet)
     }
 
-
     fn log(&self, id: u32) -> PathBuf {
         self.cluster.path().with_file_name(format!("replica-{id}.log"))
     }

@@ -68,5 +68,4 @@ impl ReplicaCore {
     pub(crate) fn counted(&self) -> (Epoch, Seq) {
         (self.rx.commit.epoch(), self.rx.commit.commit_next())
     }
-
 }

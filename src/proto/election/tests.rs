@@ -156,12 +156,19 @@ fn elect_1_who_promised_to_another_waits_a_full_timeout() {
     election.on_preempted(7, 1);
     assert_eq!(election.next_deadline(), Some(7 + 100 + 10));
     assert_eq!(poll(&mut election, 116), None);
-    assert!(matches!(poll(&mut election, 117), Some(Say::PreVote(_))), "then it asks: the candidate may be dead");
+    assert!(
+        matches!(poll(&mut election, 117), Some(Say::PreVote(_))),
+        "then it asks: the candidate may be dead"
+    );
     let mut preempted = preparing();
     preempted.on_preempted(50, 0);
     assert_eq!(preempted.ballot(), None, "its own candidacy is over");
     preempted.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
-    assert_eq!(preempted.assess(&end(epoch(4, 1), 10), 1, &three()), Verdict::Wait, "a late promise elects nobody");
+    assert_eq!(
+        preempted.assess(&end(epoch(4, 1), 10), 1, &three()),
+        Verdict::Wait,
+        "a late promise elects nobody"
+    );
 }
 
 #[test]
@@ -187,7 +194,10 @@ fn s5_a_quorum_of_promises_is_needed_and_the_candidates_own_is_one() {
     assert_eq!(election.assess(&own, 1, &three()), Verdict::Wait, "nobody who is listed");
     election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
     let verdict = election.assess(&own, 1, &three());
-    assert!(matches!(&verdict, Verdict::Win { leadership, .. } if leadership.epoch() == epoch(5, 2)), "{verdict:?}");
+    assert!(
+        matches!(&verdict, Verdict::Win { leadership, .. } if leadership.epoch() == epoch(5, 2)),
+        "{verdict:?}"
+    );
 }
 
 #[test]
@@ -252,7 +262,11 @@ fn s5_a_change_from_two_members_takes_a_quorum_of_the_two_until_it_is_committed(
     election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
     let added = Electorate { at_end: membership(3), open_change: Some((8, membership(2))) };
     let own = end(epoch(4, 1), 10);
-    assert_eq!(election.assess(&own, 8, &added), Verdict::Wait, "2 and 3 are a quorum of three, not of the two");
+    assert_eq!(
+        election.assess(&own, 8, &added),
+        Verdict::Wait,
+        "2 and 3 are a quorum of three, not of the two"
+    );
     assert_eq!(won(&election.assess(&own, 9, &added)), Some(9), "the change is committed");
     election.on_promise(epoch(5, 2), promise(1, epoch(4, 1), 10, 1));
     assert_eq!(won(&election.assess(&own, 8, &added)), Some(8), "the other of the two promised as well");

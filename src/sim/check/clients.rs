@@ -62,7 +62,9 @@ impl Oracle {
         let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
         let told = writer.open.pop_front();
         let Some(key) = told.filter(|(id, next, _)| (*id, *next) == (publisher, number)) else {
-            return Err(format!("FATE: process {who} is told of {number}, its oldest without a fate is {told:?}"));
+            return Err(format!(
+                "FATE: process {who} is told of {number}, its oldest without a fate is {told:?}"
+            ));
         };
         if self.ghost.message(seq) != Some(key) {
             return Err(format!(
@@ -101,7 +103,9 @@ impl Oracle {
         }
         for key in std::mem::take(&mut writer.open) {
             if self.ghost.messages_from(1).iter().any(|(_, stands)| *stands == key) {
-                return Err(format!("FATE: process {who} is told that {key:?} will never be stamped, but it is"));
+                return Err(format!(
+                    "FATE: process {who} is told that {key:?} will never be stamped, but it is"
+                ));
             }
             writer.doomed.insert(key);
             self.coverage.count(Event::FatesFenced);
@@ -177,7 +181,8 @@ impl Oracle {
                         let mut skipped = 0;
                         while let Some(node) = at {
                             let stem = tree.stem(node);
-                            skipped += stem.messages.iter().filter(|(at, _)| (after..seq).contains(at)).count();
+                            skipped +=
+                                stem.messages.iter().filter(|(at, _)| (after..seq).contains(at)).count();
                             if reader.frames.contains(&node) {
                                 return skipped == 0;
                             }
@@ -207,7 +212,9 @@ impl Oracle {
     pub fn on_retracted(&mut self, who: usize, from: Seq) -> Result<(), Violation> {
         let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
         if reader.delivery == Delivery::Committed {
-            return Err(format!("S10: subscriber {who} reads what is committed, and retracts from {from} on"));
+            return Err(format!(
+                "S10: subscriber {who} reads what is committed, and retracts from {from} on"
+            ));
         }
         if from < reader.commit_next {
             return Err(format!(

@@ -201,12 +201,7 @@ impl Oracle {
     }
 
     /// Where the log in `tail` ends in the tree. Frames that are new must come from their leader.
-    fn read_log(
-        &mut self,
-        who: usize,
-        run: u64,
-        tail: &Tail<MemoryTail>,
-    ) -> Result<Option<Node>, Violation> {
+    fn read_log(&mut self, who: usize, run: u64, tail: &Tail<MemoryTail>) -> Result<Option<Node>, Violation> {
         let end = tail.end();
         let mut new = Vec::new();
         let mut seq = end.next;
@@ -219,7 +214,9 @@ impl Oracle {
                 break Some(node);
             }
             let Some(span) = tail.find(seq - 1) else {
-                return Err(format!("S7: the log of replica {who} up to {seq} is nobody's, and not in its ring"));
+                return Err(format!(
+                    "S7: the log of replica {who} up to {seq} is nobody's, and not in its ring"
+                ));
             };
             let Some(header) = Header::peek(tail.bytes(span)) else {
                 return Err(format!("S7: replica {who} holds no header before {seq}"));
@@ -360,7 +357,10 @@ impl Oracle {
             Datagram::Ack(..) | Datagram::Promise(..) | Datagram::Prepare(..) | Datagram::Frame(_, None)
         );
         if votes && self.forgotten.contains(&voice.identity) {
-            return Err(format!("S9: replica {who} may have forgotten something, and speaks as {}", voice.identity));
+            return Err(format!(
+                "S9: replica {who} may have forgotten something, and speaks as {}",
+                voice.identity
+            ));
         }
         match datagram {
             Datagram::Ack(header, _) => self.check_ack(who, voice, header)?,
@@ -516,7 +516,8 @@ impl Oracle {
         }
         let accepted = Epoch(trailer.accepted);
         let own = [voice.tip, voice.tip_before].into_iter().flatten();
-        if trailer.commit_next > voice.commit_next || !own.into_iter().any(|tip| self.tree.stem(tip).epoch == accepted)
+        if trailer.commit_next > voice.commit_next
+            || !own.into_iter().any(|tip| self.tree.stem(tip).epoch == accepted)
         {
             return Err(format!(
                 "S11: replica {who} repaired under ({accepted}, {}), which is not its own word",

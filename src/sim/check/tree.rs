@@ -3,8 +3,8 @@
 
 use super::{Key, Violation};
 use crate::wire::{
-    Chain, EntryKind, Epoch, EpochStartView, FrameView, Identity, MembershipView, Nanos, OpenView, PublisherId, PublisherSeq,
-    Seq, parse_birth,
+    Chain, EntryKind, Epoch, EpochStartView, FrameView, Identity, MembershipView, Nanos, OpenView,
+    PublisherId, PublisherSeq, Seq, parse_birth,
 };
 use std::collections::BTreeMap;
 
@@ -170,7 +170,8 @@ impl Tree {
             let begins = index == 0 && before.is_none_or(|before| before.epoch < epoch);
             match entry.kind() {
                 EntryKind::Birth if seq == 1 => {
-                    let members = parse_birth(entry.payload).map_err(|reject| format!("S5: birth: {reject}"))?;
+                    let members =
+                        parse_birth(entry.payload).map_err(|reject| format!("S5: birth: {reject}"))?;
                     stem.members = members.map(|member| member.identity()).collect();
                     stem.table.push((epoch, 1));
                 }
@@ -180,11 +181,8 @@ impl Tree {
                 }
                 _ if begins => return Err(format!("S5: {epoch} begins at {seq} without its start")),
                 EntryKind::Message => {
-                    let key = (
-                        entry.header.publisher,
-                        entry.header.publisher_seq,
-                        super::digest(entry.payload),
-                    );
+                    let key =
+                        (entry.header.publisher, entry.header.publisher_seq, super::digest(entry.payload));
                     stem.take_number(seq, key.0, key.1)?;
                     stem.messages.push((seq, key));
                 }
@@ -193,7 +191,8 @@ impl Tree {
                     stem.line(entry.header.publisher).closed = true;
                 }
                 EntryKind::Open => {
-                    let open = OpenView::parse(entry.payload).map_err(|reject| format!("S8: open: {reject}"))?;
+                    let open =
+                        OpenView::parse(entry.payload).map_err(|reject| format!("S8: open: {reject}"))?;
                     stem.open(seq, entry.header.publisher, &open)?;
                 }
                 EntryKind::Membership => stem.change(seq, entry.payload)?,
@@ -224,7 +223,10 @@ impl Stem {
             || start.body.base != self.first
             || before.is_some_and(|before| before.chain != start.body.chain_at_base)
         {
-            return Err(format!("S5: the start of {} stands at {}: {:?}", self.epoch, self.first, start.body));
+            return Err(format!(
+                "S5: the start of {} stands at {}: {:?}",
+                self.epoch, self.first, start.body
+            ));
         }
         self.table.push((self.epoch, self.first));
         let rows: Vec<_> = start.epochs().map(|row| (Epoch(row.epoch), row.base)).collect();
@@ -259,7 +261,12 @@ impl Stem {
     }
 
     /// S8: at most once, and in its publisher's order, in this very log.
-    fn take_number(&mut self, seq: Seq, publisher: PublisherId, number: PublisherSeq) -> Result<(), Violation> {
+    fn take_number(
+        &mut self,
+        seq: Seq,
+        publisher: PublisherId,
+        number: PublisherSeq,
+    ) -> Result<(), Violation> {
         let line = self.line(publisher);
         if line.incarnation == 0 || line.closed {
             return Err(format!("S8: a message of publisher {publisher} at {seq}, which is not open"));

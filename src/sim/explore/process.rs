@@ -15,6 +15,7 @@ use crate::proto::commit::Durability;
 use crate::proto::election::ElectionLimits;
 use crate::proto::log::LogEnd;
 use crate::proto::nack::NackLimits;
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::suspect::SuspectLimits;
 use crate::proto::window::Window;
 use crate::sim::net::{SimNet, To};
@@ -131,12 +132,7 @@ fn limits(me: Identity, node: usize, replicas: usize) -> ReplicaLimits {
         process_nonce: node as u64 + 1,
         repairs_per_request: 16,
         suspect: SuspectLimits { beat_ns: NEVER, timeout_ns: NEVER, timeout_ns_max: NEVER },
-        election: ElectionLimits {
-            stagger_ns: 0,
-            again_ns: NEVER,
-            timeout_ns: NEVER,
-            backoff_ns_max: NEVER,
-        },
+        election: ElectionLimits { stagger_ns: 0, again_ns: NEVER, timeout_ns: NEVER, backoff_ns_max: NEVER },
         heard_bytes: 2 << 10,
         secret_seed: [node as u8; 32],
     }
@@ -231,7 +227,9 @@ impl Process {
                 **replica = start(self.node, self.identity, replicas, &self.store, memory)?;
             }
             (Engine::Replica(_), Input::Lose) => {
-                let reborn = Identity { incarnation: self.identity.incarnation + REBORN, ..self.identity };
+                let kept = planted(Mutation::IdentityKeptAfterLoss);
+                let another = if kept { 0 } else { REBORN };
+                let reborn = Identity { incarnation: self.identity.incarnation + another, ..self.identity };
                 *self = Self::formatted(self.node, reborn, replicas, false)?;
             }
             (Engine::Reader(..), _) => {}
@@ -369,7 +367,10 @@ fn replica_facts(replica: &Replica<ExploredPorts>, round_max: u32) -> Facts {
     let chain = match before.map(|seq| tail.find(seq)) {
         None => 0,
         Some(None) => {
-            wrong = Some(format!("S4: commit {commit_next} is past the own log, which ends at {}", tail.end().next));
+            wrong = Some(format!(
+                "S4: commit {commit_next} is past the own log, which ends at {}",
+                tail.end().next
+            ));
             0
         }
         Some(Some(span)) => match tail.frame(span) {
@@ -392,4 +393,3 @@ fn replica_facts(replica: &Replica<ExploredPorts>, round_max: u32) -> Facts {
         wrong,
     }
 }
-

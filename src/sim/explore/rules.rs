@@ -106,7 +106,9 @@ impl Book {
         for (seq, publisher, number) in self.messages(chain).unwrap_or_default() {
             let last = lasts.insert(publisher, number).unwrap_or(0);
             if number != last + 1 {
-                return Err(format!("S8: message {number} of publisher {publisher} at seq {seq}, after {last}"));
+                return Err(format!(
+                    "S8: message {number} of publisher {publisher} at seq {seq}, after {last}"
+                ));
             }
         }
         Ok(())
@@ -192,7 +194,10 @@ pub(super) fn check_said(said: &Said, facts: &Facts) -> Result<(), String> {
             if own && same {
                 return Ok(());
             }
-            Err(format!("S3: an ack of {next} in {epoch} over a log of {} that ends at {}", end.epoch, end.next))
+            Err(format!(
+                "S3: an ack of {next} in {epoch} over a log of {} that ends at {}",
+                end.epoch, end.next
+            ))
         }
         Said::Promise { ballot, .. } if *ballot != promised => {
             Err(format!("S2: {ballot} is said to be promised, {promised} is stored"))
@@ -201,7 +206,9 @@ pub(super) fn check_said(said: &Said, facts: &Facts) -> Result<(), String> {
             if (*accepted, *next, *chain) == (end.epoch, end.next, end.chain) {
                 return Ok(());
             }
-            Err(format!("S5: the promise of {ballot} describes {accepted} up to {next}, not the log that is held"))
+            Err(format!(
+                "S5: the promise of {ballot} describes {accepted} up to {next}, not the log that is held"
+            ))
         }
         _ => Ok(()),
     }

@@ -125,7 +125,11 @@ fn submission(kind: EntryKind, publisher: u32, number: u64, incarnation: u32, pa
     };
     open.push(&mut memory, header, payload);
     let length = open.len();
-    open.close(&mut memory, Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Submission) }, length);
+    open.close(
+        &mut memory,
+        Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Submission) },
+        length,
+    );
     memory.truncate(length);
     memory
 }
@@ -246,10 +250,13 @@ impl System {
                 0..4 if may && self.facts(state, node).campaigns => return step(CAMPAIGN),
                 4 if may && state.crashes > 0 => return step(CRASH),
                 5 if may && state.losses > 0 => return step(LOSE),
-                6..9 if may && self.scope.beats && self.facts(state, node).leads.is_some() => return step(BEAT),
+                6..9 if may && self.scope.beats && self.facts(state, node).leads.is_some() => {
+                    return step(BEAT);
+                }
                 9.. if rng.below(100) < bias[node] => {
                     // Newer datagrams more often than older ones: else old news fill the walk.
-                    let back = rng.below(state.bag.len() as u64).min(rng.below(state.bag.len() as u64)) as usize;
+                    let back =
+                        rng.below(state.bag.len() as u64).min(rng.below(state.bag.len() as u64)) as usize;
                     let number = state.bag[state.bag.len() - 1 - back];
                     let input = HEAR + u32::from(number);
                     if self.hears(node, number)
@@ -299,8 +306,9 @@ impl System {
                 if matches!(said, Said::Frame { .. }) {
                     for other in &before.bag {
                         let other = &self.sent[usize::from(*other)];
-                        rules::check_frame(said, &other.said)
-                            .map_err(|wrong| format!("{wrong}: {}; {}", other.words, self.sent[usize::from(*number)].words))?;
+                        rules::check_frame(said, &other.said).map_err(|wrong| {
+                            format!("{wrong}: {}; {}", other.words, self.sent[usize::from(*number)].words)
+                        })?;
                     }
                 }
             }
@@ -390,7 +398,9 @@ impl System {
         // A release assertion is a rule as well.
         catch_unwind(AssertUnwindSafe(|| process.step(input, replicas))).unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<String>().cloned();
-            Err(words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).into())).unwrap_or_default())
+            Err(words
+                .or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).into()))
+                .unwrap_or_default())
         })
     }
 
@@ -470,9 +480,8 @@ impl System {
             header.commit_next,
             header.chain & 0xffff,
             match decoded {
-                Some(
-                    Datagram::Prepare(_, body) | Datagram::Promise(_, body) | Datagram::Refuse(_, body),
-                ) => format!(" for {}", Epoch(body.ballot)),
+                Some(Datagram::Prepare(_, body) | Datagram::Promise(_, body) | Datagram::Refuse(_, body)) =>
+                    format!(" for {}", Epoch(body.ballot)),
                 _ => String::new(),
             }
         );
@@ -570,8 +579,7 @@ impl System {
     pub(super) fn replay(&mut self, steps: &[Step]) -> Option<(usize, String)> {
         let mut state = self.first();
         for (index, step) in steps.iter().enumerate() {
-            let there = step.input < HEAR
-                || state.bag.binary_search(&((step.input - HEAR) as u16)).is_ok();
+            let there = step.input < HEAR || state.bag.binary_search(&((step.input - HEAR) as u16)).is_ok();
             let may = match step.input {
                 CRASH => state.crashes > 0,
                 LOSE => state.losses > 0,
