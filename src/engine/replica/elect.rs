@@ -13,6 +13,7 @@ use crate::journal::ports::TailMemory;
 use crate::proto::accept::Asked;
 use crate::proto::commit::Durability;
 use crate::proto::election::{Promise, Say, Verdict, Why};
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::sequence::{Leadership, Sequencer};
 use crate::proto::suspect;
 use crate::wire::{
@@ -170,7 +171,7 @@ impl ReplicaCore {
         match self.acceptor.judge_prepare(ballot) {
             Asked::Promise => {
                 // What was handed to the network lies inside the log that the promise describes.
-                if self.role == Role::Leader {
+                if self.role == Role::Leader && !planted(Mutation::StampsAfterPromise) {
                     self.step_down(tail, now, Stopped::Promised);
                 }
                 self.promise(tail, ballot);
@@ -187,9 +188,13 @@ impl ReplicaCore {
     /// S2: the promise is a word in the tail before anything is said of it; nothing lower is followed.
     pub(super) fn promise<M: TailMemory>(&mut self, tail: &mut Tail<M>, epoch: Epoch) {
         if epoch > self.acceptor.promised() {
-            tail.promise(epoch);
+            if !planted(Mutation::PromiseNotStored) {
+                tail.promise(epoch);
+            }
             self.acceptor.on_promised(epoch);
-            self.rx.raise_floor(epoch);
+            if !planted(Mutation::FollowsLowerEpoch) {
+                self.rx.raise_floor(epoch);
+            }
         }
     }
 
@@ -315,8 +320,11 @@ impl ReplicaCore {
     /// With the promises at hand: gets the best log, or leads.
     fn assess<M: TailMemory>(&mut self, net: &mut impl Net, tail: &mut Tail<M>, now: Nanos) {
         let Some(ballot) = self.election.ballot() else { return };
-        if ballot != self.acceptor.promised() || !self.is_promise_stored(tail) {
+        if ballot != self.acceptor.promised() {
             return;
+        }
+        if !self.is_promise_stored(tail) {
+            return self.election.on_progress(now);
         }
         match self.election.assess(&tail.end(), self.commit_next(), &self.log.electorate()) {
             Verdict::Wait => {}
@@ -338,7 +346,7 @@ impl ReplicaCore {
         let progress = tail.staged_end().unwrap_or_else(|| tail.end());
         if self.fetched != (progress.epoch, progress.next) {
             self.fetched = (progress.epoch, progress.next);
-            self.election.on_fetched(now);
+            self.election.on_progress(now);
         }
     }
 
@@ -361,7 +369,12 @@ impl ReplicaCore {
         self.sequencer =
             Some(Sequencer::new(leadership, limits.cluster, self.rx.history(), end, tail.frame_len_max()));
         self.rx.prefer = None;
-        self.commit_won = commit_next;
+        self.commit_won = if planted(Mutation::PromisedCommitLost) { 1 } else { commit_next };
+        if planted(Mutation::AdoptedForgotten) {
+            let adopted: Vec<_> =
+                frames(tail, self.commit_next()).flat_map(|frame| frame.entries()).collect();
+            self.log.publishers.on_cut(self.commit_next(), adopted.into_iter());
+        }
         self.uncommitted.clear();
         for frame in frames(tail, self.commit_next()) {
             self.uncommitted.on_closed(frame.header.next_seq(), frame.header.length);

@@ -138,6 +138,17 @@ impl Heard {
         self.kept.get(index).map(|kept| self.bytes(kept))
     }
 
+    /// Forgets copies: for an explorer, to whom a datagram heard twice is one.
+    pub(super) fn forget_copies(&mut self) {
+        let all: Vec<_> = self.all().map(|(at, bytes)| (at, bytes.to_vec())).collect();
+        self.clear();
+        for (index, (at, bytes)) in all.iter().enumerate() {
+            if !all[..index].iter().any(|(_, before)| before == bytes) {
+                self.keep(bytes, *at);
+            }
+        }
+    }
+
     /// Forgets all.
     pub(super) fn clear(&mut self) {
         self.kept.clear();

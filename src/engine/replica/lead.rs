@@ -8,6 +8,7 @@ use crate::engine::ports::{Burst, Group, Net, Ports};
 use crate::journal::ports::TailMemory;
 use crate::journal::{Span, Tail};
 use crate::proto::commit::Durability;
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::{OpenVerdict, Verdict};
 use crate::proto::sequence::Stamp;
 use crate::proto::suspect;
@@ -25,7 +26,8 @@ impl<P: Ports> Replica<P> {
         if !core.has_begun(tail) && !core.begin_epoch(net, tail, now, wall) {
             return;
         }
-        core.looking |= now > core.turned_at + core.limits.suspect.timeout_ns / 2;
+        let late = now > core.turned_at + core.limits.suspect.timeout_ns / 2;
+        core.looking |= late && !planted(Mutation::StalledLeaderSpeaks);
         for index in 0..count {
             if let Err(reject) = core.lead_datagram(tail, now, wall, net.group_datagram(index)) {
                 core.reject(reject);
@@ -226,7 +228,7 @@ impl ReplicaCore {
             self.quorum.on_life(now);
         }
         // The first leader of a history may be started long before the others.
-        let suspected = self.quorum.look(now, drained);
+        let suspected = self.quorum.look(now, drained) && !planted(Mutation::DeafLeaderStays);
         if suspected && (self.had_quorum || self.led.round() > 1) {
             self.say_step_down(net, tail, wall, None);
             return self.step_down(tail, now, Stopped::Deaf);

@@ -305,7 +305,10 @@ impl System {
                 let said = &self.sent[usize::from(*number)].said;
                 if matches!(said, Said::Frame { .. }) {
                     for other in &before.bag {
-                        rules::check_frame(said, &self.sent[usize::from(*other)].said)?;
+                        let other = &self.sent[usize::from(*other)];
+                        rules::check_frame(said, &other.said).map_err(|wrong| {
+                            format!("{wrong}: {}; {}", other.words, self.sent[usize::from(*number)].words)
+                        })?;
                     }
                 }
             }
