@@ -188,7 +188,7 @@ impl Oracle {
     /// for another: a candidate's adopted log counts from its own start on.
     fn on_holding(&mut self, voice: &Voice, tip: Node) -> Result<(), Violation> {
         let (identity, durable) = (voice.identity, voice.durable);
-        if self.forgotten.contains(&identity) || voice.promised > self.tree.stem(tip).epoch {
+        if self.forgotten.contains(&identity) || voice.level > self.tree.stem(tip).epoch {
             return Ok(());
         }
         let next = match self.durability {
