@@ -323,7 +323,7 @@ mod tests {
     fn what_is_stamped_is_judged_when_it_is_final_and_what_is_taken_back_never() {
         let flow = OrderFlow::recorded().expect("the recorded day");
         let mut seen = Seen::new(flow.clone(), Clock::start(), true).expect("a histogram");
-        let mut tell = |seen: &mut Seen, seq: Seq, publisher_seq: u64| {
+        let tell = |seen: &mut Seen, seq: Seq, publisher_seq: u64| {
             let order = order(&flow, 0, publisher_seq);
             let payload = bytemuck::bytes_of(&order);
             let event = Message { seq, publisher: 7, publisher_seq, destination: 0, timestamp: 0, payload };
