@@ -52,7 +52,9 @@ impl<P: Ports> Replica<P> {
         if core.role == Role::Standby && core.may_lead {
             core.watch(now, drained);
             core.vote_for_the_dead();
-            core.campaign(net, tail, now, wall);
+            if drained || core.is_overdue(now) {
+                core.campaign(net, tail, now, wall);
+            }
             core.assess(net, tail, now);
         }
         core.pay(net, tail, now, wall);
@@ -260,6 +262,13 @@ impl ReplicaCore {
             let rank = self.rank();
             self.miss(now, if suspected { Why::Silence } else { Why::Deaf }, rank);
         }
+    }
+
+    /// Whether a candidate has waited long enough for its socket to be drained: in what waits there may be
+    /// the leader's life, or a Prepare of who goes first, and two candidates at once are slower than one.
+    fn is_overdue(&self, now: Nanos) -> bool {
+        let due = self.election.next_deadline();
+        due.is_some_and(|due| now >= due + self.limits.election.stagger_ns)
     }
 
     /// Says what the candidacy asks for now.
