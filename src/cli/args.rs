@@ -57,6 +57,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Runs a whole cluster on this host's loopback and shows that everybody ends with one digest
     Demo(DemoArgs),
+    /// Judges the protocol: the whole cluster over a virtual network, disk and clock, thousands of times
+    Sim(SimArgs),
     /// Tells what each exit code means
     #[command(after_help = EXIT_CODES)]
     ExitCodes,
@@ -387,6 +389,60 @@ pub struct DemoArgs {
     /// Keeps the folder with configuration, journals and logs, and says where it is
     #[arg(long)]
     pub keep: bool,
+}
+
+/// Flags of `sim`.
+#[derive(Args, Debug)]
+pub struct SimArgs {
+    /// How many seeds; 10000 without --seconds
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<u64>,
+    /// The first of them; without it one is drawn that nobody has run
+    #[arg(long, value_name = "S")]
+    pub first: Option<u64>,
+    /// Ends after so many seconds
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u64>,
+    /// Threads
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub jobs: usize,
+    /// One seed only
+    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first", "seconds"])]
+    pub seed: Option<u64>,
+    /// Prints what happens in that seed's run: faults, roles and events
+    #[arg(long, requires = "seed")]
+    pub verbose: bool,
+    /// Prints every datagram as well
+    #[arg(long, requires = "seed")]
+    pub trace: bool,
+    /// Draws the seed's run, or the first failure
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Weather that is switched off: loss, duplication, lateness, corruption
+    #[arg(long, value_name = "WORD,…", value_delimiter = ',', requires = "seed")]
+    pub calm: Vec<String>,
+    /// Only these of the seed's faults, by number, or none
+    #[arg(long, value_name = "N,…", requires = "seed")]
+    pub faults: Option<FaultList>,
+    /// Fewer messages of each publisher
+    #[arg(long, value_name = "N", requires = "seed")]
+    pub messages: Option<u64>,
+}
+
+/// Which faults of a seed strike.
+#[derive(Clone, Debug)]
+pub struct FaultList(pub Vec<usize>);
+
+impl FromStr for FaultList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(Vec::new()));
+        }
+        let numbers: Result<Vec<usize>, _> = text.split(',').map(str::parse).collect();
+        numbers.map(Self).map_err(|_| "write numbers with commas between them, like 0,3, or none".to_owned())
+    }
 }
 
 impl DemoArgs {

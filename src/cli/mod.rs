@@ -26,6 +26,7 @@ mod operator;
 mod publish;
 mod sequencer;
 mod signals;
+mod sim;
 mod status;
 mod subscribe;
 mod text;
@@ -80,6 +81,7 @@ impl Command {
                 out.flush()?;
                 Ok(code)
             }
+            Self::Sim(args) => sim::run(&args),
             Self::Demo(args) => demo::run(&args),
             Self::DemoPublisher(args) => demo::publisher::run(&args),
             Self::DemoSubscriber(args) => demo::subscriber::run(&args),

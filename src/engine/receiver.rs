@@ -587,12 +587,18 @@ impl Receiver {
     }
 
     /// What no repairer holds any more: (first missing, oldest that one of them holds), once each of them
-    /// has said so since the last repair.
+    /// has said so since the last repair. One that never says anything is not waited for for ever.
     pub fn abandoned(&self) -> Option<(Seq, Seq)> {
-        let all = self.too_old.len() >= self.limits.repairers.len().max(1);
-        all.then(|| self.missing_from().map(|from| (from, self.oldest_seq))).flatten()
+        let repairers = self.limits.repairers.len().max(1);
+        let silent = !self.too_old.is_empty() && self.nack.tries() as usize >= SILENT_ROUNDS * repairers;
+        (silent || self.too_old.len() >= repairers)
+            .then(|| self.missing_from().map(|from| (from, self.oldest_seq)))
+            .flatten()
     }
 }
+
+/// Rounds of requests after which a repairer that has not answered any counts as gone.
+const SILENT_ROUNDS: usize = 16;
 
 /// Room for a request of a receiver.
 pub const NACK_LEN_MAX: usize = HEADER_LEN + 8 + NACK_RANGES_MAX * 16;

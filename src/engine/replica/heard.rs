@@ -51,7 +51,7 @@ impl Heard {
     /// Room for datagrams of `bytes` in all.
     pub(super) fn new(bytes: usize) -> Self {
         // The shortest submission is a header and an entry: more than this many never fit.
-        let most = bytes / 128 + 1;
+        let most = bytes / 128;
         Self {
             memory: touched(bytes),
             kept: VecDeque::with_capacity(most),
@@ -64,7 +64,7 @@ impl Heard {
     /// Keeps a datagram; the oldest make room.
     pub(super) fn keep(&mut self, datagram: &[u8], now: Nanos) {
         let len = datagram.len();
-        if len > self.memory.len() {
+        if len > self.memory.len() || self.kept.capacity() == 0 {
             return;
         }
         let at = if self.next_at + len > self.memory.len() { 0 } else { self.next_at };

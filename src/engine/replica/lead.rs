@@ -103,6 +103,7 @@ impl ReplicaCore {
         now: Nanos,
         wall: Nanos,
     ) {
+        // Put aside while its datagrams are stamped; one without room allocates nothing.
         let mut heard = std::mem::replace(&mut self.heard, Heard::new(0));
         let mut index = 0;
         while let Some(bytes) = heard.get(index) {
@@ -192,7 +193,7 @@ impl ReplicaCore {
     }
 
     /// A replica speaks in an epoch: in ours, and it is heard; in a higher one, and ours is over.
-    fn on_heard<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos, header: &Header) {
+    fn on_heard<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, header: &Header) {
         let Some(sequencer) = &self.sequencer else { return };
         match header.epoch().cmp(&sequencer.epoch()) {
             std::cmp::Ordering::Equal => {

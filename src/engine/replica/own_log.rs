@@ -90,7 +90,7 @@ impl OwnLog {
     /// What lies below `commit_next` is final: it is undone no more.
     pub(super) fn on_commit(&mut self, commit_next: Seq) {
         self.publishers.on_commit(commit_next);
-        if self.change.is_some_and(|(seq, _)| seq < commit_next) {
+        if self.change.as_ref().is_some_and(|(seq, _)| *seq < commit_next) {
             self.change = None;
         }
         while self.epochs.get(1).is_some_and(|row| row.base < commit_next) {
