@@ -55,7 +55,9 @@ impl<P: Ports> Replica<P> {
             core.watch(now, drained);
             if core.may_lead {
                 core.vote_for_the_dead();
-                core.campaign(net, tail, now, wall);
+                if drained || core.is_overdue(now) {
+                    core.campaign(net, tail, now, wall);
+                }
                 core.assess(net, tail, now);
             }
         }
@@ -272,6 +274,13 @@ impl ReplicaCore {
             let rank = self.rank();
             self.miss(now, if suspected { Why::Silence } else { Why::Deaf }, rank);
         }
+    }
+
+    /// Whether a candidate has waited long enough for its socket to be drained: in what waits there may be
+    /// the leader's life, or a Prepare of who goes first, and two candidates at once are slower than one.
+    fn is_overdue(&self, now: Nanos) -> bool {
+        let due = self.election.next_deadline();
+        due.is_some_and(|due| now >= due + self.limits.election.stagger_ns)
     }
 
     /// Says what the candidacy asks for now.
