@@ -50,6 +50,29 @@ fn everybody_ends_with_one_digest_and_nothing_is_lost_doubled_or_out_of_order() 
 }
 
 #[test]
+fn while_leaders_are_killed_and_stopped_nothing_is_lost_doubled_or_out_of_order() {
+    let output = demo(&["--messages", "30000", "--rate", "2000", "--kill-leader", "3", "--json"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    assert_eq!(report["ok"], true, "{report}");
+    let rows = |key: &str| report[key].as_array().cloned().unwrap_or_default();
+    let takeovers = rows("takeovers");
+    let ways: Vec<_> = takeovers.iter().map(|row| row["how"].as_str().unwrap_or_default()).collect();
+    assert_eq!(ways, ["killed", "stopped", "killed"]);
+    for takeover in &takeovers {
+        assert!(takeover["next_epoch"].is_string() && takeover["gap_ns"].is_u64(), "{takeover}");
+    }
+    for seen in rows("subscribers") {
+        for key in ["lost", "duplicated", "out_of_order", "altered"] {
+            assert_eq!(seen["summary"][key], 0, "{key} in {seen}");
+        }
+    }
+    let digests: BTreeSet<_> = rows("journals").iter().map(|row| row["digest"].to_string()).collect();
+    assert_eq!((rows("journals").len(), digests.len()), (3, 1), "{digests:?}");
+}
+
+#[test]
 fn as_fast_as_possible_ends_the_same_and_what_is_kept_can_be_verified() {
     let output = demo(&["--messages", "20000", "--rate", "0", "--keep"]);
     let (out, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

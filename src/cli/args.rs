@@ -5,6 +5,7 @@ use super::failure::USAGE;
 use crate::config::{self, Config, Origin, Override};
 use crate::wire::{Destination, Identity, Seq};
 use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -44,10 +45,20 @@ pub enum Command {
     Publish(PublishArgs),
     /// Prints the stream
     Subscribe(SubscribeArgs),
+    /// Shows who leads, since when, and where each replica stands
+    Status(OperatorArgs),
+    /// Shows or changes who votes
+    Membership(MembershipArgs),
+    /// Tells the leader to give its place to another
+    Handover(HandoverArgs),
+    /// Two nodes without a witness: lets the survivor go on alone. Only if the other is gone for good
+    DeclareDead(DeclareDeadArgs),
     /// Judges a configuration: all problems at once
     Check(CheckArgs),
     /// Runs a whole cluster on this host's loopback and shows that everybody ends with one digest
     Demo(DemoArgs),
+    /// Judges the protocol: the whole cluster over a virtual network, disk and clock, thousands of times
+    Sim(SimArgs),
     /// Tells what each exit code means
     #[command(after_help = EXIT_CODES)]
     ExitCodes,
@@ -265,6 +276,84 @@ pub struct SubscribeArgs {
     pub raw: bool,
 }
 
+/// Flags of every command that asks the replicas.
+#[derive(Args, Debug)]
+pub struct OperatorArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// How long to wait until it is done; then exits 4
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
+    pub timeout: Duration,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `membership` does.
+#[derive(Args, Debug)]
+pub struct MembershipArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: MembershipCommand,
+}
+
+/// The subcommands of `membership`.
+#[derive(Subcommand, Debug)]
+pub enum MembershipCommand {
+    /// Lists the members
+    Show(OperatorArgs),
+    /// Adds an identity, once its sequencer runs and holds the stream
+    Add(MembershipAddArgs),
+    /// Removes an identity
+    Remove(MembershipRemoveArgs),
+}
+
+/// Flags of `membership add`.
+#[derive(Args, Debug)]
+pub struct MembershipAddArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// What its `format` printed, like 2:0a3f9c1
+    #[arg(value_name = "IDENTITY")]
+    pub identity: Identity,
+    /// Where it answers
+    #[arg(long, value_name = "IP:PORT")]
+    pub address: SocketAddrV4,
+    /// It votes and acknowledges, keeps only a ring, and never leads
+    #[arg(long)]
+    pub witness: bool,
+}
+
+/// Flags of `membership remove`.
+#[derive(Args, Debug)]
+pub struct MembershipRemoveArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// Which, as `membership show` prints it
+    #[arg(value_name = "IDENTITY")]
+    pub identity: Identity,
+}
+
+/// Flags of `handover`.
+#[derive(Args, Debug)]
+pub struct HandoverArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// Who is to lead; whoever holds most if nobody is named
+    #[arg(long, value_name = "REPLICA")]
+    pub to: Option<u32>,
+}
+
+/// Flags of `declare-dead`.
+#[derive(Args, Debug)]
+pub struct DeclareDeadArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// Which of the two, as `membership show` prints it
+    #[arg(value_name = "IDENTITY")]
+    pub identity: Identity,
+}
+
 /// Flags of `check`.
 #[derive(Args, Debug)]
 pub struct CheckArgs {
@@ -284,18 +373,84 @@ pub struct CheckArgs {
 /// Flags of `demo`.
 #[derive(Args, Debug)]
 pub struct DemoArgs {
-    /// Messages in all; the recorded flow is repeated as often as that takes
-    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub messages: u64,
+    /// Messages in all (200000, or more where --kill-leader needs it); the recorded flow is repeated as often
+    /// as that takes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: Option<u64>,
     /// Messages per second in all; 0 is as fast as possible
     #[arg(long, value_name = "R", default_value_t = 20_000)]
     pub rate: u64,
+    /// Takes the leader away so many times while orders flow: by turns kill -9 and restart, stop and resume
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub kill_leader: u32,
     /// Prints JSON
     #[arg(long)]
     pub json: bool,
     /// Keeps the folder with configuration, journals and logs, and says where it is
     #[arg(long)]
     pub keep: bool,
+}
+
+/// Flags of `sim`.
+#[derive(Args, Debug)]
+pub struct SimArgs {
+    /// How many seeds; 10000 without --seconds
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<u64>,
+    /// The first of them; without it one is drawn that nobody has run
+    #[arg(long, value_name = "S")]
+    pub first: Option<u64>,
+    /// Ends after so many seconds
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u64>,
+    /// Threads
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub jobs: usize,
+    /// One seed only
+    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first", "seconds"])]
+    pub seed: Option<u64>,
+    /// Prints what happens in that seed's run: faults, roles and events
+    #[arg(long, requires = "seed")]
+    pub verbose: bool,
+    /// Prints every datagram as well
+    #[arg(long, requires = "seed")]
+    pub trace: bool,
+    /// Draws the seed's run, or the first failure
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Weather that is switched off: loss, duplication, lateness, corruption
+    #[arg(long, value_name = "WORD,…", value_delimiter = ',', requires = "seed")]
+    pub calm: Vec<String>,
+    /// Only these of the seed's faults, by number, or none
+    #[arg(long, value_name = "N,…", requires = "seed")]
+    pub faults: Option<FaultList>,
+    /// Fewer messages of each publisher
+    #[arg(long, value_name = "N", requires = "seed")]
+    pub messages: Option<u64>,
+}
+
+/// Which faults of a seed strike.
+#[derive(Clone, Debug)]
+pub struct FaultList(pub Vec<usize>);
+
+impl FromStr for FaultList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(Vec::new()));
+        }
+        let numbers: Result<Vec<usize>, _> = text.split(',').map(str::parse).collect();
+        numbers.map(Self).map_err(|_| "write numbers with commas between them, like 0,3, or none".to_owned())
+    }
+}
+
+impl DemoArgs {
+    /// Messages in all: a strike and what follows take up to two seconds.
+    pub fn messages(&self) -> u64 {
+        let needed = u64::from(self.kill_leader).saturating_mul(self.rate).saturating_mul(2);
+        self.messages.unwrap_or_else(|| needed.max(200_000))
+    }
 }
 
 /// What the demo tells each of its clients.

@@ -14,14 +14,20 @@ pub mod orders;
 
 mod args;
 mod bootstrap;
+mod declare_dead;
 mod demo;
 mod failure;
 mod format;
+mod handover;
 mod input;
 mod log;
+mod membership;
+mod operator;
 mod publish;
 mod sequencer;
 mod signals;
+mod sim;
+mod status;
 mod subscribe;
 mod text;
 mod waiting;
@@ -62,6 +68,10 @@ impl Command {
             Self::Watch(args) => watch::run(&args),
             Self::Publish(args) => publish::run(&args),
             Self::Subscribe(args) => subscribe::run(&args),
+            Self::Status(args) => status::run(&args),
+            Self::Membership(args) => membership::run(&args),
+            Self::Handover(args) => handover::run(&args),
+            Self::DeclareDead(args) => declare_dead::run(&args),
             Self::Check(args) => {
                 let path = args.file.as_deref().unwrap_or(&args.cluster.config);
                 let (overrides, out) = (args.cluster.overrides(&[])?, std::io::stdout().lock());
@@ -71,6 +81,7 @@ impl Command {
                 out.flush()?;
                 Ok(code)
             }
+            Self::Sim(args) => sim::run(&args),
             Self::Demo(args) => demo::run(&args),
             Self::DemoPublisher(args) => demo::publisher::run(&args),
             Self::DemoSubscriber(args) => demo::subscriber::run(&args),

@@ -23,11 +23,22 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # When the leader changes
+//!
+//! Handles find the new leader by themselves: there is nothing to reconnect. A `committed` subscriber hears
+//! of it by [`SubscriberEvent::Epoch`] at its place in the stream and by nothing else. A `stamped` one may
+//! be told [`SubscriberEvent::Retract`] first: forget what came from that seq on, it goes on from there.
+//! It is always told how far the stream is final ([`SubscriberEvent::Committed`]), so it knows what it
+//! must be able to undo. A publisher sends again what has no place in the new leader's log; each message
+//! has one fate, [`PublisherEvent::Committed`], [`PublisherEvent::Fenced`] or [`PublisherEvent::Closed`],
+//! and a place that was told before may be lost by [`PublisherEvent::Unstamped`] on the way there.
 
 mod digest;
 mod endpoint;
 mod publisher;
 mod questions;
+mod status;
 mod subscriber;
 
 pub use crate::engine::publisher::{PublishError, PublisherEvent};
@@ -37,4 +48,5 @@ pub use digest::StreamDigest;
 pub use endpoint::Endpoint;
 pub use publisher::{OpenError, Publisher};
 pub use questions::{NodeState, Questioner};
+pub use status::{Denial, MemberStatus, NodeStatus, Suspected, leader_of};
 pub use subscriber::Subscriber;

@@ -404,13 +404,13 @@ impl Receiver {
         self.commit.on_anchored(end.next);
     }
 
-    /// The next frame of the log may change who votes: from its first entry on, whoever stores it when.
+    /// The next frame of the log may change who votes. A replica tells what its own log says itself, once it
+    /// is stored: what it stages belongs to another log than the acks that it counts.
     fn learn_change(&mut self, change: Option<(Membership, Membership)>) {
-        if let Some((before, after)) = change {
+        if let Some((before, after)) = change
+            && !self.limits.count_when_accepted
+        {
             self.commit.on_membership(after.seq, before, after);
-            if after.seq > self.follow.membership.seq {
-                self.follow.membership = after;
-            }
         }
     }
 
@@ -591,12 +591,18 @@ impl Receiver {
     }
 
     /// What no repairer holds any more: (first missing, oldest that one of them holds), once each of them
-    /// has said so since the last repair.
+    /// has said so since the last repair. One that never says anything is not waited for for ever.
     pub fn abandoned(&self) -> Option<(Seq, Seq)> {
-        let all = self.too_old.len() >= self.limits.repairers.len().max(1);
-        all.then(|| self.missing_from().map(|from| (from, self.oldest_seq))).flatten()
+        let repairers = self.limits.repairers.len().max(1);
+        let silent = !self.too_old.is_empty() && self.nack.tries() as usize >= SILENT_ROUNDS * repairers;
+        (silent || self.too_old.len() >= repairers)
+            .then(|| self.missing_from().map(|from| (from, self.oldest_seq)))
+            .flatten()
     }
 }
+
+/// Rounds of requests after which a repairer that has not answered any counts as gone.
+const SILENT_ROUNDS: usize = 16;
 
 /// Room for a request of a receiver.
 pub const NACK_LEN_MAX: usize = HEADER_LEN + 8 + NACK_RANGES_MAX * 16;

@@ -142,8 +142,8 @@ impl Checkpoint {
             }
         }
         self.commit_next = self.commit_next.max(frame.header.commit_next);
-        self.changes.retain(|change| change.seq >= self.commit_next);
         self.open_change = self.open_change.filter(|(seq, _)| *seq >= self.commit_next);
+        self.changes.retain(|change| change.seq >= self.commit_next);
         self.end = end;
         Ok(())
     }
@@ -248,8 +248,8 @@ struct PublisherBytes {
     name_len: u32,
 }
 
-/// The last byte is its own version: one of another is computed again.
-const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKPT\x03");
+/// The seventh byte is its own version: one of another is computed again.
+const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKP3\0");
 const _: () = assert!(size_of::<Head>() == 120 && size_of::<PublisherBytes>() == 40);
 
 impl Checkpoint {

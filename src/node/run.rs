@@ -229,6 +229,11 @@ impl Node {
                 self.prepare_notice();
                 std::mem::replace(&mut self.role_since, now)
             }
+            // Who was elected has something to announce once its epoch has begun, a turn after its role.
+            Event::Epoch { .. } => {
+                self.prepare_notice();
+                now
+            }
             Event::JournalFull { .. } => std::mem::replace(&mut self.full_since, now),
             Event::JournalFree { .. } => self.full_since,
             Event::History { history } => {

@@ -74,7 +74,7 @@ impl Acceptor {
         end.follow(frame).map_err(Refused::Misfit)
     }
 
-    /// S2 (what is promised): what a candidate that asks for `ballot` is answered. Only a higher ballot than
+    /// What is promised (S2): what a candidate that asks for `ballot` is answered. Only a higher ballot than
     /// any before is promised, and a candidate is told again what it was told before.
     pub fn judge_prepare(&self, ballot: Epoch) -> Asked {
         match ballot.cmp(&self.promised) {

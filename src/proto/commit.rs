@@ -114,15 +114,14 @@ impl Commit {
         self.heard[position].next
     }
 
+    /// What `identity` has acknowledged in this epoch, listed or not.
+    pub fn acked_by(&self, identity: Identity) -> Seq {
+        self.heard.iter().find(|heard| heard.identity == identity).map_or(0, |heard| heard.next)
+    }
+
     /// The seq of the membership change that is not committed here, if there is one.
     pub fn open_change(&self) -> Option<Seq> {
         self.open.map(|open| open.seq)
-    }
-
-    /// The two members before a change that the log holds at or above `next`: a candidate needs their
-    /// quorum too (S5).
-    pub fn pair_above(&self, next: Seq) -> Option<&Membership> {
-        self.open.as_ref().filter(|open| open.seq >= next && open.before.is_pair()).map(|open| &open.before)
     }
 
     /// The owner holds the start of `epoch` at `base`: earlier acks count no more. A change that the log
@@ -163,7 +162,6 @@ impl Commit {
             // Nobody stamps a second change before the first is committed.
             self.announced = self.announced.max(first.seq + 1);
         }
-        self.recount();
     }
 
     /// Somebody who holds the log of the epoch up to `next` says that its membership is that of `seq`: a
@@ -177,7 +175,7 @@ impl Commit {
 
     /// The owner's log begins at `next`: what lies before it is not held.
     pub fn on_anchored(&mut self, next: Seq) {
-        (self.held_from, self.have_next, self.confirmed) = (next, next, false);
+        (self.held_from, self.have_next, self.confirmed) = (next, next.max(self.commit_next), false);
         self.recount();
     }
 

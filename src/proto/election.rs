@@ -241,11 +241,16 @@ impl Election {
         self.failures = 0;
     }
 
-    /// Another candidate was promised a ballot: it has a full timeout.
+    /// How long a candidate is given: a timeout, and twice as long each time that nobody won. A promise that
+    /// must be on the device first may take longer than a timeout, and then nobody would ever win.
+    fn patience_ns(&self) -> Nanos {
+        (self.limits.timeout_ns << self.failures.min(16)).min(self.limits.backoff_ns_max)
+    }
+
+    /// Another candidate was promised a ballot: it has its time.
     pub fn on_preempted(&mut self, now: Nanos, rank: usize) {
-        let failed = matches!(self.phase, Phase::Preparing { .. });
-        self.failures += u32::from(failed);
-        let wait = self.limits.timeout_ns + rank as u64 * self.limits.stagger_ns;
+        let wait = self.patience_ns() + rank as u64 * self.limits.stagger_ns;
+        self.failures += 1;
         let wait = if planted(Mutation::PromiseNeverGivenUp) { Nanos::MAX / 4 } else { wait };
         self.phase = Phase::Waiting { until: now + wait, why: Why::Silence };
     }
@@ -253,8 +258,7 @@ impl Election {
     /// Our ballot, or our leadership, was refused in favour of a higher promise, or nobody followed: later
     /// each time, by rank, and not without asking.
     pub fn on_failed(&mut self, now: Nanos, rank: usize) {
-        let wait = self.limits.timeout_ns << self.failures.min(16);
-        let wait = wait.min(self.limits.backoff_ns_max) + rank as u64 * self.limits.stagger_ns;
+        let wait = self.patience_ns() + rank as u64 * self.limits.stagger_ns;
         self.failures += 1;
         self.phase = Phase::Waiting { until: now + wait, why: Why::Refused };
     }
@@ -289,7 +293,7 @@ impl Election {
                 }
                 Some(Say::PreVote(self.next_ballot(promised)?))
             }
-            Phase::Preparing { since, .. } if now >= since + self.limits.timeout_ns => {
+            Phase::Preparing { since, .. } if now >= since + self.patience_ns() => {
                 self.on_failed(now, rank);
                 None
             }

@@ -122,19 +122,11 @@ impl Membership {
         room.then(|| Self::collect(self.members().iter().copied().chain([member]), self.seq))
     }
 
-    fn without(self, identity: Identity) -> Self {
+    /// The same list without `identity`.
+    pub fn without(self, identity: Identity) -> Self {
         let stays = |member: &MemberBody| member.identity() != identity;
         Self::collect(self.members().iter().copied().filter(stays), self.seq)
     }
-}
-
-/// Whether these promises elect, as S5 demands. `at_end` is the membership at the end of the log that
-/// the candidate would adopt; `pair` the two members before a change in it above the promised commit, if
-/// there is one: then they must be a quorum of those as well. A candidate that `at_end` does not let lead
-/// gives up.
-pub fn elects(at_end: &Membership, pair: Option<&Membership>, promised: &[Identity]) -> bool {
-    let pair = pair.filter(|_| !planted(Mutation::PairPromisesAfterAlone));
-    at_end.is_quorum(promised) && pair.is_none_or(|before| before.is_quorum(promised))
 }
 
 /// Who decides whether a log may be led (S5).
@@ -142,16 +134,17 @@ pub fn elects(at_end: &Membership, pair: Option<&Membership>, promised: &[Identi
 pub struct Electorate {
     /// The membership at the log's end.
     pub at_end: Membership,
-    /// The last change that may be uncommitted, and the membership before it.
-    pub open_change: Option<(Seq, Membership)>,
+    /// The last change in the log that may not be committed: its seq, and the members before it.
+    pub change: Option<(Seq, Membership)>,
 }
 
 impl Electorate {
-    /// Whether these promises elect, with everything below `commit_next` committed. A change from two members
-    /// that is not takes a quorum of the two as well, or each of them could go on alone.
+    /// Whether these promises elect. A change from two members that is not known to be committed takes a
+    /// quorum of the two as well, or each of them could go on alone.
     pub fn elects(&self, promised: &[Identity], commit_next: Seq) -> bool {
-        let open = self.open_change.as_ref().filter(|(seq, before)| *seq >= commit_next && before.is_pair());
-        elects(&self.at_end, open.map(|(_, before)| before), promised)
+        let pair = self.change.filter(|(seq, before)| *seq >= commit_next && before.is_pair());
+        let pair = pair.filter(|_| !planted(Mutation::PairPromisesAfterAlone));
+        self.at_end.is_quorum(promised) && pair.is_none_or(|(_, before)| before.is_quorum(promised))
     }
 
     /// Whether `identity` is listed as one that may lead.

@@ -175,7 +175,7 @@ impl Publishers {
         }
     }
 
-    /// S8 (the part above the commit can be undone): the suffix of the log from `cut` on is exchanged for
+    /// The part above the commit can be undone (S8): the suffix of the log from `cut` on is exchanged for
     /// another. `suffix` are its entries, in order. What they changed is taken back, and the entries of the
     /// suffix that comes are to be run over what is left.
     pub fn on_cut<'a>(&mut self, cut: Seq, suffix: impl Iterator<Item = Entry<'a>>) {

@@ -52,6 +52,8 @@ pub(super) struct Machine {
     pub(super) disk_slow_until: Nanos,
     /// The journal was damaged while nobody looked.
     damaged: bool,
+    /// It runs on a journal whose damage nobody has found yet.
+    pub(super) harmed: bool,
     /// Memory that held the only copy of something is gone.
     forgot: bool,
     /// The process was told to stop: how long it may take, and when it begins again.
@@ -86,6 +88,7 @@ impl Machine {
             disk_full_until: 0,
             disk_slow_until: 0,
             damaged: false,
+            harmed: false,
             forgot: false,
             stopping: None,
             led: false,
@@ -127,14 +130,14 @@ impl Machine {
         let (damaged, forgot) = (self.damaged, self.forgot);
         let opened = match open(&mut self.store, memory, settings) {
             Ok(opened) => opened,
-            Err(error) if damaged => {
+            Err(error) if damaged || forgot => {
                 self.state = State::Lost;
                 return Ok(Started::Damaged(error.to_string()));
             }
             Err(error) => return Err(format!("S7: the journal of {} does not open: {error}", self.identity)),
         };
         if let Some(found) = opened.damage.first() {
-            if !damaged {
+            if !damaged && !forgot {
                 return Err(format!("S7: the journal of {} is found damaged: {found}", self.identity));
             }
             self.state = State::Lost;
@@ -159,6 +162,7 @@ impl Machine {
             Err(error) => return Err(error.to_string()),
         };
         let replica = Replica::new(SimNet::default(), opened.tail, recovered, limits)?;
+        self.harmed |= damaged;
         (self.damaged, self.forgot) = (false, false);
         self.writer = Some(opened.writer);
         self.superblock = opened.superblock;

@@ -27,6 +27,7 @@ pub mod rng;
 pub mod shrink;
 mod storm;
 pub mod story;
+pub mod svg;
 mod turn;
 pub mod wire;
 pub mod world;

@@ -438,6 +438,11 @@ impl World {
         }
         while (quorum as Seats).count_ones() as usize <= self.plan.replicas / 2 {
             let index = alive.swap_remove(self.rng.below(alive.len() as u64) as usize);
+            // The first of them has a log: who holds nothing elects nobody.
+            if quorum == 0 && self.oracle.log_next(index) <= 1 {
+                alive.insert(0, index);
+                continue;
+            }
             quorum |= 1 << index;
         }
         quorum

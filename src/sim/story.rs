@@ -87,6 +87,14 @@ impl Story {
         self.lanes.get(lane).map_or("?", String::as_str)
     }
 
+    /// Faults, roles and events only.
+    pub fn without_datagrams(&self) -> Self {
+        let is_datagram =
+            |moment: &&Moment| matches!(moment.what, Happening::Sent { .. } | Happening::Arrived { .. });
+        let told = self.moments.iter().filter(|moment| !is_datagram(moment));
+        Self { lanes: self.lanes.clone(), moments: told.cloned().collect() }
+    }
+
     /// Only the last `count` moments, arrivals left out.
     pub fn tail(&self, count: usize) -> Self {
         let told: Vec<_> =

@@ -42,6 +42,9 @@ impl World {
             while let Some(event) = replica.core.events.pop() {
                 why = format!("{why} {event:?}");
             }
+            if machine.harmed {
+                return self.on_damage_noticed(index, why);
+            }
             return Err(format!("STOPPED: replica {index} stopped by itself:{why}"));
         }
         if replica.net().data_sends > 1 && self.plan.durability == Durability::Process {
@@ -75,6 +78,18 @@ impl World {
             }
         }
         Ok(work)
+    }
+
+    /// A replica whose journal was damaged has found it out, and is silent.
+    fn on_damage_noticed(&mut self, index: usize, why: String) -> Result<usize, Violation> {
+        if let Actor::Replica(machine) = &mut self.seats[index].actor {
+            machine.forget();
+            self.oracle.on_forgotten(machine.identity);
+        }
+        self.lost |= 1 << index;
+        self.oracle.coverage.count(Event::DamageFound);
+        self.tell(index, || Happening::Note(format!("stops:{why}")));
+        Ok(0)
     }
 
     fn turn_publisher(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {

@@ -1,5 +1,8 @@
 //! A sequencer and its watcher, as processes: who announces what, and who survives whom.
 
+// Waits for real processes: it reads the clock and sleeps.
+#![allow(clippy::disallowed_methods)]
+
 use crate::cluster::{Cluster, Process, command_of};
 use lockstep::config::Config;
 use lockstep::engine::ports::{Group, Net};
@@ -97,6 +100,32 @@ fn a_killed_leader_is_announced_in_its_epoch_and_leaves_no_orphan() {
     assert_eq!(notices.len(), 5, "{}", leader.log());
     assert!(notices.iter().all(|header| header.sender == 1 && header.epoch != 0 && *header == notices[0]));
     assert!(leader.log().contains("seen by: mutex"), "{}", leader.log());
+}
+
+#[test]
+fn a_leader_that_was_elected_is_announced_when_it_is_killed_as_well() {
+    let cluster = Cluster::new(3, "");
+    let mut replicas = cluster.found();
+    cluster.publish("before\n");
+    replicas[0].signal("KILL");
+    replicas[0].wait();
+    let begun = Instant::now();
+    let elected = loop {
+        if let Some(elected) = (1..3).find(|&index| replicas[index].log().contains("-> leader")) {
+            break elected;
+        }
+        assert!(begun.elapsed() < PATIENCE, "nobody leads:\n{}", replicas[1].log());
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    // It has begun: what is committed now is its own.
+    cluster.publish("behind\n");
+    let (mut ears, watcher) = (Ears::of(&cluster), watcher(&mut replicas[elected], 1));
+    replicas[elected].signal("KILL");
+    replicas[elected].wait();
+    await_gone(watcher);
+    let notices = ears.notices();
+    assert_eq!(notices.len(), 5, "{}", replicas[elected].log());
+    assert!(notices.iter().all(|header| header.sender == elected as u32 + 1));
 }
 
 #[test]

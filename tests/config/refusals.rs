@@ -246,8 +246,8 @@ refused! {
 
     a_first_heartbeat_behind_the_beat_is_refused: SHARED,
         ["[stream]" => "[timing]\nheartbeat_first = \"11ms\""];
-        "LS0119: timing.heartbeat_first: 11ms is more than timing.beat = 10ms, and heartbeats start often \
-         and slow down to the beat; write timing.heartbeat_first = \"10ms\" or less, or raise timing.beat \
+        "LS0119: timing.heartbeat_first: 11ms is more than timing.beat = 1ms, and heartbeats start often \
+         and slow down to the beat; write timing.heartbeat_first = \"1ms\" or less, or raise timing.beat \
          (c.toml:18:19)";
 
     a_shortest_retry_above_the_longest_is_refused: SHARED,

@@ -43,6 +43,7 @@ impl Writer {
 
     /// With `orders` open, at seq 3 of a log that is committed so far.
     pub fn opened(log: &mut Log) -> Self {
+        log.commit_next = log.end.next;
         let mut writer = Self::new(log, |_| {});
         writer.begin_open(log, A);
         writer.hear(&[&log.push_open("orders", (ORDERS, A), 1, 0), &log.ack(2, 4)]);
@@ -211,6 +212,7 @@ fn a_full_window_is_sent_again_in_order_and_a_few_datagrams_a_turn() {
 #[test]
 fn s8_an_open_that_did_not_survive_is_sent_again_and_opens_once() {
     let mut log = Log::begun(3);
+    log.commit_next = 3;
     let mut writer = Writer::new(&mut log, |_| {});
     writer.begin_open(&log, A);
     let mut next = log.clone();
@@ -315,6 +317,7 @@ fn what_a_copy_had_stamped_and_lost_is_no_fate_of_ours() {
 #[test]
 fn a_handle_that_cannot_know_what_of_a_copy_was_taken_back_says_so() {
     let mut log = Log::begun(3);
+    log.commit_next = 3;
     let mut writer = Writer::new(&mut log, |limits| limits.window_entries = 2);
     writer.begin_open(&log, A);
     writer.hear(&[&log.push_open("orders", (ORDERS, A), 1, 0), &log.ack(2, 4)]);

@@ -162,7 +162,14 @@ impl Log {
     pub fn heartbeat_with(&mut self, change: impl Fn(&mut Header, &mut HeartbeatBody)) -> Vec<u8> {
         self.number += 1;
         let mut header = self.header(Kind::Heartbeat, self.epoch.leader());
-        let mut body = HeartbeatBody { credit_entries: 99, process_nonce: 1, ..HeartbeatBody::zeroed() };
+        let start = self.epochs.last().map_or(0, |row| row.base);
+        let mut body = HeartbeatBody {
+            credit_entries: 99,
+            process_nonce: 1,
+            epoch_start_seq: start,
+            membership_seq: start,
+            ..HeartbeatBody::zeroed()
+        };
         change(&mut header, &mut body);
         written(|out| write_heartbeat(out, header, body))
     }

@@ -99,3 +99,41 @@ fn what_a_leader_stamped_and_nobody_heard_is_exchanged_for_what_came_to_be() {
     assert!(equal, "{}", describe(&cluster));
     assert_eq!(cluster.replicas[0].role(), Role::Standby);
 }
+
+#[test]
+fn a_leader_that_is_stalled_before_each_of_its_turns_stamps_all_the_same() {
+    let mut cluster = Cluster::new(3, |limits| {
+        if limits.receiver.me.replica != 1 {
+            limits.suspect.timeout_ns *= 10;
+        }
+    });
+    cluster.add_publisher(|_| {});
+    let id = cluster.open(0, "gateway", [1, 1]);
+    cluster.run(100);
+    for _ in 0..10 {
+        cluster.paused.push(1);
+        cluster.publishers[0].publish(id, &["a"]);
+        cluster.run(500);
+        cluster.paused.clear();
+        // One to hear all that waited, one to find that there is no more, one to hear the acks.
+        cluster.run(3);
+    }
+    assert_eq!(cluster.publishers[0].committed().len(), 10, "{}", describe(&cluster));
+    assert_eq!(leader(&cluster), Some(1));
+}
+
+#[test]
+fn two_who_miss_the_leader_alone_do_not_use_up_rounds() {
+    let (mut cluster, _) = cluster(5);
+    cluster.run(100);
+    cluster.record.clear();
+    cluster.lost = |from, to, _| (4..=5).contains(&from) != (4..=5).contains(&to);
+    cluster.run(30_000);
+    let ballots = cluster.record.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
+        Ok(Datagram::PreVote(_, body)) => Some(Epoch(body.ballot).round()),
+        _ => None,
+    });
+    let ballots: Vec<u32> = ballots.collect();
+    assert!(ballots.len() > 100, "both have asked for long: {}", ballots.len());
+    assert_eq!(ballots.iter().max(), Some(&2));
+}

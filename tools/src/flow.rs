@@ -93,13 +93,6 @@ impl Stream {
         stream
     }
 
-    /// What `subscribe` printed.
-    pub fn of_text(text: &str) -> Self {
-        let mut stream = Self::default();
-        text.lines().for_each(|line| stream.take(line));
-        stream
-    }
-
     fn take(&mut self, line: &str) {
         if let Some(from) = line.strip_prefix("retract from ") {
             let from: u64 = from.parse().unwrap_or_else(|_| panic!("no seq: {line}"));
@@ -263,6 +256,13 @@ impl Feed {
         &self.name
     }
 
+    /// What it said, if it has ended.
+    pub fn ended(&mut self) -> Option<String> {
+        self.process
+            .ended()
+            .map(|status| format!("'{}' ended with {status}: {}", self.name, self.process.log()))
+    }
+
     /// Gives it no more, and waits until it has ended by itself.
     #[track_caller]
     pub fn finish(self) -> Told {
@@ -313,10 +313,11 @@ mod tests {
     use super::*;
 
     fn stream(lines: &[(u64, u32, u64, &str)]) -> Stream {
-        let row = |(seq, publisher, number, payload): &(u64, u32, u64, &str)| {
-            format!("{seq}\t{publisher}:{number}\t0\t{payload}\n")
-        };
-        Stream::of_text(&lines.iter().map(row).collect::<String>())
+        let mut stream = Stream::default();
+        for (seq, publisher, number, payload) in lines {
+            stream.take(&format!("{seq}\t{publisher}:{number}\t0\t{payload}"));
+        }
+        stream
     }
 
     #[test]

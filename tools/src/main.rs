@@ -1,7 +1,6 @@
 //! Chores of the repository that take longer than CI has, or need more than the default build.
 //!
 //! ```text
-//! cargo run --release -p tools -- sim --seeds 100000     the simulator, new seeds each time
 //! cargo run -p tools -- sanitize                         io's tests under AddressSanitizer
 //! cargo run --release -p tools -- soak --minutes 30      simulator and demo, in turn
 //! cargo run --release -p tools -- power --times 100      all machines lose power at once (root)
@@ -11,10 +10,7 @@
 
 use clap::{Parser, Subcommand};
 use lockstep::sim::rng::Rng;
-use lockstep::sim::{Failure, Outcome, Plan, run};
 use std::process::{Command, ExitCode};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tools::{images, power, takeover};
 
@@ -27,18 +23,6 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Run the simulator over many seeds.
-    Sim {
-        /// The first seed; without it a new one is drawn from the clock.
-        #[arg(long)]
-        from: Option<u64>,
-        /// How many.
-        #[arg(long, default_value_t = 100_000)]
-        seeds: u64,
-        /// Threads.
-        #[arg(long, default_value_t = 2)]
-        jobs: usize,
-    },
     /// Run the tests of io, the only room with unsafe code, under AddressSanitizer.
     Sanitize,
     /// Simulator and demo, in turn, until the time is over.
@@ -72,7 +56,6 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
-        Chore::Sim { from, seeds, jobs } => simulate(from.unwrap_or_else(new_seed), seeds, jobs),
         Chore::Sanitize => sanitize(),
         Chore::Soak { minutes } => soak(Duration::from_secs(60 * minutes)),
         Chore::Power { times } => power_fails(times),
@@ -90,55 +73,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Seeds that no run has used: the clock's microseconds.
+/// What no run before was given: the clock's microseconds.
 fn new_seed() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
-}
-
-fn simulate(from: u64, seeds: u64, jobs: usize) -> Result<(), String> {
-    let begun = Instant::now();
-    let next = AtomicU64::new(from);
-    let total = Mutex::new(Outcome::default());
-    let failure: Mutex<Option<Failure>> = Mutex::new(None);
-    let lock =
-        |failure: &Mutex<Option<Failure>>| failure.lock().map(|found| found.clone()).unwrap_or_default();
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= from.saturating_add(seeds) || lock(&failure).is_some() {
-                        return;
-                    }
-                    match run(&Plan::of_seed(seed), false) {
-                        Ok(outcome) => {
-                            if let Ok(mut total) = total.lock() {
-                                total.add(&outcome);
-                            }
-                        }
-                        Err(found) => {
-                            if let Ok(mut failure) = failure.lock() {
-                                failure.get_or_insert(found);
-                            }
-                        }
-                    }
-                }
-            });
-        }
-    });
-    if let Some(failure) = lock(&failure) {
-        return Err(format!(
-            "{failure}\nsee it again: LOCKSTEP_SIM_SEED={} cargo test --test sim -- --nocapture",
-            failure.seed
-        ));
-    }
-    let total = total.into_inner().map_err(|_| "a simulation panicked".to_string())?;
-    let took = begun.elapsed();
-    println!(
-        "{seeds} seeds from {from} on, clean: {total:?}; {took:.1?}, {:.0} steps/s",
-        total.steps as f64 / took.as_secs_f64()
-    );
-    Ok(())
 }
 
 fn sanitize() -> Result<(), String> {
@@ -158,21 +95,12 @@ fn sanitize() -> Result<(), String> {
 fn soak(limit: Duration) -> Result<(), String> {
     let begun = Instant::now();
     while begun.elapsed() < limit {
-        simulate(new_seed(), 20_000, 2)?;
-        let mut demo = Command::new("cargo");
-        demo.args([
-            "run",
-            "--release",
-            "-p",
-            "lockstep",
-            "--",
-            "demo",
-            "--messages",
-            "1000000",
-            "--rate",
-            "0",
-        ]);
-        succeed(demo)?;
+        for arguments in [&["sim", "--seeds", "20000"][..], &["demo", "--messages", "1000000", "--rate", "0"]]
+        {
+            let mut lockstep = Command::new("cargo");
+            lockstep.args(["run", "--release", "-p", "lockstep", "--"]).args(arguments);
+            succeed(lockstep)?;
+        }
         println!("{:.0?} of {limit:.0?}", begun.elapsed());
     }
     Ok(())

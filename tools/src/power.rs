@@ -13,7 +13,7 @@
 use crate::flow::{Feed, Message, Stream, Told, View, line};
 use crate::images::{Cache, Disk};
 use crate::netns::{Namespace, Place};
-use crate::processes::{Cluster, Ground, PATIENCE, Process, freeze, memory_folder};
+use crate::processes::{Cluster, Ground, PATIENCE, Process, freeze, last_words, memory_folder, signal_all};
 use crate::takeover::leads;
 use lockstep::sim::rng::Rng;
 use std::fmt;
@@ -34,15 +34,13 @@ const PER_SECOND: [u64; 2] = [1_000, 40_000];
 /// When nothing has come for so long, clients have read all that was said.
 const QUIET: Duration = Duration::from_millis(150);
 /// How long a publisher waits for commits that can no longer come; and for its name, on a busy machine.
-const GIVE_UP: &str = "2s";
+const GIVE_UP: &str = "4s";
 
+/// A flush through two file systems and two loop devices takes long on a busy machine, and a promise waits
+/// for some: a takeover is not what is tried here.
+const PATIENT: &str = "\n[timing]\nsuspect = \"200ms\"\nsuspect_max = \"1s\"\n";
 /// Between two looks at what the replicas say.
 const LOOK: Duration = Duration::from_millis(5);
-/// Tails that hold all of a round, so that a reader can begin with the first message; small segments, so
-/// that the power fails while one follows the other.
-const SIZES: &str =
-    "\n[journal]\ntail_size = \"16MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \"1MiB\"\n";
-
 /// What a cluster had said, and the disks that it left behind.
 pub struct Outage {
     cluster: Cluster,
@@ -82,7 +80,7 @@ impl Outage {
         let running = Namespace::of_mounts();
         let ground =
             Ground { places: vec![running.place().clone(); REPLICAS as usize], ..Ground::loopback(REPLICAS) };
-        let cluster = Cluster::on(ground, &format!("{SIZES}durability = \"{durability}\"\n"));
+        let cluster = Cluster::on(ground, &format!("durability = \"{durability}\"\n{PATIENT}"));
         let cache = [Cache::Safe, Cache::Volatile][rng.below(2) as usize];
         let disk = |id: u32| {
             let at = cluster.path(&format!("journal-{id}"));
@@ -91,10 +89,17 @@ impl Outage {
         let disks: Vec<Disk> = (1..=REPLICAS).map(disk).collect();
         let replicas = cluster.found();
         let host = Place::host();
-        let mut view = View::start(&cluster, &host, "reader", &[]);
+        let view = View::start(&cluster, &host, "reader", &[]);
         let per_second = PER_SECOND[rng.below(2) as usize];
-        let feeds = ["a", "b"].map(|name| Feed::start(&cluster, &host, name, per_second, GIVE_UP));
-        view.await_count(LINES_MIN);
+        let mut feeds = ["a", "b"].map(|name| Feed::start(&cluster, &host, name, per_second, GIVE_UP));
+        let began = Instant::now();
+        while view.len() < LINES_MIN {
+            let ended: String = feeds.iter_mut().filter_map(Feed::ended).collect();
+            let is_late = began.elapsed() > PATIENCE || !ended.is_empty();
+            let (lines, logs) = (view.len(), || last_words(&replicas));
+            assert!(!is_late, "{lines} lines flowed, and no more\n{ended}\n{}", logs());
+            std::thread::sleep(LOOK);
+        }
         std::thread::sleep(Duration::from_micros(rng.below(INSTANT_MS * 1000)));
 
         freeze(&replicas);
@@ -117,10 +122,15 @@ impl Outage {
         Self { cluster, machine, journals, told, view, cache, _folder: folder }
     }
 
+    /// What the journals on the disks hold.
+    fn logs(&self) -> Vec<Stream> {
+        let read = |journal: &PathBuf| Stream::of_journal(&self.machine.outside(journal));
+        self.journals.iter().map(read).collect()
+    }
+
     /// Judges the disks: whatever anybody knew to be committed is on a quorum of them, where it was.
     pub fn judge_disks(&self) -> Shown {
-        let logs: Vec<Stream> =
-            self.journals.iter().map(|journal| Stream::of_journal(&self.machine.outside(journal))).collect();
+        let logs = self.logs();
         for (log, id) in logs.iter().zip(1..) {
             log.judge().unwrap_or_else(|why| panic!("disk {id}: {why}"));
         }
@@ -178,23 +188,22 @@ pub fn keeps_all(rng: &mut Rng) -> Shown {
     let mut replicas = outage.restart();
     let began = Instant::now();
     while !replicas.iter().any(|replica| leads(&replica.log())) {
-        let logs: String = replicas.iter().map(Process::log).collect();
-        assert!(began.elapsed() < PATIENCE, "nobody leads after the power came back:\n{logs}");
-        let ended = replicas.iter_mut().find_map(|replica| replica.ended());
-        assert!(ended.is_none(), "a replica ended: {ended:?}\n{logs}");
+        let ended = replicas.iter_mut().find_map(Process::ended);
+        let is_late = began.elapsed() > PATIENCE || ended.is_some();
+        assert!(!is_late, "nobody leads when the power is back, {ended:?}\n{}", last_words(&replicas));
         std::thread::sleep(LOOK);
     }
-    outage.cluster.publish(&format!("{}\n", line("again", 1)));
-    let after = Stream::of_text(&outage.cluster.read(&[]).out);
-    after.judge().unwrap_or_else(|why| panic!("after the power came back: {why}"));
-    outage.view.agrees_with(&after).unwrap_or_else(|why| panic!("after the power came back: {why}"));
-    assert!(after.messages.len() > outage.view.messages.len(), "nothing that was final is missing");
-    for (name, told) in &outage.told {
-        assert!(after.count_of(name) >= told.committed, "'{name}' misses some that it knows committed");
+    let published =
+        outage.cluster.run(&["publish", "--name", "orders"], (line("orders", 1) + "\n").as_bytes());
+    assert_eq!(published.code, Some(0), "{}\n{}", published.err, last_words(&replicas));
+    signal_all("TERM", &replicas);
+    for replica in &mut replicas {
+        replica.wait();
     }
-    for replica in replicas {
-        replica.terminate();
-    }
+    // All of it is there still, and what came since.
+    outage.judge_disks();
+    let went_on = outage.logs().iter().filter(|log| log.count_of("orders") == 1).count();
+    assert!(went_on >= QUORUM, "{went_on} disks hold what was published when the power was back");
     shown
 }
 

@@ -213,6 +213,19 @@ pub fn signal_all<'a>(name: &str, processes: impl IntoIterator<Item = &'a Proces
     assert!(status.is_ok_and(|status| status.success()), "kill -s {name} {pids:?}");
 }
 
+/// Lines of each log that are shown when something fails.
+const LAST_LINES: usize = 40;
+
+/// What processes said last, settings left out.
+pub fn last_words(processes: &[Process]) -> String {
+    let last = |process: &Process| {
+        let log = process.log();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.contains(" INFO setting ")).collect();
+        format!("{}:\n{}\n", process.name(), lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"))
+    };
+    processes.iter().map(last).collect()
+}
+
 /// Stops processes where they are, and waits until each of their threads stands still: what they said
 /// until now they have said, and they say no more.
 pub fn freeze(processes: &[Process]) {

@@ -9,7 +9,7 @@
 
 use crate::flow::{Feed, Stream, View};
 use crate::netns::{Cut, Network, Place};
-use crate::processes::{Cluster, Ground, PATIENCE, Process, memory_folder, signal_all};
+use crate::processes::{Cluster, Ground, PATIENCE, Process, last_words, memory_folder, signal_all};
 use lockstep::sim::rng::Rng;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -159,12 +159,7 @@ impl Scene {
     }
 
     fn logs(&self) -> String {
-        let last = |process: &Process| {
-            let log = process.log();
-            let lines: Vec<&str> = log.lines().collect();
-            format!("{}:\n{}\n", process.name(), lines[lines.len().saturating_sub(30)..].join("\n"))
-        };
-        self.replicas.iter().map(last).collect()
+        last_words(&self.replicas)
     }
 
     /// Waits until orders flow: some more are delivered as committed.

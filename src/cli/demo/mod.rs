@@ -19,6 +19,7 @@ mod process;
 pub(super) mod publisher;
 mod report;
 mod said;
+mod strike;
 pub(super) mod subscriber;
 mod watch;
 
@@ -40,6 +41,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use strike::Striker;
 use watch::Watch;
 
 /// Publishers of the demo.
@@ -98,7 +100,7 @@ impl Demo<'_> {
         let mut replicas = self.start_replicas()?;
         let leader = self.await_roles(&mut replicas)?;
         say(&format!("replica {leader} leads, {} stand by", REPLICAS - 1));
-        let mut watch = Watch::new(self.args.messages, self.stop.clone(), std::io::stderr().is_terminal());
+        let mut watch = Watch::new(self.args.messages(), self.stop.clone(), std::io::stderr().is_terminal());
         for stamped in [true, false] {
             watch.add(self.start_subscriber(stamped)?);
         }
@@ -109,15 +111,20 @@ impl Demo<'_> {
         watch.until_ready(&mut replicas)?;
         let began = Clock::start().now() + HEAD_START_NS;
         watch.tell_publishers(&format!("{began}\n"))?;
-        let next = watch.until_done(&mut replicas)?;
+        let times = self.args.kill_leader;
+        let mut striker = (times > 0).then(|| Striker::new(self.config.endpoint(), times)).transpose()?;
+        let next = watch.until_done(&mut replicas, striker.as_mut())?;
         self.await_stored(&mut replicas, next)?;
         let clients = watch.finish()?;
         let rows = self.replica_rows(&replicas, &watch);
         self.stop_replicas(replicas)?;
         let journals = self.journals(next)?;
         Ok(Report {
-            messages: self.args.messages,
+            messages: self.args.messages(),
             rate: self.args.rate,
+            strikes_asked: times,
+            strikes: striker.map_or_else(Vec::new, Striker::into_strikes),
+            epochs: clients.epochs,
             began,
             cores: self.cores.len(),
             idle: self.idle,
@@ -158,7 +165,7 @@ impl Demo<'_> {
     fn client_args(&self, command: &str, index: usize) -> Vec<String> {
         let mut args = vec![command.to_owned()];
         args.extend(["--config".to_owned(), self.folder.config().display().to_string()]);
-        args.extend(["--messages".to_owned(), self.args.messages.to_string()]);
+        args.extend(["--messages".to_owned(), self.args.messages().to_string()]);
         args.extend(self.core_args(REPLICAS as usize + index));
         args
     }

@@ -4,6 +4,7 @@ use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
 use crate::io::IoError;
 use crate::io::clock::Clock;
+use crate::io::signal::Signal;
 use crate::wire::Nanos;
 use std::fs::{self, File};
 use std::io::Write;
@@ -26,19 +27,26 @@ pub enum Wiring {
 /// A child. Dropping it ends it.
 pub struct Process {
     name: String,
+    args: Vec<String>,
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     stderr: PathBuf,
+    /// What was done to it on purpose, until it is back.
+    struck: Option<Signal>,
 }
 
 impl Process {
     /// Starts this program anew with `args`; its stderr goes to a file in `folder`. Variables of our name
     /// stay out: the demo's configuration is its own.
     pub fn start(name: &str, args: &[String], folder: &Path, wiring: Wiring) -> Result<Self, Failure> {
-        let stderr = folder.join(format!("{name}.log"));
+        Self::start_over(name, args, folder.join(format!("{name}.log")), wiring)
+    }
+
+    /// The same; what was said before stays in the log.
+    fn start_over(name: &str, args: &[String], stderr: PathBuf, wiring: Wiring) -> Result<Self, Failure> {
         let fails = |error| IoError::new(format!("start the demo's {name}"), error);
-        let log = File::create(&stderr).map_err(fails)?;
+        let log = File::options().create(true).append(true).open(&stderr).map_err(fails)?;
         let mut command = Command::new(std::env::current_exe().map_err(fails)?);
         command.args(args).stdin(Stdio::piped()).stderr(log);
         command.stdout(if wiring == Wiring::Talking { Stdio::piped() } else { Stdio::null() });
@@ -48,7 +56,28 @@ impl Process {
         }
         let mut child = command.spawn().map_err(fails)?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        Ok(Self { name: name.to_owned(), child, stdin, stdout, stderr })
+        Ok(Self { name: name.to_owned(), args: args.to_vec(), child, stdin, stdout, stderr, struck: None })
+    }
+
+    /// Kills it, or stops it where it is: until it is back it counts as alive.
+    pub fn strike(&mut self, signal: Signal) -> Result<(), Failure> {
+        self.struck = Some(signal);
+        Ok(signal.send(&self.child)?)
+    }
+
+    /// Brings it back: resumed if it was stopped, else started anew with the same arguments.
+    pub fn revive(&mut self) -> Result<(), Failure> {
+        match self.struck.take() {
+            None => Ok(()),
+            Some(Signal::Stop) => Ok(Signal::Continue.send(&self.child)?),
+            Some(_) => {
+                let ended = self.child.wait();
+                ended.map_err(|error| IoError::new(format!("wait for the demo's {}", self.name), error))?;
+                // Only replicas are struck, and they have nothing to say.
+                *self = Self::start_over(&self.name, &self.args, self.stderr.clone(), Wiring::Silent)?;
+                Ok(())
+            }
+        }
     }
 
     /// What it is called.
@@ -81,6 +110,7 @@ impl Process {
     pub fn check_alive(&mut self) -> Result<(), Failure> {
         match self.status()? {
             None => Ok(()),
+            Some(_) if self.struck.is_some() => Ok(()),
             Some(status) => Err(self.died(status)),
         }
     }

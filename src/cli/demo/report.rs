@@ -2,6 +2,8 @@
 
 use super::memory::Memory;
 use super::said::{Delivered, Latency, Published};
+use super::strike::Strike;
+use super::watch::EpochSeen;
 use super::{BUSY_THREADS, PUBLISHERS};
 use crate::io::idle::Idle;
 use crate::wire::{Nanos, Seq};
@@ -47,6 +49,12 @@ pub struct Report {
     pub messages: u64,
     /// Messages per second asked for; 0 is as fast as possible.
     pub rate: u64,
+    /// How often the leader was to be struck.
+    pub strikes_asked: u32,
+    /// What was done to leaders.
+    pub strikes: Vec<Strike>,
+    /// The epochs that the `committed` subscriber noticed.
+    pub epochs: Vec<EpochSeen>,
     /// When the first message was due.
     pub began: Nanos,
     /// Cores of this machine.
@@ -98,6 +106,13 @@ impl Report {
         for (name, done, _) in self.publishers.iter().filter(|(_, done, _)| done.committed != done.messages) {
             wrongs.push(format!("{name}: {} of {} messages committed", done.committed, done.messages));
         }
+        if (self.strikes.len() as u64) < u64::from(self.strikes_asked) {
+            wrongs.push(format!(
+                "the flow was over after {} of {} strikes: give more --messages, or a lower --rate",
+                self.strikes.len(),
+                self.strikes_asked
+            ));
+        }
         let mut digests = self.digests();
         if let Some((first, messages, digest)) = digests.next() {
             let others = digests.filter(|other| (other.1, other.2) != (messages, digest));
@@ -108,6 +123,14 @@ impl Report {
             }));
         }
         wrongs
+    }
+
+    /// The longest that the `committed` subscriber waited for a message around this strike and before the
+    /// next one.
+    fn gap_ns(&self, index: usize) -> Option<Nanos> {
+        let to = self.strikes.get(index + 1).map_or(Nanos::MAX, |next| next.at);
+        let around = self.epochs.iter().filter(|seen| (self.strikes[index].at..to).contains(&seen.at));
+        around.map(|seen| seen.gap_ns).max()
     }
 
     /// Name, messages and digest of everybody who has one.
@@ -143,6 +166,15 @@ impl Report {
                 "growth_percent": memory.growth_percent(),
             })
         };
+        let takeovers = self.strikes.iter().enumerate().map(|(index, strike)| {
+            json!({
+                "leader": strike.leader,
+                "how": strike.how.name(),
+                "epoch": strike.epoch.to_string(),
+                "next_epoch": strike.next.map(|epoch| epoch.to_string()),
+                "gap_ns": self.gap_ns(index),
+            })
+        });
         let replicas = self.replicas.iter().map(|row| {
             json!({
                 "name": row.name,
@@ -177,6 +209,7 @@ impl Report {
             "busy_threads": BUSY_THREADS,
             "idle": self.idle.to_string(),
             "doubt": self.doubt(),
+            "takeovers": takeovers.collect::<Value>(),
             "replicas": replicas.collect::<Value>(),
             "publishers": publishers.collect::<Value>(),
             "subscribers": subscribers.collect::<Value>(),
@@ -202,6 +235,21 @@ impl Report {
             writeln!(f, "  ({doubt})")?;
         }
         Ok(())
+    }
+
+    fn write_takeovers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<22}{:>10}{:>10}{:>16}", "takeover", "struck", "next", "gap, ms")?;
+        for (index, strike) in self.strikes.iter().enumerate() {
+            let gap = cell(self.gap_ns(index).map(|ns| format!("{:.1}", ns as f64 / 1e6)));
+            let next = cell(strike.next.map(|epoch| epoch.leader().replica));
+            let what = format!("leader {}", strike.how.name());
+            writeln!(f, "  {what:<20}{:>10}{next:>10}{gap:>16}", strike.leader)?;
+        }
+        let retracted: u64 = self.subscribers.iter().map(|(_, seen, _)| seen.retracted).sum();
+        writeln!(
+            f,
+            "  (gap: between two deliveries of committed messages; {retracted} stamped ones retracted)\n"
+        )
     }
 
     fn write_processes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -247,6 +295,9 @@ impl fmt::Display for Report {
         let resends: u64 = self.publishers.iter().map(|(_, done, _)| done.resends).sum();
         let full: u64 = self.publishers.iter().map(|(_, done, _)| done.backpressure).sum();
         writeln!(f, "publishers met a full window {full} times and sent {resends} datagrams again\n")?;
+        if self.strikes_asked > 0 {
+            self.write_takeovers(f)?;
+        }
         self.write_latencies(f)?;
         writeln!(f)?;
         self.write_processes(f)?;

@@ -16,6 +16,15 @@ pub enum Said {
         /// Messages.
         messages: u64,
     },
+    /// The first message of a new epoch was delivered here.
+    Epoch {
+        /// Its number in the cluster's order.
+        epoch: u64,
+        /// When, by the monotonic clock.
+        at: Nanos,
+        /// Since the last message before it.
+        gap_ns: Nanos,
+    },
     /// All messages are delivered and committed.
     Reached {
         /// The seq behind the last one.
@@ -65,6 +74,9 @@ pub struct Delivered {
     pub stamped: bool,
     /// Messages delivered.
     pub messages: u64,
+    /// Messages that it was told and that a takeover took back.
+    #[serde(default)]
+    pub retracted: u64,
     /// Messages of the flow that never came.
     pub lost: u64,
     /// Messages that came again.

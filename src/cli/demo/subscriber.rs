@@ -12,9 +12,9 @@ use crate::config::Config;
 use crate::engine::counters::Counter;
 use crate::io::clock::Clock;
 use crate::io::cpu;
-use crate::wire::{Nanos, PublisherId, PublisherSeq, Seq};
+use crate::wire::{Destination, Epoch, Nanos, PublisherId, PublisherSeq, Seq};
 use hdrhistogram::Histogram;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -41,7 +41,7 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
     let mut waiter = endpoint.idle.waiter(&subscriber.net().sockets())?;
     Said::Ready.say()?;
     let all = args.client.messages;
-    let mut seen = Seen::new(flow, *subscriber.clock())?;
+    let mut seen = Seen::new(flow, *subscriber.clock(), args.stamped)?;
     let (mut told_at, mut has_reached) = (subscriber.clock().now(), false);
     while !over.load(Ordering::Acquire) {
         let work = subscriber.poll(BATCH, |event| seen.on_event(event));
@@ -51,6 +51,9 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
         if !has_reached && seen.distinct() >= all && subscriber.commit_next() >= seen.next {
             has_reached = true;
             Said::Reached { next: seen.next }.say()?;
+        }
+        for said in seen.epochs.drain(..) {
+            said.say()?;
         }
         let now = subscriber.clock().now();
         if !has_reached && now > told_at + TELL_NS {
@@ -65,6 +68,7 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
     let summary = Delivered {
         stamped: args.stamped,
         messages: seen.digest.messages(),
+        retracted: seen.retracted,
         lost: all.saturating_sub(seen.distinct()).max(seen.skipped),
         duplicated: seen.duplicated,
         out_of_order: seen.out_of_order,
@@ -124,10 +128,29 @@ struct Seen {
     out_of_order: u64,
     altered: u64,
     failed: Option<Failure>,
+    /// Whether messages are told before they are final.
+    stamped: bool,
+    /// What was told and may still be taken back.
+    pending: VecDeque<Told>,
+    retracted: u64,
+    /// The epoch that began with no message of it yet.
+    begun: Option<Epoch>,
+    /// Epochs to be told of.
+    epochs: Vec<Said>,
+}
+
+/// A message that is not final yet.
+struct Told {
+    seq: Seq,
+    publisher: PublisherId,
+    publisher_seq: PublisherSeq,
+    destination: Destination,
+    timestamp: Nanos,
+    payload: Vec<u8>,
 }
 
 impl Seen {
-    fn new(flow: OrderFlow, clock: Clock) -> Result<Self, Failure> {
+    fn new(flow: OrderFlow, clock: Clock, stamped: bool) -> Result<Self, Failure> {
         let latency = Histogram::new_with_bounds(1, LATENCY_NS_MAX, LATENCY_DIGITS);
         Ok(Self {
             flow,
@@ -142,6 +165,11 @@ impl Seen {
             out_of_order: 0,
             altered: 0,
             failed: None,
+            stamped,
+            pending: VecDeque::new(),
+            retracted: 0,
+            begun: None,
+            epochs: Vec::new(),
         })
     }
 
@@ -152,7 +180,9 @@ impl Seen {
 
     fn on_event(&mut self, event: SubscriberEvent<'_>) -> Flow {
         match event {
-            SubscriberEvent::Message(message) => self.on_message(&message),
+            SubscriberEvent::Message(message) => self.on_told(&message),
+            SubscriberEvent::Committed { next } => self.on_committed(next),
+            SubscriberEvent::Epoch { epoch, .. } => self.begun = Some(epoch),
             SubscriberEvent::Abandoned { from, oldest } => {
                 let what = format!(
                     "seq {from} cannot be repaired any more, the oldest is {oldest}: this subscriber found too \
@@ -163,8 +193,9 @@ impl Seen {
             SubscriberEvent::Diverged { seq } => {
                 self.failed = Some(Failure::new(INTEGRITY, format!("the logs diverge at seq {seq}")));
             }
+            SubscriberEvent::Retract { from } if self.stamped => self.on_retract(from),
             SubscriberEvent::Retract { from } => {
-                let what = format!("messages from seq {from} on were taken back, and nobody led but one");
+                let what = format!("messages from seq {from} on were taken back, and they were final");
                 self.failed = Some(Failure::new(INTEGRITY, what));
             }
             _ => {}
@@ -172,16 +203,47 @@ impl Seen {
         if self.failed.is_some() { Flow::Stop } else { Flow::Continue }
     }
 
-    fn on_message(&mut self, message: &Message<'_>) {
+    /// A message is delivered: final, or to be judged when it is.
+    fn on_told(&mut self, message: &Message<'_>) {
         let now = self.clock.now();
+        if let Some(epoch) = self.begun.take().filter(|_| self.last_at > 0) {
+            self.epochs.push(Said::Epoch { epoch: epoch.0, at: now, gap_ns: now - self.last_at });
+        }
+        self.last_at = now;
+        if let Some(order) = Order::from_payload(message.payload) {
+            self.latency.saturating_record(now.saturating_sub(order.sent_ns).max(1));
+        }
+        if !self.stamped {
+            return self.on_message(message);
+        }
+        let Message { seq, publisher, publisher_seq, destination, timestamp, payload } = *message;
+        let payload = payload.to_vec();
+        self.pending.push_back(Told { seq, publisher, publisher_seq, destination, timestamp, payload });
+    }
+
+    /// What was told below `next` is final.
+    fn on_committed(&mut self, next: Seq) {
+        while let Some(told) = self.pending.pop_front_if(|told| told.seq < next) {
+            let Told { seq, publisher, publisher_seq, destination, timestamp, ref payload } = told;
+            self.on_message(&Message { seq, publisher, publisher_seq, destination, timestamp, payload });
+        }
+    }
+
+    /// What was told from `from` on is taken back.
+    fn on_retract(&mut self, from: Seq) {
+        let kept = self.pending.partition_point(|told| told.seq < from);
+        self.retracted += (self.pending.len() - kept) as u64;
+        self.pending.truncate(kept);
+    }
+
+    /// A message that is final.
+    fn on_message(&mut self, message: &Message<'_>) {
         self.digest.add(message);
         self.next = message.seq + 1;
-        self.last_at = now;
         let Some(order) = Order::from_payload(message.payload) else {
             self.altered += 1;
             return;
         };
-        self.latency.saturating_record(now.saturating_sub(order.sent_ns).max(1));
         let Self { flow, lines, .. } = self;
         let line = lines.entry(message.publisher).or_insert_with(|| Line {
             number: number_of(flow, &order),
@@ -228,7 +290,7 @@ mod tests {
 
     fn seen(messages: &[(u16, u64, bool)]) -> Seen {
         let flow = OrderFlow::recorded().expect("the recorded day");
-        let mut seen = Seen::new(flow.clone(), Clock::start()).expect("a histogram");
+        let mut seen = Seen::new(flow.clone(), Clock::start(), false).expect("a histogram");
         for (index, &(number, publisher_seq, is_right)) in messages.iter().enumerate() {
             let mut order = order(&flow, number, publisher_seq);
             order.quantity += u32::from(!is_right);
@@ -255,5 +317,25 @@ mod tests {
         let seen = seen(&[(0, 1, true), (0, 3, true), (0, 3, true), (1, 1, false), (0, 4, true)]);
         assert_eq!((seen.skipped, seen.out_of_order, seen.duplicated, seen.altered), (1, 1, 1, 1));
         assert_eq!(seen.distinct(), 4);
+    }
+
+    #[test]
+    fn what_is_stamped_is_judged_when_it_is_final_and_what_is_taken_back_never() {
+        let flow = OrderFlow::recorded().expect("the recorded day");
+        let mut seen = Seen::new(flow.clone(), Clock::start(), true).expect("a histogram");
+        let tell = |seen: &mut Seen, seq: Seq, publisher_seq: u64| {
+            let order = order(&flow, 0, publisher_seq);
+            let payload = bytemuck::bytes_of(&order);
+            let event = Message { seq, publisher: 7, publisher_seq, destination: 0, timestamp: 0, payload };
+            seen.on_event(SubscriberEvent::Message(event));
+        };
+        tell(&mut seen, 1, 1);
+        tell(&mut seen, 2, 2);
+        assert_eq!(seen.distinct(), 0);
+        seen.on_event(SubscriberEvent::Committed { next: 2 });
+        seen.on_event(SubscriberEvent::Retract { from: 2 });
+        tell(&mut seen, 3, 2);
+        seen.on_event(SubscriberEvent::Committed { next: 4 });
+        assert_eq!((seen.distinct(), seen.retracted, seen.skipped, seen.duplicated), (2, 1, 0, 0));
     }
 }

@@ -4,11 +4,12 @@
 use super::memory::Memory;
 use super::process::Process;
 use super::said::{Delivered, Published, Said};
+use super::strike::Striker;
 use super::{PATIENCE, PUBLISHERS, check, say};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
 use crate::io::clock::Clock;
-use crate::wire::{Nanos, Seq};
+use crate::wire::{Epoch, Nanos, Seq};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::ChildStdout;
@@ -32,6 +33,19 @@ pub struct Clients {
     pub published: Vec<(String, Published, Memory)>,
     /// The subscribers, `stamped` first.
     pub delivered: Vec<(String, Delivered, Memory)>,
+    /// The epochs that the `committed` one noticed.
+    pub epochs: Vec<EpochSeen>,
+}
+
+/// A new epoch, as a subscriber noticed it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EpochSeen {
+    /// Which.
+    pub epoch: Epoch,
+    /// When its first message was delivered.
+    pub at: Nanos,
+    /// Since the last message before.
+    pub gap_ns: Nanos,
 }
 
 /// A client, and how far it is.
@@ -40,6 +54,7 @@ struct Client {
     is_ready: bool,
     messages: u64,
     reached: Option<Seq>,
+    epochs: Vec<EpochSeen>,
     published: Option<Published>,
     delivered: Option<Delivered>,
 }
@@ -91,6 +106,7 @@ impl Watch {
             is_ready: false,
             messages: 0,
             reached: None,
+            epochs: Vec::new(),
             published: None,
             delivered: None,
         });
@@ -117,16 +133,29 @@ impl Watch {
         publishers.map(|client| &mut client.process).try_for_each(|process| process.tell(line))
     }
 
-    /// Waits until everything is published and delivered everywhere, and returns the seq behind it.
-    pub fn until_done(&mut self, replicas: &mut [Process]) -> Result<Seq, Failure> {
+    /// Waits until everything is published and delivered everywhere, and returns the seq behind it. Meanwhile
+    /// leaders are struck, if somebody is there who does.
+    pub fn until_done(
+        &mut self,
+        replicas: &mut [Process],
+        mut striker: Option<&mut Striker>,
+    ) -> Result<Seq, Failure> {
         while !self.clients.iter().all(|client| client.reached.is_some() || client.published.is_some()) {
             self.hear(replicas)?;
+            if let Some(striker) = &mut striker {
+                striker.step(replicas)?;
+            }
             self.sample(replicas);
             self.tell_progress();
             self.check_movement()?;
         }
         if self.is_terminal {
             eprint!("\r\x1b[K");
+        }
+        // Whoever was struck last is to be back before journals are compared.
+        while let Some(striker) = striker.as_mut().filter(|striker| striker.is_under_way()) {
+            striker.step(replicas)?;
+            self.hear(replicas)?;
         }
         Ok(self.clients.iter().filter_map(|client| client.reached).max().unwrap_or(0))
     }
@@ -143,13 +172,16 @@ impl Watch {
             }
             self.hear(&mut [])?;
         }
-        let mut all = Clients { published: Vec::new(), delivered: Vec::new() };
+        let mut all = Clients { published: Vec::new(), delivered: Vec::new(), epochs: Vec::new() };
         for client in &mut self.clients {
             client.process.await_good_end(PATIENCE)?;
             let pid = client.process.pid();
             let memory = self.memory.get(&pid).copied().unwrap_or_default();
             let name = client.process.name().to_owned();
             all.published.extend(client.published.take().map(|said| (name.clone(), said, memory)));
+            if client.delivered.as_ref().is_some_and(|said| !said.stamped) {
+                all.epochs.append(&mut client.epochs);
+            }
             all.delivered.extend(client.delivered.take().map(|said| (name, said, memory)));
         }
         Ok(all)
@@ -182,6 +214,9 @@ impl Watch {
         };
         match said {
             Said::Ready => client.is_ready = true,
+            Said::Epoch { epoch, at, gap_ns } => {
+                client.epochs.push(EpochSeen { epoch: Epoch(epoch), at, gap_ns });
+            }
             Said::Progress { messages } => client.messages = messages,
             Said::Reached { next } => {
                 client.reached = Some(next);

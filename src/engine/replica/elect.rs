@@ -17,8 +17,8 @@ use crate::proto::planted::{Mutation, planted};
 use crate::proto::sequence::{Leadership, Sequencer};
 use crate::proto::suspect;
 use crate::wire::{
-    BallotBody, Datagram, DownBody, Epoch, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq,
-    StepDownBody, write_ballot, write_down, write_step_down,
+    BallotBody, Datagram, DownBody, Entries, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos,
+    Reject, SMALL_LEN_MAX, Seq, StepDownBody, write_ballot, write_down, write_step_down,
 };
 
 /// What a replica owes to others at the end of its turn.
@@ -50,10 +50,14 @@ impl<P: Ports> Replica<P> {
     /// turn found less than was there to be found.
     pub(super) fn elect(&mut self, now: Nanos, wall: Nanos, drained: bool) {
         let Self { net, tail, core, .. } = self;
-        if core.role == Role::Standby && core.may_lead {
+        if core.role == Role::Standby {
+            // Who never leads misses the leader all the same, and grants what others ask for.
             core.watch(now, drained);
-            core.campaign(net, tail, now, wall);
-            core.assess(net, tail, now);
+            if core.may_lead {
+                core.vote_for_the_dead();
+                core.campaign(net, tail, now, wall);
+                core.assess(net, tail, now);
+            }
         }
         core.pay(net, tail, now, wall);
     }
@@ -81,8 +85,15 @@ impl ReplicaCore {
             | Datagram::Grant(header, body) => {
                 self.rx.check_history(header)?;
                 if !self.is_own(header, body.process_nonce) {
-                    self.election.on_heard(Epoch(body.ballot));
+                    // What is asked by a pre-vote is no ballot yet: two that miss a leader alone would drive
+                    // each other's rounds up, a thousand a second, until there are none left.
+                    if !matches!(datagram, Datagram::PreVote(..) | Datagram::Grant(..)) {
+                        self.election.on_heard(Epoch(body.ballot));
+                    }
                     self.election.on_heard(header.epoch());
+                    if self.declared == Some(header.identity()) {
+                        self.declared = None; // it lives
+                    }
                     self.on_ballot(tail, now, header, body);
                 }
             }
@@ -109,6 +120,10 @@ impl ReplicaCore {
         body: &BallotBody,
     ) {
         let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
+        if self.role == Role::Blank {
+            // The ballot is nobody's news, the sender's log is: without it a quorum may never come about.
+            self.rx.on_told(header.epoch(), header.first_seq);
+        }
         match Kind::from_u8(header.kind) {
             // A ballot is asked for by nobody but the one who would lead it.
             Some(Kind::Prepare) if ballot.leader() != from => {}
@@ -367,6 +382,7 @@ impl ReplicaCore {
         self.quorum.restart(now);
         self.quorum_heard = 0;
         self.had_quorum = false;
+        (self.member_heard, self.denied) = ([0; MEMBERS_MAX], None);
         self.looking = false;
         self.draining = false;
         self.handover = None;
@@ -376,9 +392,19 @@ impl ReplicaCore {
     }
 
     /// Stops stamping: what is open or unsent is thrown away, and this node is a standby.
-    pub(super) fn step_down<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos, why: Stopped) {
+    pub(super) fn step_down<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, why: Stopped) {
         let Some(sequencer) = self.sequencer.take() else { return };
         let end = tail.end();
+        if !sequencer.is_drained()
+            && let Ok(memory) = tail.room()
+        {
+            // S8: what its entries changed goes with them.
+            let count = sequencer.stamp_next() - end.next;
+            let open = Entries::check(&memory[HEADER_LEN..sequencer.open_len()], count as u16);
+            if let Ok((entries, _)) = open {
+                self.log.publishers.on_cut(end.next, entries);
+            }
+        }
         self.events.push(Event::SteppedDown { epoch: sequencer.epoch(), why, seq: end.next });
         self.outgoing.clear();
         self.hold.clear();

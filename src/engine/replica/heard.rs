@@ -30,7 +30,7 @@ pub(super) struct Heard {
 
 /// The shortest submission is a header and an entry: more than this many never fit.
 fn most(bytes: usize) -> usize {
-    bytes / 128 + 1
+    bytes / 128
 }
 
 impl PartialEq for Heard {
@@ -67,7 +67,7 @@ impl Heard {
     /// Keeps a datagram; the oldest make room.
     pub(super) fn keep(&mut self, datagram: &[u8], now: Nanos) {
         let len = datagram.len();
-        if len > self.memory.len() {
+        if len > self.memory.len() || most(self.memory.len()) == 0 {
             return;
         }
         let at = if self.next_at + len > self.memory.len() { 0 } else { self.next_at };

@@ -42,7 +42,10 @@ impl<P: Ports> Replica<P> {
         if core.looking {
             // A stalled leader speaks once it has heard all that waited: perhaps it leads no more.
             core.looking = count >= DRAINED;
-            return;
+            if core.looking {
+                return;
+            }
+            core.stamp_heard(net, tail, now, wall);
         }
         core.close_frame(tail, false);
         core.on_commit_moved();
@@ -89,6 +92,20 @@ impl ReplicaCore {
             return false;
         }
         self.turned_at = now;
+        self.bury(tail, wall);
+        self.stamp_heard(net, tail, now, wall);
+        true
+    }
+
+    /// Stamps what was heard of submissions while nothing might be stamped.
+    fn stamp_heard<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+    ) {
+        // Put aside while its datagrams are stamped; one without room allocates nothing.
         let mut heard = std::mem::replace(&mut self.heard, Heard::new(0));
         let mut index = 0;
         while let Some(bytes) = heard.get(index) {
@@ -101,7 +118,6 @@ impl ReplicaCore {
         }
         heard.clear();
         self.heard = heard;
-        true
     }
 
     /// Stamps the epoch start, before anything else of the epoch. Returns whether the journal took it.
@@ -149,9 +165,11 @@ impl ReplicaCore {
         bytes: &[u8],
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
-            Datagram::Submission(..) if self.draining || self.looking || self.role != Role::Leader => {
+            Datagram::Submission(..) if self.draining || self.role != Role::Leader => {
                 self.refusing = true;
             }
+            // One that is stalled again and again would stamp nothing at all if it threw these away.
+            Datagram::Submission(..) if self.looking => self.heard.keep(bytes, now),
             Datagram::Submission(header, mut entries) => {
                 self.check_history(&header)?;
                 while let Some(entry) = self.stamp_run(tail, wall, &mut entries) {
@@ -177,12 +195,13 @@ impl ReplicaCore {
     }
 
     /// A replica speaks in an epoch: in ours, and it is heard; in a higher one, and ours is over.
-    fn on_heard<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos, header: &Header) {
+    fn on_heard<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, header: &Header) {
         let Some(sequencer) = &self.sequencer else { return };
         match header.epoch().cmp(&sequencer.epoch()) {
             std::cmp::Ordering::Equal => {
                 if let Some(position) = self.log.membership.position(header.identity()) {
                     self.quorum_heard |= 1 << position;
+                    self.member_heard[position] = now;
                 }
             }
             std::cmp::Ordering::Greater => self.step_down(tail, now, Stopped::Superseded),
@@ -201,6 +220,7 @@ impl ReplicaCore {
         wall: Nanos,
         drained: bool,
     ) {
+        self.bury(tail, wall);
         let own = self.log.membership.position(self.identity()).map_or(0, |position| 1 << position);
         if (self.quorum_heard | own).count_ones() as usize >= self.log.membership.quorum() {
             self.quorum_heard = 0;
@@ -291,9 +311,8 @@ impl ReplicaCore {
         match entry.kind() {
             EntryKind::Message | EntryKind::Close => {}
             EntryKind::Open => return self.submit_open(tail, wall, entry),
-            EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership => {
-                return self.drop_one(Counter::SubmissionsDropped);
-            }
+            EntryKind::Membership => return self.submit_change(tail, wall, entry),
+            EntryKind::Birth | EntryKind::EpochStart => return self.drop_one(Counter::SubmissionsDropped),
         }
         let header = &entry.header;
         match self.log.publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq) {
@@ -338,7 +357,7 @@ impl ReplicaCore {
 
     /// Writes one entry into the open frame and returns its seq; `None` if window or journal are full.
     #[inline]
-    fn write<M: TailMemory>(
+    pub(super) fn write<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
         wall: Nanos,
@@ -422,7 +441,7 @@ impl ReplicaCore {
     /// Closes the open frame, if it has entries: the journal keeps it, and it waits to be sent. `full`
     /// says that more of the batch follows; then it may be padded to the size of its burst.
     #[inline]
-    fn close_frame<M: TailMemory>(&mut self, tail: &mut Tail<M>, full: bool) {
+    pub(super) fn close_frame<M: TailMemory>(&mut self, tail: &mut Tail<M>, full: bool) {
         let commit_next = self.commit_next();
         let Some(sequencer) = self.sequencer.as_mut().filter(|sequencer| !sequencer.is_drained()) else {
             return;
@@ -443,7 +462,7 @@ impl ReplicaCore {
         self.rx.on_stored(&tail.end());
     }
 
-    fn on_commit_moved(&mut self) {
+    pub(super) fn on_commit_moved(&mut self) {
         let commit_next = self.commit_next();
         self.uncommitted.on_commit(commit_next);
         self.log.on_commit(commit_next);

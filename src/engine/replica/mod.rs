@@ -15,6 +15,7 @@ mod elect;
 mod explored;
 mod heard;
 mod lead;
+mod orders;
 mod own_log;
 mod recovered;
 mod serve;
@@ -23,6 +24,7 @@ mod stand;
 use elect::Owed;
 pub use elect::Suspicion;
 use heard::Heard;
+use orders::Denial;
 use own_log::OwnLog;
 pub use recovered::Recovered;
 
@@ -37,13 +39,13 @@ use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
 use crate::proto::ingress::HoldBack;
-use crate::proto::membership::Electorate;
 use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
 use crate::proto::window::{Uncommitted, Window};
 use crate::wire::{
-    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq,
+    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos, Reject, SMALL_LEN_MAX,
+    Seq,
 };
 
 /// A replica's settings.
@@ -124,8 +126,8 @@ pub struct ReplicaCore {
     fetched: (Epoch, Seq),
     /// What the promises that elected us called committed.
     commit_won: Seq,
-    /// The entry by which our role was last found, and whether we may lead by it.
-    listed_by: Seq,
+    /// The entry by which our role was last found, and whether it was uncommitted; whether we may lead by it.
+    listed_by: (Seq, bool),
     may_lead: bool,
     /// What the leader's last heartbeats said: its ranking, whether it takes more, epoch and commit, number.
     successors_heard: [u8; 8],
@@ -142,6 +144,12 @@ pub struct ReplicaCore {
     quorum: Suspect,
     /// It was heard once in the epoch that we lead.
     had_quorum: bool,
+    /// Leading: when each member was last heard, by its place in the list; 0 for never.
+    member_heard: [Nanos; MEMBERS_MAX],
+    /// Leading: the last change of the membership that was not made.
+    denied: Option<Denial>,
+    /// Whom the operator declared dead; until its removal is stamped.
+    declared: Option<Identity>,
     /// The last turn; one that comes late looks before it speaks.
     turned_at: Nanos,
     looking: bool,
@@ -231,10 +239,10 @@ impl<P: Ports> Replica<P> {
             log: OwnLog::new(
                 recovered.publishers,
                 recovered.membership,
+                recovered.open_change,
                 recovered.durability,
                 recovered.start_frame,
                 &recovered.epochs,
-                recovered.open_change,
             ),
             heard: Heard::new(limits.heard_bytes),
             suspect: Suspect::new(limits.suspect),
@@ -245,9 +253,8 @@ impl<P: Ports> Replica<P> {
             pursued: Epoch::NONE,
             fetched: (Epoch::NONE, 0),
             commit_won: 1,
-            listed_by: recovered.membership.seq,
-            may_lead: Electorate { at_end: recovered.membership, open_change: recovered.open_change }
-                .lists(identity),
+            listed_by: (recovered.membership.seq, recovered.open_change.is_some()),
+            may_lead: recovered.membership.may_lead(identity),
             successors_heard: [0; 8],
             credit_heard: false,
             beaten: (Epoch::NONE, 0),
@@ -258,6 +265,9 @@ impl<P: Ports> Replica<P> {
             quorum_heard: 0,
             had_quorum: false,
             quorum: Suspect::new(quorum),
+            member_heard: [0; MEMBERS_MAX],
+            denied: None,
+            declared: None,
             turned_at: 0,
             looking: false,
             handover: None,
@@ -404,9 +414,10 @@ impl ReplicaCore {
     }
 
     /// The leader is to hand over to `to`, or to whoever holds most: it stops stamping, and says so once its
-    /// successor holds everything. Returns whether it leads.
+    /// successor holds everything. Returns whether it leads, and there is somebody else to do so.
     pub fn begin_handover(&mut self, now: Nanos, to: Option<Identity>) -> bool {
-        if self.role != Role::Leader {
+        let alone = self.log.membership.members().len() <= 1;
+        if self.role != Role::Leader || to == Some(self.identity()) || alone && !self.stopping {
             return false;
         }
         self.draining = true;

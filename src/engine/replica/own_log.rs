@@ -50,8 +50,8 @@ pub(super) struct OwnLog {
     pub publishers: Publishers,
     /// The membership at the log's end.
     pub membership: Membership,
-    /// The last change of the membership while it may be uncommitted, and the membership before it.
-    pub open_change: Option<(Seq, Membership)>,
+    /// The last change of it that may not be committed: the seq of its entry, and the members before it.
+    pub change: Option<(Seq, Membership)>,
     /// What the log's last epoch start says that an ack means.
     pub durability: Durability,
     /// The frame that starts the log's epoch: every newcomer asks for it, long after it left the tail.
@@ -66,18 +66,18 @@ impl OwnLog {
     pub(super) fn new(
         publishers: Publishers,
         membership: Membership,
+        change: Option<(Seq, Membership)>,
         durability: Durability,
         start_frame: Vec<u8>,
         epochs: &[EpochBase],
-        open_change: Option<(Seq, Membership)>,
     ) -> Self {
         let epochs = epochs.iter().copied().collect();
-        Self { publishers, membership, open_change, durability, start_frame, epochs, staging: None }
+        Self { publishers, membership, change, durability, start_frame, epochs, staging: None }
     }
 
     /// Who decides whether this log may be led.
     pub(super) fn electorate(&self) -> Electorate {
-        Electorate { at_end: self.membership, open_change: self.open_change }
+        Electorate { at_end: self.membership, change: self.change }
     }
 
     /// The epochs of this log from the one in force at `commit_next` on, oldest first: what a new epoch's
@@ -92,7 +92,9 @@ impl OwnLog {
     /// What lies below `commit_next` is final: it is undone no more.
     pub(super) fn on_commit(&mut self, commit_next: Seq) {
         self.publishers.on_commit(commit_next);
-        self.open_change = self.open_change.filter(|(seq, _)| *seq >= commit_next);
+        if self.change.as_ref().is_some_and(|(seq, _)| *seq < commit_next) {
+            self.change = None;
+        }
         while self.epochs.get(1).is_some_and(|row| row.base < commit_next) {
             self.epochs.pop_front();
         }
@@ -109,7 +111,16 @@ impl OwnLog {
         }
     }
 
+    /// A membership entry is in the log.
+    pub(super) fn on_change(&mut self, before: Membership, after: Membership) {
+        self.change = Some((after.seq, before));
+        self.membership = after;
+    }
+
     fn on_frame(&mut self, frame: &FrameView<'_>) {
+        if let Some((before, after)) = change_in(frame) {
+            self.on_change(before, after);
+        }
         for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
             self.publishers.on_entry(seq, &entry);
             match entry.kind() {
@@ -122,10 +133,6 @@ impl OwnLog {
                 EntryKind::EpochStart => self.on_start(seq, frame.bytes, entry.payload),
                 _ => {}
             }
-        }
-        if let Some((before, after)) = change_in(frame) {
-            self.open_change = Some((after.seq, before));
-            self.membership = after;
         }
     }
 
@@ -213,7 +220,7 @@ impl OwnLog {
         if !planted(Mutation::NotUndone) {
             self.publishers.on_cut(from, gone);
         }
-        self.open_change = self.open_change.filter(|(seq, _)| *seq < from);
+        self.change = self.change.filter(|(seq, _)| *seq < from);
         while self.epochs.back().is_some_and(|row| row.base >= from) {
             self.epochs.pop_back();
         }

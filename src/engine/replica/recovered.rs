@@ -1,7 +1,7 @@
 //! What a replica knows when it starts, beside the log itself.
 
 use crate::journal::checkpoint::PublisherRow;
-use crate::journal::ports::{Store, StoreError, TailMemory};
+use crate::journal::ports::{Store, StoreError, StoreFault, TailMemory};
 use crate::journal::{Opened, read_segments};
 use crate::proto::commit::Durability;
 use crate::proto::membership::Membership;
@@ -84,17 +84,24 @@ fn start_of(frame: &[u8]) -> Option<EpochStartView<'_>> {
     EpochStartView::parse(first.payload).ok()
 }
 
-/// The frame at `base`: in the tail, or in the segments once it has left the tail.
+/// The frame at `base`: in the tail, or in the segments once it has left the tail or is damaged there. Without
+/// it nobody knows what an ack means, so it is an error that it is nowhere.
 fn start_frame<S: Store, M: TailMemory>(
     opened: &Opened<M>,
     store: &S,
     base: Seq,
 ) -> Result<Vec<u8>, StoreError> {
     let tail = &opened.tail;
-    if let Some(span) = tail.find(base) {
-        return Ok(tail.bytes(span).to_vec());
+    if let Some(frame) = tail.find(base).and_then(|span| tail.frame(span).ok()) {
+        return Ok(frame.bytes.to_vec());
     }
     let mut reader = read_segments(store, base)?;
-    let found = reader.next()?;
-    Ok(found.and_then(Result::ok).map_or_else(Vec::new, |frame| frame.bytes.to_vec()))
+    match reader.next()? {
+        Some(Ok(frame)) if frame.header.first_seq == base => Ok(frame.bytes.to_vec()),
+        _ => Err(StoreError {
+            doing: format!("reading the epoch start at seq {base}"),
+            fault: StoreFault::Failed,
+            why: "it is damaged in the tail, and not in the segments".to_string(),
+        }),
+    }
 }

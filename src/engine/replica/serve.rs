@@ -8,8 +8,9 @@ use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::proto::repair::{Holdings, grant};
 use crate::wire::{
-    AnswerBody, Datagram, Entry, FrameView, Header, Identity, Kind, Nanos, QuestionBody, Refusal, Reject,
-    ReplyBody, SMALL_LEN_MAX, SeqRange, Topic, repair_trailer, write_answer, write_reply,
+    AnswerBody, Datagram, Denied, Entry, FrameView, Header, Identity, Kind, Nanos, QuestionBody, Refusal,
+    Reject, ReplyBody, SMALL_LEN_MAX, SeqRange, Topic, VerdictBody, repair_trailer, write_answer,
+    write_reply, write_verdict,
 };
 use bytemuck::Zeroable;
 use std::net::SocketAddrV4;
@@ -70,7 +71,19 @@ impl ReplicaCore {
             }
             Datagram::Question(_, body, name) => {
                 let mut out = [0; SMALL_LEN_MAX];
-                let length = self.write_reply_to(tail, wall, &body, name, &mut out);
+                let identity = name.parse::<Identity>().ok();
+                let length = match Topic::from_u32(body.topic) {
+                    Some(Topic::Status) => self.write_status_to(tail, (now, wall), body.token, &mut out),
+                    Some(Topic::Handover) => {
+                        let verdict = self.order_handover(now, identity);
+                        self.write_verdict_to(tail, wall, &body, verdict, &mut out)
+                    }
+                    Some(Topic::DeclareDead) => {
+                        let verdict = self.order_death(identity.unwrap_or_default());
+                        self.write_verdict_to(tail, wall, &body, verdict, &mut out)
+                    }
+                    _ => self.write_reply_to(tail, wall, &body, name, &mut out),
+                };
                 self.counters.add(Counter::QuestionsIn, 1);
                 net.send_unicast(from, [&out[..length], &[]]);
             }
@@ -186,6 +199,20 @@ impl ReplicaCore {
         let length = write_answer(&mut out, self.header(Kind::Answer, request.wall, &holdings.end), body);
         net.send_unicast(request.from, [&out[..length], &[]]);
         self.counters.add(Counter::RefusalsOut, 1);
+    }
+
+    fn write_verdict_to<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        wall: Nanos,
+        asked: &QuestionBody,
+        verdict: Result<(), Denied>,
+        out: &mut [u8],
+    ) -> usize {
+        self.number += 1;
+        let denied = verdict.err().map_or(0, |why| why as u32);
+        let body = VerdictBody { token: asked.token, topic: asked.topic, denied };
+        write_verdict(out, self.header(Kind::Verdict, wall, &tail.end()), body)
     }
 
     fn write_reply_to<M: TailMemory>(

@@ -30,6 +30,7 @@ impl<P: Ports> Replica<P> {
         }
         core.settle(tail, now);
         core.log.on_commit(core.rx.commit.commit_next());
+        core.find_role(&tail.end());
         core.ack(net, tail, now, wall, beaten);
         self.elect(now, wall, count < DRAINED);
         let Self { net, core, scratch, .. } = self;
@@ -241,21 +242,29 @@ impl ReplicaCore {
             self.events.push(Event::Exchanged { from, epoch: end.epoch });
         }
         if stored != Stored::Staged {
-            self.rx.on_stored(&end);
-            if self.log.membership.seq != self.listed_by {
-                self.listed_by = self.log.membership.seq;
-                self.find_role(&end);
+            if let Some((seq, before)) = self.log.change {
+                self.rx.commit.on_membership(seq, before, self.log.membership);
             }
+            self.rx.on_stored(&end);
+            self.find_role(&end);
         }
     }
 
-    /// The membership at the log's end has changed: may we vote?
-    fn find_role(&mut self, end: &LogEnd) {
+    /// Where the membership at the log's end has changed: may we vote? Who joins may once that is in its
+    /// log, who leaves until it is committed (MEMBER-1).
+    pub(super) fn find_role(&mut self, end: &LogEnd) {
+        let by = (self.log.membership.seq, self.log.change.is_some());
+        if by == self.listed_by {
+            return;
+        }
+        self.listed_by = by;
         if self.role == Role::Blank {
             self.events.push(Event::History { history: self.rx.history() });
         }
-        let listed = self.log.membership.position(self.identity()).is_some();
-        self.may_lead = self.log.electorate().lists(self.identity());
+        let me = self.identity();
+        let leaves = self.log.change.is_some_and(|(_, before)| before.lists(me));
+        let listed = self.log.membership.lists(me) || leaves;
+        self.may_lead = self.log.membership.may_lead(me);
         let role = if listed { Role::Standby } else { Role::Learner };
         if role != self.role && self.role != Role::Leader {
             self.transition(role, end);

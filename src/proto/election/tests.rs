@@ -87,7 +87,7 @@ fn elect_1_grants_of_who_is_not_listed_do_not_count() {
 fn elect_1_grants_grow_old() {
     let mut election = Election::new(LIMITS, identity(2));
     let five = membership(5);
-    let mut poll = |election: &mut Election, now| election.poll(now, epoch(4, 1), &five, 0);
+    let poll = |election: &mut Election, now| election.poll(now, epoch(4, 1), &five, 0);
     election.on_missed(1_000, Why::Silence, 0);
     poll(&mut election, 1_000);
     election.on_grant(identity(1));
@@ -260,7 +260,7 @@ fn s5_a_candidate_that_the_chosen_log_does_not_list_gives_up() {
 fn s5_a_change_from_two_members_takes_a_quorum_of_the_two_until_it_is_committed() {
     let mut election = preparing();
     election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
-    let added = Electorate { at_end: membership(3), open_change: Some((8, membership(2))) };
+    let added = Electorate { at_end: membership(3), change: Some((8, membership(2))) };
     let own = end(epoch(4, 1), 10);
     assert_eq!(
         election.assess(&own, 8, &added),

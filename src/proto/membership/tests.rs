@@ -9,6 +9,11 @@ fn ids(numbers: &[u32]) -> Vec<Identity> {
     numbers.iter().map(|&number| identity(number)).collect()
 }
 
+/// Whether these promises elect where the greatest commit among them is seq 9.
+fn elected(at_end: Membership, change: Option<(Seq, Membership)>, promised: &[Identity]) -> bool {
+    Electorate { at_end, change }.elects(promised, 10)
+}
+
 /// The payload of a change; with the list behind it as it is stamped.
 fn order(after: Seq, change: Change, member: MemberBody, list: &[MemberBody]) -> Vec<u8> {
     let mut payload = vec![0; MEMBERSHIP_LEN_MAX];
@@ -29,21 +34,22 @@ fn standing(membership: &Membership) -> Standing<'_> {
 
 #[test]
 fn s5_promises_of_a_quorum_at_the_end_of_the_chosen_log_elect() {
-    let three = membership(3);
-    assert!(elects(&three, None, &ids(&[1, 3])));
-    assert!(!elects(&three, None, &ids(&[2])));
-    assert!(!elects(&three, None, &[]) && !elects(&Membership::default(), None, &[]));
+    assert!(elected(membership(3), None, &ids(&[1, 3])));
+    assert!(!elected(membership(3), None, &ids(&[2])));
+    assert!(!elected(membership(3), None, &[]) && !elected(Membership::default(), None, &[]));
     // The candidate's own list is that of three; the log that it must adopt has five.
-    assert!(!elects(&membership(5), None, &ids(&[1, 3])), "more promises are needed");
-    assert!(elects(&membership(5), None, &ids(&[1, 3, 5])));
+    assert!(!elected(membership(5), None, &ids(&[1, 3])), "more promises are needed");
+    assert!(elected(membership(5), None, &ids(&[1, 3, 5])));
 }
 
 #[test]
 fn s5_a_change_from_two_above_the_promised_commit_needs_both_of_them_as_well() {
-    let (pair, three) = (membership(2), membership(3));
-    assert!(!elects(&three, Some(&pair), &ids(&[1, 3])), "the membership behind the change alone");
-    assert!(elects(&three, Some(&pair), &ids(&[1, 2])));
-    assert!(!elects(&membership(1), Some(&pair), &ids(&[1])), "nor a removal by the one that is left");
+    let pair = Some((10, membership(2)));
+    assert!(!elected(membership(3), pair, &ids(&[1, 3])), "the membership behind the change alone");
+    assert!(elected(membership(3), pair, &ids(&[1, 2])));
+    assert!(!elected(membership(1), pair, &ids(&[1])), "nor a removal by the one that is left");
+    assert!(elected(membership(3), Some((9, membership(2))), &ids(&[1, 3])), "a change that is committed");
+    assert!(elected(membership(4), Some((10, membership(3))), &ids(&[1, 3, 4])), "a change from three");
 }
 
 #[test]
@@ -59,8 +65,8 @@ fn s5_only_a_listed_full_member_may_lead() {
 #[test]
 fn s9_promises_of_an_identity_that_is_not_listed_elect_nobody() {
     let older = Identity { incarnation: 7, ..identity(2) };
-    assert!(!elects(&membership(3), None, &[identity(1), older]));
-    assert!(!elects(&membership(3), None, &[identity(1), identity(1)]), "each counts once");
+    assert!(!elected(membership(3), None, &[identity(1), older]));
+    assert!(!elected(membership(3), None, &[identity(1), identity(1)]), "each counts once");
 }
 
 /// MEMBER-1.

@@ -22,6 +22,8 @@ pub(super) struct Reader {
     delivery: Delivery,
     /// The first seq asked for; `None` before a live one has begun.
     from: Option<Seq>,
+    /// It began with what was stamped then.
+    live: bool,
     /// Delivered and not retracted.
     delivered: Vec<(Seq, Key)>,
     /// Frames of the last delivered message: in several logs it may stand at one place.
@@ -137,6 +139,7 @@ impl Oracle {
         let reader = Reader {
             delivery,
             from,
+            live: from.is_none(),
             delivered: Vec::new(),
             frames: Vec::new(),
             commit_next: 1,
@@ -221,6 +224,10 @@ impl Oracle {
                 "S6: subscriber {who} retracts from {from} on, and called everything below {} committed",
                 reader.commit_next
             ));
+        }
+        if reader.live {
+            // What comes in its place is stamped later, even where it stands before.
+            reader.from = reader.from.map(|began| began.min(from));
         }
         while reader.delivered.last().is_some_and(|(seq, _)| *seq >= from) {
             reader.delivered.pop();

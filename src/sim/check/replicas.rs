@@ -114,7 +114,8 @@ impl Oracle {
             commit_next: 1,
         };
         self.voices.insert(who, voice);
-        Ok(())
+        // What was flushed while it stopped counts as well.
+        tip.map_or(Ok(()), |tip| self.on_holding(&voice, tip))
     }
 
     /// S1, S2, S4, S6, S7: the replica had its turn.
@@ -143,7 +144,7 @@ impl Oracle {
             self.check_change(who, &before, &mut now)?;
         }
         if let Some(tip) = now.tip.filter(|_| now.tip != before.tip || now.durable != before.durable) {
-            self.on_holding(now.identity, tip, now.durable)?;
+            self.on_holding(&now, tip)?;
         }
         if commit_next != before.commit_next {
             if commit_next < before.commit_next {
@@ -183,9 +184,11 @@ impl Oracle {
         Ok(())
     }
 
-    /// S4: what a replica holds counts for its epoch, unless it may have forgotten something.
-    fn on_holding(&mut self, identity: Identity, tip: Node, durable: Seq) -> Result<(), Violation> {
-        if self.forgotten.contains(&identity) {
+    /// S4: what a replica holds counts for its epoch, unless it may have forgotten something, or has got it
+    /// for another: a candidate's adopted log counts from its own start on.
+    fn on_holding(&mut self, voice: &Voice, tip: Node) -> Result<(), Violation> {
+        let (identity, durable) = (voice.identity, voice.durable);
+        if self.forgotten.contains(&identity) || voice.promised > self.tree.stem(tip).epoch {
             return Ok(());
         }
         let next = match self.durability {
@@ -413,6 +416,17 @@ impl Oracle {
         self.tree.begins_with(voice.tip, node) || self.tree.begins_with(voice.tip_before, node)
     }
 
+    /// Whether the log of this voice ended in `epoch` at some moment of its last turn.
+    fn has_accepted(&self, voice: &Voice, epoch: Epoch) -> bool {
+        let common = self.tree.common(voice.tip_before, voice.tip);
+        let grown = self.tree.path(common, voice.tip);
+        grown
+            .into_iter()
+            .chain(voice.tip_before)
+            .chain(common)
+            .any(|node| self.tree.stem(node).epoch == epoch)
+    }
+
     /// The header tells where the sender's log stands: it must have stood there in this turn.
     fn check_stands(&self, who: usize, voice: &Voice, header: &Header, what: &str) -> Result<(), Violation> {
         let stands = |tree: &Tree, log: Option<Node>| {
@@ -515,10 +529,7 @@ impl Oracle {
             ));
         }
         let accepted = Epoch(trailer.accepted);
-        let own = [voice.tip, voice.tip_before].into_iter().flatten();
-        if trailer.commit_next > voice.commit_next
-            || !own.into_iter().any(|tip| self.tree.stem(tip).epoch == accepted)
-        {
+        if trailer.commit_next > voice.commit_next || !self.has_accepted(voice, accepted) {
             return Err(format!(
                 "S11: replica {who} repaired under ({accepted}, {}), which is not its own word",
                 trailer.commit_next

@@ -1,0 +1,192 @@
+//! `lockstep membership`: who votes; and one joins, or one leaves.
+//!
+//! A change is an entry of the stream: it is submitted like a message, to whoever leads, again until the
+//! status shows it committed. What the leader knows better than we do, it tells in its status.
+
+use super::Failure;
+use super::args::{MembershipAddArgs, MembershipArgs, MembershipCommand, MembershipRemoveArgs, OperatorArgs};
+use super::failure::{FAILED, USAGE};
+use super::operator::{Operator, words};
+use crate::client::{NodeStatus, leader_of};
+use crate::wire::{Change, Denied, Identity, MEMBERS_MAX, MemberBody};
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// The version of what `--json` prints.
+const SCHEMA: &str = "lockstep.membership/1";
+
+/// Shows or changes the membership.
+pub fn run(args: &MembershipArgs) -> Result<u8, Failure> {
+    match &args.command {
+        MembershipCommand::Show(args) => show(args),
+        MembershipCommand::Add(args) => add(args),
+        MembershipCommand::Remove(args) => remove(args),
+    }
+}
+
+fn show(args: &OperatorArgs) -> Result<u8, Failure> {
+    let mut operator = Operator::open(&args.cluster, args.timeout)?;
+    let leader = operator.leader()?;
+    print(args.json, &leader)
+}
+
+fn add(args: &MembershipAddArgs) -> Result<u8, Failure> {
+    let identity = args.identity;
+    let mut operator = Operator::open(&args.operator.cluster, args.operator.timeout)?;
+    let leader = operator.leader()?;
+    if !leader.lists(identity) {
+        judge_addition(&leader, identity)?;
+        catch_up(&mut operator, args, &leader)?;
+    }
+    let member = match args.witness {
+        true => MemberBody::witness(identity, args.address),
+        false => MemberBody::full(identity, args.address),
+    };
+    change(&mut operator, Change::Add, member).and_then(|leader| print(args.operator.json, &leader))
+}
+
+/// What would be denied anyway is said before anybody waits for the new node.
+fn judge_addition(leader: &NodeStatus, identity: Identity) -> Result<(), Failure> {
+    let denied = match () {
+        () if leader.member(identity.replica).is_some() => Denied::ReplicaListed,
+        () if leader.members.len() >= MEMBERS_MAX => Denied::Full,
+        () => return Ok(()),
+    };
+    Err(Failure::new(USAGE, format!("{identity} is not added: {}", words(denied, identity))))
+}
+
+/// A new member votes at once: it is added when it holds what the cluster had committed when we asked.
+fn catch_up(operator: &mut Operator, args: &MembershipAddArgs, leader: &NodeStatus) -> Result<(), Failure> {
+    let (identity, address, history) = (args.identity, args.address, leader.history);
+    if !operator.addresses.contains(&address) {
+        operator.addresses.push(address);
+    }
+    let place = operator.addresses.iter().position(|known| *known == address).unwrap_or_default();
+    let mut told = false;
+    operator.wait(&format!("{identity} at {address} does not hold the stream"), |_, statuses| {
+        let Some(status) = statuses.get(place).and_then(Option::as_ref) else { return Ok(None) };
+        if status.identity != identity {
+            let what = format!(
+                "{} answers at {address}, not {identity}: give the identity that its `format` printed last, and \
+                 its own address",
+                status.identity
+            );
+            return Err(Failure::new(USAGE, what));
+        }
+        if status.history != 0 && status.history != history {
+            let what = format!(
+                "{identity} holds history {:016x}, the cluster {history:016x}: `format` a new journal for it",
+                status.history
+            );
+            return Err(Failure::new(USAGE, what));
+        }
+        let is_ready = status.history == history && status.accept_next >= leader.commit_next;
+        if !is_ready && !told {
+            told = true;
+            let (has, of) = (status.accept_next - 1, leader.commit_next - 1);
+            eprintln!("{identity} catches up: it holds {has} of {of} entries");
+        }
+        Ok(is_ready.then_some(()))
+    })
+}
+
+fn remove(args: &MembershipRemoveArgs) -> Result<u8, Failure> {
+    let identity = args.identity;
+    let mut operator = Operator::open(&args.operator.cluster, args.operator.timeout)?;
+    let leader = operator.leader()?;
+    let member = match leader.member(identity.replica).map(|listed| listed.member) {
+        Some(member) if member.identity() == identity => member,
+        listed => {
+            // Nothing to do, but perhaps not what was meant.
+            let instead = listed.map_or_else(String::new, |member| {
+                format!(" (replica {} is {})", identity.replica, member.identity())
+            });
+            eprintln!("{identity} is no member{instead}: nothing was changed");
+            return print(args.operator.json, &leader);
+        }
+    };
+    let leader = change(&mut operator, Change::Remove, member)?;
+    let (left, survives) = (leader.members.len(), tolerates(leader.members.len()));
+    eprintln!("{left} members are left, {survives} of them may crash");
+    print(args.operator.json, &leader)
+}
+
+/// Submits the change until the leader shows it committed.
+fn change(operator: &mut Operator, change: Change, member: MemberBody) -> Result<NodeStatus, Failure> {
+    let (identity, is_addition) = (member.identity(), change == Change::Add);
+    let what = if is_addition { "added" } else { "removed" };
+    let mut last = None;
+    let done = operator.wait(&format!("{identity} was not {what}"), |operator, statuses| {
+        let Some(leader) = leader_of(statuses) else { return Ok(None) };
+        if leader.lists(identity) == is_addition {
+            return Ok(leader.is_settled().then(|| leader.clone()));
+        }
+        let denied = leader.denied.filter(|denial| denial.identity == identity);
+        if let Some(denial) = denied.filter(|denial| denial.ago < operator.elapsed()) {
+            last = Some(denial.why);
+            let passes = matches!(denial.why, Denied::Stale | Denied::ChangePending | Denied::StartPending);
+            if !passes {
+                let why = words(denial.why, identity);
+                return Err(Failure::new(FAILED, format!("{identity} was not {what}: {why}")));
+            }
+        }
+        operator.questioner.submit(leader.history, leader.membership_seq, change, member);
+        Ok(None)
+    });
+    done.map_err(|failure| match last {
+        Some(why) => {
+            let code = failure.code();
+            failure.explained(code, || format!("the leader says: {}", words(why, identity)))
+        }
+        None => failure,
+    })
+}
+
+/// How many of so many members may crash.
+pub fn tolerates(members: usize) -> usize {
+    members.saturating_sub(1) / 2
+}
+
+fn print(is_json: bool, leader: &NodeStatus) -> Result<u8, Failure> {
+    let mut out = std::io::stdout();
+    if is_json {
+        let members: Vec<_> = leader.members.iter().map(|listed| member_json(&listed.member)).collect();
+        let value = json!({
+            "schema": SCHEMA,
+            "history": format!("{:016x}", leader.history),
+            "membership_seq": leader.membership_seq,
+            "committed": leader.is_settled(),
+            "members": members,
+            "may_crash": tolerates(leader.members.len()),
+        });
+        writeln!(out, "{value}")?;
+        return Ok(0);
+    }
+    let state = if leader.is_settled() { "committed" } else { "not committed yet" };
+    writeln!(out, "membership of seq {}, {state}", leader.membership_seq)?;
+    for listed in &leader.members {
+        let (member, role) = (listed.member, role_name(&listed.member));
+        let leads = if member.identity() == leader.identity { "  leads" } else { "" };
+        writeln!(out, "{}  {role:<7}  {}{leads}", member.identity(), address_of(&member))?;
+    }
+    Ok(0)
+}
+
+/// The member as JSON.
+pub fn member_json(member: &MemberBody) -> Value {
+    json!({
+        "identity": member.identity().to_string(),
+        "role": role_name(member),
+        "address": address_of(member),
+    })
+}
+
+/// What the member may do, in a word.
+pub fn role_name(member: &MemberBody) -> &'static str {
+    if member.is_witness() { "witness" } else { "full" }
+}
+
+/// Where the member answers.
+pub fn address_of(member: &MemberBody) -> String {
+    member.address().map_or_else(|| "no IPv4 address".to_owned(), |address| address.to_string())
+}

@@ -1,0 +1,190 @@
+//! What the operator's commands share: they look at all replicas, find the leader, give an order, and wait
+//! until the cluster shows that it is carried out, or until their time is over.
+
+use super::Failure;
+use super::args::ClusterArgs;
+use super::failure::NOT_READY;
+use crate::client::{NodeStatus, Questioner, leader_of};
+use crate::wire::{Denied, Identity};
+use std::net::SocketAddrV4;
+use std::time::{Duration, Instant};
+
+/// How long the nodes may take to answer one look: whoever is silent is then shown as silent.
+const LOOK_FOR: Duration = Duration::from_millis(300);
+/// Pause between looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Asks the replicas of a cluster until a deadline.
+pub struct Operator {
+    /// Who asks.
+    pub questioner: Questioner,
+    /// Where replicas answer: as the file says, and as the memberships that were seen say.
+    pub addresses: Vec<SocketAddrV4>,
+    started: Instant,
+    timeout: Duration,
+}
+
+impl Operator {
+    /// Reads the file and opens a device.
+    pub fn open(cluster: &ClusterArgs, timeout: Duration) -> Result<Self, Failure> {
+        let config = cluster.load(&[])?;
+        Ok(Self {
+            questioner: Questioner::open(&config.endpoint())?,
+            addresses: config.replicas.iter().map(|replica| replica.unicast).collect(),
+            started: now(),
+            timeout,
+        })
+    }
+
+    /// What is left of the time.
+    pub fn left(&self) -> Duration {
+        self.timeout.saturating_sub(self.elapsed())
+    }
+
+    /// How long this command runs.
+    pub fn elapsed(&self) -> Duration {
+        now().duration_since(self.started)
+    }
+
+    /// Asks every replica once, and those that answer for the first time from a membership too. The answers
+    /// stand in the order of `addresses`.
+    pub fn look(&mut self) -> Vec<Option<NodeStatus>> {
+        let wait = LOOK_FOR.min(self.left()).max(Duration::from_millis(1));
+        let mut statuses = self.questioner.statuses(&self.addresses, wait);
+        let before = self.addresses.len();
+        for status in statuses.iter().flatten() {
+            for address in status.members.iter().filter_map(|listed| listed.member.address()) {
+                if !self.addresses.contains(&address) {
+                    self.addresses.push(address);
+                }
+            }
+        }
+        if self.addresses.len() > before {
+            statuses.extend(self.questioner.statuses(&self.addresses[before..], wait));
+        }
+        statuses
+    }
+
+    /// Looks again and again until `found` finds something in what the replicas say.
+    ///
+    /// # Errors
+    /// Exit code 4 with what was waited for and what the replicas say instead.
+    pub fn wait<T>(
+        &mut self,
+        what: &str,
+        mut found: impl FnMut(&mut Self, &[Option<NodeStatus>]) -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
+        loop {
+            let statuses = self.look();
+            if let Some(found) = found(self, &statuses)? {
+                return Ok(found);
+            }
+            if self.left().is_zero() {
+                let said = self.said(&statuses);
+                let why = format!("{what} within {:?}: {said}", self.timeout);
+                return Err(Failure::new(NOT_READY, why));
+            }
+            pause(LOOK_AGAIN.min(self.left()));
+        }
+    }
+
+    /// The leader, as it describes itself.
+    pub fn leader(&mut self) -> Result<NodeStatus, Failure> {
+        self.wait("no leader was found", |_, statuses| Ok(leader_of(statuses).cloned()))
+    }
+
+    /// One line: who answers, and as what.
+    fn said(&self, statuses: &[Option<NodeStatus>]) -> String {
+        let one = |(address, status): (&SocketAddrV4, &Option<NodeStatus>)| match status {
+            Some(status) => format!("{} is {}", status.identity, status.role.name()),
+            None => format!("{address} does not answer"),
+        };
+        let said: Vec<_> = self.addresses.iter().zip(statuses).map(one).collect();
+        if statuses.iter().all(Option::is_none) {
+            return format!(
+                "{}; start the sequencers, and check that their addresses are these",
+                said.join(", ")
+            );
+        }
+        format!("{}; `lockstep status` shows more", said.join(", "))
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // a command waits for people and processes, not for messages
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[allow(clippy::disallowed_methods)] // as above
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// Why an order is not taken, and what to do.
+pub fn words(why: Denied, about: Identity) -> String {
+    match why {
+        Denied::NotLeader => "it does not lead any more: ask again".to_owned(),
+        Denied::NotListed => {
+            format!("{about} is no member: `lockstep membership show` lists those that there are")
+        }
+        Denied::Witness => format!("{about} is a witness, and those never lead: name a full member"),
+        Denied::Leads => format!("{about} leads: run `lockstep handover` first, then ask again"),
+        Denied::Busy => "the leader stops or hands over already: look at `lockstep status`, then ask again".into(),
+        Denied::ChangePending => {
+            "an earlier change of the membership is not committed yet: a quorum must acknowledge it; ask again"
+                .to_owned()
+        }
+        Denied::StartPending => {
+            "the leader's epoch is not committed yet: a quorum must acknowledge it; ask again".to_owned()
+        }
+        Denied::ReplicaListed => format!(
+            "another identity of replica {} is a member: a dead one is removed first, then its successor is \
+             added",
+            about.replica
+        ),
+        Denied::Full => "there are seven members already: remove one first".to_owned(),
+        Denied::LastMember => "no other member could lead: add a full member first".to_owned(),
+        Denied::Stale => "the membership has changed meanwhile: look at it, then ask again".to_owned(),
+        Denied::NotTwo => {
+            "only one of exactly two members can be declared dead: with more, the others go on without it, and \
+             it is removed with `lockstep membership remove`"
+                .to_owned()
+        }
+        Denied::Incomplete => {
+            "the survivor cannot prove that it forgot nothing: start the other one, or begin a new history"
+                .to_owned()
+        }
+        Denied::Alive => format!("{about} is heard, or its silence is too short yet: stop it, then ask again"),
+        Denied::Oneself => format!("{about} is the one that was asked: name the other one"),
+    }
+}
+
+/// How long ago, or for how long, for people.
+pub fn age(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0 => format!("{}ms", time.as_millis()),
+        1..60 => format!("{:.1}s", time.as_secs_f64()),
+        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_has_two_units_at_most() {
+        let said = [7, 3_200, 75_000, 3_661_000, 90_000_000].map(|ms| age(Duration::from_millis(ms)));
+        assert_eq!(said, ["7ms", "3.2s", "1m15s", "1h01m", "1d01h"]);
+    }
+
+    #[test]
+    fn every_denial_says_what_to_do() {
+        let about = Identity { replica: 3, incarnation: 9 };
+        let all = (1..).map_while(Denied::from_u32);
+        assert_eq!(all.inspect(|why| assert!(words(*why, about).contains(':'), "{why:?}")).count(), 15);
+    }
+}

@@ -1,0 +1,222 @@
+//! What operators order and ask: a change of the membership, a handover, a death; and how things stand.
+//!
+//! Orders are rare. Each is judged by a rule of `proto::membership`, and answered with a verdict or seen in
+//! the status: taken, or why not.
+
+use super::{ReplicaCore, Role};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use crate::proto::commit::Durability;
+use crate::proto::election::{Promise, Why};
+use crate::proto::membership::{Membership, Standing, Survivor, judge_change, judge_death};
+use crate::proto::sequence::Stamp;
+use crate::wire::{
+    AGE_NEVER, Change, Denied, Entry, EntryKind, Epoch, Header, Identity, Kind, MEMBERS_MAX,
+    MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, Reject, StatusBody, StatusMember, Suspicion,
+    write_membership, write_status,
+};
+use bytemuck::Zeroable;
+
+/// A change that this leader did not make.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Denial {
+    /// Whose.
+    member: Identity,
+    why: Denied,
+    /// By the wall clock.
+    at: Nanos,
+}
+
+impl ReplicaCore {
+    /// A submitted change: judged, and stamped if it may be.
+    #[cold]
+    pub(super) fn submit_change<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        entry: &Entry<'_>,
+    ) {
+        let Ok(asked) = MembershipView::parse(entry.payload) else { return self.reject(Reject::Body) };
+        let (change, member) = (asked.change(), asked.body.member);
+        let standing = Standing {
+            leader: self.identity(),
+            membership: &self.log.membership,
+            start_committed: self.commit_next() > self.rx.follow.base(),
+            change_committed: self.log.change.is_none(),
+        };
+        match judge_change(&standing, &asked) {
+            Ok(after) => {
+                self.stamp_change(tail, wall, change, member, &after);
+            }
+            // A copy of an order that was carried out.
+            Err(Denied::Stale) if self.log.membership.lists(member.identity()) == (change == Change::Add) => {
+            }
+            Err(why) => self.denied = Some(Denial { member: member.identity(), why, at: wall }),
+        }
+    }
+
+    /// Stamps a change as the first entry of a frame of its own. The new members count from it on.
+    pub(super) fn stamp_change<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        change: Change,
+        member: MemberBody,
+        after: &Membership,
+    ) -> bool {
+        let before = self.log.membership;
+        // Of one that leaves the entry says all: a reader takes the change back by it.
+        let listed = before.position(member.identity()).map(|position| before.members()[position]);
+        let mut payload = [0; MEMBERSHIP_LEN_MAX];
+        let member = listed.unwrap_or(member);
+        let length = write_membership(&mut payload, before.seq, change, member, after.members());
+        let stamp = Stamp { kind: EntryKind::Membership, publisher: 0, publisher_seq: 0, destination: 0 };
+        self.close_frame(tail, false);
+        let Some(seq) = self.write(tail, wall, stamp, &payload[..length]) else { return false };
+        let after = Membership::collect(after.members().iter().copied(), seq);
+        self.log.on_change(before, after);
+        self.rx.commit.on_membership(seq, before, after);
+        self.close_frame(tail, false);
+        // Both go by places in the list.
+        self.quorum_heard = 0;
+        self.member_heard = [0; MEMBERS_MAX];
+        true
+    }
+
+    /// Hands over to `to`, or to whoever holds most. In words why not.
+    pub(super) fn order_handover(&mut self, now: Nanos, to: Option<Identity>) -> Result<(), Denied> {
+        if self.role != Role::Leader {
+            return Err(Denied::NotLeader);
+        }
+        if self.handover.is_some_and(|handover| to.is_none() || handover.to == to) {
+            return Ok(());
+        }
+        if self.draining {
+            return Err(Denied::Busy);
+        }
+        let members = &self.log.membership;
+        match to {
+            Some(to) if to == self.identity() => return Err(Denied::Leads),
+            Some(to) if !members.lists(to) => return Err(Denied::NotListed),
+            Some(to) if !members.may_lead(to) => return Err(Denied::Witness),
+            _ => {}
+        }
+        let me = self.identity();
+        if !members.members().iter().any(|member| member.identity() != me && !member.is_witness()) {
+            return Err(Denied::LastMember);
+        }
+        self.begin_handover(now, to);
+        Ok(())
+    }
+
+    /// The other of two members is dead, by the operator's word: from now on that word stands for its grant
+    /// and its promise here, and then for its acks of our start and of its removal. In words why not.
+    pub(super) fn order_death(&mut self, dead: Identity) -> Result<(), Denied> {
+        if self.declared == Some(dead) {
+            return Ok(());
+        }
+        let me = self.identity();
+        let committed = self.log.change.map_or(self.log.membership, |(_, before)| before);
+        // We stopped after we had stamped its removal: the same word again is the way on.
+        let is_same = committed.is_pair() && self.log.membership.members().len() == 1;
+        let survivor = Survivor {
+            identity: me,
+            committed: &committed,
+            has_change: self.log.change.is_some() && !(is_same && self.log.membership.lists(me)),
+            // An incomplete journal does not start as a member (S9).
+            is_complete: self.role == Role::Standby || self.role == Role::Leader,
+            hears_other: self.role == Role::Leader || self.election.is_calm(),
+        };
+        judge_death(&survivor, dead)?;
+        self.declared = Some(dead);
+        Ok(())
+    }
+
+    /// What the operator's word is worth in an election.
+    pub(super) fn vote_for_the_dead(&mut self) {
+        let Some(by) = self.declared else { return };
+        self.election.on_grant(by);
+        if let Some(ballot) = self.election.ballot() {
+            let nothing = Promise { by, accepted: Epoch::NONE, next: 1, chain: 0, commit_next: 1 };
+            self.election.on_promise(ballot, nothing);
+        }
+    }
+
+    /// Behind the epoch start: the removal of whom the operator declared dead, the one change that waits for
+    /// nothing, and its acks of both. Later again, should there have been no room.
+    pub(super) fn bury<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) {
+        let Some(dead) = self.declared else { return };
+        let (epoch, base) = (self.rx.follow.epoch(), self.rx.follow.base());
+        self.rx.commit.on_ack(dead, epoch, base + 1);
+        self.on_commit_moved();
+        let members = self.log.membership;
+        if let Some(position) = members.position(dead) {
+            let member = members.members()[position];
+            let after = members.without(dead);
+            if !self.stamp_change(tail, wall, Change::Remove, member, &after) {
+                return;
+            }
+        }
+        self.rx.commit.on_ack(dead, epoch, self.log.membership.seq + 1);
+        self.declared = None;
+    }
+
+    /// How things stand here.
+    pub(super) fn write_status_to<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        (now, wall): (Nanos, Nanos),
+        token: u64,
+        out: &mut [u8],
+    ) -> usize {
+        let leads = self.role == Role::Leader;
+        let follows = matches!(self.role, Role::Standby | Role::Learner)
+            && self.rx.follow.epoch().round() > 0
+            && self.election.is_calm();
+        let leader = match () {
+            () if leads => self.identity().packed(),
+            () if follows => self.rx.follow.epoch().leader().packed(),
+            () => 0,
+        };
+        let suspected = self.suspicion();
+        let body = StatusBody {
+            token,
+            process_nonce: self.limits.process_nonce,
+            leader,
+            epoch_since: Header::peek(&self.log.start_frame).map_or(0, |header| header.timestamp),
+            promised: self.acceptor.promised().0,
+            membership_seq: self.log.membership.seq,
+            suspected: suspected.map_or(0, |suspicion| suspicion.epoch.leader().packed()),
+            suspected_age_ns: suspected.map_or(AGE_NEVER, |suspicion| now.saturating_sub(suspicion.at)),
+            denied_member: self.denied.map_or(0, |denial| denial.member.packed()),
+            denied_age_ns: self.denied.map_or(AGE_NEVER, |denial| wall.saturating_sub(denial.at)),
+            denied: self.denied.map_or(0, |denial| denial.why as u32),
+            role: self.role as u8,
+            suspicion: suspected.map_or(Suspicion::None, |suspicion| said(suspicion.why)) as u8,
+            durability: (self.log.durability == Durability::Power) as u8,
+            reserved: 0,
+        };
+        let mut rows = [StatusMember::zeroed(); MEMBERS_MAX];
+        let members = self.log.membership.members();
+        for (position, (row, member)) in rows.iter_mut().zip(members).enumerate() {
+            let own = member.identity() == self.identity();
+            let heard = if own { now } else { self.member_heard[position] };
+            let acked = self.rx.commit.acked_by(member.identity());
+            let acked_age_ns = if heard == 0 { AGE_NEVER } else { now.saturating_sub(heard) };
+            let acked_next = if own { tail.end().next } else { acked };
+            *row = StatusMember { member: *member, acked_next, acked_age_ns };
+        }
+        self.number += 1;
+        write_status(out, self.header(Kind::Status, wall, &tail.end()), body, &rows[..members.len()])
+    }
+}
+
+fn said(why: Why) -> Suspicion {
+    match why {
+        Why::Silence => Suspicion::Silence,
+        Why::Down => Suspicion::Down,
+        Why::StepDown => Suspicion::StepDown,
+        Why::Deaf => Suspicion::Deaf,
+        Why::Refused => Suspicion::Refused,
+    }
+}
