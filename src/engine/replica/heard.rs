@@ -28,6 +28,11 @@ pub(super) struct Heard {
     waits_since: Option<Nanos>,
 }
 
+/// The shortest submission is a header and an entry: more than this many never fit.
+fn most(bytes: usize) -> usize {
+    bytes / 128
+}
+
 impl PartialEq for Heard {
     fn eq(&self, other: &Self) -> bool {
         self.all().eq(other.all())
@@ -50,11 +55,9 @@ impl Heard {
 
     /// Room for datagrams of `bytes` in all.
     pub(super) fn new(bytes: usize) -> Self {
-        // The shortest submission is a header and an entry: more than this many never fit.
-        let most = bytes / 128;
         Self {
             memory: touched(bytes),
-            kept: VecDeque::with_capacity(most),
+            kept: VecDeque::with_capacity(most(bytes)),
             next_at: 0,
             judged: (0, Kept::default()),
             waits_since: None,
@@ -64,7 +67,7 @@ impl Heard {
     /// Keeps a datagram; the oldest make room.
     pub(super) fn keep(&mut self, datagram: &[u8], now: Nanos) {
         let len = datagram.len();
-        if len > self.memory.len() || self.kept.capacity() == 0 {
+        if len > self.memory.len() || most(self.memory.len()) == 0 {
             return;
         }
         let at = if self.next_at + len > self.memory.len() { 0 } else { self.next_at };
@@ -76,7 +79,8 @@ impl Heard {
         while self.kept.front().is_some_and(is_overwritten) {
             self.kept.pop_front();
         }
-        if self.kept.len() == self.kept.capacity() {
+        // Never by the queue's capacity: a copy of it has another.
+        if self.kept.len() == most(self.memory.len()) {
             self.kept.pop_front();
         }
         self.memory[at..at + len].copy_from_slice(datagram);
