@@ -106,8 +106,6 @@ pub struct SubmitWindow {
 
 /// Most datagrams that one turn sends again.
 const RESENDS_PER_TURN: usize = 8;
-/// Most of those that a leader has taken with it: its successor waits for all of them.
-const HURRIED_PER_TURN: usize = 32;
 
 impl SubmitWindow {
     /// Room for `entries` messages in `datagrams` datagrams of at most `datagram_len_max` bytes.
@@ -122,7 +120,7 @@ impl SubmitWindow {
             open: OpenFrame::default(),
             pending: vec![Pending { publisher_seq: 0, slot: 0, next: NONE }; entries as usize],
             free: (0..entries).rev().collect(),
-            resend: VecDeque::with_capacity(HURRIED_PER_TURN),
+            resend: VecDeque::with_capacity(RESENDS_PER_TURN),
             hurried: 0,
             timer,
         }
@@ -211,8 +209,7 @@ impl SubmitWindow {
             if waits && self.hurried > 0 {
                 continue;
             }
-            let most = if due { HURRIED_PER_TURN } else { RESENDS_PER_TURN };
-            if waits || self.resend.len() >= most {
+            if waits || self.resend.len() == RESENDS_PER_TURN {
                 break;
             }
             self.resend.push_back(slot);
