@@ -32,7 +32,7 @@ use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::{Epoch, Nanos};
-use place::Place;
+use place::{Holders, Place};
 use report::{Report, Takeover};
 use std::io::Read;
 use std::path::PathBuf;
@@ -63,8 +63,10 @@ pub enum How {
     KillBoth,
     /// SIGSTOP, and SIGCONT when another leads.
     Silence,
-    /// It is told to stop (SIGTERM), and hands over.
+    /// It is told to hand over, as `lockstep handover` does.
     Handover,
+    /// It is told to stop (SIGTERM), and hands over before it does.
+    Stop,
     /// Its network is cut, and healed when another leads.
     Partition,
     /// Not at all: whoever takes over is wrong.
@@ -79,6 +81,7 @@ impl How {
             Self::KillBoth => "kill -9 of process and watcher together",
             Self::Silence => "SIGSTOP, later SIGCONT",
             Self::Handover => "planned handover",
+            Self::Stop => "SIGTERM, which hands over",
             Self::Partition => "the leader's network is cut",
             Self::None => "nobody is struck",
         }
@@ -129,6 +132,9 @@ pub struct Arguments {
     /// Keeps the folders with configuration, journals and logs, and says where they are.
     #[arg(long)]
     keep: bool,
+    /// In a network of namespaces: who holds it.
+    #[arg(long, hide = true)]
+    holders: Option<Holders>,
 }
 
 /// Measures, prints, and judges.
@@ -139,13 +145,25 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     if arguments.size < SIZE_MIN {
         return Err(format!("--size: a message has its number and its time, {SIZE_MIN} bytes at least"));
     }
-    let site = Site { keeps_all: arguments.how != How::None, ..Site::loopback(REPLICAS) };
+    if arguments.how == How::Partition && arguments.holders.is_none() {
+        return match place::run_in_network(REPLICAS as usize)? {
+            Some(status) if !status.success() => Err(String::from("it failed in its network, as said above")),
+            _ => Ok(()),
+        };
+    }
+    let (places, site) = match &arguments.holders {
+        None => (Place::hosts(REPLICAS as usize), Site::loopback(REPLICAS)),
+        Some(holders) => {
+            let (places, addresses) = Place::nodes(holders)?;
+            (places, Site { interface: "eth0", ttl: 1, addresses, keeps_all: true })
+        }
+    };
+    let site = Site { keeps_all: arguments.how != How::None, ..site };
     let mut cluster = Cluster::on(&site, Idle::for_machine(THREADS, cpu::cores().len()))?;
     if arguments.keep {
         eprintln!("failover: kept: {}", cluster.keep().display());
     }
     let mut environment = environment::lines();
-    let places = vec![Place::host(); REPLICAS as usize];
     let endpoint = cluster.config.endpoint();
     let mut fleet = Fleet::start(cluster, places)?;
     fleet.await_whole()?;
@@ -245,10 +263,7 @@ impl Bench<'_> {
             return Ok(takeovers);
         }
         for number in 1..=self.arguments.kills {
-            let leader = self.epoch.leader().replica;
-            let takeover = self
-                .takeover(leader)
-                .map_err(|error| format!("takeover {number} of replica {leader}: {error}"))?;
+            let takeover = self.takeover().map_err(|error| format!("takeover {number}: {error}"))?;
             if !self.arguments.json {
                 eprintln!("failover: {number:>4}: {takeover}");
             }
@@ -282,15 +297,13 @@ impl Bench<'_> {
     }
 
     /// A window without, a window with, and everybody whole again.
-    fn takeover(&mut self, leader: u32) -> Result<Takeover, String> {
+    fn takeover(&mut self) -> Result<Takeover, String> {
         let how = self.arguments.how;
         let window_ns = self.arguments.window_ms * 1_000_000;
         let (mut window, calm_from) = (Window::default(), self.clock.now());
         self.watch_for(window_ns, &mut window)?;
         let (before, retracted, gaps) = (self.epoch, self.totals.retracted, self.totals.gaps);
-        if before.leader().replica != leader {
-            return Err(format!("epoch {before} took over before anybody was struck"));
-        }
+        let leader = before.leader().replica;
         let struck = self.fleet.strike(leader, how)?;
         let deadline = struck + TAKEOVER_NS;
         let (stamped_at, full_at) = loop {

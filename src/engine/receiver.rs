@@ -19,6 +19,7 @@ use crate::proto::held::Held;
 use crate::proto::log::{LogEnd, Misfit};
 use crate::proto::membership::{Membership, change_in};
 use crate::proto::nack::{Nack, NackLimits};
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{
     Epoch, FrameView, HEADER_LEN, Header, HeartbeatBody, Identity, Kind, NACK_RANGES_MAX, Nanos, Refusal,
     Reject, RepairTrailer, Seq, SeqRange, write_nack,
@@ -343,6 +344,9 @@ impl Receiver {
             self.too_old.clear();
             called_committed = trailer.commit_next;
             self.commit.on_announced(Epoch(trailer.accepted), trailer.commit_next);
+            if planted(Mutation::RepairIsFinal) {
+                self.commit.on_announced(epoch, frame.header.next_seq());
+            }
         }
         if !self.follow.admits(&frame.header, called_committed) {
             counters.add(Counter::FramesUnowned, 1);

@@ -17,6 +17,7 @@
 use crate::journal::extents::Extents;
 use crate::journal::record::Record;
 use crate::proto::log::{LogEnd, Misfit};
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{Epoch, FrameView, Seq};
 
 /// Frames held beside the log.
@@ -120,6 +121,9 @@ impl<P: Copy + Ord> Replay<P> {
             Some(staging) => {
                 let end = staging.end.follow(frame).map_err(Misplaced::Frame)?;
                 self.on_staged(at, end);
+                if planted(Mutation::TornExchange) {
+                    self.on_switch();
+                }
                 Ok(Step::Staged)
             }
             None => {

@@ -22,6 +22,7 @@ use crate::journal::ports::{TailMemory, Word};
 use crate::journal::record::{self, MARK_LEN};
 use crate::journal::replay::Replay;
 use crate::proto::log::{LogEnd, Misfit};
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{Epoch, FrameView, HEADER_LEN, Header, Kind, Seq, chain_after};
 use std::fmt;
 
@@ -332,7 +333,7 @@ impl<M: TailMemory> Tail<M> {
         let Some(staging) = self.log.staging.filter(|staging| staging.first.is_some()) else {
             return Err(SwitchError::Nothing);
         };
-        if staging.end.epoch != staging.epoch {
+        if staging.end.epoch != staging.epoch && !planted(Mutation::CutThenFill) {
             return Err(SwitchError::Epoch { ends_in: staging.end.epoch, adopts: staging.epoch });
         }
         let at = self.claim(MARK_LEN).map_err(SwitchError::Full)?;
@@ -400,7 +401,8 @@ impl<M: TailMemory> Tail<M> {
         if next < self.memory.word(Word::HighSeq) {
             self.memory.set_word(Word::HighSeq, next);
         }
-        self.memory.set_word(Word::PublishedPos, self.head);
+        let published = if planted(Mutation::SentBeforeStored) { at } else { self.head };
+        self.memory.set_word(Word::PublishedPos, published);
         self.memory.set_word(Word::HighSeq, next);
     }
 

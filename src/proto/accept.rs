@@ -6,6 +6,7 @@
 //! ```
 
 use super::log::{LogEnd, Misfit};
+use super::planted::{Mutation, planted};
 use crate::wire::{Epoch, FrameView, Seq};
 
 /// Why a frame is not taken.
@@ -57,11 +58,17 @@ impl Acceptor {
         self.promised = epoch;
     }
 
+    /// Whether nothing of this epoch is taken, unless it belongs to the log of a higher one.
+    #[inline]
+    pub fn refuses(&self, epoch: Epoch) -> bool {
+        epoch < self.promised && !planted(Mutation::FollowsLowerEpoch)
+    }
+
     /// S2 (nothing below the promise): where the log ends with `frame`, if it is taken. A frame of an
     /// epoch below the promise is taken only where `owned` says that the log of an epoch at or above the
     /// promise contains it.
     pub fn judge(&self, frame: &FrameView<'_>, end: &LogEnd, owned: bool) -> Result<LogEnd, Refused> {
-        if frame.header.epoch() < self.promised && !owned {
+        if self.refuses(frame.header.epoch()) && !owned {
             return Err(Refused::Stale { promised: self.promised });
         }
         end.follow(frame).map_err(Refused::Misfit)
@@ -73,6 +80,7 @@ impl Acceptor {
         match ballot.cmp(&self.promised) {
             std::cmp::Ordering::Greater => Asked::Promise,
             std::cmp::Ordering::Equal => Asked::Again,
+            std::cmp::Ordering::Less if planted(Mutation::PromisesLower) => Asked::Promise,
             std::cmp::Ordering::Less => Asked::Refuse { promised: self.promised },
         }
     }
@@ -81,7 +89,11 @@ impl Acceptor {
     /// stored up to `stored_next`. Nothing in an epoch below the promise, and nothing of round 0, whose
     /// entries nobody leads.
     pub fn ack(&self, end: &LogEnd, stored_next: Seq) -> Option<(Epoch, Seq)> {
-        let may = end.epoch >= self.promised && end.epoch.round() > 0;
+        if planted(Mutation::AckByLength) {
+            return Some((self.promised.max(end.epoch), stored_next.min(end.next)));
+        }
+        let below = end.epoch < self.promised && !planted(Mutation::AckBelowPromise);
+        let may = !below && end.epoch.round() > 0;
         may.then(|| (end.epoch, stored_next.min(end.next)))
     }
 }

@@ -19,6 +19,7 @@
 //! ```
 
 use super::membership::Membership;
+use super::planted::{Mutation, planted};
 use crate::wire::{Epoch, Identity, MEMBERS_MAX, MemberBody, Seq};
 
 /// What an ack of the cluster means (DESIGN §4.6).
@@ -150,7 +151,7 @@ impl Commit {
     /// The log has a membership entry at `seq`, behind which `after` is in force, and before it `before`.
     /// It is told when the entry is the next of the log or below, never for one behind a gap.
     pub fn on_membership(&mut self, seq: Seq, before: Membership, after: Membership) {
-        if seq > self.membership.seq {
+        if seq > self.membership.seq && !planted(Mutation::ChangeNotCounted) {
             self.membership = after;
             self.seat();
         }
@@ -204,7 +205,7 @@ impl Commit {
     /// An ack was heard (or is the owner's own). One of another epoch counts for nothing (S4).
     #[inline]
     pub fn on_ack(&mut self, identity: Identity, epoch: Epoch, next: Seq) {
-        if epoch != self.epoch {
+        if epoch != self.epoch && !planted(Mutation::AckOfAnyEpochCounts) {
             return;
         }
         let heard = match self.heard.iter_mut().find(|heard| heard.identity == identity) {
@@ -255,7 +256,7 @@ impl Commit {
     /// than ours is remembered and used for that epoch's log only.
     #[inline]
     pub fn on_announced(&mut self, epoch: Epoch, next: Seq) {
-        if epoch > self.epoch {
+        if epoch > self.epoch && !planted(Mutation::HigherEvidenceApplied) {
             self.ahead = self.ahead.max((epoch, next));
         } else if next > self.announced {
             self.announced = next;
@@ -292,11 +293,12 @@ impl Commit {
                 None => after,
                 Some(open) => self.agreed_across(open, have_next, after),
             };
-            if agreed > self.base {
+            if agreed > self.base || planted(Mutation::EarlierTermsCommit) {
                 counted = counted.max(agreed);
             }
         }
-        self.commit_next.max(counted.min(have_next))
+        let bound = if planted(Mutation::CommitPastOwnLog) { Seq::MAX } else { have_next };
+        self.commit_next.max(counted.min(bound))
     }
 
     /// Whether no change can stand in the log that the owner has not seen: it holds everything from its own
@@ -323,7 +325,7 @@ impl Commit {
         }
         let votes = &mut votes[..count];
         votes.sort_unstable_by(|a, b| b.cmp(a));
-        votes[self.membership.quorum() - 1]
+        votes[self.membership.quorum() - 1 - usize::from(planted(Mutation::MinorityCommits) && count > 1)]
     }
 
     /// The same across a change: `after` is what the members behind it hold. Below the change those before
@@ -341,11 +343,8 @@ impl Commit {
         let before = if open.before.members().is_empty() { 0 } else { votes[open.before.quorum() - 1] };
         // An inherited change is committed by who holds the start of this epoch behind it.
         let change = open.seq.max(self.base);
-        if after > change && (!open.before.is_pair() || before > change) {
-            after
-        } else {
-            before.min(open.seq)
-        }
+        let alone = !open.before.is_pair() || planted(Mutation::PairCommitsAfterAlone);
+        if after > change && (alone || before > change) { after } else { before.min(open.seq) }
     }
 }
 

@@ -17,6 +17,7 @@
 //! pre-vote is Ongaro's (*Raft*, §9.6).
 
 use super::membership::{Electorate, Membership};
+use super::planted::{Mutation, planted};
 use super::sequence::Leadership;
 use crate::proto::log::LogEnd;
 use crate::wire::{Chain, Epoch, Identity, MEMBERS_MAX, Nanos, ROUND_MAX, Seq};
@@ -240,19 +241,24 @@ impl Election {
         self.failures = 0;
     }
 
-    /// Another candidate was promised a ballot: it has a full timeout.
+    /// How long a candidate is given: a timeout, and twice as long each time that nobody won. A promise that
+    /// must be on the device first may take longer than a timeout, and then nobody would ever win.
+    fn patience_ns(&self) -> Nanos {
+        (self.limits.timeout_ns << self.failures.min(16)).min(self.limits.backoff_ns_max)
+    }
+
+    /// Another candidate was promised a ballot: it has its time.
     pub fn on_preempted(&mut self, now: Nanos, rank: usize) {
-        let failed = matches!(self.phase, Phase::Preparing { .. });
-        self.failures += u32::from(failed);
-        let wait = self.limits.timeout_ns + rank as u64 * self.limits.stagger_ns;
+        let wait = self.patience_ns() + rank as u64 * self.limits.stagger_ns;
+        let wait = if planted(Mutation::PromiseNeverGivenUp) { Nanos::MAX / 4 } else { wait };
+        self.failures += 1;
         self.phase = Phase::Waiting { until: now + wait, why: Why::Silence };
     }
 
     /// Our ballot, or our leadership, was refused in favour of a higher promise, or nobody followed: later
     /// each time, by rank, and not without asking.
     pub fn on_failed(&mut self, now: Nanos, rank: usize) {
-        let wait = self.limits.timeout_ns << self.failures.min(16);
-        let wait = wait.min(self.limits.backoff_ns_max) + rank as u64 * self.limits.stagger_ns;
+        let wait = self.patience_ns() + rank as u64 * self.limits.stagger_ns;
         self.failures += 1;
         self.phase = Phase::Waiting { until: now + wait, why: Why::Refused };
     }
@@ -287,7 +293,7 @@ impl Election {
                 }
                 Some(Say::PreVote(self.next_ballot(promised)?))
             }
-            Phase::Preparing { since, .. } if now >= since + self.limits.timeout_ns => {
+            Phase::Preparing { since, .. } if now >= since + self.patience_ns() => {
                 self.on_failed(now, rank);
                 None
             }
@@ -340,9 +346,9 @@ impl Election {
     /// well. Then our commit is the greatest that a promise named. `own` is our own stored promise's log.
     pub fn assess(&self, end: &LogEnd, commit_next: Seq, electorate: &Electorate) -> Verdict {
         let Some(ballot) = self.ballot() else { return Verdict::Wait };
-        let own = (end.epoch, end.next);
-        let best = self.promises.iter().max_by_key(|promise| (promise.accepted, promise.next));
-        if let Some(best) = best.filter(|best| (best.accepted, best.next) > own) {
+        let own = order(end.epoch, end.next);
+        let best = self.promises.iter().max_by_key(|promise| order(promise.accepted, promise.next));
+        if let Some(best) = best.filter(|best| order(best.accepted, best.next) > own) {
             // A quorum of the membership that we know: fewer would make us fetch for nothing.
             let enough = electorate.elects(&self.promised_by(), commit_next);
             return if enough { Verdict::Adopt(*best) } else { Verdict::Wait };
@@ -352,17 +358,23 @@ impl Election {
         }
         let promised_commit = self.promises.iter().map(|promise| promise.commit_next).max().unwrap_or(1);
         let commit_next = commit_next.max(promised_commit);
-        if !electorate.elects(&self.promised_by(), commit_next) {
+        if !electorate.elects(&self.promised_by(), commit_next) && !self.skips_promises() {
             return Verdict::Wait;
         }
         Verdict::Win { leadership: Leadership::granted(ballot), commit_next }
     }
 
-    /// What a promise described is coming in: the candidate has as long again.
-    pub fn on_fetched(&mut self, now: Nanos) {
+    /// What a promise described is coming in, or our own promise is still on its way to the device: the
+    /// candidate has as long again.
+    pub fn on_progress(&mut self, now: Nanos) {
         if let Phase::Preparing { since, .. } = &mut self.phase {
             *since = now;
         }
+    }
+
+    /// Whether the successor of a handover goes without promises: it never does.
+    fn skips_promises(&self) -> bool {
+        planted(Mutation::HandoverWithoutPromises) && self.missing() == Some(Why::StepDown)
     }
 
     fn promised_by(&self) -> Vec<Identity> {
@@ -371,3 +383,16 @@ impl Election {
             .collect()
     }
 }
+
+/// By what logs are compared: the epoch of the last frame first, then the length.
+fn order(accepted: Epoch, next: Seq) -> (Epoch, Seq) {
+    match () {
+        () if planted(Mutation::NoAdoption) => (Epoch::NONE, 0),
+        () if planted(Mutation::GreatestLastOnly) => (Epoch::NONE, next),
+        () if planted(Mutation::GreatestAcceptedOnly) => (accepted, 0),
+        () => (accepted, next),
+    }
+}
+
+#[cfg(test)]
+mod tests;

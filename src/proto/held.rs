@@ -14,6 +14,7 @@
 
 use super::follow::Follow;
 use super::log::LogEnd;
+use super::planted::{Mutation, planted};
 use crate::wire::Seq;
 use std::collections::VecDeque;
 
@@ -108,6 +109,9 @@ impl Held {
     /// forgotten, and so is all that lies behind it. What lies before the `floor`, where this reader was
     /// told to begin, was never held, and is not asked for either.
     pub fn judge(&self, follow: &Follow, commit_next: Seq, floor: Seq) -> Verdict {
+        if planted(Mutation::DeliveredStays) {
+            return Verdict::Whole;
+        }
         let Some(first) = self.marks.front() else { return Verdict::Whole };
         let at_commit = self.marks.iter().find(|mark| mark.next >= commit_next).unwrap_or(first);
         if let Some(at) = follow.succeeded_at(at_commit.epoch)

@@ -10,6 +10,7 @@
 //!                                       operator: so a change from two needs both quorums
 //! ```
 
+use super::planted::{Mutation, planted};
 use crate::wire::{
     Change, Denied, EntryKind, EpochStartView, FrameView, HEADER_LEN, Identity, MEMBERS_MAX, MemberBody,
     MembershipView, Seq, parse_birth,
@@ -76,9 +77,14 @@ impl Membership {
         usize::from(self.count) / 2 + 1
     }
 
-    /// Where `identity` stands in the list.
+    /// S9 (who is listed): where `identity` stands in the list. It is its number *and* its incarnation: who
+    /// may have forgotten something comes back under a new one, and what the old one said counts for nothing.
     pub fn position(&self, identity: Identity) -> Option<usize> {
-        self.members().iter().position(|member| member.identity() == identity)
+        let is = |member: &MemberBody| {
+            member.identity() == identity
+                || planted(Mutation::OldIncarnationCounts) && member.replica == identity.replica
+        };
+        self.members().iter().position(is)
     }
 
     /// Whether `identity` has a vote.
@@ -98,8 +104,11 @@ impl Membership {
 
     /// Whether more than half of the members are among `voters`, in which one may stand twice.
     pub fn is_quorum(&self, voters: &[Identity]) -> bool {
-        let votes = self.members().iter().filter(|member| voters.contains(&member.identity())).count();
-        self.count > 0 && votes >= self.quorum()
+        let mut votes = self.members().iter().filter(|member| voters.contains(&member.identity())).count();
+        if planted(Mutation::OldIncarnationCounts) {
+            votes = self.members().iter().filter(|m| voters.iter().any(|v| v.replica == m.replica)).count();
+        }
+        self.count > 0 && (votes >= self.quorum() || planted(Mutation::MinorityPromises))
     }
 
     /// Whether a change from here needs a quorum of both sides: there are two members, and so the operator
@@ -135,12 +144,13 @@ impl Electorate {
     /// quorum of the two as well, or each of them could go on alone.
     pub fn elects(&self, promised: &[Identity], commit_next: Seq) -> bool {
         let pair = self.change.filter(|(seq, before)| *seq >= commit_next && before.is_pair());
+        let pair = pair.filter(|_| !planted(Mutation::PairPromisesAfterAlone));
         self.at_end.is_quorum(promised) && pair.is_none_or(|(_, before)| before.is_quorum(promised))
     }
 
     /// Whether `identity` is listed as one that may lead.
     pub fn lists(&self, identity: Identity) -> bool {
-        self.at_end.may_lead(identity)
+        self.at_end.may_lead(identity) || planted(Mutation::UnlistedLeads)
     }
 }
 
@@ -166,10 +176,10 @@ pub fn judge_change(standing: &Standing<'_>, asked: &MembershipView<'_>) -> Resu
     if asked.body.after != before.seq {
         return Err(Denied::Stale);
     }
-    if !standing.start_committed {
+    if !standing.start_committed && !planted(Mutation::ChangeBeforeStart) {
         return Err(Denied::StartPending);
     }
-    if !standing.change_committed {
+    if !standing.change_committed && !planted(Mutation::ChangeDoesNotWait) {
         return Err(Denied::ChangePending);
     }
     match asked.change() {

@@ -16,6 +16,7 @@ pub mod ingress;
 pub mod log;
 pub mod membership;
 pub mod nack;
+pub mod planted;
 pub mod publishers;
 pub mod repair;
 pub mod sequence;

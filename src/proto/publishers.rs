@@ -4,6 +4,7 @@
 //! without a hash; names are looked at only when a publisher opens. Undoing the uncommitted part needs
 //! no overlay: a publisher's numbers are contiguous, so the log itself says what they were before.
 
+use super::planted::{Mutation, planted};
 use crate::wire::{Entry, EntryKind, OpenView, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -96,7 +97,9 @@ impl Publishers {
         }
         match publisher_seq.cmp(&(slot.last + 1)) {
             std::cmp::Ordering::Equal => Verdict::Stamp,
+            std::cmp::Ordering::Less if planted(Mutation::NotOnce) => Verdict::Stamp,
             std::cmp::Ordering::Less => Verdict::Duplicate,
+            std::cmp::Ordering::Greater if planted(Mutation::NoHoldBack) => Verdict::Stamp,
             std::cmp::Ordering::Greater => Verdict::Hold,
         }
     }
@@ -113,7 +116,7 @@ impl Publishers {
         };
         let slot = self.slots[id as usize];
         // Who follows the current incarnation has seen it, and seen it closed if it is: no late copy.
-        let follows = open.body.incarnation == slot.incarnation;
+        let follows = open.body.incarnation == slot.incarnation || planted(Mutation::LateOpenFences);
         if follows && (slot.closed || open.body.nonce != self.nonces[id as usize]) {
             OpenVerdict::Stamp(id, slot.incarnation + 1, slot.last)
         } else {
@@ -223,6 +226,9 @@ impl Publishers {
         uncommitted: impl Iterator<Item = Entry<'a>>,
     ) -> Option<PublisherState> {
         let mut state = self.state(*self.ids.get(name)?)?;
+        if planted(Mutation::UncommittedToldOpen) {
+            return Some(state);
+        }
         let first = uncommitted
             .filter(|entry| matches!(entry.kind(), EntryKind::Message | EntryKind::Close))
             .filter(|entry| entry.header.publisher == state.id)

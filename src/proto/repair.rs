@@ -3,6 +3,7 @@
 //! Up to its own commit anyone repairs to anyone. Above it, a frame is given only to who follows exactly
 //! the epoch of the giver's log: to anybody else it might be a frame that never came to be.
 
+use super::planted::{Mutation, planted};
 use crate::proto::log::LogEnd;
 use crate::wire::{Epoch, Refusal, Seq, SeqRange};
 
@@ -20,7 +21,7 @@ pub struct Holdings {
 /// S11 (who gets what): the part of `range` that may be given to a requester that follows `epoch`, or the
 /// reason why there is none.
 pub fn grant(holdings: &Holdings, epoch: Epoch, range: SeqRange) -> Result<SeqRange, Refusal> {
-    let same_log = epoch == holdings.end.epoch;
+    let same_log = epoch == holdings.end.epoch || planted(Mutation::RepairOfOtherEpoch);
     let bound = if same_log { holdings.end.next } else { holdings.commit_next };
     if range.from >= holdings.end.next {
         return Err(Refusal::Ahead);

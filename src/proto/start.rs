@@ -4,6 +4,7 @@
 //! an election: epoch 1, to the lowest replica number, once.
 
 use super::membership::Membership;
+use super::planted::{Mutation, planted};
 use super::sequence::Leadership;
 use crate::proto::log::LogEnd;
 use crate::wire::{Epoch, Identity};
@@ -30,6 +31,9 @@ pub fn role(identity: Identity, end: &LogEnd, membership: &Membership, promised:
     }
     if membership.position(identity).is_none() {
         return StartRole::Learner;
+    }
+    if planted(Mutation::SameEpochAfterRestart) && end.epoch.leader() == identity && end.epoch.round() > 0 {
+        return StartRole::Lead(Leadership::granted(end.epoch));
     }
     let first = membership.lowest() == Some(identity);
     if first && end.epoch.round() == 0 && promised == Epoch::NONE {

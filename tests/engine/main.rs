@@ -29,6 +29,7 @@
 mod fates;
 mod futures;
 mod log;
+mod membership;
 mod publisher;
 mod readers;
 mod receiver;

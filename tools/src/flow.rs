@@ -173,7 +173,7 @@ impl View {
     }
 
     /// How many messages it has by now.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.stream.lock().expect("a reader that did not panic").messages.len()
     }
 

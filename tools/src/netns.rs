@@ -101,6 +101,11 @@ impl Namespace {
         &self.place
     }
 
+    /// The process that holds it, by which it can be entered.
+    pub fn holder(&self) -> u32 {
+        self.holder.id()
+    }
+
     /// Where its files are seen from outside.
     pub fn outside(&self, path: &Path) -> PathBuf {
         let root = format!("/proc/{}/root", self.holder.id());
@@ -263,6 +268,11 @@ impl Network {
     /// Node `number`, counted from 1.
     pub fn node(&self, number: usize) -> &Namespace {
         &self.nodes[number - 1]
+    }
+
+    /// The bridge's own namespace, where the cuts are: chain `cuts` of table `bridge lockstep`.
+    pub fn switch(&self) -> &Namespace {
+        &self.switch
     }
 
     /// The ground of a cluster whose replicas are the first nodes; its clients are on the one behind them.

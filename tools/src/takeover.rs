@@ -46,8 +46,8 @@ pub(crate) fn newest_of(replicas: &[Process]) -> (u64, usize) {
 
 /// Whether a log says last of its role that it leads.
 pub(crate) fn leads(log: &str) -> bool {
-    let roles = log.lines().filter_map(|line| line.split_once(" -> ")?.1.split_once(" in epoch "));
-    roles.last().is_some_and(|(role, _)| role == "leader")
+    let mut roles = log.lines().filter_map(|line| line.split_once(" -> ")?.1.split_once(" in epoch "));
+    roles.next_back().is_some_and(|(role, _)| role == "leader")
 }
 
 /// What a scene has shown.

@@ -1,30 +1,164 @@
-//! Where a replica runs: on this host.
+//! Where a replica runs: on this host, or on a node of a network of namespaces whose paths can be cut.
+//!
+//! Whoever makes that network stays outside of it and starts this program anew on the client's node, with
+//! the numbers of the processes that hold the others: those are all that is needed to enter them.
 
 use std::ffi::OsStr;
-use std::process::Command;
+use std::fmt;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+use tools::netns::{Network, unsupported};
+
+/// The processes that hold a network: of its bridge, and of each replica's node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Holders {
+    switch: u32,
+    nodes: Vec<u32>,
+}
+
+impl fmt::Display for Holders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes: Vec<String> = self.nodes.iter().map(u32::to_string).collect();
+        write!(f, "{}:{}", self.switch, nodes.join(","))
+    }
+}
+
+impl FromStr for Holders {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' does not name the holders of a network");
+        let (switch, nodes) = text.split_once(':').ok_or_else(wrong)?;
+        let nodes: Result<Vec<u32>, _> = nodes.split(',').map(str::parse).collect();
+        Ok(Self { switch: switch.parse().map_err(|_| wrong())?, nodes: nodes.map_err(|_| wrong())? })
+    }
+}
+
+/// Runs this program anew with the same arguments on the last node of a network, the `replicas` first nodes
+/// being for those. `None` where there can be no such network, which is said.
+///
+/// # Errors
+/// The program cannot be started.
+pub fn run_in_network(replicas: usize) -> Result<Option<ExitStatus>, String> {
+    if let Some(reason) = unsupported() {
+        println!("SKIPPED: a leader that is cut off: {reason}");
+        return Ok(None);
+    }
+    let network = Network::new(replicas + 1);
+    let nodes = (1..=replicas).map(|number| network.node(number).holder()).collect();
+    let holders = Holders { switch: network.switch().holder(), nodes };
+    let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
+    let mut command = network.node(replicas + 1).place().command(itself);
+    command.args(std::env::args_os().skip(1)).args(["--holders", &holders.to_string()]);
+    command.status().map(Some).map_err(|error| format!("starting this program in a namespace: {error}"))
+}
+
+/// The rules of a network's bridge, changed from one packet to the next.
+#[derive(Debug)]
+struct Rules {
+    nft: Child,
+    to: ChildStdin,
+}
+
+impl Drop for Rules {
+    fn drop(&mut self) {
+        let _ = self.nft.kill(); // it ends with its input as well
+        let _ = self.nft.wait();
+    }
+}
+
+/// A node of a network.
+#[derive(Clone, Debug)]
+struct Node {
+    number: usize,
+    holder: u32,
+    rules: Arc<Mutex<Rules>>,
+}
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Place(());
+pub struct Place(Option<Node>);
 
 impl Place {
-    /// This host.
-    pub fn host() -> Self {
-        Self(())
+    /// `count` times this host.
+    pub fn hosts(count: usize) -> Vec<Self> {
+        vec![Self(None); count]
     }
 
-    /// `program` here, without arguments yet.
+    /// The replicas' nodes of a network, and their addresses.
+    ///
+    /// # Errors
+    /// `nft` does not start.
+    pub fn nodes(holders: &Holders) -> Result<(Vec<Self>, Vec<Ipv4Addr>), String> {
+        let mut nft = enter(holders.switch)
+            .args(["nft", "-i"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("starting nft: {error}"))?;
+        let to = nft.stdin.take().ok_or("nft has no input")?;
+        let rules = Arc::new(Mutex::new(Rules { nft, to }));
+        let node = |(number, holder): (usize, &u32)| {
+            let node = Node { number, holder: *holder, rules: Arc::clone(&rules) };
+            (Self(Some(node)), Network::address(number))
+        };
+        Ok((1..).zip(&holders.nodes).map(node).unzip())
+    }
+
+    /// `program` here, without arguments yet. It becomes the child itself: what enters turns into it.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        Command::new(program)
+        let Some(node) = &self.0 else { return Command::new(program) };
+        let mut command = enter(node.holder);
+        command.arg(program);
+        command
     }
 
-    /// x
+    /// Nothing passes from or to this place any more.
+    ///
+    /// # Errors
+    /// It is no node of a network.
     pub fn cut(&self) -> Result<(), String> {
-        Err(String::from("a replica on loopback cannot be cut off"))
+        let number = self.node()?.number;
+        let rule = |side: &str| format!("add rule bridge lockstep cuts {side} \"p{number}\" drop");
+        self.say(&format!("{}; {}\n", rule("iifname"), rule("oifname")))
     }
 
-    /// x
+    /// Everything passes again.
+    ///
+    /// # Errors
+    /// As for [`Place::cut`].
     pub fn heal(&self) -> Result<(), String> {
-        Err(String::from("a replica on loopback cannot be cut off"))
+        self.say("flush chain bridge lockstep cuts\n")
+    }
+
+    fn node(&self) -> Result<&Node, String> {
+        self.0.as_ref().ok_or_else(|| String::from("a replica on loopback cannot be cut off"))
+    }
+
+    fn say(&self, line: &str) -> Result<(), String> {
+        let mut rules = self.node()?.rules.lock().map_err(|_| "nobody else holds nft")?;
+        rules.to.write_all(line.as_bytes()).map_err(|error| format!("speaking to nft: {error}"))
+    }
+}
+
+/// Enters the namespaces that a process holds.
+fn enter(holder: u32) -> Command {
+    let mut command = Command::new("nsenter");
+    command.args(["--target", &holder.to_string(), "--mount", "--net", "--"]);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holders_are_read_as_they_were_written() {
+        let holders = Holders { switch: 7, nodes: vec![8, 9, 10] };
+        assert_eq!(holders.to_string().parse(), Ok(holders));
+        assert!("7".parse::<Holders>().is_err() && "7:8,x".parse::<Holders>().is_err());
     }
 }

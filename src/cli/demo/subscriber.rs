@@ -223,7 +223,9 @@ impl Seen {
 
     /// What was told below `next` is final.
     fn on_committed(&mut self, next: Seq) {
-        while let Some(told) = self.pending.pop_front_if(|told| told.seq < next) {
+        while self.pending.front().is_some_and(|told| told.seq < next)
+            && let Some(told) = self.pending.pop_front()
+        {
             let Told { seq, publisher, publisher_seq, destination, timestamp, ref payload } = told;
             self.on_message(&Message { seq, publisher, publisher_seq, destination, timestamp, payload });
         }
@@ -323,7 +325,7 @@ mod tests {
     fn what_is_stamped_is_judged_when_it_is_final_and_what_is_taken_back_never() {
         let flow = OrderFlow::recorded().expect("the recorded day");
         let mut seen = Seen::new(flow.clone(), Clock::start(), true).expect("a histogram");
-        let mut tell = |seen: &mut Seen, seq: Seq, publisher_seq: u64| {
+        let tell = |seen: &mut Seen, seq: Seq, publisher_seq: u64| {
             let order = order(&flow, 0, publisher_seq);
             let payload = bytemuck::bytes_of(&order);
             let event = Message { seq, publisher: 7, publisher_seq, destination: 0, timestamp: 0, payload };

@@ -11,6 +11,7 @@ use crate::engine::counters::Counters;
 use crate::engine::event::{Event, Events};
 use crate::proto::held::Verdict;
 use crate::proto::log::LogEnd;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{Chain, EntryKind, Epoch, EpochStartView, FrameView, Seq};
 
 /// The epoch start with which `frame` begins.
@@ -130,7 +131,8 @@ impl Receiver {
     /// was asked for before.
     fn forget_kept(&mut self) {
         let follow = &self.follow;
-        self.store.retain(self.ready, |first, epoch| follow.owner(first) == Some(epoch));
+        let all = planted(Mutation::KeptFramesStay);
+        self.store.retain(self.ready, |first, epoch| all || follow.owner(first) == Some(epoch));
         self.nack.restart();
         self.too_old.clear();
         self.gap_told = false;

@@ -13,6 +13,7 @@ use crate::journal::ports::TailMemory;
 use crate::proto::accept::Asked;
 use crate::proto::commit::Durability;
 use crate::proto::election::{Promise, Say, Verdict, Why};
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::sequence::{Leadership, Sequencer};
 use crate::proto::suspect;
 use crate::wire::{
@@ -49,11 +50,16 @@ impl<P: Ports> Replica<P> {
     /// turn found less than was there to be found.
     pub(super) fn elect(&mut self, now: Nanos, wall: Nanos, drained: bool) {
         let Self { net, tail, core, .. } = self;
-        if core.role == Role::Standby && core.may_lead {
+        if core.role == Role::Standby {
+            // Who never leads misses the leader all the same, and grants what others ask for.
             core.watch(now, drained);
-            core.vote_for_the_dead();
-            core.campaign(net, tail, now, wall);
-            core.assess(net, tail, now);
+            if core.may_lead {
+                core.vote_for_the_dead();
+                if drained || core.is_overdue(now) {
+                    core.campaign(net, tail, now, wall);
+                }
+                core.assess(net, tail, now);
+            }
         }
         core.pay(net, tail, now, wall);
     }
@@ -167,7 +173,7 @@ impl ReplicaCore {
         match self.acceptor.judge_prepare(ballot) {
             Asked::Promise => {
                 // What was handed to the network lies inside the log that the promise describes.
-                if self.role == Role::Leader {
+                if self.role == Role::Leader && !planted(Mutation::StampsAfterPromise) {
                     self.step_down(tail, now, Stopped::Promised);
                 }
                 self.promise(tail, ballot);
@@ -184,9 +190,13 @@ impl ReplicaCore {
     /// S2: the promise is a word in the tail before anything is said of it; nothing lower is followed.
     pub(super) fn promise<M: TailMemory>(&mut self, tail: &mut Tail<M>, epoch: Epoch) {
         if epoch > self.acceptor.promised() {
-            tail.promise(epoch);
+            if !planted(Mutation::PromiseNotStored) {
+                tail.promise(epoch);
+            }
             self.acceptor.on_promised(epoch);
-            self.rx.raise_floor(epoch);
+            if !planted(Mutation::FollowsLowerEpoch) {
+                self.rx.raise_floor(epoch);
+            }
         }
     }
 
@@ -266,6 +276,13 @@ impl ReplicaCore {
         }
     }
 
+    /// Whether a candidate has waited long enough for its socket to be drained: in what waits there may be
+    /// the leader's life, or a Prepare of who goes first, and two candidates at once are slower than one.
+    fn is_overdue(&self, now: Nanos) -> bool {
+        let due = self.election.next_deadline();
+        due.is_some_and(|due| now >= due + self.limits.election.stagger_ns)
+    }
+
     /// Says what the candidacy asks for now.
     fn campaign<M: TailMemory>(&mut self, net: &mut impl Net, tail: &mut Tail<M>, now: Nanos, wall: Nanos) {
         if self.election.is_calm() {
@@ -312,8 +329,11 @@ impl ReplicaCore {
     /// With the promises at hand: gets the best log, or leads.
     fn assess<M: TailMemory>(&mut self, net: &mut impl Net, tail: &mut Tail<M>, now: Nanos) {
         let Some(ballot) = self.election.ballot() else { return };
-        if ballot != self.acceptor.promised() || !self.is_promise_stored(tail) {
+        if ballot != self.acceptor.promised() {
             return;
+        }
+        if !self.is_promise_stored(tail) {
+            return self.election.on_progress(now);
         }
         match self.election.assess(&tail.end(), self.commit_next(), &self.log.electorate()) {
             Verdict::Wait => {}
@@ -335,7 +355,7 @@ impl ReplicaCore {
         let progress = tail.staged_end().unwrap_or_else(|| tail.end());
         if self.fetched != (progress.epoch, progress.next) {
             self.fetched = (progress.epoch, progress.next);
-            self.election.on_fetched(now);
+            self.election.on_progress(now);
         }
     }
 
@@ -358,7 +378,12 @@ impl ReplicaCore {
         self.sequencer =
             Some(Sequencer::new(leadership, limits.cluster, self.rx.history(), end, tail.frame_len_max()));
         self.rx.prefer = None;
-        self.commit_won = commit_next;
+        self.commit_won = if planted(Mutation::PromisedCommitLost) { 1 } else { commit_next };
+        if planted(Mutation::AdoptedForgotten) {
+            let adopted: Vec<_> =
+                frames(tail, self.commit_next()).flat_map(|frame| frame.entries()).collect();
+            self.log.publishers.on_cut(self.commit_next(), adopted.into_iter());
+        }
         self.uncommitted.clear();
         for frame in frames(tail, self.commit_next()) {
             self.uncommitted.on_closed(frame.header.next_seq(), frame.header.length);

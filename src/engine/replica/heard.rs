@@ -28,6 +28,11 @@ pub(super) struct Heard {
     waits_since: Option<Nanos>,
 }
 
+/// The shortest submission is a header and an entry: more than this many never fit.
+fn most(bytes: usize) -> usize {
+    bytes / 128
+}
+
 /// Datagrams that are looked at where the oldest waits for a later one: what is missed is sent again.
 const NEWEST: usize = 16;
 
@@ -53,11 +58,9 @@ impl Heard {
 
     /// Room for datagrams of `bytes` in all.
     pub(super) fn new(bytes: usize) -> Self {
-        // The shortest submission is a header and an entry: more than this many never fit.
-        let most = bytes / 128 + 1;
         Self {
             memory: touched(bytes),
-            kept: VecDeque::with_capacity(most),
+            kept: VecDeque::with_capacity(most(bytes)),
             next_at: 0,
             judged: (0, Kept::default(), Kept::default()),
             waits_since: None,
@@ -67,7 +70,7 @@ impl Heard {
     /// Keeps a datagram; the oldest make room.
     pub(super) fn keep(&mut self, datagram: &[u8], now: Nanos) {
         let len = datagram.len();
-        if len > self.memory.len() {
+        if len > self.memory.len() || most(self.memory.len()) == 0 {
             return;
         }
         let at = if self.next_at + len > self.memory.len() { 0 } else { self.next_at };
@@ -79,7 +82,8 @@ impl Heard {
         while self.kept.front().is_some_and(is_overwritten) {
             self.kept.pop_front();
         }
-        if self.kept.len() == self.kept.capacity() {
+        // Never by the queue's capacity: a copy of it has another.
+        if self.kept.len() == most(self.memory.len()) {
             self.kept.pop_front();
         }
         self.memory[at..at + len].copy_from_slice(datagram);
@@ -144,6 +148,17 @@ impl Heard {
     /// The `index`th from the oldest.
     pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
         self.kept.get(index).map(|kept| self.bytes(kept))
+    }
+
+    /// Forgets copies: for an explorer, to whom a datagram heard twice is one.
+    pub(super) fn forget_copies(&mut self) {
+        let all: Vec<_> = self.all().map(|(at, bytes)| (at, bytes.to_vec())).collect();
+        self.clear();
+        for (index, (at, bytes)) in all.iter().enumerate() {
+            if !all[..index].iter().any(|(_, before)| before == bytes) {
+                self.keep(bytes, *at);
+            }
+        }
     }
 
     /// Forgets all.

@@ -8,6 +8,7 @@ use crate::engine::ports::{Burst, Group, Net, Ports};
 use crate::journal::ports::TailMemory;
 use crate::journal::{Span, Tail};
 use crate::proto::commit::Durability;
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::{OpenVerdict, Verdict};
 use crate::proto::sequence::Stamp;
 use crate::proto::suspect;
@@ -25,7 +26,8 @@ impl<P: Ports> Replica<P> {
         if !core.has_begun(tail) && !core.begin_epoch(net, tail, now, wall) {
             return;
         }
-        core.looking |= now > core.turned_at + core.limits.suspect.timeout_ns / 2;
+        let late = now > core.turned_at + core.limits.suspect.timeout_ns / 2;
+        core.looking |= late && !planted(Mutation::StalledLeaderSpeaks);
         for index in 0..count {
             if let Err(reject) = core.lead_datagram(tail, now, wall, net.group_datagram(index)) {
                 core.reject(reject);
@@ -103,6 +105,7 @@ impl ReplicaCore {
         now: Nanos,
         wall: Nanos,
     ) {
+        // Put aside while its datagrams are stamped; one without room allocates nothing.
         let mut heard = std::mem::replace(&mut self.heard, Heard::new(0));
         let mut index = 0;
         while let Some(bytes) = heard.get(index) {
@@ -174,14 +177,14 @@ impl ReplicaCore {
                 }
             }
             Datagram::Ack(header, body) => {
-                self.rx.check_history(&header)?;
+                self.check_group(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
                     self.rx.on_ack(&header, &mut self.counters, &mut self.events);
                     self.on_heard(tail, now, &header);
                 }
             }
             Datagram::Heartbeat(header, body) => {
-                self.rx.check_history(&header)?;
+                self.check_group(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
                     self.on_heard(tail, now, &header);
                 }
@@ -225,7 +228,7 @@ impl ReplicaCore {
             self.quorum.on_life(now);
         }
         // The first leader of a history may be started long before the others.
-        let suspected = self.quorum.look(now, drained);
+        let suspected = self.quorum.look(now, drained) && !planted(Mutation::DeafLeaderStays);
         if suspected && (self.had_quorum || self.led.round() > 1) {
             self.say_step_down(net, tail, wall, None);
             return self.step_down(tail, now, Stopped::Deaf);

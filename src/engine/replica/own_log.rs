@@ -13,6 +13,7 @@ use crate::proto::accept::Acceptor;
 use crate::proto::commit::Durability;
 use crate::proto::follow::Follow;
 use crate::proto::membership::{Electorate, Membership, change_in};
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::Publishers;
 use crate::wire::{
     EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Seq,
@@ -83,6 +84,7 @@ impl OwnLog {
     /// start says before its own row. `None` if there are too many takeovers that nobody committed.
     pub(super) fn table(&self, commit_next: Seq) -> Option<Vec<EpochBase>> {
         let behind = self.epochs.iter().skip(1).take_while(|row| row.base < commit_next).count();
+        let behind = if planted(Mutation::TableLosesRows) { self.epochs.len().max(1) - 1 } else { behind };
         let rows: Vec<EpochBase> = self.epochs.iter().copied().skip(behind).collect();
         (rows.len() < EPOCHS_MAX).then_some(rows)
     }
@@ -90,7 +92,7 @@ impl OwnLog {
     /// What lies below `commit_next` is final: it is undone no more.
     pub(super) fn on_commit(&mut self, commit_next: Seq) {
         self.publishers.on_commit(commit_next);
-        if self.change.is_some_and(|(seq, _)| seq < commit_next) {
+        if self.change.as_ref().is_some_and(|(seq, _)| *seq < commit_next) {
             self.change = None;
         }
         while self.epochs.get(1).is_some_and(|row| row.base < commit_next) {
@@ -152,7 +154,9 @@ impl OwnLog {
             // Damage in memory proves nothing either.
             let Ok(frame) = tail.frame(found) else { return Ok(Some(commit_next)) };
             let first = frame.header.first_seq;
-            if follow.owner(first) != Some(frame.header.epoch()) {
+            let unproven = planted(Mutation::PrefixKeptWithoutProof) && follow.owner(first).is_none();
+            let kept = unproven || planted(Mutation::SuffixKept);
+            if follow.owner(first) != Some(frame.header.epoch()) && !kept {
                 return if first < commit_next { Err(first) } else { Ok(Some(first)) };
             }
             span = tail.after(found);
@@ -195,7 +199,7 @@ impl OwnLog {
         if end.epoch != epoch {
             acceptor.judge(frame, &end, admitted).map_err(|_| Refused::Rule)?;
             tail.stage_frame(frame).map_err(refused)?;
-            if frame.header.epoch() != epoch {
+            if frame.header.epoch() != epoch && !planted(Mutation::CutThenFill) {
                 return Ok(Stored::Staged);
             }
         }
@@ -213,7 +217,9 @@ impl OwnLog {
         }
         self.staging = None;
         let gone = old.iter().map(|header| Entry { header: *header, payload: &[] });
-        self.publishers.on_cut(from, gone);
+        if !planted(Mutation::NotUndone) {
+            self.publishers.on_cut(from, gone);
+        }
         self.change = self.change.filter(|(seq, _)| *seq < from);
         while self.epochs.back().is_some_and(|row| row.base >= from) {
             self.epochs.pop_back();

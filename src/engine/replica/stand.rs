@@ -11,6 +11,7 @@ use crate::journal::ports::TailMemory;
 use crate::journal::{StageError, Tail};
 use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{
     AckBody, AnswerBody, Datagram, EntryKind, FrameView, Header, HeartbeatBody, Kind, Nanos, Reject,
     RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
@@ -51,7 +52,7 @@ impl ReplicaCore {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => self.on_frame(tail, now, &frame, trailer.as_ref())?,
             Datagram::Heartbeat(header, body) => {
-                self.rx.check_history(&header)?;
+                self.check_group(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
                     self.on_beat(now, &header, &body);
                     self.stop_if_diverged();
@@ -64,7 +65,7 @@ impl ReplicaCore {
                 }
             }
             Datagram::Ack(header, body) => {
-                self.rx.check_history(&header)?;
+                self.check_group(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
                     self.election.on_heard(header.epoch());
                     self.rx.on_ack(&header, &mut self.counters, &mut self.events);
@@ -113,12 +114,16 @@ impl ReplicaCore {
         let epoch = frame.header.epoch();
         self.election.on_heard(epoch);
         let live = trailer.is_none();
-        if live && epoch < self.acceptor.promised() && epoch != self.rx.adopting {
+        if live && self.acceptor.refuses(epoch) && epoch != self.rx.adopting {
             self.owe_refusal(epoch);
             self.counters.add(Counter::FramesStale, 1);
             return Ok(());
         }
-        if live && self.is_beyond_salvage(frame) {
+        let listed = self.log.membership.lists(epoch.leader()) || self.role == Role::Blank;
+        if planted(Mutation::UnlistedLeaderDropped) && !listed {
+            return Ok(());
+        }
+        if live && self.is_beyond_salvage(frame) && !planted(Mutation::SalvageFromAnyEpoch) {
             return Ok(());
         }
         // Before the frame is placed: an own log that parts from the new epoch's is no divergence.
@@ -162,7 +167,9 @@ impl ReplicaCore {
     /// candidate adopts.
     fn is_admitted(&self) -> bool {
         let followed = self.rx.follow.epoch();
-        followed >= self.acceptor.promised() || followed == self.rx.adopting
+        !self.acceptor.refuses(followed)
+            || followed == self.rx.adopting
+            || planted(Mutation::SalvageFromAnyEpoch)
     }
 
     /// The start of an epoch that is to be followed is known: where the own log and that epoch's part, the
@@ -298,7 +305,10 @@ impl ReplicaCore {
             Durability::Process => end.next,
             Durability::Power => tail.durable_next(),
         };
-        let Some((epoch, next)) = self.acceptor.ack(&end, stored) else { return };
+        let Some((mut epoch, next)) = self.acceptor.ack(&end, stored) else { return };
+        if planted(Mutation::AcceptedBeforeLog) {
+            epoch = epoch.max(self.rx.follow.epoch());
+        }
         let news = (epoch, next) > self.acked;
         let owed = beaten.is_some_and(|leaders_commit| leaders_commit < next);
         if !news && !owed && now < self.acked_at + self.limits.ack_again_ns {

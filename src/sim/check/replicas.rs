@@ -388,9 +388,7 @@ impl Oracle {
             Datagram::Prepare(header, body) | Datagram::Promise(header, body) => {
                 self.check_ballot(who, voice, header, body, matches!(datagram, Datagram::Prepare(..)))?;
             }
-            Datagram::Refuse(_, body)
-                if Epoch(body.ballot) > voice.promised || body.about >= body.ballot =>
-            {
+            Datagram::Refuse(_, body) if Epoch(body.ballot) > voice.promised || body.about >= body.ballot => {
                 return Err(format!(
                     "S2: replica {who} refuses {} by {}, it promised {}",
                     Epoch(body.about),

@@ -15,6 +15,7 @@ use crate::proto::commit::Durability;
 use crate::proto::election::ElectionLimits;
 use crate::proto::log::LogEnd;
 use crate::proto::nack::NackLimits;
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::suspect::SuspectLimits;
 use crate::proto::window::Window;
 use crate::sim::net::{SimNet, To};
@@ -226,7 +227,9 @@ impl Process {
                 **replica = start(self.node, self.identity, replicas, &self.store, memory)?;
             }
             (Engine::Replica(_), Input::Lose) => {
-                let reborn = Identity { incarnation: self.identity.incarnation + REBORN, ..self.identity };
+                let kept = planted(Mutation::IdentityKeptAfterLoss);
+                let another = if kept { 0 } else { REBORN };
+                let reborn = Identity { incarnation: self.identity.incarnation + another, ..self.identity };
                 *self = Self::formatted(self.node, reborn, replicas, false)?;
             }
             (Engine::Reader(..), _) => {}

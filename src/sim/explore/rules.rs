@@ -170,8 +170,8 @@ pub(super) fn check_frame(said: &Said, before: &Said) -> Result<(), String> {
             if epoch == e && first == f && chain != c =>
         {
             Err(format!(
-                "S1: two frames at seq {first} of {epoch}, chains {c:#x} and {chain:#x}: one proposer per epoch, \
-                 one frame per seq"
+                "S1: two frames at seq {first} of {epoch}, behind them the chains {c:#x} and {chain:#x}: one \
+                 proposer per epoch, one frame per seq"
             ))
         }
         _ => Ok(()),

@@ -305,7 +305,10 @@ impl System {
                 let said = &self.sent[usize::from(*number)].said;
                 if matches!(said, Said::Frame { .. }) {
                     for other in &before.bag {
-                        rules::check_frame(said, &self.sent[usize::from(*other)].said)?;
+                        let other = &self.sent[usize::from(*other)];
+                        rules::check_frame(said, &other.said).map_err(|wrong| {
+                            format!("{wrong}: {}; {}", other.words, self.sent[usize::from(*number)].words)
+                        })?;
                     }
                 }
             }
@@ -401,16 +404,22 @@ impl System {
         })
     }
 
-    /// The process in this local state, made again from its parent if it is not at hand.
+    /// The process in this local state, made again from the steps that led to it if it is not at hand.
     fn process(&mut self, node: usize, local: u32) -> Process {
-        if let Some(process) = self.locals[node].live.get(&local) {
-            return (**process).clone();
+        let (mut at, mut again) = (local, Vec::new());
+        while !self.locals[node].live.contains_key(&at) {
+            let (parent, input) = self.locals[node].states[at as usize].parent;
+            again.push((at, input));
+            at = parent;
         }
-        let (parent, input) = self.locals[node].states[local as usize].parent;
-        let mut process = self.process(node, parent);
-        // It went well the first time.
-        let _ = self.turn(&mut process, input);
-        self.keep(node, local, process.clone());
+        let mut process = (*self.locals[node].live[&at]).clone();
+        for (made, input) in again.into_iter().rev() {
+            // It went well the first time.
+            let _ = self.turn(&mut process, input);
+            let known = self.locals[node].by_digest.get(&process.digest());
+            assert_eq!(known, Some(&made), "a turn is no function of the process and its input");
+            self.keep(node, made, process.clone());
+        }
         process
     }
 

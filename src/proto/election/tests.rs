@@ -1,0 +1,275 @@
+//! S5 and ELECT-1: who asks when, and which log survives.
+
+use super::*;
+use crate::proto::tests::{epoch, identity, membership};
+
+const LIMITS: ElectionLimits =
+    ElectionLimits { stagger_ns: 10, again_ns: 5, timeout_ns: 100, backoff_ns_max: 1_000 };
+
+/// Replica 2 of 3, in a round that follows 4.
+fn calm() -> Election {
+    let mut election = Election::new(LIMITS, identity(2));
+    election.on_heard(epoch(4, 1));
+    election
+}
+
+fn poll(election: &mut Election, now: Nanos) -> Option<Say> {
+    election.poll(now, epoch(4, 1), &membership(3), 0)
+}
+
+/// Replica 2, which collects promises for round 5.
+fn preparing() -> Election {
+    let mut election = calm();
+    election.on_missed(0, Why::Down, 0);
+    assert_eq!(poll(&mut election, 0), Some(Say::Prepare(epoch(5, 2))));
+    election
+}
+
+fn promise(by: u32, accepted: Epoch, next: Seq, commit_next: Seq) -> Promise {
+    Promise { by: identity(by), accepted, next, chain: 0, commit_next }
+}
+
+fn end(accepted: Epoch, next: Seq) -> LogEnd {
+    LogEnd { next, epoch: accepted, chain: 0, timestamp: 0 }
+}
+
+fn three() -> Electorate {
+    Electorate { at_end: membership(3), ..Electorate::default() }
+}
+
+/// The commit that a win brings; `None` if it is none.
+fn won(verdict: &Verdict) -> Option<Seq> {
+    if let Verdict::Win { commit_next, .. } = verdict { Some(*commit_next) } else { None }
+}
+
+#[test]
+fn elect_1_who_misses_a_silent_leader_asks_the_others_first() {
+    let mut election = calm();
+    election.on_missed(1_000, Why::Silence, 0);
+    assert_eq!(poll(&mut election, 1_000), Some(Say::PreVote(epoch(5, 2))));
+    assert_eq!(poll(&mut election, 1_004), None, "not again so soon");
+    assert_eq!(poll(&mut election, 1_005), Some(Say::PreVote(epoch(5, 2))));
+    assert_eq!(election.ballot(), None, "nobody is deposed by a question");
+    election.on_grant(identity(3));
+    assert_eq!(poll(&mut election, 1_006), Some(Say::Prepare(epoch(5, 2))));
+    assert_eq!(election.ballot(), Some(epoch(5, 2)));
+}
+
+#[test]
+fn elect_1_a_known_death_needs_no_votes() {
+    for why in [Why::Down, Why::StepDown] {
+        let mut election = calm();
+        election.on_missed(0, why, 0);
+        assert_eq!(poll(&mut election, 0), Some(Say::Prepare(epoch(5, 2))), "{why:?}");
+    }
+}
+
+#[test]
+fn elect_1_successors_begin_one_after_the_other() {
+    let mut election = calm();
+    election.on_missed(0, Why::Down, 2);
+    assert_eq!(election.next_deadline(), Some(20));
+    assert_eq!(election.poll(19, epoch(4, 1), &membership(3), 2), None);
+    assert_eq!(election.poll(20, epoch(4, 1), &membership(3), 2), Some(Say::Prepare(epoch(5, 2))));
+}
+
+#[test]
+fn elect_1_grants_of_who_is_not_listed_do_not_count() {
+    let mut election = calm();
+    election.on_missed(0, Why::Silence, 0);
+    poll(&mut election, 0);
+    election.on_grant(identity(9));
+    election.on_grant(Identity { incarnation: 1, ..identity(3) });
+    assert_eq!(poll(&mut election, 1), None);
+}
+
+#[test]
+fn elect_1_grants_grow_old() {
+    let mut election = Election::new(LIMITS, identity(2));
+    let five = membership(5);
+    let poll = |election: &mut Election, now| election.poll(now, epoch(4, 1), &five, 0);
+    election.on_missed(1_000, Why::Silence, 0);
+    poll(&mut election, 1_000);
+    election.on_grant(identity(1));
+    assert!(matches!(poll(&mut election, 1_100), Some(Say::PreVote(_))), "a timeout has passed");
+    election.on_grant(identity(3));
+    assert_eq!(poll(&mut election, 1_101), None, "the two missed the leader at different times");
+    election.on_grant(identity(4));
+    assert!(matches!(poll(&mut election, 1_102), Some(Say::Prepare(_))));
+}
+
+#[test]
+fn elect_1_a_leader_that_speaks_again_is_not_deposed() {
+    let mut election = calm();
+    election.on_missed(0, Why::Silence, 1);
+    election.on_life();
+    assert!(election.is_calm());
+    election.on_missed(0, Why::Silence, 0);
+    poll(&mut election, 0);
+    election.on_life();
+    assert!(election.is_calm(), "not while we only ask either");
+    election.on_missed(0, Why::Down, 1);
+    election.on_life();
+    assert!(!election.is_calm(), "the dead do not speak: what comes was under way");
+    let mut asked = preparing();
+    asked.on_life();
+    assert_eq!(asked.ballot(), Some(epoch(5, 2)), "a ballot that was asked for is not taken back");
+}
+
+#[test]
+fn elect_1_a_known_death_outweighs_silence() {
+    let mut election = calm();
+    election.on_missed(0, Why::Silence, 0);
+    poll(&mut election, 0);
+    election.on_missed(3, Why::Down, 0);
+    assert_eq!(election.missing(), Some(Why::Down));
+    assert_eq!(poll(&mut election, 3), Some(Say::Prepare(epoch(5, 2))));
+    election.on_missed(4, Why::Silence, 0);
+    assert_eq!(election.missing(), Some(Why::Down), "and nothing weaker replaces it");
+}
+
+#[test]
+fn elect_1_who_fails_waits_longer_each_time_and_then_asks_first() {
+    let mut election = preparing();
+    assert_eq!(poll(&mut election, 99), Some(Say::Prepare(epoch(5, 2))), "still asking");
+    let mut now = 100;
+    assert_eq!(poll(&mut election, now), None, "no quorum within the timeout");
+    for wait in [100, 200, 400, 800, 1_000, 1_000] {
+        assert_eq!(election.next_deadline(), Some(now + wait));
+        election.on_missed(now, Why::Down, 0);
+        now += wait;
+        assert!(matches!(poll(&mut election, now), Some(Say::PreVote(_))), "a vote even after a death");
+        election.on_grant(identity(3));
+        assert!(matches!(poll(&mut election, now), Some(Say::Prepare(_))));
+        // It is given twice as long as the time before, too.
+        now += (2 * wait).min(1_000);
+        assert!(election.ballot().is_some());
+        assert_eq!(poll(&mut election, now), None);
+    }
+    election.on_started();
+    election.on_missed(now, Why::Down, 0);
+    assert!(matches!(poll(&mut election, now), Some(Say::Prepare(_))), "a new leader begins a new count");
+}
+
+#[test]
+fn elect_1_who_promised_to_another_waits_a_full_timeout() {
+    let mut election = calm();
+    election.on_missed(0, Why::Silence, 0);
+    election.on_preempted(7, 1);
+    assert_eq!(election.next_deadline(), Some(7 + 100 + 10));
+    assert_eq!(poll(&mut election, 116), None);
+    assert!(
+        matches!(poll(&mut election, 117), Some(Say::PreVote(_))),
+        "then it asks: the candidate may be dead"
+    );
+    let mut preempted = preparing();
+    preempted.on_preempted(50, 0);
+    assert_eq!(preempted.ballot(), None, "its own candidacy is over");
+    preempted.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
+    assert_eq!(
+        preempted.assess(&end(epoch(4, 1), 10), 1, &three()),
+        Verdict::Wait,
+        "a late promise elects nobody"
+    );
+}
+
+#[test]
+fn elect_1_a_ballot_is_above_every_round_that_was_heard_or_promised() {
+    let mut election = calm();
+    election.on_heard(epoch(7, 3));
+    assert_eq!(election.next_ballot(epoch(4, 1)), Some(epoch(8, 2)));
+    assert_eq!(election.next_ballot(epoch(9, 1)), Some(epoch(10, 2)));
+    election.on_heard(epoch(ROUND_MAX, 1));
+    assert_eq!(election.next_ballot(epoch(9, 1)), None, "rounds are used up, never wrapped");
+}
+
+#[test]
+fn s5_a_quorum_of_promises_is_needed_and_the_candidates_own_is_one() {
+    let mut election = preparing();
+    let own = end(epoch(4, 1), 10);
+    assert_eq!(election.assess(&own, 1, &three()), Verdict::Wait);
+    election.on_promise(epoch(4, 2), promise(3, epoch(4, 1), 10, 1));
+    assert_eq!(election.assess(&own, 1, &three()), Verdict::Wait, "a promise of another ballot");
+    election.on_promise(epoch(5, 2), promise(9, epoch(4, 1), 10, 1));
+    let stranger = Identity { incarnation: 1, ..identity(3) };
+    election.on_promise(epoch(5, 2), Promise { by: stranger, ..promise(3, epoch(4, 1), 10, 1) });
+    assert_eq!(election.assess(&own, 1, &three()), Verdict::Wait, "nobody who is listed");
+    election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
+    let verdict = election.assess(&own, 1, &three());
+    assert!(
+        matches!(&verdict, Verdict::Win { leadership, .. } if leadership.epoch() == epoch(5, 2)),
+        "{verdict:?}"
+    );
+}
+
+#[test]
+fn s5_the_greatest_accepted_wins_over_the_greatest_last() {
+    let own = end(epoch(3, 2), 90);
+    let newer = promise(3, epoch(4, 1), 10, 1);
+    let mut election = preparing();
+    election.on_promise(epoch(5, 2), newer);
+    assert_eq!(election.assess(&own, 1, &three()), Verdict::Adopt(newer), "short, and of a later epoch");
+    let mut election = preparing();
+    let longer = promise(3, epoch(3, 2), 91, 1);
+    election.on_promise(epoch(5, 2), longer);
+    assert_eq!(election.assess(&own, 1, &three()), Verdict::Adopt(longer), "of the same epoch, and longer");
+    let mut election = preparing();
+    election.on_promise(epoch(5, 2), promise(3, epoch(2, 1), 500, 1));
+    assert!(won(&election.assess(&own, 1, &three())).is_some(), "ours is the best");
+}
+
+#[test]
+fn s5_the_best_of_all_promises_is_adopted_not_the_first() {
+    let mut election = preparing();
+    let best = promise(1, epoch(4, 1), 12, 1);
+    election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 11, 1));
+    election.on_promise(epoch(5, 2), best);
+    assert_eq!(election.assess(&end(epoch(4, 1), 10), 1, &three()), Verdict::Adopt(best));
+    assert!(won(&election.assess(&end(epoch(4, 1), 12), 1, &three())).is_some(), "once it is fetched");
+}
+
+#[test]
+fn s5_the_greatest_promised_commit_becomes_the_leaders() {
+    let mut election = preparing();
+    election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 8));
+    assert_eq!(won(&election.assess(&end(epoch(4, 1), 10), 6, &three())), Some(8));
+    assert_eq!(won(&election.assess(&end(epoch(4, 1), 10), 9, &three())), Some(9), "or its own");
+}
+
+#[test]
+fn s5_the_quorum_is_that_of_the_membership_at_the_end_of_the_chosen_log() {
+    let mut election = preparing();
+    election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
+    let five = Electorate { at_end: membership(5), ..Electorate::default() };
+    let own = end(epoch(4, 1), 10);
+    assert_eq!(election.assess(&own, 1, &five), Verdict::Wait, "two of three, and of five not enough");
+    election.on_promise(epoch(5, 2), promise(5, epoch(4, 1), 9, 1));
+    assert!(won(&election.assess(&own, 1, &five)).is_some());
+}
+
+#[test]
+fn s5_a_candidate_that_the_chosen_log_does_not_list_gives_up() {
+    let mut election = Election::new(LIMITS, identity(4));
+    election.on_missed(0, Why::Down, 0);
+    assert!(election.poll(0, epoch(4, 1), &membership(3), 0).is_some());
+    let ballot = election.ballot().expect("it asks");
+    election.on_promise(ballot, promise(1, epoch(4, 1), 10, 1));
+    election.on_promise(ballot, promise(2, epoch(4, 1), 10, 1));
+    assert_eq!(election.assess(&end(epoch(4, 1), 10), 1, &three()), Verdict::Unlisted);
+}
+
+#[test]
+fn s5_a_change_from_two_members_takes_a_quorum_of_the_two_until_it_is_committed() {
+    let mut election = preparing();
+    election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
+    let added = Electorate { at_end: membership(3), change: Some((8, membership(2))) };
+    let own = end(epoch(4, 1), 10);
+    assert_eq!(
+        election.assess(&own, 8, &added),
+        Verdict::Wait,
+        "2 and 3 are a quorum of three, not of the two"
+    );
+    assert_eq!(won(&election.assess(&own, 9, &added)), Some(9), "the change is committed");
+    election.on_promise(epoch(5, 2), promise(1, epoch(4, 1), 10, 1));
+    assert_eq!(won(&election.assess(&own, 8, &added)), Some(8), "the other of the two promised as well");
+}

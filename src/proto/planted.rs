@@ -1,0 +1,100 @@
+//! # planted: the rules, broken on purpose
+//!
+//! A checker that never found anything proves nothing. With the feature `planted` one of these mutations can
+//! be planted, and each is asked for at the one place whose rule it breaks: `tests/planted.rs` shows that
+//! the explorer or the simulator finds it. Without the feature [`planted`] is a constant `false`, and the
+//! compiler takes it out.
+//!
+//! Most of them were shown to break safety in a model of the protocol; the others are bugs that somebody
+//! shipped, or leave a cluster stuck.
+
+macro_rules! mutations {
+    ($($name:ident $rule:literal $what:literal,)*) => {
+        /// A mutation of a rule. Its sentence says what it does instead.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Mutation { $(#[doc = $what] $name,)* }
+
+        impl Mutation {
+            /// All of them, with the rule that each breaks and what it does instead.
+            pub const ALL: &'static [(Self, &'static str, &'static str)] =
+                &[$((Self::$name, $rule, $what),)*];
+        }
+    };
+}
+
+mutations! {
+    SameEpochAfterRestart "S1" "a leader that restarts stamps on in its old epoch",
+    SentBeforeStored "S1" "a frame is sent before the journal publishes it",
+    PromiseNotStored "S2" "a promise is said and not stored",
+    AckBelowPromise "S2" "an ack below the promise",
+    FollowsLowerEpoch "S2" "a lower epoch than the promised one is followed",
+    PromisesLower "S2" "a lower ballot is promised after a higher one",
+    StampsAfterPromise "S2" "a leader stamps on after its own promise to another",
+    AckByLength "S3" "an ack goes by the length of the log alone",
+    AckOfAnyEpochCounts "S4" "acks of any epoch count",
+    MinorityCommits "S4" "one vote too few commits",
+    HigherEvidenceApplied "S4" "a commit announced in a higher epoch is applied to the own log",
+    EarlierTermsCommit "S4" "acks commit what lies below the epoch's start",
+    CommitPastOwnLog "S4" "commit goes further than the own log",
+    ChangeNotCounted "S4" "the counter outlives its membership: a change is not counted with",
+    NoAdoption "S5" "a candidate leads with its own log, whatever is promised",
+    MinorityPromises "S5" "one promise is enough",
+    GreatestLastOnly "S5" "the longest log is adopted, whatever its epoch",
+    GreatestAcceptedOnly "S5" "the newest log is adopted, however short",
+    UnlistedLeads "S5" "a candidate that its log does not list leads",
+    CutThenFill "S7" "the suffix is exchanged when the first frame of the new one is held",
+    TornExchange "S7" "recovery takes staged frames for the log",
+    AcceptedBeforeLog "S7" "an epoch is acknowledged when its start is known, before the log is",
+    PrefixKeptWithoutProof "S7" "what lies below the table of a new start is kept without proof",
+    SuffixKept "S7" "nothing of the own log is exchanged for a new epoch's",
+    NotUndone "S8" "what an exchanged suffix changed is not taken back",
+    AdoptedForgotten "S8" "a new leader forgets whose messages its uncommitted part holds",
+    NoHoldBack "S8" "a message is stamped before the one before it",
+    NotOnce "S8" "a message that is stamped already is stamped again",
+    OldIncarnationCounts "S9" "acks and promises of an earlier incarnation count",
+    IdentityKeptAfterLoss "S9" "a replica that lost its disk goes on under its identity",
+    KeptFramesStay "S10" "frames that wait are not forgotten when a new epoch begins",
+    PrefixNotProven "S10" "what lies below the table of a start is taken from anybody",
+    LowerEpochTaken "S10" "data of a lower epoch is taken after a higher one has begun",
+    DeliveredStays "S10" "a reader keeps what it passed on, whatever the new table owns",
+    RepairOfOtherEpoch "S11" "uncommitted frames are repaired to who follows another epoch",
+    RepairIsFinal "S11" "a repaired frame is taken for final",
+    SalvageFromAnyEpoch "salvage" "a candidate takes in frames of any epoch",
+    ChangeDoesNotWait "membership" "a change does not wait for the one before",
+    ChangeBeforeStart "membership" "a change does not wait for the epoch's start",
+    PairPromisesAfterAlone "two members" "promises of the membership after a change elect alone",
+    PairCommitsAfterAlone "two members" "a change is committed by the membership after it alone",
+    HandoverWithoutPromises "others" "the successor of a handover leads without promises",
+    UncommittedToldOpen "opens" "a publisher is told an open, and a last number, that are not committed",
+    LateOpenFences "opens" "a late copy of an old open fences the newer process",
+    TableLosesRows "stuck" "an epoch's table leaves out the epochs before it",
+    PromisedCommitLost "stuck" "a new leader does not call committed what a promise called so",
+    UnlistedLeaderDropped "stuck" "frames of a leader whom the own membership does not list are dropped",
+    DeafLeaderStays "stuck" "a leader that hears nobody goes on beating",
+    PromiseNeverGivenUp "stuck" "who promised to another never campaigns again",
+    StalledLeaderSpeaks "others" "a leader that was paused stamps before it has looked",
+}
+
+#[cfg(feature = "planted")]
+static PLANTED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(usize::MAX);
+
+/// Plants a mutation for the whole process, or takes the one that is planted out again.
+#[cfg(feature = "planted")]
+pub fn plant(mutation: Option<Mutation>) {
+    let number = mutation.map_or(usize::MAX, |mutation| mutation as usize);
+    PLANTED.store(number, std::sync::atomic::Ordering::SeqCst);
+}
+
+/// Whether this mutation is planted.
+#[cfg(feature = "planted")]
+#[inline]
+pub fn planted(mutation: Mutation) -> bool {
+    PLANTED.load(std::sync::atomic::Ordering::Relaxed) == mutation as usize
+}
+
+/// Nothing is ever planted without the feature.
+#[cfg(not(feature = "planted"))]
+#[inline(always)]
+pub const fn planted(_: Mutation) -> bool {
+    false
+}

@@ -1,0 +1,314 @@
+//! Members join and leave while the stream goes on; what operators order, and what they are told.
+
+use crate::world::*;
+use lockstep::engine::event::Role;
+use lockstep::wire::*;
+
+/// Where the operator asks from.
+const OPERATOR: u32 = 99;
+
+/// A cluster of `members`, and `learners` replicas that nobody lists, with one open publisher.
+fn cluster(members: u32, learners: u32) -> (Cluster, PublisherId) {
+    let mut cluster = Cluster::new(members, |_| {});
+    for number in members + 1..=members + learners {
+        let limits = replica_limits(number, members);
+        cluster.replicas.push(start(blank_tail(number, 256 << 10), limits).expect("it may learn"));
+    }
+    cluster.add_publisher(|_| {});
+    let id = cluster.open(0, "gateway", [1, 1]);
+    cluster.publishers[0].publish(id, &["a", "b"]);
+    let told = cluster.run_until(|cluster| {
+        let end = cluster.replicas[0].tail().end();
+        cluster.publishers[0].committed().len() == 2
+            && cluster.replicas.iter().all(|replica| replica.tail().end() == end)
+    });
+    assert!(told, "a cluster that runs:\n{}", describe(&cluster));
+    (cluster, id)
+}
+
+fn describe(cluster: &Cluster) -> String {
+    let one = |replica: &lockstep::engine::replica::Replica<TestPorts>| {
+        let (end, commit_next) = (replica.tail().end(), replica.core.commit_next());
+        format!("{} {} next {} commit {commit_next}\n", replica.role().name(), end.epoch, end.next)
+    };
+    cluster.replicas.iter().map(one).collect()
+}
+
+fn role(cluster: &Cluster, number: u32) -> Role {
+    cluster.replicas[number as usize - 1].role()
+}
+
+fn leader(cluster: &Cluster) -> Option<u32> {
+    let all = 1..=cluster.replicas.len() as u32;
+    all.filter(|number| !cluster.dead.contains(number)).find(|number| role(cluster, *number) == Role::Leader)
+}
+
+/// What the operator is told by replica `number`.
+fn ask(cluster: &mut Cluster, number: u32, topic: Topic, name: &str) -> Vec<u8> {
+    let mut out = vec![0; SMALL_LEN_MAX];
+    let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Question) };
+    let length = write_question(&mut out, header, 5, topic, name);
+    out.truncate(length);
+    let net = cluster.replicas[number as usize - 1].net_mut();
+    net.unicast.push_back((out, Some(address(OPERATOR))));
+    let before = cluster.record.len();
+    cluster.run(10);
+    let answers = cluster.record[before..].iter().map(|(_, bytes)| bytes);
+    let is_answer = |bytes: &&Vec<u8>| matches!(bytes[5], kind if kind == Kind::Status as u8 || kind == Kind::Verdict as u8);
+    answers.filter(is_answer).next_back().expect("every question is answered").clone()
+}
+
+fn status(cluster: &mut Cluster, number: u32) -> (Header, StatusBody, Vec<StatusMember>) {
+    let bytes = ask(cluster, number, Topic::Status, "");
+    let Ok(Datagram::Status(header, body, members)) = Datagram::decode(&bytes, CLUSTER) else {
+        panic!("a status")
+    };
+    (header, body, members.iter().collect())
+}
+
+fn order(cluster: &mut Cluster, number: u32, topic: Topic, about: Option<Identity>) -> Result<(), Denied> {
+    let name = about.map_or_else(String::new, |identity| identity.to_string());
+    let bytes = ask(cluster, number, topic, &name);
+    let Ok(Datagram::Verdict(_, body)) = Datagram::decode(&bytes, CLUSTER) else { panic!("a verdict") };
+    Denied::from_u32(body.denied).map_or(Ok(()), Err)
+}
+
+/// A change of the membership at `after`, submitted to all.
+fn submit(cluster: &mut Cluster, after: Seq, change: Change, member: MemberBody) {
+    let mut payload = [0; MEMBERSHIP_LEN_MAX];
+    let length = write_membership(&mut payload, after, change, member, &[]);
+    let mut bytes = vec![0; HEADER_LEN + entry_len(length)];
+    let entry = EntryHeader { kind: EntryKind::Membership as u8, ..bytemuck::Zeroable::zeroed() };
+    write_entry(&mut bytes[HEADER_LEN..], entry, &payload[..length]).expect("room");
+    let header = Header {
+        cluster: CLUSTER,
+        history: HISTORY,
+        count: 1,
+        sender: OPERATOR,
+        ..Header::new(Kind::Submission)
+    };
+    seal(&mut bytes, header);
+    for (number, replica) in (1..).zip(&mut cluster.replicas) {
+        if !cluster.dead.contains(&number) {
+            replica.net_mut().groups.push_back(bytes.clone());
+        }
+    }
+}
+
+/// The change at the membership in force, and whether it was committed in a second.
+fn change(cluster: &mut Cluster, by: u32, change: Change, member: MemberBody) -> bool {
+    let after = status(cluster, by).1.membership_seq;
+    submit(cluster, after, change, member);
+    cluster.run(20);
+    let seq = status(cluster, by).1.membership_seq;
+    seq > after && cluster.run_until(|cluster| cluster.replicas[by as usize - 1].core.commit_next() > seq)
+}
+
+fn listed(cluster: &mut Cluster, number: u32) -> Vec<u32> {
+    status(cluster, number).2.iter().map(|row| row.member.replica).collect()
+}
+
+fn member(number: u32) -> MemberBody {
+    MemberBody::full(identity(number), address(number))
+}
+
+/// How many acks replica `number` has said since the record had `from` datagrams.
+fn acks(cluster: &Cluster, number: u32, from: usize) -> usize {
+    let own = cluster.record[from..].iter().filter(|(sender, _)| *sender == number);
+    own.filter(|(_, bytes)| bytes[5] == Kind::Ack as u8).count()
+}
+
+fn publish(cluster: &mut Cluster, id: PublisherId, payloads: &[&str]) -> bool {
+    let before = cluster.publishers[0].committed().len();
+    cluster.publishers[0].publish(id, payloads);
+    cluster.run_until(|cluster| cluster.publishers[0].committed().len() == before + payloads.len())
+}
+
+#[test]
+fn member_1_a_learner_stores_and_says_nothing_until_it_is_listed() {
+    let (mut cluster, id) = cluster(3, 1);
+    assert_eq!((role(&cluster, 4), acks(&cluster, 4, 0)), (Role::Learner, 0));
+    assert!(change(&mut cluster, 1, Change::Add, member(4)), "{}", describe(&cluster));
+    assert_eq!(listed(&mut cluster, 1), [1, 2, 3, 4]);
+    let from = cluster.record.len();
+    assert!(publish(&mut cluster, id, &["c"]));
+    assert_eq!(role(&cluster, 4), Role::Standby);
+    assert!(acks(&cluster, 4, from) > 0);
+    // Three of four: one may still crash, two may not.
+    cluster.dead = vec![2];
+    assert!(publish(&mut cluster, id, &["d"]), "{}", describe(&cluster));
+    cluster.dead = vec![2, 3];
+    assert!(!publish(&mut cluster, id, &["e"]), "two of four are no quorum");
+}
+
+#[test]
+fn member_1_who_is_removed_falls_silent_once_that_is_committed() {
+    let (mut cluster, id) = cluster(3, 0);
+    assert!(change(&mut cluster, 1, Change::Remove, member(3)), "{}", describe(&cluster));
+    assert_eq!(listed(&mut cluster, 1), [1, 2]);
+    assert!(cluster.run_until(|cluster| role(cluster, 3) == Role::Learner), "{}", describe(&cluster));
+    let from = cluster.record.len();
+    assert!(publish(&mut cluster, id, &["c"]));
+    assert_eq!((acks(&cluster, 3, from), acks(&cluster, 2, from) > 0), (0, true));
+    assert_eq!(cluster.replicas[2].tail().end(), cluster.replicas[0].tail().end(), "it stores all the same");
+}
+
+#[test]
+fn member_1_a_dead_member_is_replaced_by_removing_it_and_adding_its_successor() {
+    let (mut cluster, id) = cluster(3, 1);
+    cluster.dead = vec![3];
+    let mut successor = member(4);
+    successor.replica = 3;
+    let after = status(&mut cluster, 1).1.membership_seq;
+    submit(&mut cluster, after, Change::Add, successor);
+    let (_, body, _) = status(&mut cluster, 1);
+    assert_eq!(Denied::from_u32(body.denied), Some(Denied::ReplicaListed), "not the other way round");
+    assert_eq!(Identity::from_packed(body.denied_member), successor.identity());
+    assert!(change(&mut cluster, 1, Change::Remove, member(3)), "{}", describe(&cluster));
+    assert!(change(&mut cluster, 1, Change::Add, member(4)), "{}", describe(&cluster));
+    assert_eq!(listed(&mut cluster, 1), [1, 2, 4]);
+    cluster.dead = vec![3, 1];
+    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["c"]), "the successor's promise and acks count");
+}
+
+#[test]
+fn member_1_two_changes_at_once_make_one_and_a_late_copy_makes_none() {
+    let (mut cluster, _) = cluster(3, 2);
+    let after = status(&mut cluster, 1).1.membership_seq;
+    submit(&mut cluster, after, Change::Add, member(4));
+    submit(&mut cluster, after, Change::Add, member(5));
+    cluster.run(100);
+    assert_eq!(listed(&mut cluster, 1), [1, 2, 3, 4]);
+    assert_eq!(Denied::from_u32(status(&mut cluster, 1).1.denied), Some(Denied::Stale));
+    assert!(change(&mut cluster, 1, Change::Remove, member(4)));
+    submit(&mut cluster, after, Change::Add, member(4));
+    cluster.run(100);
+    assert_eq!(listed(&mut cluster, 1), [1, 2, 3]);
+}
+
+#[test]
+fn member_1_the_next_change_waits_for_the_commit_of_this_one() {
+    let (mut cluster, _) = cluster(3, 2);
+    // The leader is heard, and hears no acks.
+    cluster.lost = |from, to, bytes| to == 1 && from < 90 && bytes[5] == Kind::Ack as u8;
+    let after = status(&mut cluster, 1).1.membership_seq;
+    submit(&mut cluster, after, Change::Add, member(4));
+    let first = status(&mut cluster, 1).1.membership_seq;
+    submit(&mut cluster, first, Change::Add, member(5));
+    assert_eq!(Denied::from_u32(status(&mut cluster, 1).1.denied), Some(Denied::ChangePending));
+    assert_eq!(listed(&mut cluster, 1), [1, 2, 3, 4]);
+}
+
+#[test]
+fn s8_a_change_that_did_not_survive_a_takeover_is_undone_everywhere() {
+    let (mut cluster, id) = cluster(3, 0);
+    cluster.lost = |from, to, _| from == 1 && to != 1 || to == 1 && from < 90;
+    let after = status(&mut cluster, 1).1.membership_seq;
+    submit(&mut cluster, after, Change::Remove, member(3));
+    assert_eq!(listed(&mut cluster, 1), [1, 2]);
+    let others =
+        |cluster: &Cluster| cluster.replicas[1..].iter().any(|replica| replica.role() == Role::Leader);
+    // The order was heard by all; so that only the old leader has it, nobody leads with it.
+    assert!(cluster.run_until(others), "{}", describe(&cluster));
+    cluster.lost = |_, _, _| false;
+    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    let equal = cluster.run_until(|cluster| {
+        let end = cluster.replicas[1].tail().end();
+        cluster.replicas.iter().all(|replica| replica.tail().end() == end)
+    });
+    assert!(equal, "{}", describe(&cluster));
+    for number in 1..=3 {
+        assert_eq!(listed(&mut cluster, number), [1, 2, 3], "replica {number}");
+    }
+    assert_eq!((1..=3).filter(|number| role(&cluster, *number) == Role::Learner).count(), 0);
+}
+
+#[test]
+fn an_ordered_handover_goes_to_whom_it_names_and_loses_nothing() {
+    let (mut cluster, id) = cluster(3, 1);
+    assert_eq!(order(&mut cluster, 2, Topic::Handover, None), Err(Denied::NotLeader));
+    assert_eq!(order(&mut cluster, 1, Topic::Handover, Some(identity(1))), Err(Denied::Leads));
+    assert_eq!(order(&mut cluster, 1, Topic::Handover, Some(identity(4))), Err(Denied::NotListed));
+    assert_eq!(order(&mut cluster, 1, Topic::Handover, Some(identity(3))), Ok(()));
+    assert!(cluster.run_until(|cluster| leader(cluster) == Some(3)), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    let (_, body, _) = status(&mut cluster, 2);
+    assert_eq!(
+        (Identity::from_packed(body.leader), body.suspicion),
+        (identity(3), Suspicion::StepDown as u8)
+    );
+    assert_eq!(Identity::from_packed(body.suspected), identity(1));
+}
+
+#[test]
+fn a_witness_votes_and_never_leads() {
+    let (mut cluster, id) = cluster(2, 1);
+    assert!(change(&mut cluster, 1, Change::Add, MemberBody::witness(identity(3), address(3))));
+    assert_eq!(order(&mut cluster, 1, Topic::Handover, Some(identity(3))), Err(Denied::Witness));
+    cluster.dead = vec![1];
+    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
+    assert_eq!(leader(&cluster), Some(2));
+    assert!(publish(&mut cluster, id, &["c"]), "its vote and its acks count");
+    cluster.dead = vec![1, 2];
+    cluster.run(50_000);
+    assert_eq!(leader(&cluster), None);
+}
+
+#[test]
+fn member_2_of_two_nodes_the_survivor_goes_on_alone_by_the_operators_word() {
+    let (mut cluster, id) = cluster(2, 0);
+    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Err(Denied::Alive));
+    assert_eq!(order(&mut cluster, 1, Topic::DeclareDead, Some(identity(2))), Err(Denied::Alive));
+    cluster.dead = vec![1];
+    cluster.run(20_000);
+    assert_eq!(leader(&cluster), None, "nobody goes on alone by itself");
+    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(2))), Err(Denied::Oneself));
+    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(7))), Err(Denied::NotListed));
+    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Ok(()));
+    assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    assert_eq!(listed(&mut cluster, 2), [2]);
+    // The dead one comes back from a pause: it follows, and has no vote.
+    cluster.dead.clear();
+    let learns = cluster.run_until(|cluster| {
+        role(cluster, 1) == Role::Learner
+            && cluster.replicas[0].tail().end() == cluster.replicas[1].tail().end()
+    });
+    assert!(learns, "{}", describe(&cluster));
+}
+
+#[test]
+fn member_2_the_word_is_good_again_after_the_survivor_stopped_behind_the_removal() {
+    let (mut cluster, id) = cluster(2, 0);
+    cluster.dead = vec![1];
+    cluster.run(20_000);
+    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Ok(()));
+    assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["c"]));
+    let replica = cluster.replicas.pop().expect("the survivor");
+    cluster.replicas.push(start(replica.into_tail(), replica_limits(2, 2)).expect("it holds the log"));
+    cluster.run(20_000);
+    if leader(&cluster).is_none() {
+        assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Ok(()));
+    }
+    assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["d"]), "{}", describe(&cluster));
+}
+
+#[test]
+fn a_status_tells_where_its_node_stands_and_whom_the_leader_hears() {
+    let (mut cluster, _) = cluster(3, 0);
+    cluster.dead = vec![3];
+    cluster.run(100);
+    let (header, body, members) = status(&mut cluster, 1);
+    let end = cluster.replicas[0].tail().end();
+    assert_eq!((header.identity(), header.epoch(), header.first_seq), (identity(1), end.epoch, end.next));
+    assert_eq!((body.role, Identity::from_packed(body.leader)), (Role::Leader as u8, identity(1)));
+    assert_eq!((body.promised, body.suspected_age_ns, body.denied), (end.epoch.0, AGE_NEVER, 0));
+    assert!(body.epoch_since > 1_700_000_000_000_000_000);
+    assert!(members[0].acked_next == end.next && members[1].acked_next == end.next);
+    assert!(members[1].acked_age_ns < members[2].acked_age_ns, "the dead one was heard longer ago");
+    let (_, body, _) = status(&mut cluster, 2);
+    assert_eq!((body.role, Identity::from_packed(body.leader)), (Role::Standby as u8, identity(1)));
+}

@@ -1,0 +1,102 @@
+//! The checkers prove themselves: with each mutation of `proto::planted` put into the code, the explorer or
+//! the simulator must find it. Prints who found what, after how many states, steps or seeds.
+//!
+//! `cargo test --release --features planted --test planted -- --nocapture`
+
+use lockstep::engine::subscriber::Delivery;
+use lockstep::proto::planted::{Mutation, plant};
+use lockstep::sim::explore::{Explored, Scope, explore, walk};
+use lockstep::sim::many::run_many;
+use std::time::{Duration, Instant};
+
+/// What neither finds, and why.
+const NOT_FOUND: &[(Mutation, &str)] = &[];
+
+/// Steps of random walks, and seeds, that are spent on one mutation at most.
+const WALK_STEPS: u64 = 1_500_000;
+const SEEDS: u64 = 2_000;
+/// Seconds for the seeds of one mutation.
+const SEED_SECONDS: u64 = 40;
+
+struct Found {
+    by: &'static str,
+    after: String,
+    how: String,
+}
+
+fn in_story(by: &'static str, found: Result<Explored, String>, deep: bool) -> Option<Found> {
+    match found {
+        Err(how) => Some(Found { by, after: "before the first step".into(), how }),
+        Ok(found) => found.story.map(|story| {
+            let after = if deep {
+                format!("{} steps", found.steps)
+            } else {
+                format!("{} states, depth {}", found.states, story.steps.len())
+            };
+            Found { by, after, how: story.violation }
+        }),
+    }
+}
+
+fn all_interleavings() -> Option<Found> {
+    let scopes = [
+        Scope { depth: 6, ..Scope::default() },
+        Scope { depth: 5, values: 2, losses: 1, ..Scope::default() },
+        Scope { depth: 5, values: 2, reader: Some(Delivery::Committed), ..Scope::default() },
+        Scope { depth: 5, values: 2, reader: Some(Delivery::Stamped), ..Scope::default() },
+    ];
+    scopes.iter().find_map(|scope| in_story("explorer", explore(scope), false))
+}
+
+fn walks() -> Option<Found> {
+    let readers = [Some(Delivery::Stamped), Some(Delivery::Committed), None];
+    readers.into_iter().enumerate().find_map(|(seed, reader)| {
+        let scope = Scope { reader, beats: true, crashes: 2, losses: 1, round_max: 4, ..Scope::default() };
+        in_story("walks", walk(&scope, seed as u64, WALK_STEPS / 3), true)
+    })
+}
+
+fn seeds() -> Option<Found> {
+    let begun = Instant::now();
+    let limit = Duration::from_secs(SEED_SECONDS);
+    let tally = run_many(0, SEEDS, 2, 1, || begun.elapsed() < limit);
+    let failure = tally.failures.into_iter().next()?;
+    Some(Found { by: "simulator", after: format!("{} seeds", tally.runs + 1), how: failure.violation })
+}
+
+/// Only these, where the environment names some.
+fn is_wanted(mutation: Mutation) -> bool {
+    std::env::var("LOCKSTEP_PLANTED")
+        .map_or(true, |names| names.split(',').any(|name| format!("{mutation:?}") == name))
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut missed = Vec::new();
+    let mut surprises = Vec::new();
+    for &(mutation, rule, what) in Mutation::ALL.iter().filter(|(mutation, ..)| is_wanted(*mutation)) {
+        plant(Some(mutation));
+        let begun = Instant::now();
+        let found = all_interleavings().or_else(walks).or_else(seeds);
+        let excused = NOT_FOUND.iter().find(|(known, _)| *known == mutation);
+        match (found, excused) {
+            (Some(found), None) => {
+                let how: String = found.how.chars().take(110).collect();
+                let Found { by, after, .. } = found;
+                let took = begun.elapsed();
+                println!("| {rule} | {mutation:?}: {what} | {by} | {after} | {how} | {took:.1?} |");
+            }
+            (None, Some((_, why))) => println!("| {rule} | {mutation:?}: {what} | nobody | {why} | | |"),
+            (None, None) => {
+                println!("| {rule} | {mutation:?}: {what} | NOBODY | | | {:.1?} |", begun.elapsed());
+                missed.push(mutation);
+            }
+            (Some(found), Some(_)) => surprises.push((mutation, found.by)),
+        }
+    }
+    plant(None);
+    let _ = std::panic::take_hook();
+    assert!(missed.is_empty(), "nobody found {missed:?}");
+    assert!(surprises.is_empty(), "found after all: take them off the list: {surprises:?}");
+}
