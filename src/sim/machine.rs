@@ -54,6 +54,9 @@ pub(super) struct Machine {
     damaged: bool,
     /// It runs on a journal whose damage nobody has found yet.
     pub(super) harmed: bool,
+    /// Its last group got to the device in part. Where later sectors of it did and earlier ones did not,
+    /// recovery cannot tell that from damage, and says so.
+    torn: bool,
     /// Memory that held the only copy of something is gone.
     forgot: bool,
     /// The process was told to stop: how long it may take, and when it begins again.
@@ -89,6 +92,7 @@ impl Machine {
             disk_slow_until: 0,
             damaged: false,
             harmed: false,
+            torn: false,
             forgot: false,
             stopping: None,
             led: false,
@@ -137,7 +141,7 @@ impl Machine {
             Err(error) => return Err(format!("S7: the journal of {} does not open: {error}", self.identity)),
         };
         if let Some(found) = opened.damage.first() {
-            if !damaged && !forgot {
+            if !damaged && !forgot && !self.torn {
                 return Err(format!("S7: the journal of {} is found damaged: {found}", self.identity));
             }
             self.state = State::Lost;
@@ -163,7 +167,7 @@ impl Machine {
         };
         let replica = Replica::new(SimNet::default(), opened.tail, recovered, limits)?;
         self.harmed |= damaged;
-        (self.damaged, self.forgot) = (false, false);
+        (self.damaged, self.forgot, self.torn) = (false, false, false);
         self.writer = Some(opened.writer);
         self.superblock = opened.superblock;
         self.state = State::Up(Box::new(replica));
@@ -293,6 +297,7 @@ impl Machine {
         }
         (self.writer, self.stopping) = (None, None);
         self.boot += 1;
+        self.torn |= tore;
         self.forgot |= plan.durability == Durability::Process && !clean;
         self.state = State::Down(None, until);
         Ok(tore)

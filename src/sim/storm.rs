@@ -311,13 +311,14 @@ impl World {
             return Ok(());
         }
         let led = self.leads(index).is_some();
+        let may_tear = disk == Disk::Torn && self.may_lose(index);
         let (until, rng) = (self.now + lasting, &mut self.rng);
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
         if machine.is_lost() {
             return Ok(());
         }
-        let torn = machine.reboot(&self.plan, until, (disk == Disk::Torn).then_some(rng))?;
-        if forgets {
+        let torn = machine.reboot(&self.plan, until, may_tear.then_some(rng))?;
+        if forgets || torn {
             self.lost |= 1 << index;
         }
         if torn {
