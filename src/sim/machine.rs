@@ -141,14 +141,14 @@ impl Machine {
             Err(error) => return Err(format!("S7: the journal of {} does not open: {error}", self.identity)),
         };
         if let Some(found) = opened.damage.first() {
-            if !damaged && !forgot && !self.torn {
+            if !damaged && !forgot && !self.torn && !self.harmed {
                 return Err(format!("S7: the journal of {} is found damaged: {found}", self.identity));
             }
             self.state = State::Lost;
             return Ok(Started::Damaged(found.to_string()));
         }
         if let Completeness::Incomplete(why) = &opened.completeness {
-            if !damaged && !forgot {
+            if !damaged && !forgot && !self.harmed {
                 return Err(format!(
                     "S9: the journal of {} is whole, and called incomplete: {why}",
                     self.identity
