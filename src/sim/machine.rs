@@ -12,7 +12,7 @@ use crate::journal::{
     Completeness, SegmentWriter, Settings, Superblock, WriteError, copy_behind, format, open,
 };
 use crate::proto::commit::Durability;
-use crate::wire::{HEADER_LEN, Header, Identity, Nanos, frame_len_max};
+use crate::wire::{HEADER_LEN, Header, Identity, Nanos, Seq, frame_len_max};
 
 /// The world of a simulated replica.
 #[derive(Clone, Debug)]
@@ -59,6 +59,8 @@ pub(super) struct Machine {
     torn: bool,
     /// Memory that held the only copy of something is gone.
     forgot: bool,
+    /// What its ring reached back to when its last process ended.
+    pub(super) oldest_seq: Seq,
     /// The process was told to stop: how long it may take, and when it begins again.
     pub(super) stopping: Option<(Nanos, Nanos)>,
     /// Whether this identity has led.
@@ -94,6 +96,7 @@ impl Machine {
             harmed: false,
             torn: false,
             forgot: false,
+            oldest_seq: 1,
             stopping: None,
             led: false,
         })
@@ -229,6 +232,7 @@ impl Machine {
         self.stopping = None;
         let State::Up(replica) = std::mem::replace(&mut self.state, State::Lost) else { return };
         let (bytes, next) = (replica.tail().frame_len_max(), replica.tail().end());
+        self.oldest_seq = replica.tail().oldest_seq();
         let mut tail = replica.into_tail();
         if let Some(rng) = torn
             && let Ok(memory) = tail.room()
@@ -286,6 +290,7 @@ impl Machine {
     ) -> Result<bool, Violation> {
         let clean = matches!(self.state, State::Down(..)) && self.superblock_is_clean();
         let mut tore = false;
+        self.oldest_seq = self.replica().map_or(self.oldest_seq, |replica| replica.tail().oldest_seq());
         if let (Some(rng), State::Up(replica), Some(writer)) = (torn, &self.state, &self.writer) {
             let mut after = self.store.clone();
             let mut memory = replica.tail().clone().into_memory();

@@ -421,10 +421,13 @@ impl World {
         Ok(())
     }
 
-    /// What every replica that runs has in its ring.
+    /// What every replica has in its ring, or had when it ended.
     fn oldest_seq(&self) -> Seq {
         let rings = self.seats.iter().filter_map(|seat| match &seat.actor {
-            Actor::Replica(machine) => machine.replica().map(|replica| replica.tail().oldest_seq()),
+            Actor::Replica(machine) if machine.is_lost() => None,
+            Actor::Replica(machine) => {
+                Some(machine.replica().map_or(machine.oldest_seq, |replica| replica.tail().oldest_seq()))
+            }
             _ => None,
         });
         rings.max().unwrap_or(1)
