@@ -563,6 +563,12 @@ impl Oracle {
         Ok(())
     }
 
+    /// How far a replica's log is the committed one, as last seen.
+    pub fn agreed_next(&self, who: usize) -> Seq {
+        let common = |voice: &Voice| self.tree.common(voice.tip, self.ghost.tip());
+        self.voices.get(&who).map_or(1, |voice| self.tree.next(common(voice)))
+    }
+
     /// The exclusive end of a replica's log, as last seen.
     pub fn log_next(&self, who: usize) -> Seq {
         self.voices.get(&who).map_or(1, |voice| self.tree.next(voice.tip))
