@@ -546,6 +546,8 @@ impl Receiver {
         let turn = self.nack.poll(now, missing)?;
         let repairers = &self.limits.repairers;
         let preferred = self.prefer.filter(|_| self.nack.tries().is_multiple_of(2));
+        // Every second turn is the preferred one's: the others have the turns between, each of them.
+        let turn = if self.prefer.is_some() { turn / 2 } else { turn };
         let to = preferred.or_else(|| repairers.get(turn as usize % repairers.len().max(1)).copied())?;
         self.token += 1;
         *number += 1;
