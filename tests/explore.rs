@@ -1,4 +1,5 @@
-//! Every interleaving of a small cluster of the production engines, to a stated depth.
+//! Every interleaving of a small cluster of the production engines, to a stated depth. Deeper, and with more
+//! walks: `lockstep sim --explore --depth 9 --walk 10000000`.
 
 use lockstep::engine::subscriber::Delivery;
 use lockstep::sim::explore::{Explored, Scope, explore, walk};
