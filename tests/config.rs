@@ -440,6 +440,13 @@ fn production_runs_one_replica_on_loopback_if_it_says_that_nobody_else_listens()
     accepted(&changed(SINGLE, &[("\"shared\"", "\"production\"")]), &[]);
 }
 
+#[test]
+fn a_replica_is_full_unless_it_is_written_to_be_a_witness() {
+    let config = accepted(&changed(SHARED, &[("id = 2", "id = 2\nrole = \"witness\"")]), &[]);
+    let roles: Vec<_> = config.replicas.iter().map(|replica| replica.role).collect();
+    assert_eq!(roles[..2], [lockstep::config::Role::Full, lockstep::config::Role::Witness]);
+}
+
 /// Config knows no other room, so the two sides of one fact are held together here.
 #[test]
 fn the_largest_message_and_the_smallest_mtu_agree_with_the_wire() {

@@ -1,6 +1,11 @@
 //! The simulator's promises. `LOCKSTEP_SIM_SECONDS` gives it so many seconds of seeds that nobody has run;
 //! without it 10,000 known ones are run. `lockstep sim --seed S --trace` shows one.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test may look at the clock: seeds are drawn, and the time is boxed"
+)]
+
 use lockstep::sim::coverage::Event;
 use lockstep::sim::many::{Tally, run_many};
 use lockstep::sim::shrink::shrink;

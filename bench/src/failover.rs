@@ -63,8 +63,10 @@ pub enum How {
     KillBoth,
     /// SIGSTOP, and SIGCONT when another leads.
     Silence,
-    /// It is told to stop (SIGTERM), and hands over.
+    /// It is told to hand over, as `lockstep handover` does.
     Handover,
+    /// It is told to stop (SIGTERM), and hands over before it does.
+    Stop,
     /// Its network is cut, and healed when another leads.
     Partition,
     /// Not at all: whoever takes over is wrong.
@@ -79,6 +81,7 @@ impl How {
             Self::KillBoth => "kill -9 of process and watcher together",
             Self::Silence => "SIGSTOP, later SIGCONT",
             Self::Handover => "planned handover",
+            Self::Stop => "SIGTERM, which hands over",
             Self::Partition => "the leader's network is cut",
             Self::None => "nobody is struck",
         }

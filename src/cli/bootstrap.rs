@@ -7,7 +7,7 @@ use super::Failure;
 use super::args::BootstrapArgs;
 use super::failure::{NOT_READY, USAGE};
 use crate::client::Questioner;
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::node;
 use crate::wire::{Identity, MemberBody};
 use serde_json::json;
@@ -33,11 +33,21 @@ pub fn run(args: &BootstrapArgs) -> Result<u8, Failure> {
         return Err(Failure::new(USAGE, what));
     }
     ask(args, &config, &mut known)?;
-    let members: Vec<_> = config
+    let members: Vec<MemberBody> = config
         .replicas
         .iter()
-        .filter_map(|replica| Some(MemberBody::full(*known.get(&replica.id)?, replica.unicast)))
+        .filter_map(|replica| {
+            let identity = *known.get(&replica.id)?;
+            Some(match replica.role {
+                Role::Full => MemberBody::full(identity, replica.unicast),
+                Role::Witness => MemberBody::witness(identity, replica.unicast),
+            })
+        })
         .collect();
+    if members.iter().all(MemberBody::is_witness) {
+        let what = "every replica is a witness, and those never lead; write role = \"full\" for one at least";
+        return Err(Failure::new(USAGE, what));
+    }
     let history = node::bootstrap(&settings, &members)?;
     let mut out = std::io::stdout();
     if args.json {

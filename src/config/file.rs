@@ -107,18 +107,6 @@ impl Layers<'_> {
             DeValue::Boolean(value) => Raw::Bool(*value),
             other => Raw::Other(other.type_str()),
         };
-        if let ("replicas.*.role", Raw::String("witness")) = (row.path, raw) {
-            let hint = "write role = \"full\"".into();
-            self.refused.insert(key.clone());
-            return self.push(
-                Code::Later,
-                &key,
-                "witness",
-                "witnesses come with a later release".into(),
-                hint,
-                At::File(span),
-            );
-        }
         match row.kind.parse(raw) {
             Ok(value) => {
                 let origin = self.place(span.start);

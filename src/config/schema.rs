@@ -92,7 +92,7 @@ pub(super) const KEYS: &[Key] = &[
     key("replicas.*.unicast", Unicast, Required,
         "Address for repairs and questions. Its port differs from the groups'."),
     key("replicas.*.role", Word(Role::WORDS), Fixed("full"),
-        "What the replica may become: `full` stores, votes and may lead."),
+        "What `bootstrap` lists the replica as: `full` may lead, `witness` votes and never leads."),
     key("replicas.*.journal", Path, Required,
         "Directory of the segments, on a disk."),
     key("replicas.*.tail", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.tail"),

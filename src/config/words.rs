@@ -51,6 +51,8 @@ words! {
     Role {
         /// Stores, votes, and may lead.
         Full = "full",
+        /// Votes and acknowledges; never leads.
+        Witness = "witness",
     }
 
     /// What the duty cycle does when it found nothing to do.

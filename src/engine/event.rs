@@ -170,6 +170,13 @@ pub enum Event {
         /// The other's.
         seen: u64,
     },
+    /// Before anybody of our history was heard, another one spoke under our cluster's id. The node stops.
+    OtherHistory {
+        /// Ours.
+        have: u64,
+        /// The other's.
+        seen: u64,
+    },
     /// Another process speaks under this identity.
     Impostor {
         /// Ours.

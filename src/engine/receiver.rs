@@ -250,11 +250,7 @@ impl Receiver {
             return;
         }
         self.seen_next = self.seen_next.max(header.first_seq);
-        if self.start == Start::Live && self.end.is_none() {
-            let anchor =
-                LogEnd { next: header.first_seq, epoch, chain: header.chain, timestamp: header.timestamp };
-            self.anchor(anchor, false);
-        }
+        self.begin_live(header);
         self.compare_chains(header, events);
     }
 
@@ -282,7 +278,20 @@ impl Receiver {
             } else {
                 self.commit.on_ack(header.identity(), epoch, header.first_seq);
                 self.seen_next = self.seen_next.max(header.first_seq);
+                if header.chain != 0 {
+                    // Who cannot hear the leader begins with what is held: else it would never be heard.
+                    self.begin_live(header);
+                }
             }
+        }
+    }
+
+    /// What is stamped from now on follows the log that `header` describes.
+    fn begin_live(&mut self, header: &Header) {
+        if self.start == Start::Live && self.end.is_none() {
+            let (next, epoch) = (header.first_seq, header.epoch());
+            let anchor = LogEnd { next, epoch, chain: header.chain, timestamp: header.timestamp };
+            self.anchor(anchor, false);
         }
     }
 

@@ -328,14 +328,13 @@ impl SubscriberCore {
                 self.rx.check_history(&header)?;
                 self.rx.on_heartbeat(&header, &mut self.counters, &mut self.events);
                 self.rx.on_membership_told(&header, &body);
-                if let (0, Some(end)) = (self.cursor.next, self.rx.end()) {
-                    self.cursor.next = end.next;
-                }
+                self.begin_live();
                 Ok(())
             }
             Datagram::Ack(header, _) => {
                 self.rx.check_history(&header)?;
                 self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                self.begin_live();
                 Ok(())
             }
             Datagram::Answer(header, body) => {
@@ -347,6 +346,13 @@ impl SubscriberCore {
         });
         if let Err(reject) = judged {
             self.counters.reject(reject);
+        }
+    }
+
+    /// A live subscription begins where the log was when it was first told of.
+    fn begin_live(&mut self) {
+        if let (0, Some(end)) = (self.cursor.next, self.rx.end()) {
+            self.cursor.next = end.next;
         }
     }
 

@@ -28,6 +28,7 @@ const DIVERGED: u16 = 1301;
 const IMPOSTOR: u16 = 1302;
 const DIVERGENT_ACK: u16 = 1303;
 const CUT: u16 = 1304;
+const OTHER_HISTORY: u16 = 1305;
 
 /// All codes of a node, for [`crate::io::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &[
@@ -126,6 +127,18 @@ pub static EVENT_KINDS: &[EventKind] = &[
                 "the log differs from the cluster's at seq {}: chain {:016x} here, {:016x} there; the node is silent \
                  from now on; compare the journals with `format --verify`",
                 event.a, event.b, event.c
+            )
+        },
+    },
+    EventKind {
+        code: OTHER_HISTORY,
+        level: Level::ERROR,
+        format: |event, f| {
+            write!(
+                f,
+                "the group has history {:016x} under our cluster's id, this journal holds {:016x}: the node is \
+                 silent from now on; if the other is the cluster's present one, format a new journal and add it",
+                event.b, event.a
             )
         },
     },
@@ -261,6 +274,7 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
         Event::DivergentAck { identity, seq, have, seen } => {
             Record { a: identity.packed(), b: seq, c: have, d: seen, ..of(DIVERGENT_ACK) }
         }
+        Event::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
         Event::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },
         Event::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
     }

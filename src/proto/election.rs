@@ -250,8 +250,8 @@ impl Election {
     /// Another candidate was promised a ballot: it has its time.
     pub fn on_preempted(&mut self, now: Nanos, rank: usize) {
         let wait = self.patience_ns() + rank as u64 * self.limits.stagger_ns;
-        self.failures += 1;
         let wait = if planted(Mutation::PromiseNeverGivenUp) { Nanos::MAX / 4 } else { wait };
+        self.failures += 1;
         self.phase = Phase::Waiting { until: now + wait, why: Why::Silence };
     }
 
@@ -364,8 +364,9 @@ impl Election {
         Verdict::Win { leadership: Leadership::granted(ballot), commit_next }
     }
 
-    /// What a promise described is coming in: the candidate has as long again.
-    pub fn on_fetched(&mut self, now: Nanos) {
+    /// What a promise described is coming in, or our own promise is still on its way to the device: the
+    /// candidate has as long again.
+    pub fn on_progress(&mut self, now: Nanos) {
         if let Phase::Preparing { since, .. } = &mut self.phase {
             *since = now;
         }

@@ -161,6 +161,9 @@ mod tests {
     use crate::proto::tests::{epoch, start_payload};
     use crate::wire::{Epoch, EpochBase, EpochStartView};
 
+    /// The rows (round, base) of a table, the own commit, and what is judged.
+    type Case<'a> = (&'a [(u32, Seq)], Seq, Verdict);
+
     /// Follows the last of these epochs: (round, base).
     fn follow(rows: &[(u32, Seq)]) -> Follow {
         let table: Vec<_> =
@@ -194,7 +197,7 @@ mod tests {
     #[test]
     fn s10_the_log_is_cut_before_the_first_frame_that_is_not_owned() {
         let marks = [(10, 1), (12, 1), (15, 1), (20, 2), (21, 2)];
-        let table: [(&[(u32, Seq)], Seq, Verdict); 9] = [
+        let table: [Case<'_>; 9] = [
             (&[(1, 2), (2, 15), (3, 21)], 10, Verdict::Whole),
             (&[(1, 2), (2, 15), (3, 30)], 10, Verdict::Whole),
             (&[(1, 2), (2, 15), (3, 20)], 10, cut(Some((20, 2)), 20)),
@@ -215,7 +218,7 @@ mod tests {
     #[test]
     fn s10_who_began_behind_the_cut_begins_anew_with_what_is_known_to_be_new() {
         let begun = held(&[(10, 2), (12, 2)], 5);
-        let table: [(&[(u32, Seq)], Seq, Verdict); 5] = [
+        let table: [Case<'_>; 5] = [
             (&[(1, 2), (2, 7), (3, 12)], 1, Verdict::Whole),
             (&[(1, 2), (2, 7), (3, 9)], 1, cut(None, 9)),
             (&[(1, 2), (3, 6)], 1, cut(None, 5)),

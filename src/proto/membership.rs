@@ -77,7 +77,8 @@ impl Membership {
         usize::from(self.count) / 2 + 1
     }
 
-    /// Where `identity` stands in the list.
+    /// S9 (who is listed): where `identity` stands in the list. It is its number *and* its incarnation: who
+    /// may have forgotten something comes back under a new one, and what the old one said counts for nothing.
     pub fn position(&self, identity: Identity) -> Option<usize> {
         let is = |member: &MemberBody| {
             member.identity() == identity

@@ -206,9 +206,6 @@ refused! {
     a_second_line_comes_later: SHARED, ["[stream]" => SECOND_LINE];
         "LS0117: lines: A/B lines come with a later release; write one [[lines]] (c.toml:17:1)";
 
-    a_witness_comes_later: SHARED, ["id = 2" => "id = 2\nrole = \"witness\""];
-        "LS0117: replicas.2.role: witnesses come with a later release; write role = \"full\" (c.toml:15:8)";
-
     a_message_that_fits_no_frame_is_refused_with_limit_and_remedy: SHARED,
         ["[stream]" => "[stream]\nmessage_len_max = 1300"];
         "LS0120: stream.message_len_max: 1300 bytes fit no frame: at mtu 1500 the limit is 1296; write \

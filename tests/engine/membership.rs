@@ -53,9 +53,9 @@ fn ask(cluster: &mut Cluster, number: u32, topic: Topic, name: &str) -> Vec<u8> 
     net.unicast.push_back((out, Some(address(OPERATOR))));
     let before = cluster.record.len();
     cluster.run(10);
-    let answers = cluster.record[before..].iter().map(|(_, bytes)| bytes);
+    let mut answers = cluster.record[before..].iter().map(|(_, bytes)| bytes);
     let is_answer = |bytes: &&Vec<u8>| matches!(bytes[5], kind if kind == Kind::Status as u8 || kind == Kind::Verdict as u8);
-    answers.filter(is_answer).next_back().expect("every question is answered").clone()
+    answers.rfind(is_answer).expect("every question is answered").clone()
 }
 
 fn status(cluster: &mut Cluster, number: u32) -> (Header, StatusBody, Vec<StatusMember>) {

@@ -406,6 +406,23 @@ fn s12_a_node_whose_log_does_not_list_it_starts_without_a_vote() {
 }
 
 #[test]
+fn s12_a_node_that_finds_another_history_in_its_group_stops_and_one_that_runs_does_not() {
+    let mut log = Log::begun(3);
+    let foreign = log.ack_with(3, 3, |header, _| header.history ^= 1);
+    let mut newcomer = standby(&log, |_| {});
+    newcomer.events();
+    let mut running = standby(&log, |_| {});
+    running.hear(&[log.heartbeat()]);
+    for (node, stops) in [(&mut newcomer, true), (&mut running, false)] {
+        node.hear(std::slice::from_ref(&foreign));
+        assert_eq!(node.replica.core.is_stopped(), stops);
+        let told = |event: &Event| matches!(event, Event::OtherHistory { have, seen } if *seen == have ^ 1);
+        assert_eq!(node.events().iter().any(told), stops);
+    }
+    assert!(newcomer.hear(&[log.push(&["a"])]).is_empty() && newcomer.wait(10_000_000).is_empty());
+}
+
+#[test]
 fn s12_an_impostor_stops_the_node_and_its_own_echo_does_not() {
     let mut log = Log::begun(3);
     let mut node = standby(&log, |_| {});

@@ -3,6 +3,8 @@
 //! The victim is this test's binary again. It holds the mutex on a thread of its own, prints a line for each
 //! watcher that waits, and ends as its stdin tells it to.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use crate::{CHILD, LOCALHOST, child_of, is_child_of, open, received, settings};
 use lockstep::engine::ports::Group;
 use lockstep::io::events::{Event, Recorder};

@@ -173,7 +173,7 @@ impl View {
     }
 
     /// How many messages it has by now.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.stream.lock().expect("a reader that did not panic").messages.len()
     }
 
@@ -181,22 +181,22 @@ impl View {
     #[track_caller]
     pub fn await_count(&mut self, count: usize) {
         let began = Instant::now();
-        while self.len() < count {
+        while self.count() < count {
             let ended = self.process.ended();
             let (name, log) = (self.process.name(), self.process.log());
-            assert!(ended.is_none(), "{name} ended with {} messages: {ended:?}\n{log}", self.len());
-            assert!(began.elapsed() < PATIENCE, "{name} has {} messages, not {count}\n{log}", self.len());
+            assert!(ended.is_none(), "{name} ended with {} messages: {ended:?}\n{log}", self.count());
+            assert!(began.elapsed() < PATIENCE, "{name} has {} messages, not {count}\n{log}", self.count());
             std::thread::sleep(LOOK);
         }
     }
 
     /// Waits until nothing has come for `quiet`.
     pub fn await_quiet(&self, quiet: Duration) {
-        let mut seen = (self.len(), Instant::now());
+        let mut seen = (self.count(), Instant::now());
         while seen.1.elapsed() < quiet {
             std::thread::sleep(LOOK);
-            if self.len() != seen.0 {
-                seen = (self.len(), Instant::now());
+            if self.count() != seen.0 {
+                seen = (self.count(), Instant::now());
             }
         }
     }

@@ -93,10 +93,10 @@ impl Outage {
         let per_second = PER_SECOND[rng.below(2) as usize];
         let mut feeds = ["a", "b"].map(|name| Feed::start(&cluster, &host, name, per_second, GIVE_UP));
         let began = Instant::now();
-        while view.len() < LINES_MIN {
+        while view.count() < LINES_MIN {
             let ended: String = feeds.iter_mut().filter_map(Feed::ended).collect();
             let is_late = began.elapsed() > PATIENCE || !ended.is_empty();
-            let (lines, logs) = (view.len(), || last_words(&replicas));
+            let (lines, logs) = (view.count(), || last_words(&replicas));
             assert!(!is_late, "{lines} lines flowed, and no more\n{ended}\n{}", logs());
             std::thread::sleep(LOOK);
         }

@@ -46,8 +46,8 @@ pub(crate) fn newest_of(replicas: &[Process]) -> (u64, usize) {
 
 /// Whether a log says last of its role that it leads.
 pub(crate) fn leads(log: &str) -> bool {
-    let roles = log.lines().filter_map(|line| line.split_once(" -> ")?.1.split_once(" in epoch "));
-    roles.last().is_some_and(|(role, _)| role == "leader")
+    let mut roles = log.lines().filter_map(|line| line.split_once(" -> ")?.1.split_once(" in epoch "));
+    roles.next_back().is_some_and(|(role, _)| role == "leader")
 }
 
 /// What a scene has shown.
@@ -105,7 +105,7 @@ impl Scene {
     pub fn add_clients(&mut self, place: &Place, name: &str) {
         let view = |kind: &str, flags: &[&str]| {
             let mut view = View::start(&self.cluster, place, &format!("{kind}-{name}"), flags);
-            view.await_count(self.committed.len());
+            view.await_count(self.committed.count());
             view
         };
         self.stamped.push(view("stamped", &["--stamped"]));
@@ -165,11 +165,11 @@ impl Scene {
     /// Waits until orders flow: some more are delivered as committed.
     #[track_caller]
     pub fn await_flow(&mut self) {
-        let wanted = self.committed.len() + FLOWING;
+        let wanted = self.committed.count() + FLOWING;
         let began = Instant::now();
-        while self.committed.len() < wanted {
+        while self.committed.count() < wanted {
             let is_late = began.elapsed() > PATIENCE;
-            assert!(!is_late, "orders do not flow: {} committed\n{}", self.committed.len(), self.logs());
+            assert!(!is_late, "orders do not flow: {} committed\n{}", self.committed.count(), self.logs());
             std::thread::sleep(LOOK);
         }
     }

@@ -189,7 +189,9 @@ impl Optimist {
 
     /// Everything below `next` is final.
     pub fn on_committed(&mut self, next: Seq) {
-        while let Some(first) = self.pending.pop_front_if(|first| first.seq < next) {
+        while self.pending.front().is_some_and(|first| first.seq < next)
+            && let Some(first) = self.pending.pop_front()
+        {
             self.checker.take(&first);
         }
     }

@@ -9,7 +9,7 @@ use lockstep::engine::event::Role;
 use lockstep::io::clock::Clock;
 use lockstep::io::signal::Signal;
 use lockstep::node;
-use lockstep::wire::{Nanos, Seq};
+use lockstep::wire::{Nanos, Seq, Topic};
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -19,6 +19,8 @@ use std::time::Duration;
 const PATIENCE_NS: Nanos = 20_000_000_000;
 /// How long a round of questions waits for the last replica.
 const ASK_ROUND: Duration = Duration::from_millis(100);
+/// How long an order waits for its answer.
+const ORDER: Duration = Duration::from_secs(1);
 /// Between two rounds of questions.
 const PAUSE: Duration = Duration::from_millis(20);
 /// A standby that is no further behind than so many entries follows.
@@ -180,7 +182,14 @@ impl Fleet {
                 Signal::Stop.send(&running.child).map_err(fails)?;
                 running.stopped = true;
             }
-            How::Handover => Signal::Terminate.send(&running.child).map_err(fails)?,
+            How::Handover => {
+                let address = self.cluster.node(id)?.unicast;
+                let answer = self.questioner.order(address, Topic::Handover, None, ORDER);
+                answer
+                    .ok_or_else(|| format!("replica {id} does not answer"))?
+                    .map_err(|why| format!("replica {id} does not hand over: {why:?}"))?;
+            }
+            How::Stop => Signal::Terminate.send(&running.child).map_err(fails)?,
             How::Partition => self.places[id as usize - 1].cut()?,
             How::None => {}
         }
@@ -200,13 +209,13 @@ impl Fleet {
                 Signal::Continue.send(&running.child).map_err(|error| error.to_string())
             }
             How::Partition => self.places[place].heal(),
-            How::None => Ok(()),
-            How::Kill | How::KillBoth | How::Handover => {
+            How::Handover | How::None => Ok(()),
+            How::Kill | How::KillBoth | How::Stop => {
                 let ended = wait(&mut running.child, &self.clock);
                 let status = ended.ok_or_else(|| {
                     format!("replica {id} did not end when it was to{}", self.last_words(id))
                 })?;
-                if how == How::Handover && !status.success() {
+                if how == How::Stop && !status.success() {
                     return Err(format!("replica {id} ended with {status}{}", self.last_words(id)));
                 }
                 self.launch(id)

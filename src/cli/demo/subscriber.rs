@@ -223,7 +223,9 @@ impl Seen {
 
     /// What was told below `next` is final.
     fn on_committed(&mut self, next: Seq) {
-        while let Some(told) = self.pending.pop_front_if(|told| told.seq < next) {
+        while self.pending.front().is_some_and(|told| told.seq < next)
+            && let Some(told) = self.pending.pop_front()
+        {
             let Told { seq, publisher, publisher_seq, destination, timestamp, ref payload } = told;
             self.on_message(&Message { seq, publisher, publisher_seq, destination, timestamp, payload });
         }

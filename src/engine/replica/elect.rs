@@ -55,7 +55,9 @@ impl<P: Ports> Replica<P> {
             core.watch(now, drained);
             if core.may_lead {
                 core.vote_for_the_dead();
-                core.campaign(net, tail, now, wall);
+                if drained || core.is_overdue(now) {
+                    core.campaign(net, tail, now, wall);
+                }
                 core.assess(net, tail, now);
             }
         }
@@ -274,6 +276,13 @@ impl ReplicaCore {
         }
     }
 
+    /// Whether a candidate has waited long enough for its socket to be drained: in what waits there may be
+    /// the leader's life, or a Prepare of who goes first, and two candidates at once are slower than one.
+    fn is_overdue(&self, now: Nanos) -> bool {
+        let due = self.election.next_deadline();
+        due.is_some_and(|due| now >= due + self.limits.election.stagger_ns)
+    }
+
     /// Says what the candidacy asks for now.
     fn campaign<M: TailMemory>(&mut self, net: &mut impl Net, tail: &mut Tail<M>, now: Nanos, wall: Nanos) {
         if self.election.is_calm() {
@@ -320,8 +329,11 @@ impl ReplicaCore {
     /// With the promises at hand: gets the best log, or leads.
     fn assess<M: TailMemory>(&mut self, net: &mut impl Net, tail: &mut Tail<M>, now: Nanos) {
         let Some(ballot) = self.election.ballot() else { return };
-        if ballot != self.acceptor.promised() || !self.is_promise_stored(tail) {
+        if ballot != self.acceptor.promised() {
             return;
+        }
+        if !self.is_promise_stored(tail) {
+            return self.election.on_progress(now);
         }
         match self.election.assess(&tail.end(), self.commit_next(), &self.log.electorate()) {
             Verdict::Wait => {}
@@ -343,7 +355,7 @@ impl ReplicaCore {
         let progress = tail.staged_end().unwrap_or_else(|| tail.end());
         if self.fetched != (progress.epoch, progress.next) {
             self.fetched = (progress.epoch, progress.next);
-            self.election.on_fetched(now);
+            self.election.on_progress(now);
         }
     }
 

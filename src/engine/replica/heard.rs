@@ -22,8 +22,8 @@ pub(super) struct Heard {
     kept: VecDeque<Kept>,
     /// Where the next one goes.
     next_at: usize,
-    /// The oldest as it was last judged, with which log, ...
-    judged: (Seq, Kept),
+    /// With which log, oldest and newest it was last judged, ...
+    judged: (Seq, Kept, Kept),
     /// ... and what came of it.
     waits_since: Option<Nanos>,
 }
@@ -32,6 +32,9 @@ pub(super) struct Heard {
 fn most(bytes: usize) -> usize {
     bytes / 128
 }
+
+/// Datagrams that are looked at where the oldest waits for a later one: what is missed is sent again.
+const NEWEST: usize = 16;
 
 impl PartialEq for Heard {
     fn eq(&self, other: &Self) -> bool {
@@ -59,7 +62,7 @@ impl Heard {
             memory: touched(bytes),
             kept: VecDeque::with_capacity(most(bytes)),
             next_at: 0,
-            judged: (0, Kept::default()),
+            judged: (0, Kept::default(), Kept::default()),
             waits_since: None,
         }
     }
@@ -89,17 +92,22 @@ impl Heard {
     }
 
     /// Forgets the oldest for as long as all that they carry has its place or never will. `log_next` is where
-    /// the log ends, of which `publishers` is a function. Returns since when the oldest has waited, if it
-    /// could be stamped now.
+    /// the log ends, of which `publishers` is a function. Returns since when something has waited that could
+    /// be stamped now: the oldest, or one of the newest where the oldest waits for what came later.
     pub(super) fn settle(&mut self, log_next: Seq, cluster: u64, publishers: &Publishers) -> Option<Nanos> {
         while let Some(&oldest) = self.kept.front() {
-            if self.judged == (log_next, oldest) {
+            let newest = self.kept.back().copied().unwrap_or_default();
+            let same_log = self.judged.0 == log_next;
+            if self.judged == (log_next, oldest, newest) || same_log && self.waits_since.is_some() {
                 return self.waits_since;
             }
             let (keep, now) = self.waits(&oldest, cluster, publishers);
             if keep {
-                self.judged = (log_next, oldest);
-                self.waits_since = now.then_some(oldest.heard_at);
+                let newer = self.kept.iter().rev().take(NEWEST);
+                let waiting = |kept: &&Kept| self.waits(kept, cluster, publishers).1;
+                let found = if now { Some(oldest) } else { newer.copied().find(|kept| waiting(&kept)) };
+                self.waits_since = found.map(|kept| kept.heard_at);
+                self.judged = (log_next, oldest, newest);
                 return self.waits_since;
             }
             self.kept.pop_front();
@@ -157,6 +165,6 @@ impl Heard {
     pub(super) fn clear(&mut self) {
         self.kept.clear();
         self.next_at = 0;
-        self.judged = (0, Kept::default());
+        self.judged = (0, Kept::default(), Kept::default());
     }
 }

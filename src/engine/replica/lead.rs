@@ -177,14 +177,14 @@ impl ReplicaCore {
                 }
             }
             Datagram::Ack(header, body) => {
-                self.rx.check_history(&header)?;
+                self.check_group(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
                     self.rx.on_ack(&header, &mut self.counters, &mut self.events);
                     self.on_heard(tail, now, &header);
                 }
             }
             Datagram::Heartbeat(header, body) => {
-                self.rx.check_history(&header)?;
+                self.check_group(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
                     self.on_heard(tail, now, &header);
                 }

@@ -153,6 +153,8 @@ pub struct ReplicaCore {
     /// The last turn; one that comes late looks before it speaks.
     turned_at: Nanos,
     looking: bool,
+    /// Somebody else of our history was heard.
+    looked: bool,
     handover: Option<Handover>,
     /// The last epoch that this process led.
     led: Epoch,
@@ -270,6 +272,7 @@ impl<P: Ports> Replica<P> {
             declared: None,
             turned_at: 0,
             looking: false,
+            looked: false,
             handover: None,
             led: Epoch::NONE,
             rejoins: false,
@@ -458,6 +461,22 @@ impl ReplicaCore {
             number: self.number,
             ..Header::new(kind)
         }
+    }
+
+    /// Which life of the stream does the group live? A node that has heard nobody of its own history yet, and
+    /// hears another, is the one that is out of place (S12); later the others are noise, refused and counted.
+    fn check_group(&mut self, header: &Header) -> Result<(), Reject> {
+        let have = self.rx.history();
+        let judged = self.rx.check_history(header);
+        match judged {
+            Ok(()) => self.looked |= header.identity() != self.identity(),
+            Err(Reject::History { seen }) if !self.looked && seen != 0 => {
+                self.events.push(Event::OtherHistory { have, seen });
+                self.stopped = true;
+            }
+            Err(_) => {}
+        }
+        judged
     }
 
     /// A datagram under our own identity: our own looped back, or another process that claims to be us.

@@ -52,7 +52,7 @@ impl ReplicaCore {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => self.on_frame(tail, now, &frame, trailer.as_ref())?,
             Datagram::Heartbeat(header, body) => {
-                self.rx.check_history(&header)?;
+                self.check_group(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
                     self.on_beat(now, &header, &body);
                     self.stop_if_diverged();
@@ -65,7 +65,7 @@ impl ReplicaCore {
                 }
             }
             Datagram::Ack(header, body) => {
-                self.rx.check_history(&header)?;
+                self.check_group(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
                     self.election.on_heard(header.epoch());
                     self.rx.on_ack(&header, &mut self.counters, &mut self.events);

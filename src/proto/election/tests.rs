@@ -131,17 +131,20 @@ fn elect_1_a_known_death_outweighs_silence() {
 #[test]
 fn elect_1_who_fails_waits_longer_each_time_and_then_asks_first() {
     let mut election = preparing();
-    let mut now = 0;
-    for patience in [100, 200, 400, 800, 1_000, 1_000] {
-        assert!(matches!(poll(&mut election, now + patience - 1), Some(Say::Prepare(_))), "still asking");
-        now += patience;
-        assert_eq!(poll(&mut election, now), None, "no quorum in its time");
-        assert_eq!(election.next_deadline(), Some(now + patience));
+    assert_eq!(poll(&mut election, 99), Some(Say::Prepare(epoch(5, 2))), "still asking");
+    let mut now = 100;
+    assert_eq!(poll(&mut election, now), None, "no quorum within the timeout");
+    for wait in [100, 200, 400, 800, 1_000, 1_000] {
+        assert_eq!(election.next_deadline(), Some(now + wait));
         election.on_missed(now, Why::Down, 0);
-        now += patience;
+        now += wait;
         assert!(matches!(poll(&mut election, now), Some(Say::PreVote(_))), "a vote even after a death");
         election.on_grant(identity(3));
         assert!(matches!(poll(&mut election, now), Some(Say::Prepare(_))));
+        // It is given twice as long as the time before, too.
+        now += (2 * wait).min(1_000);
+        assert!(election.ballot().is_some());
+        assert_eq!(poll(&mut election, now), None);
     }
     election.on_started();
     election.on_missed(now, Why::Down, 0);

@@ -294,7 +294,10 @@ impl Oracle {
     /// Whether a subscriber has delivered exactly what is committed, from where it began.
     pub fn has_delivered_all(&self, who: usize) -> bool {
         let Some(reader) = self.readers.get(&who) else { return true };
-        let Some(from) = reader.from else { return reader.ended };
+        let Some(from) = reader.from else {
+            // Nothing was stamped since it began, or it has not begun.
+            return reader.ended || reader.commit_next >= self.commit_next();
+        };
         let all = self.ghost.messages_from(from);
         reader.ended
             || match reader.delivery {

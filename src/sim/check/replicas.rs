@@ -188,7 +188,7 @@ impl Oracle {
     /// for another: a candidate's adopted log counts from its own start on.
     fn on_holding(&mut self, voice: &Voice, tip: Node) -> Result<(), Violation> {
         let (identity, durable) = (voice.identity, voice.durable);
-        if self.forgotten.contains(&identity) || voice.promised > self.tree.stem(tip).epoch {
+        if self.forgotten.contains(&identity) || voice.level > self.tree.stem(tip).epoch {
             return Ok(());
         }
         let next = match self.durability {
@@ -388,15 +388,13 @@ impl Oracle {
             Datagram::Prepare(header, body) | Datagram::Promise(header, body) => {
                 self.check_ballot(who, voice, header, body, matches!(datagram, Datagram::Prepare(..)))?;
             }
-            Datagram::Refuse(_, body) => {
-                if Epoch(body.ballot) > voice.promised || body.about >= body.ballot {
-                    return Err(format!(
-                        "S2: replica {who} refuses {} by {}, it promised {}",
-                        Epoch(body.about),
-                        Epoch(body.ballot),
-                        voice.promised
-                    ));
-                }
+            Datagram::Refuse(_, body) if Epoch(body.ballot) > voice.promised || body.about >= body.ballot => {
+                return Err(format!(
+                    "S2: replica {who} refuses {} by {}, it promised {}",
+                    Epoch(body.about),
+                    Epoch(body.ballot),
+                    voice.promised
+                ));
             }
             _ => {}
         }

@@ -1,0 +1,128 @@
+//! The operator's commands on real processes: who leads, who votes, and how a dead member is replaced.
+
+use crate::cluster::{Cluster, Process};
+use serde_json::Value;
+
+fn json(cluster: &Cluster, args: &[&str]) -> Value {
+    let args: Vec<_> = args.iter().copied().chain(["--json"]).collect();
+    let out = cluster.run(&args, b"").with_code(0).out;
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
+}
+
+/// The identities of the members, by replica.
+fn members(cluster: &Cluster) -> Vec<String> {
+    let shown = json(cluster, &["membership", "show"]);
+    assert_eq!(shown["schema"], "lockstep.membership/1");
+    let list = shown["members"].as_array().expect("a list").clone();
+    let mut list: Vec<_> =
+        list.iter().map(|member| member["identity"].as_str().expect("text").to_owned()).collect();
+    list.sort();
+    list
+}
+
+fn leader(cluster: &Cluster) -> String {
+    json(cluster, &["status"])["leader"].as_str().expect("somebody leads").to_owned()
+}
+
+fn address(cluster: &Cluster, replica: u32) -> String {
+    let status = json(cluster, &["status"]);
+    let replicas = status["replicas"].as_array().expect("a list").clone();
+    let is_it =
+        |row: &&Value| row["identity"].as_str().is_some_and(|text| text.starts_with(&format!("{replica}:")));
+    replicas.iter().find(is_it).expect("it answers")["address"].as_str().expect("text").to_owned()
+}
+
+fn kill(mut process: Process) {
+    process.signal("KILL");
+    process.wait();
+}
+
+/// What an operator does with a machine that lost its disk.
+fn format_anew(cluster: &Cluster, replica: u32) -> String {
+    std::fs::remove_dir_all(cluster.path(&format!("journal-{replica}"))).expect("a journal");
+    std::fs::remove_file(cluster.path(&format!("tail-{replica}"))).expect("a tail");
+    cluster.format(replica)
+}
+
+#[test]
+fn a_leader_hands_over_and_a_dead_member_is_replaced_while_messages_flow() {
+    let cluster = Cluster::new(3, "");
+    let mut replicas = cluster.found();
+    cluster.publish("before\n");
+    let listed = members(&cluster);
+    assert_eq!((listed.len(), &leader(&cluster)), (3, &listed[0]));
+
+    let told = cluster.run(&["handover", "--to", "2"], b"").with_code(0);
+    assert!(told.out.starts_with(&format!("{} leads", listed[1])), "{}", told.out);
+    assert_eq!(leader(&cluster), listed[1]);
+    cluster.publish("handed over\n");
+    cluster.run(&["handover", "--to", "9"], b"").with_code(2).saying(&["9 is no member"]);
+    let own = cluster.run(&["membership", "remove", &listed[1]], b"").with_code(1);
+    own.saying(&["leads", "lockstep handover"]);
+
+    let (dead, its_address) = (listed[2].clone(), address(&cluster, 3));
+    kill(replicas.pop().expect("three"));
+    let status = cluster.run(&["status"], b"").with_code(0).out;
+    assert!(status.contains(&format!("{dead:<11} does not answer")), "{status}");
+    cluster.publish("one is dead\n");
+    let new = format_anew(&cluster, 3);
+    let add = ["membership", "add", &new, "--address", &its_address];
+    cluster.run(&add, b"").with_code(2).saying(&["another identity of replica 3", "removed first"]);
+    let told = cluster.run(&["membership", "remove", &dead], b"").with_code(0);
+    assert!(told.saying(&["2 members are left, 0 of them may crash"]).out.contains("committed"));
+    cluster.run(&["membership", "remove", &dead], b"").with_code(0).saying(&["nothing was changed"]);
+
+    let early = [add.as_slice(), &["--timeout", "300ms"]].concat();
+    cluster.run(&early, b"").with_code(4).saying(&["does not hold the stream within 300ms"]);
+    replicas.push(cluster.start_replica(3));
+    cluster.run(&add, b"").with_code(0);
+    assert_eq!(members(&cluster), [listed[0].clone(), listed[1].clone(), new]);
+    cluster.publish("replaced\n");
+
+    // The new one counts: with it, another may die.
+    kill(replicas.remove(0));
+    cluster.publish("and one more is dead\n");
+    let read = cluster.read(&[]);
+    assert_eq!(crate::cluster::payloads(&read.out).len(), 5);
+    for replica in replicas {
+        assert_eq!(replica.terminate(), Some(0));
+    }
+}
+
+#[test]
+fn of_two_nodes_one_goes_on_alone_by_the_operators_word_alone() {
+    let cluster = Cluster::new(2, "");
+    let mut replicas = cluster.found();
+    cluster.publish("two\n");
+    let listed = members(&cluster);
+    cluster.run(&["declare-dead", &listed[0]], b"").with_code(2).saying(&["it is not dead"]);
+    kill(replicas.remove(0));
+    let waits = cluster.run(&["publish", "--name", "orders", "--timeout", "500ms"], b"x\n");
+    assert_ne!(waits.code, Some(0), "nobody may go on alone by itself");
+    cluster.run(&["status", "--timeout", "300ms"], b"").with_code(4).saying(&["no leader was found"]);
+    let told = cluster.run(&["declare-dead", &listed[0]], b"").with_code(0);
+    assert!(told.out.starts_with(&format!("{} leads alone", listed[1])), "{}", told.out);
+    cluster.publish("one\n");
+    assert_eq!(members(&cluster), [listed[1].clone()]);
+    assert_eq!(replicas.remove(0).terminate(), Some(0));
+}
+
+#[test]
+fn a_command_that_nobody_answers_says_who_was_asked_and_ends_in_time() {
+    let cluster = Cluster::new(2, "");
+    let commands: [&[&str]; 5] = [
+        &["status"],
+        &["membership", "show"],
+        &["membership", "remove", "1:0000001"],
+        &["handover"],
+        &["declare-dead", "1:0000001"],
+    ];
+    for command in commands {
+        let args = [command, &["--timeout", "200ms"]].concat();
+        cluster.run(&args, b"").with_code(4).saying(&[
+            "within 200ms",
+            "does not answer",
+            "start the sequencers",
+        ]);
+    }
+}
