@@ -15,7 +15,7 @@ fn clean(what: &str, found: Result<Explored, String>) -> Explored {
 
 #[test]
 fn no_interleaving_of_three_replicas_breaks_a_rule() {
-    let scope = Scope { depth: 6, ..Scope::default() };
+    let scope = Scope { depth: 7, ..Scope::default() };
     clean("three replicas", explore(&scope));
 }
 
