@@ -201,8 +201,7 @@ fn the_examples_publish_and_read_a_cluster_of_the_demos_kind() {
     let read = run_example("subscribe", &["100"]);
     let messages = read.lines().filter(|line| line.contains(" buy ")).count();
     assert!(
-        messages == 100
-            && read.lines().last().is_some_and(|line| line.ends_with(" buy 99 at 42")),
+        messages == 100 && read.lines().last().is_some_and(|line| line.ends_with(" buy 99 at 42")),
         "{read}"
     );
 }
