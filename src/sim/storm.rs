@@ -393,7 +393,7 @@ impl World {
         // Who lacks what has left the others' rings needs a replay from a journal, not a repair.
         let oldest = self.oldest_seq();
         let alive: Vec<usize> = (0..replicas)
-            .filter(|index| self.lost >> index & 1 == 0 && self.oracle.log_next(*index) >= oldest)
+            .filter(|index| self.lost >> index & 1 == 0 && self.oracle.agreed_next(*index) >= oldest)
             .collect();
         // A history that nobody but the lost ones held is over.
         let born = alive.iter().any(|index| self.oracle.log_next(*index) > 1);
