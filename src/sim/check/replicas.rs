@@ -340,7 +340,7 @@ impl Oracle {
             .map_err(|reject| format!("WIRE: process {who} sent what it would refuse itself: {reject}"))?;
         if let Datagram::Nack(header, body, ranges) = &datagram {
             let starts = ranges.iter().len() == 0;
-            self.asked.insert((sent.from, body.token), (header.epoch(), starts));
+            self.asked.entry((sent.from, body.token)).or_default().push((header.epoch(), starts));
         }
         let Some(mut voice) = self.voices.get(&who).copied() else { return Ok(()) };
         self.check_word(who, &mut voice, sent, &datagram)?;
@@ -537,12 +537,11 @@ impl Oracle {
             return Err(format!("S11: replica {who} repaired to a group"));
         };
         if header.next_seq() > trailer.commit_next
-            && let Some((epoch, starts)) = self.asked.get(&(to, trailer.token))
-            && *epoch != accepted
-            && !(*starts && *epoch == header.epoch())
+            && let Some(asked) = self.asked.get(&(to, trailer.token))
+            && !asked.iter().any(|(epoch, start)| *epoch == accepted || *start && *epoch == header.epoch())
         {
             return Err(format!(
-                "S11: replica {who} gave the frame at {} of {accepted}, not committed, to a follower of {epoch}",
+                "S11: replica {who} gave the frame at {} of {accepted}, not committed, to a follower of {asked:?}",
                 header.first_seq
             ));
         }
