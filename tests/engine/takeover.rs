@@ -161,5 +161,8 @@ fn a_candidate_that_was_stalled_takes_the_promises_that_came_meanwhile() {
     assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
     assert_eq!(leader(&cluster), Some(candidate));
     let ballots: Vec<u64> = prepares(&cluster).into_iter().map(|(_, ballot)| ballot).collect();
-    assert!(ballots.iter().all(|asked| *asked == ballot), "asked anew, with the promises at hand: {ballots:?}");
+    assert!(
+        ballots.iter().all(|asked| *asked == ballot),
+        "asked anew, with the promises at hand: {ballots:?}"
+    );
 }

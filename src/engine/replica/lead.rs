@@ -192,10 +192,8 @@ impl ReplicaCore {
             }
             Datagram::Heartbeat(header, body) => {
                 self.check_group(&header)?;
-                if !self.is_own(&header, body.process_nonce) {
-                    if !self.has_parted(&header) {
-                        self.on_heard(tail, now, &header);
-                    }
+                if !self.is_own(&header, body.process_nonce) && !self.has_parted(&header) {
+                    self.on_heard(tail, now, &header);
                 }
             }
             datagram => self.on_election(tail, now, &datagram)?,
