@@ -1,4 +1,5 @@
-//! Every interleaving of a small cluster of the production engines, to a stated depth.
+//! Every interleaving of a small cluster of the production engines, to a stated depth. Deeper, and with more
+//! walks: `lockstep sim --explore --depth 9 --walk 10000000`.
 
 use lockstep::engine::subscriber::Delivery;
 use lockstep::sim::explore::{Explored, Scope, explore, walk};
@@ -14,7 +15,7 @@ fn clean(what: &str, found: Result<Explored, String>) -> Explored {
 
 #[test]
 fn no_interleaving_of_three_replicas_breaks_a_rule() {
-    let scope = Scope { depth: 6, ..Scope::default() };
+    let scope = Scope { depth: 7, ..Scope::default() };
     clean("three replicas", explore(&scope));
 }
 

@@ -427,6 +427,15 @@ pub struct SimArgs {
     /// Fewer messages of each publisher
     #[arg(long, value_name = "N", requires = "seed")]
     pub messages: Option<u64>,
+    /// Looks at every interleaving of three replicas instead, and then with a reader of each kind
+    #[arg(long, conflicts_with_all = ["seeds", "first", "seconds", "seed", "svg"])]
+    pub explore: bool,
+    /// Steps in a row up to which all interleavings are looked at
+    #[arg(long, value_name = "N", default_value_t = 7, requires = "explore")]
+    pub depth: u32,
+    /// Steps of random walks behind that, through the same space
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, requires = "explore")]
+    pub walk: u64,
 }
 
 /// Which faults of a seed strike.

@@ -5,6 +5,8 @@
 use super::Failure;
 use super::args::SimArgs;
 use super::failure::{FAILED, INTEGRITY};
+use crate::engine::subscriber::Delivery;
+use crate::sim::explore::{self, Explored, Scope};
 use crate::sim::many::{Tally, caught, run_many};
 use crate::sim::shrink::{Recipe, shrink};
 use crate::sim::{Plan, svg};
@@ -20,9 +22,38 @@ const LINES: usize = 60;
 const SEEDS_FOR_ALL: u64 = 1_000;
 
 pub(super) fn run(args: &SimArgs) -> Result<u8, Failure> {
+    if args.explore {
+        return explore(args);
+    }
     match args.seed {
         Some(seed) => one(args, seed),
         None => many(args),
+    }
+}
+
+/// Every interleaving to a depth, and random walks where it is deeper.
+fn explore(args: &SimArgs) -> Result<u8, Failure> {
+    for reader in [None, Some(Delivery::Committed), Some(Delivery::Stamped)] {
+        let what = match reader {
+            None => "three replicas",
+            Some(Delivery::Committed) => "three replicas and a reader of what is committed",
+            Some(Delivery::Stamped) => "three replicas and a reader of what is stamped",
+        };
+        let scope = Scope { reader, depth: args.depth, ..Scope::default() };
+        tell_explored(what, "all interleavings", explore::explore(&scope))?;
+        let wide = Scope { beats: true, crashes: 2, losses: 1, round_max: 4, ..scope };
+        tell_explored(what, "random walks", explore::walk(&wide, new_seed(), args.walk))?;
+    }
+    Ok(0)
+}
+
+fn tell_explored(what: &str, how: &str, found: Result<Explored, String>) -> Result<(), Failure> {
+    let found = found.map_err(|why| Failure::new(FAILED, why))?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{what}, {how}: {found}")?;
+    match found.story {
+        None => Ok(()),
+        Some(story) => Err(Failure::new(INTEGRITY, story)),
     }
 }
 

@@ -60,6 +60,9 @@ pub struct ReceiverLimits {
     pub count_when_accepted: bool,
 }
 
+/// Most addresses that are asked for repairs.
+const REPAIRERS_MAX: usize = 4 * crate::wire::MEMBERS_MAX;
+
 /// What became of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Placement {
@@ -222,6 +225,18 @@ impl Receiver {
         self.held.boundary(self.commit.commit_next())
     }
 
+    /// A replica's log lists members: they repair as well, wherever the configuration put them. Few enough to
+    /// be kept for good; the newest are asked like the others.
+    pub fn add_repairers(&mut self, addresses: impl Iterator<Item = SocketAddrV4>) {
+        for address in addresses {
+            let repairers = &mut self.limits.repairers;
+            if !repairers.contains(&address) {
+                repairers.truncate(REPAIRERS_MAX - 1);
+                repairers.push(address);
+            }
+        }
+    }
+
     /// Whether somebody's chain differed from ours: the owner must stop.
     pub fn has_diverged(&self) -> bool {
         self.diverged
@@ -271,7 +286,8 @@ impl Receiver {
         counters.add(Counter::AcksIn, 1);
         let epoch = header.epoch();
         self.commit.on_announced(epoch, header.commit_next);
-        if !self.on_news(epoch, header.first_seq) && epoch == self.follow.epoch() {
+        let others = planted(Mutation::AckOfAnyEpochCounts);
+        if !self.on_news(epoch, header.first_seq) && epoch == self.follow.epoch() || others {
             if self.is_divergent(header) {
                 self.tell_divergent(header, events);
             } else {

@@ -34,6 +34,7 @@ mod publisher;
 mod readers;
 mod receiver;
 mod replica;
+mod shipped;
 mod store;
 mod subscriber;
 mod takeover;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::wire::{EntryHeader, write_open};
 use bytemuck::Zeroable;
+use proptest::prelude::*;
 
 const A: [u64; 2] = [1, 1];
 const B: [u64; 2] = [2, 2];
@@ -214,4 +215,79 @@ fn s8_a_table_comes_back_from_a_checkpoint_as_it_was() {
         restored.restore(name, state);
     }
     assert_eq!(restored, world.table);
+}
+
+/// What happens to a table: opens, messages and closes of two names, of which the rules pass some.
+#[derive(Clone, Debug)]
+enum Act {
+    Open(usize, u64, u32),
+    Message(PublisherId, u32, PublisherSeq),
+    Close(PublisherId, PublisherSeq),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        (0..2usize, 1..4u64, 0..4u32).prop_map(|(name, nonce, after)| Act::Open(name, nonce, after)),
+        (1..3u32, 1..4u32, 1..12u64).prop_map(|(id, life, number)| Act::Message(id, life, number)),
+        (1..3u32, 1..12u64).prop_map(|(id, number)| Act::Close(id, number)),
+    ]
+}
+
+impl World {
+    fn act(&mut self, act: &Act) {
+        match *act {
+            Act::Open(name, nonce, after) => {
+                self.open(["a", "b"][name], [nonce; 2], after);
+            }
+            Act::Message(id, life, number) => {
+                self.message(id, life, number);
+            }
+            Act::Close(id, number) => {
+                let open = self
+                    .table
+                    .state(id)
+                    .is_some_and(|state| self.table.judge(id, state.incarnation, number) == Verdict::Stamp);
+                if open {
+                    self.close(id, number);
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    /// A suffix that is cut off leaves nothing behind, wherever commit and cut lie: the table is that of
+    /// the log without it, and goes on like it.
+    #[test]
+    fn s8_a_table_whose_suffix_is_cut_equals_one_that_never_saw_it(
+        acts in prop::collection::vec(act(), 0..60),
+        later in prop::collection::vec(act(), 0..20),
+        commit in 0..=100u64,
+        cut in 0..=100u64,
+    ) {
+        let mut world = World::new(4);
+        acts.iter().for_each(|act| world.act(act));
+        let length = world.log.len() as u64;
+        let commit_next = 1 + commit * length / 100;
+        let cut = commit_next + cut * (length + 1 - commit_next) / 100;
+        world.commit(commit_next);
+
+        let (before, suffix) = world.log.split_at(cut as usize - 1);
+        let entries: Vec<_> =
+            suffix.iter().map(|(kind, id, number, payload)| entry(*kind, *id, *number, payload)).collect();
+        world.table.on_cut(cut, entries.into_iter());
+
+        let mut never = World::new(4);
+        for (kind, id, number, payload) in before {
+            never.take(*kind, *id, *number, payload.clone());
+        }
+        never.commit(commit_next);
+        prop_assert_eq!(&world.table, &never.table);
+        world.log.truncate(cut as usize - 1);
+        for act in &later {
+            world.act(act);
+            never.act(act);
+            prop_assert_eq!(&world.table, &never.table);
+        }
+    }
 }

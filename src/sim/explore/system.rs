@@ -19,6 +19,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const NODES_MAX: usize = 6;
 /// Processes that are kept whole; the others are made again from the steps that led to them.
 const LIVE_MAX: usize = 4_096;
+/// Everybody hears everything so often, and then nothing new may be said.
+const QUIET_ROUNDS: u32 = 64;
 /// Rounds above the scope's that a healed network may need.
 const HEALING_ROUNDS: u32 = 6;
 
@@ -50,7 +52,7 @@ pub(super) struct State {
     crashes: u8,
     losses: u8,
     /// What was sent, ascending.
-    bag: Vec<u16>,
+    bag: Vec<u32>,
 }
 
 impl State {
@@ -83,7 +85,7 @@ struct Sent {
 #[derive(Clone, Debug)]
 enum Effect {
     Nothing,
-    Next { local: u32, sent: Vec<u16> },
+    Next { local: u32, sent: Vec<u32> },
     Wrong(String),
 }
 
@@ -106,7 +108,7 @@ struct Locals {
 pub(super) struct System {
     scope: Scope,
     locals: Vec<Locals>,
-    by_bytes: BTreeMap<(usize, Vec<u8>), u16>,
+    by_bytes: BTreeMap<(usize, Vec<u8>), u32>,
     sent: Vec<Sent>,
     effects: Vec<Effect>,
     book: Book,
@@ -204,7 +206,7 @@ impl System {
             let mut add = |input| out.push(Step { node: node as u8, input });
             for &number in &state.bag {
                 if self.hears(node, number) {
-                    add(HEAR + u32::from(number));
+                    add(HEAR + number);
                 }
             }
             if node < self.scope.replicas {
@@ -225,8 +227,8 @@ impl System {
         }
     }
 
-    fn hears(&self, node: usize, number: u16) -> bool {
-        let sent = &self.sent[usize::from(number)];
+    fn hears(&self, node: usize, number: u32) -> bool {
+        let sent = &self.sent[number as usize];
         sent.from != node
             && match sent.to {
                 Whom::All => true,
@@ -258,7 +260,7 @@ impl System {
                     let back =
                         rng.below(state.bag.len() as u64).min(rng.below(state.bag.len() as u64)) as usize;
                     let number = state.bag[state.bag.len() - 1 - back];
-                    let input = HEAR + u32::from(number);
+                    let input = HEAR + number;
                     if self.hears(node, number)
                         && !matches!(self.effect(node, state.nodes[node], input), Effect::Nothing)
                     {
@@ -302,12 +304,12 @@ impl System {
     fn check(&self, before: &State, after: &mut State, node: usize) -> Result<(), String> {
         for number in &after.bag {
             if before.bag.binary_search(number).is_err() {
-                let said = &self.sent[usize::from(*number)].said;
+                let said = &self.sent[*number as usize].said;
                 if matches!(said, Said::Frame { .. }) {
                     for other in &before.bag {
-                        let other = &self.sent[usize::from(*other)];
+                        let other = &self.sent[*other as usize];
                         rules::check_frame(said, &other.said).map_err(|wrong| {
-                            format!("{wrong}: {}; {}", other.words, self.sent[usize::from(*number)].words)
+                            format!("{wrong}: {}; {}", other.words, self.sent[*number as usize].words)
                         })?;
                     }
                 }
@@ -373,7 +375,7 @@ impl System {
         for (to, bytes) in said {
             let Some(number) = self.number(node, to, bytes) else { continue };
             let facts = &self.locals[node].states[next as usize].facts;
-            if let Err(wrong) = rules::check_said(&self.sent[usize::from(number)].said, facts) {
+            if let Err(wrong) = rules::check_said(&self.sent[number as usize].said, facts) {
                 return Effect::Wrong(wrong);
             }
             sent.push(number);
@@ -460,7 +462,7 @@ impl System {
     }
 
     /// The number of a datagram; `None` if nobody of this cluster hears it.
-    fn number(&mut self, from: usize, to: To, bytes: Vec<u8>) -> Option<u16> {
+    fn number(&mut self, from: usize, to: To, bytes: Vec<u8>) -> Option<u32> {
         let header = Header::peek(&bytes)?;
         let asks = header.kind == Kind::Nack as u8;
         let (unicast, whom) = match to {
@@ -491,7 +493,7 @@ impl System {
                 _ => String::new(),
             }
         );
-        let number = u16::try_from(self.sent.len()).expect("fewer than 65,536 different datagrams");
+        let number = self.sent.len() as u32;
         self.sent.push(Sent { bytes: key.1.clone(), from, unicast, to: whom, said, words });
         self.by_bytes.insert(key, number);
         Some(number)
@@ -517,18 +519,17 @@ impl System {
     fn quiet(&mut self, state: &State, told: &mut Vec<Step>) -> Result<State, String> {
         let mut state = state.clone();
         let mut steps = Vec::new();
-        loop {
+        for _ in 0..QUIET_ROUNDS {
             let before = state.clone();
             self.steps(&state, &mut steps);
-            for step in steps.clone() {
-                if step.input >= HEAR {
-                    state = self.follow(&state, step, told)?;
-                }
+            for step in steps.iter().filter(|step| step.input >= HEAR) {
+                state = self.follow(&state, *step, told)?;
             }
             if state == before {
                 return Ok(state);
             }
         }
+        Err(format!("stuck: each answer is answered for ever: {}", self.describe(&state)))
     }
 
     /// No state is stuck: once the network is whole and one replica after the other campaigns, all values
@@ -585,7 +586,7 @@ impl System {
     pub(super) fn replay(&mut self, steps: &[Step]) -> Option<(usize, String)> {
         let mut state = self.first();
         for (index, step) in steps.iter().enumerate() {
-            let there = step.input < HEAR || state.bag.binary_search(&((step.input - HEAR) as u16)).is_ok();
+            let there = step.input < HEAR || state.bag.binary_search(&(step.input - HEAR)).is_ok();
             let may = match step.input {
                 CRASH => state.crashes > 0,
                 LOSE => state.losses > 0,
