@@ -17,7 +17,7 @@ const NOT_FOUND: &[(Mutation, &str)] = &[];
 
 /// Steps of random walks, and seeds, that are spent on one mutation at most.
 const WALK_STEPS: u64 = 900_000;
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 5_000;
 /// Seconds for the seeds of one mutation.
 const SEED_SECONDS: u64 = 40;
 
