@@ -135,6 +135,13 @@ pub enum Event {
         /// For which epoch.
         epoch: Epoch,
     },
+    /// Two of two members were each told that the other is dead, and both lead: the node stops.
+    Parted {
+        /// The other's epoch.
+        other: Epoch,
+        /// Ours.
+        own: Epoch,
+    },
     /// The journal takes nothing more for the present: segments lag, or the disk is full.
     JournalFull {
         /// The next seq that it could not store.

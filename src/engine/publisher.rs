@@ -58,6 +58,8 @@ pub struct PublisherCore {
     window: SubmitWindow,
     lines: Lines,
     throttled: bool,
+    /// Questions so far.
+    asked: usize,
     lost: bool,
     /// The epoch that was followed at the last look.
     epoch: Epoch,
@@ -168,7 +170,9 @@ impl<N: Net> Publisher<N> {
                     if tries == 0 || now >= asked_at + core.limits.ask_again_ns =>
                 {
                     let repairers = &core.limits.receiver.repairers;
-                    let Some(&to) = repairers.get(tries as usize % repairers.len().max(1)) else { continue };
+                    // Always another one: a replica that is cut off goes on telling what was.
+                    let Some(&to) = repairers.get(core.asked % repairers.len().max(1)) else { continue };
+                    core.asked += 1;
                     core.number += 1;
                     let header = Header { number: core.number, ..core.header(Kind::Question, wall) };
                     let line = &mut core.lines.list[index];
@@ -235,6 +239,7 @@ impl PublisherCore {
             ),
             lines: Lines::new(limits.window_entries),
             throttled: false,
+            asked: 0,
             lost: false,
             epoch: Epoch::NONE,
             renewed: false,

@@ -60,6 +60,9 @@ pub struct ReceiverLimits {
     pub count_when_accepted: bool,
 }
 
+/// Most addresses that are asked for repairs.
+const REPAIRERS_MAX: usize = 4 * crate::wire::MEMBERS_MAX;
+
 /// What became of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Placement {
@@ -220,6 +223,18 @@ impl Receiver {
     /// The last known boundary of the log at or below its commit, for a reader.
     pub(crate) fn committed_end(&self) -> Option<LogEnd> {
         self.held.boundary(self.commit.commit_next())
+    }
+
+    /// A replica's log lists members: they repair as well, wherever the configuration put them. Few enough to
+    /// be kept for good; the newest are asked like the others.
+    pub fn add_repairers(&mut self, addresses: impl Iterator<Item = SocketAddrV4>) {
+        for address in addresses {
+            let repairers = &mut self.limits.repairers;
+            if !repairers.contains(&address) {
+                repairers.truncate(REPAIRERS_MAX - 1);
+                repairers.push(address);
+            }
+        }
     }
 
     /// Whether somebody's chain differed from ours: the owner must stop.

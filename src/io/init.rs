@@ -17,6 +17,8 @@ const FORWARDED: [i32; 6] =
     [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 /// How long those who are left, a watcher that speaks, may take after the child's end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// News of a child may go to a thread that ignores it, if the caller has others: it is looked for as well.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// A shell's exit code for a process that a signal ended is 128 and its number.
 const BY_SIGNAL: i32 = 128;
 
@@ -40,8 +42,8 @@ pub fn run(mut command: Command) -> Result<u8, IoError> {
     unsafe { command.pre_exec(move || mask(libc::SIG_UNBLOCK, &signals)) };
     let child = command.spawn().map_err(|error| IoError::new(doing, error))?.id() as libc::pid_t;
     let status = loop {
-        match await_signal(&signals, None) {
-            Some(libc::SIGCHLD) => {
+        match await_signal(&signals, LOOK_AGAIN) {
+            Some(libc::SIGCHLD) | None => {
                 if let Some(status) = collect(child).child {
                     break status;
                 }
@@ -50,7 +52,6 @@ pub fn run(mut command: Command) -> Result<u8, IoError> {
             Some(signal) => unsafe {
                 libc::kill(child, signal);
             },
-            None => {}
         }
     };
     let end = Instant::now() + LAST_WORDS;
@@ -59,7 +60,7 @@ pub fn run(mut command: Command) -> Result<u8, IoError> {
         if left.is_zero() {
             break;
         }
-        await_signal(&signals, Some(left));
+        await_signal(&signals, left);
     }
     Ok(exit_code(status))
 }
@@ -115,14 +116,11 @@ fn mask(how: i32, signals: &libc::sigset_t) -> Result<(), Error> {
 }
 
 /// The next of `signals`, which are blocked; none if the time is over or the wait was interrupted.
-fn await_signal(signals: &libc::sigset_t, limit: Option<Duration>) -> Option<i32> {
-    let limit = limit.map(|limit| libc::timespec {
-        tv_sec: limit.as_secs() as libc::time_t,
-        tv_nsec: limit.subsec_nanos() as _,
-    });
-    let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: both pointers lead to values that live across the call, or are null, which is allowed.
-    let signal = unsafe { libc::sigtimedwait(signals, std::ptr::null_mut(), limit) };
+fn await_signal(signals: &libc::sigset_t, limit: Duration) -> Option<i32> {
+    let limit =
+        libc::timespec { tv_sec: limit.as_secs() as libc::time_t, tv_nsec: limit.subsec_nanos() as _ };
+    // SAFETY: both pointers lead to values that live across the call; the null one is allowed.
+    let signal = unsafe { libc::sigtimedwait(signals, std::ptr::null_mut(), &raw const limit) };
     (signal > 0).then_some(signal)
 }
 

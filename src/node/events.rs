@@ -29,6 +29,7 @@ const IMPOSTOR: u16 = 1302;
 const DIVERGENT_ACK: u16 = 1303;
 const CUT: u16 = 1304;
 const OTHER_HISTORY: u16 = 1305;
+const PARTED: u16 = 1306;
 
 /// All codes of a node, for [`crate::io::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &[
@@ -139,6 +140,19 @@ pub static EVENT_KINDS: &[EventKind] = &[
                 "the group has history {:016x} under our cluster's id, this journal holds {:016x}: the node is \
                  silent from now on; if the other is the cluster's present one, format a new journal and add it",
                 event.b, event.a
+            )
+        },
+    },
+    EventKind {
+        code: PARTED,
+        level: Level::ERROR,
+        format: |event, f| {
+            let (other, own) = (Epoch(event.a), Epoch(event.b));
+            write!(
+                f,
+                "{} was declared dead here and leads epoch {other}, while this node leads epoch {own}: each was told \
+                 that the other is dead; both are silent from now on; keep one journal, and replace the other replica",
+                other.leader()
             )
         },
     },
@@ -260,6 +274,7 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
         }
         Event::Exchanged { from, epoch } => Record { a: from, b: epoch.0, ..of(EXCHANGED) },
         Event::Cut { from, commit_next, epoch } => Record { a: from, b: commit_next, c: epoch.0, ..of(CUT) },
+        Event::Parted { other, own } => Record { a: other.0, b: own.0, ..of(PARTED) },
         Event::JournalFull { seq } => Record { a: seq, ..of(JOURNAL_FULL) },
         Event::JournalFree { seq } => Record { a: seq, b: took, ..of(JOURNAL_FREE) },
         Event::Rejected { reject } => {

@@ -33,6 +33,9 @@ impl Default for SuspectLimits {
 
 /// Silence of this many timeouts is a suspicion whatever our own stalls were.
 const TIMEOUTS_CERTAIN: u64 = 10;
+/// A look that comes this part of a timeout after the one before is a stall of our own. A shorter pause is
+/// none: what was said in it waits in the socket, and all of it counts as one beat at most.
+const STALL_PART: u64 = 2;
 /// Beats of calm after which a timeout that had been doubled shrinks by an eighth.
 const CALM_BEATS: u64 = 1_000;
 
@@ -105,7 +108,7 @@ impl Suspect {
         if self.looked_at == 0 {
             self.restart(now);
         }
-        self.stalled |= now > self.looked_at + self.limits.beat_ns;
+        self.stalled |= now > self.looked_at + self.timeout_ns / STALL_PART;
         self.looked_at = now;
         self.drained |= drained;
         if now >= self.beat_at + self.limits.beat_ns {
@@ -204,8 +207,8 @@ mod tests {
     fn suspect_1_our_own_stalls_are_not_counted_against_others() {
         let mut suspect = Suspect::new(LIMITS);
         assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
-        // Each look comes more than a beat after the one before.
-        for now in (20_000..27_000).step_by(150) {
+        // Each look comes more than half a timeout after the one before.
+        for now in (20_000..27_000).step_by(450) {
             assert!(!suspect.look(now, true), "{now}");
         }
         let mut busy = suspect;
@@ -219,8 +222,17 @@ mod tests {
     fn suspect_1_silence_of_ten_timeouts_counts_whatever_our_stalls_were() {
         let mut suspect = Suspect::new(LIMITS);
         assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
-        let at = (20_000..40_000).step_by(150).find(|now| suspect.look(*now, true)).expect("certain");
-        assert!((27_900..28_300).contains(&at), "{at}");
+        let at = (20_000..40_000).step_by(450).find(|now| suspect.look(*now, true)).expect("certain");
+        assert!((27_900..28_600).contains(&at), "{at}");
+    }
+
+    /// SUSPECT-1.
+    #[test]
+    fn suspect_1_a_pause_of_some_beats_counts_as_one_of_them() {
+        let mut suspect = Suspect::new(LIMITS);
+        assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
+        let at = (20_000..40_000).step_by(300).find(|now| suspect.look(*now, true)).expect("silence");
+        assert!((22_100..22_800).contains(&at), "eight looks, each of them one silent beat: {at}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::journal::{
     Completeness, SegmentWriter, Settings, Superblock, WriteError, copy_behind, format, open,
 };
 use crate::proto::commit::Durability;
-use crate::wire::{HEADER_LEN, Header, Identity, Nanos, frame_len_max};
+use crate::wire::{HEADER_LEN, Header, Identity, Nanos, Seq, frame_len_max};
 
 /// The world of a simulated replica.
 #[derive(Clone, Debug)]
@@ -54,8 +54,13 @@ pub(super) struct Machine {
     damaged: bool,
     /// It runs on a journal whose damage nobody has found yet.
     pub(super) harmed: bool,
+    /// Its last group got to the device in part. Where later sectors of it did and earlier ones did not,
+    /// recovery cannot tell that from damage, and says so.
+    torn: bool,
     /// Memory that held the only copy of something is gone.
     forgot: bool,
+    /// What its ring reached back to when its last process ended.
+    pub(super) oldest_seq: Seq,
     /// The process was told to stop: how long it may take, and when it begins again.
     pub(super) stopping: Option<(Nanos, Nanos)>,
     /// Whether this identity has led.
@@ -89,7 +94,9 @@ impl Machine {
             disk_slow_until: 0,
             damaged: false,
             harmed: false,
+            torn: false,
             forgot: false,
+            oldest_seq: 1,
             stopping: None,
             led: false,
         })
@@ -137,14 +144,14 @@ impl Machine {
             Err(error) => return Err(format!("S7: the journal of {} does not open: {error}", self.identity)),
         };
         if let Some(found) = opened.damage.first() {
-            if !damaged && !forgot {
+            if !damaged && !forgot && !self.torn && !self.harmed {
                 return Err(format!("S7: the journal of {} is found damaged: {found}", self.identity));
             }
             self.state = State::Lost;
             return Ok(Started::Damaged(found.to_string()));
         }
         if let Completeness::Incomplete(why) = &opened.completeness {
-            if !damaged && !forgot {
+            if !damaged && !forgot && !self.harmed {
                 return Err(format!(
                     "S9: the journal of {} is whole, and called incomplete: {why}",
                     self.identity
@@ -163,7 +170,7 @@ impl Machine {
         };
         let replica = Replica::new(SimNet::default(), opened.tail, recovered, limits)?;
         self.harmed |= damaged;
-        (self.damaged, self.forgot) = (false, false);
+        (self.damaged, self.forgot, self.torn) = (false, false, false);
         self.writer = Some(opened.writer);
         self.superblock = opened.superblock;
         self.state = State::Up(Box::new(replica));
@@ -225,6 +232,7 @@ impl Machine {
         self.stopping = None;
         let State::Up(replica) = std::mem::replace(&mut self.state, State::Lost) else { return };
         let (bytes, next) = (replica.tail().frame_len_max(), replica.tail().end());
+        self.oldest_seq = replica.tail().oldest_seq();
         let mut tail = replica.into_tail();
         if let Some(rng) = torn
             && let Ok(memory) = tail.room()
@@ -282,6 +290,7 @@ impl Machine {
     ) -> Result<bool, Violation> {
         let clean = matches!(self.state, State::Down(..)) && self.superblock_is_clean();
         let mut tore = false;
+        self.oldest_seq = self.replica().map_or(self.oldest_seq, |replica| replica.tail().oldest_seq());
         if let (Some(rng), State::Up(replica), Some(writer)) = (torn, &self.state, &self.writer) {
             let mut after = self.store.clone();
             let mut memory = replica.tail().clone().into_memory();
@@ -293,6 +302,7 @@ impl Machine {
         }
         (self.writer, self.stopping) = (None, None);
         self.boot += 1;
+        self.torn |= tore;
         self.forgot |= plan.durability == Durability::Process && !clean;
         self.state = State::Down(None, until);
         Ok(tore)

@@ -162,7 +162,7 @@ impl Plan {
             subscribers: 2 + rng.below(3) as usize,
             messages: 5 + rng.below(40),
             durability: if rng.below(4) == 0 { Durability::Power } else { Durability::Process },
-            ring_bytes: rng.pick(&[32 << 10, 64 << 10, 128 << 10, 128 << 10, 128 << 10]),
+            ring_bytes: rng.pick(&[32 << 10, 32 << 10, 64 << 10, 128 << 10, 128 << 10, 128 << 10]),
             segment_len: rng.pick(&[32 << 10, 128 << 10]),
             window: Window { entries: rng.pick(&[4, 32, 1024]), bytes: rng.pick(&[2_000, 16_000, 16_000]) },
             weather,
@@ -173,6 +173,14 @@ impl Plan {
             takeovers: TAKEOVERS,
             faults: Vec::new(),
         };
+        if rng.below(16) == 0 {
+            // A stream many times as long as the rings: who sleeps through it finds that nobody holds what
+            // it missed.
+            (plan.messages, plan.ring_bytes) = (150, 32 << 10);
+            let sleeper = replicas + rng.below(plan.publishers as u64) as usize;
+            let at_ns = plan.storm_ns / 8;
+            plan.faults.push(Fault { at_ns, what: What::PauseClient(sleeper, plan.storm_ns) });
+        }
         plan.draw_faults(&mut rng);
         plan
     }

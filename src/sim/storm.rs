@@ -311,13 +311,14 @@ impl World {
             return Ok(());
         }
         let led = self.leads(index).is_some();
+        let may_tear = disk == Disk::Torn && self.may_lose(index);
         let (until, rng) = (self.now + lasting, &mut self.rng);
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
         if machine.is_lost() {
             return Ok(());
         }
-        let torn = machine.reboot(&self.plan, until, (disk == Disk::Torn).then_some(rng))?;
-        if forgets {
+        let torn = machine.reboot(&self.plan, until, may_tear.then_some(rng))?;
+        if forgets || torn {
             self.lost |= 1 << index;
         }
         if torn {
@@ -392,7 +393,7 @@ impl World {
         // Who lacks what has left the others' rings needs a replay from a journal, not a repair.
         let oldest = self.oldest_seq();
         let alive: Vec<usize> = (0..replicas)
-            .filter(|index| self.lost >> index & 1 == 0 && self.oracle.log_next(*index) >= oldest)
+            .filter(|index| self.lost >> index & 1 == 0 && self.oracle.agreed_next(*index) >= oldest)
             .collect();
         // A history that nobody but the lost ones held is over.
         let born = alive.iter().any(|index| self.oracle.log_next(*index) > 1);
@@ -420,10 +421,13 @@ impl World {
         Ok(())
     }
 
-    /// What every replica that runs has in its ring.
+    /// What every replica has in its ring, or had when it ended.
     fn oldest_seq(&self) -> Seq {
         let rings = self.seats.iter().filter_map(|seat| match &seat.actor {
-            Actor::Replica(machine) => machine.replica().map(|replica| replica.tail().oldest_seq()),
+            Actor::Replica(machine) if machine.is_lost() => None,
+            Actor::Replica(machine) => {
+                Some(machine.replica().map_or(machine.oldest_seq, |replica| replica.tail().oldest_seq()))
+            }
             _ => None,
         });
         rings.max().unwrap_or(1)

@@ -32,6 +32,8 @@ impl World {
         // The side thread runs beside the hot one, at its own pace.
         if draws[0].is_multiple_of(4) || seat.idle_ns > self.plan.turn_ns {
             machine.flush(&self.plan, now)?;
+            let durable = machine.replica().map(|replica| replica.tail().durable_next());
+            durable.map_or(Ok(()), |durable| self.oracle.on_flushed(index, durable))?;
         }
         let wall = (now + WALL_NS).saturating_add_signed(machine.wall_ahead);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };

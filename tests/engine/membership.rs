@@ -279,6 +279,21 @@ fn member_2_of_two_nodes_the_survivor_goes_on_alone_by_the_operators_word() {
 }
 
 #[test]
+fn member_2_two_that_were_each_told_that_the_other_is_dead_both_stop_when_they_hear_each_other() {
+    let (mut cluster, _) = cluster(2, 0);
+    cluster.lost = |from, to, _| from < 90 && to < 90;
+    cluster.run(20_000);
+    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Ok(()));
+    assert_eq!(order(&mut cluster, 1, Topic::DeclareDead, Some(identity(2))), Ok(()));
+    let lead = |cluster: &Cluster| cluster.replicas.iter().all(|replica| replica.role() == Role::Leader);
+    assert!(cluster.run_until(lead), "{}", describe(&cluster));
+    cluster.run(1_000);
+    cluster.lost = |_, _, _| false;
+    let stopped = |cluster: &Cluster| cluster.replicas.iter().all(|replica| replica.core.is_stopped());
+    assert!(cluster.run_until(stopped), "{}", describe(&cluster));
+}
+
+#[test]
 fn member_2_the_word_is_good_again_after_the_survivor_stopped_behind_the_removal() {
     let (mut cluster, id) = cluster(2, 0);
     cluster.dead = vec![1];

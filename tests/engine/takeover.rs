@@ -137,3 +137,32 @@ fn two_who_miss_the_leader_alone_do_not_use_up_rounds() {
     assert!(ballots.len() > 100, "both have asked for long: {}", ballots.len());
     assert_eq!(ballots.iter().max(), Some(&2));
 }
+
+#[test]
+fn a_candidate_that_was_stalled_takes_the_promises_that_came_meanwhile() {
+    let (mut cluster, _) = cluster(3);
+    cluster.run(100);
+    cluster.dead.push(1);
+    let prepares = |cluster: &Cluster| {
+        let all = cluster.record.iter().filter_map(|(from, bytes)| match Datagram::decode(bytes, CLUSTER) {
+            Ok(Datagram::Prepare(_, body)) => Some((*from, body.ballot)),
+            _ => None,
+        });
+        all.collect::<Vec<_>>()
+    };
+    assert!(cluster.run_until(|cluster| !prepares(cluster).is_empty()), "{}", describe(&cluster));
+    let (candidate, ballot) = prepares(&cluster)[0];
+    // It is stalled for longer than its time, while the other promises; that one is not to campaign itself.
+    cluster.paused.push(candidate);
+    cluster.run(1);
+    cluster.paused.push(5 - candidate);
+    cluster.run(3_000);
+    cluster.paused.clear();
+    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
+    assert_eq!(leader(&cluster), Some(candidate));
+    let ballots: Vec<u64> = prepares(&cluster).into_iter().map(|(_, ballot)| ballot).collect();
+    assert!(
+        ballots.iter().all(|asked| *asked == ballot),
+        "asked anew, with the promises at hand: {ballots:?}"
+    );
+}

@@ -54,6 +54,8 @@ impl<P: Ports> Replica<P> {
             // Who never leads misses the leader all the same, and grants what others ask for.
             core.watch(now, drained);
             if core.may_lead {
+                // Promises that came with this turn count before their time is found to be over.
+                core.assess(net, tail, now);
                 core.vote_for_the_dead();
                 if drained || core.is_overdue(now) {
                     core.campaign(net, tail, now, wall);

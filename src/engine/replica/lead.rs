@@ -39,6 +39,13 @@ impl<P: Ports> Replica<P> {
         if core.role != Role::Leader {
             return;
         }
+        if core.parted {
+            let mut beat = [0; SMALL_LEN_MAX];
+            let length = core.write_beat(tail, wall, &mut beat);
+            core.send_frames(net, tail, now, &beat[..length]);
+            core.stopped = true;
+            return;
+        }
         if core.looking {
             // A stalled leader speaks once it has heard all that waited: perhaps it leads no more.
             core.looking = count >= DRAINED;
@@ -185,7 +192,7 @@ impl ReplicaCore {
             }
             Datagram::Heartbeat(header, body) => {
                 self.check_group(&header)?;
-                if !self.is_own(&header, body.process_nonce) {
+                if !self.is_own(&header, body.process_nonce) && !self.has_parted(&header) {
                     self.on_heard(tail, now, &header);
                 }
             }

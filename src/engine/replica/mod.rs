@@ -150,6 +150,12 @@ pub struct ReplicaCore {
     denied: Option<Denial>,
     /// Whom the operator declared dead; until its removal is stamped.
     declared: Option<Identity>,
+    /// Leading: who was removed by that word. If it leads as well, two streams have begun.
+    buried: Option<Identity>,
+    /// It does: this is our last turn.
+    parted: bool,
+    /// The epoch that our log ended in before we led.
+    before_led: Epoch,
     /// The last turn; one that comes late looks before it speaks.
     turned_at: Nanos,
     looking: bool,
@@ -270,6 +276,9 @@ impl<P: Ports> Replica<P> {
             member_heard: [0; MEMBERS_MAX],
             denied: None,
             declared: None,
+            buried: None,
+            parted: false,
+            before_led: Epoch::NONE,
             turned_at: 0,
             looking: false,
             looked: false,

@@ -4,6 +4,7 @@
 //! the status: taken, or why not.
 
 use super::{ReplicaCore, Role};
+use crate::engine::event::Event;
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::proto::commit::Durability;
@@ -159,6 +160,21 @@ impl ReplicaCore {
         }
         self.rx.commit.on_ack(dead, epoch, self.log.membership.seq + 1);
         self.declared = None;
+        // If the dead one lives and was told the same of us, it leads too: we listen for it.
+        self.buried = Some(dead);
+        self.rejoins = true;
+    }
+
+    /// Two survivors were told of each other that the other is dead: there are two streams now, and nothing
+    /// but stopping makes it one again. The operator keeps one of the journals.
+    /// Returns whether it is so; the last beat of this node tells the other.
+    pub(super) fn has_parted(&mut self, header: &Header) -> bool {
+        let parted = self.buried == Some(header.identity()) && header.epoch() > self.before_led;
+        if parted && !self.parted {
+            self.parted = true;
+            self.events.push(Event::Parted { other: header.epoch(), own: self.led });
+        }
+        parted
     }
 
     /// How things stand here.

@@ -265,6 +265,9 @@ impl ReplicaCore {
         let leaves = self.log.change.is_some_and(|(_, before)| before.lists(me));
         let listed = self.log.membership.lists(me) || leaves;
         self.may_lead = self.log.membership.may_lead(me);
+        let others = self.log.membership;
+        let others = others.members().iter().filter(|member| member.identity() != me);
+        self.rx.add_repairers(others.filter_map(|member| member.address()));
         let role = if listed { Role::Standby } else { Role::Learner };
         if role != self.role && self.role != Role::Leader {
             self.transition(role, end);

@@ -3,6 +3,7 @@
 use super::interface::{self, Card};
 use super::{UdpSettings, interface::Interface};
 use crate::engine::ports::Group;
+use crate::io::clock::random_u64;
 use crate::io::{IoError, Obtained};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::io::ErrorKind;
@@ -297,8 +298,21 @@ fn set_option(
     if failed { Err(IoError::last(doing)) } else { Ok(()) }
 }
 
+/// Below the ports that Linux gives to whoever asks for any (from 32768 on): one of those might be somebody
+/// else's by the time that a node binds it, or binds it again after a restart.
+const FREE_PORTS: std::ops::Range<u16> = 10_000..32_768;
+/// Draws before any port is taken.
+const FREE_PORT_DRAWS: usize = 64;
+
 /// A UDP port of `address` that nobody has at the moment, for a node or a demo that may use any.
 pub fn free_port(address: Ipv4Addr) -> Result<u16, IoError> {
+    for _ in 0..FREE_PORT_DRAWS {
+        let drawn = random_u64()? % (FREE_PORTS.end - FREE_PORTS.start) as u64;
+        let port = FREE_PORTS.start + drawn as u16;
+        if socket("probe")?.bind(&SocketAddrV4::new(address, port).into()).is_ok() {
+            return Ok(port);
+        }
+    }
     let probe = socket("probe")?;
     let fails = |error| IoError::new(format!("find a free UDP port of {address}"), error);
     probe.bind(&SocketAddrV4::new(address, 0).into()).map_err(fails)?;

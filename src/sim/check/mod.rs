@@ -56,7 +56,8 @@ pub struct Oracle {
     /// Identities that may have forgotten something.
     forgotten: BTreeSet<Identity>,
     /// Requests, by asker and token: the epoch that they follow, and whether they ask for a start.
-    asked: BTreeMap<(SocketAddrV4, u64), (Epoch, bool)>,
+    /// A process that begins anew counts its tokens from 1 again.
+    asked: BTreeMap<(SocketAddrV4, u64), Vec<(Epoch, bool)>>,
     /// What was generated.
     pub coverage: Coverage,
 }

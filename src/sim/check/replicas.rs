@@ -27,6 +27,8 @@ pub(super) struct Voice {
     /// The log that the last exchange replaced.
     replaced: Option<Node>,
     durable: Seq,
+    /// As it was when its last turn began: an ack may come before an exchange in that turn.
+    durable_before: Seq,
     promised: Epoch,
     promise_stored: Epoch,
     /// Below this it says nothing any more (S2): as it was before the turn, raised by what it says.
@@ -106,6 +108,7 @@ impl Oracle {
             tip_before: tip,
             replaced: None,
             durable: tail.durable_next(),
+            durable_before: tail.durable_next(),
             promised,
             promise_stored: tail.promise_stored(),
             level: promised,
@@ -116,6 +119,18 @@ impl Oracle {
         self.voices.insert(who, voice);
         // What was flushed while it stopped counts as well.
         tip.map_or(Ok(()), |tip| self.on_holding(&voice, tip))
+    }
+
+    /// The disk of a replica has its log up to `durable`, before its next turn.
+    pub fn on_flushed(&mut self, who: usize, durable: Seq) -> Result<(), Violation> {
+        let Some(voice) = self.voices.get_mut(&who) else { return Ok(()) };
+        voice.durable_before = durable;
+        voice.level = voice.promised;
+        let (voice, changed) = (*voice, voice.durable != durable);
+        match voice.tip.filter(|_| changed) {
+            Some(tip) => self.on_holding(&Voice { durable, ..voice }, tip),
+            None => Ok(()),
+        }
     }
 
     /// S1, S2, S4, S6, S7: the replica had its turn.
@@ -340,7 +355,7 @@ impl Oracle {
             .map_err(|reject| format!("WIRE: process {who} sent what it would refuse itself: {reject}"))?;
         if let Datagram::Nack(header, body, ranges) = &datagram {
             let starts = ranges.iter().len() == 0;
-            self.asked.insert((sent.from, body.token), (header.epoch(), starts));
+            self.asked.entry((sent.from, body.token)).or_default().push((header.epoch(), starts));
         }
         let Some(mut voice) = self.voices.get(&who).copied() else { return Ok(()) };
         self.check_word(who, &mut voice, sent, &datagram)?;
@@ -463,10 +478,10 @@ impl Oracle {
                 header.chain, voice.end
             ));
         }
-        if self.durability == Durability::Power && next > voice.durable {
+        let durable = voice.durable.max(voice.durable_before);
+        if self.durability == Durability::Power && next > durable {
             return Err(format!(
-                "S3: replica {who} acknowledged {next}, its disk has everything below {}",
-                voice.durable
+                "S3: replica {who} acknowledged {next}, its disk has everything below {durable}"
             ));
         }
         voice.acked = at;
@@ -537,16 +552,21 @@ impl Oracle {
             return Err(format!("S11: replica {who} repaired to a group"));
         };
         if header.next_seq() > trailer.commit_next
-            && let Some((epoch, starts)) = self.asked.get(&(to, trailer.token))
-            && *epoch != accepted
-            && !(*starts && *epoch == header.epoch())
+            && let Some(asked) = self.asked.get(&(to, trailer.token))
+            && !asked.iter().any(|(epoch, start)| *epoch == accepted || *start && *epoch == header.epoch())
         {
             return Err(format!(
-                "S11: replica {who} gave the frame at {} of {accepted}, not committed, to a follower of {epoch}",
+                "S11: replica {who} gave the frame at {} of {accepted}, not committed, to a follower of {asked:?}",
                 header.first_seq
             ));
         }
         Ok(())
+    }
+
+    /// How far a replica's log is the committed one, as last seen.
+    pub fn agreed_next(&self, who: usize) -> Seq {
+        let common = |voice: &Voice| self.tree.common(voice.tip, self.ghost.tip());
+        self.voices.get(&who).map_or(1, |voice| self.tree.next(common(voice)))
     }
 
     /// The exclusive end of a replica's log, as last seen.
