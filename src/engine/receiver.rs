@@ -6,7 +6,7 @@
 //!   frame ─▶ history? ─▶ epoch known? ─▶ owned? ─▶ next?  ──yes──▶ owner takes it, `pass`
 //!              reject      ask for start   count     └─no, later─▶ store ──(gap filled)──▶ `extend`
 //! ```
-//! A takeover goes through [`takeover`].
+//! A takeover goes through `receiver::takeover`.
 
 mod takeover;
 
