@@ -10,6 +10,7 @@ use lockstep::engine::subscriber::Delivery;
 use lockstep::proto::planted::{Mutation, plant};
 use lockstep::sim::explore::{Explored, Scope, explore, walk};
 use lockstep::sim::many::run_many;
+use lockstep::wire::Change;
 use std::time::{Duration, Instant};
 
 /// What neither finds, and why.
@@ -17,7 +18,7 @@ const NOT_FOUND: &[(Mutation, &str)] = &[];
 
 /// Steps of random walks, and seeds, that are spent on one mutation at most.
 const WALK_STEPS: u64 = 900_000;
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 5_000;
 /// Seconds for the seeds of one mutation.
 const SEED_SECONDS: u64 = 40;
 
@@ -56,6 +57,24 @@ fn walks() -> Option<Found> {
     readers.into_iter().enumerate().find_map(|(seed, reader)| {
         let scope = Scope { reader, beats: true, crashes: 2, losses: 1, round_max: 4, ..Scope::default() };
         in_story("walks", walk(&scope, seed as u64, WALK_STEPS / 3), true)
+    })
+}
+
+/// Memberships that change: of two, three and four.
+fn changes() -> Option<Found> {
+    use Change::{Add, Remove};
+    let scopes = [
+        (2, 3, vec![(Add, 2), (Remove, 0), (Remove, 1)]),
+        (3, 4, vec![(Add, 3), (Remove, 0), (Remove, 1)]),
+        (4, 5, vec![(Add, 4), (Remove, 1), (Remove, 2)]),
+    ];
+    scopes.into_iter().enumerate().find_map(|(seed, (members, replicas, changes))| {
+        let small = Scope { replicas, members, changes, values: 1, crashes: 0, ..Scope::default() };
+        let all = explore(&Scope { depth: 7, ..small.clone() });
+        in_story("explorer", all, false).or_else(|| {
+            let wide = Scope { beats: true, crashes: 1, round_max: 5, ..small };
+            in_story("walks", walk(&wide, seed as u64, WALK_STEPS), true)
+        })
     })
 }
 
@@ -99,7 +118,7 @@ fn every_planted_bug_is_found() {
         }
         plant(Some(mutation));
         let begun = Instant::now();
-        let found = all_interleavings().or_else(walks).or_else(|| seeds(mutation));
+        let found = all_interleavings().or_else(walks).or_else(changes).or_else(|| seeds(mutation));
         let excused = NOT_FOUND.iter().find(|(known, _)| *known == mutation);
         match (found, excused) {
             (Some(found), None) => {

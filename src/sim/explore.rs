@@ -24,6 +24,7 @@ mod system;
 
 use crate::engine::subscriber::Delivery;
 use crate::sim::rng::Rng;
+use crate::wire::Change;
 use digest::Seen;
 use std::fmt;
 use system::{Step, System};
@@ -31,8 +32,12 @@ use system::{Step, System};
 /// What is explored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Scope {
-    /// Replicas, all of them members.
+    /// Replicas.
     pub replicas: usize,
+    /// The first so many are members at birth; the others learn.
+    pub members: usize,
+    /// Changes of the membership that an operator orders at any time, of these replicas (0 the first).
+    pub changes: Vec<(Change, usize)>,
     /// A reader of the stream, if any.
     pub reader: Option<Delivery>,
     /// Rounds up to this one: epoch 1 is led when the exploration begins.
@@ -55,6 +60,8 @@ impl Default for Scope {
     fn default() -> Self {
         Self {
             replicas: 3,
+            members: 3,
+            changes: Vec::new(),
             reader: None,
             round_max: 3,
             values: 3,

@@ -19,6 +19,7 @@ impl<P: Ports> Replica<P> {
         core.counters = Counters::default();
         core.events = Events::default();
         core.suspicion = None;
+        core.denied = None;
         core.refused_at = 0;
         core.fetched = (Epoch::NONE, 0);
         core.successors_heard = [0; 8];

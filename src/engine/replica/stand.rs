@@ -308,10 +308,8 @@ impl ReplicaCore {
             Durability::Process => end.next,
             Durability::Power => tail.durable_next(),
         };
-        let Some((mut epoch, next)) = self.acceptor.ack(&end, stored) else { return };
-        if planted(Mutation::AcceptedBeforeLog) {
-            epoch = epoch.max(self.rx.follow.epoch());
-        }
+        let early = planted(Mutation::AcceptedBeforeLog).then(|| (self.rx.follow.epoch(), stored));
+        let Some((epoch, next)) = early.or_else(|| self.acceptor.ack(&end, stored)) else { return };
         let news = (epoch, next) > self.acked;
         let owed = beaten.is_some_and(|leaders_commit| leaders_commit < next);
         if !news && !owed && now < self.acked_at + self.limits.ack_again_ns {

@@ -57,6 +57,11 @@ pub(super) fn identity(node: usize) -> Identity {
     Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 + 1 }
 }
 
+/// The same as a member.
+pub(super) fn member(node: usize) -> MemberBody {
+    MemberBody::full(identity(node), address(node))
+}
+
 /// What happens to a process in one step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Input<'a> {
@@ -167,19 +172,19 @@ fn start(
 
 impl Process {
     /// Replica `node` of `replicas`, formatted; in the first one's journal the history has been born.
-    pub(super) fn replica(node: usize, replicas: usize) -> Result<Self, String> {
-        Self::formatted(node, identity(node), replicas, node == 0)
+    pub(super) fn replica(node: usize, replicas: usize, members: usize) -> Result<Self, String> {
+        Self::formatted(node, identity(node), replicas, if node == 0 { members } else { 0 })
     }
 
-    fn formatted(node: usize, identity: Identity, replicas: usize, births: bool) -> Result<Self, String> {
+    /// On a fresh disk; with `members` a history of so many is born on it.
+    fn formatted(node: usize, identity: Identity, replicas: usize, members: usize) -> Result<Self, String> {
         let mut store = MemoryStore::default();
         format(&mut store, CLUSTER, identity, [1, 1]).map_err(|error| error.to_string())?;
         let mut memory = MemoryTail::new(RING_BYTES);
-        if births {
+        if members > 0 {
             let opened = open(&mut store.clone(), memory, settings(identity));
             let mut tail = opened.map_err(|error| error.to_string())?.tail;
-            let members: Vec<_> =
-                (0..replicas).map(|node| MemberBody::full(self::identity(node), address(node))).collect();
+            let members: Vec<_> = (0..members).map(member).collect();
             bootstrap(&mut tail, HISTORY, &members, WALL)?;
             memory = tail.into_memory();
         }
@@ -230,7 +235,7 @@ impl Process {
                 let kept = planted(Mutation::IdentityKeptAfterLoss);
                 let another = if kept { 0 } else { REBORN };
                 let reborn = Identity { incarnation: self.identity.incarnation + another, ..self.identity };
-                *self = Self::formatted(self.node, reborn, replicas, false)?;
+                *self = Self::formatted(self.node, reborn, replicas, 0)?;
             }
             (Engine::Reader(..), _) => {}
         }

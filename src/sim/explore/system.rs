@@ -2,14 +2,17 @@
 //! states that are made of them.
 
 use super::digest::Digest;
-use super::process::{CLUSTER, Facts, HISTORY, Input, Process, address};
+use super::process::{self, CLUSTER, Facts, HISTORY, Input, Process, address};
 use super::rules::{self, Book, Committed, Said};
 use super::{Explored, Scope, Story};
 use crate::engine::ports::Group;
 use crate::engine::subscriber::Delivery;
 use crate::sim::net::To;
 use crate::sim::rng::Rng;
-use crate::wire::{Datagram, EntryHeader, EntryKind, Epoch, Header, Kind, OpenFrame, write_open};
+use crate::wire::{
+    Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Kind, MEMBERSHIP_LEN_MAX, OpenFrame,
+    write_membership, write_open,
+};
 use bytemuck::Zeroable;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -19,6 +22,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const NODES_MAX: usize = 6;
 /// Processes that are kept whole; the others are made again from the steps that led to them.
 const LIVE_MAX: usize = 4_096;
+/// An order may follow the membership of any of so many seqs.
+const MEMBERSHIPS_MAX: u64 = 8;
 /// Everybody hears everything so often, and then nothing new may be said.
 const QUIET_ROUNDS: u32 = 64;
 /// Rounds above the scope's that a healed network may need.
@@ -68,6 +73,8 @@ impl State {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Whom {
     Replicas,
+    /// An operator's order: a standby that kept each of them would be another one by each.
+    Leader,
     All,
     One(usize),
 }
@@ -156,7 +163,7 @@ impl System {
         for node in 0..nodes {
             let process = match scope.reader {
                 Some(delivery) if node == scope.replicas => Process::reader(node, scope.replicas, delivery),
-                _ => Process::replica(node, scope.replicas)?,
+                _ => Process::replica(node, scope.replicas, scope.members)?,
             };
             system.intern(node, process, (u32::MAX, 0))?;
         }
@@ -178,6 +185,15 @@ impl System {
         for number in 1..=scope.values {
             let value = submission(EntryKind::Message, 1, number, 1, &[number as u8; 8]);
             system.put(&mut state, nodes, To::Group(Group::Submit), value);
+        }
+        for &(change, node) in &scope.changes {
+            // An order names the membership that it follows: whatever that will be.
+            for after in 2..2 + MEMBERSHIPS_MAX {
+                let mut payload = [0; MEMBERSHIP_LEN_MAX];
+                let length = write_membership(&mut payload, after, change, process::member(node), &[]);
+                let order = submission(EntryKind::Membership, 0, 0, 0, &payload[..length]);
+                system.put(&mut state, nodes, To::Group(Group::Submit), order);
+            }
         }
         system.first = State { crashes: scope.crashes, losses: scope.losses, ..state };
         Ok(system)
@@ -205,7 +221,7 @@ impl System {
         for node in 0..self.locals.len() {
             let mut add = |input| out.push(Step { node: node as u8, input });
             for &number in &state.bag {
-                if self.hears(node, number) {
+                if self.hears(state, node, number) {
                     add(HEAR + number);
                 }
             }
@@ -227,13 +243,14 @@ impl System {
         }
     }
 
-    fn hears(&self, node: usize, number: u32) -> bool {
+    fn hears(&self, state: &State, node: usize, number: u32) -> bool {
         let sent = &self.sent[number as usize];
         sent.from != node
             && match sent.to {
                 Whom::All => true,
                 Whom::Replicas => node < self.scope.replicas,
                 Whom::One(to) => to == node,
+                Whom::Leader => node < self.scope.replicas && self.facts(state, node).leads.is_some(),
             }
     }
 
@@ -261,7 +278,7 @@ impl System {
                         rng.below(state.bag.len() as u64).min(rng.below(state.bag.len() as u64)) as usize;
                     let number = state.bag[state.bag.len() - 1 - back];
                     let input = HEAR + number;
-                    if self.hears(node, number)
+                    if self.hears(state, node, number)
                         && !matches!(self.effect(node, state.nodes[node], input), Effect::Nothing)
                     {
                         return step(input);
@@ -465,7 +482,10 @@ impl System {
     fn number(&mut self, from: usize, to: To, bytes: Vec<u8>) -> Option<u32> {
         let header = Header::peek(&bytes)?;
         let asks = header.kind == Kind::Nack as u8;
+        let orders = header.kind == Kind::Submission as u8
+            && bytes.get(HEADER_LEN) == Some(&(EntryKind::Membership as u8));
         let (unicast, whom) = match to {
+            To::Group(Group::Submit) if orders => (false, Whom::Leader),
             To::Group(Group::Submit) => (false, Whom::Replicas),
             To::Group(_) => (false, Whom::All),
             // Whom a reader asks first is chance: anybody may be asked.
@@ -535,6 +555,10 @@ impl System {
     /// No state is stuck: once the network is whole and one replica after the other campaigns, all values
     /// are committed everywhere. What was done for that is added to `told`.
     pub(super) fn settle(&mut self, state: &State, told: &mut Vec<Step>) -> Result<(), String> {
+        if !self.scope.changes.is_empty() {
+            // Who is needed, and who may lead, is another question in each state.
+            return Ok(());
+        }
         let mut state = self.quiet(state, told)?;
         for attempt in 0..2 * self.scope.replicas {
             for node in 0..self.scope.replicas {
