@@ -205,7 +205,9 @@ impl World {
     /// The process of `index` is gone: its watcher may say so.
     fn announce_death(&mut self, index: usize) {
         let notice = std::mem::take(&mut self.seats[index].notice);
-        self.seats[index].led = None;
+        if self.seats[index].led.take().is_some() {
+            self.tell(index, || Happening::Leads(None));
+        }
         if !notice.is_empty() && self.rng.below(4) > 0 {
             self.count(Event::Downs);
             let after_ns = 40_000 + self.rng.below(80_000);
@@ -395,7 +397,7 @@ impl World {
         self.wire.heal();
         let replicas = self.plan.replicas;
         // Who lacks what has left the others' rings needs a replay from a journal, not a repair.
-        let long = self.plan.messages > 100;
+        let long = self.plan.ring_bytes < 128 << 10;
         let recent = if long { self.oracle.commit_next().saturating_sub(LAG_MAX) } else { 0 };
         let oldest = self.oldest_seq().max(recent);
         let alive: Vec<usize> = (0..replicas)
