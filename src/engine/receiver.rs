@@ -6,7 +6,7 @@
 //!   frame ─▶ history? ─▶ epoch known? ─▶ owned? ─▶ next?  ──yes──▶ owner takes it, `pass`
 //!              reject      ask for start   count     └─no, later─▶ store ──(gap filled)──▶ `extend`
 //! ```
-//! A takeover goes through [`takeover`].
+//! A takeover goes through `receiver::takeover`.
 
 mod takeover;
 
@@ -562,6 +562,8 @@ impl Receiver {
         let turn = self.nack.poll(now, missing)?;
         let repairers = &self.limits.repairers;
         let preferred = self.prefer.filter(|_| self.nack.tries().is_multiple_of(2));
+        // Every second turn is the preferred one's: the others have the turns between, each of them.
+        let turn = if self.prefer.is_some() { turn / 2 } else { turn };
         let to = preferred.or_else(|| repairers.get(turn as usize % repairers.len().max(1)).copied())?;
         self.token += 1;
         *number += 1;

@@ -193,6 +193,11 @@ impl Machine {
         }
     }
 
+    /// Whether something in its journal has changed while nobody looked.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged || self.harmed
+    }
+
     /// Whether nothing will ever run here again.
     pub(super) fn is_lost(&self) -> bool {
         matches!(self.state, State::Lost)

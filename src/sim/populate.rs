@@ -193,21 +193,29 @@ impl World {
     pub(super) fn start_replica(&mut self, seat: usize) -> Result<(), Violation> {
         let Actor::Replica(machine) = &mut self.seats[seat].actor else { return Ok(()) };
         let kept = matches!(machine.state, State::Down(Some(_), _));
+        let damaged = machine.is_damaged();
         let limits = replica_limits(&self.plan, seat, machine.identity, &mut self.rng);
         let started = machine.start(&self.plan, limits)?;
         self.runs += 1;
         let what = match &started {
             Started::Runs => {
-                if let Some(replica) = machine.replica() {
-                    self.oracle.on_replica_started(
-                        seat,
-                        machine.identity,
-                        self.runs,
-                        replica.tail(),
-                        kept,
-                    )?;
+                let judged = machine.replica().map_or(Ok(()), |replica| {
+                    self.oracle.on_replica_started(seat, machine.identity, self.runs, replica.tail(), kept)
+                });
+                match judged {
+                    // A bit that flips in the group that was written last looks like a torn write (DESIGN
+                    // §4.6): the disk lied, and so this replica would.
+                    Err(why) if damaged => {
+                        machine.forget();
+                        self.oracle.on_forgotten(machine.identity);
+                        self.oracle.coverage.count(super::coverage::Event::DamageUnseen);
+                        format!("does not see its damage: {why}")
+                    }
+                    judged => {
+                        judged?;
+                        "starts".to_string()
+                    }
                 }
-                "starts".to_string()
             }
             Started::Silent(why) => {
                 self.oracle.on_forgotten(machine.identity);

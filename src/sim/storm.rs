@@ -16,6 +16,10 @@ use crate::wire::{DownBody, Epoch, Header, Nanos, Seq, write_down};
 
 /// When the run's clock begins.
 const BEGIN_NS: Nanos = 1_000_000;
+/// What is left to hand in when the faults are over is cut down to this.
+const LEFT_MAX: u64 = 10;
+/// Who lacks more than this of what is committed may not get it from the rings any more.
+const LAG_MAX: Seq = 10;
 /// Messages that each healthy publisher hands in when the faults are over.
 const MORE: u64 = 3;
 
@@ -201,7 +205,9 @@ impl World {
     /// The process of `index` is gone: its watcher may say so.
     fn announce_death(&mut self, index: usize) {
         let notice = std::mem::take(&mut self.seats[index].notice);
-        self.seats[index].led = None;
+        if self.seats[index].led.take().is_some() {
+            self.tell(index, || Happening::Leads(None));
+        }
         if !notice.is_empty() && self.rng.below(4) > 0 {
             self.count(Event::Downs);
             let after_ns = 40_000 + self.rng.below(80_000);
@@ -391,7 +397,9 @@ impl World {
         self.wire.heal();
         let replicas = self.plan.replicas;
         // Who lacks what has left the others' rings needs a replay from a journal, not a repair.
-        let oldest = self.oldest_seq();
+        let long = self.plan.ring_bytes < 128 << 10;
+        let recent = if long { self.oracle.commit_next().saturating_sub(LAG_MAX) } else { 0 };
+        let oldest = self.oldest_seq().max(recent);
         let alive: Vec<usize> = (0..replicas)
             .filter(|index| self.lost >> index & 1 == 0 && self.oracle.agreed_next(*index) >= oldest)
             .collect();
@@ -468,7 +476,8 @@ impl World {
                     work.restart_at = now;
                 }
                 if !work.fenced && work.restart_at != Nanos::MAX {
-                    work.left += MORE;
+                    // Not so much that the rings come round once more.
+                    work.left = work.left.min(LEFT_MAX) + MORE;
                 }
             }
             Actor::Subscriber(_, reading) => reading.restart_at = now,

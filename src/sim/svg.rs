@@ -139,17 +139,6 @@ fn draw_datagrams(out: &mut String, moments: &[Moment], y: &dyn Fn(Nanos) -> f64
                     colour(*epoch),
                     escaped(text)
                 );
-                if !matches!(kind, Some(Kind::Heartbeat | Kind::Submission | Kind::Nack)) {
-                    let words = text.split(", commit").next().unwrap_or(text);
-                    let _ = writeln!(
-                        out,
-                        "<text x=\"{}\" y=\"{}\" fill=\"{}\">{}</text>",
-                        x + 5.0,
-                        y - 2.0,
-                        colour(*epoch),
-                        escaped(words)
-                    );
-                }
             }
             Happening::Arrived { number, from, sent_at } => {
                 let (epoch, kind) = sent.get(number).copied().unwrap_or((Epoch::NONE, None));
@@ -173,20 +162,28 @@ fn draw_datagrams(out: &mut String, moments: &[Moment], y: &dyn Fn(Nanos) -> f64
     }
 }
 
+/// What was said and what happened, in the order of time; what would lie on top of another moves down.
 fn draw_words(out: &mut String, moments: &[Moment], y: &dyn Fn(Nanos) -> f64) {
+    let mut free: BTreeMap<usize, f64> = BTreeMap::new();
     for Moment { at_ns, lane, what } in moments {
         let (text, fill, weight) = match what {
-            Happening::Fault(text) => (text, "#b00000", "bold"),
-            Happening::Broken(text) => (text, "#ff0000", "bold"),
-            Happening::Note(text) => (text, "#444444", "normal"),
+            Happening::Fault(text) => (text.as_str(), "#b00000", "bold"),
+            Happening::Broken(text) => (text.as_str(), "#ff0000", "bold"),
+            Happening::Note(text) => (text.as_str(), "#444444", "normal"),
+            Happening::Sent { kind: Some(Kind::Heartbeat | Kind::Submission | Kind::Nack), .. } => continue,
+            Happening::Sent { epoch, text, .. } => {
+                (text.split(", commit").next().unwrap_or(text), colour(*epoch), "normal")
+            }
             _ => continue,
         };
+        let place = free.entry(*lane).or_default();
+        let at = (y(*at_ns) + 3.0).max(*place);
+        *place = at + 10.0;
         let text: String = text.chars().take(90).collect();
         let _ = writeln!(
             out,
-            "<text x=\"{}\" y=\"{}\" fill=\"{fill}\" font-weight=\"{weight}\">{}</text>",
+            "<text x=\"{}\" y=\"{at}\" fill=\"{fill}\" font-weight=\"{weight}\">{}</text>",
             lane_x(*lane) + 6.0,
-            y(*at_ns) + 7.0,
             escaped(&text)
         );
     }
