@@ -1,8 +1,8 @@
 //! The checkers prove themselves: with each mutation of `proto::planted` put into the code, the explorer or
 //! the simulator must find it. Prints who found what, after how many states, steps or seeds.
 //!
-//! `cargo test --release --features planted --test planted -- --nocapture`; `LOCKSTEP_PLANTED=Name,Name` tries
-//! only those, `LOCKSTEP_PLANTED_SECONDS` ends it when they are over and says what was not tried.
+//! `cargo test --release --features planted --test planted -- --nocapture`; `LOCKSTEP_PLANTED=Name,Name`
+//! tries only those, `LOCKSTEP_PLANTED_SECONDS` ends it when they are over and says what was not tried.
 
 #![allow(clippy::disallowed_methods, reason = "the harness is given so many seconds, and says what it took")]
 
@@ -39,7 +39,6 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
     (Mutation::LateOpenFences, "no run keeps an open of a process that is gone; publishers' own tests"),
     (Mutation::PromisedCommitLost, "the first commit of the new epoch makes up for it; election's own tests"),
     (Mutation::UnlistedLeaderDropped, "where the membership changes, no state is tried for being stuck"),
-    (Mutation::DeafLeaderStays, "its standbys miss it by what it does not stamp"),
     (Mutation::StalledLeaderSpeaks, "all others fence it; engine/shipped.rs holds it"),
 ];
 
