@@ -324,7 +324,7 @@ impl ReplicaCore {
     }
 
     /// In `power` the promise must have reached the device before anything is said in it.
-    fn is_promise_stored<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
+    pub(super) fn is_promise_stored<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
         self.limits.durability == Durability::Process || tail.promise_stored() >= self.acceptor.promised()
     }
 

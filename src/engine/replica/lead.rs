@@ -93,9 +93,7 @@ impl ReplicaCore {
         now: Nanos,
         wall: Nanos,
     ) -> bool {
-        let stored = self.limits.durability == Durability::Process
-            || tail.promise_stored() >= self.acceptor.promised();
-        if !stored || !self.start_epoch(tail, wall) {
+        if !self.is_promise_stored(tail) || !self.start_epoch(tail, wall) {
             return false;
         }
         self.turned_at = now;
