@@ -46,7 +46,8 @@ impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the tail is full: {} bytes wait for the segments (is the disk full or slow?)",
+            "the tail is full: {} bytes wait for the segments (is the disk full or slow? does a witness wait for \
+             a commit?)",
             self.lag_bytes
         )
     }
@@ -123,9 +124,9 @@ pub struct Tail<M> {
     head: u64,
     /// Where the next record starts.
     next_at: u64,
-    /// What may be overwritten, as last looked at: the side thread's cache line is left alone while it
-    /// suffices.
-    freed_seen: u64,
+    /// The position up to which there is room, as last looked at: the side thread's cache line is left alone
+    /// while it suffices.
+    room_until: u64,
     /// The log's frames from here on stay in the ring, whatever segments hold.
     kept_from: Seq,
     /// The block of the last slot.
@@ -170,7 +171,7 @@ impl<M: TailMemory> Tail<M> {
     /// that. What is staged may take their place, or an exchange could wait for ever: segments hold them.
     pub fn keep_from(&mut self, commit_next: Seq) {
         if commit_next < self.kept_from {
-            self.freed_seen = 0;
+            self.room_until = 0;
         }
         self.kept_from = commit_next;
     }
@@ -178,7 +179,7 @@ impl<M: TailMemory> Tail<M> {
     /// What was freed beside a staging need not be so for what is appended.
     fn look_again(&mut self) {
         if self.kept_from != Seq::MAX {
-            self.freed_seen = 0;
+            self.room_until = 0;
         }
     }
 
@@ -197,7 +198,7 @@ impl<M: TailMemory> Tail<M> {
             geometry,
             head,
             next_at: geometry.place(head),
-            freed_seen: memory.word(Word::WrittenPos),
+            room_until: memory.word(Word::WrittenPos) + geometry.ring_len,
             kept_from: Seq::MAX,
             slotted: None,
             switched_pos: head,
@@ -399,24 +400,27 @@ impl<M: TailMemory> Tail<M> {
     /// Where `len` bytes may be written, if the segments hold what lay there and nobody needs it.
     fn claim(&mut self, len: usize) -> Result<u64, Full> {
         let end = self.next_at + len as u64;
-        if end > self.freed_seen + self.geometry.ring_len {
-            self.freed_seen = self.freed();
-            if end > self.freed_seen + self.geometry.ring_len {
-                return Err(Full { lag_bytes: self.head - self.freed_seen.min(self.head) });
+        if end > self.room_until {
+            self.room_until = self.look_for_room();
+            if end > self.room_until {
+                return Err(Full { lag_bytes: self.head - self.memory.word(Word::WrittenPos) });
             }
         }
         Ok(self.next_at)
     }
 
-    /// The position up to which nothing is needed any more.
+    /// The position up to which nothing is overwritten that segments lack, or that is to be kept.
     #[cold]
-    fn freed(&self) -> u64 {
-        let written = self.memory.word(Word::WrittenPos);
+    fn look_for_room(&self) -> u64 {
+        let Geometry { ring_len, record_len_max, .. } = self.geometry;
+        let written = self.memory.word(Word::WrittenPos) + ring_len;
         if self.log.staging.is_some() || self.kept_from >= self.log.end.next {
             return written;
         }
-        // What has left the ring already leaves no room for more, until it is known to be committed.
-        self.find(self.kept_from).map_or(0, |oldest| oldest.pos.min(written))
+        // What has left the ring already leaves no room for more, until it is known to be committed. What is
+        // kept stays above the floor of what is surely there.
+        let kept = self.find(self.kept_from).map_or(0, |kept| kept.pos + ring_len - 3 * record_len_max);
+        kept.min(written)
     }
 
     /// The record at `at` is complete: its slot, then the words, then the world may know.

@@ -88,8 +88,9 @@ pub static EVENT_KINDS: &[EventKind] = &[
         format: |event, f| {
             write!(
                 f,
-                "the journal takes nothing from seq {} on: its segments lag or the disk is full; nothing is \
-                 acknowledged that is not stored, and it goes on by itself when there is room",
+                "the journal takes nothing from seq {} on: its segments lag, the disk is full, or a \
+                 witness's ring is full of what is not committed; nothing is acknowledged that is not stored, and it \
+                 goes on by itself when there is room",
                 event.a
             )
         },
