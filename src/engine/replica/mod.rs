@@ -129,6 +129,12 @@ pub struct ReplicaCore {
     /// The entry by which our role was last found, and whether it was uncommitted; whether we may lead by it.
     listed_by: (Seq, bool),
     may_lead: bool,
+    /// We are a witness: we keep no more than a ring, and serve candidates only.
+    is_witness: bool,
+    /// Leading: no full standby holds what lies before the witness's ring.
+    exposed: bool,
+    /// The candidacy that was told to wait for what no ring has any more.
+    waits_told: Epoch,
     /// What the leader's last heartbeats said: its ranking, whether it takes more, epoch and commit, number.
     successors_heard: [u8; 8],
     credit_heard: bool,
@@ -263,6 +269,9 @@ impl<P: Ports> Replica<P> {
             commit_won: 1,
             listed_by: (recovered.membership.seq, recovered.open_change.is_some()),
             may_lead: recovered.membership.may_lead(identity),
+            is_witness: recovered.membership.is_witness(identity),
+            exposed: false,
+            waits_told: Epoch::NONE,
             successors_heard: [0; 8],
             credit_heard: false,
             beaten: (Epoch::NONE, 0),
@@ -443,6 +452,16 @@ impl ReplicaCore {
     /// When and why a leader was last missed here.
     pub fn suspicion(&self) -> Option<Suspicion> {
         self.suspicion
+    }
+
+    /// Whether this replica is a witness, which keeps no more than its ring's worth.
+    pub fn is_witness(&self) -> bool {
+        self.is_witness
+    }
+
+    /// Leading: whether its only full standbys lie behind the ring of a witness.
+    pub fn is_exposed(&self) -> bool {
+        self.role == Role::Leader && self.exposed
     }
 
     /// Whether a divergence or an impostor has silenced the node.

@@ -210,7 +210,7 @@ impl ReplicaCore {
             role: self.role as u8,
             suspicion: suspected.map_or(Suspicion::None, |suspicion| said(suspicion.why)) as u8,
             durability: (self.log.durability == Durability::Power) as u8,
-            reserved: 0,
+            exposed: u8::from(self.is_exposed()),
         };
         let mut rows = [StatusMember::zeroed(); MEMBERS_MAX];
         let members = self.log.membership.members();
