@@ -27,6 +27,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod fates;
+mod found;
 mod futures;
 mod log;
 mod membership;
@@ -39,4 +40,5 @@ mod store;
 mod subscriber;
 mod takeover;
 mod window;
+mod witness;
 mod world;
