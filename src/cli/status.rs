@@ -50,6 +50,10 @@ fn as_text(
             let may_crash = tolerates(count);
             writeln!(out, "history  {history:016x}")?;
             writeln!(out, "members  {count}, of which {may_crash} may crash{open}")?;
+            if leader.exposed {
+                let what = "no full standby holds what lies before the witness's ring; let one catch up";
+                writeln!(out, "exposed  {what}")?;
+            }
         }
         None => writeln!(out, "leader   none")?,
     }
@@ -153,6 +157,7 @@ fn as_json(addresses: &[SocketAddrV4], statuses: &[Option<NodeStatus>]) -> Value
         "members": leader.map(|leader| {
             leader.members.iter().map(|listed| member_json(&listed.member)).collect::<Vec<_>>()
         }),
+        "exposed": leader.map(|leader| leader.exposed),
         "may_crash": leader.map(|leader| tolerates(leader.members.len())),
         "replicas": replicas,
     })

@@ -34,6 +34,8 @@ pub struct NodeStatus {
     pub membership_seq: Seq,
     /// Those members.
     pub members: Vec<MemberStatus>,
+    /// It leads, and its only full standbys lie behind the ring of a witness: nobody could take over.
+    pub exposed: bool,
     /// Whom it suspected last.
     pub suspected: Option<Suspected>,
     /// The last change of the membership that it did not make, if it leads.
@@ -103,6 +105,7 @@ impl NodeStatus {
             commit_next: header.commit_next,
             membership_seq: body.membership_seq,
             members: members.iter().map(member).collect(),
+            exposed: body.exposed != 0,
             suspected: suspected(),
             denied: denied(),
         };

@@ -1,11 +1,11 @@
 //! What the file means for each room: the one place that turns its values into their limits.
 
-use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Scheduling};
+use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Replica, Role, Scheduling};
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
 use crate::io::udp::UdpSettings;
 use crate::io::{idle, udp};
-use crate::journal::Retention;
+use crate::journal::{Retention, SEGMENT_LEN_MIN};
 use crate::node::NodeSettings;
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit;
@@ -42,11 +42,18 @@ impl Config {
             udp: self.udp(),
             mtu: self.mtu(),
             unicast: replica.unicast,
-            peers: self.replicas.iter().filter(|other| other.id != id).map(|other| other.unicast).collect(),
+            peers: self.storing().filter(|other| other.id != id).map(|other| other.unicast).collect(),
             journal: replica.journal.clone(),
             tail: replica.tail.clone(),
             tail_bytes: self.journal.tail_size_bytes,
-            segment_bytes: self.journal.segment_size_bytes,
+            segment_bytes: match replica.role {
+                Role::Full => self.journal.segment_size_bytes,
+                // It keeps a ring's worth, and segments go as a whole.
+                Role::Witness => {
+                    let quarter = (self.journal.tail_size_bytes / 4).max(SEGMENT_LEN_MIN);
+                    self.journal.segment_size_bytes.min(quarter)
+                }
+            },
             retention: Retention {
                 bytes_max: self.journal.retention_size_bytes.unwrap_or(0),
                 age_ns_max: self.journal.retention_age_ns.unwrap_or(0),
@@ -72,6 +79,11 @@ impl Config {
             timer_slack_ns: self.runtime.timer_slack_ns,
             idle: self.idle(),
         })
+    }
+
+    /// The replicas that give what they store to whoever asks.
+    fn storing(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.iter().filter(|replica| replica.role == Role::Full)
     }
 
     fn mtu(&self) -> usize {

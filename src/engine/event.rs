@@ -135,6 +135,33 @@ pub enum Event {
         /// For which epoch.
         epoch: Epoch,
     },
+    /// What was exchanged was longer than the ring, and has left it: the node stops, and reads its journal again
+    /// when it is started.
+    Overrun {
+        /// The first seq that was exchanged.
+        from: Seq,
+        /// The oldest that the ring holds.
+        oldest: Seq,
+    },
+    /// This leader's only full standbys lie behind the ring of a witness, or do so no more: if it were lost while
+    /// they do, nobody could take over.
+    Exposed {
+        /// Whether it is so now.
+        exposed: bool,
+        /// What the most caught-up of them has acknowledged, as far as is known.
+        acked_next: Seq,
+    },
+    /// What this candidate lacks has left the ring of the witness that promised it: the takeover waits.
+    TakeoverWaits {
+        /// The first seq that it lacks.
+        from: Seq,
+        /// The oldest that the witness has.
+        oldest: Seq,
+        /// The witness.
+        witness: Identity,
+        /// Whose log has it.
+        holder: Identity,
+    },
     /// Two of two members were each told that the other is dead, and both lead: the node stops.
     Parted {
         /// The other's epoch.

@@ -62,6 +62,8 @@ struct Shared {
     disk_full: AtomicBool,
     damage_count: AtomicU64,
     history: AtomicU64,
+    committed: AtomicU64,
+    ring_only: AtomicBool,
     whole: AtomicBool,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
@@ -127,6 +129,13 @@ impl Handle {
     /// The history became known: the superblock takes note.
     pub fn set_history(&self, history: u64) {
         self.shared.history.store(history, Ordering::Release);
+    }
+
+    /// Whether segments are kept for a ring's worth of bytes only, and what is committed: nothing from there on is
+    /// removed. For a witness.
+    pub fn set_ring_only(&self, ring_only: bool, commit_next: Seq) {
+        self.shared.committed.store(commit_next, Ordering::Release);
+        self.shared.ring_only.store(ring_only, Ordering::Release);
     }
 
     /// The journal was incomplete, and was filled up from others to its high mark.
@@ -340,8 +349,14 @@ impl<S: Store, T: TailSource> Side<S, T> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as Nanos);
         // The open trading day is the UTC day of the newest frame, until entries of the stream delimit days.
         let newest = self.writer.end().timestamp;
-        let keep_from = self.writer.first_seq_since(&self.store, newest - newest % DAY_NS)?;
-        for number in self.writer.retain(&mut self.store, self.settings.retention, now, keep_from)? {
+        let (retention, keep_from) = if self.shared.ring_only.load(Ordering::Acquire) {
+            let ring = Retention { bytes_max: self.source.ring_len(), age_ns_max: 0 };
+            (ring, self.shared.committed.load(Ordering::Acquire))
+        } else {
+            let today = self.writer.first_seq_since(&self.store, newest - newest % DAY_NS)?;
+            (self.settings.retention, today)
+        };
+        for number in self.writer.retain(&mut self.store, retention, now, keep_from)? {
             self.shared.remark(format!("segment {number} was removed by retention"));
         }
         Ok(())

@@ -51,6 +51,9 @@ pub struct Checkpoint {
     pub open_change: Option<(Seq, Membership)>,
     /// The epoch table of the whole log, oldest first.
     pub epochs: Vec<EpochBase>,
+    /// The frame of the last epoch start; empty if there is none. It says what an ack means, and newcomers ask for
+    /// it long after retention has removed its segment.
+    pub start_frame: Vec<u8>,
     /// The greatest commit that a frame of the log has announced.
     pub commit_next: Seq,
     /// What the opens and closes at or above that commit changed, oldest first: a takeover may take them back.
@@ -127,6 +130,7 @@ impl Checkpoint {
                 EntryKind::EpochStart => {
                     let start = EpochStartView::parse(entry.payload).map_err(|reject| wrong(seq, &reject))?;
                     self.begin(start.members().collect(), start.epoch(), seq);
+                    self.start_frame = frame.bytes.to_vec();
                 }
                 EntryKind::Membership => {
                     // Whoever counts commits looks at the first entry only.
@@ -235,6 +239,8 @@ struct Head {
     change_seq: u64,
     before_seq: u64,
     before: u64,
+    /// Bytes of the last epoch start's frame.
+    start_len: u64,
 }
 
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -249,12 +255,12 @@ struct PublisherBytes {
 }
 
 /// The seventh byte is its own version: one of another is computed again.
-const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKP3\0");
-const _: () = assert!(size_of::<Head>() == 120 && size_of::<PublisherBytes>() == 40);
+const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKP4\0");
+const _: () = assert!(size_of::<Head>() == 128 && size_of::<PublisherBytes>() == 40);
 
 impl Checkpoint {
     /// Its file: a head, members, those before the open change, epochs, publishers with their names behind
-    /// each, changes likewise.
+    /// each, changes likewise, the frame of the last epoch start.
     pub fn to_bytes(&self) -> Vec<u8> {
         let before = self.open_change.map_or_else(Membership::default, |(_, before)| before);
         let head = Head {
@@ -274,6 +280,7 @@ impl Checkpoint {
             change_seq: self.open_change.map_or(0, |(seq, _)| seq),
             before_seq: before.seq,
             before: before.members().len() as u64,
+            start_len: self.start_frame.len() as u64,
         };
         let mut bytes = bytemuck::bytes_of(&head).to_vec();
         bytes.extend_from_slice(bytemuck::cast_slice(&self.members));
@@ -286,6 +293,7 @@ impl Checkpoint {
             bytes.extend_from_slice(&change.seq.to_le_bytes());
             put_publisher(&mut bytes, change.publisher, &change.before);
         }
+        bytes.extend_from_slice(&self.start_frame);
         let checksum = checksum_but_12(&bytes);
         bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -337,7 +345,11 @@ impl Checkpoint {
             let (publisher, before) = take_publisher(&mut rest)?;
             checkpoint.changes.push(ChangeRow { seq, publisher, before });
         }
-        if rest.is_empty() { Ok(checkpoint) } else { Err("bytes behind its end") }
+        if rest.len() as u64 != head.start_len {
+            return Err("the epoch start at its end");
+        }
+        checkpoint.start_frame = rest.to_vec();
+        Ok(checkpoint)
     }
 }
 

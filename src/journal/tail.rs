@@ -46,7 +46,8 @@ impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the tail is full: {} bytes wait for the segments (is the disk full or slow?)",
+            "the tail is full: {} bytes wait for the segments (is the disk full or slow? does a witness wait for \
+             a commit?)",
             self.lag_bytes
         )
     }
@@ -123,8 +124,11 @@ pub struct Tail<M> {
     head: u64,
     /// Where the next record starts.
     next_at: u64,
-    /// `WrittenPos` as last looked at: the side thread's cache line is left alone while it suffices.
-    written_seen: u64,
+    /// The position up to which there is room, as last looked at: the side thread's cache line is left alone
+    /// while it suffices.
+    room_until: u64,
+    /// The log's frames from here on stay in the ring, whatever segments hold.
+    kept_from: Seq,
     /// The block of the last slot.
     slotted: Option<u64>,
     /// Until this position is written, `DurableSeq` may be of the log before the last switch, ...
@@ -162,6 +166,23 @@ impl<M: TailMemory> Tail<M> {
         self.memory.set_word(Word::WrittenPos, self.head);
     }
 
+    /// A witness, which keeps no more than a ring, drops nothing that it does not know to be committed: frames
+    /// from `commit_next` on are not overwritten by what is appended; rather it is [`Full`]. `Seq::MAX` ends
+    /// that. What is staged may take their place, or an exchange could wait for ever: segments hold them.
+    pub fn keep_from(&mut self, commit_next: Seq) {
+        if commit_next < self.kept_from {
+            self.room_until = 0;
+        }
+        self.kept_from = commit_next;
+    }
+
+    /// What was freed beside a staging need not be so for what is appended.
+    fn look_again(&mut self) {
+        if self.kept_from != Seq::MAX {
+            self.room_until = 0;
+        }
+    }
+
     /// A tail as recovery found it: what is published means `log`, and the switches among what no
     /// segment holds reach down to `switched_from`.
     pub(crate) fn recovered(
@@ -177,7 +198,8 @@ impl<M: TailMemory> Tail<M> {
             geometry,
             head,
             next_at: geometry.place(head),
-            written_seen: memory.word(Word::WrittenPos),
+            room_until: memory.word(Word::WrittenPos) + geometry.ring_len,
+            kept_from: Seq::MAX,
             slotted: None,
             switched_pos: head,
             switched_from,
@@ -339,6 +361,7 @@ impl<M: TailMemory> Tail<M> {
         let at = self.claim(MARK_LEN).map_err(SwitchError::Full)?;
         record::write_switch(self.memory.write(at, MARK_LEN), &self.label, staging.from, &staging.end);
         self.log.on_switch();
+        self.look_again();
         let pending = self.memory.word(Word::WrittenPos) < self.switched_pos;
         self.switched_from = if pending { self.switched_from.min(staging.from) } else { staging.from };
         self.switched_pos = at + MARK_LEN as u64;
@@ -358,6 +381,7 @@ impl<M: TailMemory> Tail<M> {
         let at = self.claim(MARK_LEN)?;
         record::write_abandon(self.memory.write(at, MARK_LEN), &self.label, self.log.end.next);
         self.log.on_abandon();
+        self.look_again();
         self.publish(at, MARK_LEN, self.log.end.next);
         Ok(())
     }
@@ -373,16 +397,30 @@ impl<M: TailMemory> Tail<M> {
         Ok(at)
     }
 
-    /// Where `len` bytes may be written, if the segments hold what lay there.
+    /// Where `len` bytes may be written, if the segments hold what lay there and nobody needs it.
     fn claim(&mut self, len: usize) -> Result<u64, Full> {
         let end = self.next_at + len as u64;
-        if end > self.written_seen + self.geometry.ring_len {
-            self.written_seen = self.memory.word(Word::WrittenPos);
-            if end > self.written_seen + self.geometry.ring_len {
-                return Err(Full { lag_bytes: self.head - self.written_seen });
+        if end > self.room_until {
+            self.room_until = self.look_for_room();
+            if end > self.room_until {
+                return Err(Full { lag_bytes: self.head - self.memory.word(Word::WrittenPos) });
             }
         }
         Ok(self.next_at)
+    }
+
+    /// The position up to which nothing is overwritten that segments lack, or that is to be kept.
+    #[cold]
+    fn look_for_room(&self) -> u64 {
+        let Geometry { ring_len, record_len_max, .. } = self.geometry;
+        let written = self.memory.word(Word::WrittenPos) + ring_len;
+        if self.log.staging.is_some() || self.kept_from >= self.log.end.next {
+            return written;
+        }
+        // What has left the ring already leaves no room for more, until it is known to be committed. What is
+        // kept stays above the floor of what is surely there.
+        let kept = self.find(self.kept_from).map_or(0, |kept| kept.pos + ring_len - 3 * record_len_max);
+        kept.min(written)
     }
 
     /// The record at `at` is complete: its slot, then the words, then the world may know.

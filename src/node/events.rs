@@ -30,6 +30,9 @@ const DIVERGENT_ACK: u16 = 1303;
 const CUT: u16 = 1304;
 const OTHER_HISTORY: u16 = 1305;
 const PARTED: u16 = 1306;
+const OVERRUN: u16 = 1307;
+const EXPOSED: u16 = 1008;
+const TAKEOVER_WAITS: u16 = 1009;
 
 /// All codes of a node, for [`crate::io::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &[
@@ -85,8 +88,9 @@ pub static EVENT_KINDS: &[EventKind] = &[
         format: |event, f| {
             write!(
                 f,
-                "the journal takes nothing from seq {} on: its segments lag or the disk is full; nothing is \
-                 acknowledged that is not stored, and it goes on by itself when there is room",
+                "the journal takes nothing from seq {} on: its segments lag, the disk is full, or a \
+                 witness's ring is full of what is not committed; nothing is acknowledged that is not stored, and it \
+                 goes on by itself when there is room",
                 event.a
             )
         },
@@ -153,6 +157,32 @@ pub static EVENT_KINDS: &[EventKind] = &[
                 "{} was declared dead here and leads epoch {other}, while this node leads epoch {own}: each was told \
                  that the other is dead; both are silent from now on; keep one journal, and replace the other replica",
                 other.leader()
+            )
+        },
+    },
+    EventKind {
+        code: OVERRUN,
+        level: Level::ERROR,
+        format: |event, f| {
+            write!(
+                f,
+                "the log was exchanged from seq {} on, and the tail holds nothing below {} any more: the node is silent \
+                 from now on; start it again, and it reads its journal",
+                event.a, event.b
+            )
+        },
+    },
+    EventKind { code: EXPOSED, level: Level::WARN, format: format_exposed },
+    EventKind {
+        code: TAKEOVER_WAITS,
+        level: Level::WARN,
+        format: |event, f| {
+            let (witness, holder) = (Identity::from_packed(event.c), Identity::from_packed(event.d));
+            write!(
+                f,
+                "the takeover waits: entries from seq {} on are missing here, and the ring of the witness {witness} \
+                 begins at {}; {holder} has stored them: start it",
+                event.a, event.b
             )
         },
     },
@@ -228,6 +258,22 @@ fn format_watcher_died(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     write!(f, "the watcher, process {}, ended after {lived:?} ({status}); another one is started", event.a)
 }
 
+fn format_exposed(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match event.small {
+        0 => write!(
+            f,
+            "exposed no more: a full standby holds what the witness's ring may drop, up to {}",
+            event.a
+        ),
+        _ => write!(
+            f,
+            "exposed: no full standby holds what lies before the witness's ring (the best one ends at {}); should this \
+             node be lost now, nobody could take over: bring a full standby up, and let it catch up",
+            event.a
+        ),
+    }
+}
+
 fn format_role(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let name = |role: u32| Role::from_u32(role).map_or("?", Role::name);
     let (from, to, took) = (name(u32::from(event.small)), name(event.e), Duration::from_nanos(event.c));
@@ -275,6 +321,13 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
         Event::Exchanged { from, epoch } => Record { a: from, b: epoch.0, ..of(EXCHANGED) },
         Event::Cut { from, commit_next, epoch } => Record { a: from, b: commit_next, c: epoch.0, ..of(CUT) },
         Event::Parted { other, own } => Record { a: other.0, b: own.0, ..of(PARTED) },
+        Event::Overrun { from, oldest } => Record { a: from, b: oldest, ..of(OVERRUN) },
+        Event::Exposed { exposed, acked_next } => {
+            Record { a: acked_next, small: u16::from(exposed), ..of(EXPOSED) }
+        }
+        Event::TakeoverWaits { from, oldest, witness, holder } => {
+            Record { a: from, b: oldest, c: witness.packed(), d: holder.packed(), ..of(TAKEOVER_WAITS) }
+        }
         Event::JournalFull { seq } => Record { a: seq, ..of(JOURNAL_FULL) },
         Event::JournalFree { seq } => Record { a: seq, b: took, ..of(JOURNAL_FREE) },
         Event::Rejected { reject } => {

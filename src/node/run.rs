@@ -86,8 +86,7 @@ impl Node {
             )));
         }
         let identity = opened.superblock.identity;
-        let recovered = Recovered::of_journal(&opened, &store, settings.publishers_max)
-            .map_err(|error| NodeError::Damaged(format!("journal {directory}: {error}")))?;
+        let recovered = Recovered::of_journal(&opened, settings.publishers_max);
         let leads = matches!(
             start::role(identity, &opened.tail.end(), &recovered.membership, opened.tail.promised()),
             StartRole::Lead(_)
@@ -208,6 +207,8 @@ impl Node {
         if now >= self.slow_due {
             self.slow_due = now + SLOW_NS;
             self.publish();
+            let core = &self.replica.core;
+            self.side.set_ring_only(core.is_witness(), core.commit_next());
             if now >= self.clock_due {
                 self.clock_due = now + CLOCK_NS;
                 self.clock.refresh();

@@ -92,6 +92,11 @@ impl Membership {
         self.position(identity).is_some()
     }
 
+    /// Whether `identity` is listed as a witness.
+    pub fn is_witness(&self, identity: Identity) -> bool {
+        self.position(identity).is_some_and(|position| self.members[position].is_witness())
+    }
+
     /// Whether `identity` may lead: it is listed, and no witness.
     pub fn may_lead(&self, identity: Identity) -> bool {
         self.position(identity).is_some_and(|position| !self.members[position].is_witness())

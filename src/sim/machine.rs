@@ -156,14 +156,7 @@ impl Machine {
             self.state = State::Lost;
             return Ok(Started::Silent(why.clone()));
         }
-        let recovered = match Recovered::of_journal(&opened, &self.store, 16) {
-            Ok(recovered) => recovered,
-            Err(error) if damaged => {
-                self.state = State::Lost;
-                return Ok(Started::Damaged(error.to_string()));
-            }
-            Err(error) => return Err(error.to_string()),
-        };
+        let recovered = Recovered::of_journal(&opened, 16);
         let replica = Replica::new(SimNet::default(), opened.tail, recovered, limits)?;
         self.harmed |= damaged;
         (self.damaged, self.forgot) = (false, false);

@@ -138,8 +138,8 @@ pub struct StatusBody {
     pub suspicion: u8,
     /// 0 `process`, 1 `power`.
     pub durability: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// 1: this leader's only full standbys lie behind the ring of a witness; else 0.
+    pub exposed: u8,
 }
 
 /// An age of what never happened.
@@ -183,6 +183,7 @@ impl<'a> StatusMembers<'a> {
         let known = Suspicion::from_u8(body.suspicion).is_some()
             && (body.denied == 0 || Denied::from_u32(body.denied).is_some())
             && body.durability <= 1
+            && body.exposed <= 1
             && rows.iter().all(|row| row.member.is_sound());
         known.then_some(rows).ok_or(Reject::Body)
     }

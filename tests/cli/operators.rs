@@ -126,3 +126,47 @@ fn a_command_that_nobody_answers_says_who_was_asked_and_ends_in_time() {
         ]);
     }
 }
+
+/// Bytes of the segments of this replica, the one that waits to be filled included.
+fn segment_bytes(cluster: &Cluster, replica: u32) -> u64 {
+    let folder = std::fs::read_dir(cluster.path(&format!("journal-{replica}/segments"))).expect("segments");
+    // One may be removed while we look.
+    folder.filter_map(|entry| entry.ok()?.metadata().ok()).map(|meta| meta.len()).sum()
+}
+
+#[test]
+fn a_witness_keeps_a_rings_worth_comes_back_with_it_and_gives_its_vote() {
+    let cluster = Cluster::new(3, "");
+    let mut replicas = cluster.found();
+    let (listed, its_address) = (members(&cluster), address(&cluster, 3));
+    kill(replicas.pop().expect("three"));
+    cluster.run(&["membership", "remove", &listed[2]], b"").with_code(0);
+    let new = format_anew(&cluster, 3);
+    replicas.push(cluster.start_replica(3));
+    cluster.run(&["membership", "add", &new, "--address", &its_address, "--witness"], b"").with_code(0);
+
+    // Its ring has 4 MiB, its segments 1 MiB; three times as much goes by.
+    let text = format!("{}\n", "x".repeat(1_000)).repeat(12_000);
+    cluster.publish(&text);
+    let most = (4 + 3) << 20;
+    let began = std::time::Instant::now();
+    while segment_bytes(&cluster, 3) > most {
+        assert!(began.elapsed().as_secs() < 60, "{} bytes are kept", segment_bytes(&cluster, 3));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert!(segment_bytes(&cluster, 2) > 12 << 20, "a full member keeps all");
+
+    kill(replicas.pop().expect("three"));
+    cluster.publish("while the witness was away\n");
+    let mut witness = cluster.start_replica(3);
+    witness.await_log("role=\"standby\"");
+    cluster.publish("with it\n");
+    let status = json(&cluster, &["status"]);
+    assert_eq!(status["exposed"], false, "{status}");
+    kill(replicas.remove(0));
+    cluster.publish("by its vote\n");
+    assert_eq!(leader(&cluster), listed[1]);
+    for replica in [replicas.remove(0), witness] {
+        assert_eq!(replica.terminate(), Some(0));
+    }
+}

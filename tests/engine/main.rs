@@ -40,4 +40,5 @@ mod store;
 mod subscriber;
 mod takeover;
 mod window;
+mod witness;
 mod world;

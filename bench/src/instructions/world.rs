@@ -119,8 +119,7 @@ fn replica(cluster: &Cluster, process: usize) -> Result<Desked, String> {
         frame_len_max: frame_len_max(MTU),
     })
     .map_err(|error| error.to_string())?;
-    let recovered = Recovered::of_journal(&journal.opened, &journal.store, settings.publishers_max)
-        .map_err(|error| error.to_string())?;
+    let recovered = Recovered::of_journal(&journal.opened, settings.publishers_max);
     let limits = ReplicaLimits {
         receiver: receiver(cluster, process),
         beat: settings.beat,

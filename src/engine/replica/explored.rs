@@ -20,6 +20,8 @@ impl<P: Ports> Replica<P> {
         core.events = Events::default();
         core.suspicion = None;
         core.denied = None;
+        core.exposed = false;
+        core.waits_told = Epoch::NONE;
         core.refused_at = 0;
         core.fetched = (Epoch::NONE, 0);
         core.successors_heard = [0; 8];

@@ -129,6 +129,12 @@ pub struct ReplicaCore {
     /// The entry by which our role was last found, and whether it was uncommitted; whether we may lead by it.
     listed_by: (Seq, bool),
     may_lead: bool,
+    /// We are a witness: we keep no more than a ring, and serve candidates only.
+    is_witness: bool,
+    /// Leading: no full standby holds what lies before the witness's ring.
+    exposed: bool,
+    /// The candidacy that was told to wait for what no ring has any more.
+    waits_told: Epoch,
     /// What the leader's last heartbeats said: its ranking, whether it takes more, epoch and commit, number.
     successors_heard: [u8; 8],
     credit_heard: bool,
@@ -154,7 +160,7 @@ pub struct ReplicaCore {
     buried: Option<Identity>,
     /// It does: this is our last turn.
     parted: bool,
-    /// The epoch that our log ended in before we led.
+    /// The greatest epoch that we accepted before we led, or promised to another.
     before_led: Epoch,
     /// The last turn; one that comes late looks before it speaks.
     turned_at: Nanos,
@@ -263,6 +269,9 @@ impl<P: Ports> Replica<P> {
             commit_won: 1,
             listed_by: (recovered.membership.seq, recovered.open_change.is_some()),
             may_lead: recovered.membership.may_lead(identity),
+            is_witness: recovered.membership.is_witness(identity),
+            exposed: false,
+            waits_told: Epoch::NONE,
             successors_heard: [0; 8],
             credit_heard: false,
             beaten: (Epoch::NONE, 0),
@@ -278,7 +287,7 @@ impl<P: Ports> Replica<P> {
             declared: None,
             buried: None,
             parted: false,
-            before_led: Epoch::NONE,
+            before_led: promised.max(end.epoch),
             turned_at: 0,
             looking: false,
             looked: false,
@@ -443,6 +452,16 @@ impl ReplicaCore {
     /// When and why a leader was last missed here.
     pub fn suspicion(&self) -> Option<Suspicion> {
         self.suspicion
+    }
+
+    /// Whether this replica is a witness, which keeps no more than its ring's worth.
+    pub fn is_witness(&self) -> bool {
+        self.is_witness
+    }
+
+    /// Leading: whether its only full standbys lie behind the ring of a witness.
+    pub fn is_exposed(&self) -> bool {
+        self.role == Role::Leader && self.exposed
     }
 
     /// Whether a divergence or an impostor has silenced the node.

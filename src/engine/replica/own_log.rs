@@ -27,6 +27,8 @@ pub(super) enum Refused {
     Rule,
     /// The journal has no room.
     Full,
+    /// The exchange was longer than the ring: the tables cannot run again over what has left it.
+    Overrun,
 }
 
 /// What storing a frame has done.
@@ -208,6 +210,7 @@ impl OwnLog {
 
     /// S8: the tables go back to where the logs part, and run again over what is the log now.
     fn exchange<M: TailMemory>(&mut self, tail: &mut Tail<M>, from: Seq) -> Result<Stored, Refused> {
+        let had = from >= tail.end().next || tail.find(from).is_some();
         let old: Vec<EntryHeader> =
             frames(tail, from).flat_map(|frame| frame.entries()).map(|entry| entry.header).collect();
         match tail.switch() {
@@ -216,6 +219,9 @@ impl OwnLog {
             Err(_) => return Err(Refused::Rule),
         }
         self.staging = None;
+        if !had || tail.find(from).is_none() {
+            return Err(Refused::Overrun);
+        }
         let gone = old.iter().map(|header| Entry { header: *header, payload: &[] });
         if !planted(Mutation::NotUndone) {
             self.publishers.on_cut(from, gone);

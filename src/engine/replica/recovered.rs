@@ -1,12 +1,12 @@
 //! What a replica knows when it starts, beside the log itself.
 
+use crate::journal::Opened;
 use crate::journal::checkpoint::PublisherRow;
-use crate::journal::ports::{Store, StoreError, StoreFault, TailMemory};
-use crate::journal::{Opened, read_segments};
+use crate::journal::ports::TailMemory;
 use crate::proto::commit::Durability;
 use crate::proto::membership::Membership;
 use crate::proto::publishers::{PublisherState, Publishers};
-use crate::wire::{Epoch, EpochBase, EpochStartView, FrameView, Seq};
+use crate::wire::{EpochBase, EpochStartView, FrameView, Seq};
 
 /// What recovery found.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -30,15 +30,8 @@ pub struct Recovered {
 }
 
 impl Recovered {
-    /// From an open journal whose segments are in `store`.
-    ///
-    /// # Errors
-    /// The store's, where the last epoch start has left the tail.
-    pub fn of_journal<S: Store, M: TailMemory>(
-        opened: &Opened<M>,
-        store: &S,
-        publishers_max: u32,
-    ) -> Result<Self, StoreError> {
+    /// From an open journal.
+    pub fn of_journal<M: TailMemory>(opened: &Opened<M>, publishers_max: u32) -> Self {
         let checkpoint = &opened.checkpoint;
         let mut publishers = Publishers::new(publishers_max);
         let state = |id, row: &PublisherRow| PublisherState {
@@ -54,14 +47,10 @@ impl Recovered {
         for change in &checkpoint.changes {
             publishers.restore_change(change.seq, state(change.publisher, &change.before));
         }
-        let started = checkpoint.epochs.last().filter(|row| Epoch(row.epoch).round() > 0);
-        let start_frame = match started {
-            Some(row) => start_frame(opened, store, row.base)?,
-            None => Vec::new(),
-        };
+        let start_frame = checkpoint.start_frame.clone();
         let durability = start_of(&start_frame)
             .map_or(Durability::Process, |start| Durability::from_wire(start.body.durability));
-        Ok(Self {
+        Self {
             history: opened.superblock.history,
             membership: Membership::collect(checkpoint.members.iter().copied(), checkpoint.membership_seq),
             open_change: checkpoint.open_change,
@@ -70,7 +59,7 @@ impl Recovered {
             publishers,
             start_frame,
             commit_next: checkpoint.commit_next.clamp(1, opened.tail.end().next),
-        })
+        }
     }
 
     /// What the last epoch start tells of its watcher's secret.
@@ -82,26 +71,4 @@ impl Recovered {
 fn start_of(frame: &[u8]) -> Option<EpochStartView<'_>> {
     let first = FrameView::from_prefix(frame).ok()?.entries().next()?;
     EpochStartView::parse(first.payload).ok()
-}
-
-/// The frame at `base`: in the tail, or in the segments once it has left the tail or is damaged there. Without
-/// it nobody knows what an ack means, so it is an error that it is nowhere.
-fn start_frame<S: Store, M: TailMemory>(
-    opened: &Opened<M>,
-    store: &S,
-    base: Seq,
-) -> Result<Vec<u8>, StoreError> {
-    let tail = &opened.tail;
-    if let Some(frame) = tail.find(base).and_then(|span| tail.frame(span).ok()) {
-        return Ok(frame.bytes.to_vec());
-    }
-    let mut reader = read_segments(store, base)?;
-    match reader.next()? {
-        Some(Ok(frame)) if frame.header.first_seq == base => Ok(frame.bytes.to_vec()),
-        _ => Err(StoreError {
-            doing: format!("reading the epoch start at seq {base}"),
-            fault: StoreFault::Failed,
-            why: "it is damaged in the tail, and not in the segments".to_string(),
-        }),
-    }
 }

@@ -119,13 +119,23 @@ impl ReplicaCore {
         }
         let mut left = self.limits.repairs_per_request;
         for &range in ranges {
-            let granted =
-                if known { grant(&holdings, header.epoch(), range) } else { Err(Refusal::OtherHistory) };
+            let granted = match () {
+                () if !known => Err(Refusal::OtherHistory),
+                // It may drop what it gives at any moment: all others go to who stores.
+                () if self.is_witness && !self.is_candidate(header.identity()) => Err(Refusal::TooOld),
+                () => grant(&holdings, header.epoch(), range),
+            };
             match granted {
                 Ok(range) => left = self.repair(net, tail, &holdings, request, range, left),
                 Err(reason) => self.answer(net, &holdings, request, range, reason),
             }
         }
+    }
+
+    /// Whether we promised `identity` an epoch that has not begun here.
+    fn is_candidate(&self, identity: Identity) -> bool {
+        let promised = self.acceptor.promised();
+        promised.leader() == identity && promised > self.rx.follow.epoch()
     }
 
     /// Sends the frames of `range`, at most `left`; returns how many more may go.

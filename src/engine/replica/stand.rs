@@ -13,8 +13,8 @@ use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
 use crate::wire::{
-    AckBody, AnswerBody, Datagram, EntryKind, FrameView, Header, HeartbeatBody, Kind, Nanos, Reject,
-    RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
+    AckBody, AnswerBody, Datagram, EntryKind, Epoch, FrameView, Header, HeartbeatBody, Kind, MemberBody,
+    Nanos, Refusal, Reject, RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
 };
 
 impl<P: Ports> Replica<P> {
@@ -31,6 +31,7 @@ impl<P: Ports> Replica<P> {
         core.settle(tail, now);
         core.log.on_commit(core.rx.commit.commit_next());
         core.find_role(&tail.end());
+        tail.keep_from(if core.is_witness { core.commit_next() } else { Seq::MAX });
         core.ack(net, tail, now, wall, beaten);
         self.elect(now, wall, count < DRAINED);
         let Self { net, core, scratch, .. } = self;
@@ -152,7 +153,7 @@ impl ReplicaCore {
                 self.on_stored(tail, now, stored, end.next);
                 self.rx.extend(&mut self.counters);
             }
-            Err(refused) => self.on_refused(refused, &tail.end()),
+            Err(refused) => self.on_refused(tail, refused),
         }
         Ok(())
     }
@@ -190,7 +191,7 @@ impl ReplicaCore {
             }
             Ok(Some(from)) => match self.log.stage(tail, from, followed) {
                 Ok(()) => tail.staged_end().unwrap_or(end),
-                Err(StageError::Full(_)) => return self.on_refused(Refused::Full, &end),
+                Err(StageError::Full(_)) => return self.on_refused(tail, Refused::Full),
                 Err(_) => {
                     // What parts the two logs has left the ring: nothing here can be exchanged for it.
                     self.events.push(Event::Cut { from, commit_next: tail.oldest_seq(), epoch: followed });
@@ -227,7 +228,7 @@ impl ReplicaCore {
                     self.rx.pop_front();
                     self.on_stored(tail, now, stored, next);
                 }
-                Err(refused) => return self.on_refused(refused, &tail.end()),
+                Err(refused) => return self.on_refused(tail, refused),
             }
         }
     }
@@ -265,8 +266,10 @@ impl ReplicaCore {
         let leaves = self.log.change.is_some_and(|(_, before)| before.lists(me));
         let listed = self.log.membership.lists(me) || leaves;
         self.may_lead = self.log.membership.may_lead(me);
+        self.is_witness = self.log.membership.is_witness(me);
         let others = self.log.membership;
-        let others = others.members().iter().filter(|member| member.identity() != me);
+        let stores = |member: &&MemberBody| member.identity() != me && !member.is_witness();
+        let others = others.members().iter().filter(stores);
         self.rx.add_repairers(others.filter_map(|member| member.address()));
         let role = if listed { Role::Standby } else { Role::Learner };
         if role != self.role && self.role != Role::Leader {
@@ -274,12 +277,16 @@ impl ReplicaCore {
         }
     }
 
-    fn on_refused(&mut self, refused: Refused, end: &LogEnd) {
+    fn on_refused<M: TailMemory>(&mut self, tail: &Tail<M>, refused: Refused) {
         match refused {
             Refused::Rule => self.counters.add(Counter::FramesStale, 1),
             Refused::Full => {
                 self.counters.add(Counter::FramesDropped, 1);
-                self.on_journal_full(end.next);
+                self.on_journal_full(tail.end().next);
+            }
+            Refused::Overrun => {
+                self.events.push(Event::Overrun { from: self.commit_next(), oldest: tail.oldest_seq() });
+                self.stopped = true;
             }
         }
     }
@@ -300,10 +307,14 @@ impl ReplicaCore {
         wall: Nanos,
         beaten: Option<Seq>,
     ) {
-        if self.role != Role::Standby || self.stopped {
+        let end = tail.end();
+        // Who knows its removal to be committed says nothing more, but for the ack that the leader misses:
+        // of two members both must have acknowledged it.
+        let misses = |leaders_commit: Seq| leaders_commit <= self.log.membership.seq;
+        let leaves = self.role == Role::Learner && self.acked.0 == end.epoch && beaten.is_some_and(misses);
+        if self.role != Role::Standby && !leaves || self.stopped {
             return;
         }
-        let end = tail.end();
         let stored = match self.rx.commit.durability() {
             Durability::Process => end.next,
             Durability::Power => tail.durable_next(),
@@ -328,8 +339,20 @@ impl ReplicaCore {
         }
     }
 
-    /// A repairer's reason.
+    /// A repairer's reason. Where a witness that holds the best log has dropped what a candidate lacks, nobody
+    /// but who stored it can help: the operator is told whom the takeover waits for.
     pub(super) fn on_answer(&mut self, now: Nanos, header: &Header, body: &AnswerBody) {
+        let (by, holder) = (header.identity(), self.rx.adopting.leader());
+        let waits = body.reason == Refusal::TooOld as u32
+            && self.log.membership.is_witness(by)
+            && self.election.ballot().is_some()
+            && self.rx.adopting != Epoch::NONE
+            && self.waits_told != self.rx.adopting;
+        if waits {
+            self.waits_told = self.rx.adopting;
+            let (from, oldest) = (body.range.from, body.oldest_seq);
+            self.events.push(Event::TakeoverWaits { from, oldest, witness: by, holder });
+        }
         self.rx.on_answer(now, header, body, &mut self.counters);
     }
 }

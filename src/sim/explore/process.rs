@@ -166,7 +166,7 @@ fn start(
     if let Completeness::Incomplete(why) = &opened.completeness {
         return Err(format!("S9: a crash of the process made the journal incomplete: {why}"));
     }
-    let recovered = Recovered::of_journal(&opened, &store, 2).map_err(|error| error.to_string())?;
+    let recovered = Recovered::of_journal(&opened, 2);
     Replica::new(SimNet::default(), opened.tail, recovered, limits(identity, node, replicas))
 }
 
