@@ -43,11 +43,11 @@ fn ballot(log: &Log, kind: Kind, from: u32, ballot: Epoch) -> Vec<u8> {
 fn look_up(node: &mut Node, name: &str) -> ReplyBody {
     let header = Header { cluster: CLUSTER, history: HISTORY, sender: 900, ..Header::new(Kind::Question) };
     let sent = node.ask(9, written(|out| write_question(out, header, 5, Topic::Publisher, name)));
-    let replies = sent.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
+    let mut replies = sent.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
         Ok(Datagram::Reply(_, body)) => Some(body),
         _ => None,
     });
-    replies.last().expect("a reply")
+    replies.next_back().expect("a reply")
 }
 
 /// S8.

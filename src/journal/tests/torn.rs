@@ -9,11 +9,10 @@ fn rebooted() -> Settings {
     Settings { boot: [8, 8], power: true, ..settings() }
 }
 
-/// A journal whose last group begins at byte `before`, its segment before and after that group, and its log.
+/// A journal whose last group begins at byte `before`, its segment as it was before that group, and its log.
 struct Grown {
     store: MemoryStore,
     old: Vec<u8>,
-    new: Vec<u8>,
     before: usize,
     log: Vec<Frame>,
 }
@@ -34,11 +33,10 @@ fn grown(groups: &[Vec<usize>]) -> Grown {
         copy_behind(tail.memory_mut(), writer, &mut journal.store, true).unwrap();
     }
     let log = journal.frames_in_segments(1);
-    let mut store = journal.store;
-    let new = store.file_mut(FileName::Segment(1)).unwrap().clone();
+    let store = journal.store;
     let kept = log.len() - groups.last().map_or(0, Vec::len);
     let before = RECORDS_AT + log[..kept].iter().map(|frame| frame.len()).sum::<usize>();
-    Grown { store, old, new, before, log }
+    Grown { store, old, before, log }
 }
 
 const RECORDS_AT: usize = 4096;
