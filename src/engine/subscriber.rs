@@ -387,11 +387,6 @@ impl SubscriberCore {
 
     /// Nothing from `from` on survived a takeover: the stream goes on there.
     fn take_back(&mut self, from: Seq, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
-        // What lies before the seq that was asked for is nobody's business here.
-        let from = match self.limits.start {
-            Start::From(seq) => from.max(seq),
-            Start::Live | Start::Behind(..) => from,
-        };
         let told_next = self.cursor.told_next;
         self.cursor.told_next = told_next.min(from);
         self.cursor.next = self.cursor.next.min(from);

@@ -39,6 +39,7 @@ mod segment;
 pub mod segments;
 pub mod superblock;
 mod tail;
+mod torn;
 mod walk;
 
 pub use checkpoint::Checkpoint;

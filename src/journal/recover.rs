@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Below a high mark nothing is torn, only damaged: `written` and `published` while the ring is there,
-//! a group's mark or a clean stop afterwards, and always a good record behind a bad one.
+//! a clean stop afterwards; else `torn` says which it is.
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::checkpoint::Checkpoint;
@@ -24,6 +24,7 @@ use crate::journal::record::Record;
 use crate::journal::replay::{Replay, Step};
 use crate::journal::segment::{RECORDS_AT, SegmentHeader};
 use crate::journal::segments::Filling;
+use crate::journal::torn::{self, End};
 use crate::journal::walk::{Found, Walk, read_header};
 use crate::proto::log::LogEnd;
 use crate::wire::{HEADER_LEN, Header, Kind, Seq};
@@ -416,30 +417,21 @@ pub(crate) fn cold<S: Store>(
     let (mut state, found) = scan_whole(store, &header, but_last(numbers))?;
     let offset = found.index.end_offset;
     let file = FileName::Segment(header.number);
-    let mut walk = Walk::new(store, header.number, offset);
-    let (before, marked_end) = walk.last_mark()?.unwrap_or((0, 0));
-    let behind = walk.resync()?;
-    let next = state.log.end.next;
-    let what = match &found.stop {
-        Stop::Bad(what) => what.as_str(),
-        _ => "nothing",
+    let bad = match &found.stop {
+        Stop::Bad(what) => Some(what.as_str()),
+        _ => None,
     };
-    let damage = if before > offset {
-        let what =
-            format!("{what} in a group that was on the device when the next one was written ({before})");
-        Some(Damage::new(file, offset, next, what))
-    } else {
-        behind.map(|behind| {
-            Damage::new(
-                file,
-                offset,
-                next,
-                format!("{what}, and good records behind it from byte {behind} on"),
-            )
-        })
+    let (damage, torn) = match torn::look(store, header.number, offset, bad.is_some())? {
+        End::Clean => (None, None),
+        End::Torn(end) => {
+            let len = end.map_or(0, |end| end - offset);
+            (None, Some(Torn { number: header.number, offset, len }))
+        }
+        End::Damage(how) => {
+            let what = format!("{} {how}", bad.unwrap_or("nothing"));
+            (Some(Damage::new(file, offset, state.log.end.next, what)), None)
+        }
     };
-    let torn = damage.is_none() && (matches!(found.stop, Stop::Bad(_)) || marked_end > offset);
-    let torn = torn.then(|| Torn { number: header.number, offset, len: marked_end.saturating_sub(offset) });
     let mut filling = filling(store, &header, found.index, true)?;
     filling.evidence = damage.is_some();
     state.filling = Some(filling);

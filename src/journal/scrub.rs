@@ -14,6 +14,7 @@ use crate::journal::record::Record;
 use crate::journal::replay::Replay;
 use crate::journal::segment::{RECORDS_AT, SegmentHeader};
 use crate::journal::superblock::{NoSuperblock, Superblock};
+use crate::journal::torn::{self, End};
 use crate::journal::walk::{Found, Walk, read_header};
 use crate::proto::log::LogEnd;
 
@@ -76,14 +77,20 @@ impl Scrub {
                 Found::Bad(offset, reject) => (offset, reject.to_string(), true),
             };
             let (offset, what, is_bad) = bad;
-            let (before, marked_end) = walk.last_mark()?.unwrap_or((0, 0));
-            let sealed = limit > current.header.number && limit != u64::MAX;
-            let behind = walk.resync()?;
-            let seq = current.log.as_ref().map_or(0, |log| log.end.next);
-            if behind.is_some() || before > offset || (sealed && is_bad) || (sealed && marked_end > offset) {
+            let sealed = (limit > current.header.number && limit != u64::MAX)
+                || numbers(store)?.last().is_some_and(|newest| *newest > current.header.number);
+            let is_damage = match torn::look(store, current.header.number, offset, is_bad)? {
+                End::Clean => false,
+                End::Torn(_) => sealed,
+                End::Damage(_) => true,
+            };
+            let mut behind = None;
+            if is_damage {
+                let seq = current.log.as_ref().map_or(0, |log| log.end.next);
                 found.push(Damage::new(file, offset, seq, what));
                 current.damaged = true;
                 current.log = None;
+                behind = walk.resync()?;
             }
             if behind.is_none() {
                 let (log, damaged) = (current.log.take(), current.damaged);

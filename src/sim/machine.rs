@@ -54,9 +54,6 @@ pub(super) struct Machine {
     damaged: bool,
     /// It runs on a journal whose damage nobody has found yet.
     pub(super) harmed: bool,
-    /// Its last group got to the device in part. Where later sectors of it did and earlier ones did not,
-    /// recovery cannot tell that from damage, and says so.
-    torn: bool,
     /// Memory that held the only copy of something is gone.
     forgot: bool,
     /// What its ring reached back to when its last process ended.
@@ -94,7 +91,6 @@ impl Machine {
             disk_slow_until: 0,
             damaged: false,
             harmed: false,
-            torn: false,
             forgot: false,
             oldest_seq: 1,
             stopping: None,
@@ -144,7 +140,7 @@ impl Machine {
             Err(error) => return Err(format!("S7: the journal of {} does not open: {error}", self.identity)),
         };
         if let Some(found) = opened.damage.first() {
-            if !damaged && !forgot && !self.torn && !self.harmed {
+            if !damaged && !forgot && !self.harmed {
                 return Err(format!("S7: the journal of {} is found damaged: {found}", self.identity));
             }
             self.state = State::Lost;
@@ -163,7 +159,7 @@ impl Machine {
         let recovered = Recovered::of_journal(&opened, 16);
         let replica = Replica::new(SimNet::default(), opened.tail, recovered, limits)?;
         self.harmed |= damaged;
-        (self.damaged, self.forgot, self.torn) = (false, false, false);
+        (self.damaged, self.forgot) = (false, false);
         self.writer = Some(opened.writer);
         self.superblock = opened.superblock;
         self.state = State::Up(Box::new(replica));
@@ -300,7 +296,6 @@ impl Machine {
         }
         (self.writer, self.stopping) = (None, None);
         self.boot += 1;
-        self.torn |= tore;
         self.forgot |= plan.durability == Durability::Process && !clean;
         self.state = State::Down(None, until);
         Ok(tore)

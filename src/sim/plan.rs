@@ -5,7 +5,8 @@ use super::rng::Rng;
 use super::wire::{ALL_TRAFFIC, Seats, Traffic, Weather};
 use crate::proto::commit::Durability;
 use crate::proto::window::Window;
-use crate::wire::Nanos;
+use crate::wire::{Identity, MemberBody, Nanos};
+use std::net::SocketAddrV4;
 
 /// Which replica a fault is for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -76,6 +77,18 @@ pub enum What {
     SlowFlush(Target, Nanos),
     /// A wall clock jumps by so many milliseconds.
     ClockStep(Target, i64),
+    /// The replica at this seat is to be a member: a witness or not, once it has caught up or at once.
+    Add(usize, bool, bool),
+    /// This one is to be no member any more.
+    Remove(Target),
+    /// The journal of this one is gone; its next incarnation takes its place.
+    Replace(Target),
+    /// One is to join and one is to leave at the same moment.
+    TwoOrders(usize, Target),
+    /// An order of the past comes again.
+    LateOrder,
+    /// Of two members the first or the other is told that its peer is dead; which is so, or is only cut off.
+    Bury(bool, bool),
     /// The leader is told to hand over, to this replica or to whoever holds most.
     Handover(Option<usize>),
     /// A watcher's notice of an epoch of the past, or of one that is led, comes again.
@@ -104,8 +117,12 @@ pub struct Fault {
 pub struct Plan {
     /// The seed.
     pub seed: u64,
-    /// Members, 1 to 7.
+    /// Members when the history begins: the first of the replicas.
+    pub founders: usize,
+    /// Replicas in all, 1 to 7; those that are no members learn.
     pub replicas: usize,
+    /// Whether the last founder is a witness.
+    pub witness: bool,
     /// Publishers.
     pub publishers: usize,
     /// Subscribers.
@@ -130,14 +147,9 @@ pub struct Plan {
     pub timeout_ns: Nanos,
     /// How long faults go on.
     pub storm_ns: Nanos,
-    /// Whether leaders die, too.
-    pub takeovers: bool,
     /// The faults, by time.
     pub faults: Vec<Fault>,
 }
-
-/// Whether a leader that dies has a successor.
-const TAKEOVERS: bool = true;
 
 /// Words for what can be switched off, in the order in which a failing run is made simpler.
 pub const WEATHERS: [&str; 4] = ["loss", "duplication", "lateness", "corruption"];
@@ -147,6 +159,11 @@ impl Plan {
     pub fn of_seed(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x5eed);
         let replicas = rng.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]);
+        // One run in three changes its members.
+        let changes = rng.below(3) == 0;
+        let founders = if changes { rng.pick(&[1, 2, 2, 2, 3, 3, 3, 4, 5]) } else { replicas };
+        let replicas = if changes { founders + 1 + rng.below(2) as usize } else { replicas };
+        let witness = changes && founders > 1 && rng.below(4) == 0;
         let weather = Weather {
             loss: rng.pick(&[0, 0, 1_000, 20_000, 150_000]),
             duplication: rng.pick(&[0, 0, 1_000, 50_000, 200_000]),
@@ -157,7 +174,9 @@ impl Plan {
         };
         let mut plan = Self {
             seed,
+            founders,
             replicas,
+            witness,
             publishers: 1 + rng.below(3) as usize,
             subscribers: 2 + rng.below(3) as usize,
             messages: 5 + rng.below(40),
@@ -170,7 +189,6 @@ impl Plan {
             loopback: rng.below(2) == 0,
             timeout_ns: rng.pick(&[2_000_000, 2_000_000, 4_000_000]),
             storm_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
-            takeovers: TAKEOVERS,
             faults: Vec::new(),
         };
         if rng.below(16) == 0 {
@@ -180,6 +198,9 @@ impl Plan {
             let sleeper = replicas + rng.below(plan.publishers as u64) as usize;
             let at_ns = plan.storm_ns / 8;
             plan.faults.push(Fault { at_ns, what: What::PauseClient(sleeper, plan.storm_ns) });
+        }
+        if changes {
+            plan.draw_changes(&mut rng);
         }
         plan.draw_faults(&mut rng);
         plan
@@ -195,9 +216,36 @@ impl Plan {
         self.faults.iter().any(|fault| matches!(fault.what, What::ClientCrash(_) | What::Fence(_)))
     }
 
-    /// How many identities may be lost for ever and the rest still be a quorum.
-    pub fn losses_max(&self) -> usize {
-        self.replicas.div_ceil(2) - 1
+    /// The founder at a seat.
+    pub fn member(&self, seat: usize, identity: Identity, address: SocketAddrV4) -> MemberBody {
+        match self.witness && seat + 1 == self.founders {
+            true => MemberBody::witness(identity, address),
+            false => MemberBody::full(identity, address),
+        }
+    }
+
+    /// What the operator orders.
+    fn draw_changes(&mut self, rng: &mut Rng) {
+        for _ in 0..1 + rng.below(4) {
+            let at_ns = rng.below(self.storm_ns);
+            let any = rng.below(self.replicas as u64) as usize;
+            let target = if rng.below(4) == 0 { Target::Leader } else { Target::Replica(any) };
+            let spare = self.founders + rng.below((self.replicas - self.founders) as u64) as usize;
+            let what = match rng.below(12) {
+                0..4 => What::Add(spare, rng.below(4) == 0, rng.below(4) > 0),
+                4 => What::Add(any, rng.below(4) == 0, rng.below(4) > 0),
+                5 | 6 => What::Remove(target),
+                7 | 8 => What::Replace(target),
+                9 => What::TwoOrders(spare, target),
+                10 => What::LateOrder,
+                _ => What::Remove(Target::Leader),
+            };
+            self.faults.push(Fault { at_ns, what });
+        }
+        if self.founders == 2 && rng.below(2) == 0 {
+            let what = What::Bury(rng.below(2) == 0, rng.below(2) == 0);
+            self.faults.push(Fault { at_ns: rng.below(self.storm_ns / 2), what });
+        }
     }
 
     fn draw_faults(&mut self, rng: &mut Rng) {

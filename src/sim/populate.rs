@@ -3,6 +3,7 @@
 use super::check::{Oracle, Violation};
 use super::machine::{CLUSTER, MTU, Machine, Started, State};
 use super::net::SimNet;
+use super::operator::Operator;
 use super::plan::{Plan, What};
 use super::rng::Rng;
 use super::story::{Happening, Story};
@@ -17,11 +18,11 @@ use crate::proto::beat::BeatLimits;
 use crate::proto::election::ElectionLimits;
 use crate::proto::nack::NackLimits;
 use crate::proto::suspect::SuspectLimits;
-use crate::wire::{Identity, MemberBody, Nanos, Seq, frame_len_max};
+use crate::wire::{Identity, Nanos, Seq, frame_len_max};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The life of the stream.
-const HISTORY: u64 = 0xb1;
+pub(super) const HISTORY: u64 = 0xb1;
 /// A leader beats this often.
 pub(super) const BEAT_NS: Nanos = 500_000;
 
@@ -129,6 +130,7 @@ impl World {
             next_fault: 0,
             fences: 0,
             lost: 0,
+            operator: Operator::default(),
             old_notices: Vec::new(),
             runs: 0,
             steps: 0,
@@ -137,7 +139,7 @@ impl World {
             plan: plan.clone(),
         };
         let members: Vec<_> =
-            (0..plan.replicas).map(|seat| MemberBody::full(identity(seat), address(seat))).collect();
+            (0..plan.founders).map(|seat| plan.member(seat, identity(seat), address(seat))).collect();
         for seat in 0..plan.replicas {
             let mut machine = Machine::new(plan, identity(seat))?;
             if seat == 0 {

@@ -4,6 +4,7 @@ use super::check::Violation;
 use super::coverage::Event;
 use super::machine::State;
 use super::net::To;
+use super::operator::Step;
 use super::plan::{Disk, End, Harm, Target, What};
 use super::story::Happening;
 use super::wire::{ALL_TRAFFIC, Broken, Route, Seats};
@@ -12,7 +13,7 @@ use crate::engine::ports::Group;
 use crate::engine::receiver::Start;
 use crate::engine::subscriber::Delivery;
 use crate::proto::commit::Durability;
-use crate::wire::{DownBody, Epoch, Header, Nanos, Seq, write_down};
+use crate::wire::{DownBody, Epoch, Header, Identity, Nanos, Seq, write_down};
 
 /// When the run's clock begins.
 const BEGIN_NS: Nanos = 1_000_000;
@@ -30,11 +31,15 @@ impl World {
             return Nanos::MAX;
         }
         let fault = self.plan.faults.get(self.next_fault);
-        BEGIN_NS + fault.map_or(self.plan.storm_ns, |fault| fault.at_ns.min(self.plan.storm_ns))
+        let at = BEGIN_NS + fault.map_or(self.plan.storm_ns, |fault| fault.at_ns.min(self.plan.storm_ns));
+        at.min(self.operator.next_at())
     }
 
     /// The next fault strikes, or the storm is over.
     pub(super) fn strike(&mut self) -> Result<(), Violation> {
+        if self.operator.next_at() <= self.now {
+            return self.operate();
+        }
         let Some(fault) = self.plan.faults.get(self.next_fault).copied() else { return self.calm() };
         self.next_fault += 1;
         self.apply(fault.what)
@@ -45,7 +50,7 @@ impl World {
     }
 
     /// Whom a fault is for; the leader of the newest epoch, if it is for the leader.
-    fn resolve(&self, target: Target) -> Option<usize> {
+    pub(super) fn resolve(&self, target: Target) -> Option<usize> {
         match target {
             Target::Replica(index) => Some(index),
             Target::Leader => {
@@ -58,11 +63,6 @@ impl World {
     /// The epoch that a replica leads.
     fn leads(&self, index: usize) -> Option<Epoch> {
         self.seats[index].led.filter(|_| self.seats[index].actor.runs())
-    }
-
-    /// Whether this replica may be stopped: where nobody can take over, its leader may not.
-    fn may_stop(&self, index: usize) -> bool {
-        self.plan.takeovers || self.leads(index).is_none()
     }
 
     fn apply(&mut self, what: What) -> Result<(), Violation> {
@@ -147,6 +147,16 @@ impl World {
                 self.count(Event::ClockSteps);
                 self.tell(index, || Happening::Fault(format!("clock steps by {by_ms} ms")));
             }
+            What::Add(seat, witness, patient) => self.order(&[Step::Add { seat, witness, patient }], 0),
+            What::Remove(target) => self.remove(target),
+            What::Replace(target) => self.replace(target),
+            What::TwoOrders(seat, target) => {
+                self.count(Event::OrdersTwo);
+                self.order(&[Step::Add { seat, witness: false, patient: false }], 0);
+                self.remove(target);
+            }
+            What::LateOrder => self.order_late(),
+            What::Bury(first, truly) => return self.bury(first, truly),
             What::Handover(to) => self.hand_over(to),
             What::OldDown => {
                 // One of a leader that lives is a watcher's error; one of the past is an old datagram.
@@ -263,8 +273,8 @@ impl World {
         self.tell(index, || Happening::Fault(format!("paused {}", ms(lasting))));
     }
 
-    fn crash(&mut self, target: Target, end: End, lasting: Nanos) -> Result<(), Violation> {
-        let Some(index) = self.resolve(target).filter(|index| self.may_stop(*index)) else { return Ok(()) };
+    pub(super) fn crash(&mut self, target: Target, end: End, lasting: Nanos) -> Result<(), Violation> {
+        let Some(index) = self.resolve(target) else { return Ok(()) };
         if !self.seats[index].actor.runs() {
             return Ok(());
         }
@@ -306,12 +316,14 @@ impl World {
 
     /// Whether one more identity may be lost.
     fn may_lose(&self, index: usize) -> bool {
-        let lost = (self.lost | 1 << index).count_ones() as usize;
-        self.may_stop(index) && lost <= self.plan.losses_max()
+        let members = self.members_in_force();
+        let is_lost = |member: &&Identity| self.seat_of(**member).is_none_or(|seat| seat == index);
+        let lost = members.iter().filter(is_lost).count();
+        lost < members.len().div_ceil(2)
     }
 
     fn reboot(&mut self, target: Target, disk: Disk, lasting: Nanos) -> Result<(), Violation> {
-        let Some(index) = self.resolve(target).filter(|index| self.may_stop(*index)) else { return Ok(()) };
+        let Some(index) = self.resolve(target) else { return Ok(()) };
         let forgets = self.plan.durability == Durability::Process;
         if forgets && !self.may_lose(index) {
             return Ok(());
@@ -339,7 +351,7 @@ impl World {
         Ok(())
     }
 
-    fn forget(&mut self, target: Target) {
+    pub(super) fn forget(&mut self, target: Target) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
         self.lost |= 1 << index;
         if let Actor::Replica(machine) = &mut self.seats[index].actor {
@@ -405,11 +417,16 @@ impl World {
             .collect();
         // A history that nobody but the lost ones held is over.
         let born = alive.iter().any(|index| self.oracle.log_next(*index) > 1);
-        if alive.len() <= replicas / 2 || !born {
+        self.operator.rest();
+        let quorum = if born { self.draw_quorum(alive) } else { None };
+        let Some(mut healthy) = quorum else {
             self.phase = Phase::Dead(self.now);
             return Ok(());
+        };
+        let changed = self.oracle.ghost.tip().is_some_and(|tip| self.oracle.tree.has_changed(tip));
+        if changed {
+            self.count(Event::MembersCalm);
         }
-        let mut healthy = self.draw_quorum(alive);
         for index in replicas..self.seats.len() {
             // The first publisher and the first subscriber always.
             let first = index == replicas || index == replicas + self.plan.publishers;
@@ -439,25 +456,6 @@ impl World {
             _ => None,
         });
         rings.max().unwrap_or(1)
-    }
-
-    fn draw_quorum(&mut self, mut alive: Vec<usize>) -> Seats {
-        let mut quorum = 0;
-        if !self.plan.takeovers {
-            // Nobody can take over: the leader is one of them.
-            alive.retain(|index| *index != 0);
-            quorum = 1;
-        }
-        while (quorum as Seats).count_ones() as usize <= self.plan.replicas / 2 {
-            let index = alive.swap_remove(self.rng.below(alive.len() as u64) as usize);
-            // The first of them has a log: who holds nothing elects nobody.
-            if quorum == 0 && self.oracle.log_next(index) <= 1 {
-                alive.insert(0, index);
-                continue;
-            }
-            quorum |= 1 << index;
-        }
-        quorum
     }
 
     fn heal(&mut self, index: usize) {

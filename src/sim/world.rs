@@ -4,6 +4,7 @@ use super::check::{Oracle, Violation, digest};
 use super::coverage::Event;
 use super::machine::{Machine, State};
 use super::net::{SimNet, To};
+use super::operator::{OPERATOR, Operator, is_operator};
 use super::outcome::{Failure, Outcome};
 use super::plan::Plan;
 use super::populate::address;
@@ -115,6 +116,7 @@ pub(super) struct World {
     pub(super) fences: usize,
     /// Replicas whose identity never counts again.
     pub(super) lost: Seats,
+    pub(super) operator: Operator,
     /// Notices of deaths that were prepared for epochs of the past, and whose.
     pub(super) old_notices: Vec<(usize, Vec<u8>)>,
     /// Processes of replicas that were started.
@@ -213,6 +215,9 @@ impl World {
             if net.arrive(bytes, from, route.group) {
                 seat.wake_at = seat.wake_at.min(wakes);
                 let from = route.from;
+                if from == OPERATOR {
+                    continue;
+                }
                 self.tell(route.to, || Happening::Arrived { number, from, sent_at });
             } else if route.group.is_none_or(|group| net.joins(group)) {
                 self.oracle.coverage.count(Event::Overflowed);
@@ -271,6 +276,9 @@ impl World {
             self.trace_digest = digest(&bytes[..bytes.len().min(104)])
                 ^ self.trace_digest.rotate_left(7)
                 ^ self.now.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            if matches!(to, To::Unicast(to) if is_operator(*to)) {
+                self.answer(bytes);
+            }
             for other in 0..self.seats.len() {
                 let group = match to {
                     To::Unicast(to) if *to == address(other) => None,

@@ -27,6 +27,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod fates;
+mod found;
 mod futures;
 mod log;
 mod membership;

@@ -279,6 +279,42 @@ fn member_2_of_two_nodes_the_survivor_goes_on_alone_by_the_operators_word() {
 }
 
 #[test]
+fn member_2_one_of_two_that_leaves_acknowledges_its_removal_until_the_leader_has_heard_it() {
+    let (mut cluster, id) = cluster(2, 0);
+    cluster.lost = |from, to, bytes| from == 2 && to == 1 && bytes[5] == Kind::Ack as u8;
+    let after = status(&mut cluster, 1).1.membership_seq;
+    submit(&mut cluster, after, Change::Remove, member(2));
+    assert!(cluster.run_until(|cluster| role(cluster, 2) == Role::Learner), "{}", describe(&cluster));
+    let seq = status(&mut cluster, 1).1.membership_seq;
+    assert!(cluster.replicas[0].core.commit_next() <= seq, "it has heard nothing");
+    cluster.lost = |_, _, _| false;
+    let told = cluster.run_until(|cluster| cluster.replicas[0].core.commit_next() > seq);
+    assert!(told, "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+}
+
+#[test]
+fn member_2_a_survivor_goes_on_when_the_one_that_was_called_dead_was_only_cut_off() {
+    let (mut cluster, id) = cluster(2, 0);
+    cluster.lost = |from, to, _| from < 90 && to < 90;
+    cluster.run(20_000);
+    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Ok(()));
+    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
+    // At first only the survivor hears: an ack, a pre-vote, a beat of the epoch that was.
+    cluster.lost = |from, to, _| from == 2 && to == 1;
+    cluster.run(2_000);
+    cluster.lost = |_, _, _| false;
+    cluster.run(2_000);
+    assert!(
+        !cluster.replicas[1].core.is_stopped() && role(&cluster, 2) == Role::Leader,
+        "{}",
+        describe(&cluster)
+    );
+    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| role(cluster, 1) == Role::Learner), "{}", describe(&cluster));
+}
+
+#[test]
 fn member_2_two_that_were_each_told_that_the_other_is_dead_both_stop_when_they_hear_each_other() {
     let (mut cluster, _) = cluster(2, 0);
     cluster.lost = |from, to, _| from < 90 && to < 90;

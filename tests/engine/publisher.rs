@@ -341,7 +341,7 @@ fn what_is_not_open_cannot_be_published_under() {
 }
 
 /// A publisher that has heard the log's start and heartbeat.
-fn connected(log: &mut Log) -> (Publisher<SimNet>, Vec<PublisherEvent>) {
+pub fn connected(log: &mut Log) -> (Publisher<SimNet>, Vec<PublisherEvent>) {
     let receiver = receiver_limits(Identity { replica: 1_000, incarnation: 1 }, 3);
     let limits = PublisherLimits {
         receiver,

@@ -179,6 +179,7 @@ impl ReplicaCore {
                     self.step_down(tail, now, Stopped::Promised);
                 }
                 self.promise(tail, ballot);
+                self.before_led = self.before_led.max(ballot);
                 let rank = self.rank();
                 self.election.on_preempted(now, rank);
                 self.suspect.restart(now);
@@ -376,6 +377,8 @@ impl ReplicaCore {
             return self.election.on_failed(now, rank);
         }
         self.follow_own_log(tail);
+        self.before_led = self.before_led.max(end.epoch);
+        self.led = leadership.epoch();
         let limits = &self.limits.receiver;
         self.sequencer =
             Some(Sequencer::new(leadership, limits.cluster, self.rx.history(), end, tail.frame_len_max()));

@@ -160,7 +160,7 @@ pub struct ReplicaCore {
     buried: Option<Identity>,
     /// It does: this is our last turn.
     parted: bool,
-    /// The epoch that our log ended in before we led.
+    /// The greatest epoch that we accepted before we led, or promised to another.
     before_led: Epoch,
     /// The last turn; one that comes late looks before it speaks.
     turned_at: Nanos,
@@ -287,7 +287,7 @@ impl<P: Ports> Replica<P> {
             declared: None,
             buried: None,
             parted: false,
-            before_led: Epoch::NONE,
+            before_led: promised.max(end.epoch),
             turned_at: 0,
             looking: false,
             looked: false,

@@ -169,7 +169,9 @@ impl ReplicaCore {
     /// but stopping makes it one again. The operator keeps one of the journals.
     /// Returns whether it is so; the last beat of this node tells the other.
     pub(super) fn has_parted(&mut self, header: &Header) -> bool {
-        let parted = self.buried == Some(header.identity()) && header.epoch() > self.before_led;
+        // One that only lives, cut off, is where it was: it follows us. The first epoch of a history asks nobody.
+        let epoch = header.epoch();
+        let parted = self.buried == Some(header.identity()) && epoch > self.before_led && epoch.round() > 1;
         if parted && !self.parted {
             self.parted = true;
             self.events.push(Event::Parted { other: header.epoch(), own: self.led });

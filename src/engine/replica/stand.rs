@@ -307,10 +307,14 @@ impl ReplicaCore {
         wall: Nanos,
         beaten: Option<Seq>,
     ) {
-        if self.role != Role::Standby || self.stopped {
+        let end = tail.end();
+        // Who knows its removal to be committed says nothing more, but for the ack that the leader misses:
+        // of two members both must have acknowledged it.
+        let misses = |leaders_commit: Seq| leaders_commit <= self.log.membership.seq;
+        let leaves = self.role == Role::Learner && self.acked.0 == end.epoch && beaten.is_some_and(misses);
+        if self.role != Role::Standby && !leaves || self.stopped {
             return;
         }
-        let end = tail.end();
         let stored = match self.rx.commit.durability() {
             Durability::Process => end.next,
             Durability::Power => tail.durable_next(),

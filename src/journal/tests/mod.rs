@@ -6,6 +6,7 @@ mod opening;
 mod segments;
 mod switch;
 mod tail;
+mod torn;
 
 use crate::journal::memory::{MemoryStore, MemoryTail};
 use crate::journal::ports::{FileName, Word};

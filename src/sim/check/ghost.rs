@@ -5,6 +5,10 @@
 //!   held[e][i]: how much of the log of e replica i has ever held while its log ended in e
 //!   committed in e: the greatest n > base(e) that a quorum of the members at n has held     (S4)
 //! ```
+//!
+//! A change from two members needs both of them, and nothing behind it is committed before it. Whom the
+//! operator declared dead counts, in the epochs of the survivor only, as one that holds the epoch's start and
+//! its own removal right behind it.
 
 use super::tree::{Node, Stamped, Tree};
 use super::{Key, Violation};
@@ -27,6 +31,8 @@ struct Reign {
 pub struct Ghost {
     reigns: BTreeMap<Epoch, Reign>,
     tip: Option<Node>,
+    /// Survivor and dead, by the operator's word.
+    declared: Vec<(Identity, Identity)>,
     /// The committed messages, in order.
     messages: Vec<Stamped>,
 }
@@ -55,6 +61,47 @@ impl Ghost {
     /// Whether anything of this epoch is committed.
     pub fn has_committed(&self, epoch: Epoch) -> bool {
         self.reigns.get(&epoch).is_some_and(|reign| reign.committed.is_some())
+    }
+
+    /// The operator told `survivor` that `dead` is dead.
+    pub fn on_declared(&mut self, survivor: Identity, dead: Identity) {
+        self.declared.push((survivor, dead));
+    }
+
+    /// Whether the operator's word stands for `dead` where `survivor` leads.
+    pub fn is_declared(&self, survivor: Identity, dead: Identity) -> bool {
+        self.declared.contains(&(survivor, dead))
+    }
+
+    /// The frames above what is committed, newest first, that change the members in the log that ends with
+    /// `log`.
+    pub fn open_changes<'a>(&'a self, tree: &'a Tree, log: Option<Node>) -> impl Iterator<Item = Node> + 'a {
+        tree.path(tree.common(self.tip, log), log).into_iter().rev().filter(|node| tree.stem(*node).changes)
+    }
+
+    /// MEMBER-1: a change waits for the one before, and for the commit of its epoch's start; the removal of
+    /// whom the operator declared dead stands right behind the start, and waits for nothing.
+    pub fn check_change(&self, tree: &Tree, node: Node) -> Result<(), Violation> {
+        let stem = tree.stem(node);
+        let before = stem.parent.map(|parent| tree.stem(parent));
+        let Some(before) = before.filter(|_| stem.changes) else { return Ok(()) };
+        let left = before.members.iter().find(|member| !stem.members.contains(member));
+        let buries = left.is_some_and(|left| self.is_declared(stem.epoch.leader(), *left));
+        if buries && before.starts && before.members.len() == 2 {
+            return Ok(());
+        }
+        let start = self.reigns.get(&stem.epoch).map(|reign| reign.start);
+        if let Some(open) = self.open_changes(tree, stem.parent).next() {
+            return Err(format!(
+                "S4: the members change at {} while the change at {} is not committed",
+                stem.first,
+                tree.stem(open).first
+            ));
+        }
+        if !tree.begins_with(self.tip, start) {
+            return Err(format!("S4: the members change at {} before {} is", stem.first, stem.epoch));
+        }
+        Ok(())
     }
 
     /// A frame of an epoch was seen for the first time. A start must follow everything that is committed
@@ -110,7 +157,10 @@ impl Ghost {
             return Ok(Vec::new());
         }
         *held = next;
-        let committed = reign.count(tree);
+        let leader = epoch.leader();
+        let dead = self.declared.iter().filter(|(survivor, _)| *survivor == leader).map(|(_, dead)| *dead);
+        let dead: Vec<Identity> = dead.collect();
+        let committed = reign.count(tree, self.tip, &dead);
         if committed == reign.committed {
             return Ok(Vec::new());
         }
@@ -180,22 +230,44 @@ impl Ghost {
 }
 
 impl Reign {
-    /// S4, by the definition.
-    fn count(&self, tree: &Tree) -> Option<Node> {
-        let mut bounds: Vec<Seq> = self.held.values().copied().filter(|next| *next > self.base).collect();
-        bounds.sort_unstable_by(|a, b| b.cmp(a));
-        bounds.dedup();
-        for next in bounds {
-            let node = tree.cut(Some(self.longest), next)?;
-            let members = &tree.stem(node).members;
-            let holding = members
-                .iter()
-                .filter(|member| self.held.get(member).is_some_and(|held| *held >= next))
-                .count();
-            if holding > members.len() / 2 {
-                return Some(node);
+    /// S4, by the definition, above `tip`; `dead` are those for whom the operator's word stands.
+    fn count(&self, tree: &Tree, tip: Option<Node>, dead: &[Identity]) -> Option<Node> {
+        let most = self.held.values().copied().max().unwrap_or_default();
+        let mut at = tree.cut(Some(self.longest), most);
+        while let Some(node) = at
+            && at != self.committed
+            && tree.stem(node).next > self.base
+        {
+            if self.is_committed(tree, tip, dead, node) {
+                return at;
             }
+            at = tree.stem(node).parent;
         }
         self.committed
+    }
+
+    fn is_committed(&self, tree: &Tree, tip: Option<Node>, dead: &[Identity], node: Node) -> bool {
+        if !self.is_quorum(tree, &tree.stem(node).members, dead, node) {
+            return false;
+        }
+        let above = tree.path(tree.common(tip, Some(node)), Some(node));
+        above.into_iter().all(|change| {
+            let stem = tree.stem(change);
+            let before = stem.parent.map_or(&[][..], |parent| &tree.stem(parent).members);
+            // An inherited change is committed by who holds the start of this epoch behind it.
+            let held = if stem.next > self.base { change } else { self.start };
+            !stem.changes || before.len() != 2 || self.is_quorum(tree, before, dead, held)
+        })
+    }
+
+    /// Whether more than half of these hold the log up to the end of `node`.
+    fn is_quorum(&self, tree: &Tree, members: &[Identity], dead: &[Identity], node: Node) -> bool {
+        let (stem, next) = (tree.stem(node), tree.next(Some(node)));
+        let is_its_own = |one: &Identity| {
+            let behind_start = stem.parent == Some(self.start) && stem.changes;
+            dead.contains(one) && (node == self.start || behind_start && !stem.members.contains(one))
+        };
+        let holds = |one: &&Identity| self.held.get(one).is_some_and(|held| *held >= next) || is_its_own(one);
+        members.iter().filter(holds).count() > members.len() / 2
     }
 }

@@ -213,6 +213,8 @@ impl Oracle {
         let new = self.ghost.on_held(&self.tree, identity, tip, next)?;
         if !new.is_empty() {
             self.coverage.count(Event::Commits);
+            let changes = new.iter().filter(|node| self.tree.stem(**node).changes).count();
+            (0..changes).for_each(|_| self.coverage.count(Event::ChangesCommitted));
             self.on_committed_frames(&new)?;
         }
         Ok(())
@@ -288,6 +290,16 @@ impl Oracle {
             return Err(format!("S1: {} stamped in {epoch}", frame.header.identity()));
         }
         let node = self.tree.grow(parent, frame)?;
+        if self.tree.stem(node).changes {
+            if let Some((voice, parent)) = self.voices.get(&who).copied().zip(parent)
+                && self.durability == Durability::Process
+            {
+                // In one turn a leader may see its start committed, by itself alone, and go on.
+                self.on_holding(&voice, parent)?;
+            }
+            self.ghost.check_change(&self.tree, node)?;
+            self.count_change(node);
+        }
         for (seq, key) in &self.tree.stem(node).messages {
             if !self.published.contains(key) {
                 return Err(format!("INTEGRITY: nobody published what stands at {seq}: {key:?}"));
@@ -315,6 +327,30 @@ impl Oracle {
         Ok(node)
     }
 
+    fn count_change(&mut self, change: Node) {
+        let stem = self.tree.stem(change);
+        let Some(before) = stem.parent.map(|parent| self.tree.stem(parent)) else { return };
+        let (leader, joins) = (stem.epoch.leader(), stem.members.len() > before.members.len());
+        let left = before.members.iter().find(|member| !stem.members.contains(member));
+        let buries = left.is_some_and(|left| self.ghost.is_declared(leader, *left));
+        let pair = before.members.len() == 2;
+        let joined = stem.members.iter().find(|member| !before.members.contains(member));
+        let renewed =
+            joined.is_some_and(|joined| self.forgotten.iter().any(|old| old.replica == joined.replica));
+        let witness = stem.witnesses.len() > before.witnesses.len();
+        let events = [
+            (joins, Event::MembersAdded),
+            (witness, Event::WitnessesAdded),
+            (!joins, Event::MembersRemoved),
+            (pair, Event::ChangesFromTwo),
+            (renewed, Event::MembersReplaced),
+            (buries, Event::DeadBuried),
+        ];
+        for (_, event) in events.into_iter().filter(|(is, _)| *is) {
+            self.coverage.count(event);
+        }
+    }
+
     /// S5: who starts an epoch has the promises of a quorum of the members at the end of its log, none of
     /// which describes a better one. Epoch 1 of a newborn history is granted.
     fn check_won(&mut self, start: Node) -> Result<(), Violation> {
@@ -329,22 +365,38 @@ impl Oracle {
         if !members.contains(&stem.epoch.leader()) {
             return Err(format!("S5: {} leads and is not listed: {members:?}", stem.epoch));
         }
+        if adopted.witnesses.contains(&stem.epoch.leader()) {
+            return Err(format!("S5: {} leads, and is a witness", stem.epoch));
+        }
         let ballots = self.ballots.get(&stem.epoch).map(|ballots| &ballots.promises);
         let own = (adopted.epoch, adopted.next);
         self.coverage.count(Event::Takeovers);
         if adopted.epoch.round() > 0 && !self.ghost.has_committed(adopted.epoch) {
             self.coverage.count(Event::TakeoversWithin);
         }
-        let agreeing = members.iter().filter(|member| {
-            **member == stem.epoch.leader()
+        if !adopted.witnesses.is_empty() {
+            self.coverage.count(Event::TakeoversWithWitness);
+        }
+        let leader = stem.epoch.leader();
+        let agrees = |member: &&Identity| {
+            **member == leader
+                || self.ghost.is_declared(leader, **member)
                 || ballots.and_then(|ballots| ballots.get(member)).is_some_and(|log| *log <= own)
-        });
-        let count = agreeing.count();
-        if count <= members.len() / 2 {
-            return Err(format!(
-                "S5: {} begins at {} with {count} promises of {members:?} for its log {own:?}: {ballots:?}",
-                stem.epoch, stem.first
-            ));
+        };
+        // While a change from two members stands in the log, those two must agree as well.
+        let before = |node: Node| self.tree.stem(node).parent.map(|parent| &self.tree.stem(parent).members);
+        let pairs = self.ghost.open_changes(&self.tree, stem.parent).filter_map(before);
+        for members in pairs.filter(|members| members.len() == 2).chain([members]) {
+            let count = members.iter().filter(agrees).count();
+            if count <= members.len() / 2 {
+                return Err(format!(
+                    "S5: {} begins at {} with {count} promises of {members:?} for its log {own:?}: {ballots:?}",
+                    stem.epoch, stem.first
+                ));
+            }
+        }
+        if self.ghost.open_changes(&self.tree, stem.parent).next().is_some() {
+            self.coverage.count(Event::TakeoversOverChange);
         }
         Ok(())
     }
@@ -567,6 +619,11 @@ impl Oracle {
     pub fn agreed_next(&self, who: usize) -> Seq {
         let common = |voice: &Voice| self.tree.common(voice.tip, self.ghost.tip());
         self.voices.get(&who).map_or(1, |voice| self.tree.next(common(voice)))
+    }
+
+    /// The last frame of a replica's log, as last seen.
+    pub fn log_tip(&self, who: usize) -> Option<Node> {
+        self.voices.get(&who).and_then(|voice| voice.tip)
     }
 
     /// The exclusive end of a replica's log, as last seen.

@@ -3,8 +3,8 @@
 
 use super::{Key, Violation};
 use crate::wire::{
-    Chain, EntryKind, Epoch, EpochStartView, FrameView, Identity, MembershipView, Nanos, OpenView,
-    PublisherId, PublisherSeq, Seq, parse_birth,
+    Chain, EntryKind, Epoch, EpochStartView, FrameView, Identity, MemberBody, MembershipView, Nanos,
+    OpenView, PublisherId, PublisherSeq, Seq, parse_birth,
 };
 use std::collections::BTreeMap;
 
@@ -42,6 +42,12 @@ pub struct Stem {
     pub parent: Option<Node>,
     /// The members at its end.
     pub members: Vec<Identity>,
+    /// Those of them that never lead.
+    pub witnesses: Vec<Identity>,
+    /// The seq of the entry that lists them.
+    pub members_seq: Seq,
+    /// Whether it changes them.
+    pub changes: bool,
     /// Its messages.
     pub messages: Vec<Stamped>,
     /// Whether it starts its epoch.
@@ -101,6 +107,19 @@ impl Tree {
         self.cut(log, self.next(prefix)) == prefix
     }
 
+    /// Whether the members changed anywhere in the log that ends with `log`.
+    pub fn has_changed(&self, log: Node) -> bool {
+        let mut at = Some(log);
+        while let Some(node) = at {
+            let stem = self.stem(node);
+            if stem.changes {
+                return true;
+            }
+            at = stem.parent;
+        }
+        false
+    }
+
     /// Where two logs part.
     pub fn common(&self, mut a: Option<Node>, mut b: Option<Node>) -> Option<Node> {
         while a != b {
@@ -148,6 +167,9 @@ impl Tree {
             timestamp: header.timestamp,
             parent,
             members: before.map(|before| before.members.clone()).unwrap_or_default(),
+            witnesses: before.map(|before| before.witnesses.clone()).unwrap_or_default(),
+            members_seq: before.map_or(0, |before| before.members_seq),
+            changes: false,
             messages: Vec::new(),
             starts: false,
             lines: before.map(|before| before.lines.clone()).unwrap_or_default(),
@@ -172,7 +194,7 @@ impl Tree {
                 EntryKind::Birth if seq == 1 => {
                     let members =
                         parse_birth(entry.payload).map_err(|reject| format!("S5: birth: {reject}"))?;
-                    stem.members = members.map(|member| member.identity()).collect();
+                    stem.list(seq, members);
                     stem.table.push((epoch, 1));
                 }
                 EntryKind::EpochStart if begins => stem.begin(entry.payload, before)?,
@@ -195,7 +217,10 @@ impl Tree {
                         OpenView::parse(entry.payload).map_err(|reject| format!("S8: open: {reject}"))?;
                     stem.open(seq, entry.header.publisher, &open)?;
                 }
-                EntryKind::Membership => stem.change(seq, entry.payload)?,
+                EntryKind::Membership if frame.entries().count() == 1 => stem.change(seq, entry.payload)?,
+                EntryKind::Membership => {
+                    return Err(format!("S4: the change of the membership at {seq} shares its frame"));
+                }
             }
         }
         let node = Node(self.stems.len() as u32);
@@ -228,6 +253,7 @@ impl Stem {
                 self.epoch, self.first, start.body
             ));
         }
+        self.list(self.first, start.members());
         self.table.push((self.epoch, self.first));
         let rows: Vec<_> = start.epochs().map(|row| (Epoch(row.epoch), row.base)).collect();
         if !self.table.ends_with(&rows) {
@@ -239,7 +265,18 @@ impl Stem {
         Ok(())
     }
 
-    /// One identity joins or leaves.
+    fn list(&mut self, seq: Seq, members: impl Iterator<Item = MemberBody>) {
+        (self.members, self.witnesses, self.members_seq) = (Vec::new(), Vec::new(), seq);
+        for member in members {
+            self.members.push(member.identity());
+            if member.is_witness() {
+                self.witnesses.push(member.identity());
+            }
+        }
+    }
+
+    /// One identity joins or leaves: never a second one of a replica, never the leader, never the last one
+    /// that may lead.
     fn change(&mut self, seq: Seq, payload: &[u8]) -> Result<(), Violation> {
         let view = MembershipView::parse(payload).map_err(|reject| format!("S4: membership: {reject}"))?;
         let now: Vec<_> = view.members().map(|member| member.identity()).collect();
@@ -248,7 +285,14 @@ impl Stem {
         if joined + left != 1 {
             return Err(format!("S4: the members change from {:?} to {now:?} at {seq}", self.members));
         }
-        self.members = now;
+        let twice = |one: &Identity| now.iter().filter(|other| other.replica == one.replica).count() > 1;
+        let leader = self.epoch.leader();
+        let leaves = self.members.contains(&leader) && !now.contains(&leader);
+        self.list(seq, view.members());
+        if now.iter().any(twice) || leaves || self.members.len() == self.witnesses.len() {
+            return Err(format!("S4: {leader} changes the members to {now:?} at {seq}"));
+        }
+        self.changes = true;
         Ok(())
     }
 

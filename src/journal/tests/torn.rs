@@ -1,0 +1,190 @@
+//! The power goes in the middle of the last group: any of its sectors may be new, and the others old.
+
+use super::*;
+use crate::journal::torn::SECTOR_LEN;
+use crate::journal::verify;
+use proptest::prelude::*;
+
+fn rebooted() -> Settings {
+    Settings { boot: [8, 8], power: true, ..settings() }
+}
+
+/// A journal whose last group begins at byte `before`, its segment before and after that group, and its log.
+struct Grown {
+    store: MemoryStore,
+    old: Vec<u8>,
+    new: Vec<u8>,
+    before: usize,
+    log: Vec<Frame>,
+}
+
+/// `groups` name the frames of each, by the lengths of their only message.
+fn grown(groups: &[Vec<usize>]) -> Grown {
+    let mut journal = Journal::begun();
+    journal.drain();
+    let mut old = Vec::new();
+    for lengths in groups {
+        for &len in lengths {
+            let end = journal.end();
+            let payload = vec![end.next as u8 | 3; len];
+            journal.append(&frame(&end, end.epoch, &[(entry(EntryKind::Message, 1, end.next), payload)]));
+        }
+        old = journal.store.file_mut(FileName::Segment(1)).unwrap().clone();
+        let (tail, writer) = (&mut journal.opened.tail, &mut journal.opened.writer);
+        copy_behind(tail.memory_mut(), writer, &mut journal.store, true).unwrap();
+    }
+    let log = journal.frames_in_segments(1);
+    let mut store = journal.store;
+    let new = store.file_mut(FileName::Segment(1)).unwrap().clone();
+    let kept = log.len() - groups.last().map_or(0, Vec::len);
+    let before = RECORDS_AT + log[..kept].iter().map(|frame| frame.len()).sum::<usize>();
+    Grown { store, old, new, before, log }
+}
+
+const RECORDS_AT: usize = 4096;
+
+impl Grown {
+    /// Where the records end.
+    fn end(&self) -> usize {
+        RECORDS_AT + self.log.iter().map(|frame| frame.len()).sum::<usize>()
+    }
+
+    /// The store when only those sectors of the last group are new that `is_new` names, in turn.
+    fn torn(&self, mut is_new: impl FnMut() -> bool) -> MemoryStore {
+        let mut store = self.store.clone();
+        let file = store.file_mut(FileName::Segment(1)).unwrap();
+        for (at, sector) in file.chunks_mut(SECTOR_LEN).enumerate() {
+            let old = &self.old[at * SECTOR_LEN..][..sector.len()];
+            if sector != old && !is_new() {
+                sector.copy_from_slice(old);
+            }
+        }
+        store
+    }
+
+    /// The record at byte `offset`: where it begins, and its first seq.
+    fn record_at(&self, offset: usize) -> (u64, Seq) {
+        let mut at = RECORDS_AT;
+        for frame in &self.log {
+            if offset < at + frame.len() {
+                return (at as u64, Header::peek(frame).unwrap().first_seq);
+            }
+            at += frame.len();
+        }
+        panic!("byte {offset} is behind the records")
+    }
+
+    /// Opens `store`, which must have lost nothing that was on the device before the last group, and calls
+    /// nothing damaged; returns how many frames are left.
+    fn recovers(&self, store: MemoryStore) -> Result<usize, TestCaseError> {
+        prop_assert_eq!(verify(&store).unwrap().damage, []);
+        let mut left = Journal::open(store, MemoryTail::new(RING_LEN), rebooted());
+        prop_assert_eq!(&left.opened.damage, &[]);
+        prop_assert!(left.is_complete());
+        let kept = left.frames_in_segments(1);
+        prop_assert_eq!(&kept[..], &self.log[..kept.len()]);
+        prop_assert_eq!(left.end(), end_of(&kept));
+        let bytes = RECORDS_AT + kept.iter().map(|frame| frame.len()).sum::<usize>();
+        prop_assert!(bytes >= self.before, "{} was on the device, {bytes} are left", self.before);
+        // And what was torn is out of the way of what comes next.
+        left.grow(3, 2, 60);
+        left.drain();
+        let (end, store) = (left.end(), left.reboot().0);
+        let again = Journal::open(store, MemoryTail::new(RING_LEN), Settings { boot: [9, 9], ..rebooted() });
+        prop_assert_eq!((again.end(), again.opened.damage.len(), again.is_complete()), (end, 0, true));
+        Ok(kept.len())
+    }
+
+    /// Opens `store`, which has changed in the record at byte `offset`: it is named, and nothing is cut.
+    fn names(&self, mut store: MemoryStore, offset: usize) -> Result<(), TestCaseError> {
+        let (start, seq) = self.record_at(offset);
+        let found = verify(&store).unwrap().damage;
+        prop_assert!(!found.is_empty(), "byte {offset} of the record at {start}");
+        prop_assert_eq!((found[0].offset, found[0].seq), (start, seq));
+        let bytes = store.file_mut(FileName::Segment(1)).unwrap().clone();
+        let mut left = Journal::open(store, MemoryTail::new(RING_LEN), rebooted());
+        prop_assert!(!left.is_complete());
+        let found = &left.opened.damage[0];
+        prop_assert_eq!((found.offset, found.seq), (start, seq), "{}", found);
+        prop_assert_eq!(&left.opened.cut, &None);
+        prop_assert_eq!(left.store.file_mut(FileName::Segment(1)).unwrap(), &bytes, "the evidence stays");
+        Ok(())
+    }
+}
+
+/// Groups of frames, each less than the ring together with all the others.
+fn groups() -> impl Strategy<Value = Vec<Vec<usize>>> {
+    let len = prop_oneof![3 => 1usize..400, 1 => 400usize..1_200];
+    prop::collection::vec(prop::collection::vec(len, 1..9), 1..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn s7_any_sectors_of_the_last_group_may_be_missing_and_the_replica_goes_on(
+        groups in groups(), new in prop::collection::vec(any::<bool>(), 64),
+    ) {
+        let grown = grown(&groups);
+        let mut new = new.into_iter().cycle();
+        grown.recovers(grown.torn(|| new.next() == Some(true)))?;
+    }
+
+    #[test]
+    fn s7_one_missing_sector_of_the_last_group_is_enough_to_tell(groups in groups(), missing in 0usize..24) {
+        let grown = grown(&groups);
+        let mut at = 0..;
+        grown.recovers(grown.torn(|| at.next() != Some(missing)))?;
+        let mut at = 0..;
+        grown.recovers(grown.torn(|| at.next() == Some(missing)))?;
+    }
+
+    #[test]
+    fn a_bit_flipped_in_any_group_that_is_there_as_a_whole_is_damage(
+        groups in groups(), part in 0.0f64..1.0, bit in 0u8..8,
+    ) {
+        let grown = grown(&groups);
+        let offset = RECORDS_AT + ((grown.end() - RECORDS_AT) as f64 * part) as usize;
+        let mut store = grown.store.clone();
+        store.file_mut(FileName::Segment(1)).unwrap()[offset] ^= 1 << bit;
+        grown.names(store, offset)?;
+    }
+
+    /// Two faults at once. The length of a record is taken at its word, so that one is left out.
+    #[test]
+    fn a_bit_flipped_before_the_last_group_is_damage_when_that_group_is_torn_as_well(
+        groups in groups(), part in 0.0f64..1.0, bit in 0u8..8, new in prop::collection::vec(any::<bool>(), 64),
+    ) {
+        let grown = grown(&groups);
+        let offset = RECORDS_AT + ((grown.before - RECORDS_AT) as f64 * part) as usize;
+        let (start, _) = grown.record_at(offset);
+        let length_at = std::mem::offset_of!(Header, length);
+        prop_assume!(!(length_at..length_at + 4).contains(&(offset - start as usize)));
+        let mut new = new.into_iter().cycle();
+        let mut store = grown.torn(|| new.next() == Some(true));
+        store.file_mut(FileName::Segment(1)).unwrap()[offset] ^= 1 << bit;
+        grown.names(store, offset)?;
+    }
+}
+
+/// A record that lost a sector below what a later group's mark names, or with later groups behind it, is not
+/// torn, although it looks like it.
+#[test]
+fn a_sector_wiped_out_before_the_last_group_is_damage() {
+    let grown = grown(&[vec![1_000, 1_000], vec![900, 1_200], vec![700]]);
+    let at = (grown.before - 1_200).next_multiple_of(SECTOR_LEN);
+    assert!(at + SECTOR_LEN <= grown.before);
+    let mut store = grown.store.clone();
+    store.file_mut(FileName::Segment(1)).unwrap()[at..at + SECTOR_LEN].fill(0);
+    grown.names(store, at).unwrap();
+}
+
+#[test]
+fn how_much_was_cut_is_told() {
+    let grown = grown(&[vec![100], vec![1_200, 1_200, 1_200]]);
+    // The mark is there, the first sector is not.
+    let mut at = 0..;
+    let left = Journal::open(grown.torn(|| at.next() != Some(0)), MemoryTail::new(RING_LEN), rebooted());
+    let cut = left.opened.cut.unwrap();
+    assert_eq!((cut.offset as usize, cut.len as usize), (grown.before, grown.end() - grown.before));
+}

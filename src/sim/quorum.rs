@@ -1,0 +1,98 @@
+//! Who is healed when the storm is over: a random quorum, of every membership that may be in force.
+
+use super::wire::Seats;
+use super::world::World;
+use crate::wire::{Change, Identity, Seq};
+
+/// A membership that may count, with the seq of the entry that lists it, and who of it never leads.
+struct Listed {
+    seq: Seq,
+    members: Vec<Identity>,
+    witnesses: Vec<Identity>,
+}
+
+impl World {
+    /// The members at the end of what is committed.
+    pub(super) fn members_in_force(&self) -> Vec<Identity> {
+        match self.oracle.ghost.tip() {
+            Some(tip) => self.oracle.tree.stem(tip).members.clone(),
+            None => (0..self.plan.founders).filter_map(|seat| self.identity_at(seat)).collect(),
+        }
+    }
+
+    /// The members at the end of what is committed and of every log that goes further or elsewhere; and those
+    /// behind a change that was ordered for one of them and may still be stamped.
+    fn memberships(&self) -> Vec<Listed> {
+        let (tree, tip) = (&self.oracle.tree, self.oracle.ghost.tip());
+        let logs = (0..self.plan.replicas).map(|seat| self.oracle.log_tip(seat));
+        let further = logs.filter(|log| !tree.begins_with(tip, *log));
+        let mut found: Vec<Listed> = further
+            .chain([tip])
+            .flatten()
+            .map(|end| {
+                let stem = tree.stem(end);
+                let (members, witnesses) = (stem.members.clone(), stem.witnesses.clone());
+                Listed { seq: stem.members_seq, members, witnesses }
+            })
+            .collect();
+        for (after, change, identity, _) in &self.operator.orders {
+            for at in 0..found.len() {
+                let Listed { seq, members, witnesses } = &found[at];
+                if seq != after || members.contains(identity) == (*change == Change::Add) {
+                    continue;
+                }
+                let mut members = members.clone();
+                match change {
+                    Change::Add => members.push(*identity),
+                    Change::Remove => members.retain(|member| member != identity),
+                }
+                let witnesses = witnesses.clone();
+                // Nothing was ordered behind it, for nobody has seen it.
+                found.push(Listed { seq: 0, members, witnesses });
+            }
+        }
+        found
+    }
+
+    /// One that may lead, and as many more as every membership needs; nothing, if these are too few. Then some
+    /// of those that only learn.
+    pub(super) fn draw_quorum(&mut self, mut alive: Vec<usize>) -> Option<Seats> {
+        let memberships = self.memberships();
+        let mut drawn = Vec::new();
+        while !alive.is_empty() {
+            drawn.push(alive.swap_remove(self.rng.below(alive.len() as u64) as usize));
+        }
+        let lists = |listed: &Listed, seat: usize| {
+            self.identity_at(seat).is_some_and(|identity| listed.members.contains(&identity))
+        };
+        let leads = |seat: usize| {
+            self.oracle.log_next(seat) > 1
+                && memberships.iter().all(|listed| {
+                    let witness = self.identity_at(seat).is_some_and(|one| listed.witnesses.contains(&one));
+                    lists(listed, seat) && !witness
+                })
+        };
+        let first = drawn.iter().copied().find(|seat| leads(*seat))?;
+        let mut quorum: Seats = 1 << first;
+        for listed in &memberships {
+            let votes = |quorum: Seats| {
+                (0..self.plan.replicas).filter(|seat| quorum >> seat & 1 == 1 && lists(listed, *seat)).count()
+            };
+            for seat in drawn.iter().filter(|seat| lists(listed, **seat)) {
+                if votes(quorum) <= listed.members.len() / 2 {
+                    quorum |= 1 << seat;
+                }
+            }
+            if votes(quorum) <= listed.members.len() / 2 {
+                return None;
+            }
+        }
+        let learners = |seat: &&usize| !memberships.iter().any(|listed| lists(listed, **seat));
+        for seat in drawn.iter().filter(learners).copied().collect::<Vec<_>>() {
+            if self.rng.below(2) == 0 {
+                quorum |= 1 << seat;
+            }
+        }
+        Some(quorum)
+    }
+}

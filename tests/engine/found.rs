@@ -1,0 +1,305 @@
+//! What the simulator found in the engines, each as a promise of its own: a bug of which only a seed knows
+//! comes back when the seeds change.
+
+use super::log::{Log, messages, open_submission, written};
+use super::publisher::connected;
+use super::subscriber::{Reader, Told};
+use super::world::*;
+use lockstep::engine::counters::Counters;
+use lockstep::engine::event::{Event, Events, Role};
+use lockstep::engine::publisher::PublisherEvent;
+use lockstep::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
+use lockstep::engine::replica::Recovered;
+use lockstep::engine::subscriber::Delivery;
+use lockstep::journal::memory::{MemoryStore, MemoryTail};
+use lockstep::journal::{SEGMENT_LEN_MIN, Settings, copy_behind, format, open};
+use lockstep::proto::election::Why;
+use lockstep::sim::net::To;
+use lockstep::wire::*;
+use std::net::SocketAddrV4;
+
+const RING: usize = 256 << 10;
+const MS: Nanos = 1_000_000;
+
+/// The leader of a cluster of `members`, whose epoch has begun.
+fn leader(members: u32) -> Node {
+    let mut node = Node::new(start(born_tail(1, members, RING), replica_limits(1, members)).unwrap());
+    node.poll();
+    assert_eq!((node.replica.role(), node.next()), (Role::Leader, 3));
+    node
+}
+
+fn blank() -> Node {
+    Node::new(start(blank_tail(2, RING), replica_limits(2, 3)).unwrap())
+}
+
+/// What replica `from`, which holds `log`, says of `ballot`.
+fn ballot(log: &Log, kind: Kind, from: u32, ballot: Epoch) -> Vec<u8> {
+    let body = BallotBody { process_nonce: u64::from(from), ballot: ballot.0, about: 0 };
+    written(|out| write_ballot(out, log.header(kind, identity(from)), body))
+}
+
+/// What `node` tells of the publisher `name`.
+fn look_up(node: &mut Node, name: &str) -> ReplyBody {
+    let header = Header { cluster: CLUSTER, history: HISTORY, sender: 900, ..Header::new(Kind::Question) };
+    let sent = node.ask(9, written(|out| write_question(out, header, 5, Topic::Publisher, name)));
+    let replies = sent.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
+        Ok(Datagram::Reply(_, body)) => Some(body),
+        _ => None,
+    });
+    replies.last().expect("a reply")
+}
+
+/// S8.
+#[test]
+fn s8_what_a_deposed_leader_had_in_its_open_frame_is_forgotten_with_it() {
+    let mut node = leader(3);
+    let mut log = Log::begun(3);
+    node.hear(&[open_submission("a", [1, 1], 0)]);
+    let next = node.next();
+    node.hear(&[log.ack(2, next)]);
+    assert_eq!(node.replica.core.commit_next(), next);
+    // Both in one batch: the frame is still open when the promise is asked for.
+    node.hear(&[
+        messages(1, 1, 4),
+        open_submission("b", [2, 2], 0),
+        ballot(&log, Kind::Prepare, 2, epoch(2, 2)),
+    ]);
+    assert_eq!((node.replica.role(), node.next()), (Role::Standby, next), "the open frame is thrown away");
+    let (a, b) = (look_up(&mut node, "a"), look_up(&mut node, "b"));
+    assert_eq!((a.publisher, a.publisher_seq), (1, 0), "its messages were not stamped");
+    assert_eq!(b.publisher, 0, "nor was the open");
+}
+
+/// The journal of replica 1 with the start of an epoch, as a process finds it when it starts again.
+fn opened(written: bool) -> (lockstep::journal::Opened<MemoryTail>, Log) {
+    let settings = Settings {
+        cluster: CLUSTER,
+        replica: 1,
+        boot: [1, 1],
+        power: false,
+        frame_len_max: FRAME_LEN_MAX,
+        segment_len: SEGMENT_LEN_MIN,
+    };
+    let (mut store, log) = (MemoryStore::default(), Log::begun(3));
+    format(&mut store, CLUSTER, identity(1), [1, 1]).unwrap();
+    let mut opened = open(&mut store, MemoryTail::new(RING), settings).unwrap();
+    for bytes in &log.frames {
+        opened.tail.append(&FrameView::from_prefix(bytes).unwrap()).unwrap();
+    }
+    while written && copy_behind(opened.tail.memory_mut(), &mut opened.writer, &mut store, false).unwrap() > 0
+    {
+    }
+    let opened = open(&mut store, opened.tail.memory_mut().clone(), settings).unwrap();
+    (opened, log)
+}
+
+#[test]
+fn an_epoch_start_is_what_opening_judged_whatever_befalls_the_tail_afterwards() {
+    for written in [true, false] {
+        let (mut opened, log) = opened(written);
+        assert_eq!(Recovered::of_journal(&opened, 8).start_frame, log.frames[1]);
+        opened.tail.memory_mut().ring_mut()[log.frames[0].len() + HEADER_LEN + 40] ^= 1;
+        assert_eq!(Recovered::of_journal(&opened, 8).start_frame, log.frames[1]);
+    }
+}
+
+#[test]
+fn a_leader_that_can_hand_over_to_nobody_goes_on_stamping() {
+    for (members, to) in [(1, None), (3, Some(identity(1)))] {
+        let mut node = leader(members);
+        let now = node.now;
+        assert!(!node.replica.core.begin_handover(now, to), "{members} members, to {to:?}");
+        let next = node.next();
+        node.hear(&[open_submission("a", [1, 1], 0)]);
+        assert_eq!(node.next(), next + 1, "{members} members, to {to:?}");
+    }
+}
+
+/// S10, S12: what a ballot tells is the log that was won before, and that is all that is used of it.
+#[test]
+fn s10_a_blank_node_learns_the_log_from_who_campaigns_when_nobody_else_speaks() {
+    for kind in [Kind::Prepare, Kind::Promise] {
+        let log = Log::begun(3);
+        let mut node = blank();
+        let words = ballot(&log, kind, 3, epoch(2, 3));
+        let mut sent = node.hear(std::slice::from_ref(&words));
+        sent.extend(node.wait(MS));
+        sent.extend(node.wait(MS));
+        let requests = requests_in(&sent);
+        let first = requests.first().unwrap_or_else(|| panic!("nothing is asked for after {kind:?}"));
+        assert_eq!((first.header.epoch(), first.ranges.len()), (epoch(1, 1), 0), "the won epoch's start");
+        assert!(sent.iter().all(|(_, bytes)| bytes[5] == Kind::Nack as u8), "it has no vote yet");
+        assert_eq!((node.replica.tail().promised(), node.replica.role()), (Epoch::NONE, Role::Blank));
+        node.ask(3, log.repair(1, 3, 1));
+        node.ask(3, log.repair(0, 3, 1));
+        assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Standby, log.end));
+        let sent = node.hear(&[ballot(&log, Kind::Prepare, 3, epoch(2, 3))]);
+        assert!(sent.iter().any(|(_, bytes)| bytes[5] == Kind::Promise as u8), "now it votes");
+    }
+}
+
+#[test]
+fn a_leader_that_stamps_nothing_is_missed_although_the_oldest_submission_waits_for_another() {
+    let mut log = Log::begun(3);
+    log.push_open("orders", (1, [1, 1]), 1, 0);
+    log.commit_next = log.end.next;
+    let mut node = blank();
+    node.hear(&log.frames[1..2]);
+    node.ask(1, log.repair(0, 1, 3));
+    node.hear(&log.frames[2..]);
+    assert_eq!((node.replica.role(), node.next()), (Role::Standby, log.end.next));
+    let missed = |node: &mut Node, log: &mut Log| {
+        for _ in 0..200 {
+            let beat = log.heartbeat();
+            node.now += MS;
+            node.hear(&[beat]);
+        }
+        node.events().iter().any(|event| matches!(event, Event::Missed { why: Why::Deaf, .. }))
+    };
+    node.hear(&[messages(1, 5, 6)]);
+    assert!(!missed(&mut node, &mut log), "number 5 cannot be stamped before number 1");
+    node.hear(&[messages(1, 1, 2)]);
+    assert!(missed(&mut node, &mut log), "number 1 can");
+}
+
+/// Whom a receiver with so many repairers asks, one after the other, when nobody answers.
+fn asked(repairers: u32, prefer: SocketAddrV4, times: usize) -> Vec<SocketAddrV4> {
+    let mut log = Log::begun(3);
+    let (mut counters, mut events) = (Counters::default(), Events::default());
+    let limits = receiver_limits(Identity { replica: 2_000, incarnation: 5 }, repairers);
+    let mut receiver = Receiver::new(limits, Start::From(1));
+    receiver.check_history(&log.header(Kind::Heartbeat, identity(1))).unwrap();
+    receiver.on_frame(&FrameView::from_prefix(&log.frames[1]).unwrap(), None, &mut counters, &mut events);
+    log.push(&["x"]);
+    receiver.on_heartbeat(&log.header(Kind::Heartbeat, identity(1)), &mut counters, &mut events);
+    receiver.prefer = Some(prefer);
+    let mut out = [0; NACK_LEN_MAX];
+    let mut ask = |step: u64| {
+        receiver.poll_nack(step * 10 * MS, &mut 0, &mut out, &mut counters, &mut events).map(|(_, to)| to)
+    };
+    (1..1_000).filter_map(&mut ask).take(times).collect()
+}
+
+#[test]
+fn a_preferred_repairer_that_is_dead_keeps_none_of_the_others_from_being_asked() {
+    for repairers in 1..=6 {
+        let asked = asked(repairers, address(9), 4 * repairers as usize);
+        for number in 1..=repairers {
+            assert!(asked.contains(&address(number)), "{number} of {repairers} is never asked: {asked:?}");
+        }
+    }
+}
+
+#[test]
+fn a_subscription_is_abandoned_although_one_repairer_is_dead() {
+    let mut log = Log::begun(3);
+    let mut reader = Reader::new(Delivery::Stamped, Start::From(1));
+    reader.hear(&log.frames[1].clone());
+    reader.repair(log.repair(0, 2, 3));
+    log.push(&["gone"]);
+    reader.hear(&log.heartbeat());
+    for _ in 0..200 {
+        reader.wait(5 * MS);
+        for request in reader.requests() {
+            let from = u32::from(request.to.ip().octets()[3]);
+            if from != 3 {
+                reader.repair(log.answer(from, request.token, Refusal::TooOld, 50));
+            }
+        }
+    }
+    assert_eq!(reader.told.last(), Some(&Told::Abandoned(3, 50)));
+}
+
+#[test]
+fn a_publisher_is_told_that_it_is_lost_although_one_repairer_is_dead() {
+    let mut log = Log::begun(3);
+    let (mut publisher, mut events) = connected(&mut log);
+    log.push(&["gone"]);
+    publisher.net_mut().groups.push_back(log.heartbeat());
+    for step in 1..400 {
+        publisher.poll(step * 5 * MS, 1, 9, |event| events.push(event));
+        for request in requests_in(&sent(publisher.net_mut())) {
+            let from = u32::from(request.to.ip().octets()[3]);
+            if from != 3 {
+                let answer = log.answer(from, request.token, Refusal::TooOld, 40);
+                publisher.net_mut().unicast.push_back((answer, Some(request.to)));
+            }
+        }
+    }
+    assert_eq!(events, [PublisherEvent::Lost]);
+}
+
+#[test]
+fn a_reader_from_a_seq_hears_nothing_below_it_when_a_takeover_goes_back_further() {
+    for delivery in [Delivery::Stamped, Delivery::Committed] {
+        let mut log = Log::begun(3);
+        let mut next = log.clone();
+        let lost = log.push(&["a", "b", "c"]);
+        let mut reader = Reader::new(delivery, Start::From(5));
+        reader.hear(&log.frames[1].clone());
+        reader.hear(&lost);
+        reader.hear(&next.begin(epoch(2, 2), &member_list(3)));
+        for text in ["below", "first"] {
+            reader.hear(&next.push(&[text]));
+        }
+        next.commit_next = next.end.next;
+        reader.hear(&next.heartbeat());
+        let retracts: Vec<_> = reader.told.iter().filter(|told| matches!(told, Told::Retract(_))).collect();
+        let expected: &[&Told] = if delivery == Delivery::Stamped { &[&Told::Retract(5)] } else { &[] };
+        assert_eq!(retracts, expected, "{delivery:?}");
+        assert_eq!(reader.stream(), [(5, "first".to_string())], "{delivery:?}");
+    }
+}
+
+/// A replica that is cut off goes on telling what was: nobody may depend on it alone.
+#[test]
+fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica() {
+    let mut log = Log::begun(3);
+    let (mut publisher, mut events) = connected(&mut log);
+    publisher.core.open("orders", [1, 1]);
+    let mut asked = Vec::new();
+    for step in 2..40 {
+        publisher.poll(step * MS, 1, 9, |event| events.push(event));
+        for (to, bytes) in sent(publisher.net_mut()) {
+            let (To::Unicast(to), Ok(Datagram::Question(_, question, _))) =
+                (to, Datagram::decode(&bytes, CLUSTER))
+            else {
+                continue;
+            };
+            asked.push(to);
+            let from = identity(u32::from(to.ip().octets()[3]));
+            let mut body: ReplyBody = bytemuck::Zeroable::zeroed();
+            (body.token, body.topic) = (question.token, Topic::Publisher as u32);
+            let header = Header { commit_next: log.end.next, ..log.header(Kind::Reply, from) };
+            let reply = written(|out| write_reply(out, header, body));
+            publisher.net_mut().unicast.push_back((reply, Some(to)));
+        }
+    }
+    assert!(asked.len() >= 3, "it opens, in vain, and looks again: {asked:?}");
+    for number in 1..=3 {
+        assert!(asked[..3].contains(&address(number)), "{asked:?}");
+    }
+}
+
+/// By S3 the log of who acknowledges is the leader's as far as it says: that is as good as its beat.
+#[test]
+fn a_live_reader_that_hears_no_leader_begins_where_an_ack_says_that_the_log_ends() {
+    let mut log = Log::begun(3);
+    let chain = |log: &Log| log.end.chain;
+    let mut reader = Reader::new(Delivery::Stamped, Start::Live);
+    reader.hear(&log.ack_with(2, log.end.next, |header, _| header.chain = 1));
+    assert_eq!(reader.subscriber.core.deliver_next(), 0, "nothing of an epoch whose start is not held (S10)");
+    reader.hear(&log.frames[1].clone());
+    let unheard = log.push(&["before"]);
+    reader.hear(&log.clone().ack(2, 3));
+    assert_eq!(reader.subscriber.core.deliver_next(), 0, "below its sender's end an ack carries no chain");
+    let (end, at) = (log.end.next, chain(&log));
+    reader.hear(&log.ack_with(2, end, |header, _| header.chain = at));
+    assert_eq!(reader.subscriber.core.deliver_next(), end);
+    reader.hear(&unheard);
+    let frame = log.push(&["after"]);
+    reader.hear(&frame);
+    assert_eq!(reader.messages(), ["after"]);
+    assert_eq!(reader.subscriber.core.commit_next(), 1, "who votes there, only a leader has told so far");
+}
