@@ -252,22 +252,8 @@ impl ReplicaCore {
         }
     }
 
-    /// Whether a full standby holds what a witness may have dropped. Rings are of one size in a cluster: what has
-    /// left ours has left that of the witness. Who has said nothing in our epoch is believed to end where it began.
-    fn look_for_standbys<M: TailMemory>(&mut self, tail: &Tail<M>) {
-        let members = self.log.membership;
-        let has_witness = members.members().iter().any(|member| member.is_witness());
-        let best = self.successor(None).map_or(0, |(_, acked)| acked.max(self.rx.follow.base()));
-        // Most often they hold what is committed, and the ring need not be looked into.
-        let exposed = has_witness && best < self.commit_next() && best < tail.oldest_seq();
-        if exposed != self.exposed {
-            self.exposed = exposed;
-            self.events.push(Event::Exposed { exposed, acked_next: best });
-        }
-    }
-
     /// Who is to follow: the one that was named, or the most caught-up that may lead; and what it holds.
-    fn successor(&self, to: Option<Identity>) -> Option<(Identity, Seq)> {
+    pub(super) fn successor(&self, to: Option<Identity>) -> Option<(Identity, Seq)> {
         let members = self.log.membership;
         let may_lead = |member: &&crate::wire::MemberBody| {
             member.role == 0

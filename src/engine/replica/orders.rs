@@ -179,6 +179,20 @@ impl ReplicaCore {
         parted
     }
 
+    /// Whether a full standby holds what a witness may have dropped. Rings are of one size in a cluster: what has
+    /// left ours has left that of the witness. Who has said nothing in our epoch is believed to end where it began.
+    pub(super) fn look_for_standbys<M: TailMemory>(&mut self, tail: &Tail<M>) {
+        let members = self.log.membership;
+        let has_witness = members.members().iter().any(|member| member.is_witness());
+        let best = self.successor(None).map_or(0, |(_, acked)| acked.max(self.rx.follow.base()));
+        // Most often they hold what is committed, and the ring need not be looked into.
+        let exposed = has_witness && best < self.commit_next() && best < tail.oldest_seq();
+        if exposed != self.exposed {
+            self.exposed = exposed;
+            self.events.push(Event::Exposed { exposed, acked_next: best });
+        }
+    }
+
     /// How things stand here.
     pub(super) fn write_status_to<M: TailMemory>(
         &mut self,
