@@ -171,8 +171,7 @@ impl ReplicaCore {
     pub(super) fn has_parted(&mut self, header: &Header) -> bool {
         // One that only lives, cut off, is where it was: it follows us. The first epoch of a history asks nobody.
         let epoch = header.epoch();
-        let parted =
-            self.buried == Some(header.identity()) && epoch > self.before_led && epoch.round() > 1;
+        let parted = self.buried == Some(header.identity()) && epoch > self.before_led && epoch.round() > 1;
         if parted && !self.parted {
             self.parted = true;
             self.events.push(Event::Parted { other: header.epoch(), own: self.led });
