@@ -13,7 +13,7 @@ use lockstep::sim::{Plan, run};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Seeds that failed once. They are run always.
-const REGRESSIONS: &[u64] = &[468, 642];
+const REGRESSIONS: &[u64] = &[468, 642, 30332];
 
 fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

@@ -201,13 +201,15 @@ impl World {
         self.runs += 1;
         let what = match &started {
             Started::Runs => {
+                let shortened = machine
+                    .replica()
+                    .is_some_and(|replica| self.oracle.is_shortened(seat, replica.tail(), kept));
                 let judged = machine.replica().map_or(Ok(()), |replica| {
                     self.oracle.on_replica_started(seat, machine.identity, self.runs, replica.tail(), kept)
                 });
                 match judged {
-                    // A bit that flips in the group that was written last looks like a torn write (DESIGN
-                    // §4.6): the disk lied, and so this replica would.
-                    Err(why) if damaged => {
+                    // The disk lied, and so this replica would.
+                    Err(why) if damaged && shortened => {
                         machine.forget();
                         self.oracle.on_forgotten(machine.identity);
                         self.oracle.coverage.count(super::coverage::Event::DamageUnseen);

@@ -1,7 +1,7 @@
 //! Who is healed when the storm is over: a random quorum, of every membership that may be in force.
 
 use super::wire::Seats;
-use super::world::World;
+use super::world::{Actor, World};
 use crate::wire::{Change, Identity, Seq};
 
 /// A membership that may count, with the seq of the entry that lists it, and who of it never leads.
@@ -35,6 +35,20 @@ impl World {
                 Listed { seq: stem.members_seq, members, witnesses }
             })
             .collect();
+        // Who does not know that a change from two members is committed needs both of them to lead (S5).
+        for seat in (0..self.plan.replicas).filter(|seat| self.identity_at(*seat).is_some()) {
+            let known = self.known_commit(seat);
+            for change in tree.path(None, self.oracle.log_tip(seat)) {
+                let stem = tree.stem(change);
+                let before = stem.parent.map(|parent| tree.stem(parent));
+                if let Some(before) = before.filter(|_| stem.changes && stem.next > known)
+                    && before.members.len() == 2
+                {
+                    let (members, witnesses) = (before.members.clone(), before.witnesses.clone());
+                    found.push(Listed { seq: 0, members, witnesses });
+                }
+            }
+        }
         for (after, change, identity, _) in &self.operator.orders {
             for at in 0..found.len() {
                 let Listed { seq, members, witnesses } = &found[at];
@@ -52,6 +66,14 @@ impl World {
             }
         }
         found
+    }
+
+    /// What a process knows to be committed; one that is down may have to find it out anew.
+    fn known_commit(&self, seat: usize) -> Seq {
+        match &self.seats[seat].actor {
+            Actor::Replica(machine) => machine.replica().map_or(1, |replica| replica.core.commit_next()),
+            _ => 1,
+        }
     }
 
     /// One that may lead, and as many more as every membership needs; nothing, if these are too few. Then some

@@ -294,6 +294,21 @@ fn member_2_one_of_two_that_leaves_acknowledges_its_removal_until_the_leader_has
 }
 
 #[test]
+fn member_2_one_of_two_that_left_tells_a_candidate_that_its_removal_is_committed() {
+    let (mut cluster, id) = cluster(2, 0);
+    cluster.lost = |from, to, bytes| from == 2 && to == 1 && bytes[5] == Kind::Ack as u8;
+    let after = status(&mut cluster, 1).1.membership_seq;
+    submit(&mut cluster, after, Change::Remove, member(2));
+    assert!(cluster.run_until(|cluster| role(cluster, 2) == Role::Learner), "{}", describe(&cluster));
+    let replica = cluster.replicas.remove(0);
+    let again = start(replica.into_tail(), replica_limits(1, 2)).expect("it holds the log");
+    cluster.replicas.insert(0, again);
+    cluster.lost = |_, _, _| false;
+    assert!(cluster.run_until(|cluster| leader(cluster) == Some(1)), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+}
+
+#[test]
 fn member_2_a_survivor_goes_on_when_the_one_that_was_called_dead_was_only_cut_off() {
     let (mut cluster, id) = cluster(2, 0);
     cluster.lost = |from, to, _| from < 90 && to < 90;

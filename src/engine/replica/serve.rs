@@ -177,7 +177,11 @@ impl ReplicaCore {
         candidate: &Header,
     ) {
         let end = tail.end();
-        let range = SeqRange { from: candidate.first_seq, to: end.next };
+        // A candidate that does not know a change from two members to be committed asks us in vain for a vote
+        // that we have no more: the frame in which that commit ends tells it.
+        let commit_next = self.commit_next();
+        let news = if commit_next > candidate.commit_next { commit_next - 1 } else { end.next };
+        let range = SeqRange { from: candidate.first_seq.min(news), to: end.next };
         let member =
             self.log.membership.members().iter().find(|member| member.identity() == candidate.identity());
         let Some(from) = member.and_then(|member| member.address()) else { return };

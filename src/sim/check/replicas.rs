@@ -59,6 +59,17 @@ pub struct Sent<'a> {
 }
 
 impl Oracle {
+    /// Whether a damaged journal explains what came back: a bit that flips in the group that was written last
+    /// looks like a torn write (DESIGN §4.6), so the log may end sooner. It is never another log, and the promise
+    /// lies elsewhere.
+    pub fn is_shortened(&mut self, who: usize, tail: &Tail<MemoryTail>, memory_kept: bool) -> bool {
+        let Some(before) = self.voices.get(&who).copied() else { return false };
+        let stored = if memory_kept { before.promised } else { before.promise_stored };
+        let Ok(tip) = self.read_log(who, before.run, tail) else { return false };
+        let ends_sooner = |log: Option<Node>| tip != log && self.tree.begins_with(log, tip);
+        tail.promised() >= stored && (ends_sooner(before.tip) || ends_sooner(before.replaced))
+    }
+
     /// A replica's process begins, as the `run`th of all. What it recovered must be what it said before.
     pub fn on_replica_started(
         &mut self,
