@@ -124,8 +124,9 @@ impl ReplicaCore {
         body: &BallotBody,
     ) {
         let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
-        if self.role == Role::Blank {
-            // The ballot is nobody's news, the sender's log is: without it a quorum may never come about.
+        if matches!(self.role, Role::Blank | Role::Learner) {
+            // The ballot is nobody's news, the sender's log is: without it a quorum may never come about. A
+            // learner may be listed further on in it, and a candidate need its vote.
             self.rx.on_told(header.epoch(), header.first_seq);
         }
         match Kind::from_u8(header.kind) {
