@@ -227,7 +227,8 @@ impl<P: Ports> Replica<P> {
     ) -> Result<Self, String> {
         let identity = limits.receiver.me;
         let (end, promised) = (tail.end(), tail.promised());
-        let granted = start::role(identity, &end, &recovered.membership, promised);
+        let before = recovered.open_change.as_ref().map(|(_, before)| before);
+        let granted = start::role(identity, &end, &recovered.membership, before, promised);
         let mut receiver = limits.receiver.clone();
         receiver.history = recovered.history;
         receiver.count_when_accepted = true;
