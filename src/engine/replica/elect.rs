@@ -160,7 +160,7 @@ impl ReplicaCore {
     }
 
     /// Whether we would follow another leader: a pre-vote is granted then.
-    fn misses_leader(&self) -> bool {
+    pub(super) fn misses_leader(&self) -> bool {
         self.role == Role::Standby && (!self.election.is_calm() || self.suspect.is_suspected())
     }
 
