@@ -82,6 +82,9 @@ pub struct ReplicaLimits {
 /// A leader under whom nothing moves for this many timeouts, although something is to be committed, is
 /// heard and yet no sign of life.
 const WEDGED_TIMEOUTS: u64 = 4;
+/// A node that holds nothing, and gets nothing of the epoch that it follows for so many timeouts, turns to
+/// another one.
+const BLANK_TIMEOUTS: u64 = 4;
 /// A leader that is to hand over waits this many timeouts for a successor that holds everything.
 const HANDOVER_TIMEOUTS: u64 = 16;
 /// A leader that hears no quorum stops after this many timeouts of its standbys: they are to miss it first.
