@@ -11,6 +11,7 @@
 //! What must happen before what, in one turn: stored in the journal's tail, then counted, then said. A
 //! frame is kept before it is sent, an append is published before it is acknowledged.
 
+mod begin;
 mod elect;
 mod explored;
 mod heard;
