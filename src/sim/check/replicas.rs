@@ -626,10 +626,37 @@ impl Oracle {
         Ok(())
     }
 
+    /// Whether an exchange above the commit is too long for the ring, so that a replica must stop and read its
+    /// journal: what it replaces and what it brings fill at least half of it, without the records between them.
+    pub fn overruns(&mut self, who: usize, tail: &Tail<MemoryTail>, ring_bytes: usize) -> bool {
+        let Some(before) = self.voices.get(&who).copied() else { return false };
+        let Ok(tip) = self.read_log(who, before.run, tail) else { return false };
+        let above = |log: Option<Node>| {
+            let frames = self.tree.path(self.tree.cut(log, before.commit_next), log);
+            frames.into_iter().map(|node| self.tree.stem(node).length as usize).sum::<usize>()
+        };
+        above(before.tip) + above(tip) >= ring_bytes / 2
+    }
+
+    /// The journal of a replica is a new one: nothing of what was seen of the old one is in it.
+    pub fn on_renewed(&mut self, who: usize) {
+        self.voices.remove(&who);
+    }
+
     /// How far a replica's log is the committed one, as last seen.
     pub fn agreed_next(&self, who: usize) -> Seq {
         let common = |voice: &Voice| self.tree.common(voice.tip, self.ghost.tip());
         self.voices.get(&who).map_or(1, |voice| self.tree.next(common(voice)))
+    }
+
+    /// What a replica has on its disk, as last seen.
+    pub fn durable_next(&self, who: usize) -> Seq {
+        self.voices.get(&who).map_or(1, |voice| voice.durable)
+    }
+
+    /// What a replica has promised, as last seen.
+    pub fn promised(&self, who: usize) -> Epoch {
+        self.voices.get(&who).map_or(Epoch::NONE, |voice| voice.promised)
     }
 
     /// The last frame of a replica's log, as last seen.
