@@ -40,10 +40,8 @@ impl ReplicaCore {
         now: Nanos,
         wall: Nanos,
     ) -> bool {
-        if !self.has_started(tail) && !(self.is_promise_stored(tail) && self.start_epoch(tail, wall)) {
-            return false;
-        }
-        if !self.bury(tail, wall) {
+        let started = self.has_started(tail) || self.is_promise_stored(tail) && self.start_epoch(tail, wall);
+        if !started || !self.bury(tail, wall) {
             return false;
         }
         self.turned_at = now;
