@@ -68,6 +68,15 @@ impl World {
         found
     }
 
+    /// How far a seat holds what is committed, or will when its process has begun again.
+    pub(super) fn held_next(&self, seat: usize) -> Seq {
+        let agreed = self.oracle.agreed_next(seat);
+        match &self.seats[seat].actor {
+            Actor::Replica(machine) if machine.has_rebooted() => agreed.min(self.oracle.durable_next(seat)),
+            _ => agreed,
+        }
+    }
+
     /// What a process knows to be committed; one that is down may have to find it out anew.
     fn known_commit(&self, seat: usize) -> Seq {
         match &self.seats[seat].actor {
@@ -109,7 +118,13 @@ impl World {
                 return None;
             }
         }
-        let learners = |seat: &&usize| !memberships.iter().any(|listed| lists(listed, **seat));
+        // Who is no member any more, does not know it and asked for votes may have promised more than all of
+        // these: they need not listen to it, and it follows nobody below.
+        let promised = |seat: usize| self.oracle.promised(seat);
+        let highest = drawn.iter().copied().filter(|seat| quorum >> seat & 1 == 1).map(promised).max();
+        let learners = |seat: &&usize| {
+            !memberships.iter().any(|listed| lists(listed, **seat)) && Some(promised(**seat)) <= highest
+        };
         for seat in drawn.iter().filter(learners).copied().collect::<Vec<_>>() {
             if self.rng.below(2) == 0 {
                 quorum |= 1 << seat;
