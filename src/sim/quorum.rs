@@ -2,7 +2,7 @@
 
 use super::wire::Seats;
 use super::world::{Actor, World};
-use crate::wire::{Change, Identity, Seq};
+use crate::wire::{Change, Epoch, Identity, Seq};
 
 /// A membership that may count, with the seq of the entry that lists it, and who of it never leads.
 struct Listed {
@@ -96,8 +96,15 @@ impl World {
         let lists = |listed: &Listed, seat: usize| {
             self.identity_at(seat).is_some_and(|identity| listed.members.contains(&identity))
         };
+        // Of a birth alone others learn nothing: who promised the first epoch and has lost its start with its memory
+        // cannot lead it again, and nobody can vote for another.
+        let begun = |seat: usize| {
+            let tip = self.oracle.log_tip(seat).filter(|_| self.oracle.log_next(seat) > 1);
+            let round = tip.map_or(0, |tip| self.oracle.tree.stem(tip).epoch.round());
+            round > 0 || tip.is_some() && self.oracle.promised(seat) == Epoch::NONE
+        };
         let leads = |seat: usize| {
-            self.oracle.log_next(seat) > 1
+            begun(seat)
                 && memberships.iter().all(|listed| {
                     let witness = self.identity_at(seat).is_some_and(|one| listed.witnesses.contains(&one));
                     lists(listed, seat) && !witness

@@ -158,6 +158,39 @@ fn s5_who_has_no_vote_yet_gets_from_a_candidate_the_entry_that_gives_it_one() {
     assert!(sent.iter().any(|(_, bytes)| bytes[5] == Kind::Promise as u8), "now it votes");
 }
 
+/// What lies below a start's table is only taken from who calls it committed. Whoever holds the start must be able
+/// to, also when it is started again and nobody else is left.
+#[test]
+fn s10_an_epoch_start_tells_what_those_who_elected_its_leader_knew_to_be_committed() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let mut node = blank();
+    node.hear(&log.frames[1..3]);
+    node.ask(1, log.repair(0, 1, 1));
+    assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Standby, log.end));
+    assert_eq!(node.replica.core.commit_next(), 4, "its own ack and the leader's");
+    let mut alone = Node::new(start(node.replica.into_tail(), replica_limits(2, 3)).unwrap());
+    assert_eq!(alone.replica.core.commit_next(), 1, "no frame tells it");
+    log.commit_next = log.end.next;
+    let mut start = None;
+    for _ in 0..400 {
+        for (_, bytes) in alone.wait(MS) {
+            let said = match Datagram::decode(&bytes, CLUSTER) {
+                Ok(Datagram::PreVote(_, body)) => ballot(&log, Kind::Grant, 3, Epoch(body.ballot)),
+                Ok(Datagram::Prepare(_, body)) => ballot(&log, Kind::Promise, 3, Epoch(body.ballot)),
+                Ok(Datagram::Frame(frame, None)) => {
+                    start.get_or_insert(frame.header);
+                    continue;
+                }
+                _ => continue,
+            };
+            alone.replica.net_mut().groups.push_back(said);
+        }
+    }
+    let start = start.expect("it leads");
+    assert_eq!((start.first_seq, start.commit_next), (4, 4));
+}
+
 /// A start that a blank node heard may be all that is left of its epoch.
 #[test]
 fn a_blank_node_that_gets_nothing_of_a_lost_epoch_learns_the_log_that_the_others_hold() {

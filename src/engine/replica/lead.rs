@@ -371,7 +371,12 @@ impl ReplicaCore {
     /// says that more of the batch follows; then it may be padded to the size of its burst.
     #[inline]
     pub(super) fn close_frame<M: TailMemory>(&mut self, tail: &mut Tail<M>, full: bool) {
-        let commit_next = self.commit_next();
+        self.close_telling(tail, full, self.commit_next());
+    }
+
+    /// The same; its header tells that everything below `commit_next` is committed.
+    #[inline]
+    pub(super) fn close_telling<M: TailMemory>(&mut self, tail: &mut Tail<M>, full: bool, commit_next: Seq) {
         let Some(sequencer) = self.sequencer.as_mut().filter(|sequencer| !sequencer.is_drained()) else {
             return;
         };
