@@ -73,6 +73,14 @@ fn s8_what_a_deposed_leader_had_in_its_open_frame_is_forgotten_with_it() {
 
 /// The journal of replica 1 with the start of an epoch, as a process finds it when it starts again.
 fn opened(written: bool) -> (lockstep::journal::Opened<MemoryTail>, Log) {
+    opened_after(written, |_| {})
+}
+
+/// The same, after something has happened to the ring.
+fn opened_after(
+    written: bool,
+    befalls: impl Fn(&mut MemoryTail),
+) -> (lockstep::journal::Opened<MemoryTail>, Log) {
     let settings = Settings {
         cluster: CLUSTER,
         replica: 1,
@@ -90,8 +98,19 @@ fn opened(written: bool) -> (lockstep::journal::Opened<MemoryTail>, Log) {
     while written && copy_behind(opened.tail.memory_mut(), &mut opened.writer, &mut store, false).unwrap() > 0
     {
     }
+    befalls(opened.tail.memory_mut());
     let opened = open(&mut store, opened.tail.memory_mut().clone(), settings).unwrap();
     (opened, log)
+}
+
+/// What the segments have is not looked at in the ring: a bit that rots there must not name another history.
+#[test]
+fn s12_a_history_is_learned_from_a_frame_that_is_whole() {
+    let newest = Log::begun(3).frames[0].len();
+    let (opened, _) = opened_after(true, |memory| {
+        memory.ring_mut()[newest + std::mem::offset_of!(Header, history)] ^= 0x40;
+    });
+    assert_eq!(opened.superblock.history, HISTORY);
 }
 
 #[test]
