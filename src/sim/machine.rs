@@ -56,8 +56,6 @@ pub(super) struct Machine {
     pub(super) harmed: bool,
     /// Memory that held the only copy of something is gone.
     forgot: bool,
-    /// What its ring reached back to when its last process ended.
-    pub(super) oldest_seq: Seq,
     /// The process was told to stop: how long it may take, and when it begins again.
     pub(super) stopping: Option<(Nanos, Nanos)>,
     /// Whether this identity has led.
@@ -92,7 +90,6 @@ impl Machine {
             damaged: false,
             harmed: false,
             forgot: false,
-            oldest_seq: 1,
             stopping: None,
             led: false,
         })
@@ -166,6 +163,20 @@ impl Machine {
         Ok(Started::Runs)
     }
 
+    /// The oldest seq that it can repair, or could if it began again now: a ring that is recovered begins with
+    /// a block or a segment.
+    pub(super) fn oldest_seq(&self, plan: &Plan) -> Option<Seq> {
+        match &self.state {
+            State::Up(replica) => Some(replica.tail().oldest_seq()),
+            State::Down(memory, _) => {
+                let memory = memory.clone().unwrap_or_else(|| MemoryTail::new(plan.ring_bytes));
+                let opened = open(&mut self.store.clone(), memory, self.settings(plan)).ok()?;
+                Some(opened.tail.oldest_seq())
+            }
+            State::Lost => None,
+        }
+    }
+
     /// The process, while it runs.
     pub(super) fn replica(&self) -> Option<&Replica<SimPorts>> {
         match &self.state {
@@ -231,7 +242,6 @@ impl Machine {
         self.stopping = None;
         let State::Up(replica) = std::mem::replace(&mut self.state, State::Lost) else { return };
         let (bytes, next) = (replica.tail().frame_len_max(), replica.tail().end());
-        self.oldest_seq = replica.tail().oldest_seq();
         let mut tail = replica.into_tail();
         if let Some(rng) = torn
             && let Ok(memory) = tail.room()
@@ -289,7 +299,6 @@ impl Machine {
     ) -> Result<bool, Violation> {
         let clean = matches!(self.state, State::Down(..)) && self.superblock_is_clean();
         let mut tore = false;
-        self.oldest_seq = self.replica().map_or(self.oldest_seq, |replica| replica.tail().oldest_seq());
         if let (Some(rng), State::Up(replica), Some(writer)) = (torn, &self.state, &self.writer) {
             let mut after = self.store.clone();
             let mut memory = replica.tail().clone().into_memory();

@@ -103,8 +103,17 @@ impl World {
             let round = tip.map_or(0, |tip| self.oracle.tree.stem(tip).epoch.round());
             round > 0 || tip.is_some() && self.oracle.promised(seat) == Epoch::NONE
         };
+        // Who lacks a committed change and has promised above it takes that from nobody but a leader (S2): alone
+        // with those who hold it and never lead, it waits for one more.
+        let tip = self.oracle.ghost.tip().map(|tip| self.oracle.tree.stem(tip));
+        let informed = |seat: usize| {
+            tip.is_none_or(|tip| {
+                self.oracle.agreed_next(seat) > tip.members_seq || self.oracle.promised(seat) <= tip.epoch
+            })
+        };
         let leads = |seat: usize| {
             begun(seat)
+                && informed(seat)
                 && memberships.iter().all(|listed| {
                     let witness = self.identity_at(seat).is_some_and(|one| listed.witnesses.contains(&one));
                     lists(listed, seat) && !witness
