@@ -388,18 +388,24 @@ fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica(
 
 /// By S3 the log of who acknowledges is the leader's as far as it says: that is as good as its beat.
 #[test]
-fn a_live_reader_that_hears_no_leader_begins_where_an_ack_says_that_the_log_ends() {
+fn a_live_reader_that_hears_no_leader_begins_where_the_furthest_of_some_acks_says_that_the_log_ends() {
     let mut log = Log::begun(3);
     let chain = |log: &Log| log.end.chain;
     let mut reader = Reader::new(Delivery::Stamped, Start::Live);
     reader.hear(&log.ack_with(2, log.end.next, |header, _| header.chain = 1));
     assert_eq!(reader.subscriber.core.deliver_next(), 0, "nothing of an epoch whose start is not held (S10)");
     reader.hear(&log.frames[1].clone());
+    let (behind, behind_at) = (log.end.next, chain(&log));
     let unheard = log.push(&["before"]);
-    reader.hear(&log.clone().ack(2, 3));
+    (0..64).for_each(|_| reader.hear(&log.clone().ack(2, 3)));
     assert_eq!(reader.subscriber.core.deliver_next(), 0, "below its sender's end an ack carries no chain");
     let (end, at) = (log.end.next, chain(&log));
     reader.hear(&log.ack_with(2, end, |header, _| header.chain = at));
+    for _ in 0..14 {
+        reader.hear(&log.ack_with(3, behind, |header, _| header.chain = behind_at));
+        assert_eq!(reader.subscriber.core.deliver_next(), 0, "who lags is not taken at once");
+    }
+    reader.hear(&log.ack_with(3, behind, |header, _| header.chain = behind_at));
     assert_eq!(reader.subscriber.core.deliver_next(), end);
     reader.hear(&unheard);
     let frame = log.push(&["after"]);
