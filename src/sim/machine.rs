@@ -209,14 +209,16 @@ impl Machine {
     }
 
     /// The side thread's turn: promises first, then records.
-    pub(super) fn flush(&mut self, plan: &Plan, now: Nanos) -> Result<(), Violation> {
+    /// Returns what it found damaged, where something has changed while nobody looked.
+    pub(super) fn flush(&mut self, plan: &Plan, now: Nanos) -> Result<Option<String>, Violation> {
         if now < self.disk_slow_until {
-            return Ok(());
+            return Ok(None);
         }
+        let damaged = self.is_damaged();
         let capacity = if now < self.disk_full_until { 0 } else { u64::MAX };
         self.store.set_capacity_bytes(capacity);
         let Self { state: State::Up(replica), store, writer: Some(writer), superblock, .. } = self else {
-            return Ok(());
+            return Ok(None);
         };
         let memory = replica.tail_mut().memory_mut();
         let mut wanted = *superblock;
@@ -227,13 +229,14 @@ impl Machine {
             memory.set_word(Word::PromisedStored, wanted.promised.0);
         }
         match copy_behind(memory, writer, store, plan.durability == Durability::Power) {
+            Err(WriteError::Damage(damage)) if damaged => Ok(Some(damage.to_string())),
             Err(error) if !error.is_no_space() => Err(match error {
                 WriteError::Damage(damage) => format!("S7: {} wrote damage: {damage}", self.identity),
                 WriteError::Store(error) => {
                     format!("S7: {} cannot write its segments: {error}", self.identity)
                 }
             }),
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 
@@ -276,7 +279,9 @@ impl Machine {
     pub(super) fn stop(&mut self, plan: &Plan, now: Nanos, until: Nanos) -> Result<bool, Violation> {
         (self.disk_full_until, self.disk_slow_until) = (now, now);
         for _ in 0..1_000 {
-            self.flush(plan, now)?;
+            if self.flush(plan, now)?.is_some() {
+                return Ok(false);
+            }
         }
         let Some(replica) = self.replica() else { return Ok(false) };
         let end = replica.tail().end();
