@@ -134,13 +134,7 @@ impl World {
                 return None;
             }
         }
-        // Who is no member any more, does not know it and asked for votes may have promised more than all of
-        // these: they need not listen to it, and it follows nobody below.
-        let promised = |seat: usize| self.oracle.promised(seat);
-        let highest = drawn.iter().copied().filter(|seat| quorum >> seat & 1 == 1).map(promised).max();
-        let learners = |seat: &&usize| {
-            !memberships.iter().any(|listed| lists(listed, **seat)) && Some(promised(**seat)) <= highest
-        };
+        let learners = |seat: &&usize| !memberships.iter().any(|listed| lists(listed, **seat));
         for seat in drawn.iter().filter(learners).copied().collect::<Vec<_>>() {
             if self.rng.below(2) == 0 {
                 quorum |= 1 << seat;
