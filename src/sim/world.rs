@@ -15,7 +15,7 @@ use crate::engine::ports::Group;
 use crate::engine::publisher::Publisher;
 use crate::engine::receiver::Start;
 use crate::engine::subscriber::{Delivery, Subscriber};
-use crate::wire::{Epoch, Nanos, PublisherId, Seq};
+use crate::wire::{Epoch, Identity, Nanos, PublisherId, Seq};
 use std::fmt::Write as _;
 
 /// Who sits somewhere.
