@@ -16,22 +16,18 @@ use std::time::{Duration, Instant};
 /// What neither finds, and why. Where a test of the core holds the rule, it is named.
 const NOT_FOUND: &[(Mutation, &str)] = &[
     (
-        Mutation::ChangeNotCounted,
-        "one change apart, both quorums still meet; two are too deep; commit's own tests",
+        Mutation::FollowsLowerEpoch,
+        "what is stored below a promise is not acknowledged (AckBelowPromise), and the next epoch takes or cuts it",
     ),
     (
         Mutation::UnlistedLeads,
         "who is not listed is a learner already, which never campaigns; election's own tests",
     ),
-    (Mutation::PrefixKeptWithoutProof, "the chain in the new start fits no other prefix"),
     (
         Mutation::PrefixNotProven,
         "nobody gives it (S11), and no other prefix fits the chain; follow's own tests",
     ),
     (Mutation::SalvageFromAnyEpoch, "the log's end judges epoch and chain of each frame again (S7)"),
-    (Mutation::ChangeBeforeStart, "Raft's own case: 13 steps of five replicas; membership's own tests"),
-    (Mutation::PairPromisesAfterAlone, "the commit of a pair's change waits for both; election's own tests"),
-    (Mutation::PairCommitsAfterAlone, "the promises of a pair's change come from both; commit's own tests"),
     (
         Mutation::UncommittedToldOpen,
         "no takeover falls between an open and its commit; publishers' own tests",
@@ -39,6 +35,10 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
     (Mutation::LateOpenFences, "no run keeps an open of a process that is gone; publishers' own tests"),
     (Mutation::PromisedCommitLost, "the first commit of the new epoch makes up for it; election's own tests"),
     (Mutation::UnlistedLeaderDropped, "where the membership changes, no state is tried for being stuck"),
+    (
+        Mutation::DeafLeaderStays,
+        "its standbys miss one under whom nothing moves; namespaces' own test of a leader that hears nobody",
+    ),
     (Mutation::StalledLeaderSpeaks, "all others fence it; engine/shipped.rs holds it"),
 ];
 
