@@ -121,7 +121,8 @@ pub fn calm_down(process: u32) {
         // SAFETY: `parameters` lives across the call. A thread that has ended meanwhile is an error, and none.
         unsafe {
             libc::sched_setscheduler(thread as i32, libc::SCHED_OTHER, &raw const parameters);
-            libc::setpriority(libc::PRIO_PROCESS, thread, ENDING_NICENESS);
+            let niceness = libc::getpriority(libc::PRIO_PROCESS, thread).max(ENDING_NICENESS);
+            libc::setpriority(libc::PRIO_PROCESS, thread, niceness);
         }
     }
 }

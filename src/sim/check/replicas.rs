@@ -164,6 +164,13 @@ impl Oracle {
         if tail.end() != before.end {
             now.end = tail.end();
             now.tip = self.read_log(who, before.run, tail)?;
+            // Who stands for election fetches what it lacks, of older epochs.
+            if now.end.epoch < before.promised && before.promised.leader() != before.identity {
+                return Err(format!(
+                    "S2: replica {who} stored up to {} in {}, and it had promised {}",
+                    now.end.next, now.end.epoch, before.promised
+                ));
+            }
             self.check_change(who, &before, &mut now)?;
         }
         if let Some(tip) = now.tip.filter(|_| now.tip != before.tip || now.durable != before.durable) {
