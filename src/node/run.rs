@@ -22,6 +22,7 @@ use crate::journal::Completeness;
 use crate::proto::commit::Durability;
 use crate::proto::election::ElectionLimits;
 use crate::proto::start::{self, StartRole};
+use crate::proto::requesters::BudgetLimits;
 use crate::proto::suspect::SuspectLimits;
 use crate::wire::{Identity, Nanos, frame_len_max};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -271,7 +272,6 @@ fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits
             history: 0,
             me,
             repairers: settings.peers.clone(),
-            repairer_first: 0,
             nack: settings.nack,
             store_bytes: 4 << 20,
             frame_len_max: frame_len_max(settings.mtu),
@@ -285,6 +285,7 @@ fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits
         ack_again_ns: ACK_AGAIN_BEATS * settings.beat.beat_ns,
         process_nonce: random_u64()?,
         repairs_per_request: REPAIRS_PER_REQUEST,
+        budget: BudgetLimits::default(),
         suspect: SuspectLimits {
             beat_ns: settings.beat.beat_ns,
             timeout_ns: settings.suspect_ns,

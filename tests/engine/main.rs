@@ -9,7 +9,7 @@
 //! | duplicate, replay | receiver: frames that were held before; publisher: late copies of an open; sim |
 //! | reorder | receiver: frames out of order ask for nothing; replica: submissions out of order; sim |
 //! | corruption in flight | receiver: a flipped bit; `tests/wire.rs`; sim |
-//! | NACK storm | replica: a request is answered up to its budget |
+//! | NACK storm | repair: repeats, many readers of one loss, budgets, referral; replica: a request is answered up to its budget |
 //! | slow receiver | subscriber: an application that stopped; receiver: abandoned |
 //! | stale leader | receiver: what an older epoch says (S10) |
 //! | kill and restart | replica: a leader that restarts; sim |
@@ -34,6 +34,7 @@ mod membership;
 mod publisher;
 mod readers;
 mod receiver;
+mod repair;
 mod replica;
 mod shipped;
 mod store;
