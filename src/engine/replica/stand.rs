@@ -100,7 +100,7 @@ impl ReplicaCore {
         if header.number > self.beat_number || epoch > self.rx.follow.epoch() {
             self.beat_number = header.number;
             if !wedged {
-                self.on_life(now);
+                self.on_life(now, epoch);
             }
         }
         self.successors_heard = body.successors;
@@ -141,7 +141,7 @@ impl ReplicaCore {
         let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
         self.stop_if_diverged();
         if live && epoch >= self.acceptor.promised() && placement != Placement::Dropped {
-            self.on_life(now);
+            self.on_life(now, epoch);
         }
         let Placement::Next(end) = placement else { return Ok(()) };
         if self.rx.has_ready() {
