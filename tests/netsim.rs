@@ -34,7 +34,7 @@ fn rows_that_are_recomputed_are_what_is_kept() {
         (Pattern::Independent, 0, 20_000, 10),
         (Pattern::Independent, 10_000, 20_000, 10),
         (Pattern::Bursts, 50_000, 100_000, 1),
-        (Pattern::Shared, 10_000, 20_000, 10),
+        (Pattern::Shared, 50_000, 20_000, 10),
     ];
     for (pattern, loss, delay_ns, receivers) in cells {
         let cell = Cell { pattern, loss, delay_ns, receivers };

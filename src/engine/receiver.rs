@@ -26,9 +26,7 @@ use crate::proto::membership::{Membership, change_in};
 use crate::proto::nack::NackLimits;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::repairers::Repairer;
-use crate::wire::{
-    Epoch, FrameView, Header, HeartbeatBody, Identity, Reject, RepairTrailer, Seq, SeqRange,
-};
+use crate::wire::{Epoch, FrameView, Header, HeartbeatBody, Identity, Reject, RepairTrailer, Seq, SeqRange};
 use ask::Asking;
 use std::net::SocketAddrV4;
 

@@ -91,9 +91,8 @@ impl SimNet {
 
 /// Whether a datagram is a frame and a repairer's trailer.
 fn is_repair(datagram: &[u8]) -> bool {
-    Header::peek(datagram).is_some_and(|header| {
-        header.kind == Kind::Frame as u8 && datagram.len() > header.length as usize
-    })
+    Header::peek(datagram)
+        .is_some_and(|header| header.kind == Kind::Frame as u8 && datagram.len() > header.length as usize)
 }
 
 impl Net for SimNet {
@@ -123,7 +122,8 @@ impl Net for SimNet {
 
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         self.sends += 1;
-        let frames = bursts.iter().any(|burst| !is_repair(&burst.bytes[..burst.stride.min(burst.bytes.len())]));
+        let frames =
+            bursts.iter().any(|burst| !is_repair(&burst.bytes[..burst.stride.min(burst.bytes.len())]));
         self.data_sends += u32::from(group == Group::Data && frames);
         let mut taken = 0;
         for burst in bursts {

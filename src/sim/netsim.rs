@@ -61,8 +61,11 @@ impl Cell {
             10 => 20_000,
             _ => 4_000,
         };
+        if self.loss == 0 {
+            return 2_000;
+        }
         let links = if self.pattern == Pattern::Shared { 1 } else { self.receivers as u64 };
-        (300_000_000 / (u64::from(self.loss.max(1)) * links)).clamp(1_000, most)
+        (300_000_000 / (u64::from(self.loss) * links)).clamp(1_000, most)
     }
 
     /// What the row is called.
@@ -74,6 +77,7 @@ impl Cell {
 }
 
 /// The words above the rows.
-pub const HEAD: &str = "\
-                              │ affected │     repair latency, us    │ for each lost datagram  │ by the │     never
-loss        of     delay recv │ messages │     p50      p99    p99.9 │ nacks  repairs    bytes │ leader │ delivered";
+pub const HEAD: &str = concat!(
+    "                              │ affected │     repair latency, us    │ for each lost datagram  │ by the │     never\n",
+    "loss        of     delay recv │ messages │     p50      p99    p99.9 │ nacks  repairs    bytes │ leader │ delivered",
+);

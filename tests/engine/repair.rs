@@ -29,7 +29,8 @@ fn seqs(repairs: &[Repair]) -> Vec<Seq> {
 
 /// To whom frames were repaired.
 fn receivers(sent: &[(To, Vec<u8>)]) -> Vec<To> {
-    let repairs = sent.iter().filter(|(_, bytes)| !answers(&[(To::Group(Group::Data), bytes.clone())]).0.is_empty());
+    let repairs =
+        sent.iter().filter(|(_, bytes)| !answers(&[(To::Group(Group::Data), bytes.clone())]).0.is_empty());
     repairs.map(|(to, _)| *to).collect()
 }
 
@@ -62,7 +63,10 @@ fn repair_3_whoever_asks_one_after_the_other_costs_one_copy_and_one_for_all() {
     let (mut node, _) = giver();
     let mut all = Vec::new();
     for reader in 100..110 {
-        node.replica.net_mut().unicast.push_back((nack(epoch(1, 1), HISTORY, 5, &[(7, 8)]), Some(address(reader))));
+        node.replica
+            .net_mut()
+            .unicast
+            .push_back((nack(epoch(1, 1), HISTORY, 5, &[(7, 8)]), Some(address(reader))));
         node.now -= TURN_NS * 7;
         all.extend((0..8).flat_map(|_| node.poll()));
     }

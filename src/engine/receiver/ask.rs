@@ -108,7 +108,8 @@ impl Receiver {
     /// Whether an answer is awaited on the unicast socket.
     pub fn is_waiting(&self) -> bool {
         let asking = &self.asking;
-        asking.start.is_some_and(|ask| ask.is_asked()) || asking.gaps.list().iter().any(|gap| gap.ask.is_asked())
+        asking.start.is_some_and(|ask| ask.is_asked())
+            || asking.gaps.list().iter().any(|gap| gap.ask.is_asked())
     }
 
     /// When something is to be asked for; `Nanos::MAX` while nothing is.

@@ -23,8 +23,8 @@ mod serve;
 mod stand;
 
 use elect::Owed;
-use give::Giving;
 pub use elect::Suspicion;
+use give::Giving;
 use heard::Heard;
 use orders::Denial;
 use own_log::OwnLog;
@@ -48,8 +48,8 @@ use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
 use crate::proto::window::{Uncommitted, Window};
 use crate::wire::{
-    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos, REPAIR_TRAILER_LEN, Reject,
-    SMALL_LEN_MAX, Seq,
+    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos, REPAIR_TRAILER_LEN,
+    Reject, SMALL_LEN_MAX, Seq,
 };
 
 /// A replica's settings.

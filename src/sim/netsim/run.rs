@@ -1,7 +1,7 @@
 //! One cell's run.
 
 use super::links::Links;
-use super::{Cell, Pattern};
+use super::Cell;
 use crate::engine::bootstrap::bootstrap;
 use crate::engine::counters::Counter;
 use crate::engine::ports::{Group, Ports};
@@ -149,7 +149,8 @@ fn identity(seat: usize) -> Identity {
 }
 
 fn receiver(seat: usize) -> ReceiverLimits {
-    let client = Identity { replica: 1_000 + seat as u32, incarnation: 0x9e37_79b9u32.wrapping_mul(seat as u32) };
+    let client =
+        Identity { replica: 1_000 + seat as u32, incarnation: 0x9e37_79b9u32.wrapping_mul(seat as u32) };
     let others = (0..REPLICAS).filter(|other| *other != seat);
     ReceiverLimits {
         cluster: CLUSTER,
@@ -245,7 +246,7 @@ impl World {
     fn new(cell: Cell) -> Result<Self, String> {
         let seats = FIRST_RECEIVER + cell.receivers;
         let mut rng = Rng::new(u64::from(cell.loss) << 32 ^ cell.delay_ns << 8 ^ cell.receivers as u64);
-        let seat = |seat| Ok(Seat { engine: engine(seat)?, wake_at: BEGIN_NS });
+        let seat = |seat| -> Result<Seat, String> { Ok(Seat { engine: engine(seat)?, wake_at: BEGIN_NS }) };
         let messages = cell.messages() as usize;
         let seen = || Seen { arrived: vec![0; messages], delivered: vec![0; messages] };
         Ok(Self {
@@ -303,7 +304,8 @@ impl World {
         let messages = self.cell.messages();
         let mut next_at = self.now;
         while self.sent < messages {
-            if let (Engine::Publisher(publisher), Some(id)) = (&mut self.seats[PUBLISHER].engine, self.publisher)
+            if let (Engine::Publisher(publisher), Some(id)) =
+                (&mut self.seats[PUBLISHER].engine, self.publisher)
                 && publisher.core.try_publish(id, 0, &PAYLOAD).is_ok()
             {
                 self.sent += 1;
