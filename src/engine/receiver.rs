@@ -323,7 +323,7 @@ impl Receiver {
             counters.add(Counter::RepairsIn, 1);
             let header = &frame.header;
             let range = SeqRange { from: header.first_seq, to: header.next_seq() };
-            self.asking.on_repair(trailer.token, range);
+            self.asking.on_repair(Identity::from_packed(trailer.giver), trailer.token, range);
             called_committed = trailer.commit_next;
             self.commit.on_announced(Epoch(trailer.accepted), trailer.commit_next);
             if planted(Mutation::RepairIsFinal) {

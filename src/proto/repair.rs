@@ -67,6 +67,10 @@ pub const GIVEN_MAX: usize = 128;
 /// So many requesters of one frame make it worth everybody's while.
 const SHARED: usize = 3;
 
+/// What many lost is followed by more of the kind for this long: an overloaded queue, or a line that fades, is so
+/// for longer than it takes to repair it.
+const SHARES_NS: Nanos = 100_000_000;
+
 /// How long what was asked for is remembered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct GivenLimits {
@@ -76,8 +80,8 @@ pub struct GivenLimits {
     /// Requests for one frame within this long are of one loss: the shortest retry, which is what receivers
     /// take for more than a round trip.
     pub shared_ns: Nanos,
-    /// The second requester waits this long for a third: the jitter of a guard, within which receivers of one
-    /// loss ask.
+    /// The second requester waits this long for a third, and so does the first where losses were shared lately:
+    /// the jitter of a guard, within which receivers of one loss ask.
     pub hold_ns: Nanos,
 }
 
@@ -113,17 +117,20 @@ struct Slot {
 pub struct Given {
     limits: GivenLimits,
     slots: Vec<Slot>,
+    /// The next loss is expected to be shared until then.
+    shares_until: Nanos,
 }
 
 impl Given {
     /// Nothing yet.
     pub fn new(limits: GivenLimits) -> Self {
-        Self { limits, slots: Vec::with_capacity(GIVEN_MAX) }
+        Self { limits, slots: Vec::with_capacity(GIVEN_MAX), shares_until: 0 }
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.slots.clear();
+        self.shares_until = 0;
     }
 
     /// The memory of the frame at `first`; one that shares its place, or is old, is forgotten for it.
@@ -143,6 +150,7 @@ impl Given {
     /// it, and what went to everybody is under way to everybody.
     pub fn on_asked(&mut self, now: Nanos, who: u64, first: Seq) -> Give {
         let GivenLimits { ignore_ns, hold_ns, .. } = self.limits;
+        let expected = now < self.shares_until;
         let slot = self.slot(now, first);
         if slot.shared {
             return Give::Ignored;
@@ -159,8 +167,9 @@ impl Given {
             slot.asked[count] = (who, now);
             slot.count += 1;
         }
-        // A second requester is a hint that it was lost by many.
-        Give::At(if count == 1 { now + hold_ns } else { now })
+        // A second requester is a hint that it was lost by many, and so is a loss of that kind just before.
+        let held = count == 1 || count == 0 && expected;
+        Give::At(if held { now + hold_ns } else { now })
     }
 
     /// REPAIR-3 (many are one): whether the frame at `first` goes to everybody at once, as three have asked for it
@@ -172,6 +181,7 @@ impl Given {
 
     /// Whether everybody has been given it; from now on it has.
     pub fn share(&mut self, now: Nanos, first: Seq) -> bool {
+        self.shares_until = now + SHARES_NS;
         std::mem::replace(&mut self.slot(now, first).shared, true)
     }
 }
@@ -253,7 +263,9 @@ mod tests {
         }
         assert!(given.share(10, 7));
         // Whoever missed that one too asks again after a retry.
-        assert_eq!((given.on_asked(160, 5, 7), given.is_shared(7)), (Give::At(160), false));
+        assert_eq!((given.on_asked(160, 5, 7), given.is_shared(7)), (Give::At(170), false));
+        assert_eq!(given.on_asked(200, 5, 8), Give::At(210), "the next loss may be everybody's as well");
+        assert_eq!(given.on_asked(SHARES_NS + 10, 5, 9), Give::At(SHARES_NS + 10));
     }
 
     /// REPAIR-3.

@@ -151,6 +151,13 @@ impl Repairers {
         }
     }
 
+    /// This replica gave something, whoever had asked for it.
+    pub fn on_given(&mut self, replica: u32) {
+        if let Some(place) = self.rows.iter().position(|row| row.repairer.replica == replica) {
+            self.on_heard(place as u32);
+        }
+    }
+
     /// Forgets who was silent.
     pub fn forget_silence(&mut self) {
         for row in &mut self.rows {

@@ -79,9 +79,12 @@ impl Asking {
         self.repairers.on_epoch(epoch);
     }
 
-    /// A frame of `range` came as an answer to the request `token`.
-    pub(super) fn on_repair(&mut self, token: u64, range: SeqRange) {
+    /// A frame of `range` came as an answer to the request `token`, or as one to everybody.
+    pub(super) fn on_repair(&mut self, giver: Identity, token: u64, range: SeqRange) {
         let answered = self.requests.on_answered(token);
+        if answered.is_none() {
+            self.repairers.on_given(giver.replica);
+        }
         self.gaps.on_frames(answered, range);
         if let Some(ask) = &mut self.start {
             ask.on_frames(answered, false);

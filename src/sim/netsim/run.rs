@@ -1,7 +1,7 @@
 //! One cell's run.
 
-use super::links::Links;
 use super::Cell;
+use super::links::Links;
 use crate::engine::bootstrap::bootstrap;
 use crate::engine::counters::Counter;
 use crate::engine::ports::{Group, Ports};
