@@ -67,10 +67,6 @@ pub const GIVEN_MAX: usize = 128;
 /// So many requesters of one frame make it worth everybody's while.
 const SHARED: usize = 3;
 
-/// What many lost is followed by more of the kind for this long: an overloaded queue, or a line that fades, is so
-/// for longer than it takes to repair it.
-const SHARES_NS: Nanos = 100_000_000;
-
 /// How long what was asked for is remembered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct GivenLimits {
@@ -80,7 +76,7 @@ pub struct GivenLimits {
     /// Requests for one frame within this long are of one loss: the shortest retry, which is what receivers
     /// take for more than a round trip.
     pub shared_ns: Nanos,
-    /// The second requester waits this long for a third, and so does the first where losses were shared lately:
+    /// The second requester waits this long for a third, and so does the first where the loss before was shared:
     /// the jitter of a guard, within which receivers of one loss ask.
     pub hold_ns: Nanos,
 }
@@ -108,6 +104,8 @@ struct Slot {
     /// Who asked, and when last.
     asked: [(u64, Nanos); SHARED],
     count: usize,
+    /// The loss before was shared.
+    expected: bool,
     /// Everybody has been given it.
     shared: bool,
 }
@@ -117,20 +115,20 @@ struct Slot {
 pub struct Given {
     limits: GivenLimits,
     slots: Vec<Slot>,
-    /// The next loss is expected to be shared until then.
-    shares_until: Nanos,
+    /// The place of the loss that was asked for last.
+    newest: usize,
 }
 
 impl Given {
     /// Nothing yet.
     pub fn new(limits: GivenLimits) -> Self {
-        Self { limits, slots: Vec::with_capacity(GIVEN_MAX), shares_until: 0 }
+        Self { limits, slots: Vec::with_capacity(GIVEN_MAX), newest: 0 }
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.slots.clear();
-        self.shares_until = 0;
+        self.newest = 0;
     }
 
     /// The memory of the frame at `first`; one that shares its place, or is old, is forgotten for it.
@@ -139,18 +137,20 @@ impl Given {
         if self.slots.len() <= at {
             self.slots.resize(at + 1, Slot::default());
         }
-        let slot = &mut self.slots[at];
+        let slot = &self.slots[at];
         if slot.first != first || now >= slot.since + self.limits.shared_ns {
-            *slot = Slot { first, since: now, ..Slot::default() };
+            // What many lost is mostly followed by more of the kind: a queue that is too full, a line that fades.
+            let expected = self.slots[self.newest].shared;
+            self.newest = at;
+            self.slots[at] = Slot { first, since: now, expected, ..Slot::default() };
         }
-        slot
+        &mut self.slots[at]
     }
 
     /// REPAIR-2 (once is enough): `who` asks for the frame at `first`. What it asked for just now is under way to
     /// it, and what went to everybody is under way to everybody.
     pub fn on_asked(&mut self, now: Nanos, who: u64, first: Seq) -> Give {
         let GivenLimits { ignore_ns, hold_ns, .. } = self.limits;
-        let expected = now < self.shares_until;
         let slot = self.slot(now, first);
         if slot.shared {
             return Give::Ignored;
@@ -168,20 +168,20 @@ impl Given {
             slot.count += 1;
         }
         // A second requester is a hint that it was lost by many, and so is a loss of that kind just before.
-        let held = count == 1 || count == 0 && expected;
+        let held = count == 1 || count == 0 && slot.expected;
         Give::At(if held { now + hold_ns } else { now })
     }
 
     /// REPAIR-3 (many are one): whether the frame at `first` goes to everybody at once, as three have asked for it
-    /// within a round trip. Once: then it has been given to whoever asked.
+    /// within a round trip, or two where the loss before was shared. Once: then it has been given to whoever asked.
     pub fn is_shared(&self, first: Seq) -> bool {
         let slot = self.slots.get(first as usize % GIVEN_MAX).filter(|slot| slot.first == first);
-        slot.is_some_and(|slot| slot.shared || slot.count >= SHARED && !planted(Mutation::EachAlone))
+        let many = |slot: &Slot| slot.count >= SHARED - usize::from(slot.expected);
+        slot.is_some_and(|slot| slot.shared || many(slot) && !planted(Mutation::EachAlone))
     }
 
     /// Whether everybody has been given it; from now on it has.
     pub fn share(&mut self, now: Nanos, first: Seq) -> bool {
-        self.shares_until = now + SHARES_NS;
         std::mem::replace(&mut self.slot(now, first).shared, true)
     }
 }
@@ -264,8 +264,9 @@ mod tests {
         assert!(given.share(10, 7));
         // Whoever missed that one too asks again after a retry.
         assert_eq!((given.on_asked(160, 5, 7), given.is_shared(7)), (Give::At(170), false));
-        assert_eq!(given.on_asked(200, 5, 8), Give::At(210), "the next loss may be everybody's as well");
-        assert_eq!(given.on_asked(SHARES_NS + 10, 5, 9), Give::At(SHARES_NS + 10));
+        given.on_asked(165, 6, 7);
+        assert!(given.is_shared(7), "the loss before was shared: two are enough");
+        assert_eq!(given.on_asked(400, 5, 8), Give::At(400), "that one went to nobody after all");
     }
 
     /// REPAIR-3.

@@ -57,15 +57,15 @@ impl Cell {
     /// Messages of its run: enough for some hundred lost datagrams, and no more than a table of a minute allows.
     pub(super) fn messages(&self) -> u64 {
         let most = match self.receivers {
-            1 => 100_000,
-            10 => 20_000,
-            _ => 4_000,
+            1 => 30_000,
+            10 => 8_000,
+            _ => 2_000,
         };
         if self.loss == 0 {
             return 2_000;
         }
         let links = if self.pattern == Pattern::Shared { 1 } else { self.receivers as u64 };
-        (300_000_000 / (u64::from(self.loss) * links)).clamp(1_000, most)
+        (150_000_000 / (u64::from(self.loss) * links)).clamp(1_000, most)
     }
 
     /// What the row is called.
