@@ -57,15 +57,15 @@ impl Cell {
     /// Messages of its run: enough for some hundred lost datagrams, and no more than a table of a minute allows.
     pub(super) fn messages(&self) -> u64 {
         let most = match self.receivers {
-            1 => 30_000,
-            10 => 8_000,
-            _ => 2_000,
+            1 => 20_000,
+            10 => 5_000,
+            _ => 1_500,
         };
         if self.loss == 0 {
             return 2_000;
         }
         let links = if self.pattern == Pattern::Shared { 1 } else { self.receivers as u64 };
-        (150_000_000 / (u64::from(self.loss) * links)).clamp(1_000, most)
+        (100_000_000 / (u64::from(self.loss) * links)).clamp(500, most)
     }
 
     /// What the row is called.

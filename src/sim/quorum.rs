@@ -2,7 +2,7 @@
 
 use super::wire::Seats;
 use super::world::{Actor, World};
-use crate::wire::{Change, Identity, Seq};
+use crate::wire::{Change, Epoch, Identity, Seq};
 
 /// A membership that may count, with the seq of the entry that lists it, and who of it never leads.
 struct Listed {
@@ -68,6 +68,15 @@ impl World {
         found
     }
 
+    /// How far a seat holds what is committed, or will when its process has begun again.
+    pub(super) fn held_next(&self, seat: usize) -> Seq {
+        let agreed = self.oracle.agreed_next(seat);
+        match &self.seats[seat].actor {
+            Actor::Replica(machine) if machine.has_rebooted() => agreed.min(self.oracle.durable_next(seat)),
+            _ => agreed,
+        }
+    }
+
     /// What a process knows to be committed; one that is down may have to find it out anew.
     fn known_commit(&self, seat: usize) -> Seq {
         match &self.seats[seat].actor {
@@ -87,8 +96,24 @@ impl World {
         let lists = |listed: &Listed, seat: usize| {
             self.identity_at(seat).is_some_and(|identity| listed.members.contains(&identity))
         };
+        // Of a birth alone others learn nothing: who promised the first epoch and has lost its start with its memory
+        // cannot lead it again, and nobody can vote for another.
+        let begun = |seat: usize| {
+            let tip = self.oracle.log_tip(seat).filter(|_| self.oracle.log_next(seat) > 1);
+            let round = tip.map_or(0, |tip| self.oracle.tree.stem(tip).epoch.round());
+            round > 0 || tip.is_some() && self.oracle.promised(seat) == Epoch::NONE
+        };
+        // Who lacks a committed change and has promised above it takes that from nobody but a leader (S2): alone
+        // with those who hold it and never lead, it waits for one more.
+        let tip = self.oracle.ghost.tip().map(|tip| self.oracle.tree.stem(tip));
+        let informed = |seat: usize| {
+            tip.is_none_or(|tip| {
+                self.oracle.agreed_next(seat) > tip.members_seq || self.oracle.promised(seat) <= tip.epoch
+            })
+        };
         let leads = |seat: usize| {
-            self.oracle.log_next(seat) > 1
+            begun(seat)
+                && informed(seat)
                 && memberships.iter().all(|listed| {
                     let witness = self.identity_at(seat).is_some_and(|one| listed.witnesses.contains(&one));
                     lists(listed, seat) && !witness

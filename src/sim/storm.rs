@@ -413,7 +413,7 @@ impl World {
         let recent = if long { self.oracle.commit_next().saturating_sub(LAG_MAX) } else { 0 };
         let oldest = self.oldest_seq().max(recent);
         let alive: Vec<usize> = (0..replicas)
-            .filter(|index| self.lost >> index & 1 == 0 && self.oracle.agreed_next(*index) >= oldest)
+            .filter(|index| self.lost >> index & 1 == 0 && self.held_next(*index) >= oldest)
             .collect();
         // A history that nobody but the lost ones held is over.
         let born = alive.iter().any(|index| self.oracle.log_next(*index) > 1);
@@ -446,13 +446,10 @@ impl World {
         Ok(())
     }
 
-    /// What every replica has in its ring, or had when it ended.
+    /// What every replica has in its ring, or will have when it begins again.
     fn oldest_seq(&self) -> Seq {
         let rings = self.seats.iter().filter_map(|seat| match &seat.actor {
-            Actor::Replica(machine) if machine.is_lost() => None,
-            Actor::Replica(machine) => {
-                Some(machine.replica().map_or(machine.oldest_seq, |replica| replica.tail().oldest_seq()))
-            }
+            Actor::Replica(machine) => machine.oldest_seq(&self.plan),
             _ => None,
         });
         rings.max().unwrap_or(1)

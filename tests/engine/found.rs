@@ -73,6 +73,14 @@ fn s8_what_a_deposed_leader_had_in_its_open_frame_is_forgotten_with_it() {
 
 /// The journal of replica 1 with the start of an epoch, as a process finds it when it starts again.
 fn opened(written: bool) -> (lockstep::journal::Opened<MemoryTail>, Log) {
+    opened_after(written, |_| {})
+}
+
+/// The same, after something has happened to the ring.
+fn opened_after(
+    written: bool,
+    befalls: impl Fn(&mut MemoryTail),
+) -> (lockstep::journal::Opened<MemoryTail>, Log) {
     let settings = Settings {
         cluster: CLUSTER,
         replica: 1,
@@ -90,8 +98,19 @@ fn opened(written: bool) -> (lockstep::journal::Opened<MemoryTail>, Log) {
     while written && copy_behind(opened.tail.memory_mut(), &mut opened.writer, &mut store, false).unwrap() > 0
     {
     }
+    befalls(opened.tail.memory_mut());
     let opened = open(&mut store, opened.tail.memory_mut().clone(), settings).unwrap();
     (opened, log)
+}
+
+/// What the segments have is not looked at in the ring: a bit that rots there must not name another history.
+#[test]
+fn s12_a_history_is_learned_from_a_frame_that_is_whole() {
+    let newest = Log::begun(3).frames[0].len();
+    let (opened, _) = opened_after(true, |memory| {
+        memory.ring_mut()[newest + std::mem::offset_of!(Header, history)] ^= 0x40;
+    });
+    assert_eq!(opened.superblock.history, HISTORY);
 }
 
 #[test]
@@ -137,6 +156,91 @@ fn s10_a_blank_node_learns_the_log_from_who_campaigns_when_nobody_else_speaks() 
         let sent = node.hear(&[ballot(&log, Kind::Prepare, 3, epoch(2, 3))]);
         assert!(sent.iter().any(|(_, bytes)| bytes[5] == Kind::Promise as u8), "now it votes");
     }
+}
+
+/// The entry that lists a node may be the very one that it lacks: without its vote nobody leads.
+#[test]
+fn s5_who_has_no_vote_yet_gets_from_a_candidate_the_entry_that_gives_it_one() {
+    let mut log = Log::begun(3);
+    let mut node = Node::new(start(blank_tail(4, RING), replica_limits(4, 3)).unwrap());
+    node.hear(&log.frames[1..2]);
+    node.ask(1, log.repair(0, 1, 3));
+    assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Learner, log.end));
+    let members = member_list(4);
+    log.push_change(2, Change::Add, members[3], &members);
+    let mut sent = node.hear(&[ballot(&log, Kind::Prepare, 2, epoch(2, 2))]);
+    sent.extend(node.wait(MS));
+    assert_eq!(requests_in(&sent).first().map(|request| request.ranges.clone()), Some(vec![(3, 4)]));
+    node.ask(2, log.repair(2, 2, 3));
+    assert_eq!(node.replica.role(), Role::Standby);
+    let sent = node.hear(&[ballot(&log, Kind::Prepare, 2, epoch(2, 2))]);
+    assert!(sent.iter().any(|(_, bytes)| bytes[5] == Kind::Promise as u8), "now it votes");
+}
+
+/// What lies below a start's table is only taken from who calls it committed. Whoever holds the start must be able
+/// to, also when it is started again and nobody else is left.
+#[test]
+fn s10_an_epoch_start_tells_what_those_who_elected_its_leader_knew_to_be_committed() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let mut node = blank();
+    node.hear(&log.frames[1..3]);
+    node.ask(1, log.repair(0, 1, 1));
+    assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Standby, log.end));
+    assert_eq!(node.replica.core.commit_next(), 4, "its own ack and the leader's");
+    let mut alone = Node::new(start(node.replica.into_tail(), replica_limits(2, 3)).unwrap());
+    assert_eq!(alone.replica.core.commit_next(), 1, "no frame tells it");
+    log.commit_next = log.end.next;
+    let mut start = None;
+    for _ in 0..400 {
+        for (_, bytes) in alone.wait(MS) {
+            let said = match Datagram::decode(&bytes, CLUSTER) {
+                Ok(Datagram::PreVote(_, body)) => ballot(&log, Kind::Grant, 3, Epoch(body.ballot)),
+                Ok(Datagram::Prepare(_, body)) => ballot(&log, Kind::Promise, 3, Epoch(body.ballot)),
+                Ok(Datagram::Frame(frame, None)) => {
+                    start.get_or_insert(frame.header);
+                    continue;
+                }
+                _ => continue,
+            };
+            alone.replica.net_mut().groups.push_back(said);
+        }
+    }
+    let start = start.expect("it leads");
+    assert_eq!((start.first_seq, start.commit_next), (4, 4));
+}
+
+/// A start that a blank node heard may be all that is left of its epoch.
+#[test]
+fn a_blank_node_that_gets_nothing_of_a_lost_epoch_learns_the_log_that_the_others_hold() {
+    let mut log = Log::begun(3);
+    let mut lost = log.clone();
+    log.push(&["a"]);
+    lost.begin(epoch(2, 2), &member_list(3));
+    let mut node = blank();
+    let mut sent = node.hear(&lost.frames[2..3]);
+    assert_eq!(node.replica.tail().promised(), Epoch::NONE, "who has no vote need not promise");
+    for _ in 0..200 {
+        sent.extend(node.wait(5 * MS));
+        for request in requests_in(&std::mem::take(&mut sent)) {
+            let from = u32::from(request.to.ip().octets()[3]);
+            // All that is left is replica 3, and its log is of epoch 1.
+            if from != 3 {
+                continue;
+            }
+            if request.header.epoch() != epoch(1, 1) {
+                sent.extend(node.ask(3, log.answer(3, request.token, Refusal::OtherEpoch, 1)));
+            } else if request.ranges.is_empty() {
+                sent.extend(node.ask(3, log.repair(1, 3, 1)));
+            } else {
+                sent.extend([0, 2].into_iter().flat_map(|index| node.ask(3, log.repair(index, 3, 1))));
+            }
+        }
+    }
+    assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Standby, log.end));
+    assert_eq!(node.replica.tail().promised(), epoch(1, 1));
+    let sent = node.hear(&[ballot(&log, Kind::Prepare, 3, epoch(2, 3))]);
+    assert!(sent.iter().any(|(_, bytes)| bytes[5] == Kind::Promise as u8), "its vote counts");
 }
 
 #[test]
@@ -284,18 +388,24 @@ fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica(
 
 /// By S3 the log of who acknowledges is the leader's as far as it says: that is as good as its beat.
 #[test]
-fn a_live_reader_that_hears_no_leader_begins_where_an_ack_says_that_the_log_ends() {
+fn a_live_reader_that_hears_no_leader_begins_where_the_furthest_of_some_acks_says_that_the_log_ends() {
     let mut log = Log::begun(3);
     let chain = |log: &Log| log.end.chain;
     let mut reader = Reader::new(Delivery::Stamped, Start::Live);
     reader.hear(&log.ack_with(2, log.end.next, |header, _| header.chain = 1));
     assert_eq!(reader.subscriber.core.deliver_next(), 0, "nothing of an epoch whose start is not held (S10)");
     reader.hear(&log.frames[1].clone());
+    let (behind, behind_at) = (log.end.next, chain(&log));
     let unheard = log.push(&["before"]);
-    reader.hear(&log.clone().ack(2, 3));
+    (0..64).for_each(|_| reader.hear(&log.clone().ack(2, 3)));
     assert_eq!(reader.subscriber.core.deliver_next(), 0, "below its sender's end an ack carries no chain");
     let (end, at) = (log.end.next, chain(&log));
     reader.hear(&log.ack_with(2, end, |header, _| header.chain = at));
+    for _ in 0..14 {
+        reader.hear(&log.ack_with(3, behind, |header, _| header.chain = behind_at));
+        assert_eq!(reader.subscriber.core.deliver_next(), 0, "who lags is not taken at once");
+    }
+    reader.hear(&log.ack_with(3, behind, |header, _| header.chain = behind_at));
     assert_eq!(reader.subscriber.core.deliver_next(), end);
     reader.hear(&unheard);
     let frame = log.push(&["after"]);
