@@ -40,7 +40,7 @@ fn everybody_ends_with_the_same_digest() {
                         let work = subscriber.poll(1000, |event| {
                             match event {
                                 SubscriberEvent::Message(message) => digest.add(&message),
-                                SubscriberEvent::Abandoned { from, oldest } => {
+                                SubscriberEvent::Abandoned { from, oldest, .. } => {
                                     panic!("abandoned {from} {oldest}")
                                 }
                                 _ => {}

@@ -131,11 +131,12 @@ impl<W: Write> Print<W> {
         let told = match event {
             SubscriberEvent::Message(message) => self.on_message(&message),
             SubscriberEvent::Retract { from } => self.form.write_retract(&mut self.out, from),
-            SubscriberEvent::Abandoned { from, oldest } => Err(Failure::new(
+            SubscriberEvent::Abandoned { from, oldest, why } => Err(Failure::new(
                 INTEGRITY,
                 format!(
-                    "seq {from} cannot be had any more: the oldest that a replica repairs is {oldest}; begin \
-                     there with --from {oldest}, or read the older part from a journal"
+                    "seq {from} is repaired by nobody ({}): the oldest that a replica repairs is {oldest}; begin \
+                     there with --from {oldest}, or read the older part from a journal",
+                    why.name()
                 ),
             )),
             SubscriberEvent::Diverged { seq } => Err(Failure::new(

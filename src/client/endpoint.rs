@@ -6,6 +6,7 @@ use crate::io::clock::random_u64;
 use crate::io::udp::{Udp, UdpSettings};
 use crate::io::{IoError, idle::Idle};
 use crate::proto::nack::NackLimits;
+use crate::proto::repairers::Repairer;
 use crate::wire::{Identity, Nanos, frame_len_max};
 use std::net::SocketAddrV4;
 
@@ -20,6 +21,8 @@ pub struct Endpoint {
     pub mtu: usize,
     /// Unicast addresses of the replicas.
     pub replicas: Vec<SocketAddrV4>,
+    /// Who repairs.
+    pub repairers: Vec<Repairer>,
     /// Timers of requests.
     pub nack: NackLimits,
     /// A subscriber's memory for frames that wait.
@@ -50,8 +53,7 @@ impl Endpoint {
             cluster: self.cluster,
             history: 0,
             me,
-            repairers: self.replicas.clone(),
-            repairer_first: me.incarnation,
+            repairers: self.repairers.clone(),
             nack: self.nack,
             store_bytes,
             frame_len_max: frame_len_max(self.mtu),

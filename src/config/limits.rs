@@ -1,6 +1,6 @@
 //! What the file means for each room: the one place that turns its values into their limits.
 
-use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Replica, Role, Scheduling};
+use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Role, Scheduling};
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
 use crate::io::udp::UdpSettings;
@@ -10,6 +10,7 @@ use crate::node::NodeSettings;
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit;
 use crate::proto::nack::NackLimits;
+use crate::proto::repairers::Repairer;
 use crate::proto::window::Window;
 
 impl Config {
@@ -20,6 +21,7 @@ impl Config {
             udp: self.udp(),
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
+            repairers: self.repairers().collect(),
             nack: self.nack(),
             subscriber_buffer_bytes: self.subscriber.buffer_bytes as usize,
             window_entries: self.publisher.window_entries,
@@ -42,7 +44,7 @@ impl Config {
             udp: self.udp(),
             mtu: self.mtu(),
             unicast: replica.unicast,
-            peers: self.storing().filter(|other| other.id != id).map(|other| other.unicast).collect(),
+            peers: self.repairers().filter(|other| other.replica != id).collect(),
             journal: replica.journal.clone(),
             tail: replica.tail.clone(),
             tail_bytes: self.journal.tail_size_bytes,
@@ -81,9 +83,10 @@ impl Config {
         })
     }
 
-    /// The replicas that give what they store to whoever asks.
-    fn storing(&self) -> impl Iterator<Item = &Replica> {
-        self.replicas.iter().filter(|replica| replica.role == Role::Full)
+    /// Who gives what it stores to whoever asks: a witness serves candidates alone.
+    fn repairers(&self) -> impl Iterator<Item = Repairer> {
+        let storing = self.replicas.iter().filter(|replica| replica.role == Role::Full);
+        storing.map(|replica| Repairer::replica(replica.id, replica.unicast))
     }
 
     fn mtu(&self) -> usize {

@@ -171,7 +171,8 @@ impl<N: Net> Publisher<N> {
                 {
                     let repairers = &core.limits.receiver.repairers;
                     // Always another one: a replica that is cut off goes on telling what was.
-                    let Some(&to) = repairers.get(core.asked % repairers.len().max(1)) else { continue };
+                    let asked = repairers.get(core.asked % repairers.len().max(1));
+                    let Some(to) = asked.map(|repairer| repairer.address) else { continue };
                     core.asked += 1;
                     core.number += 1;
                     let header = Header { number: core.number, ..core.header(Kind::Question, wall) };

@@ -16,7 +16,7 @@ use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use crate::proto::log::LogEnd;
 use crate::wire::{
     Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, MembershipView, Nanos,
-    PublisherId, PublisherSeq, Seq,
+    PublisherId, PublisherSeq, Refusal, Seq,
 };
 
 /// When a message is delivered (DESIGN §1).
@@ -94,12 +94,14 @@ pub enum SubscriberEvent<'a> {
         /// The exclusive end of what was seen.
         to: Seq,
     },
-    /// No repairer holds what is missing: the subscription ends here.
+    /// No repairer gives what is missing: the subscription ends here.
     Abandoned {
         /// The first missing.
         from: Seq,
         /// The oldest seq that can still be had.
         oldest: Seq,
+        /// Why it is not given.
+        why: Refusal,
     },
     /// Everything that was seen is delivered.
     CaughtUp {
@@ -292,6 +294,11 @@ impl SubscriberCore {
         (self.rx.end(), self.rx.committed_end())
     }
 
+    /// When it is to be called again if nothing arrives: something is to be asked for; `Nanos::MAX` if nothing is.
+    pub fn next_deadline(&self) -> Nanos {
+        self.rx.next_deadline()
+    }
+
     /// Whether the subscription has ended (abandoned or diverged).
     pub fn is_ended(&self) -> bool {
         self.ended
@@ -433,9 +440,9 @@ impl SubscriberCore {
                 _ => {}
             }
         }
-        if let Some((from, oldest)) = self.rx.abandoned() {
+        if let Some((from, oldest, why)) = self.rx.abandoned() {
             self.ended = true;
-            f(SubscriberEvent::Abandoned { from, oldest });
+            f(SubscriberEvent::Abandoned { from, oldest, why });
         }
         let delivered_all = self.cursor.next >= seen_next && self.cursor.next > 0 && seen_next > 1;
         if delivered_all && !self.caught_up && self.rx.is_whole() {

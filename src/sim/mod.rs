@@ -20,6 +20,7 @@ pub mod explore;
 mod machine;
 pub mod many;
 pub mod net;
+pub mod netsim;
 mod operator;
 mod outcome;
 mod plan;

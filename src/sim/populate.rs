@@ -17,6 +17,8 @@ use crate::engine::subscriber::{Delivery, Subscriber, SubscriberLimits};
 use crate::proto::beat::BeatLimits;
 use crate::proto::election::ElectionLimits;
 use crate::proto::nack::NackLimits;
+use crate::proto::repairers::Repairer;
+use crate::proto::requesters::BudgetLimits;
 use crate::proto::suspect::SuspectLimits;
 use crate::wire::{Identity, Nanos, Seq, frame_len_max};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -34,13 +36,16 @@ fn identity(seat: usize) -> Identity {
     Identity { replica: seat as u32 + 1, incarnation: 0x100 + seat as u32 }
 }
 
+fn repairer(seat: usize) -> Repairer {
+    Repairer::replica(seat as u32 + 1, address(seat))
+}
+
 fn receiver(plan: &Plan, seat: usize, me: Identity) -> ReceiverLimits {
     ReceiverLimits {
         cluster: CLUSTER,
         history: 0,
         me,
-        repairers: (0..plan.replicas).filter(|other| *other != seat).map(address).collect(),
-        repairer_first: seat as u32,
+        repairers: (0..plan.replicas).filter(|other| *other != seat).map(repairer).collect(),
         nack: NackLimits::default(),
         store_bytes: 64 << 10,
         frame_len_max: frame_len_max(MTU),
@@ -59,6 +64,7 @@ pub(super) fn replica_limits(plan: &Plan, seat: usize, me: Identity, rng: &mut R
         ack_again_ns: 1_000_000,
         process_nonce: rng.next_u64(),
         repairs_per_request: 16,
+        budget: BudgetLimits::default(),
         suspect: SuspectLimits {
             beat_ns: BEAT_NS,
             timeout_ns: plan.timeout_ns,

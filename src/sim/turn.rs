@@ -249,7 +249,7 @@ fn read(
                 oracle.coverage.count(Event::Retracts);
                 oracle.on_retracted(who, from)
             }
-            SubscriberEvent::Abandoned { from, oldest } => {
+            SubscriberEvent::Abandoned { from, oldest, .. } => {
                 // A small ring forgets: said, and the subscription is over.
                 told.push(format!("abandoned at {from}, the oldest that anybody holds is {oldest}"));
                 oracle.coverage.count(Event::Abandoned);

@@ -72,9 +72,34 @@ pub enum Refusal {
     OtherHistory = 4,
     /// The requester asks too much; `retry_after_ns` says when again.
     Limited = 5,
+    /// A leader that stamps: others hold it, and are to be asked.
+    Referred = 6,
+    /// Too much for datagrams, for too long: it is to be read by replay.
+    Replay = 7,
+    /// It went on all the same: it gets nothing more.
+    Dropped = 8,
 }
 
 impl Refusal {
+    /// Whether the giver will not give this range later either.
+    pub fn gives_up(self) -> bool {
+        matches!(self, Self::TooOld | Self::Replay | Self::Dropped)
+    }
+
+    /// The words for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ahead => "not there yet",
+            Self::TooOld => "no longer in memory",
+            Self::OtherEpoch => "of another epoch",
+            Self::OtherHistory => "of another history",
+            Self::Limited => "too much at once",
+            Self::Referred => "others are to be asked",
+            Self::Replay => "too much for datagrams: to be read by replay",
+            Self::Dropped => "asked for too much, for too long",
+        }
+    }
+
     /// The reason with this number, if there is one.
     pub fn from_u32(reason: u32) -> Option<Self> {
         Some(match reason {
@@ -83,6 +108,9 @@ impl Refusal {
             3 => Self::OtherEpoch,
             4 => Self::OtherHistory,
             5 => Self::Limited,
+            6 => Self::Referred,
+            7 => Self::Replay,
+            8 => Self::Dropped,
             _ => return None,
         })
     }
@@ -100,7 +128,7 @@ pub struct AnswerBody {
     pub oldest_seq: Seq,
     /// A [`Refusal`].
     pub reason: u32,
-    /// For [`Refusal::Limited`].
+    /// Before this has passed, asking again is in vain; 0 if nothing is known of that.
     pub retry_after_ns: u32,
 }
 

@@ -12,7 +12,7 @@
 //! | [`Kind::Submission`] | publisher → replicas | submit group | at `flush`, `poll`, or when full; again until committed | unstamped entries |
 //! | [`Kind::Ack`] | replica → all | control group | once per poll batch that stored something | epoch, next, chain |
 //! | [`Kind::Nack`] | anyone → replica | unicast | frames are missing | ranges, or "start of epoch e" |
-//! | [`Kind::Frame`] + [`RepairTrailer`] | replica → asker | unicast | it has them | the frame as sent, and who gives it |
+//! | [`Kind::Frame`] + [`RepairTrailer`] | replica → asker, or all | unicast; data group where several ask | it has them | the frame as sent, and who gives it |
 //! | [`Kind::Answer`] | replica → asker | unicast | it has not | a [`Refusal`] |
 //! | [`Kind::Question`] | anyone → replica | unicast | open, resume, bootstrap, operators' commands | a [`Topic`] |
 //! | [`Kind::Reply`] | replica → asker | unicast | always | [`ReplyBody`] |

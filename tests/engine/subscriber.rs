@@ -32,7 +32,7 @@ fn owned(event: &SubscriberEvent<'_>) -> Told {
         SubscriberEvent::Epoch { epoch, seq } => Told::Epoch(*epoch, *seq),
         SubscriberEvent::Membership { seq, members } => Told::Membership(*seq, *members),
         SubscriberEvent::Gap { from, to } => Told::Gap(*from, *to),
-        SubscriberEvent::Abandoned { from, oldest } => Told::Abandoned(*from, *oldest),
+        SubscriberEvent::Abandoned { from, oldest, .. } => Told::Abandoned(*from, *oldest),
         SubscriberEvent::CaughtUp { next } => Told::CaughtUp(*next),
         SubscriberEvent::Lag { entries, .. } => Told::Lag(*entries),
         SubscriberEvent::Diverged { seq } => Told::Diverged(*seq),

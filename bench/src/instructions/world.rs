@@ -24,6 +24,8 @@ use lockstep::journal::ports::{TailSource, Word};
 use lockstep::proto::commit::Durability;
 use lockstep::proto::election::ElectionLimits;
 use lockstep::proto::nack::NackLimits;
+use lockstep::proto::repairers::Repairer;
+use lockstep::proto::requesters::BudgetLimits;
 use lockstep::proto::suspect::SuspectLimits;
 use lockstep::wire::{
     AckBody, EntryHeader, EntryKind, Header, Identity, Kind, Nanos, OpenFrame, PublisherId, Seq,
@@ -90,8 +92,10 @@ fn receiver(cluster: &Cluster, process: usize) -> ReceiverLimits {
         cluster: cluster.config.cluster,
         history: 0,
         me: cluster.identities.get(process).copied().filter(|_| process < 2).unwrap_or(client),
-        repairers: (0..2).filter(|other| *other != process).map(address).collect(),
-        repairer_first: 0,
+        repairers: (0..2)
+            .filter(|other| *other != process)
+            .map(|other| Repairer::replica(other as u32 + 1, address(other)))
+            .collect(),
         nack: NackLimits::default(),
         store_bytes: 1 << 20,
         frame_len_max: frame_len_max(MTU),
@@ -130,6 +134,7 @@ fn replica(cluster: &Cluster, process: usize) -> Result<Desked, String> {
         ack_again_ns: 1_000_000_000,
         process_nonce: process_nonce(process),
         repairs_per_request: 64,
+        budget: BudgetLimits::default(),
         suspect: SuspectLimits::default(),
         election: ElectionLimits::default(),
         heard_bytes: 1 << 20,

@@ -37,6 +37,7 @@ impl<P: Ports> Replica<P> {
         // Counted as sent: not due again before it is said so.
         core.beat.due(now);
         core.heard.forget_copies();
+        core.giving.clear();
         core.rx.forget_times();
     }
 }

@@ -14,6 +14,7 @@
 mod begin;
 mod elect;
 mod explored;
+mod give;
 mod heard;
 mod lead;
 mod orders;
@@ -24,6 +25,7 @@ mod stand;
 
 use elect::Owed;
 pub use elect::Suspicion;
+use give::Giving;
 use heard::Heard;
 use orders::Denial;
 use own_log::OwnLog;
@@ -40,13 +42,15 @@ use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
 use crate::proto::ingress::HoldBack;
+use crate::proto::repair::GivenLimits;
+use crate::proto::requesters::BudgetLimits;
 use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
 use crate::proto::window::{Uncommitted, Window};
 use crate::wire::{
-    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos, Reject, SMALL_LEN_MAX,
-    Seq,
+    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos, REPAIR_TRAILER_LEN,
+    Reject, SMALL_LEN_MAX, Seq,
 };
 
 /// A replica's settings.
@@ -70,6 +74,8 @@ pub struct ReplicaLimits {
     pub process_nonce: u64,
     /// Most frames that one request is answered with: more are asked for again.
     pub repairs_per_request: usize,
+    /// What repairs to readers may cost.
+    pub budget: BudgetLimits,
     /// When silence becomes a suspicion.
     pub suspect: SuspectLimits,
     /// An election's times.
@@ -191,6 +197,7 @@ pub struct ReplicaCore {
     draining: bool,
     stopping: bool,
     stopped: bool,
+    giving: Giving,
     /// What was counted.
     pub counters: Counters,
     /// What happened.
@@ -313,11 +320,17 @@ impl<P: Ports> Replica<P> {
             draining: false,
             stopping: false,
             stopped: false,
+            giving: Giving::new(
+                limits.budget,
+                GivenLimits::of(limits.receiver.nack.guard_ns, limits.receiver.nack.retry_ns_min),
+            ),
             counters: Counters::default(),
             events: Events::default(),
             limits,
         };
-        let mut replica = Self { net, tail, core, scratch: vec![0; NACK_LEN_MAX.max(SMALL_LEN_MAX)] };
+        let scratch = NACK_LEN_MAX.max(SMALL_LEN_MAX).max(tail.frame_len_max() + REPAIR_TRAILER_LEN);
+        let scratch = vec![0; scratch];
+        let mut replica = Self { net, tail, core, scratch };
         match granted {
             StartRole::Blank => {}
             StartRole::Standby => replica.core.transition(Role::Standby, &end),
@@ -355,6 +368,8 @@ impl<P: Ports> Replica<P> {
         self.core.turned_at = now;
         if self.core.turns.is_multiple_of(UNICAST_TURNS) || self.core.rx.is_waiting() {
             work += self.serve(now, wall);
+        } else {
+            self.give_owed(now);
         }
         self.core.gauge(&self.tail.end());
         work
@@ -397,7 +412,7 @@ impl<P: Ports> Replica<P> {
 
     /// Whether something is asked for or waits to be sent: the node is to be called again soon.
     pub fn is_restless(&self) -> bool {
-        !self.core.rx.is_whole() || !self.core.outgoing.is_empty()
+        !self.core.rx.is_whole() || !self.core.outgoing.is_empty() || self.core.giving.owes()
     }
 
     /// When the node is to be called again at the latest: a leader beats, a standby watches it.

@@ -12,6 +12,7 @@ use crate::journal::{StageError, Tail};
 use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
+use crate::proto::repairers::Repairer;
 use crate::wire::{
     AckBody, AnswerBody, Datagram, EntryKind, Epoch, FrameView, Header, HeartbeatBody, Kind, MemberBody,
     Nanos, Refusal, Reject, RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
@@ -51,7 +52,11 @@ impl ReplicaCore {
         bytes: &[u8],
     ) -> Result<Option<Seq>, Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
-            Datagram::Frame(frame, trailer) => self.on_frame(tail, now, &frame, trailer.as_ref())?,
+            Datagram::Frame(frame, trailer) => {
+                if !self.is_own_repair(now, frame.header.first_seq, trailer.as_ref()) {
+                    self.on_frame(tail, now, &frame, trailer.as_ref())?;
+                }
+            }
             Datagram::Heartbeat(header, body) => {
                 self.check_group(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
@@ -278,7 +283,9 @@ impl ReplicaCore {
         let others = self.log.membership;
         let stores = |member: &&MemberBody| member.identity() != me && !member.is_witness();
         let others = others.members().iter().filter(stores);
-        self.rx.add_repairers(others.filter_map(|member| member.address()));
+        self.rx.add_repairers(others.filter_map(|member| {
+            member.address().map(|address| Repairer::replica(member.identity().replica, address))
+        }));
         let role = if listed { Role::Standby } else { Role::Learner };
         if role != self.role && self.role != Role::Leader {
             self.transition(role, end);
