@@ -3,6 +3,7 @@
 use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Replica, Role, Scheduling};
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
+use crate::io::rehearse::RehearsalSettings;
 use crate::io::udp::UdpSettings;
 use crate::io::{idle, udp};
 use crate::journal::{Retention, SEGMENT_LEN_MIN};
@@ -18,6 +19,7 @@ impl Config {
         Endpoint {
             cluster: self.cluster,
             udp: self.udp(),
+            rehearse: self.rehearsal(),
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
             nack: self.nack(),
@@ -40,6 +42,7 @@ impl Config {
             replica: id,
             cluster: self.cluster,
             udp: self.udp(),
+            rehearse: self.rehearsal(),
             mtu: self.mtu(),
             unicast: replica.unicast,
             peers: self.storing().filter(|other| other.id != id).map(|other| other.unicast).collect(),
@@ -104,6 +107,19 @@ impl Config {
             retry_ns_min: self.timing.nack_retry_min_ns,
             retry_ns_max: self.timing.nack_retry_max_ns,
         }
+    }
+
+    /// What is spoilt on purpose, if anything is.
+    fn rehearsal(&self) -> Option<RehearsalSettings> {
+        let rehearse = &self.rehearse;
+        let settings = RehearsalSettings {
+            loss_ppm: rehearse.loss_ppm,
+            duplication_ppm: rehearse.duplication_ppm,
+            reordering_ppm: rehearse.reordering_ppm,
+            delay_ns: rehearse.delay_ns,
+            seed: rehearse.seed,
+        };
+        (!settings.is_calm()).then_some(settings)
     }
 
     /// The device of the first line; which groups it joins is the node's business.
