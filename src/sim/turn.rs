@@ -60,12 +60,15 @@ impl World {
         while let Some(event) = replica.core.events.pop() {
             events.push(event);
         }
+        // The watcher learns what a death is announced with where a node says so: with what happened.
         let mut notice = [0; SMALL_LEN_MAX];
-        let length = replica.core.down_notice(&mut notice);
+        let length = if events.is_empty() { None } else { Some(replica.core.down_notice(&mut notice)) };
         machine.led |= leads.is_some();
         let seat = &mut self.seats[index];
         let changed = std::mem::replace(&mut seat.led, leads) != leads;
-        if seat.notice != notice[..length] {
+        if let Some(length) = length
+            && seat.notice != notice[..length]
+        {
             let old = std::mem::replace(&mut seat.notice, notice[..length].to_vec());
             if !old.is_empty() {
                 self.old_notices.push((index, old));

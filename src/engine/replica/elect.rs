@@ -252,12 +252,18 @@ impl ReplicaCore {
         self.election.on_missed(now, why, rank);
     }
 
-    /// A sign of life of a leader that we may follow.
-    pub(super) fn on_life(&mut self, now: Nanos) {
-        if !self.deaf {
-            self.suspect.on_life(now);
-            self.election.on_life();
+    /// A sign of life of the leader of `epoch`, which we may follow. Who leads an epoch that is new to us was
+    /// never missed: that its predecessor was is no mistake of ours, and doubles no timeout.
+    pub(super) fn on_life(&mut self, now: Nanos, epoch: Epoch) {
+        if self.deaf {
+            return;
         }
+        if epoch > self.rx.follow.epoch() {
+            self.suspect.restart(now);
+        } else {
+            self.suspect.on_life(now);
+        }
+        self.election.on_life();
     }
 
     /// SUSPECT-1, and the leader that is heard but deaf: it stamps nothing although we have heard, long ago,

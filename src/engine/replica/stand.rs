@@ -97,7 +97,7 @@ impl ReplicaCore {
         if header.number > self.beat_number || epoch > self.rx.follow.epoch() {
             self.beat_number = header.number;
             if !wedged {
-                self.on_life(now);
+                self.on_life(now, epoch);
             }
         }
         self.successors_heard = body.successors;
@@ -146,7 +146,7 @@ impl ReplicaCore {
             self.losses.on_frame(now, header.first_seq, header.next_seq(), giver, epoch.leader());
         }
         if live && epoch >= self.acceptor.promised() && placement != Placement::Dropped {
-            self.on_life(now);
+            self.on_life(now, epoch);
         }
         let Placement::Next(end) = placement else { return Ok(()) };
         if self.rx.has_ready() {

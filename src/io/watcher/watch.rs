@@ -88,8 +88,9 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<Ended, IoError> {
         let doing = "find the socket of the control group on stdout";
         return Err(IoError::because(doing, ErrorKind::InvalidData, "it leads to no group"));
     }
-    stand_apart();
+    // The class first: a session of its own may get a share of the cores of its own, and a small one.
     let readiness = settle(&page.cores());
+    stand_apart();
     rehearse(page)?;
     let (tell, told) = channel();
     let voice = Arc::new(Voice { page, socket, tell, spoken: AtomicBool::new(false) });

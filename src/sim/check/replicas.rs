@@ -40,6 +40,13 @@ pub(super) struct Voice {
     commit_next: Seq,
 }
 
+impl Voice {
+    /// What a turn may change: promise, stored promise, what is durable, the log's end, the commit.
+    fn says(&self) -> (Epoch, Epoch, Seq, LogEnd, Seq) {
+        (self.promised, self.promise_stored, self.durable, self.end, self.commit_next)
+    }
+}
+
 /// What was said about one ballot.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Ballots {
@@ -151,7 +158,12 @@ impl Oracle {
         tail: &Tail<MemoryTail>,
         commit_next: Seq,
     ) -> Result<(), Violation> {
-        let Some(&before) = self.voices.get(&who) else { return Ok(()) };
+        let Some(before) = self.voices.get(&who) else { return Ok(()) };
+        let said = (tail.promised(), tail.promise_stored(), tail.durable_next(), tail.end(), commit_next);
+        if before.says() == said && (before.tip, before.promised) == (before.tip_before, before.level) {
+            return Ok(()); // most turns
+        }
+        let before = *before;
         let mut now = before;
         now.tip_before = before.tip;
         now.level = before.promised;
