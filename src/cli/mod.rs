@@ -21,6 +21,7 @@ mod format;
 mod handover;
 mod input;
 mod log;
+mod losses;
 mod membership;
 mod netsim;
 mod operator;
@@ -70,6 +71,7 @@ impl Command {
             Self::Publish(args) => publish::run(&args),
             Self::Subscribe(args) => subscribe::run(&args),
             Self::Status(args) => status::run(&args),
+            Self::Losses(args) => losses::run(&args),
             Self::Membership(args) => membership::run(&args),
             Self::Handover(args) => handover::run(&args),
             Self::DeclareDead(args) => declare_dead::run(&args),

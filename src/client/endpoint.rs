@@ -3,7 +3,9 @@
 use crate::engine::ports::Group;
 use crate::engine::receiver::ReceiverLimits;
 use crate::io::clock::random_u64;
-use crate::io::udp::{Udp, UdpSettings};
+use crate::io::device::{Device, DeviceSettings};
+use crate::io::rehearse::RehearsalSettings;
+use crate::io::udp::UdpSettings;
 use crate::io::{IoError, idle::Idle};
 use crate::proto::nack::NackLimits;
 use crate::proto::repairers::Repairer;
@@ -17,6 +19,8 @@ pub struct Endpoint {
     pub cluster: u64,
     /// The line's device; `joins` and `unicast_port` are the handle's business.
     pub udp: UdpSettings,
+    /// What is spoilt on purpose, if anything is.
+    pub rehearse: Option<RehearsalSettings>,
     /// The MTU of the line.
     pub mtu: usize,
     /// Unicast addresses of the replicas.
@@ -41,9 +45,9 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Opens a device that hears the stream.
-    pub(super) fn open(&self, joins: &[Group]) -> Result<Udp, IoError> {
-        let settings = UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..self.udp.clone() };
-        Udp::open(settings)
+    pub(super) fn open(&self, joins: &[Group]) -> Result<Device, IoError> {
+        let udp = UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..self.udp.clone() };
+        Device::open(DeviceSettings { udp, rehearse: self.rehearse })
     }
 
     /// A random identity for a handle, and what its receiver needs.

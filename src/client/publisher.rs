@@ -6,7 +6,7 @@ use crate::engine::ports::{Group, Net};
 use crate::engine::publisher::{PublishError, Publisher as Engine, PublisherEvent, PublisherLimits};
 use crate::io::IoError;
 use crate::io::clock::{Clock, random_u64};
-use crate::io::udp::Udp;
+use crate::io::device::Device;
 use crate::wire::{Destination, NAME_LEN_MAX, PublisherId, PublisherSeq, frame_len_max};
 use std::fmt;
 use std::time::Duration;
@@ -48,20 +48,20 @@ impl std::error::Error for OpenError {}
 
 /// Hands messages to the cluster. See [`crate::client`] for its use.
 #[derive(Debug)]
-pub struct Publisher<N = Udp> {
+pub struct Publisher<N = Device> {
     engine: Engine<N>,
     clock: Clock,
     waiter: crate::io::idle::Idle,
 }
 
-impl Publisher<Udp> {
+impl Publisher<Device> {
     /// Joins the groups; nothing is published before a name is open.
     ///
     /// # Errors
     /// The device cannot be opened: which interface, which call, and what to do.
     pub fn connect(endpoint: &Endpoint) -> Result<Self, IoError> {
-        let udp = endpoint.open(&[Group::Data, Group::Control])?;
-        Self::over(udp, endpoint)
+        let device = endpoint.open(&[Group::Data, Group::Control])?;
+        Self::over(device, endpoint)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::endpoint::Endpoint;
 use crate::engine::counters::Counters;
+use crate::engine::losses::Losses;
 use crate::engine::ports::{Group, Net};
 use crate::engine::receiver::Start;
 use crate::engine::subscriber::{Delivery, Flow, Subscriber as Engine, SubscriberEvent, SubscriberLimits};
 use crate::io::IoError;
 use crate::io::clock::Clock;
-use crate::io::udp::Udp;
+use crate::io::device::Device;
 use crate::wire::{Epoch, Seq};
 
 /// A lag of the commit is reported when it lasts this long.
@@ -33,19 +34,19 @@ const LAG_REPORT_NS: u64 = 100_000_000;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Subscriber<N = Udp> {
+pub struct Subscriber<N = Device> {
     engine: Engine<N>,
     clock: Clock,
 }
 
-impl Subscriber<Udp> {
+impl Subscriber<Device> {
     /// Joins the groups and begins at `start`.
     ///
     /// # Errors
     /// The device cannot be opened: which interface, which call, and what to do.
     pub fn connect(endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
-        let udp = endpoint.open(&[Group::Data, Group::Control])?;
-        Self::over(udp, endpoint, delivery, start)
+        let device = endpoint.open(&[Group::Data, Group::Control])?;
+        Self::over(device, endpoint, delivery, start)
     }
 }
 
@@ -95,6 +96,11 @@ impl<N: Net> Subscriber<N> {
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.engine.core.counters
+    }
+
+    /// What was missing, why, and who repaired it.
+    pub fn losses(&self) -> &Losses {
+        &self.engine.core.losses
     }
 
     /// The device.

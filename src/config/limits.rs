@@ -3,6 +3,7 @@
 use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Role, Scheduling};
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
+use crate::io::rehearse::RehearsalSettings;
 use crate::io::udp::UdpSettings;
 use crate::io::{idle, udp};
 use crate::journal::{Retention, SEGMENT_LEN_MIN};
@@ -19,6 +20,7 @@ impl Config {
         Endpoint {
             cluster: self.cluster,
             udp: self.udp(),
+            rehearse: self.rehearsal(),
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
             repairers: self.repairers().collect(),
@@ -42,6 +44,7 @@ impl Config {
             replica: id,
             cluster: self.cluster,
             udp: self.udp(),
+            rehearse: self.rehearsal(),
             mtu: self.mtu(),
             unicast: replica.unicast,
             peers: self.repairers().filter(|other| other.replica != id).collect(),
@@ -107,6 +110,19 @@ impl Config {
             retry_ns_min: self.timing.nack_retry_min_ns,
             retry_ns_max: self.timing.nack_retry_max_ns,
         }
+    }
+
+    /// What is spoilt on purpose, if anything is.
+    fn rehearsal(&self) -> Option<RehearsalSettings> {
+        let rehearse = &self.rehearse;
+        let settings = RehearsalSettings {
+            loss_ppm: rehearse.loss_ppm,
+            duplication_ppm: rehearse.duplication_ppm,
+            reordering_ppm: rehearse.reordering_ppm,
+            delay_ns: rehearse.delay_ns,
+            seed: rehearse.seed,
+        };
+        (!settings.is_calm()).then_some(settings)
     }
 
     /// The device of the first line; which groups it joins is the node's business.

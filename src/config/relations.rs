@@ -61,6 +61,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
     group_commit(layers);
     production_idle(layers);
     shared_fifo(layers);
+    production_rehearsal(layers);
 }
 
 /// The largest message of a network with this MTU: one frame holds it, and a repair adds its trailer.
@@ -239,6 +240,21 @@ fn production_idle(layers: &mut Layers<'_>) -> Option<()> {
         layers.blame(Code::Profile, &["runtime.idle"], rule, hint);
     }
     Some(())
+}
+
+/// Whoever rehearses a bad network in production has one.
+fn production_rehearsal(layers: &mut Layers<'_>) {
+    if !is_profile(layers, Profile::Production) {
+        return;
+    }
+    for key in ["rehearse.loss", "rehearse.duplication", "rehearse.reordering", "rehearse.delay"] {
+        if layers.number(key).is_some_and(|value| value > 0) {
+            let rule = "production does not lose, repeat, reorder or delay on purpose".into();
+            let hint =
+                "leave [rehearse] out, or write profile = \"shared\" where nothing depends on it".into();
+            layers.blame(Code::Profile, &[key], rule, hint);
+        }
+    }
 }
 
 /// A spinning FIFO thread leaves its core to nobody.

@@ -161,6 +161,17 @@ pub(super) const KEYS: &[Key] = &[
     key("runtime.watcher", Bool, Fixed("true"),
         "Whether a second process announces the death of this one; without it the others wait for silence."),
 
+    key("rehearse.loss", Share(1_000_000), Fixed("0%"),
+        "Share of what is received that is lost on purpose. Refused in production, like all of this table."),
+    key("rehearse.duplication", Share(1_000_000), Fixed("0%"),
+        "Share of what is received that is received twice."),
+    key("rehearse.reordering", Share(1_000_000), Fixed("0%"),
+        "Share of what is received that up to eight later datagrams pass, for 200us at most."),
+    key("rehearse.delay", Duration(0, S), Fixed("0us"),
+        "How late everything is received; at most 4096 datagrams wait, what comes on top is lost."),
+    key("rehearse.seed", Integer(0, i64::MAX as u64), Fixed("1"),
+        "Decides, with the unicast port, which datagrams those are."),
+
     key("log.format", Word(LogFormat::WORDS), Fixed("text"),
         "How log lines look."),
     key("log.level", Word(LogLevel::WORDS), Fixed("info"),
@@ -169,7 +180,7 @@ pub(super) const KEYS: &[Key] = &[
 
 /// The tables of a file that are written once.
 pub(super) const SECTIONS: &[&str] =
-    &["stream", "timing", "journal", "publisher", "subscriber", "runtime", "log"];
+    &["stream", "timing", "journal", "publisher", "subscriber", "runtime", "rehearse", "log"];
 /// The tables of a file that are written once per item.
 pub(super) const LISTS: &[&str] = &["lines", "replicas"];
 

@@ -11,12 +11,13 @@
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events};
+use super::losses::Losses;
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use crate::proto::log::LogEnd;
 use crate::wire::{
-    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, MembershipView, Nanos,
-    PublisherId, PublisherSeq, Refusal, Seq,
+    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, Identity, MembershipView,
+    Nanos, PublisherId, PublisherSeq, Refusal, Seq,
 };
 
 /// When a message is delivered (DESIGN §1).
@@ -162,6 +163,8 @@ pub struct SubscriberCore {
     turns: u64,
     /// What was counted.
     pub counters: Counters,
+    /// What was missing, and why.
+    pub losses: Losses,
     events: Events,
 }
 
@@ -193,6 +196,7 @@ impl<N: Net> Subscriber<N> {
             return 0;
         }
         let mut work = 0;
+        core.losses.on_turn(now);
         if !core.cursor.stopped {
             work += net.recv_groups();
             for index in 0..work {
@@ -214,6 +218,8 @@ impl<N: Net> Subscriber<N> {
         {
             net.send_unicast(to, [&scratch[..length], &[]]);
         }
+        let whole_to = core.rx.is_whole().then(|| core.rx.seen_next());
+        core.losses.look(now, net.dropped(), whole_to);
         work
     }
 
@@ -248,6 +254,7 @@ impl SubscriberCore {
             number: 0,
             turns: 0,
             counters: Counters::default(),
+            losses: Losses::default(),
             events: Events::default(),
         }
     }
@@ -328,13 +335,16 @@ impl SubscriberCore {
         let judged = decoded.and_then(|datagram| match datagram {
             Datagram::Frame(frame, trailer) => {
                 self.rx.check_history(&frame.header)?;
-                self.on_frame(&frame, trailer.as_ref(), f);
+                self.on_frame(now, &frame, trailer.as_ref(), f);
                 Ok(())
             }
             Datagram::Heartbeat(header, body) => {
                 self.rx.check_history(&header)?;
                 self.rx.on_heartbeat(&header, &mut self.counters, &mut self.events);
                 self.rx.on_membership_told(&header, &body);
+                if header.epoch() == self.rx.follow.epoch() {
+                    self.losses.on_seen(now, header.first_seq);
+                }
                 self.begin_live();
                 Ok(())
             }
@@ -345,6 +355,9 @@ impl SubscriberCore {
                 Ok(())
             }
             Datagram::Answer(header, body) => {
+                if body.reason == Refusal::Ahead as u32 {
+                    self.losses.on_ahead();
+                }
                 self.rx.on_answer(now, &header, &body, &mut self.counters);
                 Ok(())
             }
@@ -365,6 +378,7 @@ impl SubscriberCore {
 
     fn on_frame(
         &mut self,
+        now: Nanos,
         frame: &FrameView<'_>,
         trailer: Option<&crate::wire::RepairTrailer>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
@@ -372,6 +386,12 @@ impl SubscriberCore {
         let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
         if let Some(from) = self.rx.take_lost() {
             self.take_back(from, f);
+        }
+        if placement != Placement::Dropped {
+            let (header, giver) =
+                (&frame.header, trailer.map(|trailer| Identity::from_packed(trailer.giver)));
+            let leader = header.epoch().leader();
+            self.losses.on_frame(now, header.first_seq, header.next_seq(), giver, leader);
         }
         let Placement::Next(end) = placement else { return };
         // Held already by a quorum, or by the leader alone where it is a quorum.

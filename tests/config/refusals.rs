@@ -86,6 +86,28 @@ refused! {
     a_duration_out_of_range_is_told_the_range: SHARED, ["[stream]" => "[timing]\nbeat = \"2s\""];
         "LS0107: timing.beat: 2s is out of range; write a value from 100us to 1s (c.toml:18:8)";
 
+    a_share_without_percent_is_told_so: SHARED, ["[stream]" => "[rehearse]\nloss = 1"];
+        "LS0105: rehearse.loss: 1 has no unit, and a share needs one; write \"1%\" (c.toml:18:8)";
+
+    a_share_in_words_is_told_how_to_write_it: SHARED, ["[stream]" => "[rehearse]\nloss = \"1 in 100\""];
+        "LS0105: rehearse.loss: \"1 in 100\" is not a share: it has no %; write percent: \"1%\" or \"0.01%\" \
+         (c.toml:18:8)";
+
+    a_share_finer_than_a_millionth_is_refused: SHARED, ["[stream]" => "[rehearse]\nloss = \"0.00001%\""];
+        "LS0105: rehearse.loss: \"0.00001%\" is not a share; write percent: \"1%\" or \"0.01%\" \
+         (c.toml:18:8)";
+
+    a_share_of_more_than_everything_is_out_of_range: SHARED,
+        ["[stream]" => "[rehearse]\nloss = \"100.0001%\""];
+        "LS0107: rehearse.loss: 100.0001% is out of range; write a value from 0% to 100% (c.toml:18:8)";
+
+    a_rehearsal_is_refused_in_production: PRODUCTION,
+        ["[stream]" => "[rehearse]\nloss = \"0.01%\"\ndelay = \"20us\"\nseed = 2"];
+        "LS0121: rehearse.loss: production does not lose, repeat, reorder or delay on purpose; leave [rehearse] \
+         out, or write profile = \"shared\" where nothing depends on it (c.toml:18:8)",
+        "LS0121: rehearse.delay: production does not lose, repeat, reorder or delay on purpose; leave [rehearse] \
+         out, or write profile = \"shared\" where nothing depends on it (c.toml:19:9)";
+
     a_size_without_a_unit_is_told_so: SHARED, ["[stream]" => "[subscriber]\nbuffer = 1048576"];
         "LS0105: subscriber.buffer: 1048576 has no unit, and a size needs one; write \"1MiB\" \
          (c.toml:18:10)";

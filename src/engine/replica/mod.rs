@@ -34,6 +34,7 @@ pub use recovered::Recovered;
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events, Role};
+use super::losses::Losses;
 use super::ports::{Burst, Group, Net, Ports};
 use super::receiver::{NACK_LEN_MAX, Receiver, ReceiverLimits, Start};
 use crate::journal::{Span, Tail};
@@ -200,6 +201,8 @@ pub struct ReplicaCore {
     giving: Giving,
     /// What was counted.
     pub counters: Counters,
+    /// What was missing, and why.
+    pub losses: Losses,
     /// What happened.
     pub events: Events,
 }
@@ -325,6 +328,7 @@ impl<P: Ports> Replica<P> {
                 GivenLimits::of(limits.receiver.nack.guard_ns, limits.receiver.nack.retry_ns_min),
             ),
             counters: Counters::default(),
+            losses: Losses::default(),
             events: Events::default(),
             limits,
         };
@@ -357,6 +361,7 @@ impl<P: Ports> Replica<P> {
             return 0;
         }
         self.core.turns += 1;
+        self.core.losses.on_turn(now);
         let mut work = self.net.recv_groups();
         self.core.counters.add(Counter::DatagramsIn, work as u64);
         if self.core.role == Role::Leader {
@@ -492,6 +497,7 @@ impl ReplicaCore {
     /// The only writer of the role.
     fn transition(&mut self, to: Role, end: &crate::proto::log::LogEnd) {
         let from = std::mem::replace(&mut self.role, to);
+        self.losses.leave();
         self.events.push(Event::Role { from, to, epoch: end.epoch, seq: end.next });
     }
 
