@@ -54,6 +54,8 @@ pub enum Kind {
     Status = 16,
     /// Whether an operator's order is taken.
     Verdict = 17,
+    /// The leader tells publishers what it misses of them.
+    Notice = 24,
     /// Journal only: from here on frames are staged beside the log (S7).
     Stage = 128,
     /// Journal only: the staged frames are the log now (S7).
@@ -82,6 +84,7 @@ impl Kind {
             15 => Self::StepDown,
             16 => Self::Status,
             17 => Self::Verdict,
+            24 => Self::Notice,
             128 => Self::Stage,
             129 => Self::Switch,
             _ => return None,

@@ -31,6 +31,7 @@ mod found;
 mod futures;
 mod log;
 mod membership;
+mod notices;
 mod publisher;
 mod readers;
 mod receiver;

@@ -100,7 +100,7 @@ fn s8_a_newer_process_fences_the_older_one_and_goes_on_with_its_numbers() {
     cluster.publishers[old].publish(id, &["a", "b", "c"]);
     drain(&mut cluster, old);
     assert_eq!(cluster.open(new, "orders", B), id, "a name keeps its id");
-    let opened = PublisherEvent::Opened { ticket: 0, publisher: id, publisher_seq: 4 };
+    let opened = PublisherEvent::Opened { ticket: 0, publisher: id, publisher_seq: 4, last: 3 };
     assert_eq!(cluster.publishers[new].events.last(), Some(&opened));
     cluster.run(20);
     let fenced = PublisherEvent::Fenced { publisher: id, publisher_seq: 4 };
@@ -369,7 +369,8 @@ fn a_publisher_is_told_once_that_the_cluster_takes_no_more() {
         publisher.net_mut().groups.push_back(beat);
         publisher.poll(1_100_000, 1, 9, |event| events.push(event));
     }
-    assert_eq!(events, [PublisherEvent::Throttled, PublisherEvent::Throttled]);
+    use PublisherEvent::{Free, Throttled};
+    assert_eq!(events, [Throttled, Free, Throttled]);
 }
 
 #[test]
@@ -413,6 +414,6 @@ fn a_node_of_another_history_tells_a_publisher_nothing() {
     log.commit_next = log.end.next;
     publisher.net_mut().groups.push_back(log.heartbeat());
     publisher.poll(1_300_000, 1, 9, |event| events.push(event));
-    assert_eq!(events, [PublisherEvent::Opened { ticket: 0, publisher: 3, publisher_seq: 10 }]);
+    assert_eq!(events, [PublisherEvent::Opened { ticket: 0, publisher: 3, publisher_seq: 10, last: 9 }]);
     assert_eq!(publisher.core.counters.get(Counter::RejectedHistory), 1);
 }

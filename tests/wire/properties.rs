@@ -88,6 +88,9 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         Datagram::Status(header, body, members) => {
             small(|out| write_status(out, header, body, &members.iter().collect::<Vec<_>>()))
         }
+        Datagram::Notice(header, rows) => {
+            small(|out| write_notice(out, header, &rows.iter().collect::<Vec<_>>()))
+        }
         Datagram::Verdict(header, body) => small(|out| write_verdict(out, header, body)),
     }
 }

@@ -55,6 +55,9 @@ pub enum PublisherEvent {
         publisher: PublisherId,
         /// The number of its next message.
         publisher_seq: PublisherSeq,
+        /// The number of its last committed message, whoever published it; 0 if there is none. A process
+        /// that begins anew knows by it how much of its predecessor's is in the stream for ever.
+        last: PublisherSeq,
     },
     /// A message has its place; a takeover may still take it away. Then
     /// [`Unstamped`](PublisherEvent::Unstamped) is told, and this again once it has another one.
@@ -84,8 +87,21 @@ pub enum PublisherEvent {
         /// Its place; 0 where a copy had it stamped longer ago than this handle remembers.
         seq: Seq,
     },
-    /// The cluster's window is full: messages wait with their publishers.
+    /// The cluster's window is full, or this publisher's share of it: messages wait here.
     Throttled,
+    /// That is over: the cluster takes messages again.
+    Free,
+    /// Under a number that was handed in here stands another message: a copy of this publisher has
+    /// published something else, so the copies are not deterministic. Told right before
+    /// [`Committed`](PublisherEvent::Committed) of that number, for what stands there is final.
+    Diverged {
+        /// Whose.
+        publisher: PublisherId,
+        /// The number.
+        publisher_seq: PublisherSeq,
+        /// The place of what stands under it.
+        seq: Seq,
+    },
     /// A newer process has opened the name: nothing from `publisher_seq` on was or will be stamped.
     Fenced {
         /// Which publisher.

@@ -56,6 +56,9 @@ impl<P: Ports> Replica<P> {
         }
         core.close_frame(tail, false);
         core.on_commit_moved();
+        if !core.hold.is_empty() && now >= core.notice_at {
+            core.tell_missing(net, tail, now, wall);
+        }
         if core.limits.durability == Durability::Power {
             core.ack_own(net, tail, now, wall);
         }
@@ -399,6 +402,9 @@ impl ReplicaCore {
 
     #[cold]
     fn refuse(&mut self) {
+        if !self.refusing && !self.refused {
+            self.beat.hasten();
+        }
         self.refusing = true;
         self.counters.add(Counter::WindowFull, 1);
     }
@@ -518,7 +524,8 @@ impl ReplicaCore {
         let commit_next = self.commit_next();
         let end = tail.end();
         let credit = self.limits.window.credit(end.next, commit_next, self.uncommitted.bytes());
-        let credit_entries = if std::mem::take(&mut self.refusing) { 0 } else { credit };
+        self.refused = std::mem::take(&mut self.refusing);
+        let credit_entries = if self.refused { 0 } else { credit };
         let body = HeartbeatBody {
             membership_seq: self.log.membership.seq,
             epoch_start_seq: self.rx.follow.base(),

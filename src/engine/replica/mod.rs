@@ -14,6 +14,7 @@
 mod elect;
 mod explored;
 mod heard;
+mod ingress;
 mod lead;
 mod orders;
 mod own_log;
@@ -176,8 +177,12 @@ pub struct ReplicaCore {
     beat: Beat,
     uncommitted: Uncommitted,
     outgoing: Vec<Span>,
-    /// Submissions found the window or the journal full since the last heartbeat.
+    /// Submissions found the window or the journal full since the last heartbeat, ...
     refusing: bool,
+    /// ... and had done so before it.
+    refused: bool,
+    /// Publishers are told what is missed of them from then on.
+    notice_at: Nanos,
     journal_full: bool,
     /// The last ack that was said, and when.
     acked: (Epoch, Seq),
@@ -300,6 +305,8 @@ impl<P: Ports> Replica<P> {
             uncommitted: Uncommitted::new(limits.window.entries),
             outgoing: Vec::with_capacity(OUTGOING_MAX),
             refusing: false,
+            refused: false,
+            notice_at: 0,
             journal_full: false,
             acked: (Epoch::NONE, 0),
             acked_at: 0,
