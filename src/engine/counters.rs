@@ -50,6 +50,7 @@ counters! {
     RefusalsIn "refusals_in" "Reasons received instead of frames.",
     Gaps "gaps" "Times that something was found missing.",
     Resends "resends" "Submissions sent again.",
+    SubmissionsOverShare "submissions_over_share" "Submitted messages refused while the window was scarce: their publisher had its share.",
     NoticesOut "notices_out" "Publishers told which of their numbers are missed, or that their share is used up.",
     NoticesIn "notices_in" "Notices of the leader about a publisher of ours.",
     Divergences "divergences" "Numbers under which a copy of ours had published something else.",

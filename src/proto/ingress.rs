@@ -1,4 +1,7 @@
-//! # ingress: messages that came too early
+//! # ingress: in which order submissions are taken, whose share is used up, and what came too early
+//!
+//! [`Rounds`] is the order within one receive, [`Shares`] the part of a scarce window that one publisher may
+//! have, [`HoldBack`] what waits for an earlier message of its publisher.
 //!
 //! The network reorders and loses submissions; a publisher's messages are stamped in its order all the
 //! same. What comes too early waits here, in a pool of fixed size, until what it waits for has come.
@@ -6,6 +9,12 @@
 //!
 //! Whatever waits says what is missing before it. Its publisher is told so at once, and need not wait for
 //! its timer.
+
+mod order;
+mod share;
+
+pub use order::Rounds;
+pub use share::Shares;
 
 use crate::wire::{Destination, EntryHeader, Nanos, NoticeRow, PublisherId, PublisherSeq, Told};
 use std::hash::{Hash, Hasher};
@@ -288,7 +297,7 @@ mod tests {
         }
         // Of 1 the first two are stamped, of 2 as well; 3 has a newer process.
         let last = |publisher, _| if publisher == 3 { None } else { Some(2) };
-        let mut told = |hold: &mut HoldBack, now, most: usize| {
+        let told = |hold: &mut HoldBack, now, most: usize| {
             let mut rows = [NoticeRow::default(); 16];
             let count = hold.missing(now, 100, last, &mut rows[..most]);
             rows[..count].iter().map(|row| (row.publisher, row.from, row.to)).collect::<Vec<_>>()

@@ -206,6 +206,14 @@ fn checksum(header: &Header, datagram: &[u8]) -> u32 {
     crc32c::crc32c_append(state, &datagram[24..])
 }
 
+/// Who submits in a datagram that nobody has judged yet, in one number; `None` for what is no submission.
+#[inline]
+pub fn submitter(datagram: &[u8]) -> Option<u64> {
+    const SENDER: usize = std::mem::offset_of!(Header, sender);
+    let sender = datagram.get(SENDER..SENDER + 8)?;
+    (datagram[5] == Kind::Submission as u8).then(|| bytemuck::pod_read_unaligned(sender))
+}
+
 /// Writes `header` in front of `datagram`, which ends where the datagram ends, and seals it: `length`
 /// and `tag` are filled in here. Returns the sealed header.
 #[inline]

@@ -29,6 +29,7 @@
 mod fates;
 mod found;
 mod futures;
+mod ingress;
 mod log;
 mod membership;
 mod notices;

@@ -8,6 +8,7 @@ use crate::engine::ports::{Burst, Group, Net, Ports};
 use crate::journal::ports::TailMemory;
 use crate::journal::{Span, Tail};
 use crate::proto::commit::Durability;
+use crate::proto::ingress::Rounds;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::{OpenVerdict, Verdict};
 use crate::proto::sequence::Stamp;
@@ -15,7 +16,7 @@ use crate::proto::suspect;
 use crate::wire::{
     AckBody, Datagram, EPOCH_START_LEN_MAX, Entries, Entry, EntryHeader, EntryKind, EpochBase,
     EpochStartBody, Header, HeartbeatBody, Identity, Kind, NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject,
-    SMALL_LEN_MAX, Seq, write_ack, write_epoch_start, write_heartbeat, write_open,
+    SMALL_LEN_MAX, Seq, submitter, write_ack, write_epoch_start, write_heartbeat, write_open,
 };
 use bytemuck::Zeroable;
 
@@ -28,7 +29,12 @@ impl<P: Ports> Replica<P> {
         }
         let late = now > core.turned_at + core.limits.suspect.timeout_ns / 2;
         core.looking |= late && !planted(Mutation::StalledLeaderSpeaks);
-        for index in 0..count {
+        // A socket that is drained has nobody waiting.
+        let rounds = (count >= DRAINED)
+            .then(|| Rounds::of(count, |index| submitter(net.group_datagram(index))))
+            .flatten();
+        for turn in 0..count {
+            let index = rounds.as_ref().map_or(turn, |rounds| rounds.index(turn));
             if let Err(reject) = core.lead_datagram(tail, now, wall, net.group_datagram(index)) {
                 core.reject(reject);
             }
@@ -56,8 +62,8 @@ impl<P: Ports> Replica<P> {
         }
         core.close_frame(tail, false);
         core.on_commit_moved();
-        if !core.hold.is_empty() && now >= core.notice_at {
-            core.tell_missing(net, tail, now, wall);
+        if (!core.hold.is_empty() || core.shares.has_news()) && now >= core.notice_at {
+            core.tell_publishers(net, tail, now, wall);
         }
         if core.limits.durability == Durability::Power {
             core.ack_own(net, tail, now, wall);
@@ -293,7 +299,8 @@ impl ReplicaCore {
         let Some(sequencer) = self.sequencer.as_mut().filter(|_| self.hold.is_empty()) else {
             return Some(entry);
         };
-        let window = &self.limits.window;
+        // Beyond half of the window each message needs a closer look.
+        let window = self.limits.window.half();
         let credit = window.credit(sequencer.stamp_next(), commit_next, self.uncommitted.bytes());
         let Ok(memory) = tail.room() else { return Some(entry) };
         for _ in 0..credit {
@@ -345,10 +352,13 @@ impl ReplicaCore {
         self.counters.add(counter, 1);
     }
 
-    /// Writes a message or close into the open frame. Returns whether window and journal took it.
+    /// Writes a message or close into the open frame. Returns whether share, window and journal took it.
     #[inline]
     fn stamp<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos, entry: &Entry<'_>) -> bool {
         let header = &entry.header;
+        if !self.has_share(header) {
+            return false;
+        }
         let stamp = Stamp {
             kind: entry.kind(),
             publisher: header.publisher,

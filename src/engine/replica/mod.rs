@@ -39,7 +39,7 @@ use crate::proto::accept::Acceptor;
 use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
-use crate::proto::ingress::HoldBack;
+use crate::proto::ingress::{HoldBack, Shares};
 use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
@@ -115,6 +115,7 @@ pub struct ReplicaCore {
     rx: Receiver,
     log: OwnLog,
     hold: HoldBack,
+    shares: Shares,
     heard: Heard,
     suspect: Suspect,
     election: Election,
@@ -299,6 +300,7 @@ impl<P: Ports> Replica<P> {
             handover: None,
             led: Epoch::NONE,
             rejoins: false,
+            shares: Shares::default(),
             hold: HoldBack::new(limits.hold_back, message_len_max),
             sequencer: None,
             beat: Beat::new(limits.beat),
