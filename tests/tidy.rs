@@ -248,6 +248,24 @@ fn each_rule_has_one_place_and_a_test() {
     none(wrong_rules(&rules, &sources("src/proto"), &text_of_tests()), "rules without their place");
 }
 
+/// The tests that a text names in backticks, as `docs/FAULTS.md` does, and that are none.
+fn missing_tests(text: &str, tests: &str) -> Vec<String> {
+    let is_name = |word: &&str| {
+        let plain = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        plain && word.matches('_').count() > 2
+    };
+    let named = text.split('`').skip(1).step_by(2).filter(is_name);
+    let missing = named.filter(|name| !tests.contains(&format!("fn {name}(")));
+    missing.map(|name| format!("docs/FAULTS.md: no test is called {name}")).collect()
+}
+
+#[test]
+fn each_test_that_shows_a_fault_exists() {
+    let faults = read(&root().join("docs/FAULTS.md"));
+    none(missing_tests(&faults, &text_of_tests()), "faults without their test");
+    assert_eq!(missing_tests("| x | `a_test_that_is_gone`, `a_b` |", "fn another_test_of_ours()").len(), 1);
+}
+
 #[test]
 fn a_rule_without_place_sentence_or_test_is_named() {
     let rules =

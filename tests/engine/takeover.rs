@@ -166,3 +166,46 @@ fn a_candidate_that_was_stalled_takes_the_promises_that_came_meanwhile() {
         "asked anew, with the promises at hand: {ballots:?}"
     );
 }
+
+/// Whether a datagram from one to another is lost.
+type Loss = fn(u32, u32, &[u8]) -> bool;
+
+/// Cuts off one replica, whatever is sent from or to it.
+const CUT: [Loss; 3] = [
+    |from, to, _| from == 1 || to == 1,
+    |from, to, _| from == 2 || to == 2,
+    |from, to, _| from == 3 || to == 3,
+];
+
+/// SUSPECT-1: who missed the leader of one epoch was not wrong because that of the next one speaks.
+#[test]
+fn who_was_cut_off_misses_the_next_leader_no_later_than_the_one_before() {
+    let (mut cluster, id) = cluster(3);
+    cluster.run(200);
+    let mut took = Vec::new();
+    for _ in 0..6 {
+        let old = leader(&cluster).expect("a leader");
+        let cut_at = cluster.now;
+        cluster.lost = CUT[old as usize - 1];
+        let replaced = |cluster: &Cluster| {
+            (1..=3)
+                .any(|number| number != old && cluster.replicas[number as usize - 1].role() == Role::Leader)
+        };
+        assert!(cluster.run_until(replaced), "{}", describe(&cluster));
+        took.push((cluster.now - cut_at) / 1_000);
+        // Long enough for the one that is cut off to step down, and to miss everybody.
+        cluster.run(20_000);
+        assert_eq!(cluster.replicas[old as usize - 1].role(), Role::Standby, "{}", describe(&cluster));
+        cluster.lost = |_, _, _| false;
+        // What is heard of the new epoch first is one of its frames.
+        cluster.publishers[0].publish(id, &["a"]);
+        let follows = |cluster: &Cluster| {
+            let end = cluster.replicas[0].tail().end();
+            cluster.replicas.iter().all(|replica| replica.tail().end() == end)
+        };
+        assert!(cluster.run_until(follows), "{}", describe(&cluster));
+        cluster.run(1_000);
+    }
+    let (least, most) = (took.iter().min().copied(), took.iter().max().copied());
+    assert!(most < least.map(|least| 3 * least / 2), "they grow: {took:?} us");
+}

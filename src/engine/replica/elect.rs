@@ -124,8 +124,9 @@ impl ReplicaCore {
         body: &BallotBody,
     ) {
         let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
-        if self.role == Role::Blank {
-            // The ballot is nobody's news, the sender's log is: without it a quorum may never come about.
+        if !self.has_vote() {
+            // The ballot is nobody's news, the sender's log is: without it a quorum may never come about. It may
+            // hold the very entry that lists us.
             self.rx.on_told(header.epoch(), header.first_seq);
         }
         match Kind::from_u8(header.kind) {
@@ -155,12 +156,12 @@ impl ReplicaCore {
     }
 
     /// Whether this replica promises, grants and acknowledges.
-    fn has_vote(&self) -> bool {
+    pub(super) fn has_vote(&self) -> bool {
         matches!(self.role, Role::Standby | Role::Leader)
     }
 
     /// Whether we would follow another leader: a pre-vote is granted then.
-    fn misses_leader(&self) -> bool {
+    pub(super) fn misses_leader(&self) -> bool {
         self.role == Role::Standby && (!self.election.is_calm() || self.suspect.is_suspected())
     }
 
@@ -252,12 +253,18 @@ impl ReplicaCore {
         self.election.on_missed(now, why, rank);
     }
 
-    /// A sign of life of a leader that we may follow.
-    pub(super) fn on_life(&mut self, now: Nanos) {
-        if !self.deaf {
-            self.suspect.on_life(now);
-            self.election.on_life();
+    /// A sign of life of the leader of `epoch`, which we may follow. Who leads an epoch that is new to us was
+    /// never missed: that its predecessor was is no mistake of ours, and doubles no timeout.
+    pub(super) fn on_life(&mut self, now: Nanos, epoch: Epoch) {
+        if self.deaf {
+            return;
         }
+        if epoch > self.rx.follow.epoch() {
+            self.suspect.restart(now);
+        } else {
+            self.suspect.on_life(now);
+        }
+        self.election.on_life();
     }
 
     /// SUSPECT-1, and the leader that is heard but deaf: it stamps nothing although we have heard, long ago,

@@ -88,8 +88,9 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<Ended, IoError> {
         let doing = "find the socket of the control group on stdout";
         return Err(IoError::because(doing, ErrorKind::InvalidData, "it leads to no group"));
     }
-    stand_apart();
+    // The class first: a session of its own may get a share of the cores of its own, and a small one.
     let readiness = settle(&page.cores());
+    stand_apart();
     rehearse(page)?;
     let (tell, told) = channel();
     let voice = Arc::new(Voice { page, socket, tell, spoken: AtomicBool::new(false) });
@@ -97,7 +98,9 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<Ended, IoError> {
     start_wait(&voice, "lockstep-mutex", Page::await_hand_over, Source::Mutex)?;
     start_wait(&voice, "lockstep-process", await_process, Source::Process)?;
     drop(voice);
-    told.recv().map_err(|_| {
+    let ended = told.recv();
+    cpu::calm_down();
+    ended.map_err(|_| {
         IoError::because("watch the stamping thread", ErrorKind::Other, "both threads ended without a word")
     })
 }
