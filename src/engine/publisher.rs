@@ -14,6 +14,7 @@
 //! exactly one fate: [`Committed`](PublisherEvent::Committed), [`Fenced`](PublisherEvent::Fenced) or
 //! [`Closed`](PublisherEvent::Closed). The leaders do their part: whatever is heard twice is stamped once.
 
+mod claim;
 mod lines;
 mod told;
 
@@ -24,9 +25,8 @@ use super::ports::{Burst, Group, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::window::{ResendTimer, SubmitWindow};
 use crate::wire::{
-    Datagram, Destination, ENTRY_HEADER_LEN, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Kind,
-    NAME_LEN_MAX, Nanos, NoticeRows, OpenFrame, PublisherId, PublisherSeq, Reject, Seq, Told, Topic,
-    write_open, write_question,
+    Datagram, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows, OpenFrame,
+    Reject, Seq, Told, Topic, write_open, write_question,
 };
 use lines::{LineState, Lines, Stamped};
 pub use told::{PublishError, PublisherEvent};
@@ -48,6 +48,8 @@ pub struct PublisherLimits {
     pub ask_again_ns: Nanos,
     /// Most names that one handle opens.
     pub names_max: u32,
+    /// Bytes of the longest message; one that is longer than a datagram goes out in parts.
+    pub message_len_max: usize,
 }
 
 /// The rules of a publisher without its device.
@@ -270,79 +272,6 @@ impl PublisherCore {
         valid.then(|| self.lines.add(name, nonce))
     }
 
-    /// The longest message that one frame takes.
-    pub fn message_len_max(&self) -> usize {
-        self.limits.receiver.frame_len_max - HEADER_LEN - ENTRY_HEADER_LEN
-    }
-
-    /// Takes a message: it is written into the open datagram, which leaves when it is full or at the next
-    /// `flush` or `poll`. Returns its number. The message is copied once; nothing is allocated.
-    #[inline]
-    pub fn try_publish(
-        &mut self,
-        publisher: PublisherId,
-        destination: Destination,
-        payload: &[u8],
-    ) -> Result<PublisherSeq, PublishError> {
-        let (publisher_seq, body) = self.try_claim(publisher, destination, payload.len())?;
-        body.copy_from_slice(payload);
-        Ok(publisher_seq)
-    }
-
-    /// Takes a message of `len` bytes whose payload the caller writes in place, all of it, before the next
-    /// call on this handle. Returns its number and the memory.
-    #[inline]
-    pub fn try_claim(
-        &mut self,
-        publisher: PublisherId,
-        destination: Destination,
-        len: usize,
-    ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
-        self.claim(EntryKind::Message, publisher, destination, len)
-    }
-
-    /// Closes a publisher: a message of its own kind behind all of its others. Its fate is
-    /// [`PublisherEvent::Closed`].
-    pub fn try_close(&mut self, publisher: PublisherId) -> Result<(), PublishError> {
-        self.claim(EntryKind::Close, publisher, 0, 0).map(|_| ())
-    }
-
-    fn claim(
-        &mut self,
-        kind: EntryKind,
-        publisher: PublisherId,
-        destination: Destination,
-        len: usize,
-    ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
-        let max = self.message_len_max();
-        if len > max {
-            return Err(PublishError::TooLong { len, max });
-        }
-        let index = self.lines.of(publisher).ok_or(PublishError::NotOpen)?;
-        match self.lines.list[index].state {
-            LineState::Open => {}
-            LineState::Fenced | LineState::Ending { fenced: true, .. } => return Err(PublishError::Fenced),
-            LineState::Closed | LineState::Ending { .. } => return Err(PublishError::Closed),
-            _ => return Err(PublishError::NotOpen),
-        }
-        if !self.window.has_room(len) {
-            return Err(PublishError::Backpressure);
-        }
-        let publisher_seq = self.lines.on_claimed(index);
-        let line = &mut self.lines.list[index];
-        let is_copied = publisher_seq <= line.stamped;
-        let entry = EntryHeader {
-            kind: kind as u8,
-            flags: 0,
-            length: 0,
-            publisher,
-            publisher_seq,
-            destination,
-            time_or_incarnation: line.incarnation,
-        };
-        Ok((publisher_seq, self.window.claim(&mut line.outstanding, entry, len, is_copied)))
-    }
-
     /// Whether every message that was taken has its fate.
     pub fn is_drained(&self) -> bool {
         self.window.is_empty()
@@ -520,12 +449,15 @@ impl PublisherCore {
             && let Some(&Stamped { bound, seq, line, digest, .. }) = self.lines.stamped.front()
             && bound < commit_next
         {
-            left -= 1;
             self.lines.stamped.pop_front();
             let line = &mut self.lines.list[line as usize];
-            let is_other = seq != 0 && self.window.digest(&line.outstanding) != Some(digest);
-            if let Some(publisher_seq) = self.window.pop(&mut line.outstanding) {
-                if is_other {
+            let Some((own, is_part)) = self.window.oldest_entry(&line.outstanding) else { continue };
+            line.diverged |= seq != 0 && own != digest;
+            let popped = self.window.pop(&mut line.outstanding);
+            // The fate of a message in parts is that of its last one.
+            if let Some(publisher_seq) = popped.filter(|_| !is_part) {
+                left -= 1;
+                if std::mem::take(&mut line.diverged) {
                     self.counters.add(Counter::Divergences, 1);
                     f(PublisherEvent::Diverged { publisher: line.id, publisher_seq, seq });
                 }

@@ -15,7 +15,7 @@ mod timer;
 use super::ports::Burst;
 use super::store::touched;
 use crate::wire::{
-    ENTRY_HEADER_LEN, EntryHeader, Header, Nanos, OpenFrame, PublisherSeq, entry_digest, seal,
+    ENTRY_HEADER_LEN, EntryHeader, Header, Nanos, OpenFrame, PART_MORE, PublisherSeq, entry_digest, seal,
 };
 use std::collections::VecDeque;
 pub use timer::ResendTimer;
@@ -127,6 +127,12 @@ impl SubmitWindow {
         // The open datagram stands in the slot at `tail`; a message that does not fit it needs one more.
         let needed = if self.open.fits(payload_len, self.stride) { 1 } else { 2 };
         !self.free.is_empty() && free_slots >= needed
+    }
+
+    /// Whether a message of so many parts, each as long as a datagram allows, could be pushed now.
+    pub fn has_room_for_parts(&self, parts: usize) -> bool {
+        let free_slots = self.slots.len() as u64 - (self.tail - self.head);
+        self.free.len() >= parts && free_slots > parts as u64
     }
 
     /// Makes room for a message behind the others in the open datagram, or in the next one if it is full,
@@ -417,13 +423,15 @@ impl SubmitWindow {
         Some(pending.publisher_seq)
     }
 
-    /// What the oldest message of `list` says, as [`entry_digest`] tells it.
-    pub fn digest(&self, list: &Outstanding) -> Option<u32> {
+    /// What the oldest message of `list` says, as [`entry_digest`] tells it, and whether another part of it
+    /// follows.
+    pub fn oldest_entry(&self, list: &Outstanding) -> Option<(u32, bool)> {
         let pending = self.pending.get(list.head as usize)?;
         let start = pending.slot as usize * self.stride + pending.at as usize;
         let entry = &self.memory[start..];
         let header: EntryHeader = bytemuck::pod_read_unaligned(&entry[..ENTRY_HEADER_LEN]);
-        Some(entry_digest(&header, &entry[ENTRY_HEADER_LEN..][..usize::from(header.length)]))
+        let payload = &entry[ENTRY_HEADER_LEN..][..usize::from(header.length)];
+        Some((entry_digest(&header, payload), header.flags & PART_MORE != 0))
     }
 
     /// The number of the oldest message of `list` that has no fate.

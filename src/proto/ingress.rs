@@ -27,6 +27,7 @@ struct Held {
     incarnation: u32,
     destination: Destination,
     kind: u8,
+    flags: u8,
     length: u16,
     slot: u16,
     /// How often its publisher was told what is missing before it, and when last.
@@ -132,6 +133,7 @@ impl HoldBack {
                 incarnation: entry.time_or_incarnation,
                 destination: entry.destination,
                 kind: entry.kind,
+                flags: entry.flags,
                 length: payload.len() as u16,
                 slot,
                 tells: 0,
@@ -163,7 +165,7 @@ impl HoldBack {
         self.free.push(held.slot);
         let header = EntryHeader {
             kind: held.kind,
-            flags: 0,
+            flags: held.flags,
             length: held.length,
             publisher,
             publisher_seq,

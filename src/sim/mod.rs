@@ -22,6 +22,7 @@ pub mod many;
 pub mod net;
 mod operator;
 mod outcome;
+mod payload;
 mod plan;
 mod populate;
 mod quorum;

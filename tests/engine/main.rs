@@ -7,6 +7,7 @@ mod fates;
 mod found;
 mod futures;
 mod ingress;
+mod large;
 mod log;
 mod membership;
 mod notices;

@@ -82,6 +82,11 @@ pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
     let birth = [member(LEADER), member(STANDBY)];
     vec![
         ("message", entry(EntryKind::Message), b"buy 100".to_vec()),
+        (
+            "a middle part of a message",
+            EntryHeader { flags: PART_MORE | PART_NEXT, ..entry(EntryKind::Message) },
+            b"sell 20".to_vec(),
+        ),
         ("open", entry(EntryKind::Open), open()),
         ("close", entry(EntryKind::Close), vec![]),
         ("birth", entry(EntryKind::Birth), bytemuck::cast_slice(&birth).to_vec()),

@@ -15,8 +15,8 @@
 use super::PublisherEvent;
 use crate::engine::window::{Outstanding, SubmitWindow};
 use crate::wire::{
-    Entry, EntryKind, FrameView, Header, Nanos, OpenView, PublisherId, PublisherSeq, ReplyBody, Seq,
-    entry_digest,
+    Entry, EntryKind, FrameView, Header, Nanos, OpenView, PART_MORE, PublisherId, PublisherSeq, ReplyBody,
+    Seq, entry_digest,
 };
 use std::collections::VecDeque;
 
@@ -70,6 +70,8 @@ pub(super) struct Line {
     forgotten: Seq,
     /// From this seq on its messages are watched, while it is being looked up; 0 before.
     watched_from: Seq,
+    /// Another part stands under a number of the message that waits for its fate.
+    pub(super) diverged: bool,
     pub(super) outstanding: Outstanding,
 }
 
@@ -141,6 +143,7 @@ impl Lines {
             stamped: 0,
             forgotten: 0,
             watched_from: 0,
+            diverged: false,
             outstanding: Outstanding::default(),
         });
         self.unopened += 1;
@@ -260,9 +263,13 @@ impl Lines {
             LineState::Open | LineState::Seen { .. } if publisher_seq < line.next => {
                 line.stamped = publisher_seq;
                 window.on_stamped(now, &mut line.outstanding, publisher_seq);
-                f(PublisherEvent::Stamped { publisher: line.id, publisher_seq, seq });
+                // The place of a message in parts is that of its last one.
+                let told = entry.header.flags & PART_MORE == 0;
+                if told {
+                    f(PublisherEvent::Stamped { publisher: line.id, publisher_seq, seq });
+                }
                 let (line, digest) = (index as u32, entry_digest(&entry.header, entry.payload));
-                self.stamped.push_back(Stamped { bound: seq, seq, publisher_seq, line, digest, told: true });
+                self.stamped.push_back(Stamped { bound: seq, seq, publisher_seq, line, digest, told });
             }
             LineState::Open | LineState::Seen { .. } | LineState::LookingUp { .. } => {
                 line.stamped = publisher_seq;

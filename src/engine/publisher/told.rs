@@ -9,11 +9,11 @@ pub enum PublishError {
     Backpressure,
     /// The id is not open (yet) on this handle.
     NotOpen,
-    /// The message is too long for one frame.
+    /// The message is longer than the limit, or than what can be claimed in place.
     TooLong {
         /// Its bytes.
         len: usize,
-        /// The limit: raise `mtu`, or split the message.
+        /// The limit: of `stream.message_len_max`, of the window, or of one frame where it was to be claimed.
         max: usize,
     },
     /// A newer process publishes under this name.
@@ -31,7 +31,8 @@ impl std::fmt::Display for PublishError {
             Self::NotOpen => f.write_str("this publisher id is not open on this handle: open its name first"),
             Self::TooLong { len, max } => write!(
                 f,
-                "a message of {len} bytes is too long: {max} fit one frame; split it, or raise `mtu` in the configuration"
+                "a message of {len} bytes is too long, the limit is {max}: raise `stream.message_len_max` and \
+                 `publisher.buffer`; what is written in place fits one datagram of `mtu`"
             ),
             Self::Fenced => {
                 f.write_str("a newer process has opened this publisher's name: this one is fenced")

@@ -215,15 +215,16 @@ impl ReplicaCore {
         let credit = window.credit(sequencer.stamp_next(), commit_next, self.uncommitted.bytes());
         let Ok(memory) = tail.room() else { return Some(entry) };
         for _ in 0..credit {
-            let EntryHeader { kind, publisher, publisher_seq, destination, time_or_incarnation, .. } =
-                entry.header;
+            let EntryHeader {
+                kind, flags, publisher, publisher_seq, destination, time_or_incarnation, ..
+            } = entry.header;
             let next = kind == EntryKind::Message as u8
                 && sequencer.fits(entry.payload.len())
                 && self.log.publishers.judge(publisher, time_or_incarnation, publisher_seq) == Verdict::Stamp;
             if !next {
                 return Some(entry);
             }
-            let stamp = Stamp { kind: EntryKind::Message, publisher, publisher_seq, destination };
+            let stamp = Stamp { kind: EntryKind::Message, flags, publisher, publisher_seq, destination };
             sequencer.stamp(memory, wall, stamp, entry.payload);
             self.log.publishers.on_message(publisher, publisher_seq);
             self.counters.add(Counter::Stamped, 1);
@@ -272,6 +273,7 @@ impl ReplicaCore {
         }
         let stamp = Stamp {
             kind: entry.kind(),
+            flags: header.flags,
             publisher: header.publisher,
             publisher_seq: header.publisher_seq,
             destination: header.destination,
@@ -376,7 +378,8 @@ impl ReplicaCore {
         };
         let mut payload = [0; size_of::<OpenBody>() + NAME_LEN_MAX];
         let length = write_open(&mut payload, open.body.nonce, incarnation, open.name);
-        let stamp = Stamp { kind: EntryKind::Open, publisher: id, publisher_seq: last, destination: 0 };
+        let stamp =
+            Stamp { kind: EntryKind::Open, flags: 0, publisher: id, publisher_seq: last, destination: 0 };
         if let Some(seq) = self.write(tail, wall, stamp, &payload[..length]) {
             let header = EntryHeader { publisher: id, publisher_seq: last, ..entry.header };
             self.log.publishers.on_entry(seq, &Entry { header, payload: &payload[..length] });
