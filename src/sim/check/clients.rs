@@ -172,10 +172,17 @@ impl Oracle {
         if message.payload.len() > PART_LEN {
             self.coverage.count(Event::MessagesInParts);
         }
-        if reader.from.is_none() {
-            let logs = self.tree.containing(seq).map(|node| self.tree.stem(node));
-            let here = logs.filter(|stem| stem.messages.contains(&(seq, key)));
-            reader.from = here.map(|stem| stem.begin_of(seq)).min();
+        if reader.live {
+            // Where it began shows in what it joins.
+            let begun = match reader.delivery {
+                Delivery::Committed => self.ghost.begin_of(seq),
+                Delivery::Stamped => {
+                    let logs = self.tree.containing(seq).map(|node| self.tree.stem(node));
+                    let here = logs.filter(|stem| stem.messages.contains(&(seq, key)));
+                    here.map(|stem| stem.begin_of(seq)).max().unwrap_or(seq)
+                }
+            };
+            reader.from = Some(reader.from.map_or(begun, |from| from.min(begun)));
         }
         let from = *reader.from.get_or_insert(seq);
         let after = reader.delivered.last().map_or(from, |(last, _)| last + 1);
@@ -322,6 +329,8 @@ impl Oracle {
             // Nothing was stamped since it began, or it has not begun.
             return reader.ended || reader.commit_next >= self.commit_next();
         };
+        let joined = reader.delivered.iter().map(|(seq, _)| self.ghost.begin_of(*seq));
+        let from = joined.min().filter(|_| reader.live).map_or(from, |begun| begun.min(from));
         let all = self.ghost.begun_from(from, from);
         reader.ended
             || match reader.delivery {

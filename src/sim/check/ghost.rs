@@ -52,8 +52,12 @@ impl Ghost {
 
     /// The committed messages from `seq` on that began at `from` or later.
     pub fn begun_from(&self, seq: Seq, from: Seq) -> impl Iterator<Item = &Stamped> {
-        let begun = move |at: &Seq| self.begins.get(at).copied().unwrap_or(*at);
-        self.messages_from(seq).iter().filter(move |(at, _)| begun(at) >= from)
+        self.messages_from(seq).iter().filter(move |(at, _)| self.begin_of(*at) >= from)
+    }
+
+    /// Where the committed message began that stands at `seq`.
+    pub fn begin_of(&self, seq: Seq) -> Seq {
+        self.begins.get(&seq).copied().unwrap_or(seq)
     }
 
     /// The committed message at `seq`.
