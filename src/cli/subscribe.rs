@@ -5,7 +5,8 @@ use super::failure::{INTEGRITY, NOT_READY};
 use super::text::Form;
 use super::{Failure, log, signals, waiting};
 use crate::client::{
-    Delivery, Endpoint, Flow, Message, Questioner, Start, StreamDigest, Subscriber, SubscriberEvent,
+    Delivery, Endpoint, Flow, Message, PartsBound, Questioner, Start, StreamDigest, Subscriber,
+    SubscriberEvent,
 };
 use crate::engine::counters::Counter;
 use crate::io::clock::Clock;
@@ -146,6 +147,16 @@ impl<W: Write> Print<W> {
                      id, or a replica is damaged; run `lockstep format --verify` on each"
                 ),
             )),
+            SubscriberEvent::GivenUp { publisher, from, bound } => {
+                let raise = match bound {
+                    PartsBound::Memory(bytes) => format!("subscriber.parts, which is {bytes} bytes"),
+                    PartsBound::Length(max) => format!("stream.message_len_max, which is {max} bytes"),
+                };
+                let what = format!(
+                    "a message of publisher {publisher} that began at seq {from} is not joined: raise {raise}"
+                );
+                Err(Failure::new(INTEGRITY, what))
+            }
             _ => Ok(()),
         };
         self.failed = told.err();

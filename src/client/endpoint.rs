@@ -31,6 +31,10 @@ pub struct Endpoint {
     pub nack: NackLimits,
     /// A subscriber's memory for frames that wait.
     pub subscriber_buffer_bytes: usize,
+    /// A subscriber's memory for messages that are larger than a datagram and not whole yet.
+    pub subscriber_parts_bytes: usize,
+    /// Bytes of the longest message.
+    pub message_len_max: usize,
     /// Most messages of a publisher without a fate.
     pub window_entries: u32,
     /// A publisher's memory for them.

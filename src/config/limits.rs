@@ -26,6 +26,8 @@ impl Config {
             repairers: self.repairers().collect(),
             nack: self.nack(),
             subscriber_buffer_bytes: self.subscriber.buffer_bytes as usize,
+            subscriber_parts_bytes: self.subscriber.parts_bytes as usize,
+            message_len_max: self.stream.message_len_max as usize,
             window_entries: self.publisher.window_entries,
             publisher_buffer_bytes: self.publisher.buffer_bytes as usize,
             resend_ns_min: self.timing.resend_min_ns,

@@ -12,6 +12,7 @@ use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events};
 use super::losses::Losses;
+use super::parts::{Joined, Parts, PartsBound, PartsLimits};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use crate::proto::log::LogEnd;
@@ -104,6 +105,15 @@ pub enum SubscriberEvent<'a> {
         /// Why it is not given.
         why: Refusal,
     },
+    /// A message that is larger than a datagram is given up, and nothing of it is delivered: it met a bound.
+    GivenUp {
+        /// Whose.
+        publisher: PublisherId,
+        /// Where it began, as far as is known.
+        from: Seq,
+        /// Which bound.
+        bound: PartsBound,
+    },
     /// Everything that was seen is delivered.
     CaughtUp {
         /// The next seq.
@@ -132,6 +142,8 @@ pub struct SubscriberLimits {
     pub delivery: Delivery,
     /// Where to begin.
     pub start: Start,
+    /// Memory of messages that are larger than a datagram.
+    pub parts: PartsLimits,
     /// A lag of the commit is reported when it lasts this long, and then as often.
     pub lag_report_ns: Nanos,
 }
@@ -154,6 +166,7 @@ pub struct SubscriberCore {
     limits: SubscriberLimits,
     rx: Receiver,
     cursor: Cursor,
+    parts: Parts,
     told_commit: Seq,
     caught_up: bool,
     lag_since: Option<Nanos>,
@@ -244,6 +257,7 @@ impl SubscriberCore {
         };
         Self {
             rx: Receiver::new(limits.receiver.clone(), limits.start),
+            parts: Parts::new(limits.parts, limits.delivery == Delivery::Stamped),
             limits,
             cursor: Cursor { next, told_next, left: 0, stopped: false },
             told_commit: 1,
@@ -262,6 +276,13 @@ impl SubscriberCore {
     /// The next seq to be delivered; 0 before a live subscription has begun.
     pub fn deliver_next(&self) -> Seq {
         self.cursor.next
+    }
+
+    /// From where a subscription must begin that is to miss nothing of what this one has not delivered: the
+    /// first part of the oldest message that is not whole yet, or the next seq. What lies between and is
+    /// delivered again has a seq below [`SubscriberCore::deliver_next`].
+    pub fn resume_next(&self) -> Seq {
+        self.parts.oldest().map_or(self.cursor.next, |oldest| oldest.min(self.cursor.next))
     }
 
     /// The exclusive bound of what is final, as far as it is held here.
@@ -400,7 +421,7 @@ impl SubscriberCore {
         let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
         if at_once && self.rx.has_spare() {
             self.rx.pass(end);
-            if !deliver(&mut self.cursor, frame, f) {
+            if !deliver(&mut self.cursor, &mut self.parts, frame, f) {
                 // The application stopped in the middle: the frame waits with the cursor in it.
                 self.rx.keep_front(frame);
             }
@@ -418,6 +439,7 @@ impl SubscriberCore {
         self.cursor.told_next = told_next.min(from);
         self.cursor.next = self.cursor.next.min(from);
         self.caught_up = false;
+        self.parts.on_retract(from);
         if told_next > from {
             let stamped = self.limits.delivery == Delivery::Stamped;
             assert!(stamped, "seq {from} is lost, and everything below {told_next} was told as final (S6)");
@@ -430,7 +452,7 @@ impl SubscriberCore {
         while !self.cursor.stopped
             && let Some(frame) = self.rx.front(bound)
         {
-            if !deliver(&mut self.cursor, &frame, f) {
+            if !deliver(&mut self.cursor, &mut self.parts, &frame, f) {
                 return;
             }
             self.rx.pop_front();
@@ -441,6 +463,9 @@ impl SubscriberCore {
     fn finish(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         self.deliver_ready(f);
         let commit_next = self.rx.commit.commit_next();
+        if !self.parts.is_empty() {
+            self.parts.on_commit(commit_next);
+        }
         let seen_next = self.rx.seen_next();
         if self.limits.delivery == Delivery::Stamped && commit_next > self.told_commit && self.cursor.next > 0
         {
@@ -491,6 +516,7 @@ impl SubscriberCore {
 /// Delivers the entries of one frame from the cursor on. Returns whether the frame is done.
 fn deliver(
     cursor: &mut Cursor,
+    parts: &mut Parts,
     frame: &FrameView<'_>,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> bool {
@@ -499,10 +525,10 @@ fn deliver(
             if cursor.stopped {
                 return false;
             }
-            let flow = tell(seq, frame.header.timestamp, &entry, f);
+            let flow = tell(seq, frame.header.timestamp, &entry, parts, f);
             cursor.next = seq + 1;
             cursor.told_next = if flow.is_some() { seq + 1 } else { cursor.told_next };
-            if entry.kind() == EntryKind::Message {
+            if flow.is_some() && entry.kind() == EntryKind::Message {
                 cursor.left -= 1;
             }
             cursor.stopped = flow == Some(Flow::Stop) || cursor.left == 0;
@@ -511,22 +537,20 @@ fn deliver(
     true
 }
 
-/// One entry as an event; `None` for entries that are the cluster's own business: they are passed over.
+/// One entry as an event; `None` for entries that are the cluster's own business, and for parts of a message
+/// that is not whole: they are passed over.
 fn tell(
     seq: Seq,
     frame_time: Nanos,
     entry: &Entry<'_>,
+    parts: &mut Parts,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> Option<Flow> {
     match entry.kind() {
-        EntryKind::Message => Some(f(SubscriberEvent::Message(Message {
-            seq,
-            publisher: entry.header.publisher,
-            publisher_seq: entry.header.publisher_seq,
-            destination: entry.header.destination,
-            timestamp: frame_time + u64::from(entry.header.time_or_incarnation),
-            payload: entry.payload,
-        }))),
+        EntryKind::Message if entry.header.flags != 0 => tell_part(seq, frame_time, entry, parts, f),
+        EntryKind::Message => {
+            Some(f(SubscriberEvent::Message(message(seq, frame_time, entry, entry.payload))))
+        }
         EntryKind::EpochStart => {
             let start = EpochStartView::parse(entry.payload).ok()?;
             let flow = f(SubscriberEvent::Epoch { epoch: start.epoch(), seq });
@@ -537,6 +561,47 @@ fn tell(
             let changed = MembershipView::parse(entry.payload).ok()?;
             Some(f(SubscriberEvent::Membership { seq, members: changed.members().len() }))
         }
-        EntryKind::Open | EntryKind::Close | EntryKind::Birth => None,
+        EntryKind::Open | EntryKind::Close => {
+            if !parts.is_empty() {
+                parts.on_end(seq, entry.header.publisher);
+            }
+            None
+        }
+        EntryKind::Birth => None,
+    }
+}
+
+/// A part of a message: with the last one it is told, under that one's seq and number.
+#[cold]
+fn tell_part(
+    seq: Seq,
+    frame_time: Nanos,
+    entry: &Entry<'_>,
+    parts: &mut Parts,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+) -> Option<Flow> {
+    match parts.on_part(seq, entry) {
+        Joined::Waits => None,
+        Joined::GivenUp(publisher, from, bound) => {
+            Some(f(SubscriberEvent::GivenUp { publisher, from, bound }))
+        }
+        Joined::Whole(index) => {
+            let whole = message(seq, frame_time, entry, parts.message(index));
+            let flow = f(SubscriberEvent::Message(whole));
+            parts.on_delivered(index);
+            Some(flow)
+        }
+    }
+}
+
+#[inline]
+fn message<'a>(seq: Seq, frame_time: Nanos, entry: &Entry<'_>, payload: &'a [u8]) -> Message<'a> {
+    Message {
+        seq,
+        publisher: entry.header.publisher,
+        publisher_seq: entry.header.publisher_seq,
+        destination: entry.header.destination,
+        timestamp: frame_time + u64::from(entry.header.time_or_incarnation),
+        payload,
     }
 }

@@ -23,6 +23,7 @@ pub mod net;
 pub mod netsim;
 mod operator;
 mod outcome;
+mod payload;
 mod plan;
 mod populate;
 mod quorum;

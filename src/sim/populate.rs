@@ -10,6 +10,7 @@ use super::story::{Happening, Story};
 use super::wire::Wire;
 use super::world::{Actor, Phase, Reading, Seat, Work, World};
 use crate::engine::bootstrap::bootstrap;
+use crate::engine::parts::PartsLimits;
 use crate::engine::publisher::{Publisher, PublisherLimits};
 use crate::engine::receiver::{ReceiverLimits, Start};
 use crate::engine::replica::ReplicaLimits;
@@ -25,6 +26,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The life of the stream.
 pub(super) const HISTORY: u64 = 0xb1;
+/// Longer than any message of a publisher.
+const MESSAGE_LEN_MAX: usize = 8 << 10;
 /// A leader beats this often.
 pub(super) const BEAT_NS: Nanos = 500_000;
 
@@ -92,6 +95,7 @@ pub(super) fn publisher(plan: &Plan, seat: usize, work: &Work, rng: &mut Rng) ->
         resend_ns_max: 5_000_000,
         ask_again_ns: 1_000_000,
         names_max: 4,
+        message_len_max: MESSAGE_LEN_MAX,
     };
     let mut publisher = Publisher::new(SimNet::of_client(), limits);
     publisher.core.open(&work.name, [rng.next_u64(), rng.next_u64()]);
@@ -107,8 +111,13 @@ pub(super) fn subscriber(
     rng: &mut Rng,
 ) -> Box<Subscriber<SimNet>> {
     let me = Identity { replica: 2_000 + seat as u32, incarnation: rng.next_u64() as u32 };
-    let limits =
-        SubscriberLimits { receiver: receiver(plan, seat, me), delivery, start, lag_report_ns: 1_000_000 };
+    let limits = SubscriberLimits {
+        receiver: receiver(plan, seat, me),
+        delivery,
+        start,
+        parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 512 * MESSAGE_LEN_MAX },
+        lag_report_ns: 1_000_000,
+    };
     Box::new(Subscriber::new(SimNet::of_client(), limits))
 }
 

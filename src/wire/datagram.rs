@@ -2,8 +2,9 @@
 //! that a repaired frame carries. Each is a [`Header`] and a fixed body; some have items behind it.
 
 use super::{
-    Denied, Entries, HEADER_LEN, Header, Identity, Kind, NAME_LEN_MAX, PublisherId, PublisherSeq, Reject,
-    Seq, StatusBody, StatusMember, StatusMembers, VerdictBody, seal,
+    Denied, Entries, HEADER_LEN, Header, Identity, Kind, NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow,
+    NoticeRows, PublisherId, PublisherSeq, Reject, Seq, StatusBody, StatusMember, StatusMembers, VerdictBody,
+    seal,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -341,6 +342,8 @@ pub enum Datagram<'a> {
     Status(Header, StatusBody, StatusMembers<'a>),
     /// A verdict.
     Verdict(Header, VerdictBody),
+    /// What a leader tells publishers.
+    Notice(Header, NoticeRows<'a>),
 }
 
 impl<'a> Datagram<'a> {
@@ -455,6 +458,10 @@ impl<'a> Datagram<'a> {
                 }
                 Self::Verdict(header, said)
             }
+            Kind::Notice => {
+                ends(&header, header.count as usize * size_of::<NoticeRow>(), 0)?;
+                Self::Notice(header, NoticeRows::check(&header, bytes)?)
+            }
             Kind::Frame | Kind::Submission | Kind::Ack | Kind::Stage | Kind::Switch => {
                 return Err(Reject::Kind);
             }
@@ -531,6 +538,13 @@ pub fn write_status(out: &mut [u8], mut header: Header, body: StatusBody, member
 /// Writes a verdict; as [`write_heartbeat`].
 pub fn write_verdict(out: &mut [u8], header: Header, body: VerdictBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
+}
+
+/// Writes a notice of at most [`NOTICE_ROWS_MAX`] `rows`; as [`write_heartbeat`].
+pub fn write_notice(out: &mut [u8], mut header: Header, rows: &[NoticeRow]) -> usize {
+    assert!(rows.len() <= NOTICE_ROWS_MAX, "{} rows, at most {NOTICE_ROWS_MAX}", rows.len());
+    header.count = rows.len() as u16;
+    write(out, header, &[], bytemuck::cast_slice(rows))
 }
 
 /// Room for any datagram that this file writes, submissions aside.

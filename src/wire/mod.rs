@@ -23,6 +23,7 @@
 //! | [`Kind::Refuse`] | replica → all | control group | a superseded epoch was heard | [`BallotBody`] |
 //! | [`Kind::Down`] | watcher → all | control group | its leader's stamping thread is gone | [`DownBody`] |
 //! | [`Kind::StepDown`] | leader → all | control group | it stops stamping | [`StepDownBody`] |
+//! | [`Kind::Notice`] | leader → publishers | control group | their numbers are missed, or their share is used up | [`NoticeRow`]s |
 //! | [`Kind::Stage`], [`Kind::Switch`] | – | journal only | a suffix is replaced (S7) | from seq, epoch |
 
 #![forbid(unsafe_code)]
@@ -33,6 +34,7 @@ mod entry;
 mod frame;
 mod header;
 mod ids;
+mod notice;
 mod operator;
 
 pub use control::*;
@@ -41,6 +43,7 @@ pub use entry::*;
 pub use frame::*;
 pub use header::*;
 pub use ids::*;
+pub use notice::*;
 pub use operator::*;
 
 #[cfg(target_endian = "big")]

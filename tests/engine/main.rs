@@ -6,8 +6,11 @@
 mod fates;
 mod found;
 mod futures;
+mod ingress;
+mod large;
 mod log;
 mod membership;
+mod notices;
 mod publisher;
 mod readers;
 mod receiver;

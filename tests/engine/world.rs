@@ -282,6 +282,7 @@ impl Cluster {
             resend_ns_max: 5_000_000,
             ask_again_ns: 1_000_000,
             names_max: 4,
+            message_len_max: MESSAGE_LEN_MAX,
         };
         change(&mut limits);
         let publisher = Publisher::new(SimNet::default(), limits);

@@ -11,6 +11,7 @@
 
 use super::desk::{Desk, DeskPorts};
 use crate::cluster::{Cluster, MTU, PAYLOAD_LEN};
+use lockstep::engine::parts::PartsLimits;
 use lockstep::engine::ports::Group;
 use lockstep::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
 use lockstep::engine::receiver::{ReceiverLimits, Start};
@@ -28,8 +29,8 @@ use lockstep::proto::repairers::Repairer;
 use lockstep::proto::requesters::BudgetLimits;
 use lockstep::proto::suspect::SuspectLimits;
 use lockstep::wire::{
-    AckBody, EntryHeader, EntryKind, Header, Identity, Kind, Nanos, OpenFrame, PublisherId, Seq,
-    frame_len_max, write_ack,
+    AckBody, EntryHeader, EntryKind, Header, Identity, Kind, MESSAGE_LEN_MAX, Nanos, OpenFrame, PublisherId,
+    Seq, frame_len_max, write_ack,
 };
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -150,6 +151,7 @@ fn subscriber(cluster: &Cluster, process: usize, delivery: Delivery) -> Subscrib
         receiver: receiver(cluster, process),
         delivery,
         start: Start::From(1),
+        parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 1 << 20 },
         lag_report_ns: 1 << 40,
     };
     Subscriber::new(Desk::carrying(), limits)
@@ -182,6 +184,7 @@ impl World {
                 resend_ns_max: 5_000_000,
                 ask_again_ns: 1_000_000,
                 names_max: 1,
+                message_len_max: MESSAGE_LEN_MAX,
             },
         );
         publisher.core.open("bench", [1, 2]);

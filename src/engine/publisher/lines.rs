@@ -13,9 +13,10 @@
 //! ```
 
 use super::PublisherEvent;
-use crate::engine::window::Outstanding;
+use crate::engine::window::{Outstanding, SubmitWindow};
 use crate::wire::{
-    Entry, EntryKind, FrameView, Header, Nanos, OpenView, PublisherId, PublisherSeq, ReplyBody, Seq,
+    Entry, EntryKind, FrameView, Header, Nanos, OpenView, PART_MORE, PublisherId, PublisherSeq, ReplyBody,
+    Seq, entry_digest,
 };
 use std::collections::VecDeque;
 
@@ -69,6 +70,8 @@ pub(super) struct Line {
     forgotten: Seq,
     /// From this seq on its messages are watched, while it is being looked up; 0 before.
     watched_from: Seq,
+    /// Another part stands under a number of the message that waits for its fate.
+    pub(super) diverged: bool,
     pub(super) outstanding: Outstanding,
 }
 
@@ -81,6 +84,8 @@ pub(super) struct Stamped {
     pub(super) seq: Seq,
     pub(super) publisher_seq: PublisherSeq,
     pub(super) line: u32,
+    /// What stands there, as [`entry_digest`] tells it; of no meaning where `seq` is 0.
+    pub(super) digest: u32,
     /// Whether `Stamped` was told of it.
     told: bool,
 }
@@ -91,6 +96,7 @@ struct Copied {
     line: u32,
     publisher_seq: PublisherSeq,
     seq: Seq,
+    digest: u32,
 }
 
 /// See the module.
@@ -137,6 +143,7 @@ impl Lines {
             stamped: 0,
             forgotten: 0,
             watched_from: 0,
+            diverged: false,
             outstanding: Outstanding::default(),
         });
         self.unopened += 1;
@@ -175,9 +182,10 @@ impl Lines {
             .copied
             .iter()
             .position(|copied| (copied.line, copied.publisher_seq) == (line, publisher_seq));
-        let seq = known.and_then(|at| self.copied.remove(at)).map_or(0, |copied| copied.seq);
+        let (seq, digest) =
+            known.and_then(|at| self.copied.remove(at)).map_or((0, 0), |copied| (copied.seq, copied.digest));
         let bound = if seq == 0 { self.list[line as usize].forgotten } else { seq };
-        self.stamped.push_back(Stamped { bound, seq, publisher_seq, line, told: false });
+        self.stamped.push_back(Stamped { bound, seq, publisher_seq, line, digest, told: false });
     }
 
     /// A replica told what is committed of a name; `end_next` is where our own reading of the stream ends.
@@ -211,12 +219,18 @@ impl Lines {
     }
 
     /// Looks for what concerns these lines in a frame of the log.
-    pub(super) fn read(&mut self, frame: &FrameView<'_>, f: &mut impl FnMut(PublisherEvent)) {
+    pub(super) fn read(
+        &mut self,
+        now: Nanos,
+        window: &mut SubmitWindow,
+        frame: &FrameView<'_>,
+        f: &mut impl FnMut(PublisherEvent),
+    ) {
         for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
             match entry.kind() {
                 EntryKind::Message => {
                     if let Some(index) = self.of(entry.header.publisher) {
-                        self.read_message(index, seq, entry.header.publisher_seq, f);
+                        self.read_message(now, window, index, seq, &entry, f);
                     }
                 }
                 EntryKind::Open => self.read_open(seq, &entry),
@@ -233,11 +247,14 @@ impl Lines {
     #[inline]
     fn read_message(
         &mut self,
+        now: Nanos,
+        window: &mut SubmitWindow,
         index: usize,
         seq: Seq,
-        publisher_seq: PublisherSeq,
+        entry: &Entry<'_>,
         f: &mut impl FnMut(PublisherEvent),
     ) {
+        let publisher_seq = entry.header.publisher_seq;
         let line = &mut self.list[index];
         if publisher_seq <= line.stamped {
             return;
@@ -245,9 +262,14 @@ impl Lines {
         match line.state {
             LineState::Open | LineState::Seen { .. } if publisher_seq < line.next => {
                 line.stamped = publisher_seq;
-                f(PublisherEvent::Stamped { publisher: line.id, publisher_seq, seq });
-                let line = index as u32;
-                self.stamped.push_back(Stamped { bound: seq, seq, publisher_seq, line, told: true });
+                window.on_stamped(now, &mut line.outstanding, publisher_seq);
+                // The place of a message in parts is that of its last one.
+                let told = entry.header.flags & PART_MORE == 0;
+                if told {
+                    f(PublisherEvent::Stamped { publisher: line.id, publisher_seq, seq });
+                }
+                let (line, digest) = (index as u32, entry_digest(&entry.header, entry.payload));
+                self.stamped.push_back(Stamped { bound: seq, seq, publisher_seq, line, digest, told });
             }
             LineState::Open | LineState::Seen { .. } | LineState::LookingUp { .. } => {
                 line.stamped = publisher_seq;
@@ -257,7 +279,8 @@ impl Lines {
                     let line = &mut self.list[oldest.line as usize];
                     line.forgotten = line.forgotten.max(oldest.seq);
                 }
-                self.copied.push_back(Copied { line: index as u32, publisher_seq, seq });
+                let digest = entry_digest(&entry.header, entry.payload);
+                self.copied.push_back(Copied { line: index as u32, publisher_seq, seq, digest });
             }
             _ => {}
         }

@@ -16,6 +16,7 @@ mod elect;
 mod explored;
 mod give;
 mod heard;
+mod ingress;
 mod lead;
 mod orders;
 mod own_log;
@@ -42,7 +43,7 @@ use crate::proto::accept::Acceptor;
 use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
-use crate::proto::ingress::HoldBack;
+use crate::proto::ingress::{HoldBack, Shares};
 use crate::proto::repair::GivenLimits;
 use crate::proto::requesters::BudgetLimits;
 use crate::proto::sequence::Sequencer;
@@ -125,6 +126,7 @@ pub struct ReplicaCore {
     rx: Receiver,
     log: OwnLog,
     hold: HoldBack,
+    shares: Shares,
     heard: Heard,
     suspect: Suspect,
     election: Election,
@@ -187,8 +189,12 @@ pub struct ReplicaCore {
     beat: Beat,
     uncommitted: Uncommitted,
     outgoing: Vec<Span>,
-    /// Submissions found the window or the journal full since the last heartbeat.
+    /// Submissions found the window or the journal full since the last heartbeat, ...
     refusing: bool,
+    /// ... and had done so before it.
+    refused: bool,
+    /// Publishers are told what is missed of them from then on.
+    notice_at: Nanos,
     journal_full: bool,
     /// The last ack that was said, and when.
     acked: (Epoch, Seq),
@@ -309,12 +315,15 @@ impl<P: Ports> Replica<P> {
             handover: None,
             led: Epoch::NONE,
             rejoins: false,
+            shares: Shares::default(),
             hold: HoldBack::new(limits.hold_back, message_len_max),
             sequencer: None,
             beat: Beat::new(limits.beat),
             uncommitted: Uncommitted::new(limits.window.entries),
             outgoing: Vec::with_capacity(OUTGOING_MAX),
             refusing: false,
+            refused: false,
+            notice_at: 0,
             journal_full: false,
             acked: (Epoch::NONE, 0),
             acked_at: 0,

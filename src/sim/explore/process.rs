@@ -4,6 +4,7 @@
 use super::digest::Digest;
 use super::rules::Placed;
 use crate::engine::bootstrap::bootstrap;
+use crate::engine::parts::PartsLimits;
 use crate::engine::ports::Ports;
 use crate::engine::receiver::{ReceiverLimits, Start};
 use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
@@ -212,6 +213,7 @@ impl Process {
             receiver: receiver(me, node, replicas),
             delivery,
             start: Start::From(1),
+            parts: PartsLimits { message_len_max: FRAME_LEN_MAX, bytes: FRAME_LEN_MAX },
             lag_report_ns: NEVER,
         };
         Self {
