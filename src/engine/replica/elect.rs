@@ -124,9 +124,12 @@ impl ReplicaCore {
         body: &BallotBody,
     ) {
         let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
-        if !self.has_vote() {
-            // The ballot is nobody's news, the sender's log is: without it a quorum may never come about. It may
-            // hold the very entry that lists us.
+        // The ballot is nobody's news, the sender's log is: without it a quorum may never come about. It may hold
+        // the very entry that lists us, or that says whose votes are enough.
+        let lacks = self.role == Role::Standby
+            && self.election.ballot().is_none()
+            && header.epoch() == self.rx.follow.epoch();
+        if !self.has_vote() || lacks {
             self.rx.on_told(header.epoch(), header.first_seq);
         }
         match Kind::from_u8(header.kind) {
