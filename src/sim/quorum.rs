@@ -70,10 +70,14 @@ impl World {
 
     /// How far a seat holds what is committed, or will when its process has begun again.
     pub(super) fn held_next(&self, seat: usize) -> Seq {
-        let agreed = self.oracle.agreed_next(seat);
+        self.left_of(seat, self.oracle.agreed_next(seat))
+    }
+
+    /// How much is left of a seat's log up to `next` when its process has begun again.
+    fn left_of(&self, seat: usize, next: Seq) -> Seq {
         match &self.seats[seat].actor {
-            Actor::Replica(machine) if machine.has_rebooted() => agreed.min(self.oracle.durable_next(seat)),
-            _ => agreed,
+            Actor::Replica(machine) if machine.has_rebooted() => next.min(self.oracle.durable_next(seat)),
+            _ => next,
         }
     }
 
@@ -99,9 +103,8 @@ impl World {
         // Of a birth alone others learn nothing: who promised the first epoch and has lost its start with its memory
         // cannot lead it again, and nobody can vote for another.
         let begun = |seat: usize| {
-            let tip = self.oracle.log_tip(seat).filter(|_| self.oracle.log_next(seat) > 1);
-            let round = tip.map_or(0, |tip| self.oracle.tree.stem(tip).epoch.round());
-            round > 0 || tip.is_some() && self.oracle.promised(seat) == Epoch::NONE
+            let next = self.left_of(seat, self.oracle.log_next(seat));
+            next > 2 || next == 2 && self.oracle.promised(seat) == Epoch::NONE
         };
         // Who lacks a committed change and has promised above it takes that from nobody but a leader (S2): alone
         // with those who hold it and never lead, it waits for one more.

@@ -98,6 +98,11 @@ impl Receiver {
         self.news = (Epoch::NONE, 0);
     }
 
+    /// Whether the start of an epoch above the followed one is asked for.
+    pub fn awaits_start(&self) -> bool {
+        self.news.0 != Epoch::NONE
+    }
+
     /// For an owner that holds nothing: whatever was followed is forgotten, and only `epoch` may be followed until
     /// [`Receiver::raise_floor`] is called. Somebody says that its log ends at `next`.
     pub fn follow_only(&mut self, epoch: Epoch, next: Seq) {

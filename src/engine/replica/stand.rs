@@ -383,7 +383,7 @@ impl ReplicaCore {
             return;
         }
         self.advanced_at = now;
-        if self.rx.adopting == Epoch::NONE && epoch != self.rx.follow.epoch() {
+        if self.rx.adopting == Epoch::NONE && (epoch != self.rx.follow.epoch() || self.rx.awaits_start()) {
             self.rx.follow_only(epoch, header.first_seq);
             self.pursued = Epoch::NONE;
         } else {
