@@ -28,7 +28,7 @@ use crate::wire::{
     Datagram, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows, OpenFrame,
     Reject, Seq, Told, Topic, write_open, write_question,
 };
-use lines::{LineState, Lines, Stamped};
+use lines::{Content, LineState, Lines, Stamped};
 pub use told::{PublishError, PublisherEvent};
 
 /// A publisher's settings.
@@ -447,13 +447,17 @@ impl PublisherCore {
         let commit_next = self.rx.commit.commit_next();
         let mut left = limit;
         while left > 0
-            && let Some(&Stamped { bound, seq, line, digest, .. }) = self.lines.stamped.front()
+            && let Some(&Stamped { bound, seq, line, content, .. }) = self.lines.stamped.front()
             && bound < commit_next
         {
             self.lines.stamped.pop_front();
             let line = &mut self.lines.list[line as usize];
-            let Some((own, is_part)) = self.window.oldest_entry(&line.outstanding) else { continue };
-            line.diverged |= seq != 0 && own != digest;
+            let is_part = self.window.is_part(&line.outstanding);
+            line.diverged |= match content {
+                Content::Same | Content::Unknown => false,
+                Content::Other => true,
+                Content::Digest(digest) => self.window.digest(&line.outstanding) != Some(digest),
+            };
             let popped = self.window.pop(&mut line.outstanding);
             // The fate of a message in parts is that of its last one.
             if let Some(publisher_seq) = popped.filter(|_| !is_part) {

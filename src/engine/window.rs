@@ -15,7 +15,8 @@ mod timer;
 use super::ports::Burst;
 use super::store::touched;
 use crate::wire::{
-    ENTRY_HEADER_LEN, EntryHeader, Header, Nanos, OpenFrame, PART_MORE, PublisherSeq, entry_digest, seal,
+    ENTRY_HEADER_LEN, Entry, EntryHeader, Header, Nanos, OpenFrame, PART_MORE, PublisherSeq, entry_digest,
+    seal,
 };
 use std::collections::VecDeque;
 pub use timer::ResendTimer;
@@ -423,15 +424,36 @@ impl SubmitWindow {
         Some(pending.publisher_seq)
     }
 
-    /// What the oldest message of `list` says, as [`entry_digest`] tells it, and whether another part of it
-    /// follows.
-    pub fn oldest_entry(&self, list: &Outstanding) -> Option<(u32, bool)> {
-        let pending = self.pending.get(list.head as usize)?;
-        let start = pending.slot as usize * self.stride + pending.at as usize;
-        let entry = &self.memory[start..];
-        let header: EntryHeader = bytemuck::pod_read_unaligned(&entry[..ENTRY_HEADER_LEN]);
-        let payload = &entry[ENTRY_HEADER_LEN..][..usize::from(header.length)];
-        Some((entry_digest(&header, payload), header.flags & PART_MORE != 0))
+    /// The entry of a message, as it was handed in.
+    #[inline]
+    fn entry(&self, index: u32) -> Option<Entry<'_>> {
+        let pending = self.pending.get(index as usize)?;
+        let bytes = &self.memory[pending.slot as usize * self.stride + pending.at as usize..];
+        let header: EntryHeader = bytemuck::pod_read_unaligned(&bytes[..ENTRY_HEADER_LEN]);
+        Some(Entry { header, payload: &bytes[ENTRY_HEADER_LEN..][..usize::from(header.length)] })
+    }
+
+    /// Whether the oldest message of `list` that was not seen stamped says what `entry` says, if it is that one.
+    #[inline]
+    pub fn says(&self, list: &Outstanding, entry: &Entry<'_>) -> bool {
+        self.entry(list.unstamped).is_none_or(|own| {
+            let (own_header, header) = (&own.header, &entry.header);
+            own_header.publisher_seq != header.publisher_seq
+                || (own_header.destination, own_header.flags) == (header.destination, header.flags)
+                    && own.payload == entry.payload
+        })
+    }
+
+    /// Whether the oldest message of `list` is a part behind which others follow.
+    #[inline]
+    pub fn is_part(&self, list: &Outstanding) -> bool {
+        self.entry(list.head).is_some_and(|own| own.header.flags & PART_MORE != 0)
+    }
+
+    /// What the oldest message of `list` says, as [`entry_digest`] tells it.
+    #[cold]
+    pub fn digest(&self, list: &Outstanding) -> Option<u32> {
+        self.entry(list.head).map(|own| entry_digest(&own.header, own.payload))
     }
 
     /// The number of the oldest message of `list` that has no fate.

@@ -84,10 +84,23 @@ pub(super) struct Stamped {
     pub(super) seq: Seq,
     pub(super) publisher_seq: PublisherSeq,
     pub(super) line: u32,
-    /// What stands there, as [`entry_digest`] tells it; of no meaning where `seq` is 0.
-    pub(super) digest: u32,
+    /// What stands there, beside what was handed in.
+    pub(super) content: Content,
     /// Whether `Stamped` was told of it.
     told: bool,
+}
+
+/// What stands under a number, beside what was handed in under it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Content {
+    /// The same.
+    Same,
+    /// Something else.
+    Other,
+    /// It was stamped before anything was handed in; what it says, as [`entry_digest`] tells it.
+    Digest(u32),
+    /// That is no longer remembered.
+    Unknown,
 }
 
 /// A message that a copy of us had stamped before we handed it in.
@@ -182,10 +195,11 @@ impl Lines {
             .copied
             .iter()
             .position(|copied| (copied.line, copied.publisher_seq) == (line, publisher_seq));
-        let (seq, digest) =
-            known.and_then(|at| self.copied.remove(at)).map_or((0, 0), |copied| (copied.seq, copied.digest));
+        let (seq, content) = known
+            .and_then(|at| self.copied.remove(at))
+            .map_or((0, Content::Unknown), |copied| (copied.seq, Content::Digest(copied.digest)));
         let bound = if seq == 0 { self.list[line as usize].forgotten } else { seq };
-        self.stamped.push_back(Stamped { bound, seq, publisher_seq, line, digest, told: false });
+        self.stamped.push_back(Stamped { bound, seq, publisher_seq, line, content, told: false });
     }
 
     /// A replica told what is committed of a name; `end_next` is where our own reading of the stream ends.
@@ -262,14 +276,16 @@ impl Lines {
         match line.state {
             LineState::Open | LineState::Seen { .. } if publisher_seq < line.next => {
                 line.stamped = publisher_seq;
+                let is_same = window.says(&line.outstanding, entry);
+                let content = if is_same { Content::Same } else { Content::Other };
                 window.on_stamped(now, &mut line.outstanding, publisher_seq);
                 // The place of a message in parts is that of its last one.
                 let told = entry.header.flags & PART_MORE == 0;
                 if told {
                     f(PublisherEvent::Stamped { publisher: line.id, publisher_seq, seq });
                 }
-                let (line, digest) = (index as u32, entry_digest(&entry.header, entry.payload));
-                self.stamped.push_back(Stamped { bound: seq, seq, publisher_seq, line, digest, told });
+                let line = index as u32;
+                self.stamped.push_back(Stamped { bound: seq, seq, publisher_seq, line, content, told });
             }
             LineState::Open | LineState::Seen { .. } | LineState::LookingUp { .. } => {
                 line.stamped = publisher_seq;
