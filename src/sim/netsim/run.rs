@@ -4,6 +4,7 @@ use super::Cell;
 use super::links::Links;
 use crate::engine::bootstrap::bootstrap;
 use crate::engine::counters::Counter;
+use crate::engine::parts::PartsLimits;
 use crate::engine::ports::{Group, Ports};
 use crate::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
 use crate::engine::receiver::{ReceiverLimits, Start};
@@ -28,6 +29,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 
+/// Longest message, in bytes; all that are sent fit one datagram.
+const MESSAGE_LEN_MAX: usize = 1_024;
 const CLUSTER: u64 = 7;
 const HISTORY: u64 = 0xb1;
 const MTU: usize = 1500;
@@ -215,6 +218,7 @@ fn engine(seat: usize) -> Result<Engine, String> {
                 resend_ns_max: 100_000_000,
                 ask_again_ns: 10_000_000,
                 names_max: 1,
+                message_len_max: MESSAGE_LEN_MAX,
             };
             let mut publisher = Publisher::new(SimNet::of_client(), limits);
             publisher.core.open("gateway", [1, 2]);
@@ -225,6 +229,7 @@ fn engine(seat: usize) -> Result<Engine, String> {
                 receiver: receiver(seat),
                 delivery: Delivery::Stamped,
                 start: Start::From(1),
+                parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 4 * MESSAGE_LEN_MAX },
                 lag_report_ns: NEVER_NS,
             };
             Engine::Receiver(Box::new(Subscriber::new(SimNet::of_client(), limits)))
