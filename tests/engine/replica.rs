@@ -480,9 +480,14 @@ fn a_standby_asks_for_what_it_misses() {
 
 /// A standby of a log of 40 frames of one entry each; the leader called everything below 20 committed.
 pub fn giver() -> (Node, Log) {
-    let mut log = Log::begun(3);
+    giver_of(3)
+}
+
+/// The same among so many members: of three, its own word and the leader's commit all of it.
+pub fn giver_of(members: u32) -> (Node, Log) {
+    let mut log = Log::begun(members);
     log.commit_next = 20;
-    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 3)).unwrap());
+    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, members)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     for number in 0..38 {
