@@ -31,6 +31,10 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
     (Mutation::LateOpenFences, "no run keeps an open of a process that is gone; publishers' own tests"),
     (Mutation::PromisedCommitLost, "the first commit of the new epoch makes up for it; election's own tests"),
     (Mutation::UnlistedLeaderDropped, "where the membership changes, no state is tried for being stuck"),
+    (Mutation::LeaderRepairs, "costs the leader, and no rule of the order; repair's own tests"),
+    (Mutation::RepeatsAnswered, "costs the network, and no rule of the order; repair's own tests"),
+    (Mutation::EachAlone, "costs the network, and no rule of the order; repair's own tests, netsim"),
+    (Mutation::NoBudget, "costs the repairer, and no rule of the order; requesters' own tests"),
     (
         Mutation::DeafLeaderStays,
         "its standbys miss one under whom nothing moves; namespaces' own test of a leader that hears nobody",

@@ -2,12 +2,14 @@
 
 use super::endpoint::Endpoint;
 use crate::engine::counters::Counters;
+use crate::engine::losses::Losses;
+use crate::engine::parts::PartsLimits;
 use crate::engine::ports::{Group, Net};
 use crate::engine::receiver::Start;
 use crate::engine::subscriber::{Delivery, Flow, Subscriber as Engine, SubscriberEvent, SubscriberLimits};
 use crate::io::IoError;
 use crate::io::clock::Clock;
-use crate::io::udp::Udp;
+use crate::io::device::Device;
 use crate::wire::{Epoch, Seq};
 
 /// A lag of the commit is reported when it lasts this long.
@@ -33,19 +35,19 @@ const LAG_REPORT_NS: u64 = 100_000_000;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Subscriber<N = Udp> {
+pub struct Subscriber<N = Device> {
     engine: Engine<N>,
     clock: Clock,
 }
 
-impl Subscriber<Udp> {
+impl Subscriber<Device> {
     /// Joins the groups and begins at `start`.
     ///
     /// # Errors
     /// The device cannot be opened: which interface, which call, and what to do.
     pub fn connect(endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
-        let udp = endpoint.open(&[Group::Data, Group::Control])?;
-        Self::over(udp, endpoint, delivery, start)
+        let device = endpoint.open(&[Group::Data, Group::Control])?;
+        Self::over(device, endpoint, delivery, start)
     }
 }
 
@@ -56,7 +58,9 @@ impl<N: Net> Subscriber<N> {
     /// The kernel gives no random number.
     pub fn over(net: N, endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
         let receiver = endpoint.receiver(endpoint.subscriber_buffer_bytes)?;
-        let limits = SubscriberLimits { receiver, delivery, start, lag_report_ns: LAG_REPORT_NS };
+        let parts =
+            PartsLimits { message_len_max: endpoint.message_len_max, bytes: endpoint.subscriber_parts_bytes };
+        let limits = SubscriberLimits { receiver, delivery, start, parts, lag_report_ns: LAG_REPORT_NS };
         Ok(Self { engine: Engine::new(net, limits), clock: Clock::start() })
     }
 
@@ -70,6 +74,13 @@ impl<N: Net> Subscriber<N> {
     /// The next seq to be delivered; 0 before a live subscription has begun.
     pub fn deliver_next(&self) -> Seq {
         self.engine.core.deliver_next()
+    }
+
+    /// From where a subscription must begin that is to miss nothing of what this one has not delivered: below
+    /// [`Subscriber::deliver_next`] while a message larger than a datagram is not whole. What is delivered
+    /// again then has a seq below that.
+    pub fn resume_next(&self) -> Seq {
+        self.engine.core.resume_next()
     }
 
     /// The exclusive bound of what is final, as far as it is held here.
@@ -95,6 +106,11 @@ impl<N: Net> Subscriber<N> {
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.engine.core.counters
+    }
+
+    /// What was missing, why, and who repaired it.
+    pub fn losses(&self) -> &Losses {
+        &self.engine.core.losses
     }
 
     /// The device.

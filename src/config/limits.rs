@@ -1,8 +1,9 @@
 //! What the file means for each room: the one place that turns its values into their limits.
 
-use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Replica, Role, Scheduling};
+use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Role, Scheduling};
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
+use crate::io::rehearse::RehearsalSettings;
 use crate::io::udp::UdpSettings;
 use crate::io::{idle, udp};
 use crate::journal::{Retention, SEGMENT_LEN_MIN};
@@ -10,6 +11,7 @@ use crate::node::NodeSettings;
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit;
 use crate::proto::nack::NackLimits;
+use crate::proto::repairers::Repairer;
 use crate::proto::window::Window;
 
 impl Config {
@@ -18,10 +20,14 @@ impl Config {
         Endpoint {
             cluster: self.cluster,
             udp: self.udp(),
+            rehearse: self.rehearsal(),
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
+            repairers: self.repairers().collect(),
             nack: self.nack(),
             subscriber_buffer_bytes: self.subscriber.buffer_bytes as usize,
+            subscriber_parts_bytes: self.subscriber.parts_bytes as usize,
+            message_len_max: self.stream.message_len_max as usize,
             window_entries: self.publisher.window_entries,
             publisher_buffer_bytes: self.publisher.buffer_bytes as usize,
             resend_ns_min: self.timing.resend_min_ns,
@@ -40,9 +46,10 @@ impl Config {
             replica: id,
             cluster: self.cluster,
             udp: self.udp(),
+            rehearse: self.rehearsal(),
             mtu: self.mtu(),
             unicast: replica.unicast,
-            peers: self.storing().filter(|other| other.id != id).map(|other| other.unicast).collect(),
+            peers: self.repairers().filter(|other| other.replica != id).collect(),
             journal: replica.journal.clone(),
             tail: replica.tail.clone(),
             tail_bytes: self.journal.tail_size_bytes,
@@ -81,9 +88,10 @@ impl Config {
         })
     }
 
-    /// The replicas that give what they store to whoever asks.
-    fn storing(&self) -> impl Iterator<Item = &Replica> {
-        self.replicas.iter().filter(|replica| replica.role == Role::Full)
+    /// Who gives what it stores to whoever asks: a witness serves candidates alone.
+    fn repairers(&self) -> impl Iterator<Item = Repairer> {
+        let storing = self.replicas.iter().filter(|replica| replica.role == Role::Full);
+        storing.map(|replica| Repairer::replica(replica.id, replica.unicast))
     }
 
     fn mtu(&self) -> usize {
@@ -104,6 +112,19 @@ impl Config {
             retry_ns_min: self.timing.nack_retry_min_ns,
             retry_ns_max: self.timing.nack_retry_max_ns,
         }
+    }
+
+    /// What is spoilt on purpose, if anything is.
+    fn rehearsal(&self) -> Option<RehearsalSettings> {
+        let rehearse = &self.rehearse;
+        let settings = RehearsalSettings {
+            loss_ppm: rehearse.loss_ppm,
+            duplication_ppm: rehearse.duplication_ppm,
+            reordering_ppm: rehearse.reordering_ppm,
+            delay_ns: rehearse.delay_ns,
+            seed: rehearse.seed,
+        };
+        (!settings.is_calm()).then_some(settings)
     }
 
     /// The device of the first line; which groups it joins is the node's business.

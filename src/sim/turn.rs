@@ -2,6 +2,7 @@
 
 use super::check::{Oracle, Violation};
 use super::coverage::Event;
+use super::payload;
 use super::story::Happening;
 use super::world::{Actor, Phase, Reading, Work, World};
 use crate::engine::event::{Event as NodeEvent, Role};
@@ -122,10 +123,12 @@ impl World {
         let (now, wall) = (self.now, self.now + WALL_NS);
         let may_be_empty = !self.plan.has_rivals();
         let calm = self.phase != Phase::Storm;
+        // What is still handed in then must not bring small rings round: who is behind would never catch up.
+        let may_be_large = !calm || self.plan.ring_bytes >= 128 << 10;
         let Actor::Publisher(Some(process), work) = &mut self.seats[index].actor else { return Ok(0) };
         if now >= work.next_at || calm {
             work.next_at = now + work.every_ns / 2 + draws[1] % (work.every_ns + 1);
-            publish(index, process, work, &mut self.oracle, draws, may_be_empty)?;
+            publish(index, process, work, &mut self.oracle, draws, (may_be_empty, may_be_large))?;
         }
         let mut failure = None;
         let (mut lost, oracle) = (false, &mut self.oracle);
@@ -167,21 +170,19 @@ fn publish(
     work: &mut Work,
     oracle: &mut Oracle,
     draws: [u64; 2],
-    may_be_empty: bool,
+    (may_be_empty, may_be_large): (bool, bool),
 ) -> Result<(), Violation> {
     let Some(id) = work.id else { return Ok(()) };
     for count in 0..1 + draws[0] % 3 {
         if work.left == 0 {
             return Ok(());
         }
-        let length = [0, 16, 64, 200, 1_200][((draws[1] >> (8 * count)) % 5) as usize];
+        // The last one goes out in three parts.
+        let kinds = if may_be_large { 6 } else { 5 };
+        let length = [0, 16, 64, 200, 1_200, 3_600][((draws[1] >> (8 * count)) % kinds) as usize];
         let length = if may_be_empty { length } else { length.max(16) };
         work.handed_in += 1;
-        let mut payload = vec![work.handed_in as u8; length];
-        if length >= 16 {
-            payload[..8].copy_from_slice(&(who as u64).to_le_bytes());
-            payload[8..16].copy_from_slice(&work.handed_in.to_le_bytes());
-        }
+        let payload = payload::of(who, work.handed_in, length);
         match process.core.try_publish(id, 0, &payload) {
             Ok(number) => {
                 oracle.on_published(who, id, number, &payload);
@@ -249,7 +250,7 @@ fn read(
                 oracle.coverage.count(Event::Retracts);
                 oracle.on_retracted(who, from)
             }
-            SubscriberEvent::Abandoned { from, oldest } => {
+            SubscriberEvent::Abandoned { from, oldest, .. } => {
                 // A small ring forgets: said, and the subscription is over.
                 told.push(format!("abandoned at {from}, the oldest that anybody holds is {oldest}"));
                 oracle.coverage.count(Event::Abandoned);

@@ -3,14 +3,19 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod exchange;
 mod fates;
 mod found;
 mod futures;
+mod ingress;
+mod large;
 mod log;
 mod membership;
+mod notices;
 mod publisher;
 mod readers;
 mod receiver;
+mod repair;
 mod replica;
 mod shipped;
 mod store;

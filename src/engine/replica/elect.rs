@@ -410,6 +410,7 @@ impl ReplicaCore {
             self.uncommitted.on_closed(frame.header.next_seq(), frame.header.length);
         }
         self.hold.clear();
+        self.shares.clear();
         self.outgoing.clear();
         self.acked = (Epoch::NONE, 0);
         self.quorum.restart(now);
@@ -441,6 +442,7 @@ impl ReplicaCore {
         self.events.push(Event::SteppedDown { epoch: sequencer.epoch(), why, seq: end.next });
         self.outgoing.clear();
         self.hold.clear();
+        self.shares.clear();
         self.heard.clear();
         self.handover = None;
         self.draining &= self.stopping;
