@@ -55,7 +55,7 @@ fn a_journal_of_another_version_is_refused() {
 
 #[test]
 fn a_message_that_is_too_long_is_named_by_its_line_with_the_limit_and_the_remedy() {
-    let cluster = Cluster::new(1, "[stream]\nmessage_len_max = 1500\n");
+    let cluster = Cluster::new(1, "message_len_max = 1500\n");
     let _replicas = cluster.found();
     let input = format!("one\ntwo\n{}\nfour\n", "x".repeat(2000));
     let refused = cluster.run(&["publish", "--name", "orders"], input.as_bytes()).with_code(2);
