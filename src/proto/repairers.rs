@@ -62,6 +62,8 @@ struct Row {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Repairers {
     rows: Vec<Row>,
+    /// Most of them; not the list's capacity, which a copy does not have.
+    room: usize,
     me: Identity,
     /// The leader's number.
     leader: u32,
@@ -73,7 +75,7 @@ impl Repairers {
         let mut rows = Vec::with_capacity(room.max(repairers.len()));
         let row = |repairer: &Repairer| Row { repairer: *repairer, unanswered: 0, silent_until: 0 };
         rows.extend(repairers.iter().map(row));
-        let mut all = Self { rows, me, leader: 0 };
+        let mut all = Self { rows, room: room.max(repairers.len()).max(1), me, leader: 0 };
         all.sort();
         all
     }
@@ -93,8 +95,7 @@ impl Repairers {
         if self.rows.iter().any(|row| row.repairer.address == repairer.address) {
             return;
         }
-        let room = self.rows.capacity().max(1);
-        self.rows.truncate(room - 1);
+        self.rows.truncate(self.room - 1);
         self.rows.push(Row { repairer, unanswered: 0, silent_until: 0 });
         self.sort();
     }
@@ -110,7 +111,7 @@ impl Repairers {
     /// NACK-3 (whom to ask): archivers and standbys first, ordered by a hash of the receiver and the repairer,
     /// the leader last.
     fn sort(&mut self) {
-        let Self { rows, me, leader } = self;
+        let Self { rows, me, leader, .. } = self;
         let me = u64::from(me.replica) << 32 | u64::from(me.incarnation);
         rows.sort_unstable_by_key(|row| {
             let key = row.repairer.key();
@@ -245,6 +246,9 @@ mod tests {
             repairers.add(Repairer::archiver(address(number)));
         }
         assert!(repairers.len() <= 8 && repairers.at(3 + 8).is_some());
+        let mut copy = of(1_000, 3).clone();
+        copy.add(Repairer::archiver(address(9)));
+        assert_eq!(copy.len(), 4, "a copy has as much room");
         assert!(Repairers::new(Identity::default(), &[], 0).at(5).is_none());
     }
 }
