@@ -2,6 +2,7 @@
 
 use crate::engine::ports::Group;
 use crate::engine::receiver::ReceiverLimits;
+use crate::engine::replay::ReplayLimits;
 use crate::io::clock::random_u64;
 use crate::io::udp::{Udp, UdpSettings};
 use crate::io::{IoError, idle::Idle};
@@ -20,6 +21,10 @@ pub struct Endpoint {
     pub mtu: usize,
     /// Unicast addresses of the replicas.
     pub replicas: Vec<SocketAddrV4>,
+    /// Unicast addresses of the archivers.
+    pub archivers: Vec<SocketAddrV4>,
+    /// Unicast addresses of those who have journals to be replayed, archivers first.
+    pub sources: Vec<SocketAddrV4>,
     /// Timers of requests.
     pub nack: NackLimits,
     /// A subscriber's memory for frames that wait.
@@ -43,6 +48,11 @@ impl Endpoint {
         Udp::open(settings)
     }
 
+    /// Whom to ask for what no ring holds, under the name of the receiver.
+    pub(super) fn replay(&self, me: Identity) -> ReplayLimits {
+        ReplayLimits::new(self.cluster, me, self.sources.clone())
+    }
+
     /// A random identity for a handle, and what its receiver needs.
     pub(super) fn receiver(&self, store_bytes: usize) -> Result<ReceiverLimits, IoError> {
         let me = draw_handle()?;
@@ -50,7 +60,7 @@ impl Endpoint {
             cluster: self.cluster,
             history: 0,
             me,
-            repairers: self.replicas.clone(),
+            repairers: self.archivers.iter().chain(&self.replicas).copied().collect(),
             repairer_first: me.incarnation,
             nack: self.nack,
             store_bytes,

@@ -1,16 +1,18 @@
 //! What the file means for each room: the one place that turns its values into their limits.
 
-use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Replica, Role, Scheduling};
+use super::{Compression, Config, ConfigError, Durability, Gso, Idle, Interface, Replica, Role, Scheduling};
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
 use crate::io::udp::UdpSettings;
 use crate::io::{idle, udp};
 use crate::journal::{Retention, SEGMENT_LEN_MIN};
-use crate::node::NodeSettings;
+use crate::node::{NodeSettings, ReplaySettings};
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit;
 use crate::proto::nack::NackLimits;
 use crate::proto::window::Window;
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
 
 impl Config {
     /// What a publisher or subscriber needs to know.
@@ -20,6 +22,8 @@ impl Config {
             udp: self.udp(),
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
+            archivers: self.archives().collect(),
+            sources: self.sources().collect(),
             nack: self.nack(),
             subscriber_buffer_bytes: self.subscriber.buffer_bytes as usize,
             window_entries: self.publisher.window_entries,
@@ -36,16 +40,10 @@ impl Config {
     /// There is no such replica; the error names those that there are.
     pub fn node(&self, id: u32) -> Result<NodeSettings, Box<ConfigError>> {
         let replica = self.replica(id)?;
+        let is_full = replica.role == Role::Full;
+        // Where nobody else stores there is nobody else to ask.
+        let alone = self.storing().count() + self.archivers.len() == 1;
         Ok(NodeSettings {
-            replica: id,
-            cluster: self.cluster,
-            udp: self.udp(),
-            mtu: self.mtu(),
-            unicast: replica.unicast,
-            peers: self.storing().filter(|other| other.id != id).map(|other| other.unicast).collect(),
-            journal: replica.journal.clone(),
-            tail: replica.tail.clone(),
-            tail_bytes: self.journal.tail_size_bytes,
             segment_bytes: match replica.role {
                 Role::Full => self.journal.segment_size_bytes,
                 // It keeps a ring's worth, and segments go as a whole.
@@ -58,6 +56,56 @@ impl Config {
                 bytes_max: self.journal.retention_size_bytes.unwrap_or(0),
                 age_ns_max: self.journal.retention_age_ns.unwrap_or(0),
             },
+            journal: replica.journal.clone(),
+            tail: replica.tail.clone(),
+            counters: replica.counters.clone(),
+            core: replica.core,
+            replay: self.replay_settings(self.replay.by_leader || alone).filter(|_| is_full),
+            ..self.any_node(id, replica.unicast)
+        })
+    }
+
+    /// What the node of archiver `id` needs to know.
+    ///
+    /// # Errors
+    /// There is no such archiver; the error names those that there are.
+    pub fn archiver_node(&self, id: u32) -> Result<NodeSettings, Box<ConfigError>> {
+        let archiver = self.archiver(id)?;
+        Ok(NodeSettings {
+            is_archiver: true,
+            packs: archiver.compression == Compression::Lz4,
+            retention: Retention {
+                bytes_max: archiver.retention_size_bytes.unwrap_or(0),
+                age_ns_max: archiver.retention_age_ns.unwrap_or(0),
+            },
+            journal: archiver.journal.clone(),
+            tail: archiver.tail.clone(),
+            counters: archiver.counters.clone(),
+            core: archiver.core,
+            ..self.any_node(id, archiver.unicast)
+        })
+    }
+
+    /// What every node needs to know, with the files still to be named.
+    fn any_node(&self, id: u32, unicast: SocketAddrV4) -> NodeSettings {
+        let others = |address: &SocketAddrV4| *address != unicast;
+        NodeSettings {
+            replica: id,
+            is_archiver: false,
+            cluster: self.cluster,
+            udp: self.udp(),
+            mtu: self.mtu(),
+            unicast,
+            // A leader is asked by nobody, a standby asks the leader first: archivers come last.
+            peers: self.storing().map(|other| other.unicast).chain(self.archives()).filter(others).collect(),
+            sources: self.sources().filter(others).collect(),
+            replay: self.replay_settings(true),
+            journal: PathBuf::new(),
+            tail: PathBuf::new(),
+            tail_bytes: self.journal.tail_size_bytes,
+            segment_bytes: self.journal.segment_size_bytes,
+            retention: Retention::default(),
+            packs: false,
             flush_interval_ns: self.journal.flush_interval_ns,
             durability: match self.stream.durability {
                 Durability::Process => commit::Durability::Process,
@@ -69,8 +117,8 @@ impl Config {
             suspect_ns: self.timing.suspect_ns,
             suspect_ns_max: self.timing.suspect_max_ns,
             nack: self.nack(),
-            counters: replica.counters.clone(),
-            core: replica.core,
+            counters: PathBuf::new(),
+            core: None,
             scheduling: match self.runtime.scheduling {
                 Scheduling::Other => SchedulingClass::Other,
                 Scheduling::Fifo(priority) => SchedulingClass::Fifo(priority),
@@ -78,7 +126,24 @@ impl Config {
             lock_memory: self.runtime.mlock,
             timer_slack_ns: self.runtime.timer_slack_ns,
             idle: self.idle(),
+        }
+    }
+
+    fn replay_settings(&self, by_leader: bool) -> Option<ReplaySettings> {
+        (self.replay.readers_max > 0).then_some(ReplaySettings {
+            readers_max: self.replay.readers_max as usize,
+            rate_bytes_per_s: self.replay.rate_bytes_per_s,
+            by_leader,
         })
+    }
+
+    fn archives(&self) -> impl Iterator<Item = SocketAddrV4> {
+        self.archivers.iter().map(|archiver| archiver.unicast)
+    }
+
+    /// Who has journals to be replayed, archivers first.
+    fn sources(&self) -> impl Iterator<Item = SocketAddrV4> {
+        self.archives().chain(self.storing().map(|replica| replica.unicast))
     }
 
     /// The replicas that give what they store to whoever asks.

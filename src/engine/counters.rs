@@ -49,6 +49,8 @@ counters! {
     RefusalsOut "refusals_out" "Requests answered by a reason.",
     RefusalsIn "refusals_in" "Reasons received instead of frames.",
     Gaps "gaps" "Times that something was found missing.",
+    ReplayedIn "replayed_in" "Frames that a replay brought.",
+    Replays "replays" "Times that a replay was begun, because no ring held what was missing.",
     Resends "resends" "Submissions sent again.",
     QuestionsIn "questions_in" "Questions answered.",
     Suspicions "suspicions" "Times that the leader was missed, for whatever reason.",

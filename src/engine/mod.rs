@@ -11,6 +11,7 @@ pub mod event;
 pub mod ports;
 pub mod publisher;
 pub mod receiver;
+pub mod replay;
 pub mod replica;
 pub mod store;
 pub mod subscriber;

@@ -8,6 +8,7 @@
 //! ```
 //! A takeover goes through `receiver::takeover`.
 
+mod replayed;
 mod takeover;
 
 use super::counters::{Counter, Counters};
@@ -21,8 +22,8 @@ use crate::proto::membership::{Membership, change_in};
 use crate::proto::nack::{Nack, NackLimits};
 use crate::proto::planted::{Mutation, planted};
 use crate::wire::{
-    Epoch, FrameView, HEADER_LEN, Header, HeartbeatBody, Identity, Kind, NACK_RANGES_MAX, Nanos, Refusal,
-    Reject, RepairTrailer, Seq, SeqRange, write_nack,
+    Chain, Cursor, Epoch, FrameView, HEADER_LEN, Header, HeartbeatBody, Identity, Kind, NACK_RANGES_MAX,
+    Nanos, Refusal, Reject, RepairTrailer, Seq, SeqRange, write_nack,
 };
 use std::net::SocketAddrV4;
 
@@ -35,6 +36,10 @@ pub enum Start {
     From(Seq),
     /// Behind a log that the owner holds already, of which everything below the seq is committed.
     Behind(LogEnd, Seq),
+    /// With the oldest that any journal holds.
+    Oldest,
+    /// Where a reader stopped before, in the same log or not at all.
+    Cursor(Cursor),
 }
 
 /// A receiver's settings.
@@ -124,6 +129,12 @@ pub struct Receiver {
     acked: (u8, Header),
     /// Whose ack was last found to be of another log.
     divergent: Option<Identity>,
+    /// The chain before the frame with which one begins, where a cursor tells it.
+    chain_wanted: Option<Chain>,
+    /// What the cursor told is not the chain of this log.
+    chain_refused: bool,
+    /// Nothing is asked of repairers: a replay brings what is missing.
+    replaying: bool,
 }
 
 impl Receiver {
@@ -132,9 +143,17 @@ impl Receiver {
         let (end, commit) = match start {
             Start::Live => (None, Commit::new(1)),
             Start::From(1) => (Some(LogEnd::BLANK), Commit::new(1)),
-            Start::From(_) => (None, Commit::new(1)),
+            Start::From(_) | Start::Oldest | Start::Cursor(_) => (None, Commit::new(1)),
             Start::Behind(end, commit_next) => (Some(end), Commit::new(commit_next)),
         };
+        let mut limits = limits;
+        let (mut start, mut chain_wanted) = (start, None);
+        if let Start::Cursor(cursor) = start {
+            // What it was read from is known: another history is refused like on any other day.
+            limits.history = cursor.history;
+            chain_wanted = Some(cursor.chain);
+            start = Start::From(cursor.seq);
+        }
         let mut commit = commit;
         let mut held = Held::default();
         if let Some(end) = end {
@@ -167,6 +186,9 @@ impl Receiver {
             diverged: false,
             acked: (0, Header::new(Kind::Ack)),
             divergent: None,
+            chain_wanted,
+            chain_refused: false,
+            replaying: false,
             limits,
         }
     }
@@ -401,6 +423,9 @@ impl Receiver {
         let end = match (self.end, self.start) {
             (Some(end), _) => end,
             (None, Start::From(seq)) if header.first_seq <= seq && seq < header.next_seq() => {
+                if self.refuses_chain(header.chain) {
+                    return Placement::Dropped;
+                }
                 let end = LogEnd {
                     next: header.first_seq,
                     epoch: header.epoch(),
@@ -573,7 +598,10 @@ impl Receiver {
         events: &mut Events,
     ) -> Option<(usize, SocketAddrV4)> {
         let start_wanted = self.news.0 != Epoch::NONE;
-        let missing = if start_wanted { Some(0) } else { self.missing_from() };
+        let missing = match start_wanted {
+            true => Some(0),
+            false => self.missing_from().filter(|_| !self.replaying),
+        };
         if std::mem::take(&mut self.answered) {
             self.nack.on_answered(now);
         }

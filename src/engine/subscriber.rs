@@ -7,16 +7,21 @@
 //! A takeover may take back what a `stamped` application was told and what is not committed. It hears so
 //! by [`SubscriberEvent::Retract`] before it hears anything of the new epoch; then the stream goes on
 //! from there. What is told as committed is never taken back (S6).
+//!
+//! What no ring holds any more is read from a journal: `subscriber::replayed`.
+
+mod replayed;
 
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
+use super::replay::Replay;
 use crate::proto::log::LogEnd;
 use crate::wire::{
-    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, MembershipView, Nanos,
-    PublisherId, PublisherSeq, Seq,
+    Chain, Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, MembershipView, Nanos,
+    PublisherId, PublisherSeq, ReplayEnd, Seq,
 };
 
 /// When a message is delivered (DESIGN §1).
@@ -106,6 +111,20 @@ pub enum SubscriberEvent<'a> {
         /// The next seq.
         next: Seq,
     },
+    /// What is missing is no longer in anybody's memory: it is read from a journal, from this seq on. Live
+    /// goes on behind it without a hole or a repeat; [`SubscriberEvent::CaughtUp`] tells when.
+    Replaying {
+        /// The first seq that is read.
+        from: Seq,
+    },
+    /// The subscription cannot begin, or go on, here: nothing of this stream was delivered in the place of
+    /// what was asked for. It ends.
+    Refused {
+        /// Why; none: no journal could be reached.
+        why: Option<ReplayEnd>,
+        /// The next seq that was wanted.
+        next: Seq,
+    },
     /// Commit has lagged behind stamping for a while.
     Lag {
         /// Entries stamped and not committed.
@@ -135,11 +154,13 @@ pub struct SubscriberLimits {
 
 /// Where delivery stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Cursor {
+struct Place {
     /// The next seq to deliver; what lies before is skipped.
     next: Seq,
     /// Behind the last entry that the application was told of.
     told_next: Seq,
+    /// The chain before the frame that holds `next`, where it is known.
+    chain: Option<Chain>,
     /// Messages that this poll may still deliver.
     left: usize,
     stopped: bool,
@@ -150,7 +171,13 @@ struct Cursor {
 pub struct SubscriberCore {
     limits: SubscriberLimits,
     rx: Receiver,
-    cursor: Cursor,
+    replay: Replay,
+    /// When the stream was last heard on the groups, and when the present replay began.
+    heard_at: Nanos,
+    replay_at: Nanos,
+    /// A replay is needed because no ring helps: the oldest seq that the rings told, 0 if none was asked.
+    needed: Option<Seq>,
+    cursor: Place,
     told_commit: Seq,
     caught_up: bool,
     lag_since: Option<Nanos>,
@@ -233,11 +260,22 @@ impl SubscriberCore {
             Start::Live => (0, 0),
             Start::From(seq) => (seq, 0),
             Start::Behind(end, _) => (end.next, end.next),
+            Start::Oldest => (0, 0),
+            Start::Cursor(cursor) => (cursor.seq, 0),
+        };
+        let chain = match limits.start {
+            Start::Behind(end, _) => Some(end.chain),
+            Start::Cursor(cursor) => Some(cursor.chain),
+            _ => None,
         };
         Self {
             rx: Receiver::new(limits.receiver.clone(), limits.start),
             limits,
-            cursor: Cursor { next, told_next, left: 0, stopped: false },
+            replay: Replay::default(),
+            heard_at: 0,
+            replay_at: 0,
+            needed: None,
+            cursor: Place { next, told_next, chain, left: 0, stopped: false },
             told_commit: 1,
             caught_up: false,
             lag_since: None,
@@ -281,6 +319,7 @@ impl SubscriberCore {
         self.number = 0;
         self.turns = UNICAST_TURNS - 1;
         self.caught_up = false;
+        (self.heard_at, self.replay_at) = (0, 0);
         self.lag_since = None;
         self.lag_told = 0;
         self.counters = Counters::default();
@@ -344,8 +383,9 @@ impl SubscriberCore {
             // Not for readers: the groups are shared. Who votes for whom is no news of the stream (S10).
             _ => Ok(()),
         });
-        if let Err(reject) = judged {
-            self.counters.reject(reject);
+        match judged {
+            Ok(()) => self.heard_at = now,
+            Err(reject) => _ = self.counters.reject(reject),
         }
     }
 
@@ -353,6 +393,7 @@ impl SubscriberCore {
     fn begin_live(&mut self) {
         if let (0, Some(end)) = (self.cursor.next, self.rx.end()) {
             self.cursor.next = end.next;
+            self.cursor.chain = Some(end.chain);
         }
     }
 
@@ -363,6 +404,16 @@ impl SubscriberCore {
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) {
         let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
+        self.take(placement, frame, f);
+    }
+
+    /// What becomes of a frame that was judged, live, repaired or replayed.
+    fn take(
+        &mut self,
+        placement: Placement,
+        frame: &FrameView<'_>,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) {
         if let Some(from) = self.rx.take_lost() {
             self.take_back(from, f);
         }
@@ -389,7 +440,10 @@ impl SubscriberCore {
     fn take_back(&mut self, from: Seq, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         let told_next = self.cursor.told_next;
         self.cursor.told_next = told_next.min(from);
-        self.cursor.next = self.cursor.next.min(from);
+        if self.cursor.next > from {
+            self.cursor.next = from;
+            self.cursor.chain = self.rx.end().filter(|end| end.next == from).map(|end| end.chain);
+        }
         self.caught_up = false;
         if told_next > from {
             let stamped = self.limits.delivery == Delivery::Stamped;
@@ -433,10 +487,7 @@ impl SubscriberCore {
                 _ => {}
             }
         }
-        if let Some((from, oldest)) = self.rx.abandoned() {
-            self.ended = true;
-            f(SubscriberEvent::Abandoned { from, oldest });
-        }
+        self.look_for_replay(now, f);
         let delivered_all = self.cursor.next >= seen_next && self.cursor.next > 0 && seen_next > 1;
         if delivered_all && !self.caught_up && self.rx.is_whole() {
             self.caught_up = true;
@@ -463,10 +514,13 @@ impl SubscriberCore {
 
 /// Delivers the entries of one frame from the cursor on. Returns whether the frame is done.
 fn deliver(
-    cursor: &mut Cursor,
+    cursor: &mut Place,
     frame: &FrameView<'_>,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> bool {
+    if frame.header.next_seq() > cursor.next {
+        cursor.chain = Some(frame.header.chain);
+    }
     for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
         if seq >= cursor.next {
             if cursor.stopped {
@@ -480,6 +534,9 @@ fn deliver(
             }
             cursor.stopped = flow == Some(Flow::Stop) || cursor.left == 0;
         }
+    }
+    if frame.header.next_seq() == cursor.next {
+        cursor.chain = Some(frame.chain_after());
     }
     true
 }

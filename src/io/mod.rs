@@ -23,6 +23,7 @@ pub mod idle;
 pub mod init;
 pub mod journal_files;
 pub mod journal_thread;
+pub mod replay;
 pub mod signal;
 pub mod store;
 pub mod tail;

@@ -23,6 +23,8 @@
 //! | [`Kind::Refuse`] | replica → all | control group | a superseded epoch was heard | [`BallotBody`] |
 //! | [`Kind::Down`] | watcher → all | control group | its leader's stamping thread is gone | [`DownBody`] |
 //! | [`Kind::StepDown`] | leader → all | control group | it stops stamping | [`StepDownBody`] |
+//! | [`Kind::ReplayRequest`] | reader → replica or archiver | TCP | it needs what no ring holds | [`ReplayRequestBody`] |
+//! | [`Kind::ReplayAnswer`], [`Kind::ReplayMark`] | replica → reader | TCP | before the frames, and where none follow | [`ReplayBody`] |
 //! | [`Kind::Stage`], [`Kind::Switch`] | – | journal only | a suffix is replaced (S7) | from seq, epoch |
 
 #![forbid(unsafe_code)]
@@ -34,6 +36,7 @@ mod frame;
 mod header;
 mod ids;
 mod operator;
+mod replay;
 
 pub use control::*;
 pub use datagram::*;
@@ -42,6 +45,7 @@ pub use frame::*;
 pub use header::*;
 pub use ids::*;
 pub use operator::*;
+pub use replay::*;
 
 #[cfg(target_endian = "big")]
 compile_error!("lockstep's structs are the wire's bytes: little-endian targets only");

@@ -11,6 +11,7 @@ mod membership;
 mod publisher;
 mod readers;
 mod receiver;
+mod replayed;
 mod replica;
 mod shipped;
 mod store;
