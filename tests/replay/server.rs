@@ -236,7 +236,7 @@ fn a_reader_gets_exactly_the_committed_log_from_any_seq_and_hears_when_there_is_
     let mut place = Place::new(|_| {});
     place.grow(4_000, 900);
     let next = place.tail.end().next;
-    for commit in [next / 3 & !1, next] {
+    for commit in [(next / 3) & !1, next] {
         place.commit(commit);
         for from in [1, 2, 3, 1_000, commit - 1] {
             let mut reader = place.ask(from, REPLAY_STAY);
