@@ -2,6 +2,8 @@
 
 #[path = "cli/archiver.rs"]
 mod archiver;
+#[path = "cli/losses.rs"]
+mod losses;
 #[path = "cli/operators.rs"]
 mod operators;
 #[path = "cli/refusals.rs"]
@@ -59,6 +61,22 @@ fn what_is_published_is_read_in_both_modes_with_one_digest_and_a_clean_stop_is_o
         let verified = cluster.run(&["format", "--replica", id, "--verify"], b"").with_code(0);
         assert!(verified.out.contains("no damage"), "{}", verified.out);
     }
+}
+
+#[test]
+fn a_line_longer_than_a_datagram_is_published_and_read_as_one_message() {
+    let cluster = Cluster::new(3, "");
+    let _replicas = cluster.found();
+    let long: String =
+        (0..13_000).map(|number| format!("{number:04} ")).collect::<String>()[..60_000].to_owned();
+    cluster.publish(&format!("before\n{long}\nbehind\n")).saying(&["3 published, 3 committed"]);
+    for mode in ["--committed", "--stamped"] {
+        let read = cluster.read(&[mode]).saying(&["messages 3, gaps "]);
+        assert_eq!(payloads(&read.out), ["before", &long, "behind"]);
+    }
+    let too_long = cluster.run(&["publish", "--name", "orders"], "x".repeat(65_537).as_bytes());
+    assert_ne!(too_long.code, Some(0));
+    too_long.saying(&["65537", "65536", "stream.message_len_max"]);
 }
 
 #[test]

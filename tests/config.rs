@@ -12,6 +12,7 @@ use lockstep::config::{
     Code, Config, ConfigErrors, Durability, Idle, Interface, Origin, Override, Profile, Scheduling,
     from_environment, key_paths, reference, variable,
 };
+use lockstep::proto::repairers::RepairerKind;
 use lockstep::wire;
 use proptest::prelude::*;
 use std::fs;
@@ -333,7 +334,7 @@ fn defaults_follow_from_profile_and_other_keys_and_say_so() {
         ("timing.beat", "1ms from default"),
         ("runtime.mlock", "true from default (profile production)"),
         ("journal.tail_size", "256MiB from default"),
-        ("stream.message_len_max", "1296 from default (what fits one frame at mtu 1500)"),
+        ("stream.message_len_max", "65536 from default (what a publisher holds, at most 65536)"),
         ("replicas.2.tail", "/dev/shm/lockstep-7-2.tail from default (from cluster and id)"),
         ("replicas.2.core", "replicas.2.core has no value"),
     ] {
@@ -448,7 +449,7 @@ fn a_replica_is_full_unless_it_is_written_to_be_a_witness() {
 }
 
 #[test]
-fn an_archiver_is_read_has_a_number_and_files_of_its_own_and_is_asked_first() {
+fn an_archiver_is_read_has_a_number_and_files_of_its_own_repairs_and_replays() {
     let archiver = "\n[[archivers]]\nid = 9\nunicast = \"127.0.0.1:7799\"\njournal = \"/tmp/a\"\n\
                     retention_age = \"10d\"\ncompression = \"lz4\"\n";
     let config = accepted(&format!("{SHARED}{archiver}"), &[]);
@@ -457,7 +458,9 @@ fn an_archiver_is_read_has_a_number_and_files_of_its_own_and_is_asked_first() {
     assert_eq!(node.retention.age_ns_max, 10 * 86_400 * 1_000_000_000);
     assert_eq!(node.peers.len(), config.replicas.len(), "it asks the replicas, and not itself");
     let endpoint = config.endpoint();
-    assert_eq!((endpoint.sources[0], endpoint.archivers.len()), (node.unicast, 1));
+    let archivers: Vec<_> =
+        endpoint.repairers.iter().filter(|one| one.kind == RepairerKind::Archiver).collect();
+    assert_eq!((endpoint.sources[0], archivers.len(), archivers[0].address), (node.unicast, 1, node.unicast));
     assert!(config.node(1).expect("a replica").sources.contains(&node.unicast));
     let none = config.archiver(1).expect_err("that is a replica");
     assert!(none.rule.contains("the file has 9"), "{none:?}");
@@ -477,13 +480,16 @@ fn an_archiver_is_read_has_a_number_and_files_of_its_own_and_is_asked_first() {
 #[test]
 fn the_largest_message_and_the_smallest_mtu_agree_with_the_wire() {
     for mtu in [768, 1280, 1500, 1501, 4000, 8999, 9000] {
-        let text = changed(SHARED, &[("ttl = 0", &format!("ttl = 0\nmtu = {mtu}"))]);
+        let mtu_is = format!("ttl = 0\nmtu = {mtu}");
+        let text =
+            changed(SHARED, &[("ttl = 0", &mtu_is), ("[stream]", "[publisher]\nwindow = 1\n[stream]")]);
         let fits = wire::frame_len_max(mtu) - wire::HEADER_LEN - wire::ENTRY_HEADER_LEN;
         assert_eq!(accepted(&text, &[]).stream.message_len_max as usize, fits, "mtu {mtu}");
         assert!(wire::HEADER_LEN + wire::entry_len(wire::EPOCH_START_LEN_MAX) <= wire::frame_len_max(mtu));
         assert!(wire::SMALL_LEN_MAX <= mtu - 28);
     }
     assert_eq!(wire::DATAGRAM_LEN_MAX, 9000 - 28);
+    assert_eq!(accepted(SHARED, &[]).stream.message_len_max as usize, wire::MESSAGE_LEN_MAX);
 }
 
 // ---------------------------------------------------------------------------- examples and reference

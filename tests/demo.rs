@@ -72,6 +72,34 @@ fn while_leaders_are_killed_and_stopped_nothing_is_lost_doubled_or_out_of_order(
     assert_eq!((rows("journals").len(), digests.len()), (3, 1), "{digests:?}");
 }
 
+/// What is asked for happens (the replicas lost something, and were repaired), and nobody's stream shows it.
+#[test]
+fn on_a_network_that_loses_repeats_and_reorders_nothing_is_lost_doubled_or_out_of_order() {
+    let weather = ["--loss", "1%", "--duplicate", "1%", "--reorder", "5%", "--loss-seed", "7"];
+    let mut args = vec!["--messages", "10000", "--rate", "5000", "--json"];
+    args.extend(weather);
+    let output = demo(&args);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    assert_eq!(report["ok"], true, "{report}");
+    let rehearsed = ["loss = \"1%\"", "duplication = \"1%\"", "reordering = \"5%\"", "seed = 7"];
+    assert_eq!(report["rehearse"], Value::from(rehearsed.to_vec()));
+    let sum = |key: &str| -> u64 {
+        let rows = report["replicas"].as_array().cloned().unwrap_or_default();
+        rows.iter().map(|row| row[key].as_u64().unwrap_or(0)).sum()
+    };
+    assert!(sum("rehearsed_lost") > 0 && sum("repairs_in") > 0, "{report}");
+}
+
+#[test]
+fn a_loss_that_is_no_share_is_refused_with_how_to_write_it() {
+    let output = demo(&["--loss", "1"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("it has no %; write percent: \"1%\" or \"0.01%\""), "{told}");
+}
+
 #[test]
 fn as_fast_as_possible_ends_the_same_and_what_is_kept_can_be_verified() {
     let output = demo(&["--messages", "20000", "--rate", "0", "--keep"]);

@@ -27,13 +27,15 @@ pub struct Site {
     pub addresses: Vec<Ipv4Addr>,
     /// Whether the journals keep everything, to be compared at the end.
     pub keeps_all: bool,
+    /// Share that every process of lockstep loses of what it receives, like `1%`; empty for none.
+    pub loss: String,
 }
 
 impl Site {
     /// `replicas` on this host's loopback.
     pub fn loopback(replicas: u32) -> Self {
         let addresses = vec![Ipv4Addr::LOCALHOST; replicas as usize];
-        Self { interface: "lo", ttl: 0, addresses, keeps_all: false }
+        Self { interface: "lo", ttl: 0, addresses, keeps_all: false, loss: String::new() }
     }
 }
 
@@ -222,5 +224,8 @@ idle = "{idle}"
 "#
     )
     .map_err(|error| error.to_string())?;
+    if !site.loss.is_empty() {
+        write!(text, "\n[rehearse]\nloss = \"{}\"\n", site.loss).map_err(|error| error.to_string())?;
+    }
     Ok(text)
 }

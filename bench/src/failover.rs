@@ -159,7 +159,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         None => (Place::hosts(REPLICAS as usize), Site::loopback(REPLICAS)),
         Some(holders) => {
             let (places, addresses) = Place::nodes(holders)?;
-            (places, Site { interface: "eth0", ttl: 1, addresses, keeps_all: true })
+            (places, Site { interface: "eth0", ttl: 1, addresses, keeps_all: true, loss: String::new() })
         }
     };
     let site = Site { keeps_all: arguments.how != How::None, ..site };

@@ -10,7 +10,7 @@
 //! take turns within each round, and only ratios of one round are compared.
 
 use crate::client::{Client, Measure, measure};
-use crate::cluster::{Cluster, PAYLOAD_LEN};
+use crate::cluster::{Cluster, PAYLOAD_LEN, Site};
 use crate::environment;
 use crate::floor::{intended, number, payload};
 use crate::node::{NodeArguments, Role};
@@ -53,6 +53,10 @@ pub struct Arguments {
     /// the kernel stops such threads for up to 50 ms of each second: p50 is sound, the tail is not.
     #[arg(long, default_value = "other")]
     scheduling: SchedulingClass,
+    /// Lockstep's processes lose this share of what they receive, and repair it; the floor, which cannot repair,
+    /// loses nothing. Then the ratio is what loss costs.
+    #[arg(long, value_name = "PERCENT", value_parser = lockstep::config::share, default_value = "0%")]
+    loss: String,
 }
 
 /// One table: a delivery mode and a loop.
@@ -80,6 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let mut environment = environment::lines();
     environment.extend(environment::device()?);
     environment.push(format!("scheduling {}", arguments.scheduling));
+    environment.push(format!("lockstep loses {} of what each process receives", arguments.loss));
     if let Some(note) = cpu::pin(cores[0]).note {
         return Err(note);
     }
@@ -124,7 +129,8 @@ fn one(
     arguments: &Arguments,
 ) -> Result<Summary, String> {
     let committed = table.delivery == Delivery::Committed;
-    let cluster = Cluster::new(if committed { 3 } else { 1 }, table.idle)?;
+    let site = Site { loss: arguments.loss.clone(), ..Site::loopback(if committed { 3 } else { 1 }) };
+    let cluster = Cluster::on(&site, table.idle)?;
     let scheduling = arguments.scheduling;
     let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling };
     let _leader = Node::start(&cluster, &leader)?;

@@ -49,6 +49,8 @@ pub enum Command {
     Subscribe(SubscribeArgs),
     /// Shows who leads, since when, and where each replica stands
     Status(OperatorArgs),
+    /// Shows what was missing at this host's replicas, why, who repaired it and after how long
+    Losses(LossesArgs),
     /// Shows or changes who votes
     Membership(MembershipArgs),
     /// Tells the leader to give its place to another
@@ -61,6 +63,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Judges the protocol: the whole cluster over a virtual network, disk and clock, thousands of times
     Sim(SimArgs),
+    /// Shows what loss costs receivers and the network, as a table in virtual time
+    Netsim(NetsimArgs),
     /// Tells what each exit code means
     #[command(after_help = EXIT_CODES)]
     ExitCodes,
@@ -316,6 +320,22 @@ pub struct OperatorArgs {
     pub json: bool,
 }
 
+/// Flags of `losses`.
+#[derive(Args, Debug)]
+pub struct LossesArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Only this replica; without it all that have run on this host
+    #[arg(long, value_name = "N")]
+    pub replica: Option<u32>,
+    /// A counters file, instead of those that the configuration names
+    #[arg(long, value_name = "FILE", conflicts_with = "replica")]
+    pub counters: Option<PathBuf>,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What `membership` does.
 #[derive(Args, Debug)]
 pub struct MembershipArgs {
@@ -407,6 +427,8 @@ pub struct DemoArgs {
     /// Messages per second in all; 0 is as fast as possible
     #[arg(long, value_name = "R", default_value_t = 20_000)]
     pub rate: u64,
+    #[command(flatten)]
+    pub rehearse: RehearseArgs,
     /// Takes the leader away so many times while orders flow: by turns kill -9 and restart, stop and resume
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub kill_leader: u32,
@@ -416,6 +438,62 @@ pub struct DemoArgs {
     /// Keeps the folder with configuration, journals and logs, and says where it is
     #[arg(long)]
     pub keep: bool,
+}
+
+/// Flags of `netsim`.
+#[derive(Args, Debug)]
+pub struct NetsimArgs {
+    /// Only rows whose name contains all of these words, e.g. "bursts 1 %"
+    #[arg(long, value_name = "WORDS")]
+    pub only: Option<String>,
+    /// Prints the names of the rows and runs none
+    #[arg(long)]
+    pub names: bool,
+    /// Threads
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub jobs: usize,
+}
+
+impl NetsimArgs {
+    /// Whether a row of this name is asked for.
+    pub fn is_wanted(&self, name: &str) -> bool {
+        let words: Vec<_> = name.split_whitespace().collect();
+        self.only.as_deref().unwrap_or_default().split_whitespace().all(|word| words.contains(&word))
+    }
+}
+
+/// A network that is worse than the loopback.
+#[derive(Args, Debug)]
+pub struct RehearseArgs {
+    /// Every process loses this share of what it receives (rehearse.loss)
+    #[arg(long, value_name = "PERCENT", value_parser = config::share)]
+    pub loss: Option<String>,
+    /// receives this share twice (rehearse.duplication)
+    #[arg(long, value_name = "PERCENT", value_parser = config::share)]
+    pub duplicate: Option<String>,
+    /// receives this share behind later ones (rehearse.reordering)
+    #[arg(long, value_name = "PERCENT", value_parser = config::share)]
+    pub reorder: Option<String>,
+    /// and everything so late (rehearse.delay)
+    #[arg(long, value_name = "TIME", value_parser = config::duration)]
+    pub delay: Option<Duration>,
+    /// Decides which datagrams those are (rehearse.seed)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub loss_seed: Option<u64>,
+}
+
+impl RehearseArgs {
+    /// The keys of `[rehearse]` that are asked for, each with its value as a file has it.
+    pub fn keys(&self) -> Vec<(&'static str, String)> {
+        let delay = self.delay.map(|delay| format!("{}ns", delay.as_nanos()));
+        let shares = [("loss", &self.loss), ("duplication", &self.duplicate), ("reordering", &self.reorder)];
+        let shares = shares.map(|(key, value)| (key, value.clone()));
+        let texts = shares.into_iter().chain([("delay", delay)]);
+        let mut keys: Vec<_> =
+            texts.filter_map(|(key, value)| value.map(|value| (key, format!("\"{value}\"")))).collect();
+        keys.extend(self.loss_seed.map(|seed| ("seed", seed.to_string())));
+        keys
+    }
 }
 
 /// Flags of `sim`.

@@ -22,7 +22,9 @@ mod format;
 mod handover;
 mod input;
 mod log;
+mod losses;
 mod membership;
+mod netsim;
 mod operator;
 mod publish;
 mod sequencer;
@@ -71,6 +73,7 @@ impl Command {
             Self::Publish(args) => publish::run(&args),
             Self::Subscribe(args) => subscribe::run(&args),
             Self::Status(args) => status::run(&args),
+            Self::Losses(args) => losses::run(&args),
             Self::Membership(args) => membership::run(&args),
             Self::Handover(args) => handover::run(&args),
             Self::DeclareDead(args) => declare_dead::run(&args),
@@ -84,6 +87,7 @@ impl Command {
                 Ok(code)
             }
             Self::Sim(args) => sim::run(&args),
+            Self::Netsim(args) => netsim::run_table(&args),
             Self::Demo(args) => demo::run(&args),
             Self::DemoPublisher(args) => demo::publisher::run(&args),
             Self::DemoSubscriber(args) => demo::subscriber::run(&args),

@@ -4,9 +4,12 @@ use crate::engine::ports::Group;
 use crate::engine::receiver::ReceiverLimits;
 use crate::engine::replay::ReplayLimits;
 use crate::io::clock::random_u64;
-use crate::io::udp::{Udp, UdpSettings};
+use crate::io::device::{Device, DeviceSettings};
+use crate::io::rehearse::RehearsalSettings;
+use crate::io::udp::UdpSettings;
 use crate::io::{IoError, idle::Idle};
 use crate::proto::nack::NackLimits;
+use crate::proto::repairers::Repairer;
 use crate::wire::{Identity, Nanos, frame_len_max};
 use std::net::SocketAddrV4;
 
@@ -17,18 +20,24 @@ pub struct Endpoint {
     pub cluster: u64,
     /// The line's device; `joins` and `unicast_port` are the handle's business.
     pub udp: UdpSettings,
+    /// What is spoilt on purpose, if anything is.
+    pub rehearse: Option<RehearsalSettings>,
     /// The MTU of the line.
     pub mtu: usize,
     /// Unicast addresses of the replicas.
     pub replicas: Vec<SocketAddrV4>,
-    /// Unicast addresses of the archivers.
-    pub archivers: Vec<SocketAddrV4>,
     /// Unicast addresses of those who have journals to be replayed, archivers first.
     pub sources: Vec<SocketAddrV4>,
+    /// Who repairs.
+    pub repairers: Vec<Repairer>,
     /// Timers of requests.
     pub nack: NackLimits,
     /// A subscriber's memory for frames that wait.
     pub subscriber_buffer_bytes: usize,
+    /// A subscriber's memory for messages that are larger than a datagram and not whole yet.
+    pub subscriber_parts_bytes: usize,
+    /// Bytes of the longest message.
+    pub message_len_max: usize,
     /// Most messages of a publisher without a fate.
     pub window_entries: u32,
     /// A publisher's memory for them.
@@ -43,9 +52,9 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Opens a device that hears the stream.
-    pub(super) fn open(&self, joins: &[Group]) -> Result<Udp, IoError> {
-        let settings = UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..self.udp.clone() };
-        Udp::open(settings)
+    pub(super) fn open(&self, joins: &[Group]) -> Result<Device, IoError> {
+        let udp = UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..self.udp.clone() };
+        Device::open(DeviceSettings { udp, rehearse: self.rehearse })
     }
 
     /// Whom to ask for what no ring holds, under the name of the receiver.
@@ -60,8 +69,7 @@ impl Endpoint {
             cluster: self.cluster,
             history: 0,
             me,
-            repairers: self.archivers.iter().chain(&self.replicas).copied().collect(),
-            repairer_first: me.incarnation,
+            repairers: self.repairers.clone(),
             nack: self.nack,
             store_bytes,
             frame_len_max: frame_len_max(self.mtu),

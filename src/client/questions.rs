@@ -6,7 +6,7 @@ use crate::engine::event::Role;
 use crate::engine::ports::{Burst, Group, Net};
 use crate::io::IoError;
 use crate::io::clock::Clock;
-use crate::io::udp::Udp;
+use crate::io::device::Device;
 use crate::wire::{
     Change, Datagram, Denied, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Identity, Kind,
     MEMBERSHIP_LEN_MAX, MemberBody, SMALL_LEN_MAX, Seq, Topic, seal, write_entry, write_membership,
@@ -37,7 +37,7 @@ pub struct NodeState {
 
 /// Asks nodes. It hears no group.
 pub struct Questioner {
-    net: Udp,
+    net: Device,
     endpoint: Endpoint,
     clock: Clock,
     me: Identity,

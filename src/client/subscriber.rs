@@ -2,14 +2,16 @@
 
 use super::endpoint::Endpoint;
 use crate::engine::counters::Counters;
+use crate::engine::losses::Losses;
+use crate::engine::parts::PartsLimits;
 use crate::engine::ports::{Group, Net};
 use crate::engine::receiver::Start;
 use crate::engine::replay::Step;
 use crate::engine::subscriber::{Delivery, Flow, Subscriber as Engine, SubscriberEvent, SubscriberLimits};
 use crate::io::IoError;
 use crate::io::clock::Clock;
+use crate::io::device::Device;
 use crate::io::replay::{Polled, Source};
-use crate::io::udp::Udp;
 use crate::wire::{Cursor, Epoch, Nanos, SMALL_LEN_MAX, Seq};
 
 /// A lag of the commit is reported when it lasts this long.
@@ -35,20 +37,20 @@ const LAG_REPORT_NS: u64 = 100_000_000;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Subscriber<N = Udp> {
+pub struct Subscriber<N = Device> {
     engine: Engine<N>,
     source: Source,
     clock: Clock,
 }
 
-impl Subscriber<Udp> {
+impl Subscriber<Device> {
     /// Joins the groups and begins at `start`.
     ///
     /// # Errors
     /// The device cannot be opened: which interface, which call, and what to do.
     pub fn connect(endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
-        let udp = endpoint.open(&[Group::Data, Group::Control])?;
-        Self::over(udp, endpoint, delivery, start)
+        let device = endpoint.open(&[Group::Data, Group::Control])?;
+        Self::over(device, endpoint, delivery, start)
     }
 }
 
@@ -60,7 +62,9 @@ impl<N: Net> Subscriber<N> {
     pub fn over(net: N, endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
         let receiver = endpoint.receiver(endpoint.subscriber_buffer_bytes)?;
         let replay = endpoint.replay(receiver.me);
-        let limits = SubscriberLimits { receiver, delivery, start, lag_report_ns: LAG_REPORT_NS };
+        let parts =
+            PartsLimits { message_len_max: endpoint.message_len_max, bytes: endpoint.subscriber_parts_bytes };
+        let limits = SubscriberLimits { receiver, delivery, start, parts, lag_report_ns: LAG_REPORT_NS };
         let mut engine = Engine::new(net, limits);
         engine.core.set_replay(replay);
         Ok(Self { engine, source: Source::default(), clock: Clock::start() })
@@ -114,6 +118,13 @@ impl<N: Net> Subscriber<N> {
         self.engine.core.deliver_next()
     }
 
+    /// From where a subscription must begin that is to miss nothing of what this one has not delivered: below
+    /// [`Subscriber::deliver_next`] while a message larger than a datagram is not whole. What is delivered
+    /// again then has a seq below that.
+    pub fn resume_next(&self) -> Seq {
+        self.engine.core.resume_next()
+    }
+
     /// The exclusive bound of what is final, as far as it is held here.
     pub fn commit_next(&self) -> Seq {
         self.engine.core.commit_next()
@@ -137,6 +148,11 @@ impl<N: Net> Subscriber<N> {
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.engine.core.counters
+    }
+
+    /// What was missing, why, and who repaired it.
+    pub fn losses(&self) -> &Losses {
+        &self.engine.core.losses
     }
 
     /// The device.

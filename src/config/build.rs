@@ -8,7 +8,8 @@ use super::schema;
 use super::value::Value;
 use super::words::{Compression, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
 use super::{
-    Archiver, Config, Journal, Line, Log, Publisher, Replay, Replica, Runtime, Stream, Subscriber, Timing,
+    Archiver, Config, Journal, Line, Log, Publisher, Rehearse, Replay, Replica, Runtime, Stream, Subscriber,
+    Timing,
 };
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -32,8 +33,12 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
             window_entries: table("publisher").narrow("window"),
             buffer_bytes: table("publisher").number("buffer"),
         },
-        subscriber: Subscriber { buffer_bytes: table("subscriber").number("buffer") },
+        subscriber: Subscriber {
+            buffer_bytes: table("subscriber").number("buffer"),
+            parts_bytes: table("subscriber").number("parts"),
+        },
         runtime: runtime(&table("runtime")),
+        rehearse: rehearse(&table("rehearse")),
         log: Log {
             format: table("log").word("format", LogFormat::from_word),
             level: table("log").word("level", LogLevel::from_word),
@@ -141,6 +146,16 @@ fn runtime(values: &Values<'_, '_>) -> Runtime {
     }
 }
 
+fn rehearse(values: &Values<'_, '_>) -> Rehearse {
+    Rehearse {
+        loss_ppm: values.narrow("loss"),
+        duplication_ppm: values.narrow("duplication"),
+        reordering_ppm: values.narrow("reordering"),
+        delay_ns: values.number("delay"),
+        seed: values.number("seed"),
+    }
+}
+
 /// All values in the order of the schema, each item's keys together.
 fn effective(layers: &Layers<'_>) -> Vec<(String, String, super::Origin)> {
     let mut keys = Vec::new();
@@ -184,7 +199,10 @@ impl Values<'_, '_> {
 
     fn number(&self, name: &str) -> u64 {
         match self.value(name) {
-            Value::Integer(value) | Value::DurationNs(value) | Value::SizeBytes(value) => *value,
+            Value::Integer(value)
+            | Value::DurationNs(value)
+            | Value::SizeBytes(value)
+            | Value::SharePpm(value) => *value,
             other => self.defect(name, other),
         }
     }

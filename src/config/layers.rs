@@ -199,10 +199,13 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// The number of a key that is a number, a duration in nanoseconds, or a size in bytes.
+    /// The number of a key that is a number, a duration in nanoseconds, a size in bytes or a share in millionths.
     pub fn number(&self, key: &str) -> Option<u64> {
         match self.cells.get(key)?.value {
-            Value::Integer(value) | Value::DurationNs(value) | Value::SizeBytes(value) => Some(value),
+            Value::Integer(value)
+            | Value::DurationNs(value)
+            | Value::SizeBytes(value)
+            | Value::SharePpm(value) => Some(value),
             _ => None,
         }
     }

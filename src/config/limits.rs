@@ -3,6 +3,7 @@
 use super::{Compression, Config, ConfigError, Durability, Gso, Idle, Interface, Replica, Role, Scheduling};
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
+use crate::io::rehearse::RehearsalSettings;
 use crate::io::udp::UdpSettings;
 use crate::io::{idle, udp};
 use crate::journal::{Retention, SEGMENT_LEN_MIN};
@@ -10,6 +11,7 @@ use crate::node::{NodeSettings, ReplaySettings};
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit;
 use crate::proto::nack::NackLimits;
+use crate::proto::repairers::Repairer;
 use crate::proto::window::Window;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -20,12 +22,15 @@ impl Config {
         Endpoint {
             cluster: self.cluster,
             udp: self.udp(),
+            rehearse: self.rehearsal(),
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
-            archivers: self.archives().collect(),
             sources: self.sources().collect(),
+            repairers: self.repairers().collect(),
             nack: self.nack(),
             subscriber_buffer_bytes: self.subscriber.buffer_bytes as usize,
+            subscriber_parts_bytes: self.subscriber.parts_bytes as usize,
+            message_len_max: self.stream.message_len_max as usize,
             window_entries: self.publisher.window_entries,
             publisher_buffer_bytes: self.publisher.buffer_bytes as usize,
             resend_ns_min: self.timing.resend_min_ns,
@@ -88,17 +93,16 @@ impl Config {
 
     /// What every node needs to know, with the files still to be named.
     fn any_node(&self, id: u32, unicast: SocketAddrV4) -> NodeSettings {
-        let others = |address: &SocketAddrV4| *address != unicast;
         NodeSettings {
             replica: id,
             is_archiver: false,
             cluster: self.cluster,
             udp: self.udp(),
+            rehearse: self.rehearsal(),
             mtu: self.mtu(),
             unicast,
-            // A leader is asked by nobody, a standby asks the leader first: archivers come last.
-            peers: self.storing().map(|other| other.unicast).chain(self.archives()).filter(others).collect(),
-            sources: self.sources().filter(others).collect(),
+            peers: self.repairers().filter(|other| other.address != unicast).collect(),
+            sources: self.sources().filter(|other| *other != unicast).collect(),
             replay: self.replay_settings(true),
             journal: PathBuf::new(),
             tail: PathBuf::new(),
@@ -137,16 +141,19 @@ impl Config {
         })
     }
 
-    fn archives(&self) -> impl Iterator<Item = SocketAddrV4> {
-        self.archivers.iter().map(|archiver| archiver.unicast)
-    }
-
     /// Who has journals to be replayed, archivers first.
     fn sources(&self) -> impl Iterator<Item = SocketAddrV4> {
-        self.archives().chain(self.storing().map(|replica| replica.unicast))
+        let archivers = self.archivers.iter().map(|archiver| archiver.unicast);
+        archivers.chain(self.storing().map(|replica| replica.unicast))
     }
 
-    /// The replicas that give what they store to whoever asks.
+    /// Who gives what it stores to whoever asks.
+    fn repairers(&self) -> impl Iterator<Item = Repairer> {
+        let archivers = self.archivers.iter().map(|archiver| Repairer::archiver(archiver.unicast));
+        archivers.chain(self.storing().map(|replica| Repairer::replica(replica.id, replica.unicast)))
+    }
+
+    /// The replicas that do: a witness serves candidates alone.
     fn storing(&self) -> impl Iterator<Item = &Replica> {
         self.replicas.iter().filter(|replica| replica.role == Role::Full)
     }
@@ -169,6 +176,19 @@ impl Config {
             retry_ns_min: self.timing.nack_retry_min_ns,
             retry_ns_max: self.timing.nack_retry_max_ns,
         }
+    }
+
+    /// What is spoilt on purpose, if anything is.
+    fn rehearsal(&self) -> Option<RehearsalSettings> {
+        let rehearse = &self.rehearse;
+        let settings = RehearsalSettings {
+            loss_ppm: rehearse.loss_ppm,
+            duplication_ppm: rehearse.duplication_ppm,
+            reordering_ppm: rehearse.reordering_ppm,
+            delay_ns: rehearse.delay_ns,
+            seed: rehearse.seed,
+        };
+        (!settings.is_calm()).then_some(settings)
     }
 
     /// The device of the first line; which groups it joins is the node's business.

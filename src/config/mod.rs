@@ -107,6 +107,8 @@ pub struct Config {
     pub subscriber: Subscriber,
     /// How the pinned thread runs.
     pub runtime: Runtime,
+    /// What is spoilt on purpose; nothing, as a rule.
+    pub rehearse: Rehearse,
     /// What is logged, and how.
     pub log: Log,
     effective: Vec<(String, String, Origin)>,
@@ -194,7 +196,7 @@ pub struct Stream {
     pub window_bytes: u64,
     /// Most publishers in the life of the stream.
     pub publishers_max: u32,
-    /// Bytes of the largest message; it fits one frame.
+    /// Bytes of the largest message; what one frame does not hold goes out in parts.
     pub message_len_max: u32,
 }
 
@@ -266,6 +268,8 @@ pub struct Publisher {
 pub struct Subscriber {
     /// Bytes of frames held behind a gap or before they are committed.
     pub buffer_bytes: u64,
+    /// Bytes of messages larger than a frame whose parts have not all come.
+    pub parts_bytes: u64,
 }
 
 /// How the pinned thread runs.
@@ -282,6 +286,22 @@ pub struct Runtime {
     pub timer_slack_ns: u64,
     /// Whether a watcher announces the sequencer's death.
     pub watcher: bool,
+}
+
+/// A network worse than the real one: what is received is spoilt on purpose. Shares are millionths.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Rehearse {
+    /// How many datagrams are lost.
+    pub loss_ppm: u32,
+    /// How many come twice.
+    pub duplication_ppm: u32,
+    /// How many others pass.
+    pub reordering_ppm: u32,
+    /// How late each is.
+    pub delay_ns: u64,
+    /// Decides which they are.
+    pub seed: u64,
 }
 
 /// What is logged, and how.
@@ -394,6 +414,16 @@ fn unknown(what: &str, id: u32, ids: impl Iterator<Item = u32>, hint: &str) -> B
 pub fn duration(text: &str) -> Result<Duration, String> {
     let read = units::duration_ns(value::Raw::Loose(text));
     read.map(Duration::from_nanos).map_err(|value::Complaint(_, rule, hint)| format!("{rule}; {hint}"))
+}
+
+/// Checks that `text` is a share as the file spells it (`"1%"`), for flags that are no keys, and returns it
+/// as the file prints it.
+///
+/// # Errors
+/// What is wrong with it, and what to write instead.
+pub fn share(text: &str) -> Result<String, String> {
+    let read = value::Kind::Share(1_000_000).parse(value::Raw::Loose(text));
+    read.map(|share| share.to_string()).map_err(|value::Complaint(_, rule, hint)| format!("{rule}; {hint}"))
 }
 
 /// The variable that sets `key`: `stream.durability` is `LOCKSTEP_STREAM_DURABILITY`, `replicas.2.core`

@@ -131,8 +131,8 @@ pub(super) const KEYS: &[Key] = &[
         "Bytes that may be uncommitted before the leader takes no more; at most `journal.tail_size` / 4."),
     key("stream.publishers_max", Integer(1, 1_000_000), Fixed("100000"),
         "Most publishers in the life of the stream; their table is allocated at start."),
-    key("stream.message_len_max", Integer(1, 65_535), Derived("what fits one frame"),
-        "Bytes of the largest message. One frame holds 1296 at mtu 1500, 8792 at 9000."),
+    key("stream.message_len_max", Integer(1, 65_536), Derived("what a publisher holds, at most 65536"),
+        "Bytes of the largest message. What one frame does not hold (1296 at mtu 1500, 8792 at 9000) goes out in parts."),
 
     key("timing.beat", Duration(100 * US, S), Fixed("1ms"),
         "Time between heartbeats of an idle leader."),
@@ -177,6 +177,8 @@ pub(super) const KEYS: &[Key] = &[
         "Memory of a publisher's uncommitted messages, kept for resending."),
     key("subscriber.buffer", Size(64 * KIB, 16 * GIB), Fixed("8MiB"),
         "Memory of frames that a subscriber holds behind a gap or before they are committed."),
+    key("subscriber.parts", Size(64 * KIB, 16 * GIB), Fixed("16MiB"),
+        "Most memory of messages larger than a frame whose parts have not all come; taken when it is needed."),
 
     key("runtime.idle", Word(Idle::WORDS), ByProfile("spin", "yield"),
         "What the pinned thread does when there is nothing to do."),
@@ -189,6 +191,17 @@ pub(super) const KEYS: &[Key] = &[
     key("runtime.watcher", Bool, Fixed("true"),
         "Whether a second process announces the death of this one; without it the others wait for silence."),
 
+    key("rehearse.loss", Share(1_000_000), Fixed("0%"),
+        "Share of what is received that is lost on purpose. Refused in production, like all of this table."),
+    key("rehearse.duplication", Share(1_000_000), Fixed("0%"),
+        "Share of what is received that is received twice."),
+    key("rehearse.reordering", Share(1_000_000), Fixed("0%"),
+        "Share of what is received that up to eight later datagrams pass, for 200us at most."),
+    key("rehearse.delay", Duration(0, S), Fixed("0us"),
+        "How late everything is received; at most 4096 datagrams wait, what comes on top is lost."),
+    key("rehearse.seed", Integer(0, i64::MAX as u64), Fixed("1"),
+        "Decides, with the unicast port, which datagrams those are."),
+
     key("log.format", Word(LogFormat::WORDS), Fixed("text"),
         "How log lines look."),
     key("log.level", Word(LogLevel::WORDS), Fixed("info"),
@@ -197,7 +210,7 @@ pub(super) const KEYS: &[Key] = &[
 
 /// The tables of a file that are written once.
 pub(super) const SECTIONS: &[&str] =
-    &["stream", "timing", "journal", "replay", "publisher", "subscriber", "runtime", "log"];
+    &["stream", "timing", "journal", "replay", "publisher", "subscriber", "runtime", "rehearse", "log"];
 /// The tables of a file that are written once per item.
 pub(super) const LISTS: &[&str] = &["lines", "replicas", "archivers"];
 

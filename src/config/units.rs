@@ -21,6 +21,9 @@ const DURATIONS: &[(&str, u64)] = &[
 const SIZES: &[(&str, u64)] =
     &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
+/// Digits behind the point of a percentage: one more would be less than a millionth.
+const SHARE_DIGITS: usize = 4;
+
 /// Reads a duration.
 pub(super) fn duration_ns(raw: Raw<'_>) -> Result<u64, Complaint> {
     quantity(raw, "a duration", DURATIONS, &["us", "ms", "s"])
@@ -29,6 +32,40 @@ pub(super) fn duration_ns(raw: Raw<'_>) -> Result<u64, Complaint> {
 /// Reads a size.
 pub(super) fn size_bytes(raw: Raw<'_>) -> Result<u64, Complaint> {
     quantity(raw, "a size", SIZES, &["KiB", "MiB"])
+}
+
+/// Reads a share: percent, with up to four digits behind the point. In millionths of the whole.
+pub(super) fn share_ppm(raw: Raw<'_>) -> Result<u64, Complaint> {
+    let hint = || "write percent: \"1%\" or \"0.01%\"".to_string();
+    let text = match raw {
+        Raw::String(text) | Raw::Loose(text) => text.trim(),
+        Raw::Integer(Some(value)) => {
+            let hint = format!("write \"{value}%\"");
+            return Err(Complaint(Code::Unit, format!("{value} has no unit, and a share needs one"), hint));
+        }
+        other => return Err(wrong_type(other, "a share", &hint())),
+    };
+    let Some(number) = text.strip_suffix('%').map(str::trim_end) else {
+        return Err(Complaint(Code::Unit, format!("\"{text}\" is not a share: it has no %"), hint()));
+    };
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(part) || part.len() > SHARE_DIGITS {
+        return Err(Complaint(Code::Unit, format!("\"{text}\" is not a share"), hint()));
+    }
+    let millionths = format!("{whole}{part:0<SHARE_DIGITS$}");
+    millionths.parse().map_err(|_| {
+        Complaint(Code::Range, format!("\"{text}\" is out of range"), "write 100% or less".into())
+    })
+}
+
+/// Prints a share as it is written.
+pub(super) fn write_share(f: &mut Formatter<'_>, ppm: u64) -> fmt::Result {
+    let (whole, part) = (ppm / 10_000, ppm % 10_000);
+    match part {
+        0 => write!(f, "{whole}%"),
+        _ => write!(f, "{whole}.{}%", format!("{part:0>SHARE_DIGITS$}").trim_end_matches('0')),
+    }
 }
 
 /// Prints a duration as it is written.

@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Duration(u64, u64),
     /// Bytes with a unit, from..=to.
     Size(u64, u64),
+    /// A percentage, from 0 to so many millionths.
+    Share(u64),
     /// One of these.
     Word(&'static [&'static str]),
     /// `239.x.y.z:port`.
@@ -57,6 +59,7 @@ pub(super) enum Value {
     Bool(bool),
     DurationNs(u64),
     SizeBytes(u64),
+    SharePpm(u64),
     Word(&'static str),
     Address(SocketAddrV4),
     Interface(Interface),
@@ -83,6 +86,7 @@ impl Kind {
             },
             Self::Duration(min, max) => duration(raw, min, max),
             Self::Size(min, max) => size(raw, min, max),
+            Self::Share(max) => units::share_ppm(raw).and_then(|ppm| in_range(ppm, 0, max, Value::SharePpm)),
             Self::Word(words) => word(text(raw, "a word", &quoted_list(words))?, words),
             Self::Group => group(text(raw, "a group", "write \"239.x.y.z:port\"")?),
             Self::Unicast => unicast(text(raw, "an address", "write \"ip:port\", e.g. \"10.0.0.1:7001\"")?),
@@ -101,6 +105,7 @@ impl Kind {
             Self::Bool => "true, false".into(),
             Self::Duration(min, max) => format!("{} … {}", Value::DurationNs(min), Value::DurationNs(max)),
             Self::Size(min, max) => format!("{} … {}", Value::SizeBytes(min), Value::SizeBytes(max)),
+            Self::Share(max) => format!("0% … {}", Value::SharePpm(max)),
             Self::Word(words) => words.join(", "),
             Self::Group => "239.x.y.z:port".into(),
             Self::Unicast => "ip:port".into(),
@@ -115,6 +120,7 @@ impl Kind {
         match self {
             Self::Duration(..) => "ns us ms s min h d",
             Self::Size(..) => "B KiB MiB GiB TiB",
+            Self::Share(_) => "%",
             _ => "",
         }
     }
@@ -127,6 +133,7 @@ impl Display for Value {
             Self::Bool(value) => value.fmt(f),
             Self::DurationNs(ns) => units::write_duration(f, *ns),
             Self::SizeBytes(bytes) => units::write_size(f, *bytes),
+            Self::SharePpm(ppm) => units::write_share(f, *ppm),
             Self::Word(word) => f.write_str(word),
             Self::Address(address) => address.fmt(f),
             Self::Interface(interface) => interface.fmt(f),

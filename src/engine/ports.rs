@@ -53,6 +53,10 @@ pub trait Net {
     /// Sends one datagram made of two parts (the second may be empty). Returns whether the device
     /// took it; whoever asked asks again.
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool;
+    /// Datagrams that were thrown away unread because there was no room for them, since the device was opened.
+    fn dropped(&self) -> u64 {
+        0
+    }
     /// From now on datagrams of `group` are received, or no longer: a leader does not hear what it sends
     /// itself, a standby does. A device that cannot choose hears all of them.
     fn set_joined(&mut self, _group: Group, _joined: bool) {}

@@ -15,13 +15,15 @@ mod replayed;
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events};
+use super::losses::Losses;
+use super::parts::{Joined, Parts, PartsBound, PartsLimits};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::replay::Replay;
 use crate::proto::log::LogEnd;
 use crate::wire::{
-    Chain, Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, MembershipView, Nanos,
-    PublisherId, PublisherSeq, ReplayEnd, Seq,
+    Chain, Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, Header, Identity,
+    MembershipView, Nanos, PublisherId, PublisherSeq, Refusal, ReplayEnd, Seq,
 };
 
 /// When a message is delivered (DESIGN §1).
@@ -99,12 +101,23 @@ pub enum SubscriberEvent<'a> {
         /// The exclusive end of what was seen.
         to: Seq,
     },
-    /// No repairer holds what is missing: the subscription ends here.
+    /// No repairer gives what is missing: the subscription ends here.
     Abandoned {
         /// The first missing.
         from: Seq,
         /// The oldest seq that can still be had.
         oldest: Seq,
+        /// Why it is not given.
+        why: Refusal,
+    },
+    /// A message that is larger than a datagram is given up, and nothing of it is delivered: it met a bound.
+    GivenUp {
+        /// Whose.
+        publisher: PublisherId,
+        /// Where it began, as far as is known.
+        from: Seq,
+        /// Which bound.
+        bound: PartsBound,
     },
     /// Everything that was seen is delivered.
     CaughtUp {
@@ -148,6 +161,8 @@ pub struct SubscriberLimits {
     pub delivery: Delivery,
     /// Where to begin.
     pub start: Start,
+    /// Memory of messages that are larger than a datagram.
+    pub parts: PartsLimits,
     /// A lag of the commit is reported when it lasts this long, and then as often.
     pub lag_report_ns: Nanos,
 }
@@ -175,9 +190,12 @@ pub struct SubscriberCore {
     /// When the stream was last heard on the groups, and when the present replay began.
     heard_at: Nanos,
     replay_at: Nanos,
+    /// Who gives it.
+    replayed_by: Identity,
     /// A replay is needed because no ring helps: the oldest seq that the rings told, 0 if none was asked.
     needed: Option<Seq>,
     cursor: Place,
+    parts: Parts,
     told_commit: Seq,
     caught_up: bool,
     lag_since: Option<Nanos>,
@@ -187,6 +205,8 @@ pub struct SubscriberCore {
     turns: u64,
     /// What was counted.
     pub counters: Counters,
+    /// What was missing, and why.
+    pub losses: Losses,
     events: Events,
 }
 
@@ -218,6 +238,7 @@ impl<N: Net> Subscriber<N> {
             return 0;
         }
         let mut work = 0;
+        core.losses.on_turn(now);
         if !core.cursor.stopped {
             work += net.recv_groups();
             for index in 0..work {
@@ -239,6 +260,8 @@ impl<N: Net> Subscriber<N> {
         {
             net.send_unicast(to, [&scratch[..length], &[]]);
         }
+        let whole_to = core.rx.is_whole().then(|| core.rx.seen_next());
+        core.losses.look(now, net.dropped(), whole_to);
         work
     }
 
@@ -270,10 +293,12 @@ impl SubscriberCore {
         };
         Self {
             rx: Receiver::new(limits.receiver.clone(), limits.start),
+            parts: Parts::new(limits.parts, limits.delivery == Delivery::Stamped),
             limits,
             replay: Replay::default(),
             heard_at: 0,
             replay_at: 0,
+            replayed_by: Identity::default(),
             needed: None,
             cursor: Place { next, told_next, chain, left: 0, stopped: false },
             told_commit: 1,
@@ -284,6 +309,7 @@ impl SubscriberCore {
             number: 0,
             turns: 0,
             counters: Counters::default(),
+            losses: Losses::default(),
             events: Events::default(),
         }
     }
@@ -291,6 +317,13 @@ impl SubscriberCore {
     /// The next seq to be delivered; 0 before a live subscription has begun.
     pub fn deliver_next(&self) -> Seq {
         self.cursor.next
+    }
+
+    /// From where a subscription must begin that is to miss nothing of what this one has not delivered: the
+    /// first part of the oldest message that is not whole yet, or the next seq. What lies between and is
+    /// delivered again has a seq below [`SubscriberCore::deliver_next`].
+    pub fn resume_next(&self) -> Seq {
+        self.parts.oldest().map_or(self.cursor.next, |(oldest, _)| oldest.min(self.cursor.next))
     }
 
     /// The exclusive bound of what is final, as far as it is held here.
@@ -331,6 +364,11 @@ impl SubscriberCore {
         (self.rx.end(), self.rx.committed_end())
     }
 
+    /// When it is to be called again if nothing arrives: something is to be asked for; `Nanos::MAX` if nothing is.
+    pub fn next_deadline(&self) -> Nanos {
+        self.rx.next_deadline()
+    }
+
     /// Whether the subscription has ended (abandoned or diverged).
     pub fn is_ended(&self) -> bool {
         self.ended
@@ -360,13 +398,16 @@ impl SubscriberCore {
         let judged = decoded.and_then(|datagram| match datagram {
             Datagram::Frame(frame, trailer) => {
                 self.rx.check_history(&frame.header)?;
-                self.on_frame(&frame, trailer.as_ref(), f);
+                self.on_frame(now, &frame, trailer.as_ref(), f);
                 Ok(())
             }
             Datagram::Heartbeat(header, body) => {
                 self.rx.check_history(&header)?;
                 self.rx.on_heartbeat(&header, &mut self.counters, &mut self.events);
                 self.rx.on_membership_told(&header, &body);
+                if header.epoch() == self.rx.follow.epoch() {
+                    self.losses.on_seen(now, header.first_seq);
+                }
                 self.begin_live();
                 Ok(())
             }
@@ -377,6 +418,9 @@ impl SubscriberCore {
                 Ok(())
             }
             Datagram::Answer(header, body) => {
+                if body.reason == Refusal::Ahead as u32 {
+                    self.losses.on_ahead();
+                }
                 self.rx.on_answer(now, &header, &body, &mut self.counters);
                 Ok(())
             }
@@ -399,23 +443,31 @@ impl SubscriberCore {
 
     fn on_frame(
         &mut self,
+        now: Nanos,
         frame: &FrameView<'_>,
         trailer: Option<&crate::wire::RepairTrailer>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) {
         let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
-        self.take(placement, frame, f);
+        self.take(now, placement, frame, trailer.map(|trailer| Identity::from_packed(trailer.giver)), f);
     }
 
-    /// What becomes of a frame that was judged, live, repaired or replayed.
+    /// What becomes of a frame that was judged: it was live, or `giver` repaired or replayed it.
     fn take(
         &mut self,
+        now: Nanos,
         placement: Placement,
         frame: &FrameView<'_>,
+        giver: Option<Identity>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) {
         if let Some(from) = self.rx.take_lost() {
             self.take_back(from, f);
+        }
+        if placement != Placement::Dropped {
+            let header = &frame.header;
+            let leader = header.epoch().leader();
+            self.losses.on_frame(now, header.first_seq, header.next_seq(), giver, leader);
         }
         let Placement::Next(end) = placement else { return };
         // Held already by a quorum, or by the leader alone where it is a quorum.
@@ -424,7 +476,7 @@ impl SubscriberCore {
         let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
         if at_once && self.rx.has_spare() {
             self.rx.pass(end);
-            if !deliver(&mut self.cursor, frame, f) {
+            if !deliver(&mut self.cursor, &mut self.parts, frame, f) {
                 // The application stopped in the middle: the frame waits with the cursor in it.
                 self.rx.keep_front(frame);
             }
@@ -445,6 +497,7 @@ impl SubscriberCore {
             self.cursor.chain = self.rx.end().filter(|end| end.next == from).map(|end| end.chain);
         }
         self.caught_up = false;
+        self.parts.on_retract(from);
         if told_next > from {
             let stamped = self.limits.delivery == Delivery::Stamped;
             assert!(stamped, "seq {from} is lost, and everything below {told_next} was told as final (S6)");
@@ -457,7 +510,7 @@ impl SubscriberCore {
         while !self.cursor.stopped
             && let Some(frame) = self.rx.front(bound)
         {
-            if !deliver(&mut self.cursor, &frame, f) {
+            if !deliver(&mut self.cursor, &mut self.parts, &frame, f) {
                 return;
             }
             self.rx.pop_front();
@@ -468,6 +521,9 @@ impl SubscriberCore {
     fn finish(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         self.deliver_ready(f);
         let commit_next = self.rx.commit.commit_next();
+        if !self.parts.is_empty() {
+            self.parts.on_commit(commit_next);
+        }
         let seen_next = self.rx.seen_next();
         if self.limits.delivery == Delivery::Stamped && commit_next > self.told_commit && self.cursor.next > 0
         {
@@ -515,6 +571,7 @@ impl SubscriberCore {
 /// Delivers the entries of one frame from the cursor on. Returns whether the frame is done.
 fn deliver(
     cursor: &mut Place,
+    parts: &mut Parts,
     frame: &FrameView<'_>,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> bool {
@@ -526,10 +583,10 @@ fn deliver(
             if cursor.stopped {
                 return false;
             }
-            let flow = tell(seq, frame.header.timestamp, &entry, f);
+            let flow = tell(seq, &frame.header, &entry, parts, f);
             cursor.next = seq + 1;
             cursor.told_next = if flow.is_some() { seq + 1 } else { cursor.told_next };
-            if entry.kind() == EntryKind::Message {
+            if flow.is_some() && entry.kind() == EntryKind::Message {
                 cursor.left -= 1;
             }
             cursor.stopped = flow == Some(Flow::Stop) || cursor.left == 0;
@@ -541,22 +598,20 @@ fn deliver(
     true
 }
 
-/// One entry as an event; `None` for entries that are the cluster's own business: they are passed over.
+/// One entry as an event; `None` for entries that are the cluster's own business, and for parts of a message
+/// that is not whole: they are passed over.
 fn tell(
     seq: Seq,
-    frame_time: Nanos,
+    frame: &Header,
     entry: &Entry<'_>,
+    parts: &mut Parts,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> Option<Flow> {
     match entry.kind() {
-        EntryKind::Message => Some(f(SubscriberEvent::Message(Message {
-            seq,
-            publisher: entry.header.publisher,
-            publisher_seq: entry.header.publisher_seq,
-            destination: entry.header.destination,
-            timestamp: frame_time + u64::from(entry.header.time_or_incarnation),
-            payload: entry.payload,
-        }))),
+        EntryKind::Message if entry.header.flags != 0 => tell_part(seq, frame, entry, parts, f),
+        EntryKind::Message => {
+            Some(f(SubscriberEvent::Message(message(seq, frame.timestamp, entry, entry.payload))))
+        }
         EntryKind::EpochStart => {
             let start = EpochStartView::parse(entry.payload).ok()?;
             let flow = f(SubscriberEvent::Epoch { epoch: start.epoch(), seq });
@@ -567,6 +622,47 @@ fn tell(
             let changed = MembershipView::parse(entry.payload).ok()?;
             Some(f(SubscriberEvent::Membership { seq, members: changed.members().len() }))
         }
-        EntryKind::Open | EntryKind::Close | EntryKind::Birth => None,
+        EntryKind::Open | EntryKind::Close => {
+            if !parts.is_empty() {
+                parts.on_end(seq, entry.header.publisher);
+            }
+            None
+        }
+        EntryKind::Birth => None,
+    }
+}
+
+/// A part of a message: with the last one it is told, under that one's seq and number.
+#[cold]
+fn tell_part(
+    seq: Seq,
+    frame: &Header,
+    entry: &Entry<'_>,
+    parts: &mut Parts,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+) -> Option<Flow> {
+    match parts.on_part(seq, frame.chain, entry) {
+        Joined::Waits => None,
+        Joined::GivenUp(publisher, from, bound) => {
+            Some(f(SubscriberEvent::GivenUp { publisher, from, bound }))
+        }
+        Joined::Whole(index) => {
+            let whole = message(seq, frame.timestamp, entry, parts.message(index));
+            let flow = f(SubscriberEvent::Message(whole));
+            parts.on_delivered(index);
+            Some(flow)
+        }
+    }
+}
+
+#[inline]
+fn message<'a>(seq: Seq, frame_time: Nanos, entry: &Entry<'_>, payload: &'a [u8]) -> Message<'a> {
+    Message {
+        seq,
+        publisher: entry.header.publisher,
+        publisher_seq: entry.header.publisher_seq,
+        destination: entry.header.destination,
+        timestamp: frame_time + u64::from(entry.header.time_or_incarnation),
+        payload,
     }
 }

@@ -5,7 +5,7 @@
 //! datagram is right is decided in `wire` and `proto`.
 //!
 //! ```text
-//!  duty ──now──▶ a role's turn ──▶ udp (at most one receive and one send call)
+//!  duty ──now──▶ a role's turn ──▶ device: udp (at most one receive and one send call)
 //!   │                 │
 //!  idle            counters (stores), events (a queue and a ring) ──▶ side thread ──▶ tracing
 //! ```
@@ -16,6 +16,7 @@
 pub mod clock;
 pub mod counters;
 pub mod cpu;
+pub mod device;
 pub mod duty;
 pub mod events;
 pub mod guard;
@@ -23,6 +24,7 @@ pub mod idle;
 pub mod init;
 pub mod journal_files;
 pub mod journal_thread;
+pub mod rehearse;
 pub mod replay;
 pub mod signal;
 pub mod store;

@@ -385,6 +385,10 @@ impl Net for Udp {
         }
     }
 
+    fn dropped(&self) -> u64 {
+        self.group_inbox.dropped + self.unicast_inbox.dropped
+    }
+
     /// One system call where something changes, none otherwise. What the kernel refuses is counted, and tried
     /// again when it is asked for again.
     fn set_joined(&mut self, group: Group, joined: bool) {

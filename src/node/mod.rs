@@ -16,15 +16,18 @@ use crate::engine::ports::Ports;
 use crate::io::IoError;
 use crate::io::clock::{Clock, random_u64};
 use crate::io::cpu::SchedulingClass;
+use crate::io::device::Device;
 use crate::io::idle::Idle;
 use crate::io::journal_files::{self, JournalConfig, JournalError, OpenJournal, Why, draw_incarnation};
 use crate::io::journal_thread::{self, ThreadSettings};
+use crate::io::rehearse::RehearsalSettings;
 use crate::io::tail::MappedTail;
-use crate::io::udp::{Udp, UdpSettings};
+use crate::io::udp::UdpSettings;
 use crate::journal::{OpenError, Retention};
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit::Durability;
 use crate::proto::nack::NackLimits;
+use crate::proto::repairers::Repairer;
 use crate::proto::window::Window;
 use crate::wire::{Identity, MemberBody, Nanos, frame_len_max};
 use std::fmt;
@@ -36,7 +39,7 @@ use std::path::PathBuf;
 pub struct RealPorts;
 
 impl Ports for RealPorts {
-    type Net = Udp;
+    type Net = Device;
     type Memory = MappedTail;
 }
 
@@ -62,12 +65,14 @@ pub struct NodeSettings {
     pub cluster: u64,
     /// The line's device; which groups it joins is the role's business.
     pub udp: UdpSettings,
+    /// What is spoilt on purpose, if anything is.
+    pub rehearse: Option<RehearsalSettings>,
     /// The MTU of the line.
     pub mtu: usize,
     /// Where this replica answers.
     pub unicast: SocketAddrV4,
     /// Where the others do.
-    pub peers: Vec<SocketAddrV4>,
+    pub peers: Vec<Repairer>,
     /// Where journals are replayed, archivers first; this one left out.
     pub sources: Vec<SocketAddrV4>,
     /// How this journal is replayed to others; none: it is not.

@@ -4,6 +4,7 @@ use super::events::{disk_record, record};
 use super::{NodeError, NodeSettings, RealPorts};
 use crate::engine::counters::Counter;
 use crate::engine::event::{Event, Role};
+use crate::engine::losses::Losses;
 use crate::engine::ports::Group;
 use crate::engine::receiver::ReceiverLimits;
 use crate::engine::replay::ReplayLimits;
@@ -12,17 +13,20 @@ use crate::io::Obtained;
 use crate::io::clock::{Clock, random_u64};
 use crate::io::counters::CountersFile;
 use crate::io::cpu;
+use crate::io::device::{Device, DeviceSettings};
 use crate::io::duty::{self, Turn};
 use crate::io::events::Recorder;
 use crate::io::idle::Waiter;
 use crate::io::journal_files::{self, Lock, OpenJournal};
 use crate::io::journal_thread::{self, Handle, ThreadSettings};
+use crate::io::rehearse::RehearsalCounts;
 use crate::io::replay::{Fetch, Order, Server, ServerSettings, ServerStats};
-use crate::io::udp::{Udp, UdpCounts, UdpSettings};
+use crate::io::udp::{UdpCounts, UdpSettings};
 use crate::io::watcher::{NOTICE_LEN_MAX, Watcher};
 use crate::journal::Completeness;
 use crate::proto::commit::Durability;
 use crate::proto::election::ElectionLimits;
+use crate::proto::requesters::BudgetLimits;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::SuspectLimits;
 use crate::wire::{FrameView, Identity, Nanos, frame_len_max};
@@ -105,7 +109,7 @@ impl Node {
             StartRole::Lead(_)
         );
         let net = open_device(settings, leads)?;
-        let mut obtained = net.obtained().to_vec();
+        let mut obtained = net.obtained();
         obtained.extend(remarks.into_iter().map(|remark| Obtained::granted("journal", remark)));
         let power = settings.durability == Durability::Power;
         let usual = ThreadSettings {
@@ -126,8 +130,10 @@ impl Node {
         if settings.is_archiver {
             replica.core.keep_apart();
         }
-        let names: Vec<&str> =
-            Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&ServerStats::NAMES).copied().collect();
+        let losses = Losses::names();
+        let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
+        let names = names.chain(&ServerStats::NAMES).copied();
+        let names: Vec<&str> = names.chain(losses.iter().map(String::as_str)).collect();
         let counters = CountersFile::create(&settings.counters, &names)?;
         obtained.extend(settle_thread(settings));
         Ok(Self {
@@ -278,8 +284,9 @@ impl Node {
     fn take_replayed(&mut self, now: Nanos) -> usize {
         let Self { fetch, replica, .. } = self;
         let Some(fetch) = fetch else { return 0 };
+        let giver = fetch.giver();
         fetch.take(REPLAYED_PER_TURN, |bytes| match FrameView::from_prefix(bytes) {
-            Ok(frame) => replica.on_replayed(now, &frame),
+            Ok(frame) => replica.on_replayed(now, giver, &frame),
             // It was judged when it came: whatever this is, nobody gives it twice.
             Err(_) => true,
         })
@@ -310,9 +317,12 @@ impl Node {
     fn publish(&mut self) {
         self.values.clear();
         self.values.extend_from_slice(self.replica.core.counters.values());
-        self.values.extend_from_slice(&self.replica.net().counts().values());
+        let net = self.replica.net();
+        self.values.extend_from_slice(&net.counts().values());
+        self.values.extend_from_slice(&net.rehearsed().values());
         let served = self.server.as_ref().map_or([0; 3], |server| server.stats().values());
         self.values.extend_from_slice(&served);
+        self.replica.core.losses.values(&mut self.values);
         self.counters.publish(&self.values);
     }
 }
@@ -346,13 +356,14 @@ fn start_server(
 }
 
 /// A leader does not join `data`: what it would hear there is itself.
-fn open_device(settings: &NodeSettings, leads: bool) -> Result<Udp, NodeError> {
+fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError> {
     let joins = if leads {
         vec![Group::Submit, Group::Control]
     } else {
         vec![Group::Submit, Group::Data, Group::Control]
     };
-    Ok(Udp::open(UdpSettings { joins, unicast_port: settings.unicast.port(), ..settings.udp.clone() })?)
+    let udp = UdpSettings { joins, unicast_port: settings.unicast.port(), ..settings.udp.clone() };
+    Ok(Device::open(DeviceSettings { udp, rehearse: settings.rehearse })?)
 }
 
 fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits, NodeError> {
@@ -362,7 +373,6 @@ fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits
             history: 0,
             me,
             repairers: settings.peers.clone(),
-            repairer_first: 0,
             nack: settings.nack,
             store_bytes: 4 << 20,
             frame_len_max: frame_len_max(settings.mtu),
@@ -376,6 +386,7 @@ fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits
         ack_again_ns: ACK_AGAIN_BEATS * settings.beat.beat_ns,
         process_nonce: random_u64()?,
         repairs_per_request: REPAIRS_PER_REQUEST,
+        budget: BudgetLimits::default(),
         suspect: SuspectLimits {
             beat_ns: settings.beat.beat_ns,
             timeout_ns: settings.suspect_ns,

@@ -86,6 +86,28 @@ refused! {
     a_duration_out_of_range_is_told_the_range: SHARED, ["[stream]" => "[timing]\nbeat = \"2s\""];
         "LS0107: timing.beat: 2s is out of range; write a value from 100us to 1s (c.toml:18:8)";
 
+    a_share_without_percent_is_told_so: SHARED, ["[stream]" => "[rehearse]\nloss = 1"];
+        "LS0105: rehearse.loss: 1 has no unit, and a share needs one; write \"1%\" (c.toml:18:8)";
+
+    a_share_in_words_is_told_how_to_write_it: SHARED, ["[stream]" => "[rehearse]\nloss = \"1 in 100\""];
+        "LS0105: rehearse.loss: \"1 in 100\" is not a share: it has no %; write percent: \"1%\" or \"0.01%\" \
+         (c.toml:18:8)";
+
+    a_share_finer_than_a_millionth_is_refused: SHARED, ["[stream]" => "[rehearse]\nloss = \"0.00001%\""];
+        "LS0105: rehearse.loss: \"0.00001%\" is not a share; write percent: \"1%\" or \"0.01%\" \
+         (c.toml:18:8)";
+
+    a_share_of_more_than_everything_is_out_of_range: SHARED,
+        ["[stream]" => "[rehearse]\nloss = \"100.0001%\""];
+        "LS0107: rehearse.loss: 100.0001% is out of range; write a value from 0% to 100% (c.toml:18:8)";
+
+    a_rehearsal_is_refused_in_production: PRODUCTION,
+        ["[stream]" => "[rehearse]\nloss = \"0.01%\"\ndelay = \"20us\"\nseed = 2"];
+        "LS0121: rehearse.loss: production does not lose, repeat, reorder or delay on purpose; leave [rehearse] \
+         out, or write profile = \"shared\" where nothing depends on it (c.toml:18:8)",
+        "LS0121: rehearse.delay: production does not lose, repeat, reorder or delay on purpose; leave [rehearse] \
+         out, or write profile = \"shared\" where nothing depends on it (c.toml:19:9)";
+
     a_size_without_a_unit_is_told_so: SHARED, ["[stream]" => "[subscriber]\nbuffer = 1048576"];
         "LS0105: subscriber.buffer: 1048576 has no unit, and a size needs one; write \"1MiB\" \
          (c.toml:18:10)";
@@ -206,15 +228,13 @@ refused! {
     a_second_line_comes_later: SHARED, ["[stream]" => SECOND_LINE];
         "LS0117: lines: A/B lines come with a later release; write one [[lines]] (c.toml:17:1)";
 
-    a_message_that_fits_no_frame_is_refused_with_limit_and_remedy: SHARED,
-        ["[stream]" => "[stream]\nmessage_len_max = 1300"];
-        "LS0120: stream.message_len_max: 1300 bytes fit no frame: at mtu 1500 the limit is 1296; write \
-         1296 or less, or raise lines.1.mtu on a network of jumbo frames (c.toml:18:19)";
+    a_message_larger_than_its_publishers_window_is_refused_with_limit_and_remedy: SHARED,
+        ["[stream]" => "[publisher]\nwindow = 4\n[stream]\nmessage_len_max = 8000"];
+        "LS0120: stream.message_len_max: 8000 bytes are 7 parts at mtu 1500, and publisher.window and \
+         publisher.buffer hold 4; write 5184 or less, or raise them (c.toml:20:19)";
 
-    a_message_that_fits_no_jumbo_frame_is_refused_with_limit_and_remedy: SHARED,
-        ["[stream]" => "[stream]\nmessage_len_max = 8800"];
-        "LS0120: stream.message_len_max: 8800 bytes fit no frame: at mtu 1500 the limit is 1296; write \
-         1296 or less, and let the application split larger messages (c.toml:18:19)";
+    a_message_larger_than_any_is_refused: SHARED, ["[stream]" => "[stream]\nmessage_len_max = 65537"];
+        "LS0107: stream.message_len_max: 65537 is out of range; write a value from 1 to 65536 (c.toml:18:19)";
 
     a_window_that_the_tail_cannot_hold_is_refused: SHARED,
         ["[stream]" => "[stream]\nwindow_bytes = \"65MiB\""];

@@ -6,11 +6,15 @@
 mod fates;
 mod found;
 mod futures;
+mod ingress;
+mod large;
 mod log;
 mod membership;
+mod notices;
 mod publisher;
 mod readers;
 mod receiver;
+mod repair;
 mod replayed;
 mod replica;
 mod shipped;

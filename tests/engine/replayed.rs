@@ -148,6 +148,30 @@ fn a_cursor_within_a_frame_names_the_chain_before_it_and_another_log_is_refused(
 }
 
 #[test]
+fn a_cursor_within_a_message_in_parts_begins_at_its_first_part_and_the_message_is_read_whole() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let begins = log.push_part(7, 1, PART_MORE, "large, ");
+    let chain = Header::peek(&begins).unwrap().chain;
+    log.push(&["b"]);
+    let mut first = reader(Delivery::Committed, Start::Oldest);
+    first.step();
+    first.replay(&granted(&log.frames));
+    first.poll();
+    let core = &first.subscriber.core;
+    assert_eq!((core.deliver_next(), core.resume_next()), (6, 4));
+    let cursor = core.cursor().expect("a place");
+    assert_eq!((first.messages(), cursor), (vec!["a", "b"], Cursor { history: HISTORY, seq: 4, chain }));
+    log.push_part(7, 2, PART_NEXT, "and whole");
+    let mut second = reader(Delivery::Stamped, Start::Cursor(cursor));
+    log.frames[1..].iter().for_each(|frame| second.hear(frame));
+    assert_eq!(second.stream(), [(5, "b".to_string()), (6, "large, and whole".to_string())]);
+    let core = &second.subscriber.core;
+    assert_eq!(core.resume_next(), 7, "nothing is half joined any more");
+    assert_eq!(core.cursor().map(|cursor| cursor.seq), Some(7));
+}
+
+#[test]
 fn s10_a_frame_that_the_followed_epoch_does_not_own_is_taken_from_no_replay() {
     let mut log = Log::begun(3);
     log.push(&["a"]);
@@ -170,10 +194,10 @@ fn a_blank_replica_stores_what_is_replayed_waits_for_room_and_follows() {
     }
     let mut replica = start(blank_tail(3, 64 << 10), replica_limits(3, 3)).expect("it starts");
     assert_eq!(replica.role(), Role::Blank);
-    let mut waited = 0;
+    let (mut waited, giver) = (0, identity(2));
     for (now, bytes) in (1_000_000..).step_by(1_000).zip(&log.frames) {
         let frame = FrameView::from_prefix(bytes).unwrap();
-        while !replica.on_replayed(now, &frame) {
+        while !replica.on_replayed(now, giver, &frame) {
             flush(replica.tail_mut().memory_mut());
             waited += 1;
             assert!(waited < 1_000);
@@ -184,7 +208,7 @@ fn a_blank_replica_stores_what_is_replayed_waits_for_room_and_follows() {
     assert_eq!(replica.core.commit_next(), log.end.next, "all of it is committed");
     // What comes twice is dealt with, and changes nothing.
     let frame = FrameView::from_prefix(&log.frames[5]).unwrap();
-    assert!(replica.on_replayed(9_000_000, &frame));
+    assert!(replica.on_replayed(9_000_000, giver, &frame));
     assert_eq!(replica.tail().end(), log.end);
 }
 
@@ -195,7 +219,7 @@ fn an_archiver_never_votes_whatever_a_membership_says() {
     let mut replica = start(blank_tail(3, 64 << 10), replica_limits(3, 3)).expect("it starts");
     replica.core.keep_apart();
     for bytes in &log.frames {
-        assert!(replica.on_replayed(1_000_000, &FrameView::from_prefix(bytes).unwrap()));
+        assert!(replica.on_replayed(1_000_000, identity(2), &FrameView::from_prefix(bytes).unwrap()));
     }
     assert_eq!(replica.role(), Role::Learner, "the birth lists it");
     for turn in 0..200 {

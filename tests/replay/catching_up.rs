@@ -11,7 +11,7 @@ use lockstep::io::events::Recorder;
 use lockstep::node::{EVENT_KINDS, Node, journal_digest};
 use lockstep::wire::Seq;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -104,7 +104,9 @@ fn read(cluster: &Cluster, start: Start, messages: u64, limit: usize, mut each: 
                 SubscriberEvent::Replaying { from } => read.replaying.push(from),
                 SubscriberEvent::CaughtUp { .. } => read.caught_up = true,
                 SubscriberEvent::Refused { why, .. } => read.refused = Some(why),
-                SubscriberEvent::Abandoned { from, oldest } => panic!("abandoned at {from}, oldest {oldest}"),
+                SubscriberEvent::Abandoned { from, oldest, why } => {
+                    panic!("abandoned at {from}, oldest {oldest}: {}", why.name())
+                }
                 _ => {}
             }
             Flow::Continue
@@ -175,6 +177,107 @@ fn late_joiners_at_random_points_end_with_the_same_digest() {
     let (digest, _) = journal_digest(&cluster.node(1), None).unwrap_or_else(|error| panic!("{error}"));
     for read in &reads {
         assert_eq!(read.digest.hex(), digest.hex(), "seed {seed:x}");
+    }
+}
+
+/// Publishes some messages every few milliseconds until `enough` says so. Returns how many.
+fn publish_until(cluster: &Cluster, name: &str, enough: impl Fn() -> bool) -> u64 {
+    let mut publisher = Publisher::connect(&cluster.endpoint()).unwrap();
+    let id = publisher.open(name, Duration::from_secs(60)).unwrap_or_else(|error| panic!("{error}"));
+    let (mut sent, mut committed, began) = (0u64, 0u64, Instant::now());
+    while committed < sent || !enough() {
+        for _ in 0..if enough() { 0 } else { 5 } {
+            sent += u64::from(publisher.try_publish(id, 0, &[7; 300]).is_ok());
+        }
+        publisher.poll(10_000, |event| {
+            if let PublisherEvent::Committed { .. } = event {
+                committed += 1;
+            }
+        });
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(began.elapsed() < PATIENCE, "{committed} of {sent} are committed");
+    }
+    committed
+}
+
+/// A reader among many.
+struct Joiner {
+    subscriber: Subscriber,
+    digest: StreamDigest,
+    next: Seq,
+    replayed: bool,
+    caught_up: bool,
+}
+
+impl Joiner {
+    fn join(cluster: &Cluster, start: Start) -> Self {
+        let subscriber = Subscriber::connect(&cluster.endpoint(), Delivery::Committed, start).unwrap();
+        Self { subscriber, digest: StreamDigest::default(), next: 0, replayed: false, caught_up: false }
+    }
+
+    fn poll(&mut self) -> usize {
+        let Self { subscriber, digest, next, replayed, caught_up } = self;
+        subscriber.poll(1_000, |event| {
+            match event {
+                SubscriberEvent::Message(message) => {
+                    assert!(message.seq >= *next, "seq {} again", message.seq);
+                    *next = message.seq + 1;
+                    digest.add(&message);
+                }
+                SubscriberEvent::Replaying { .. } => *replayed = true,
+                SubscriberEvent::CaughtUp { .. } => *caught_up = true,
+                SubscriberEvent::Refused { why, .. } => panic!("refused at {next}: {why:?}"),
+                SubscriberEvent::Abandoned { from, why, .. } => panic!("abandoned at {from}: {why:?}"),
+                _ => {}
+            }
+            Flow::Continue
+        })
+    }
+}
+
+#[test]
+fn a_hundred_who_join_at_once_while_orders_flow_get_the_whole_stream_once() {
+    const THREADS: usize = 4;
+    const EACH: usize = 25;
+    let cluster = Cluster::new(3, SMALL);
+    let nodes: Vec<_> = (1..=3).map(|id| Running::start(&cluster, id)).collect();
+    publish(&cluster, "before", MANY / 2);
+    let (caught_up, total) = (AtomicUsize::new(0), AtomicU64::new(u64::MAX));
+    let joiners: Vec<Joiner> = std::thread::scope(|scope| {
+        let (cluster, caught_up, total) = (&cluster, &caught_up, &total);
+        let join = move || {
+            let starts = [Start::From(1), Start::Oldest];
+            let mut joiners: Vec<_> =
+                (0..EACH).map(|index| Joiner::join(cluster, starts[index % 2])).collect();
+            let began = Instant::now();
+            let missing = |joiner: &Joiner| joiner.digest.messages() < total.load(Ordering::Acquire);
+            while joiners.iter().any(missing) {
+                let mut work = 0;
+                for joiner in &mut joiners {
+                    let before = joiner.caught_up;
+                    work += joiner.poll();
+                    caught_up.fetch_add(usize::from(joiner.caught_up && !before), Ordering::AcqRel);
+                }
+                if work == 0 {
+                    std::thread::yield_now();
+                }
+                let state: Vec<_> = joiners.iter().map(|joiner| (joiner.replayed, joiner.next)).collect();
+                assert!(began.elapsed() < PATIENCE, "{caught_up:?} have caught up; of {total:?}: {state:?}");
+            }
+            joiners
+        };
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(join)).collect();
+        let all = || caught_up.load(Ordering::Acquire) == THREADS * EACH;
+        let meanwhile = publish_until(cluster, "meanwhile", all);
+        assert!(meanwhile > 0);
+        total.store(MANY / 2 + meanwhile, Ordering::Release);
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    drop(nodes);
+    let (digest, _) = journal_digest(&cluster.node(1), None).unwrap_or_else(|error| panic!("{error}"));
+    for joiner in &joiners {
+        assert_eq!(joiner.digest.hex(), digest.hex());
+        assert!(joiner.replayed, "no ring holds the beginning");
     }
 }
 

@@ -7,7 +7,7 @@ use lockstep::io::journal_thread::{Handle, ThreadSettings, spawn};
 use lockstep::io::replay::{Server, ServerSettings};
 use lockstep::io::store::DirStore;
 use lockstep::io::tail::MappedTail;
-use lockstep::journal::{Tail, read_segments};
+use lockstep::journal::{Retention, Tail, read_segments};
 use lockstep::proto::log::LogEnd;
 use lockstep::wire::*;
 use std::io::{Read, Write};
@@ -29,7 +29,8 @@ struct Place {
     _lock: Lock,
 }
 
-fn frame(end: &LogEnd, payload_len: usize) -> Vec<u8> {
+/// A frame behind `end`, stamped `step_ns` later.
+fn frame(end: &LogEnd, payload_len: usize, step_ns: Nanos) -> Vec<u8> {
     let mut memory = vec![0; LEN_MAX];
     let birth = end.next == 1;
     let kind = if birth { EntryKind::Birth } else { EntryKind::Message };
@@ -55,7 +56,7 @@ fn frame(end: &LogEnd, payload_len: usize) -> Vec<u8> {
         history: HISTORY,
         epoch: Epoch::new(0, IDENTITY).0,
         first_seq: end.next,
-        timestamp: end.timestamp + 1,
+        timestamp: end.timestamp + step_ns,
         chain: end.chain,
         ..Header::new(Kind::Frame)
     };
@@ -67,6 +68,10 @@ fn frame(end: &LogEnd, payload_len: usize) -> Vec<u8> {
 
 impl Place {
     fn new(change: impl FnOnce(&mut ServerSettings)) -> Self {
+        Self::with(ThreadSettings::new(false), change)
+    }
+
+    fn with(thread: ThreadSettings, change: impl FnOnce(&mut ServerSettings)) -> Self {
         let folder = TempDir::new().unwrap();
         let config = JournalConfig {
             dir: folder.path().join("journal"),
@@ -80,8 +85,7 @@ impl Place {
         };
         journal_files::format(&config.dir, CLUSTER, IDENTITY).unwrap();
         let OpenJournal { opened, reader, store, lock, .. } = journal_files::open(&config).unwrap();
-        let handle =
-            spawn(store, reader, opened.writer, opened.superblock, ThreadSettings::new(false)).unwrap();
+        let handle = spawn(store, reader, opened.writer, opened.superblock, thread).unwrap();
         handle.set_history(HISTORY);
         let mut settings = ServerSettings {
             cluster: CLUSTER,
@@ -99,8 +103,13 @@ impl Place {
 
     /// Stores frames, and waits until the segments hold them.
     fn grow(&mut self, count: usize, payload_len: usize) {
+        self.grow_slowly(count, payload_len, 1);
+    }
+
+    /// The same, with so much time from one frame to the next.
+    fn grow_slowly(&mut self, count: usize, payload_len: usize, step_ns: Nanos) {
         for _ in 0..count {
-            let bytes = frame(&self.tail.end(), payload_len);
+            let bytes = frame(&self.tail.end(), payload_len, step_ns);
             wait_until("room in the tail", || match self.tail.room() {
                 Ok(room) => {
                     room[..bytes.len()].copy_from_slice(&bytes);
@@ -319,6 +328,53 @@ fn what_retention_has_removed_is_too_old_and_a_restart_is_no_reason_to_forget() 
     let mut oldest = place.ask(0, REPLAY_STAY);
     assert_eq!(oldest.hear_all(), 0);
     assert!(oldest.frames == place.log(1, next) && !oldest.frames.is_empty());
+}
+
+#[test]
+fn an_archive_is_sealed_packed_and_cut_by_its_retention_and_gives_all_that_it_still_has() {
+    // Two days a segment: the open trading day is never removed.
+    let retention = Retention { bytes_max: 3 << 20, age_ns_max: 0 };
+    let thread = ThreadSettings { packs: true, retention, ..ThreadSettings::new(false) };
+    let mut place = Place::with(thread, |_| {});
+    place.grow_slowly(9_000, 900, 86_400_000_000_000 / 500);
+    let next = place.tail.end().next;
+    place.commit(next);
+    let segments = place.folder.path().join("journal/segments");
+    let files = |extension: &str| {
+        let entries = std::fs::read_dir(&segments).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let mut found: Vec<_> =
+            paths.filter(|path| path.extension().is_some_and(|is| is == extension)).collect();
+        found.sort();
+        found
+    };
+    wait_until("sealed segments are packed and old ones removed", || {
+        let (packed, plain) = (files("lz4"), files("seg"));
+        let bytes = |path: &std::path::PathBuf| path.metadata().map_or(0, |known| known.len());
+        let total: u64 = packed.iter().chain(&plain).map(bytes).sum();
+        packed.len() > 1 && plain.len() <= 2 && !packed[0].ends_with("0000000001.lz4") && total <= 4 << 20
+    });
+    let mut reader = place.ask(1, REPLAY_STAY);
+    assert_eq!(reader.hear(), Heard::Answer(ReplayEnd::TooOld as u32));
+    let mut oldest = place.ask(0, REPLAY_STAY);
+    assert_eq!(oldest.hear_all(), 0);
+    assert!(oldest.frames == place.log(1, next), "all that is left, as it was written");
+    assert!(oldest.frames.len() > 1 << 20 && oldest.next == next);
+    // Verified as `format --verify` does it; then one bit rots.
+    let rotten = files("lz4").pop().unwrap();
+    let Place { folder, handle, server, _lock: lock, .. } = place;
+    drop(server);
+    handle.stop().unwrap();
+    drop(lock);
+    let journal = folder.path().join("journal");
+    assert!(journal_files::verify(&journal).unwrap().damage.is_empty());
+    let mut bytes = std::fs::read(&rotten).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&rotten, bytes).unwrap();
+    let damage = journal_files::verify(&journal).unwrap().damage;
+    let name = rotten.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(!damage.is_empty() && damage.iter().all(|one| one.to_string().contains(&name)), "{damage:?}");
 }
 
 #[test]

@@ -82,6 +82,11 @@ pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
     let birth = [member(LEADER), member(STANDBY)];
     vec![
         ("message", entry(EntryKind::Message), b"buy 100".to_vec()),
+        (
+            "a middle part of a message",
+            EntryHeader { flags: PART_MORE | PART_NEXT, ..entry(EntryKind::Message) },
+            b"sell 20".to_vec(),
+        ),
         ("open", entry(EntryKind::Open), open()),
         ("close", entry(EntryKind::Close), vec![]),
         ("birth", entry(EntryKind::Birth), bytemuck::cast_slice(&birth).to_vec()),
@@ -205,6 +210,15 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         end: ReplayEnd::TooOld as u32,
         reserved: 0,
     };
+    let row = NoticeRow {
+        publisher: 0x5352_5150,
+        incarnation: 0x7776_7574,
+        from: 0x6766_6564_6362_6160,
+        to: 0x6f6e_6d6c_6b6a_6968,
+        told: Told::Missing as u32,
+        reserved: 0,
+    };
+    let rows = [row, NoticeRow { publisher: 0x5352_5151, told: Told::Throttled as u32, ..row }];
     let record = |kind| {
         let mut bytes = vec![0; HEADER_LEN];
         seal(&mut bytes, header(kind));
@@ -248,6 +262,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
             "replay mark",
             small(|out| write_replay(out, header(Kind::ReplayMark), ReplayBody { end: 0, ..replay })),
         ),
+        ("notice", small(|out| write_notice(out, header(Kind::Notice), &rows))),
         ("stage", record(Kind::Stage)),
         ("switch", record(Kind::Switch)),
     ]

@@ -23,8 +23,14 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folders and the configuration. If `idle` spins, each replica has the core of its turn.
-    pub fn create(idle: Idle, cores: &[usize], keep: bool) -> Result<Self, Failure> {
+    /// Makes the folders and the configuration, with these keys in `[rehearse]`. If `idle` spins, each replica
+    /// has the core of its turn.
+    pub fn create(
+        idle: Idle,
+        cores: &[usize],
+        keep: bool,
+        rehearse: &[(&str, String)],
+    ) -> Result<Self, Failure> {
         let name = format!("lockstep-demo-{}-{:08x}", std::process::id(), random_u64()? as u32);
         let disk = std::env::temp_dir().join(&name);
         let memory = Path::new(MEMORY);
@@ -38,7 +44,7 @@ impl Folder {
                 )
             })?;
         }
-        let text = folder.config_text(idle, cores)?;
+        let text = folder.config_text(idle, cores, rehearse)?;
         let path = folder.config();
         fs::write(&path, text).map_err(|error| IoError::new(format!("write {}", path.display()), error))?;
         Ok(folder)
@@ -54,7 +60,12 @@ impl Folder {
         self.disk.join("lockstep.toml")
     }
 
-    fn config_text(&self, idle: Idle, cores: &[usize]) -> Result<String, Failure> {
+    fn config_text(
+        &self,
+        idle: Idle,
+        cores: &[usize],
+        rehearse: &[(&str, String)],
+    ) -> Result<String, Failure> {
         let cluster = (random_u64()? >> 1).max(1);
         let [.., a, b, c] = random_u64()?.to_le_bytes();
         let group = |last: u8| format!("239.{}.{b}.{}", 64 | a & 0x3f, c & 0xfc | last);
@@ -104,6 +115,12 @@ receive_buffer = "16MiB"
             "\n[stream]\nwindow_bytes = \"4MiB\"\npublishers_max = 1000\n\n[journal]\n\
              tail_size = \"{tail_mib}MiB\"\nsegment_size = \"64MiB\"\n\n[runtime]\nidle = \"{idle}\"\n"
         );
+        if !rehearse.is_empty() {
+            text.push_str("\n[rehearse]\n");
+        }
+        for (key, value) in rehearse {
+            let _ = writeln!(text, "{key} = {value}");
+        }
         Ok(text)
     }
 }
@@ -132,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_configuration_is_right_the_host_is_not_left_and_nothing_stays_behind() {
-        let folder = Folder::create(Idle::Yield, &[0, 1], false).expect("a folder");
+        let folder = Folder::create(Idle::Yield, &[0, 1], false, &[]).expect("a folder");
         let config = Config::load(Some(&folder.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!((config.replicas.len(), config.lines[0].ttl), (3, 0));
         assert!(config.replicas.iter().all(|replica| replica.unicast.ip().is_loopback()));
@@ -149,7 +166,7 @@ mod tests {
 
     #[test]
     fn with_a_core_for_everybody_each_replica_has_its_own() {
-        let folder = Folder::create(Idle::Spin, &[4, 5, 6, 7], false).expect("a folder");
+        let folder = Folder::create(Idle::Spin, &[4, 5, 6, 7], false, &[]).expect("a folder");
         let config = Config::load(Some(&folder.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
         let cores: Vec<_> = config.replicas.iter().map(|replica| replica.core).collect();
         assert_eq!(cores, [Some(4), Some(5), Some(6)]);

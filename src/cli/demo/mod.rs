@@ -62,7 +62,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let stop = signals::stop_flag()?;
     let cores = cpu::cores();
     let idle = Idle::for_machine(BUSY_THREADS, cores.len());
-    let folder = Folder::create(idle, &cores, args.keep)?;
+    let folder = Folder::create(idle, &cores, args.keep, &args.rehearse.keys())?;
     let config = Config::load(Some(&folder.config()), &[])?;
     say(&format!("{} in {}", if args.keep { "kept" } else { "temporary files" }, folder.disk().display()));
     let report = Demo { args, stop, config, folder: &folder, cores, idle }.run()?;
@@ -122,6 +122,7 @@ impl Demo<'_> {
         Ok(Report {
             messages: self.args.messages(),
             rate: self.args.rate,
+            rehearse: self.args.rehearse.keys(),
             strikes_asked: times,
             strikes: striker.map_or_else(Vec::new, Striker::into_strikes),
             epochs: clients.epochs,
@@ -250,6 +251,7 @@ impl Demo<'_> {
                 datagrams_in: count("udp_datagrams_in"),
                 datagrams_out: count("udp_datagrams_out"),
                 dropped: count("udp_dropped"),
+                rehearsed_lost: count("rehearsed_lost"),
                 repairs_in: count("repairs_in"),
                 repairs_out: count("repairs_out"),
                 memory: watch.memory(process.pid()),

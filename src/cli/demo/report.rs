@@ -23,6 +23,8 @@ pub struct ReplicaRow {
     pub datagrams_out: Option<u64>,
     /// Received by the kernel and thrown away, because the socket was full.
     pub dropped: Option<u64>,
+    /// Lost on purpose.
+    pub rehearsed_lost: Option<u64>,
     /// Frames repaired to it.
     pub repairs_in: Option<u64>,
     /// Frames repaired to others.
@@ -49,6 +51,8 @@ pub struct Report {
     pub messages: u64,
     /// Messages per second asked for; 0 is as fast as possible.
     pub rate: u64,
+    /// How the network was to be worse than it is: keys of `[rehearse]`.
+    pub rehearse: Vec<(&'static str, String)>,
     /// How often the leader was to be struck.
     pub strikes_asked: u32,
     /// What was done to leaders.
@@ -181,6 +185,7 @@ impl Report {
                 "datagrams_in": row.datagrams_in,
                 "datagrams_out": row.datagrams_out,
                 "dropped": row.dropped,
+                "rehearsed_lost": row.rehearsed_lost,
                 "repairs_in": row.repairs_in,
                 "repairs_out": row.repairs_out,
                 "memory": memory(&row.memory),
@@ -209,6 +214,7 @@ impl Report {
             "busy_threads": BUSY_THREADS,
             "idle": self.idle.to_string(),
             "doubt": self.doubt(),
+            "rehearse": self.rehearse.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Value>(),
             "takeovers": takeovers.collect::<Value>(),
             "replicas": replicas.collect::<Value>(),
             "publishers": publishers.collect::<Value>(),
@@ -235,6 +241,15 @@ impl Report {
             writeln!(f, "  ({doubt})")?;
         }
         Ok(())
+    }
+
+    fn write_rehearsal(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rehearse.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<_> = self.rehearse.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let lost: u64 = self.replicas.iter().filter_map(|row| row.rehearsed_lost).sum();
+        writeln!(f, "rehearsed at every process: {}; the replicas lost {lost} datagrams\n", keys.join(", "))
     }
 
     fn write_takeovers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -295,6 +310,7 @@ impl fmt::Display for Report {
         let resends: u64 = self.publishers.iter().map(|(_, done, _)| done.resends).sum();
         let full: u64 = self.publishers.iter().map(|(_, done, _)| done.backpressure).sum();
         writeln!(f, "publishers met a full window {full} times and sent {resends} datagrams again\n")?;
+        self.write_rehearsal(f)?;
         if self.strikes_asked > 0 {
             self.write_takeovers(f)?;
         }

@@ -29,7 +29,7 @@ impl Receiver {
             counters.add(Counter::FramesUnowned, 1);
             return Placement::Dropped;
         }
-        self.too_old.clear();
+        self.asking.on_replayed();
         self.commit.on_final(header.next_seq());
         self.seen_next = self.seen_next.max(header.next_seq());
         self.place(frame, counters, events)
@@ -39,8 +39,7 @@ impl Receiver {
     pub fn set_replaying(&mut self, replaying: bool) {
         if self.replaying != replaying {
             self.replaying = replaying;
-            self.too_old.clear();
-            self.nack.restart();
+            self.asking.restart();
         }
     }
 

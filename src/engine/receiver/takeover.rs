@@ -39,6 +39,7 @@ impl Receiver {
         if !self.follow.on_start(&start) {
             return;
         }
+        self.asking.on_epoch(self.follow.epoch());
         let (epoch, bound) = self.news;
         // What was seen stamped in an older epoch may never come to be: only this epoch's word counts.
         self.seen_next = frame.header.next_seq();
@@ -148,9 +149,7 @@ impl Receiver {
         let follow = &self.follow;
         let all = planted(Mutation::KeptFramesStay);
         self.store.retain(self.ready, |first, epoch| all || follow.owner(first) == Some(epoch));
-        self.nack.restart();
-        self.too_old.clear();
-        self.gap_told = false;
+        self.asking.restart();
     }
 
     /// The first seq of those that the owner was given and that a takeover has taken back, once. Whoever is

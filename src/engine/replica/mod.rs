@@ -14,7 +14,9 @@
 mod begin;
 mod elect;
 mod explored;
+mod give;
 mod heard;
+mod ingress;
 mod lead;
 mod orders;
 mod own_log;
@@ -25,6 +27,7 @@ mod stand;
 
 use elect::Owed;
 pub use elect::Suspicion;
+use give::Giving;
 use heard::Heard;
 use orders::Denial;
 use own_log::OwnLog;
@@ -33,6 +36,7 @@ pub use recovered::Recovered;
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events, Role};
+use super::losses::Losses;
 use super::ports::{Burst, Group, Net, Ports};
 use super::receiver::{NACK_LEN_MAX, Receiver, ReceiverLimits, Start};
 use crate::journal::{Span, Tail};
@@ -40,14 +44,16 @@ use crate::proto::accept::Acceptor;
 use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
-use crate::proto::ingress::HoldBack;
+use crate::proto::ingress::{HoldBack, Shares};
+use crate::proto::repair::GivenLimits;
+use crate::proto::requesters::BudgetLimits;
 use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
 use crate::proto::window::{Uncommitted, Window};
 use crate::wire::{
-    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos, Reject, SMALL_LEN_MAX,
-    Seq,
+    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos, REPAIR_TRAILER_LEN,
+    Reject, SMALL_LEN_MAX, Seq,
 };
 
 /// A replica's settings.
@@ -71,6 +77,8 @@ pub struct ReplicaLimits {
     pub process_nonce: u64,
     /// Most frames that one request is answered with: more are asked for again.
     pub repairs_per_request: usize,
+    /// What repairs to readers may cost.
+    pub budget: BudgetLimits,
     /// When silence becomes a suspicion.
     pub suspect: SuspectLimits,
     /// An election's times.
@@ -119,6 +127,7 @@ pub struct ReplicaCore {
     rx: Receiver,
     log: OwnLog,
     hold: HoldBack,
+    shares: Shares,
     heard: Heard,
     suspect: Suspect,
     election: Election,
@@ -183,8 +192,12 @@ pub struct ReplicaCore {
     beat: Beat,
     uncommitted: Uncommitted,
     outgoing: Vec<Span>,
-    /// Submissions found the window or the journal full since the last heartbeat.
+    /// Submissions found the window or the journal full since the last heartbeat, ...
     refusing: bool,
+    /// ... and had done so before it.
+    refused: bool,
+    /// Publishers are told what is missed of them from then on.
+    notice_at: Nanos,
     journal_full: bool,
     /// The last ack that was said, and when.
     acked: (Epoch, Seq),
@@ -194,8 +207,11 @@ pub struct ReplicaCore {
     draining: bool,
     stopping: bool,
     stopped: bool,
+    giving: Giving,
     /// What was counted.
     pub counters: Counters,
+    /// What was missing, and why.
+    pub losses: Losses,
     /// What happened.
     pub events: Events,
 }
@@ -303,12 +319,15 @@ impl<P: Ports> Replica<P> {
             handover: None,
             led: Epoch::NONE,
             rejoins: false,
+            shares: Shares::default(),
             hold: HoldBack::new(limits.hold_back, message_len_max),
             sequencer: None,
             beat: Beat::new(limits.beat),
             uncommitted: Uncommitted::new(limits.window.entries),
             outgoing: Vec::with_capacity(OUTGOING_MAX),
             refusing: false,
+            refused: false,
+            notice_at: 0,
             journal_full: false,
             acked: (Epoch::NONE, 0),
             acked_at: 0,
@@ -317,11 +336,18 @@ impl<P: Ports> Replica<P> {
             draining: false,
             stopping: false,
             stopped: false,
+            giving: Giving::new(
+                limits.budget,
+                GivenLimits::of(limits.receiver.nack.guard_ns, limits.receiver.nack.retry_ns_min),
+            ),
             counters: Counters::default(),
+            losses: Losses::default(),
             events: Events::default(),
             limits,
         };
-        let mut replica = Self { net, tail, core, scratch: vec![0; NACK_LEN_MAX.max(SMALL_LEN_MAX)] };
+        let scratch = NACK_LEN_MAX.max(SMALL_LEN_MAX).max(tail.frame_len_max() + REPAIR_TRAILER_LEN);
+        let scratch = vec![0; scratch];
+        let mut replica = Self { net, tail, core, scratch };
         match granted {
             StartRole::Blank => {}
             StartRole::Standby => replica.core.transition(Role::Standby, &end),
@@ -348,6 +374,7 @@ impl<P: Ports> Replica<P> {
             return 0;
         }
         self.core.turns += 1;
+        self.core.losses.on_turn(now);
         let mut work = self.net.recv_groups();
         self.core.counters.add(Counter::DatagramsIn, work as u64);
         if self.core.role == Role::Leader {
@@ -359,6 +386,8 @@ impl<P: Ports> Replica<P> {
         self.core.turned_at = now;
         if self.core.turns.is_multiple_of(UNICAST_TURNS) || self.core.rx.is_waiting() {
             work += self.serve(now, wall);
+        } else {
+            self.give_owed(now);
         }
         self.core.gauge(&self.tail.end());
         work
@@ -401,7 +430,7 @@ impl<P: Ports> Replica<P> {
 
     /// Whether something is asked for or waits to be sent: the node is to be called again soon.
     pub fn is_restless(&self) -> bool {
-        !self.core.rx.is_whole() || !self.core.outgoing.is_empty()
+        !self.core.rx.is_whole() || !self.core.outgoing.is_empty() || self.core.giving.owes()
     }
 
     /// When the node is to be called again at the latest: a leader beats, a standby watches it.
@@ -481,6 +510,7 @@ impl ReplicaCore {
     /// The only writer of the role.
     fn transition(&mut self, to: Role, end: &crate::proto::log::LogEnd) {
         let from = std::mem::replace(&mut self.role, to);
+        self.losses.leave();
         self.events.push(Event::Role { from, to, epoch: end.epoch, seq: end.next });
     }
 

@@ -8,7 +8,7 @@ use crate::engine::ports::Ports;
 use crate::engine::receiver::Placement;
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
-use crate::wire::{Chain, FrameView, Nanos, Seq};
+use crate::wire::{Chain, FrameView, Identity, Nanos, Seq};
 
 impl<P: Ports> Replica<P> {
     /// What only a journal still has: the history, the first missing seq and the chain there. `None` while
@@ -33,11 +33,11 @@ impl<P: Ports> Replica<P> {
         self.core.rx.set_replaying(replaying);
     }
 
-    /// A frame of a replay. Returns whether it was dealt with; if not, the journal has no room for it now, and
-    /// it is to be given again.
-    pub fn on_replayed(&mut self, now: Nanos, frame: &FrameView<'_>) -> bool {
+    /// A frame of a replay, by `giver`. Returns whether it was dealt with; if not, the journal has no room for it
+    /// now, and it is to be given again.
+    pub fn on_replayed(&mut self, now: Nanos, giver: Identity, frame: &FrameView<'_>) -> bool {
         let Self { tail, core, .. } = self;
-        core.on_replayed(tail, now, frame)
+        core.on_replayed(tail, now, giver, frame)
     }
 }
 
@@ -47,7 +47,13 @@ impl ReplicaCore {
         self.is_apart = true;
     }
 
-    fn on_replayed<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, frame: &FrameView<'_>) -> bool {
+    fn on_replayed<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        giver: Identity,
+        frame: &FrameView<'_>,
+    ) -> bool {
         if self.role == Role::Leader || self.stopped {
             return true;
         }
@@ -62,6 +68,11 @@ impl ReplicaCore {
         }
         let placement = self.rx.on_replayed(frame, &mut self.counters, &mut self.events);
         self.stop_if_diverged();
+        if placement != Placement::Dropped {
+            let header = &frame.header;
+            let leader = header.epoch().leader();
+            self.losses.on_frame(now, header.first_seq, header.next_seq(), Some(giver), leader);
+        }
         let Placement::Next(end) = placement else { return true };
         self.store_next(tail, now, frame, end);
         let held = self.rx.end().is_some_and(|held| held.next >= frame.header.next_seq());

@@ -12,9 +12,10 @@ use crate::journal::{StageError, Tail};
 use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
+use crate::proto::repairers::Repairer;
 use crate::wire::{
-    AckBody, AnswerBody, Datagram, EntryKind, Epoch, FrameView, Header, HeartbeatBody, Kind, MemberBody,
-    Nanos, Refusal, Reject, RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
+    AckBody, AnswerBody, Datagram, EntryKind, Epoch, FrameView, Header, HeartbeatBody, Identity, Kind,
+    MemberBody, Nanos, Refusal, Reject, RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
 };
 
 impl<P: Ports> Replica<P> {
@@ -39,6 +40,8 @@ impl<P: Ports> Replica<P> {
         if let Some((length, to)) = request {
             net.send_unicast(to, [&scratch[..length], &[]]);
         }
+        let whole_to = core.rx.is_whole().then(|| core.rx.seen_next());
+        core.losses.look(now, net.dropped(), whole_to);
     }
 }
 
@@ -51,7 +54,11 @@ impl ReplicaCore {
         bytes: &[u8],
     ) -> Result<Option<Seq>, Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
-            Datagram::Frame(frame, trailer) => self.on_frame(tail, now, &frame, trailer.as_ref())?,
+            Datagram::Frame(frame, trailer) => {
+                if !self.is_own_repair(now, frame.header.first_seq, trailer.as_ref()) {
+                    self.on_frame(tail, now, &frame, trailer.as_ref())?;
+                }
+            }
             Datagram::Heartbeat(header, body) => {
                 self.check_group(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
@@ -101,6 +108,9 @@ impl ReplicaCore {
         self.successors_heard = body.successors;
         self.credit_heard = body.credit_entries > 0;
         self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
+        if epoch == self.rx.follow.epoch() {
+            self.losses.on_seen(now, header.first_seq);
+        }
     }
 
     /// A frame, live or repaired.
@@ -135,6 +145,11 @@ impl ReplicaCore {
         }
         let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
         self.stop_if_diverged();
+        if placement != Placement::Dropped {
+            let (header, giver) =
+                (&frame.header, trailer.map(|trailer| Identity::from_packed(trailer.giver)));
+            self.losses.on_frame(now, header.first_seq, header.next_seq(), giver, epoch.leader());
+        }
         if live && epoch >= self.acceptor.promised() && placement != Placement::Dropped {
             self.on_life(now, epoch);
         }
@@ -291,7 +306,9 @@ impl ReplicaCore {
         let others = self.log.membership;
         let stores = |member: &&MemberBody| member.identity() != me && !member.is_witness();
         let others = others.members().iter().filter(stores);
-        self.rx.add_repairers(others.filter_map(|member| member.address()));
+        self.rx.add_repairers(others.filter_map(|member| {
+            member.address().map(|address| Repairer::replica(member.identity().replica, address))
+        }));
         let role = if listed { Role::Standby } else { Role::Learner };
         if role != self.role && self.role != Role::Leader {
             self.transition(role, end);
@@ -373,6 +390,9 @@ impl ReplicaCore {
             self.waits_told = self.rx.adopting;
             let (from, oldest) = (body.range.from, body.oldest_seq);
             self.events.push(Event::TakeoverWaits { from, oldest, witness: by, holder });
+        }
+        if body.reason == Refusal::Ahead as u32 {
+            self.losses.on_ahead();
         }
         self.rx.on_answer(now, header, body, &mut self.counters);
         self.look_elsewhere(now, header);

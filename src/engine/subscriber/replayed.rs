@@ -14,7 +14,7 @@ use super::{Flow, SubscriberCore, SubscriberEvent};
 use crate::engine::counters::Counter;
 use crate::engine::receiver::Start;
 use crate::engine::replay::{Piece, Replay, ReplayLimits, Step, piece};
-use crate::wire::{Cursor, FrameView, Nanos, REPLAY_STAY, ReplayEnd, Seq};
+use crate::wire::{Cursor, FrameView, Nanos, REPLAY_STAY, Refusal, ReplayEnd, Seq};
 
 /// Groups that are silent for this long carry no stream: a leader beats hundreds of times in it. What can
 /// still be had is read from journals, until they are heard again.
@@ -26,10 +26,13 @@ impl SubscriberCore {
         self.replay = Replay::new(limits);
     }
 
-    /// Where this subscription can be taken up again by [`Start::Cursor`]; `None` before it has begun, or
-    /// where a takeover has just taken back what was delivered.
+    /// Where this subscription can be taken up again by [`Start::Cursor`]: at [`SubscriberCore::resume_next`], so
+    /// that a message of which some parts were heard is heard whole. `None` before it has begun, or where a
+    /// takeover has just taken back what was delivered.
     pub fn cursor(&self) -> Option<Cursor> {
-        self.rx.cursor(self.cursor.next, self.cursor.chain?)
+        let place = (self.cursor.next, self.cursor.chain?);
+        let (next, chain) = self.parts.oldest().map_or(place, |oldest| oldest.min(place));
+        self.rx.cursor(next, chain)
     }
 
     /// What is to be done with the connection to a journal.
@@ -76,9 +79,10 @@ impl SubscriberCore {
 
     fn on_piece(&mut self, now: Nanos, piece: Piece<'_>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         match piece {
-            Piece::Answer(_, body) => {
+            Piece::Answer(header, body) => {
                 if self.replay.on_answer(now, &body) {
                     self.caught_up = false;
+                    self.replayed_by = header.identity();
                     f(SubscriberEvent::Replaying { from: body.next });
                 }
             }
@@ -105,7 +109,7 @@ impl SubscriberCore {
             self.cursor.next = frame.header.first_seq;
         }
         let placement = self.rx.on_replayed(frame, &mut self.counters, &mut self.events);
-        self.take(placement, frame, f);
+        self.take(now, placement, frame, Some(self.replayed_by), f);
     }
 
     /// Begins a replay where nothing else helps, and ends one that is needed no more.
@@ -116,8 +120,8 @@ impl SubscriberCore {
         self.heard_at = if self.heard_at == 0 { now } else { self.heard_at };
         let abandoned = self.rx.abandoned();
         if !self.replay.is_possible() {
-            if let Some((from, oldest)) = abandoned {
-                self.abandon(from, oldest, f);
+            if let Some((from, oldest, why)) = abandoned {
+                self.abandon(from, oldest, why, f);
             }
             return;
         }
@@ -130,7 +134,7 @@ impl SubscriberCore {
             let deaf = silent && self.rx.replay_from().is_some();
             if wanted || deaf {
                 self.replay_at = now;
-                self.needed = wanted.then(|| abandoned.map_or(0, |(_, oldest)| oldest));
+                self.needed = wanted.then(|| abandoned.map_or(0, |(_, oldest, _)| oldest));
                 self.counters.add(Counter::Replays, 1);
                 self.replay.begin(now);
             }
@@ -147,10 +151,10 @@ impl SubscriberCore {
         let Some(failed) = self.replay.failed() else { return };
         let from = self.rx.replay_from().map_or(0, |(seq, _)| seq);
         match (failed.why, self.needed) {
-            (Some(ReplayEnd::TooOld), _) => self.abandon(from, failed.oldest_seq, f),
+            (Some(ReplayEnd::TooOld), _) => self.abandon(from, failed.oldest_seq, Refusal::TooOld, f),
             (why @ Some(ReplayEnd::OtherHistory | ReplayEnd::ChainMismatch), _) => self.refuse(why, f),
             // No journal helps for the present, and no ring for ever.
-            (None, Some(oldest)) if oldest > 0 => self.abandon(from, oldest, f),
+            (None, Some(oldest)) if oldest > 0 => self.abandon(from, oldest, Refusal::Replay, f),
             (why, Some(_)) => self.refuse(why, f),
             // A cluster that is down comes back: it is looked for again.
             (_, None) => {
@@ -160,10 +164,16 @@ impl SubscriberCore {
         }
     }
 
-    fn abandon(&mut self, from: Seq, oldest: Seq, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    fn abandon(
+        &mut self,
+        from: Seq,
+        oldest: Seq,
+        why: Refusal,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) {
         self.ended = true;
         self.replay.finish();
-        f(SubscriberEvent::Abandoned { from, oldest });
+        f(SubscriberEvent::Abandoned { from, oldest, why });
     }
 
     fn refuse(&mut self, why: Option<ReplayEnd>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {

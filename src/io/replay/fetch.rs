@@ -10,9 +10,9 @@ use super::client::{Polled, Source};
 use crate::engine::replay::{Piece, Replay, ReplayLimits, Step, piece};
 use crate::io::IoError;
 use crate::io::clock::Clock;
-use crate::wire::{Chain, REPLAY_STAY, ReplayEnd, SMALL_LEN_MAX, Seq, chain_after};
+use crate::wire::{Chain, Identity, Nanos, REPLAY_STAY, ReplayEnd, SMALL_LEN_MAX, Seq, chain_after};
 use crossbeam::queue::ArrayQueue;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -43,6 +43,8 @@ struct Shared {
     changed: AtomicBool,
     stop: AtomicBool,
     at_end: AtomicBool,
+    /// Who gives, in one number.
+    giver: AtomicU64,
     /// The chunks that are in the queue belong to an order that was withdrawn.
     full: ArrayQueue<Vec<u8>>,
     empty: ArrayQueue<Vec<u8>>,
@@ -69,6 +71,7 @@ impl Fetch {
             changed: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             at_end: AtomicBool::new(false),
+            giver: AtomicU64::new(0),
             full: ArrayQueue::new(CHUNKS_MAX),
             empty: ArrayQueue::new(CHUNKS_MAX + 1),
         });
@@ -83,6 +86,11 @@ impl Fetch {
     /// Whether something is ordered.
     pub fn is_ordered(&self) -> bool {
         self.ordered
+    }
+
+    /// Who gave last.
+    pub fn giver(&self) -> Identity {
+        Identity::from_packed(self.shared.giver.load(Ordering::Acquire))
     }
 
     /// Whether nothing comes for the present, and all that came was taken: repairers may be asked.
@@ -219,15 +227,23 @@ impl Worker {
         if !self.chunk.is_empty() && !self.hand_over() {
             return false;
         }
-        let Self { replay, source, cluster, chunk, order, .. } = self;
-        let polled = source.poll(|bytes| take_pieces(replay, now, *cluster, bytes, chunk, order));
-        match polled {
-            Polled::Nothing => {}
-            Polled::Bytes(_) => {}
-            Polled::Lost => {
-                self.source.close();
-                self.replay.on_lost(now);
+        let Self { replay, source, cluster, chunk, order, shared, .. } = self;
+        let polled = source.poll(|bytes| {
+            let mut at = 0;
+            while chunk.len() < CHUNK_LEN && replay.is_active() {
+                let Ok(found) = piece(&bytes[at..], *cluster) else {
+                    replay.on_lost(now);
+                    return bytes.len();
+                };
+                let Some((piece, len)) = found else { break };
+                take_piece(replay, now, shared, piece, chunk, order);
+                at += len;
             }
+            at
+        });
+        if polled == Polled::Lost {
+            self.source.close();
+            self.replay.on_lost(now);
         }
         let handed = self.chunk.is_empty() || self.hand_over();
         let gives = self.replay.is_reading() && !self.replay.is_at_end();
@@ -247,7 +263,7 @@ impl Worker {
         true
     }
 
-    fn look_for_failure(&mut self, now: crate::wire::Nanos) {
+    fn look_for_failure(&mut self, now: Nanos) {
         if let Some(failed) = self.replay.failed() {
             let why = failed.why.map_or("no journal can be reached", ReplayEnd::name);
             let from = self.order.map_or(0, |order| order.from);
@@ -258,39 +274,33 @@ impl Worker {
             );
             self.replay.finish();
             self.source.close();
-            self.replay.begin(now + crate::io::replay::AGAIN_NS);
+            self.replay.begin(now + super::AGAIN_NS);
         }
     }
 }
 
-/// Takes whole pieces from the front of `bytes`, as long as the chunk has room; returns how many bytes.
-fn take_pieces(
+/// Frames go into the chunk; answers and marks tell how things stand.
+fn take_piece(
     replay: &mut Replay,
-    now: crate::wire::Nanos,
-    cluster: u64,
-    bytes: &[u8],
+    now: Nanos,
+    shared: &Shared,
+    piece: Piece<'_>,
     chunk: &mut Vec<u8>,
     order: &mut Option<Order>,
-) -> usize {
-    let mut at = 0;
-    while chunk.len() < CHUNK_LEN && replay.is_active() {
-        let Ok(found) = piece(&bytes[at..], cluster) else {
-            replay.on_lost(now);
-            return bytes.len();
-        };
-        let Some((piece, len)) = found else { break };
-        match piece {
-            Piece::Answer(_, body) => _ = replay.on_answer(now, &body),
-            Piece::Mark(_, body) => replay.on_mark(now, &body),
-            Piece::Frame(frame) if replay.on_frame(now) => {
-                chunk.extend_from_slice(frame.bytes);
-                // Should this source be lost, the next one goes on here.
-                let (history, from) = (frame.header.history, frame.header.next_seq());
-                *order = Some(Order { history, from, chain: Some(chain_after(&frame.header)) });
+) {
+    match piece {
+        Piece::Answer(header, body) => {
+            if replay.on_answer(now, &body) {
+                shared.giver.store(header.identity().packed(), Ordering::Release);
             }
-            Piece::Frame(_) => {}
         }
-        at += len;
+        Piece::Mark(_, body) => replay.on_mark(now, &body),
+        Piece::Frame(frame) if replay.on_frame(now) => {
+            chunk.extend_from_slice(frame.bytes);
+            // Should this source be lost, the next one goes on here.
+            let (history, from) = (frame.header.history, frame.header.next_seq());
+            *order = Some(Order { history, from, chain: Some(chain_after(&frame.header)) });
+        }
+        Piece::Frame(_) => {}
     }
-    at
 }

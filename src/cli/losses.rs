@@ -1,0 +1,202 @@
+//! `lockstep losses`: what was missing at the replicas of this host, why, who repaired it and after how long.
+//! It reads their counters files and asks nobody: a replica that hangs or has died tells as much as before.
+
+use super::Failure;
+use super::args::LossesArgs;
+use super::failure::{FAILED, NOT_READY};
+use super::operator::age;
+use crate::engine::losses::{Cause, LOSS_NAMES, RECENT, SUM_NAMES};
+use crate::io::clock::Clock;
+use crate::io::counters::CountersReader;
+use crate::wire::{Identity, Nanos};
+use serde_json::{Map, Value, json};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The version of what `--json` prints.
+const SCHEMA: &str = "lockstep.losses/1";
+
+/// Counters beside the sums that say where something was lost.
+const BESIDE: [&str; 3] = ["udp_dropped", "rehearsed_lost", "rehearsed_overflowed"];
+
+/// Prints them. Exits 4 if no replica has run here.
+pub fn run(args: &LossesArgs) -> Result<u8, Failure> {
+    let now = Clock::start().now();
+    let seen = files(args)?.into_iter().map(|(name, path)| Seen::read(name, path, now));
+    let seen: Vec<Seen> = seen.collect::<Result<_, _>>()?;
+    let mut out = std::io::stdout();
+    if args.json {
+        let rows: Vec<Value> = seen.iter().map(Seen::json).collect();
+        writeln!(out, "{}", json!({ "schema": SCHEMA, "replicas": rows }))?;
+    } else {
+        seen.iter().try_for_each(|seen| seen.text(&mut out))?;
+    }
+    Ok(0)
+}
+
+/// The files to read, each with what it is called: the one that is named, else those of this host.
+fn files(args: &LossesArgs) -> Result<Vec<(String, PathBuf)>, Failure> {
+    if let Some(path) = &args.counters {
+        return Ok(vec![(path.display().to_string(), path.clone())]);
+    }
+    let config = args.cluster.load(&[])?;
+    let named = |id: u32| format!("replica {id}");
+    if let Some(id) = args.replica {
+        return Ok(vec![(named(id), config.replica(id)?.counters.clone())]);
+    }
+    let all = config.replicas.iter().map(|replica| (named(replica.id), replica.counters.clone()));
+    let here: Vec<_> = all.filter(|(_, path)| path.exists()).collect();
+    if here.is_empty() {
+        let paths: Vec<_> =
+            config.replicas.iter().map(|replica| replica.counters.display().to_string()).collect();
+        let what = format!(
+            "no replica of this configuration has run on this host: there is no {}; run this where one runs, or name \
+             a file with --counters",
+            paths.join(" and no ")
+        );
+        return Err(Failure::new(NOT_READY, what));
+    }
+    Ok(here)
+}
+
+/// One file, read.
+struct Seen {
+    name: String,
+    pid: u32,
+    now: Nanos,
+    /// By the names of [`SUM_NAMES`].
+    sums: [u64; SUM_NAMES.len()],
+    beside: [Option<u64>; BESIDE.len()],
+    /// Newest first, by the names of [`LOSS_NAMES`].
+    recent: Vec<[u64; LOSS_NAMES.len()]>,
+}
+
+impl Seen {
+    fn read(name: String, path: PathBuf, now: Nanos) -> Result<Self, Failure> {
+        let reader = CountersReader::open(&path)?;
+        let (names, values) = (reader.names(), reader.values());
+        let value = |wanted: &str| names.iter().position(|name| name == wanted).map(|index| values[index]);
+        let known = |wanted: &str| {
+            value(wanted).ok_or_else(|| {
+                let what = format!(
+                    "{} has no {wanted}: it is of another release or of no replica; use that release's `lockstep losses`",
+                    path.display()
+                );
+                Failure::new(FAILED, what)
+            })
+        };
+        let mut sums = [0; SUM_NAMES.len()];
+        for (sum, name) in sums.iter_mut().zip(SUM_NAMES) {
+            *sum = known(name)?;
+        }
+        let mut recent = Vec::new();
+        for index in 0..RECENT {
+            let mut row = [0; LOSS_NAMES.len()];
+            for (cell, name) in row.iter_mut().zip(LOSS_NAMES) {
+                *cell = known(&format!("loss_{index}_{name}"))?;
+            }
+            recent.push(row);
+        }
+        // A loss that never was has no time.
+        recent.retain(|row| row[0] != 0);
+        Ok(Self { name, pid: reader.pid(), now, sums, beside: BESIDE.map(value), recent })
+    }
+
+    fn sum(&self, name: &str) -> u64 {
+        SUM_NAMES.iter().position(|known| *known == name).map_or(0, |index| self.sums[index])
+    }
+
+    fn json(&self) -> Value {
+        let mut sums: Map<String, Value> =
+            SUM_NAMES.iter().zip(self.sums).map(|(name, sum)| ((*name).to_owned(), sum.into())).collect();
+        sums.extend(BESIDE.iter().zip(self.beside).map(|(name, sum)| ((*name).to_owned(), sum.into())));
+        let recent = self.recent.iter().map(|row| {
+            let [at, from, entries, cause, closed, by, took_ns] = *row;
+            json!({
+                "ago_ns": self.now.saturating_sub(at),
+                "from": from,
+                "entries": entries,
+                "cause": cause_name(cause),
+                "closed": closed_name(closed),
+                "by": repairer(closed, by),
+                "took_ns": took_ns,
+            })
+        });
+        json!({ "name": self.name, "pid": self.pid, "sums": sums, "recent": recent.collect::<Value>() })
+    }
+
+    fn text(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let sum = |name: &str| self.sum(name);
+        let (gaps, entries, open) = (sum("loss_gaps"), sum("loss_entries"), sum("loss_open"));
+        writeln!(
+            out,
+            "{}, process {}: {gaps} gaps of {entries} entries in all, {open} open",
+            self.name, self.pid
+        )?;
+        let causes: Vec<_> = Cause::ALL
+            .iter()
+            .map(|cause| format!("{} {}", cause.name(), sum(&format!("loss_by_{}", cause.name()))))
+            .collect();
+        writeln!(out, "  why     {}", causes.join(", "))?;
+        writeln!(
+            out,
+            "  closed  repaired by others {}, by the leader {}; came late {}; gone {}",
+            sum("loss_repaired_by_others"),
+            sum("loss_repaired_by_leader"),
+            sum("loss_came_late"),
+            sum("loss_gone")
+        )?;
+        let classes = ["100us", "1ms", "10ms", "100ms", "longer"];
+        let after: Vec<_> = classes
+            .iter()
+            .map(|class| {
+                let name = if *class == "longer" { "" } else { "up to " };
+                format!("{name}{class} {}", sum(&format!("loss_took_{class}")))
+            })
+            .collect();
+        writeln!(out, "  after   {}; longest {}", after.join(", "), short(sum("loss_took_ns_max")))?;
+        let [dropped, lost, overflowed] = self.beside;
+        writeln!(out, "  sockets dropped {}", dropped.unwrap_or(0))?;
+        let rehearsed = lost.unwrap_or(0) + overflowed.unwrap_or(0);
+        if rehearsed > 0 {
+            writeln!(out, "  lost on purpose (rehearse): {rehearsed} datagrams, counted above as line")?;
+        }
+        if !self.recent.is_empty() {
+            writeln!(
+                out,
+                "\n  {:<10}{:>12}{:>9}  {:<8}{:<20}after",
+                "ago", "from seq", "entries", "why", "by"
+            )?;
+        }
+        for row in &self.recent {
+            let [at, from, entries, cause, closed, by, took_ns] = *row;
+            let ago = age(Duration::from_nanos(self.now.saturating_sub(at)));
+            let by = repairer(closed, by).unwrap_or_else(|| closed_name(closed).to_owned());
+            let why = cause_name(cause);
+            writeln!(out, "  {ago:<10}{from:>12}{entries:>9}  {why:<8}{by:<20}{}", short(took_ns))?;
+        }
+        writeln!(out)
+    }
+}
+
+fn cause_name(cause: u64) -> &'static str {
+    Cause::ALL.get(cause as usize).map_or("?", |cause| cause.name())
+}
+
+fn closed_name(closed: u64) -> &'static str {
+    ["?", "late", "repaired", "gone"].get(closed as usize).copied().unwrap_or("?")
+}
+
+fn repairer(closed: u64, by: u64) -> Option<String> {
+    (closed == 2).then(|| Identity::from_packed(by).to_string())
+}
+
+/// A short time, for people.
+fn short(ns: Nanos) -> String {
+    match ns {
+        0..1_000_000 => format!("{}us", ns / 1_000),
+        1_000_000..1_000_000_000 => format!("{:.1}ms", ns as f64 / 1e6),
+        _ => age(Duration::from_nanos(ns)),
+    }
+}

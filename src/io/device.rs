@@ -1,0 +1,161 @@
+//! # device: what a process speaks and listens through
+//!
+//! The kernel's UDP, or the same behind a rehearsal of a bad network. Which one it is, is decided when it is
+//! opened: an ordinary process pays for the choice with a branch that always goes the same way, and with
+//! nothing else.
+
+use crate::engine::ports::{Burst, Group, Net};
+use crate::io::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
+use crate::io::udp::{Udp, UdpCounts, UdpSettings};
+use crate::io::{IoError, Obtained};
+use std::net::SocketAddrV4;
+use std::os::fd::BorrowedFd;
+
+/// How to open a [`Device`].
+#[derive(Clone, Debug)]
+pub struct DeviceSettings {
+    /// The sockets.
+    pub udp: UdpSettings,
+    /// What is rehearsed; nothing, as a rule.
+    pub rehearse: Option<RehearsalSettings>,
+}
+
+/// A device of the real world.
+#[allow(clippy::large_enum_variant, reason = "one per process, and the plain one is the rule")]
+pub enum Device {
+    /// The network as it is.
+    Plain(Udp),
+    /// A worse one.
+    Rehearsed(Box<Rehearsal<Udp>>),
+}
+
+impl Device {
+    /// Opens the sockets, and puts the rehearsal around them if there is one. Its losses follow from the seed
+    /// and the unicast port, so that two devices of a host lose independently of each other.
+    ///
+    /// # Errors
+    /// As [`Udp::open`].
+    pub fn open(settings: DeviceSettings) -> Result<Self, IoError> {
+        let datagram_len_max = settings.udp.datagram_len_max;
+        let udp = Udp::open(settings.udp)?;
+        Ok(match settings.rehearse.filter(|rehearse| !rehearse.is_calm()) {
+            None => Self::Plain(udp),
+            Some(rehearse) => {
+                let salt = u64::from(udp.unicast_address().port());
+                Self::Rehearsed(Box::new(Rehearsal::new(udp, rehearse, salt, datagram_len_max)))
+            }
+        })
+    }
+
+    /// The sockets.
+    pub fn udp(&self) -> &Udp {
+        match self {
+            Self::Plain(udp) => udp,
+            Self::Rehearsed(rehearsal) => rehearsal.inner(),
+        }
+    }
+
+    /// Each setting with the value in force; a rehearsal is one of them.
+    pub fn obtained(&self) -> Vec<Obtained> {
+        let mut obtained = self.udp().obtained().to_vec();
+        if let Self::Rehearsed(rehearsal) = self {
+            obtained.push(rehearsal.obtained());
+        }
+        obtained
+    }
+
+    /// What the sockets have done.
+    pub fn counts(&self) -> UdpCounts {
+        self.udp().counts()
+    }
+
+    /// What was spoilt on purpose; nothing without a rehearsal.
+    pub fn rehearsed(&self) -> RehearsalCounts {
+        match self {
+            Self::Plain(_) => RehearsalCounts::default(),
+            Self::Rehearsed(rehearsal) => rehearsal.counts(),
+        }
+    }
+
+    /// Where others reach us.
+    pub fn unicast_address(&self) -> SocketAddrV4 {
+        self.udp().unicast_address()
+    }
+
+    /// All sockets, for a `Parker` to wait on.
+    pub fn sockets(&self) -> [BorrowedFd<'_>; 2] {
+        self.udp().sockets()
+    }
+}
+
+/// A handle may be printed; its sockets have nothing to show.
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Device").field("unicast_address", &self.unicast_address()).finish_non_exhaustive()
+    }
+}
+
+impl Net for Device {
+    #[inline]
+    fn recv_groups(&mut self) -> usize {
+        match self {
+            Self::Plain(udp) => udp.recv_groups(),
+            Self::Rehearsed(rehearsal) => rehearsal.recv_groups(),
+        }
+    }
+
+    #[inline]
+    fn group_datagram(&self, index: usize) -> &[u8] {
+        match self {
+            Self::Plain(udp) => udp.group_datagram(index),
+            Self::Rehearsed(rehearsal) => rehearsal.group_datagram(index),
+        }
+    }
+
+    #[inline]
+    fn recv_unicast(&mut self) -> usize {
+        match self {
+            Self::Plain(udp) => udp.recv_unicast(),
+            Self::Rehearsed(rehearsal) => rehearsal.recv_unicast(),
+        }
+    }
+
+    #[inline]
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
+        match self {
+            Self::Plain(udp) => udp.unicast_datagram(index),
+            Self::Rehearsed(rehearsal) => rehearsal.unicast_datagram(index),
+        }
+    }
+
+    #[inline]
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        match self {
+            Self::Plain(udp) => udp.send_group(group, bursts),
+            Self::Rehearsed(rehearsal) => rehearsal.send_group(group, bursts),
+        }
+    }
+
+    #[inline]
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        match self {
+            Self::Plain(udp) => udp.send_unicast(to, parts),
+            Self::Rehearsed(rehearsal) => rehearsal.send_unicast(to, parts),
+        }
+    }
+
+    #[inline]
+    fn dropped(&self) -> u64 {
+        match self {
+            Self::Plain(udp) => udp.dropped(),
+            Self::Rehearsed(rehearsal) => rehearsal.dropped(),
+        }
+    }
+
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        match self {
+            Self::Plain(udp) => udp.set_joined(group, joined),
+            Self::Rehearsed(rehearsal) => rehearsal.set_joined(group, joined),
+        }
+    }
+}
