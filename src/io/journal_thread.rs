@@ -214,6 +214,7 @@ where
         scrub_due: Instant::now(),
         retention_due: Instant::now(),
         pack_due: Instant::now(),
+        oldest: 0,
         pending: None,
     };
     side.tell_written(1);
@@ -257,6 +258,8 @@ struct Side<S, T> {
     scrub_due: Instant,
     retention_due: Instant,
     pack_due: Instant,
+    /// Retention has removed the segments below.
+    oldest: u64,
     /// A commit that may be told once the segments reach this position: everything that was published when
     /// it was read, and so the log in which it is one.
     pending: Option<(Seq, u64)>,
@@ -336,7 +339,8 @@ impl<S: Store, T: TailSource> Side<S, T> {
         let (number, offset) = self.writer.place();
         let mut written = self.shared.written.lock().unwrap_or_else(PoisonError::into_inner);
         let commit_next = written.commit_next.max(commit_next);
-        *written = Written { number, offset, commit_next, history: self.superblock.history, leads: false };
+        let history = self.superblock.history;
+        *written = Written { number, offset, commit_next, history, leads: false, oldest: self.oldest };
     }
 
     /// What the superblock must know: promise, history, wholeness.
@@ -428,6 +432,7 @@ impl<S: Store, T: TailSource> Side<S, T> {
         };
         for number in self.writer.retain(&mut self.store, retention, now, keep_from)? {
             self.shared.remark(format!("segment {number} was removed by retention"));
+            self.oldest = number + 1;
         }
         Ok(())
     }

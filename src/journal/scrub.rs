@@ -58,6 +58,23 @@ impl Scrub {
         budget_bytes: u64,
         found: &mut Vec<Damage>,
     ) -> Result<bool, StoreError> {
+        match self.read(store, limit, budget_bytes, found) {
+            // Retention has removed it meanwhile: the next one.
+            Err(error) if error.fault == StoreFault::Missing && !numbers(store)?.contains(&self.number) => {
+                self.current = None;
+                Ok(false)
+            }
+            read => read,
+        }
+    }
+
+    fn read<S: Store>(
+        &mut self,
+        store: &S,
+        limit: u64,
+        budget_bytes: u64,
+        found: &mut Vec<Damage>,
+    ) -> Result<bool, StoreError> {
         if self.current.is_none() && !self.begin(store, limit, found)? {
             self.number = 0;
             return Ok(true);

@@ -41,6 +41,8 @@ pub struct Written {
     pub history: u64,
     /// The hot thread leads.
     pub leads: bool,
+    /// Retention has removed the segments below; 0 if none.
+    pub oldest: u64,
 }
 
 /// Bytes of one segment that hold whole frames of the log, one behind the other.
@@ -76,6 +78,13 @@ pub enum ShelfError {
     Store(StoreError),
     /// What is in them.
     Damage(Damage),
+}
+
+impl ShelfError {
+    /// Whether it is only that retention has removed what was looked for.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Store(error) if error.fault == StoreFault::Missing)
+    }
 }
 
 impl From<StoreError> for ShelfError {
@@ -145,6 +154,9 @@ impl Shelf {
     /// # Errors
     /// The files cannot be read, or hold what cannot be.
     pub fn refresh<S: Store>(&mut self, store: &S, to: &Written) -> Result<(), ShelfError> {
+        if self.firsts.first_key_value().is_some_and(|(number, _)| *number < to.oldest) {
+            self.forget_below(to.oldest);
+        }
         if (to.number, to.offset) <= (self.number, self.offset) {
             return Ok(());
         }
@@ -169,12 +181,16 @@ impl Shelf {
         Ok(())
     }
 
+    fn forget_below(&mut self, oldest: u64) {
+        self.firsts.retain(|number, _| *number >= oldest);
+        self.log.runs.forget_below((oldest, 0));
+    }
+
     /// Segments up to `newest` have begun; those below are sealed, and their indices tell what they hold.
     fn take_sealed<S: Store>(&mut self, store: &S, newest: u64) -> Result<(), ShelfError> {
         let present: Vec<u64> = numbers(store)?.into_iter().filter(|number| *number <= newest).collect();
         let oldest = present.first().copied().unwrap_or(newest);
-        self.firsts.retain(|number, _| *number >= oldest);
-        self.log.runs.forget_below((oldest, 0));
+        self.forget_below(oldest);
         // What was read of the newest one so far is read again from its index, as it is sealed now.
         let known = self.number;
         let mut log = std::mem::replace(&mut self.log, Replay::from_end(LogEnd::BLANK, Extents::unbounded()));

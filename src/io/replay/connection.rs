@@ -175,6 +175,7 @@ impl Connection {
                 State::Serving => match self.find(desk) {
                     Ok(true) => {}
                     Ok(false) => return Turned::AtEnd,
+                    Err(error) if error.is_gone() => self.finish(desk, ReplayEnd::TooOld),
                     Err(error) => {
                         tracing::warn!(peer = %self.peer, seq = self.seq, "replay ends: {error}");
                         self.finish(desk, ReplayEnd::Damaged);
@@ -231,6 +232,7 @@ impl Connection {
         };
         match judged {
             Ok(refused) => self.answer(desk, refused.err()),
+            Err(error) if error.is_gone() => self.answer(desk, Some(ReplayEnd::TooOld)),
             Err(error) => {
                 tracing::warn!(peer = %self.peer, "replay refused: {error}");
                 self.answer(desk, Some(ReplayEnd::Damaged));

@@ -74,6 +74,8 @@ const SAVED_NS: Nanos = 4_000_000;
 const BROKEN_NS: Nanos = 5_000_000_000;
 /// Between two looks at what was written, while somebody stays; shorter than what the side thread gathers.
 const STAY: Duration = Duration::from_millis(5);
+/// Turns in a row in which files may vanish while they are looked at.
+const GONE_MAX: u32 = 8;
 /// Between two turns while the budget is spent.
 const SPENT: Duration = Duration::from_millis(1);
 /// Between two looks at the clock while nothing is to be done.
@@ -114,6 +116,7 @@ impl Server {
             last: Written::default(),
             moved_at: 0,
             broken_until: 0,
+            gone: 0,
             saved: 0.0,
             turned_at: 0,
             clock: Clock::start(),
@@ -163,6 +166,8 @@ struct Room {
     moved_at: Nanos,
     /// The segments could not be read; until then nobody tries again.
     broken_until: Nanos,
+    /// Turns in a row in which a file that was to be read was gone.
+    gone: u32,
     /// Bytes that may be sent now, while the stream moves.
     saved: f64,
     turned_at: Nanos,
@@ -266,9 +271,15 @@ impl Room {
         if now < self.broken_until {
             return;
         }
-        if let Err(error) = self.shelf.refresh(&self.store, &written) {
+        let Err(error) = self.shelf.refresh(&self.store, &written) else {
+            self.gone = 0;
+            return;
+        };
+        self.shelf = Shelf::default();
+        self.gone += 1;
+        // What retention removed just while it was read is not missed in the next turn.
+        if !error.is_gone() || self.gone > GONE_MAX {
             tracing::warn!("the journal cannot be replayed further: {error}");
-            self.shelf = Shelf::default();
             self.broken_until = now + BROKEN_NS;
         }
     }
