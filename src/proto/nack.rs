@@ -39,9 +39,13 @@ impl Default for NackLimits {
 /// A retry waits for so many smoothed round trips: one that is merely slow arrives within two, and asking
 /// again before that brings everything twice.
 const RETRY_RTTS: u64 = 3;
-/// The smoothed round trip follows a sample by an eighth, as TCP's (RFC 6298): one outlier moves a retry by
-/// three eighths of it.
-const SMOOTHING: u64 = 8;
+/// The smoothed round trip rises by an eighth of the difference, as TCP's (RFC 6298).
+const RISE: u64 = 8;
+/// It falls by a half of it: what one answer took, the next can take, and a retry that waits longer than it must
+/// is latency. So whatever delayed some answers is forgotten within a few of them.
+const FALL: u64 = 2;
+/// A sample counts as this many smoothed ones at most: one outlier does no more than double the retry.
+const OUTLIER: u64 = 8;
 /// What takes longer is a stall of one of both, and no network's: it must not make the next gaps wait.
 const RTT_NS_MAX: Nanos = 100_000_000;
 
@@ -95,11 +99,11 @@ impl Rtt {
 
     /// A first answer came this long after its request.
     pub fn on_sample(&mut self, ns: Nanos) {
-        let ns = ns.min(RTT_NS_MAX);
-        self.smoothed_ns = if self.smoothed_ns == 0 {
-            ns
-        } else {
-            self.smoothed_ns - self.smoothed_ns / SMOOTHING + ns / SMOOTHING
+        let (ns, old) = (ns.min(RTT_NS_MAX), self.smoothed_ns);
+        self.smoothed_ns = match old {
+            0 => ns,
+            _ if ns < old => old - (old - ns) / FALL,
+            _ => old + (ns.min(OUTLIER * old) - old) / RISE,
         };
     }
 }
@@ -426,5 +430,21 @@ mod tests {
         rtt.on_sample(800);
         rtt.on_sample(1_600);
         assert_eq!(rtt.smoothed_ns(), 900);
+    }
+
+    /// NACK-2.
+    #[test]
+    fn nack_2_a_stall_doubles_the_retry_at_most_and_is_forgotten_within_a_few_answers() {
+        let mut rtt = Rtt::default();
+        rtt.on_sample(800);
+        rtt.on_sample(50_000_000);
+        assert_eq!(rtt.smoothed_ns(), 1_500);
+        (0..3).for_each(|_| rtt.on_sample(800));
+        assert!(rtt.smoothed_ns() < 900, "{}", rtt.smoothed_ns());
+        // The first answer of all was the stalled one.
+        let mut rtt = Rtt::default();
+        rtt.on_sample(50_000_000);
+        (0..16).for_each(|_| rtt.on_sample(800));
+        assert!(rtt.smoothed_ns() < 2_000, "{}", rtt.smoothed_ns());
     }
 }

@@ -1,6 +1,7 @@
 //! A flipped bit anywhere is found, and named: file, offset, seq.
 
 use super::*;
+use crate::journal::ports::Store;
 use crate::journal::{Scrub, verify};
 use proptest::prelude::*;
 
