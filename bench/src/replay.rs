@@ -10,6 +10,8 @@
 //! All on loopback, on one journal of real frames, in alternating rounds. The ratio to `cat` of the same round
 //! is the figure; the rates drift with the machine.
 
+mod live;
+
 use crate::stats::Spread;
 use clap::Args;
 use lockstep::engine::replay::{Piece, REPLAY_BUFFER_LEN, piece};
@@ -48,6 +50,15 @@ pub struct Arguments {
     /// Leaves packed segments out
     #[arg(long)]
     plain: bool,
+    /// Measures instead what a replay costs those who read live
+    #[arg(long)]
+    live: bool,
+    /// Messages per second that flow meanwhile
+    #[arg(long, default_value_t = 20_000)]
+    rate: u64,
+    /// Of them, messages that are measured in each run
+    #[arg(long, default_value_t = 60_000)]
+    messages: u64,
 }
 
 /// The rows, and what each is.
@@ -63,6 +74,9 @@ const ROWS: [(&str, &str); 4] = [
 /// # Errors
 /// What failed.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
+    if arguments.live {
+        return live::run(arguments.rounds, arguments.messages, arguments.rate);
+    }
     let memory = memory_folder();
     let folder = arguments.folder.clone().unwrap_or_else(|| memory.path().to_path_buf());
     let plain = Journal::fill(&folder.join("plain"), arguments, false)?;

@@ -10,20 +10,23 @@
 //!
 //! What no ring holds any more is read from a journal: `subscriber::replayed`.
 
+mod deliver;
 mod replayed;
+
+use deliver::{Place, deliver};
 
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events};
 use super::losses::Losses;
-use super::parts::{Joined, Parts, PartsBound, PartsLimits};
+use super::parts::{Parts, PartsBound, PartsLimits};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::replay::Replay;
 use crate::proto::log::LogEnd;
 use crate::wire::{
-    Chain, Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, Header, Identity,
-    MembershipView, Nanos, PublisherId, PublisherSeq, Refusal, ReplayEnd, Seq,
+    Datagram, Destination, Epoch, FrameView, Identity, Nanos, PublisherId, PublisherSeq, Refusal, ReplayEnd,
+    Seq,
 };
 
 /// When a message is delivered (DESIGN §1).
@@ -167,20 +170,6 @@ pub struct SubscriberLimits {
     pub lag_report_ns: Nanos,
 }
 
-/// Where delivery stands.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Place {
-    /// The next seq to deliver; what lies before is skipped.
-    next: Seq,
-    /// Behind the last entry that the application was told of.
-    told_next: Seq,
-    /// The chain before the frame that holds `next`, where it is known.
-    chain: Option<Chain>,
-    /// Messages that this poll may still deliver.
-    left: usize,
-    stopped: bool,
-}
-
 /// The rules of a subscriber without its device.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SubscriberCore {
@@ -242,7 +231,9 @@ impl<N: Net> Subscriber<N> {
         if !core.cursor.stopped {
             work += net.recv_groups();
             for index in 0..work {
-                core.on_datagram(now, net.group_datagram(index), &mut f);
+                if core.on_datagram(now, net.group_datagram(index), &mut f) {
+                    core.heard_at = now;
+                }
             }
             core.turns += 1;
             if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() {
@@ -392,7 +383,13 @@ impl SubscriberCore {
         true
     }
 
-    fn on_datagram(&mut self, now: Nanos, bytes: &[u8], f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    /// Returns whether it is one of this stream.
+    fn on_datagram(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) -> bool {
         self.counters.add(Counter::DatagramsIn, 1);
         let decoded = Datagram::decode(bytes, self.limits.receiver.cluster);
         let judged = decoded.and_then(|datagram| match datagram {
@@ -427,10 +424,10 @@ impl SubscriberCore {
             // Not for readers: the groups are shared. Who votes for whom is no news of the stream (S10).
             _ => Ok(()),
         });
-        match judged {
-            Ok(()) => self.heard_at = now,
-            Err(reject) => _ = self.counters.reject(reject),
+        if let Err(reject) = judged {
+            self.counters.reject(reject);
         }
+        judged.is_ok()
     }
 
     /// A live subscription begins where the log was when it was first told of.
@@ -565,104 +562,5 @@ impl SubscriberCore {
             self.lag_told = now;
             f(SubscriberEvent::Lag { entries, for_ns: now - since });
         }
-    }
-}
-
-/// Delivers the entries of one frame from the cursor on. Returns whether the frame is done.
-fn deliver(
-    cursor: &mut Place,
-    parts: &mut Parts,
-    frame: &FrameView<'_>,
-    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> bool {
-    if frame.header.next_seq() > cursor.next {
-        cursor.chain = Some(frame.header.chain);
-    }
-    for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
-        if seq >= cursor.next {
-            if cursor.stopped {
-                return false;
-            }
-            let flow = tell(seq, &frame.header, &entry, parts, f);
-            cursor.next = seq + 1;
-            cursor.told_next = if flow.is_some() { seq + 1 } else { cursor.told_next };
-            if flow.is_some() && entry.kind() == EntryKind::Message {
-                cursor.left -= 1;
-            }
-            cursor.stopped = flow == Some(Flow::Stop) || cursor.left == 0;
-        }
-    }
-    if frame.header.next_seq() == cursor.next {
-        cursor.chain = Some(frame.chain_after());
-    }
-    true
-}
-
-/// One entry as an event; `None` for entries that are the cluster's own business, and for parts of a message
-/// that is not whole: they are passed over.
-fn tell(
-    seq: Seq,
-    frame: &Header,
-    entry: &Entry<'_>,
-    parts: &mut Parts,
-    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> Option<Flow> {
-    match entry.kind() {
-        EntryKind::Message if entry.header.flags != 0 => tell_part(seq, frame, entry, parts, f),
-        EntryKind::Message => {
-            Some(f(SubscriberEvent::Message(message(seq, frame.timestamp, entry, entry.payload))))
-        }
-        EntryKind::EpochStart => {
-            let start = EpochStartView::parse(entry.payload).ok()?;
-            let flow = f(SubscriberEvent::Epoch { epoch: start.epoch(), seq });
-            let members = start.members().len();
-            Some(if flow == Flow::Stop { flow } else { f(SubscriberEvent::Membership { seq, members }) })
-        }
-        EntryKind::Membership => {
-            let changed = MembershipView::parse(entry.payload).ok()?;
-            Some(f(SubscriberEvent::Membership { seq, members: changed.members().len() }))
-        }
-        EntryKind::Open | EntryKind::Close => {
-            if !parts.is_empty() {
-                parts.on_end(seq, entry.header.publisher);
-            }
-            None
-        }
-        EntryKind::Birth => None,
-    }
-}
-
-/// A part of a message: with the last one it is told, under that one's seq and number.
-#[cold]
-fn tell_part(
-    seq: Seq,
-    frame: &Header,
-    entry: &Entry<'_>,
-    parts: &mut Parts,
-    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> Option<Flow> {
-    match parts.on_part(seq, frame.chain, entry) {
-        Joined::Waits => None,
-        Joined::GivenUp(publisher, from, bound) => {
-            Some(f(SubscriberEvent::GivenUp { publisher, from, bound }))
-        }
-        Joined::Whole(index) => {
-            let whole = message(seq, frame.timestamp, entry, parts.message(index));
-            let flow = f(SubscriberEvent::Message(whole));
-            parts.on_delivered(index);
-            Some(flow)
-        }
-    }
-}
-
-#[inline]
-fn message<'a>(seq: Seq, frame_time: Nanos, entry: &Entry<'_>, payload: &'a [u8]) -> Message<'a> {
-    Message {
-        seq,
-        publisher: entry.header.publisher,
-        publisher_seq: entry.header.publisher_seq,
-        destination: entry.header.destination,
-        timestamp: frame_time + u64::from(entry.header.time_or_incarnation),
-        payload,
     }
 }

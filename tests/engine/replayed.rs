@@ -174,6 +174,29 @@ fn a_cursor_within_a_message_in_parts_begins_at_its_first_part_and_the_message_i
 }
 
 #[test]
+fn repairs_are_no_stream_and_who_hears_nothing_else_reads_a_journal() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let mut reader = reader(Delivery::Committed, Start::From(1));
+    log.frames.iter().for_each(|frame| reader.hear(frame));
+    reader.hear(&log.ack(2, log.end.next));
+    assert_eq!((reader.messages(), reader.step()), (vec!["a"], None));
+    for _ in 0..6 {
+        reader.wait(100_000_000);
+        reader.repair(log.repair(2, 2, log.end.next));
+    }
+    assert_eq!(reader.step(), Some(Step::Open(address(8))));
+    assert_eq!(request(&reader), (4, Some(log.end.chain)), "behind what is held");
+    let behind = log.clone();
+    log.push(&["b"]);
+    let mut bytes = said(Kind::ReplayAnswer, 0, behind.end.next);
+    bytes.extend_from_slice(log.frames.last().unwrap());
+    reader.replay(&bytes);
+    reader.poll();
+    assert_eq!((reader.messages(), reader.step()), (vec!["a", "b"], None), "and stays there");
+}
+
+#[test]
 fn s10_a_frame_that_the_followed_epoch_does_not_own_is_taken_from_no_replay() {
     let mut log = Log::begun(3);
     log.push(&["a"]);
