@@ -102,17 +102,18 @@ impl Gaps {
         }
     }
 
-    /// The request `token` was refused for `range`.
+    /// The request `token` was refused for `range` by one of `repairers`.
     pub fn on_refused(
         &mut self,
         now: Nanos,
         token: u64,
         range: SeqRange,
+        repairers: usize,
         retry_after_ns: Nanos,
         limits: &NackLimits,
     ) {
         for gap in self.list.iter_mut().filter(|gap| overlap(gap.range, range)) {
-            gap.ask.on_refused(now, token, retry_after_ns, limits);
+            gap.ask.on_refused(now, token, repairers, retry_after_ns, limits);
         }
     }
 
@@ -281,7 +282,7 @@ mod tests {
         receiver.misses(0, &[(5, 6), (8, 10)]);
         receiver.asks(20);
         let token = receiver.token;
-        receiver.gaps.on_refused(30, token, SeqRange { from: 8, to: 10 }, 0, &LIMITS);
+        receiver.gaps.on_refused(30, token, SeqRange { from: 8, to: 10 }, 4, 0, &LIMITS);
         assert_eq!(receiver.asks(50), Some((1, vec![(8, 10)])));
         assert_eq!(receiver.asks(120), Some((1, vec![(5, 6)])));
     }

@@ -292,10 +292,10 @@ impl Receiver {
                 asking.oldest_seq = body.oldest_seq;
             }
         }
-        let wait = Nanos::from(body.retry_after_ns);
+        let (wait, count) = (Nanos::from(body.retry_after_ns), asking.repairers.len());
         match &mut asking.start {
-            Some(ask) => ask.on_refused(now, body.token, wait, &asking.limits),
-            None => asking.gaps.on_refused(now, body.token, body.range, wait, &asking.limits),
+            Some(ask) => ask.on_refused(now, body.token, count, wait, &asking.limits),
+            None => asking.gaps.on_refused(now, body.token, body.range, count, wait, &asking.limits),
         }
     }
 
