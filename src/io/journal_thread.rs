@@ -71,7 +71,6 @@ struct Shared {
     leads: AtomicBool,
     written: Mutex<Written>,
     ring_only: AtomicBool,
-    whole: AtomicBool,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
     remarks: Mutex<Vec<String>>,
@@ -157,11 +156,6 @@ impl Handle {
             let told = *shared.written.lock().unwrap_or_else(PoisonError::into_inner);
             Written { leads: shared.leads.load(Ordering::Acquire), ..told }
         }
-    }
-
-    /// The journal was incomplete, and was filled up from others to its high mark.
-    pub fn set_whole(&self) {
-        self.shared.whole.store(true, Ordering::Release);
     }
 
     /// Copies what is left, marks the stop as clean, and ends. The hot thread has published its last
@@ -343,13 +337,12 @@ impl<S: Store, T: TailSource> Side<S, T> {
         *written = Written { number, offset, commit_next, history, leads: false, oldest: self.oldest };
     }
 
-    /// What the superblock must know: promise, history, wholeness.
+    /// What the superblock must know: promise and history.
     fn store_words(&mut self) -> Result<(), Ended> {
         let mut wanted = self.superblock;
         wanted.promised.0 = wanted.promised.0.max(self.source.word(Word::Promised));
         let history = self.shared.history.load(Ordering::Acquire);
         wanted.history = if history == 0 { wanted.history } else { history };
-        wanted.incomplete &= !self.shared.whole.load(Ordering::Acquire);
         if wanted != self.superblock {
             wanted.store(&mut self.store)?;
             self.superblock = wanted;

@@ -298,10 +298,8 @@ impl ReplicaCore {
             self.events.push(Event::History { history: self.rx.history() });
         }
         let me = self.identity();
-        let leaves = self.log.change.is_some_and(|(_, before)| before.lists(me));
-        let listed = self.log.membership.lists(me) || leaves;
-        let listed = listed && !self.is_apart;
-        self.may_lead = listed && self.log.membership.may_lead(me);
+        let listed = self.counts(me) && !self.is_apart;
+        self.may_lead = !self.is_apart && self.log.membership.may_lead(me);
         self.is_witness = self.log.membership.is_witness(me);
         let others = self.log.membership;
         let stores = |member: &&MemberBody| member.identity() != me && !member.is_witness();
