@@ -3,6 +3,7 @@
 use super::replicas::Voice;
 use super::tree::{Node, Tree};
 use super::{Oracle, Violation};
+use crate::proto::accept::NOTHING;
 use crate::proto::commit::Durability;
 use crate::sim::net::To;
 use crate::wire::{BallotBody, Datagram, Epoch, FrameView, Header, RepairTrailer};
@@ -137,6 +138,13 @@ impl Oracle {
     fn check_ack(&self, who: usize, voice: &mut Voice, header: &Header) -> Result<(), Violation> {
         let (epoch, next) = (header.epoch(), header.first_seq);
         self.check_level(who, voice, epoch, "acknowledged")?;
+        let stored = match self.durability {
+            Durability::Process => voice.promised,
+            Durability::Power => voice.promise_stored,
+        };
+        if next == NOTHING && stored == epoch {
+            return Ok(()); // it follows, and holds nothing of it yet
+        }
         let log = [voice.tip, voice.tip_before].into_iter().find(|log| {
             log.is_some_and(|tip| self.tree.stem(tip).epoch == epoch && self.tree.stem(tip).next >= next)
         });
