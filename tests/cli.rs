@@ -1,5 +1,7 @@
 //! The command line, as a person uses it: real processes on loopback, their output and their exit codes.
 
+#[path = "cli/archiver.rs"]
+mod archiver;
 #[path = "cli/losses.rs"]
 mod losses;
 #[path = "cli/operators.rs"]

@@ -12,6 +12,7 @@ use lockstep::config::{
     Code, Config, ConfigErrors, Durability, Idle, Interface, Origin, Override, Profile, Scheduling,
     from_environment, key_paths, reference, variable,
 };
+use lockstep::proto::repairers::RepairerKind;
 use lockstep::wire;
 use proptest::prelude::*;
 use std::fs;
@@ -447,6 +448,34 @@ fn a_replica_is_full_unless_it_is_written_to_be_a_witness() {
     assert_eq!(roles[..2], [lockstep::config::Role::Full, lockstep::config::Role::Witness]);
 }
 
+#[test]
+fn an_archiver_is_read_has_a_number_and_files_of_its_own_repairs_and_replays() {
+    let archiver = "\n[[archivers]]\nid = 9\nunicast = \"127.0.0.1:7799\"\njournal = \"/tmp/a\"\n\
+                    retention_age = \"10d\"\ncompression = \"lz4\"\n";
+    let config = accepted(&format!("{SHARED}{archiver}"), &[]);
+    let node = config.archiver_node(9).expect("it is there");
+    assert!(node.is_archiver && node.packs && node.replica == 9);
+    assert_eq!(node.retention.age_ns_max, 10 * 86_400 * 1_000_000_000);
+    assert_eq!(node.peers.len(), config.replicas.len(), "it asks the replicas, and not itself");
+    let endpoint = config.endpoint();
+    let archivers: Vec<_> =
+        endpoint.repairers.iter().filter(|one| one.kind == RepairerKind::Archiver).collect();
+    assert_eq!((endpoint.sources[0], archivers.len(), archivers[0].address), (node.unicast, 1, node.unicast));
+    assert!(config.node(1).expect("a replica").sources.contains(&node.unicast));
+    let none = config.archiver(1).expect_err("that is a replica");
+    assert!(none.rule.contains("the file has 9"), "{none:?}");
+    let replica = config.replica(9).expect_err("that is an archiver");
+    assert!(replica.hint.contains("--archiver"), "{replica:?}");
+    let refused = |text: &str| match Config::parse(Path::new("a.toml"), text, &[]) {
+        Ok(_) => panic!("it was accepted"),
+        Err(errors) => errors.to_string(),
+    };
+    let twice = refused(&format!("{SHARED}{}", archiver.replace("id = 9", "id = 1")));
+    assert!(twice.contains("is used by replicas.1.id already"), "{twice}");
+    let long = refused(&format!("{SHARED}{archiver}[journal]\nsegment_size = \"512MiB\"\n"));
+    assert!(long.contains("too long to be packed"), "{long}");
+}
+
 /// Config knows no other room, so the two sides of one fact are held together here.
 #[test]
 fn the_largest_message_and_the_smallest_mtu_agree_with_the_wire() {
@@ -488,7 +517,8 @@ fn explained_keys(text: &str) -> Vec<String> {
             Some(_) => {}
             None => explained = line.starts_with("# "),
         }
-        if let Some(name) = line.strip_prefix("[[") {
+        // A table that not everybody has may stand there as a comment.
+        if let Some(name) = line.trim_start_matches("# ").strip_prefix("[[") {
             table = format!("{}.*.", name.trim_end_matches(']'));
         } else if let Some(name) = line.strip_prefix('[') {
             table = format!("{}.", name.trim_end_matches(']'));

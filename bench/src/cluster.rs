@@ -29,13 +29,22 @@ pub struct Site {
     pub keeps_all: bool,
     /// Share that every process of lockstep loses of what it receives, like `1%`; empty for none.
     pub loss: String,
+    /// Bytes per second for all who read a journal, like `64MiB`; empty for no limit.
+    pub replay_rate: String,
 }
 
 impl Site {
     /// `replicas` on this host's loopback.
     pub fn loopback(replicas: u32) -> Self {
         let addresses = vec![Ipv4Addr::LOCALHOST; replicas as usize];
-        Self { interface: "lo", ttl: 0, addresses, keeps_all: false, loss: String::new() }
+        Self {
+            interface: "lo",
+            ttl: 0,
+            addresses,
+            keeps_all: false,
+            loss: String::new(),
+            replay_rate: String::new(),
+        }
     }
 }
 
@@ -226,6 +235,9 @@ idle = "{idle}"
     .map_err(|error| error.to_string())?;
     if !site.loss.is_empty() {
         write!(text, "\n[rehearse]\nloss = \"{}\"\n", site.loss).map_err(|error| error.to_string())?;
+    }
+    if !site.replay_rate.is_empty() {
+        write!(text, "\n[replay]\nrate = \"{}\"\n", site.replay_rate).map_err(|error| error.to_string())?;
     }
     Ok(text)
 }

@@ -159,7 +159,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         None => (Place::hosts(REPLICAS as usize), Site::loopback(REPLICAS)),
         Some(holders) => {
             let (places, addresses) = Place::nodes(holders)?;
-            (places, Site { interface: "eth0", ttl: 1, addresses, keeps_all: true, loss: String::new() })
+            (places, Site { interface: "eth0", ttl: 1, addresses, keeps_all: true, ..Site::loopback(0) })
         }
     };
     let site = Site { keeps_all: arguments.how != How::None, ..site };

@@ -15,6 +15,7 @@ mod instructions;
 mod latency;
 mod node;
 mod plain;
+mod replay;
 mod scene;
 mod stats;
 mod throughput;
@@ -43,6 +44,8 @@ enum What {
     /// A process that computes for nothing.
     #[command(hide = true)]
     Hog(failover::HogArguments),
+    /// Bytes per second that a journal is replayed with, beside `cat` of its segments into a socket.
+    Replay(replay::Arguments),
     /// The death of a leader to its watcher's Down.
     Down(down::Arguments),
     /// What callgrind watches.
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         What::Latency(arguments) => latency::run(&arguments),
         What::Throughput(arguments) => throughput::run(&arguments),
         What::Failover(arguments) => failover::run(&arguments),
+        What::Replay(arguments) => replay::run(&arguments),
         What::Hog(arguments) => failover::hog(&arguments),
         What::Down(arguments) => down::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments),

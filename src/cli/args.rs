@@ -3,7 +3,7 @@
 use super::Failure;
 use super::failure::USAGE;
 use crate::config::{self, Config, Origin, Override};
-use crate::wire::{Destination, Identity, Seq};
+use crate::wire::{Cursor, Destination, Identity, Seq};
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -38,6 +38,8 @@ pub enum Command {
     Bootstrap(BootstrapArgs),
     /// Runs a replica until SIGTERM
     Sequencer(SequencerArgs),
+    /// Runs an archiver until SIGTERM: it keeps the whole stream, repairs and replays it, and never votes
+    Archiver(ArchiverArgs),
     /// A sequencer's watcher: started by it, with what it needs on stdin and stdout
     #[command(hide = true)]
     Watch(WatchArgs),
@@ -144,8 +146,11 @@ pub struct FormatArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// Which replica of the configuration this is
-    #[arg(long, value_name = "N", env = "LOCKSTEP_REPLICA")]
-    pub replica: u32,
+    #[arg(long, value_name = "N", env = "LOCKSTEP_REPLICA", required_unless_present = "archiver")]
+    pub replica: Option<u32>,
+    /// Which archiver of the configuration this is, instead
+    #[arg(long, value_name = "N", env = "LOCKSTEP_ARCHIVER")]
+    pub archiver: Option<u32>,
     /// Reads every record of an existing journal instead; damage exits 3 and is named
     #[arg(long)]
     pub verify: bool,
@@ -193,6 +198,22 @@ pub struct SequencerArgs {
     pub no_watcher: bool,
 }
 
+/// Flags of `archiver`.
+#[derive(Args, Debug)]
+pub struct ArchiverArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Which archiver of the configuration this is
+    #[arg(long, value_name = "N", env = "LOCKSTEP_ARCHIVER")]
+    pub archiver: u32,
+    /// Core of its pinned thread (archivers.N.core)
+    #[arg(long, value_name = "CORE")]
+    pub core: Option<usize>,
+    /// Stops when stdin ends too, so that it never outlives the program that started it
+    #[arg(long)]
+    pub until_stdin_ends: bool,
+}
+
 /// What a sequencer tells its watcher.
 #[derive(Args, Debug)]
 pub struct WatchArgs {
@@ -233,6 +254,10 @@ pub enum Beginning {
     Seq(Seq),
     /// With what is stamped from now on.
     Live,
+    /// With the oldest that any journal holds.
+    Oldest,
+    /// Where another subscription ended.
+    Cursor(Cursor),
 }
 
 impl FromStr for Beginning {
@@ -241,9 +266,11 @@ impl FromStr for Beginning {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "live" => Ok(Self::Live),
+            "oldest" => Ok(Self::Oldest),
+            _ if text.contains(':') => text.parse().map(Self::Cursor),
             _ => match text.parse() {
                 Ok(seq) if seq > 0 => Ok(Self::Seq(seq)),
-                _ => Err("write a seq, the first is 1, or live".to_owned()),
+                _ => Err("write a seq, the first is 1, or oldest, or live, or a cursor".to_owned()),
             },
         }
     }
@@ -260,8 +287,8 @@ pub struct SubscribeArgs {
     /// Delivers what is final (the default)
     #[arg(long)]
     pub committed: bool,
-    /// The first seq, or live
-    #[arg(long, value_name = "SEQ|live", default_value = "1", env = "LOCKSTEP_FROM")]
+    /// The first seq, oldest, live, or the cursor that an earlier run printed
+    #[arg(long, value_name = "SEQ|oldest|live|CURSOR", default_value = "1", env = "LOCKSTEP_FROM")]
     pub from: Beginning,
     /// Ends after so many messages
     #[arg(long, value_name = "N")]
@@ -588,10 +615,14 @@ mod tests {
     }
 
     #[test]
-    fn a_subscription_begins_with_a_seq_from_1_or_live() {
+    fn a_subscription_begins_with_a_seq_from_1_oldest_live_or_a_cursor() {
         assert!(
             matches!("7".parse(), Ok(Beginning::Seq(7))) && matches!("live".parse(), Ok(Beginning::Live))
         );
+        assert!(matches!("oldest".parse(), Ok(Beginning::Oldest)));
+        let cursor = "b1:7:c2".parse();
+        assert!(matches!(cursor, Ok(Beginning::Cursor(Cursor { history: 0xb1, seq: 7, chain: 0xc2 }))));
+        assert!("b1:7".parse::<Beginning>().is_err_and(|said| said.contains("HISTORY:SEQ:CHAIN")));
         assert!("0".parse::<Beginning>().is_err() && "-1".parse::<Beginning>().is_err());
     }
 }

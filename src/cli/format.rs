@@ -12,7 +12,11 @@ const SCHEMA: &str = "lockstep.format/1";
 
 /// Prints the identity that was drawn, or what was verified.
 pub fn run(args: &FormatArgs) -> Result<u8, Failure> {
-    let settings = args.cluster.load(&[])?.node(args.replica)?;
+    let config = args.cluster.load(&[])?;
+    let (settings, is_archiver) = match (args.archiver, args.replica) {
+        (Some(archiver), _) => (config.archiver_node(archiver)?, true),
+        (None, replica) => (config.node(replica.unwrap_or_default())?, false),
+    };
     let mut out = std::io::stdout();
     if args.verify {
         let summary = node::verify(&settings)?;
@@ -23,10 +27,18 @@ pub fn run(args: &FormatArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     let identity = node::format(&settings)?.to_string();
-    let (replica, journal) = (args.replica, settings.journal.display());
+    let (replica, journal) = (settings.replica, settings.journal.display());
     match args.json {
         true => writeln!(out, "{}", json!({ "schema": SCHEMA, "replica": replica, "identity": identity }))?,
         false => writeln!(out, "{identity}")?,
+    }
+    if is_archiver {
+        eprintln!(
+            "archiver {replica} of cluster {}: its journal is in {journal}; `lockstep archiver --archiver {replica}` \
+             fetches the whole stream",
+            settings.cluster
+        );
+        return Ok(0);
     }
     eprintln!(
         "replica {replica} of cluster {}: its journal is in {journal}; once all replicas are formatted, \

@@ -33,6 +33,14 @@ fn show(args: &OperatorArgs) -> Result<u8, Failure> {
 fn add(args: &MembershipAddArgs) -> Result<u8, Failure> {
     let identity = args.identity;
     let mut operator = Operator::open(&args.operator.cluster, args.operator.timeout)?;
+    if operator.archivers.contains(&identity.replica) {
+        let what = format!(
+            "{identity} is not added: {} is an archiver's number, and an archiver is never a member; `format` a replica \
+             with a number of its own",
+            identity.replica
+        );
+        return Err(Failure::new(USAGE, what));
+    }
     let leader = operator.leader()?;
     if !leader.lists(identity) {
         judge_addition(&leader, identity)?;

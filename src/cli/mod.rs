@@ -12,6 +12,7 @@
 pub mod check;
 pub mod orders;
 
+mod archiver;
 mod args;
 mod bootstrap;
 mod declare_dead;
@@ -67,6 +68,7 @@ impl Command {
             Self::Format(args) => format::run(&args),
             Self::Bootstrap(args) => bootstrap::run(&args),
             Self::Sequencer(args) => sequencer::run(&args),
+            Self::Archiver(args) => archiver::run(&args),
             Self::Watch(args) => watch::run(&args),
             Self::Publish(args) => publish::run(&args),
             Self::Subscribe(args) => subscribe::run(&args),

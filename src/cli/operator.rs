@@ -20,6 +20,8 @@ pub struct Operator {
     pub questioner: Questioner,
     /// Where replicas answer: as the file says, and as the memberships that were seen say.
     pub addresses: Vec<SocketAddrV4>,
+    /// Numbers of the archivers, who are never members.
+    pub archivers: Vec<u32>,
     started: Instant,
     timeout: Duration,
 }
@@ -28,9 +30,12 @@ impl Operator {
     /// Reads the file and opens a device.
     pub fn open(cluster: &ClusterArgs, timeout: Duration) -> Result<Self, Failure> {
         let config = cluster.load(&[])?;
+        let replicas = config.replicas.iter().map(|replica| replica.unicast);
+        let archivers = config.archivers.iter().map(|archiver| archiver.unicast);
         Ok(Self {
             questioner: Questioner::open(&config.endpoint())?,
-            addresses: config.replicas.iter().map(|replica| replica.unicast).collect(),
+            addresses: replicas.chain(archivers).collect(),
+            archivers: config.archivers.iter().map(|archiver| archiver.id).collect(),
             started: now(),
             timeout,
         })

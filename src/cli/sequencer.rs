@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Events that wait for the thread that formats them.
-const EVENTS_QUEUED: usize = 4096;
+pub(super) const EVENTS_QUEUED: usize = 4096;
 
 /// Runs until it is told to stop.
 pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
@@ -49,7 +49,7 @@ fn serve(args: &SequencerArgs, config: &Config, settings: &NodeSettings) -> Resu
     // Before this thread is bound to its own.
     let cores = cpu::cores();
     let mut node = Node::open(settings)?;
-    banner(config, args, &node);
+    banner(config, &format!("replica {} of {}", args.replica, args.cluster.config.display()), &node);
     if config.runtime.watcher {
         node.watched_by(watcher(config, settings, &cores, &recorder)?);
     }
@@ -79,10 +79,10 @@ fn watcher(
 }
 
 /// Who this is, every setting, and what the system gave where it was asked.
-fn banner(config: &Config, args: &SequencerArgs, node: &Node) {
-    let (version, file) = (env!("CARGO_PKG_VERSION"), args.cluster.config.display());
+pub(super) fn banner(config: &Config, who: &str, node: &Node) {
+    let version = env!("CARGO_PKG_VERSION");
     let (identity, role, cluster) = (node.identity(), node.role().name(), config.cluster);
-    tracing::info!(%identity, role, cluster, "lockstep {version}: replica {} of {file}", args.replica);
+    tracing::info!(%identity, role, cluster, "lockstep {version}: {who}");
     for (key, value, origin) in config.effective() {
         tracing::info!(key, value, %origin, "setting");
     }
@@ -99,7 +99,7 @@ fn say_obtained(obtained: &Obtained) {
 }
 
 /// Sets `stop` when stdin ends: whoever holds its other end is gone.
-fn stop_with_stdin(stop: Arc<AtomicBool>) -> Result<(), Failure> {
+pub(super) fn stop_with_stdin(stop: Arc<AtomicBool>) -> Result<(), Failure> {
     let wait = move || {
         // An error is an end too.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());

@@ -5,7 +5,7 @@ use super::failure::{INTEGRITY, NOT_READY};
 use super::text::Form;
 use super::{Failure, log, signals, waiting};
 use crate::client::{
-    Delivery, Endpoint, Flow, Message, PartsBound, Questioner, Start, StreamDigest, Subscriber,
+    Delivery, Endpoint, Flow, Message, PartsBound, Questioner, ReplayEnd, Start, StreamDigest, Subscriber,
     SubscriberEvent,
 };
 use crate::engine::counters::Counter;
@@ -36,6 +36,8 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     let start = match args.from {
         Beginning::Seq(seq) => Start::From(seq),
         Beginning::Live => Start::Live,
+        Beginning::Oldest => Start::Oldest,
+        Beginning::Cursor(cursor) => Start::Cursor(cursor),
     };
     let delivery = if args.stamped { Delivery::Stamped } else { Delivery::Committed };
     // Joined before the end is asked for, so that what comes in between is heard.
@@ -56,6 +58,9 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
         counters.get(Counter::RepairsIn),
         print.digest.hex()
     );
+    if let Some(cursor) = subscriber.cursor() {
+        eprintln!("cursor {cursor}");
+    }
     outcome.map_err(|failure| failure.explained(NOT_READY, || waiting::explain(&config, &endpoint)))?;
     flushed?;
     Ok(0)
@@ -82,6 +87,32 @@ fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<Seq, Failure>
             });
         }
     }
+}
+
+/// Why nothing is delivered from `next` on, and what to do.
+fn refused(why: Option<ReplayEnd>, next: Seq) -> Failure {
+    let what = why.map_or("no journal can be reached", ReplayEnd::name);
+    let (code, hint) = match why {
+        Some(ReplayEnd::OtherHistory) => (
+            INTEGRITY,
+            "the cluster was founded anew since: what was read before and what would be read now are two streams;              begin with --from oldest, and forget what was derived from the old one",
+        ),
+        Some(ReplayEnd::ChainMismatch) => (
+            INTEGRITY,
+            "what was read before is not what the cluster has committed there (it was read with --stamped, or the              cursor is another cluster's); begin with --from oldest",
+        ),
+        Some(ReplayEnd::Damaged) => {
+            (INTEGRITY, "run `lockstep format --verify` on each journal, and replace what is damaged")
+        }
+        Some(ReplayEnd::Leads) => {
+            (NOT_READY, "start a standby or an archiver, or set replay.by_leader = true")
+        }
+        _ => (
+            NOT_READY,
+            "start a standby or an archiver; they listen on the port of their unicast address, TCP",
+        ),
+    };
+    Failure::new(code, format!("seq {next} cannot be delivered: {what}; {hint}"))
 }
 
 /// What is printed, and when it is enough.
@@ -135,11 +166,16 @@ impl<W: Write> Print<W> {
             SubscriberEvent::Abandoned { from, oldest, why } => Err(Failure::new(
                 INTEGRITY,
                 format!(
-                    "seq {from} is repaired by nobody ({}): the oldest that a replica repairs is {oldest}; begin \
-                     there with --from {oldest}, or read the older part from a journal",
+                    "seq {from} cannot be had any more ({}): the oldest that is held is {oldest}; begin there with \
+                     --from {oldest}, or with --from oldest, and run an archiver that keeps more",
                     why.name()
                 ),
             )),
+            SubscriberEvent::Refused { why, next } => Err(refused(why, next)),
+            SubscriberEvent::Replaying { from } => {
+                tracing::info!(from, "reading from a journal");
+                Ok(())
+            }
             SubscriberEvent::Diverged { seq } => Err(Failure::new(
                 INTEGRITY,
                 format!(

@@ -2,6 +2,7 @@
 
 use crate::engine::ports::Group;
 use crate::engine::receiver::ReceiverLimits;
+use crate::engine::replay::ReplayLimits;
 use crate::io::clock::random_u64;
 use crate::io::device::{Device, DeviceSettings};
 use crate::io::rehearse::RehearsalSettings;
@@ -25,6 +26,8 @@ pub struct Endpoint {
     pub mtu: usize,
     /// Unicast addresses of the replicas.
     pub replicas: Vec<SocketAddrV4>,
+    /// Unicast addresses of those who have journals to be replayed, archivers first.
+    pub sources: Vec<SocketAddrV4>,
     /// Who repairs.
     pub repairers: Vec<Repairer>,
     /// Timers of requests.
@@ -52,6 +55,11 @@ impl Endpoint {
     pub(super) fn open(&self, joins: &[Group]) -> Result<Device, IoError> {
         let udp = UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..self.udp.clone() };
         Device::open(DeviceSettings { udp, rehearse: self.rehearse })
+    }
+
+    /// Whom to ask for what no ring holds, under the name of the receiver.
+    pub(super) fn replay(&self, me: Identity) -> ReplayLimits {
+        ReplayLimits::new(self.cluster, me, self.sources.clone())
     }
 
     /// A random identity for a handle, and what its receiver needs.

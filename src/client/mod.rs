@@ -33,6 +33,17 @@
 //! must be able to undo. A publisher sends again what has no place in the new leader's log; each message
 //! has one fate, [`PublisherEvent::Committed`], [`PublisherEvent::Fenced`] or [`PublisherEvent::Closed`],
 //! and a place that was told before may be lost by [`PublisherEvent::Unstamped`] on the way there.
+//!
+//! # Coming late, and coming back
+//!
+//! [`Start::From`] begins with any seq, [`Start::Oldest`] with the oldest that a journal holds. What replicas
+//! have in memory is repaired; what they have not is read from a journal over TCP
+//! ([`SubscriberEvent::Replaying`]), and live goes on behind it without a hole or a repeat
+//! ([`SubscriberEvent::CaughtUp`]). A subscription that falls behind does the same by itself. What is read
+//! from a journal is committed, so nothing of it is ever retracted.
+//!
+//! [`Subscriber::cursor`] is a place to come back to by [`Start::Cursor`]: it names history, seq and chain, and
+//! against another stream it is refused ([`SubscriberEvent::Refused`]).
 
 mod digest;
 mod endpoint;
@@ -45,6 +56,7 @@ pub use crate::engine::parts::PartsBound;
 pub use crate::engine::publisher::{PublishError, PublisherEvent};
 pub use crate::engine::receiver::Start;
 pub use crate::engine::subscriber::{Delivery, Flow, Message, SubscriberEvent};
+pub use crate::wire::{Cursor, ReplayEnd};
 pub use digest::StreamDigest;
 pub use endpoint::Endpoint;
 pub use publisher::{OpenError, Publisher};

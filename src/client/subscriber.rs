@@ -6,11 +6,13 @@ use crate::engine::losses::Losses;
 use crate::engine::parts::PartsLimits;
 use crate::engine::ports::{Group, Net};
 use crate::engine::receiver::Start;
+use crate::engine::replay::Step;
 use crate::engine::subscriber::{Delivery, Flow, Subscriber as Engine, SubscriberEvent, SubscriberLimits};
 use crate::io::IoError;
 use crate::io::clock::Clock;
 use crate::io::device::Device;
-use crate::wire::{Epoch, Seq};
+use crate::io::replay::{Polled, Source};
+use crate::wire::{Cursor, Epoch, Nanos, SMALL_LEN_MAX, Seq};
 
 /// A lag of the commit is reported when it lasts this long.
 const LAG_REPORT_NS: u64 = 100_000_000;
@@ -37,6 +39,7 @@ const LAG_REPORT_NS: u64 = 100_000_000;
 #[derive(Debug)]
 pub struct Subscriber<N = Device> {
     engine: Engine<N>,
+    source: Source,
     clock: Clock,
 }
 
@@ -58,17 +61,56 @@ impl<N: Net> Subscriber<N> {
     /// The kernel gives no random number.
     pub fn over(net: N, endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
         let receiver = endpoint.receiver(endpoint.subscriber_buffer_bytes)?;
+        let replay = endpoint.replay(receiver.me);
         let parts =
             PartsLimits { message_len_max: endpoint.message_len_max, bytes: endpoint.subscriber_parts_bytes };
         let limits = SubscriberLimits { receiver, delivery, start, parts, lag_report_ns: LAG_REPORT_NS };
-        Ok(Self { engine: Engine::new(net, limits), clock: Clock::start() })
+        let mut engine = Engine::new(net, limits);
+        engine.core.set_replay(replay);
+        Ok(Self { engine, source: Source::default(), clock: Clock::start() })
     }
 
     /// One turn: receives what is there and delivers at most `limit` messages. Never blocks. Payloads are
     /// borrowed for the time of the call; `Flow::Stop` leaves the rest for the next poll. Returns the
     /// work done: 0 is an idle turn.
-    pub fn poll(&mut self, limit: usize, f: impl FnMut(SubscriberEvent<'_>) -> Flow) -> usize {
-        self.engine.poll(self.clock.now(), limit, f)
+    pub fn poll(&mut self, limit: usize, mut f: impl FnMut(SubscriberEvent<'_>) -> Flow) -> usize {
+        let now = self.clock.now();
+        let work = self.engine.poll(now, limit, &mut f);
+        work + self.poll_source(now, &mut f)
+    }
+
+    /// Looks at the connection to a journal, if there is one.
+    fn poll_source(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) -> usize {
+        let Self { engine, source, .. } = self;
+        let core = &mut engine.core;
+        match core.poll_replay(now) {
+            Some(Step::Open(to)) => {
+                let mut request = [0; SMALL_LEN_MAX];
+                let opened =
+                    core.write_replay_request(&mut request).map(|len| source.open(to, &request[..len]));
+                if !matches!(opened, Some(Ok(()))) {
+                    core.on_replay_lost(now);
+                }
+            }
+            Some(Step::Close) => source.close(),
+            None => {}
+        }
+        match source.poll(|bytes| core.on_replay(now, bytes, f)) {
+            Polled::Nothing => 0,
+            Polled::Bytes(bytes) => bytes,
+            Polled::Lost => {
+                source.close();
+                core.on_replay_lost(now);
+                0
+            }
+        }
+    }
+
+    /// Where this subscription stands, to be taken up again later by [`Start::Cursor`]: everything below its
+    /// seq was delivered. `None` before it has begun. Of a `stamped` one it may lie in what is not final, and
+    /// is refused if that did not survive.
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.engine.core.cursor()
     }
 
     /// The next seq to be delivered; 0 before a live subscription has begun.

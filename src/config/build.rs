@@ -6,8 +6,11 @@
 use super::layers::{Item, Layers};
 use super::schema;
 use super::value::Value;
-use super::words::{Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
-use super::{Config, Journal, Line, Log, Publisher, Rehearse, Replica, Runtime, Stream, Subscriber, Timing};
+use super::words::{Compression, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
+use super::{
+    Archiver, Config, Journal, Line, Log, Publisher, Rehearse, Replay, Replica, Runtime, Stream, Subscriber,
+    Timing,
+};
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
@@ -21,9 +24,11 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
         profile: top.word("profile", Profile::from_word),
         lines: layers.lines.iter().map(|line| self::line(&item("lines", line))).collect(),
         replicas: layers.replicas.iter().map(|replica| self::replica(&item("replicas", replica))).collect(),
+        archivers: layers.archivers.iter().map(|one| archiver(&item("archivers", one))).collect(),
         stream: stream(&table("stream")),
         timing: timing(&table("timing")),
         journal: journal(&table("journal")),
+        replay: replay(&table("replay")),
         publisher: Publisher {
             window_entries: table("publisher").narrow("window"),
             buffer_bytes: table("publisher").number("buffer"),
@@ -72,6 +77,20 @@ fn replica(values: &Values<'_, '_>) -> Replica {
     }
 }
 
+fn archiver(values: &Values<'_, '_>) -> Archiver {
+    Archiver {
+        id: values.narrow("id"),
+        unicast: values.address("unicast"),
+        journal: values.path("journal"),
+        tail: values.path("tail"),
+        core: values.optional("core").map(|_| values.narrow("core")),
+        counters: values.path("counters"),
+        retention_size_bytes: values.optional("retention_size").map(|_| values.number("retention_size")),
+        retention_age_ns: values.optional("retention_age").map(|_| values.number("retention_age")),
+        compression: values.word("compression", Compression::from_word),
+    }
+}
+
 fn stream(values: &Values<'_, '_>) -> Stream {
     Stream {
         durability: values.word("durability", Durability::from_word),
@@ -103,6 +122,14 @@ fn journal(values: &Values<'_, '_>) -> Journal {
         retention_size_bytes: values.optional("retention_size").map(|_| values.number("retention_size")),
         retention_age_ns: values.optional("retention_age").map(|_| values.number("retention_age")),
         flush_interval_ns: values.optional("flush_interval").map(|_| values.number("flush_interval")),
+    }
+}
+
+fn replay(values: &Values<'_, '_>) -> Replay {
+    Replay {
+        readers_max: values.narrow("readers"),
+        rate_bytes_per_s: values.optional("rate").map(|_| values.number("rate")),
+        by_leader: values.truth("by_leader"),
     }
 }
 
@@ -140,7 +167,12 @@ fn effective(layers: &Layers<'_>) -> Vec<(String, String, super::Origin)> {
         };
         if !lists_done.contains(&list) {
             lists_done.push(list);
-            for item in if list == "lines" { &layers.lines } else { &layers.replicas } {
+            let items = match list {
+                "lines" => &layers.lines,
+                "archivers" => &layers.archivers,
+                _ => &layers.replicas,
+            };
+            for item in items {
                 keys.extend(schema::names_in(list).map(|name| format!("{list}.{}.{name}", item.label)));
             }
         }

@@ -74,7 +74,11 @@ impl Layers<'_> {
                 _ => format!("#{}", index + 1),
             };
             self.read_table(table, list, &format!("{list}.{label}"));
-            let items = if list == "lines" { &mut self.lines } else { &mut self.replicas };
+            let items = match list {
+                "lines" => &mut self.lines,
+                "archivers" => &mut self.archivers,
+                _ => &mut self.replicas,
+            };
             items.push(Item { label, span: item.span() });
         }
     }

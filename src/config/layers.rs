@@ -50,6 +50,7 @@ pub(super) struct Layers<'a> {
     pub refused: BTreeSet<String>,
     pub lines: Vec<Item>,
     pub replicas: Vec<Item>,
+    pub archivers: Vec<Item>,
     pub problems: Vec<ConfigError>,
 }
 
@@ -63,6 +64,7 @@ impl<'a> Layers<'a> {
             refused: BTreeSet::new(),
             lines: Vec::new(),
             replicas: Vec::new(),
+            archivers: Vec::new(),
             problems: Vec::new(),
         };
         layers.read_file();
@@ -79,7 +81,7 @@ impl<'a> Layers<'a> {
         let mut ordered: Vec<_> = overrides.iter().collect();
         ordered.sort_by_key(|(_, _, origin)| matches!(origin, Origin::Flag(_)));
         for (key, text, origin) in ordered {
-            let known = schema::row_of_instance(key).filter(|(row, _)| row.path != "replicas.*.id");
+            let known = schema::row_of_instance(key).filter(|(row, _)| !row.path.ends_with(".*.id"));
             let Some((row, item)) = known else {
                 let near = nearest(key, schema::key_paths());
                 let hint = near
@@ -252,6 +254,7 @@ impl<'a> Layers<'a> {
         match path.split('.').next() {
             Some("lines") => &self.lines,
             Some("replicas") => &self.replicas,
+            Some("archivers") => &self.archivers,
             _ => &[],
         }
     }
@@ -269,6 +272,12 @@ pub(super) fn labels(items: &[Item]) -> Vec<String> {
     items.iter().map(|item| item.label.clone()).collect()
 }
 
+/// What the keys of each node begin with: replicas first, then archivers.
+pub(super) fn nodes(layers: &Layers<'_>) -> Vec<String> {
+    let replicas = layers.replicas.iter().map(|item| format!("replicas.{}", item.label));
+    replicas.chain(layers.archivers.iter().map(|item| format!("archivers.{}", item.label))).collect()
+}
+
 /// What a required key might look like.
 fn example(row: &Key) -> &'static str {
     match row.path {
@@ -278,6 +287,9 @@ fn example(row: &Key) -> &'static str {
         "lines.*.data" => "\"239.77.0.2:7000\"",
         "lines.*.control" => "\"239.77.0.3:7000\"",
         "lines.*.interface" => "\"eth0\", or \"lo\" for one host",
+        "archivers.*.id" => "101, a number that no replica has",
+        "archivers.*.unicast" => "\"10.0.0.9:7001\", the archiver's own address",
+        "archivers.*.journal" => "\"/var/lib/lockstep/archive\", a directory on a disk",
         "replicas.*.id" => "1, 2, 3 …",
         "replicas.*.unicast" => "\"10.0.0.1:7001\", the replica's own address",
         "replicas.*.journal" => "\"/var/lib/lockstep/1\", a directory on a disk",

@@ -1,18 +1,20 @@
 //! What the file means for each room: the one place that turns its values into their limits.
 
-use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Role, Scheduling};
+use super::{Compression, Config, ConfigError, Durability, Gso, Idle, Interface, Replica, Role, Scheduling};
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
 use crate::io::rehearse::RehearsalSettings;
 use crate::io::udp::UdpSettings;
 use crate::io::{idle, udp};
 use crate::journal::{Retention, SEGMENT_LEN_MIN};
-use crate::node::NodeSettings;
+use crate::node::{NodeSettings, ReplaySettings};
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit;
 use crate::proto::nack::NackLimits;
 use crate::proto::repairers::Repairer;
 use crate::proto::window::Window;
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
 
 impl Config {
     /// What a publisher or subscriber needs to know.
@@ -23,6 +25,7 @@ impl Config {
             rehearse: self.rehearsal(),
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
+            sources: self.sources().collect(),
             repairers: self.repairers().collect(),
             nack: self.nack(),
             subscriber_buffer_bytes: self.subscriber.buffer_bytes as usize,
@@ -42,17 +45,10 @@ impl Config {
     /// There is no such replica; the error names those that there are.
     pub fn node(&self, id: u32) -> Result<NodeSettings, Box<ConfigError>> {
         let replica = self.replica(id)?;
+        let is_full = replica.role == Role::Full;
+        // Where nobody else stores there is nobody else to ask.
+        let alone = self.storing().count() + self.archivers.len() == 1;
         Ok(NodeSettings {
-            replica: id,
-            cluster: self.cluster,
-            udp: self.udp(),
-            rehearse: self.rehearsal(),
-            mtu: self.mtu(),
-            unicast: replica.unicast,
-            peers: self.repairers().filter(|other| other.replica != id).collect(),
-            journal: replica.journal.clone(),
-            tail: replica.tail.clone(),
-            tail_bytes: self.journal.tail_size_bytes,
             segment_bytes: match replica.role {
                 Role::Full => self.journal.segment_size_bytes,
                 // It keeps a ring's worth, and segments go as a whole.
@@ -65,6 +61,55 @@ impl Config {
                 bytes_max: self.journal.retention_size_bytes.unwrap_or(0),
                 age_ns_max: self.journal.retention_age_ns.unwrap_or(0),
             },
+            journal: replica.journal.clone(),
+            tail: replica.tail.clone(),
+            counters: replica.counters.clone(),
+            core: replica.core,
+            replay: self.replay_settings(self.replay.by_leader || alone).filter(|_| is_full),
+            ..self.any_node(id, replica.unicast)
+        })
+    }
+
+    /// What the node of archiver `id` needs to know.
+    ///
+    /// # Errors
+    /// There is no such archiver; the error names those that there are.
+    pub fn archiver_node(&self, id: u32) -> Result<NodeSettings, Box<ConfigError>> {
+        let archiver = self.archiver(id)?;
+        Ok(NodeSettings {
+            is_archiver: true,
+            packs: archiver.compression == Compression::Lz4,
+            retention: Retention {
+                bytes_max: archiver.retention_size_bytes.unwrap_or(0),
+                age_ns_max: archiver.retention_age_ns.unwrap_or(0),
+            },
+            journal: archiver.journal.clone(),
+            tail: archiver.tail.clone(),
+            counters: archiver.counters.clone(),
+            core: archiver.core,
+            ..self.any_node(id, archiver.unicast)
+        })
+    }
+
+    /// What every node needs to know, with the files still to be named.
+    fn any_node(&self, id: u32, unicast: SocketAddrV4) -> NodeSettings {
+        NodeSettings {
+            replica: id,
+            is_archiver: false,
+            cluster: self.cluster,
+            udp: self.udp(),
+            rehearse: self.rehearsal(),
+            mtu: self.mtu(),
+            unicast,
+            peers: self.repairers().filter(|other| other.address != unicast).collect(),
+            sources: self.sources().filter(|other| *other != unicast).collect(),
+            replay: self.replay_settings(true),
+            journal: PathBuf::new(),
+            tail: PathBuf::new(),
+            tail_bytes: self.journal.tail_size_bytes,
+            segment_bytes: self.journal.segment_size_bytes,
+            retention: Retention::default(),
+            packs: false,
             flush_interval_ns: self.journal.flush_interval_ns,
             durability: match self.stream.durability {
                 Durability::Process => commit::Durability::Process,
@@ -76,8 +121,8 @@ impl Config {
             suspect_ns: self.timing.suspect_ns,
             suspect_ns_max: self.timing.suspect_max_ns,
             nack: self.nack(),
-            counters: replica.counters.clone(),
-            core: replica.core,
+            counters: PathBuf::new(),
+            core: None,
             scheduling: match self.runtime.scheduling {
                 Scheduling::Other => SchedulingClass::Other,
                 Scheduling::Fifo(priority) => SchedulingClass::Fifo(priority),
@@ -85,13 +130,32 @@ impl Config {
             lock_memory: self.runtime.mlock,
             timer_slack_ns: self.runtime.timer_slack_ns,
             idle: self.idle(),
+        }
+    }
+
+    fn replay_settings(&self, by_leader: bool) -> Option<ReplaySettings> {
+        (self.replay.readers_max > 0).then_some(ReplaySettings {
+            readers_max: self.replay.readers_max as usize,
+            rate_bytes_per_s: self.replay.rate_bytes_per_s,
+            by_leader,
         })
     }
 
-    /// Who gives what it stores to whoever asks: a witness serves candidates alone.
+    /// Who has journals to be replayed, archivers first.
+    fn sources(&self) -> impl Iterator<Item = SocketAddrV4> {
+        let archivers = self.archivers.iter().map(|archiver| archiver.unicast);
+        archivers.chain(self.storing().map(|replica| replica.unicast))
+    }
+
+    /// Who gives what it stores to whoever asks.
     fn repairers(&self) -> impl Iterator<Item = Repairer> {
-        let storing = self.replicas.iter().filter(|replica| replica.role == Role::Full);
-        storing.map(|replica| Repairer::replica(replica.id, replica.unicast))
+        let archivers = self.archivers.iter().map(|archiver| Repairer::archiver(archiver.unicast));
+        archivers.chain(self.storing().map(|replica| Repairer::replica(replica.id, replica.unicast)))
+    }
+
+    /// The replicas that do: a witness serves candidates alone.
+    fn storing(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.iter().filter(|replica| replica.role == Role::Full)
     }
 
     fn mtu(&self) -> usize {

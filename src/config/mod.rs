@@ -32,7 +32,9 @@ mod words;
 
 pub use problem::{Code, ConfigError, ConfigErrors};
 pub use schema::{key_paths, reference};
-pub use words::{Durability, Gso, Idle, Interface, LogFormat, LogLevel, Profile, Role, Scheduling};
+pub use words::{
+    Compression, Durability, Gso, Idle, Interface, LogFormat, LogLevel, Profile, Role, Scheduling,
+};
 
 use layers::Layers;
 use std::fmt::{self, Display, Formatter};
@@ -89,12 +91,16 @@ pub struct Config {
     pub lines: Vec<Line>,
     /// The replicas in the order of the file, 1 to 7, with distinct ids.
     pub replicas: Vec<Replica>,
+    /// The archivers in the order of the file, with ids of their own.
+    pub archivers: Vec<Archiver>,
     /// What is promised about the stream.
     pub stream: Stream,
     /// Times of the protocol.
     pub timing: Timing,
     /// Sizes and times of the journal.
     pub journal: Journal,
+    /// How journals are replayed.
+    pub replay: Replay,
     /// Limits of a publisher.
     pub publisher: Publisher,
     /// Limits of a subscriber.
@@ -154,6 +160,30 @@ pub struct Replica {
     pub counters: PathBuf,
 }
 
+/// One archiver: it keeps the stream, repairs and replays it, and is never a member.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Archiver {
+    /// 1 to 255, none of the replicas'.
+    pub id: u32,
+    /// Its address for repairs, questions and replays, never on the groups' port.
+    pub unicast: SocketAddrV4,
+    /// Directory of its segments.
+    pub journal: PathBuf,
+    /// File of its tail.
+    pub tail: PathBuf,
+    /// Core of its pinned thread; none leaves it to the kernel.
+    pub core: Option<usize>,
+    /// File of its counters.
+    pub counters: PathBuf,
+    /// Oldest segments go above this; none keeps all.
+    pub retention_size_bytes: Option<u64>,
+    /// Segments older than this go; none keeps all.
+    pub retention_age_ns: Option<u64>,
+    /// How sealed segments are kept.
+    pub compression: Compression,
+}
+
 /// What is promised about the stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -208,6 +238,18 @@ pub struct Journal {
     pub retention_age_ns: Option<u64>,
     /// Longest time that frames are gathered for one write; none chooses by the durability.
     pub flush_interval_ns: Option<u64>,
+}
+
+/// How journals are replayed to readers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Replay {
+    /// Most readers of one journal; 0 is none.
+    pub readers_max: u32,
+    /// Bytes per second for all of them while the stream moves; none is no limit.
+    pub rate_bytes_per_s: Option<u64>,
+    /// Whether a replica serves them while it leads.
+    pub by_leader: bool,
 }
 
 /// Limits of a publisher.
@@ -327,20 +369,42 @@ impl Config {
 
     /// The replica with this id, or an error that lists those there are.
     pub fn replica(&self, id: u32) -> Result<&Replica, Box<ConfigError>> {
+        let ids = self.replicas.iter().map(|replica| replica.id);
         self.replicas.iter().find(|replica| replica.id == id).ok_or_else(|| {
-            let ids: Vec<_> = self.replicas.iter().map(|replica| replica.id.to_string()).collect();
-            Box::new(ConfigError {
-                code: Code::Replicas,
-                key: String::new(),
-                value: id.to_string(),
-                rule: format!("no replica {id}; the file has {}", ids.join(", ")),
-                hint: "name one of these with --replica".into(),
-                origin: None,
-                span: None,
-                related: Vec::new(),
-            })
+            let hint = match self.archivers.iter().any(|archiver| archiver.id == id) {
+                true => "name one of these with --replica; this number is an archiver's: --archiver",
+                false => "name one of these with --replica",
+            };
+            unknown("replica", id, ids, hint)
         })
     }
+
+    /// The archiver with this id, or an error that lists those there are.
+    pub fn archiver(&self, id: u32) -> Result<&Archiver, Box<ConfigError>> {
+        let ids = self.archivers.iter().map(|archiver| archiver.id);
+        self.archivers.iter().find(|archiver| archiver.id == id).ok_or_else(|| {
+            let hint = match self.archivers.is_empty() {
+                true => "add [[archivers]] to the file, one for each",
+                false => "name one of these with --archiver",
+            };
+            unknown("archiver", id, ids, hint)
+        })
+    }
+}
+
+fn unknown(what: &str, id: u32, ids: impl Iterator<Item = u32>, hint: &str) -> Box<ConfigError> {
+    let ids: Vec<_> = ids.map(|id| id.to_string()).collect();
+    let has = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
+    Box::new(ConfigError {
+        code: Code::Replicas,
+        key: String::new(),
+        value: id.to_string(),
+        rule: format!("no {what} {id}; the file has {has}"),
+        hint: hint.into(),
+        origin: None,
+        span: None,
+        related: Vec::new(),
+    })
 }
 
 /// Reads a duration as the file spells it (`"5ms"`), for flags that are no keys.

@@ -4,12 +4,13 @@
 //! themselves and returns early (`None`) when one of its keys has a problem already, so that a typing
 //! error never hides a wrong window, and one cause makes one problem.
 
-use super::layers::{At, Layers, labels};
+use super::layers::{At, Layers, labels, nodes};
 use super::problem::Code;
-use super::schema::REPLICAS_MAX;
+use super::schema::{ARCHIVERS_MAX, REPLICAS_MAX};
 use super::topology::{self, is_profile};
 use super::value::Value;
-use super::words::{Durability, Idle, Profile, Scheduling};
+use super::words::{Compression, Durability, Idle, Profile, Scheduling};
+use crate::journal::packed::PACKED_LEN_MAX;
 
 /// Bytes of the IPv4 and UDP headers and of a repair's trailer, which a frame leaves room for.
 const AROUND_FRAME_LEN: u64 = 28 + 48;
@@ -24,9 +25,14 @@ const PAGE_LEN: u64 = 4096;
 pub(super) fn check(layers: &mut Layers<'_>) {
     line_count(layers);
     replica_count(layers);
-    for label in labels(&layers.replicas) {
-        memory_file(layers, &label, "tail");
-        memory_file(layers, &label, "counters");
+    archiver_count(layers);
+    for node in nodes(layers) {
+        memory_file(layers, &node, "tail");
+        memory_file(layers, &node, "counters");
+    }
+    for label in labels(&layers.archivers) {
+        retention(layers, &format!("archivers.{label}.retention_size"));
+        packing(layers, &label);
     }
     for label in labels(&layers.lines) {
         busy_poll(layers, &label);
@@ -38,7 +44,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
     for key in ["journal.tail_size", "journal.segment_size"] {
         whole_pages(layers, key);
     }
-    retention(layers);
+    retention(layers, "journal.retention_size");
     ordered(
         layers,
         "timing.heartbeat_first",
@@ -107,13 +113,35 @@ fn replica_count(layers: &mut Layers<'_>) {
     }
 }
 
+/// Whoever misses something asks each of them before it gives up.
+fn archiver_count(layers: &mut Layers<'_>) {
+    if let Some(item) = layers.archivers.get(ARCHIVERS_MAX).cloned() {
+        let rule =
+            format!("there are {} archivers, at most {ARCHIVERS_MAX} are asked", layers.archivers.len());
+        let hint = format!("keep {ARCHIVERS_MAX} or fewer");
+        layers.push(Code::Replicas, "archivers", "", rule, hint, At::File(item.span));
+    }
+}
+
+/// A segment is packed in memory.
+fn packing(layers: &mut Layers<'_>, label: &str) -> Option<()> {
+    let (key, segment_key) = (format!("archivers.{label}.compression"), "journal.segment_size");
+    let (word, segment) = (layers.word(&key)?, layers.number(segment_key)?);
+    if Compression::from_word(word) == Some(Compression::Lz4) && segment > PACKED_LEN_MAX {
+        let rule = format!("segments of {} are too long to be packed", Value::SizeBytes(segment));
+        let hint = format!("write segment_size = \"{}\" or less", Value::SizeBytes(PACKED_LEN_MAX));
+        layers.blame(Code::Window, &[&key, segment_key], rule, hint);
+    }
+    Some(())
+}
+
 /// The tail and the counters lie in memory; their names tell clusters and replicas of one host apart.
-fn memory_file(layers: &mut Layers<'_>, label: &str, name: &str) -> Option<()> {
-    let key = format!("replicas.{label}.{name}");
+fn memory_file(layers: &mut Layers<'_>, node: &str, name: &str) -> Option<()> {
+    let key = format!("{node}.{name}");
     if layers.is_set(&key) {
         return None;
     }
-    let (cluster, id) = (layers.number("cluster")?, layers.number(&format!("replicas.{label}.id"))?);
+    let (cluster, id) = (layers.number("cluster")?, layers.number(&format!("{node}.id"))?);
     let path = format!("/dev/shm/lockstep-{cluster}-{id}.{name}").into();
     layers.derive(key, Value::Path(path), "from cluster and id".into());
     Some(())
@@ -197,8 +225,8 @@ fn whole_pages(layers: &mut Layers<'_>, key: &str) -> Option<()> {
 }
 
 /// The segment that is being written and the last sealed one are always kept.
-fn retention(layers: &mut Layers<'_>) -> Option<()> {
-    let (key, segment_key) = ("journal.retention_size", "journal.segment_size");
+fn retention(layers: &mut Layers<'_>, key: &str) -> Option<()> {
+    let segment_key = "journal.segment_size";
     let (retention, segment) = (layers.number(key)?, layers.number(segment_key)?);
     if retention < 2 * segment {
         let rule =

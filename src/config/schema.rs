@@ -5,7 +5,7 @@
 //! `*` stands for a line's number or a replica's id.
 
 use super::value::Kind::{self, *};
-use super::words::{Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
+use super::words::{Compression, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,8 @@ pub(super) const MTU_MAX: u64 = 9000;
 pub(super) const REPLICA_ID_MAX: u64 = 255;
 /// Most replicas of a membership.
 pub(super) const REPLICAS_MAX: usize = 7;
+/// Most archivers: readers ask each of them before they give up.
+pub(super) const ARCHIVERS_MAX: usize = 16;
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
@@ -102,6 +104,25 @@ pub(super) const KEYS: &[Key] = &[
     key("replicas.*.counters", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.counters"),
         "File of the counters, on a tmpfs."),
 
+    key("archivers.*.id", Integer(1, REPLICA_ID_MAX), Required,
+        "Number of the archiver, of the same kind as a replica's and none of theirs. It is never a member."),
+    key("archivers.*.unicast", Unicast, Required,
+        "Address for repairs, questions and replays. Its port differs from the groups'."),
+    key("archivers.*.journal", Path, Required,
+        "Directory of the segments, on a disk."),
+    key("archivers.*.tail", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.tail"),
+        "File of the newest frames, on a tmpfs or hugetlbfs."),
+    key("archivers.*.core", Integer(0, 4095), Absent("not pinned"),
+        "Core that the archiver's pinned thread has for itself."),
+    key("archivers.*.counters", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.counters"),
+        "File of the counters, on a tmpfs."),
+    key("archivers.*.retention_size", Size(MIB, 1024 * TIB), Absent("keep all"),
+        "Oldest segments go when all are larger than this; as `journal.retention_size`, for this archiver."),
+    key("archivers.*.retention_age", Duration(60 * S, 36_500 * 86_400 * S), Absent("keep all"),
+        "Segments older than this go; as `journal.retention_age`, for this archiver."),
+    key("archivers.*.compression", Word(Compression::WORDS), Fixed("none"),
+        "How sealed segments are kept: `none` replays without a copy, `lz4` takes a third to a half of the room."),
+
     key("stream.durability", Word(Durability::WORDS), Fixed("process"),
         "What an acknowledgement means: in memory that survives the process, or on the device."),
     key("stream.window_entries", Integer(16, 1 << 24), Fixed("65536"),
@@ -143,6 +164,13 @@ pub(super) const KEYS: &[Key] = &[
     key("journal.flush_interval", Duration(10 * US, S), Absent("20ms with durability process, 20us with power"),
         "Longest time that the side thread gathers frames for one write; less where the tail would fill."),
 
+    key("replay.readers", Integer(0, 1024), Fixed("32"),
+        "Readers of a journal over TCP at a time, at the port number of `unicast`; 0 serves nobody."),
+    key("replay.rate", Size(MIB, TIB), Absent("no limit"),
+        "Bytes per second for all readers of a journal together while the stream moves; without limit while it stands still."),
+    key("replay.by_leader", Bool, ByProfile("false", "true"),
+        "Whether a replica serves readers of its journal while it leads. The only replica of a cluster does."),
+
     key("publisher.window", Integer(1, 1 << 24), Fixed("1024"),
         "Entries that one publisher may have uncommitted; at most `stream.window_entries`."),
     key("publisher.buffer", Size(64 * KIB, 16 * GIB), Fixed("1MiB"),
@@ -182,9 +210,9 @@ pub(super) const KEYS: &[Key] = &[
 
 /// The tables of a file that are written once.
 pub(super) const SECTIONS: &[&str] =
-    &["stream", "timing", "journal", "publisher", "subscriber", "runtime", "rehearse", "log"];
+    &["stream", "timing", "journal", "replay", "publisher", "subscriber", "runtime", "rehearse", "log"];
 /// The tables of a file that are written once per item.
-pub(super) const LISTS: &[&str] = &["lines", "replicas"];
+pub(super) const LISTS: &[&str] = &["lines", "replicas", "archivers"];
 
 /// The row of a path as the schema spells it.
 pub(super) fn row(path: &str) -> Option<&'static Key> {

@@ -4,7 +4,7 @@
 //! same on every machine, and multicast goes only as far as interface and TTL let it.
 
 use super::Origin;
-use super::layers::{Layers, labels};
+use super::layers::{Layers, labels, nodes};
 use super::problem::Code;
 use super::value::Value;
 use super::words::{Idle, Interface, Profile};
@@ -64,11 +64,11 @@ fn host(ip: Ipv4Addr) -> String {
     if ip.is_loopback() { "this host".into() } else { ip.to_string() }
 }
 
-/// Hosts of the replicas, each with the key of its first.
+/// Hosts of the replicas and archivers, each with the key of its first.
 fn hosts(layers: &Layers<'_>) -> BTreeMap<String, String> {
     let mut hosts = BTreeMap::new();
-    for label in labels(&layers.replicas) {
-        let key = format!("replicas.{label}.unicast");
+    for node in nodes(layers) {
+        let key = format!("{node}.unicast");
         if let Some(address) = layers.address(&key) {
             hosts.entry(host(*address.ip())).or_insert(key);
         }
@@ -140,8 +140,8 @@ fn production_loopback(layers: &mut Layers<'_>, label: &str) -> Option<()> {
 fn group_port(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     let group_key = format!("lines.{label}.submit");
     let port = layers.address(&group_key)?.port();
-    for replica in labels(&layers.replicas) {
-        let key = format!("replicas.{replica}.unicast");
+    for node in nodes(layers) {
+        let key = format!("{node}.unicast");
         let Some(address) = layers.address(&key).filter(|address| address.port() == port) else { continue };
         let rule = format!("port {port} is the groups' port, where unicast may reach the wrong socket");
         let other = if port == u16::MAX { port - 1 } else { port + 1 };
@@ -155,15 +155,16 @@ fn group_port(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     Some(())
 }
 
-/// No two replicas share an id or an address.
+/// No two nodes share an id or an address.
 fn distinct(layers: &mut Layers<'_>, code: Code, name: &str) {
     let mut first: BTreeMap<String, String> = BTreeMap::new();
-    for label in labels(&layers.replicas) {
-        let key = format!("replicas.{label}.{name}");
+    for node in nodes(layers) {
+        let key = format!("{node}.{name}");
         let Some(value) = layers.printed(&key) else { continue };
         if let Some(other) = first.get(&value) {
             let rule = format!("{value} is used by {other} already");
-            layers.blame(code, &[&key, other], rule, format!("give each replica its own {name}"));
+            let who = if node.starts_with("replicas") { "replica" } else { "replica and archiver" };
+            layers.blame(code, &[&key, other], rule, format!("give each {who} its own {name}"));
         } else {
             first.insert(value, key);
         }
@@ -173,10 +174,10 @@ fn distinct(layers: &mut Layers<'_>, code: Code, name: &str) {
 /// No two files of one host are the same one. On different hosts equal paths are as they should be.
 fn distinct_files(layers: &mut Layers<'_>) {
     let mut first: BTreeMap<(String, String), String> = BTreeMap::new();
-    for label in labels(&layers.replicas) {
-        let Some(address) = layers.address(&format!("replicas.{label}.unicast")) else { continue };
+    for node in nodes(layers) {
+        let Some(address) = layers.address(&format!("{node}.unicast")) else { continue };
         for name in ["journal", "tail", "counters"] {
-            let key = format!("replicas.{label}.{name}");
+            let key = format!("{node}.{name}");
             let Some(path) = layers.printed(&key) else { continue };
             let Some(other) = first.get(&(host(*address.ip()), path.clone())).cloned() else {
                 first.insert((host(*address.ip()), path), key);
@@ -222,8 +223,8 @@ fn own_cores(layers: &mut Layers<'_>) {
         return;
     }
     let mut first: BTreeMap<(String, u64), String> = BTreeMap::new();
-    for label in labels(&layers.replicas) {
-        let (key, unicast) = (format!("replicas.{label}.core"), format!("replicas.{label}.unicast"));
+    for node in nodes(layers) {
+        let (key, unicast) = (format!("{node}.core"), format!("{node}.unicast"));
         let (Some(core), Some(address)) = (layers.number(&key), layers.address(&unicast)) else { continue };
         if let Some(other) = first.get(&(host(*address.ip()), core)) {
             let rule = format!("core {core} spins for {other} already");

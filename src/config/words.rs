@@ -55,6 +55,14 @@ words! {
         Witness = "witness",
     }
 
+    /// How an archiver keeps its sealed segments.
+    Compression {
+        /// As they were written.
+        None = "none",
+        /// Packed in blocks, each with a checksum of what it unpacks to.
+        Lz4 = "lz4",
+    }
+
     /// What the duty cycle does when it found nothing to do.
     Idle {
         /// Polls again at once: a core of its own, the lowest latency.

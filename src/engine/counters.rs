@@ -57,6 +57,8 @@ counters! {
     RepairsLed "repairs_led" "Frames repaired to others by a leader: its stamping thread did it.",
     RepairsMulticast "repairs_multicast" "Frames repaired to everybody at once, as several asked for them.",
     RequestersDropped "requesters_dropped" "Receivers that are given nothing more, as they asked for too much.",
+    ReplayedIn "replayed_in" "Frames that a replay brought.",
+    Replays "replays" "Times that a replay was begun, because no ring held what was missing.",
     Resends "resends" "Submissions sent again.",
     SubmissionsOverShare "submissions_over_share" "Submitted messages refused while the window was scarce: their publisher had its share.",
     NoticesOut "notices_out" "Publishers told which of their numbers are missed, or that their share is used up.",

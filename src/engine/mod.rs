@@ -13,6 +13,7 @@ pub mod parts;
 pub mod ports;
 pub mod publisher;
 pub mod receiver;
+pub mod replay;
 pub mod replica;
 pub mod store;
 pub mod subscriber;

@@ -15,7 +15,7 @@
 //! Memory is bounded: so many messages of the greatest length. It is taken when it is first needed and kept.
 //! When all of it is in use, the message that began first makes room, and the application is told.
 
-use crate::wire::{Entry, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq};
+use crate::wire::{Chain, Entry, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq};
 
 /// Memory of messages whose parts have not all come.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -57,6 +57,8 @@ struct Building {
     next: PublisherSeq,
     /// Seq of each part, and the bytes up to its end.
     parts: Vec<(Seq, u32)>,
+    /// The chain before the frame that holds the first of them.
+    chain: Chain,
     bytes: Vec<u8>,
     /// The entry that made it whole, or ended it.
     ended_at: Option<Seq>,
@@ -91,13 +93,13 @@ impl Parts {
         self.list.iter().position(|one| one.publisher == publisher && one.ended_at.is_none())
     }
 
-    /// The part of a message at `seq`.
-    pub(crate) fn on_part(&mut self, seq: Seq, entry: &Entry<'_>) -> Joined {
+    /// The part of a message at `seq`, in a frame that has this chain before it.
+    pub(crate) fn on_part(&mut self, seq: Seq, chain: Chain, entry: &Entry<'_>) -> Joined {
         let (publisher, number) = (entry.header.publisher, entry.header.publisher_seq);
         let mut given_up = Joined::Waits;
         if entry.header.flags & PART_NEXT == 0 {
             self.on_end(seq, publisher);
-            if let Some((publisher, first)) = self.begin(publisher, number) {
+            if let Some((publisher, first)) = self.begin(publisher, number, chain) {
                 given_up = Joined::GivenUp(publisher, first, PartsBound::Memory(self.limits.bytes));
             }
         }
@@ -141,7 +143,12 @@ impl Parts {
 
     /// A place for a message whose first part is `number`. Returns whose message, begun where, made room and
     /// is lost by it.
-    fn begin(&mut self, publisher: PublisherId, number: PublisherSeq) -> Option<(PublisherId, Seq)> {
+    fn begin(
+        &mut self,
+        publisher: PublisherId,
+        number: PublisherSeq,
+        chain: Chain,
+    ) -> Option<(PublisherId, Seq)> {
         let most = (self.limits.bytes / self.limits.message_len_max.max(1)).max(1);
         let mut lost = None;
         if self.list.len() >= most {
@@ -158,11 +165,12 @@ impl Parts {
         let mut one = self.spare.pop().unwrap_or_else(|| Building {
             publisher,
             next: number,
+            chain,
             parts: Vec::with_capacity(PARTS_MAX),
             bytes: Vec::with_capacity(self.limits.message_len_max),
             ended_at: None,
         });
-        (one.publisher, one.next, one.ended_at) = (publisher, number, None);
+        (one.publisher, one.next, one.chain, one.ended_at) = (publisher, number, chain, None);
         self.list.push(one);
         lost
     }
@@ -220,9 +228,10 @@ impl Parts {
         self.list.is_empty()
     }
 
-    /// Where the oldest message begins that is not whole yet.
-    pub(crate) fn oldest(&self) -> Option<Seq> {
-        self.list.iter().filter(|one| one.ended_at.is_none()).map(Building::first).min()
+    /// Where the oldest message begins that is not whole yet, and the chain before the frame that does.
+    pub(crate) fn oldest(&self) -> Option<(Seq, Chain)> {
+        let open = self.list.iter().filter(|one| one.ended_at.is_none());
+        open.map(|one| (one.first(), one.chain)).min()
     }
 }
 

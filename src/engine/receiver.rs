@@ -11,6 +11,7 @@
 
 mod ask;
 mod kept;
+mod replayed;
 mod takeover;
 
 pub use ask::NACK_LEN_MAX;
@@ -27,7 +28,8 @@ use crate::proto::nack::NackLimits;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::repairers::Repairer;
 use crate::wire::{
-    Epoch, FrameView, Header, HeartbeatBody, Identity, Kind, Reject, RepairTrailer, Seq, SeqRange,
+    Chain, Cursor, Epoch, FrameView, Header, HeartbeatBody, Identity, Kind, Reject, RepairTrailer, Seq,
+    SeqRange,
 };
 use ask::Asking;
 use std::net::SocketAddrV4;
@@ -41,6 +43,10 @@ pub enum Start {
     From(Seq),
     /// Behind a log that the owner holds already, of which everything below the seq is committed.
     Behind(LogEnd, Seq),
+    /// With the oldest that any journal holds.
+    Oldest,
+    /// Where a reader stopped before, in the same log or not at all.
+    Cursor(Cursor),
 }
 
 /// A receiver's settings.
@@ -116,6 +122,12 @@ pub struct Receiver {
     acked: (u8, Header),
     /// Whose ack was last found to be of another log.
     divergent: Option<Identity>,
+    /// The chain before the frame with which one begins, where a cursor tells it.
+    chain_wanted: Option<Chain>,
+    /// What the cursor told is not the chain of this log.
+    chain_refused: bool,
+    /// Nothing is asked of repairers: a replay brings what is missing.
+    replaying: bool,
 }
 
 impl Receiver {
@@ -124,9 +136,17 @@ impl Receiver {
         let (end, commit) = match start {
             Start::Live => (None, Commit::new(1)),
             Start::From(1) => (Some(LogEnd::BLANK), Commit::new(1)),
-            Start::From(_) => (None, Commit::new(1)),
+            Start::From(_) | Start::Oldest | Start::Cursor(_) => (None, Commit::new(1)),
             Start::Behind(end, commit_next) => (Some(end), Commit::new(commit_next)),
         };
+        let mut limits = limits;
+        let (mut start, mut chain_wanted) = (start, None);
+        if let Start::Cursor(cursor) = start {
+            // What it was read from is known: another history is refused like on any other day.
+            limits.history = cursor.history;
+            chain_wanted = Some(cursor.chain);
+            start = Start::From(cursor.seq);
+        }
         let mut commit = commit;
         let mut held = Held::default();
         if let Some(end) = end {
@@ -153,6 +173,9 @@ impl Receiver {
             diverged: false,
             acked: (0, Header::new(Kind::Ack)),
             divergent: None,
+            chain_wanted,
+            chain_refused: false,
+            replaying: false,
             limits,
         }
     }
@@ -369,6 +392,9 @@ impl Receiver {
         let end = match (self.end, self.start) {
             (Some(end), _) => end,
             (None, Start::From(seq)) if header.first_seq <= seq && seq < header.next_seq() => {
+                if self.refuses_chain(header.chain) {
+                    return Placement::Dropped;
+                }
                 let end = LogEnd {
                     next: header.first_seq,
                     epoch: header.epoch(),

@@ -7,18 +7,26 @@
 //! A takeover may take back what a `stamped` application was told and what is not committed. It hears so
 //! by [`SubscriberEvent::Retract`] before it hears anything of the new epoch; then the stream goes on
 //! from there. What is told as committed is never taken back (S6).
+//!
+//! What no ring holds any more is read from a journal: `subscriber::replayed`.
+
+mod deliver;
+mod replayed;
+
+use deliver::{Place, deliver};
 
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events};
 use super::losses::Losses;
-use super::parts::{Joined, Parts, PartsBound, PartsLimits};
+use super::parts::{Parts, PartsBound, PartsLimits};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
+use super::replay::Replay;
 use crate::proto::log::LogEnd;
 use crate::wire::{
-    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, Identity, MembershipView,
-    Nanos, PublisherId, PublisherSeq, Refusal, Seq,
+    Datagram, Destination, Epoch, FrameView, Identity, Nanos, PublisherId, PublisherSeq, Refusal, ReplayEnd,
+    Seq,
 };
 
 /// When a message is delivered (DESIGN §1).
@@ -119,6 +127,20 @@ pub enum SubscriberEvent<'a> {
         /// The next seq.
         next: Seq,
     },
+    /// What is missing is no longer in anybody's memory: it is read from a journal, from this seq on. Live
+    /// goes on behind it without a hole or a repeat; [`SubscriberEvent::CaughtUp`] tells when.
+    Replaying {
+        /// The first seq that is read.
+        from: Seq,
+    },
+    /// The subscription cannot begin, or go on, here: nothing of this stream was delivered in the place of
+    /// what was asked for. It ends.
+    Refused {
+        /// Why; none: no journal could be reached.
+        why: Option<ReplayEnd>,
+        /// The next seq that was wanted.
+        next: Seq,
+    },
     /// Commit has lagged behind stamping for a while.
     Lag {
         /// Entries stamped and not committed.
@@ -148,24 +170,20 @@ pub struct SubscriberLimits {
     pub lag_report_ns: Nanos,
 }
 
-/// Where delivery stands.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Cursor {
-    /// The next seq to deliver; what lies before is skipped.
-    next: Seq,
-    /// Behind the last entry that the application was told of.
-    told_next: Seq,
-    /// Messages that this poll may still deliver.
-    left: usize,
-    stopped: bool,
-}
-
 /// The rules of a subscriber without its device.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SubscriberCore {
     limits: SubscriberLimits,
     rx: Receiver,
-    cursor: Cursor,
+    replay: Replay,
+    /// When the stream was last heard on the groups, and when the present replay began.
+    heard_at: Nanos,
+    replay_at: Nanos,
+    /// Who gives it.
+    replayed_by: Identity,
+    /// A replay is needed because no ring helps: the oldest seq that the rings told, 0 if none was asked.
+    needed: Option<Seq>,
+    cursor: Place,
     parts: Parts,
     told_commit: Seq,
     caught_up: bool,
@@ -213,7 +231,9 @@ impl<N: Net> Subscriber<N> {
         if !core.cursor.stopped {
             work += net.recv_groups();
             for index in 0..work {
-                core.on_datagram(now, net.group_datagram(index), &mut f);
+                if core.on_datagram(now, net.group_datagram(index), &mut f) {
+                    core.heard_at = now;
+                }
             }
             core.turns += 1;
             if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() {
@@ -254,12 +274,24 @@ impl SubscriberCore {
             Start::Live => (0, 0),
             Start::From(seq) => (seq, 0),
             Start::Behind(end, _) => (end.next, end.next),
+            Start::Oldest => (0, 0),
+            Start::Cursor(cursor) => (cursor.seq, 0),
+        };
+        let chain = match limits.start {
+            Start::Behind(end, _) => Some(end.chain),
+            Start::Cursor(cursor) => Some(cursor.chain),
+            _ => None,
         };
         Self {
             rx: Receiver::new(limits.receiver.clone(), limits.start),
             parts: Parts::new(limits.parts, limits.delivery == Delivery::Stamped),
             limits,
-            cursor: Cursor { next, told_next, left: 0, stopped: false },
+            replay: Replay::default(),
+            heard_at: 0,
+            replay_at: 0,
+            replayed_by: Identity::default(),
+            needed: None,
+            cursor: Place { next, told_next, chain, left: 0, stopped: false },
             told_commit: 1,
             caught_up: false,
             lag_since: None,
@@ -282,7 +314,7 @@ impl SubscriberCore {
     /// first part of the oldest message that is not whole yet, or the next seq. What lies between and is
     /// delivered again has a seq below [`SubscriberCore::deliver_next`].
     pub fn resume_next(&self) -> Seq {
-        self.parts.oldest().map_or(self.cursor.next, |oldest| oldest.min(self.cursor.next))
+        self.parts.oldest().map_or(self.cursor.next, |(oldest, _)| oldest.min(self.cursor.next))
     }
 
     /// The exclusive bound of what is final, as far as it is held here.
@@ -311,6 +343,7 @@ impl SubscriberCore {
         self.number = 0;
         self.turns = UNICAST_TURNS - 1;
         self.caught_up = false;
+        (self.heard_at, self.replay_at) = (0, 0);
         self.lag_since = None;
         self.lag_told = 0;
         self.counters = Counters::default();
@@ -350,7 +383,13 @@ impl SubscriberCore {
         true
     }
 
-    fn on_datagram(&mut self, now: Nanos, bytes: &[u8], f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    /// Returns whether it is one of this stream.
+    fn on_datagram(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) -> bool {
         self.counters.add(Counter::DatagramsIn, 1);
         let decoded = Datagram::decode(bytes, self.limits.receiver.cluster);
         let judged = decoded.and_then(|datagram| match datagram {
@@ -388,12 +427,14 @@ impl SubscriberCore {
         if let Err(reject) = judged {
             self.counters.reject(reject);
         }
+        judged.is_ok()
     }
 
     /// A live subscription begins where the log was when it was first told of.
     fn begin_live(&mut self) {
         if let (0, Some(end)) = (self.cursor.next, self.rx.end()) {
             self.cursor.next = end.next;
+            self.cursor.chain = Some(end.chain);
         }
     }
 
@@ -405,12 +446,23 @@ impl SubscriberCore {
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) {
         let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
+        self.take(now, placement, frame, trailer.map(|trailer| Identity::from_packed(trailer.giver)), f);
+    }
+
+    /// What becomes of a frame that was judged: it was live, or `giver` repaired or replayed it.
+    fn take(
+        &mut self,
+        now: Nanos,
+        placement: Placement,
+        frame: &FrameView<'_>,
+        giver: Option<Identity>,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) {
         if let Some(from) = self.rx.take_lost() {
             self.take_back(from, f);
         }
         if placement != Placement::Dropped {
-            let (header, giver) =
-                (&frame.header, trailer.map(|trailer| Identity::from_packed(trailer.giver)));
+            let header = &frame.header;
             let leader = header.epoch().leader();
             self.losses.on_frame(now, header.first_seq, header.next_seq(), giver, leader);
         }
@@ -437,7 +489,10 @@ impl SubscriberCore {
     fn take_back(&mut self, from: Seq, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         let told_next = self.cursor.told_next;
         self.cursor.told_next = told_next.min(from);
-        self.cursor.next = self.cursor.next.min(from);
+        if self.cursor.next > from {
+            self.cursor.next = from;
+            self.cursor.chain = self.rx.end().filter(|end| end.next == from).map(|end| end.chain);
+        }
         self.caught_up = false;
         self.parts.on_retract(from);
         if told_next > from {
@@ -485,10 +540,7 @@ impl SubscriberCore {
                 _ => {}
             }
         }
-        if let Some((from, oldest, why)) = self.rx.abandoned() {
-            self.ended = true;
-            f(SubscriberEvent::Abandoned { from, oldest, why });
-        }
+        self.look_for_replay(now, f);
         let delivered_all = self.cursor.next >= seen_next && self.cursor.next > 0 && seen_next > 1;
         if delivered_all && !self.caught_up && self.rx.is_whole() {
             self.caught_up = true;
@@ -510,98 +562,5 @@ impl SubscriberCore {
             self.lag_told = now;
             f(SubscriberEvent::Lag { entries, for_ns: now - since });
         }
-    }
-}
-
-/// Delivers the entries of one frame from the cursor on. Returns whether the frame is done.
-fn deliver(
-    cursor: &mut Cursor,
-    parts: &mut Parts,
-    frame: &FrameView<'_>,
-    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> bool {
-    for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
-        if seq >= cursor.next {
-            if cursor.stopped {
-                return false;
-            }
-            let flow = tell(seq, frame.header.timestamp, &entry, parts, f);
-            cursor.next = seq + 1;
-            cursor.told_next = if flow.is_some() { seq + 1 } else { cursor.told_next };
-            if flow.is_some() && entry.kind() == EntryKind::Message {
-                cursor.left -= 1;
-            }
-            cursor.stopped = flow == Some(Flow::Stop) || cursor.left == 0;
-        }
-    }
-    true
-}
-
-/// One entry as an event; `None` for entries that are the cluster's own business, and for parts of a message
-/// that is not whole: they are passed over.
-fn tell(
-    seq: Seq,
-    frame_time: Nanos,
-    entry: &Entry<'_>,
-    parts: &mut Parts,
-    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> Option<Flow> {
-    match entry.kind() {
-        EntryKind::Message if entry.header.flags != 0 => tell_part(seq, frame_time, entry, parts, f),
-        EntryKind::Message => {
-            Some(f(SubscriberEvent::Message(message(seq, frame_time, entry, entry.payload))))
-        }
-        EntryKind::EpochStart => {
-            let start = EpochStartView::parse(entry.payload).ok()?;
-            let flow = f(SubscriberEvent::Epoch { epoch: start.epoch(), seq });
-            let members = start.members().len();
-            Some(if flow == Flow::Stop { flow } else { f(SubscriberEvent::Membership { seq, members }) })
-        }
-        EntryKind::Membership => {
-            let changed = MembershipView::parse(entry.payload).ok()?;
-            Some(f(SubscriberEvent::Membership { seq, members: changed.members().len() }))
-        }
-        EntryKind::Open | EntryKind::Close => {
-            if !parts.is_empty() {
-                parts.on_end(seq, entry.header.publisher);
-            }
-            None
-        }
-        EntryKind::Birth => None,
-    }
-}
-
-/// A part of a message: with the last one it is told, under that one's seq and number.
-#[cold]
-fn tell_part(
-    seq: Seq,
-    frame_time: Nanos,
-    entry: &Entry<'_>,
-    parts: &mut Parts,
-    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> Option<Flow> {
-    match parts.on_part(seq, entry) {
-        Joined::Waits => None,
-        Joined::GivenUp(publisher, from, bound) => {
-            Some(f(SubscriberEvent::GivenUp { publisher, from, bound }))
-        }
-        Joined::Whole(index) => {
-            let whole = message(seq, frame_time, entry, parts.message(index));
-            let flow = f(SubscriberEvent::Message(whole));
-            parts.on_delivered(index);
-            Some(flow)
-        }
-    }
-}
-
-#[inline]
-fn message<'a>(seq: Seq, frame_time: Nanos, entry: &Entry<'_>, payload: &'a [u8]) -> Message<'a> {
-    Message {
-        seq,
-        publisher: entry.header.publisher,
-        publisher_seq: entry.header.publisher_seq,
-        destination: entry.header.destination,
-        timestamp: frame_time + u64::from(entry.header.time_or_incarnation),
-        payload,
     }
 }

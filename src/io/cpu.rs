@@ -186,6 +186,13 @@ fn throttling() -> Option<String> {
     })
 }
 
+/// This thread works for others than those who wait for microseconds: where cores are short it comes last. A
+/// kernel that refuses leaves it as it is.
+pub fn yield_to_others() {
+    // SAFETY: plain integers; 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 10) };
+}
+
 /// Keeps all memory of this process, present and future, from being paged out.
 pub fn lock_memory() -> Obtained {
     lock(libc::MCL_CURRENT | libc::MCL_FUTURE)

@@ -8,6 +8,7 @@
 use crate::io::IoError;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word};
 use crate::journal::segments::RUN_LEN_MAX;
+use crate::journal::shelf::Written;
 use crate::journal::{Damage, Retention, Scrub, SegmentWriter, Superblock, WriteError, copy_behind};
 use crate::wire::{Nanos, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,6 +27,8 @@ pub struct ThreadSettings {
     pub idle_ns: Nanos,
     /// What is kept.
     pub retention: Retention,
+    /// Whether sealed segments are packed.
+    pub packs: bool,
     /// Bytes of sealed segments that are read again per second.
     pub scrub_bytes_per_s: u64,
 }
@@ -35,7 +38,7 @@ impl ThreadSettings {
     /// in 7 hours).
     pub fn new(power: bool) -> Self {
         let idle_ns = if power { 20_000 } else { 20_000_000 };
-        Self { power, idle_ns, retention: Retention::default(), scrub_bytes_per_s: 4 << 20 }
+        Self { power, idle_ns, retention: Retention::default(), packs: false, scrub_bytes_per_s: 4 << 20 }
     }
 }
 
@@ -49,6 +52,8 @@ const FULL_PAUSE: Duration = Duration::from_millis(20);
 const DAY_NS: Nanos = 86_400 * 1_000_000_000;
 /// How often retention looks.
 const RETENTION_PERIOD: Duration = Duration::from_secs(1);
+/// Between two segments that are packed: with 64 MiB each, ten times what a busy stream fills.
+const PACK_PERIOD: Duration = Duration::from_millis(250);
 /// What is said about a thread that broke an invariant.
 const GONE: &str = "the journal's side thread panicked; nothing is written any more, the stop is not clean";
 /// Remarks that wait to be taken; older ones are dropped.
@@ -63,6 +68,8 @@ struct Shared {
     damage_count: AtomicU64,
     history: AtomicU64,
     committed: AtomicU64,
+    leads: AtomicBool,
+    written: Mutex<Written>,
     ring_only: AtomicBool,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
@@ -130,11 +137,25 @@ impl Handle {
         self.shared.history.store(history, Ordering::Release);
     }
 
-    /// Whether segments are kept for a ring's worth of bytes only, and what is committed: nothing from there on is
+    /// Whether segments are kept for a ring's worth of bytes only, of what is committed: nothing else is
     /// removed. For a witness.
-    pub fn set_ring_only(&self, ring_only: bool, commit_next: Seq) {
-        self.shared.committed.store(commit_next, Ordering::Release);
+    pub fn set_ring_only(&self, ring_only: bool) {
         self.shared.ring_only.store(ring_only, Ordering::Release);
+    }
+
+    /// How far the log is committed that the tail holds, and whether this node leads: for those who replay.
+    pub fn set_committed(&self, commit_next: Seq, leads: bool) {
+        self.shared.committed.store(commit_next, Ordering::Release);
+        self.shared.leads.store(leads, Ordering::Release);
+    }
+
+    /// What is written and committed, for a thread that replays. Two threads off the hot path share it.
+    pub fn written(&self) -> impl Fn() -> Written + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || {
+            let told = *shared.written.lock().unwrap_or_else(PoisonError::into_inner);
+            Written { leads: shared.leads.load(Ordering::Acquire), ..told }
+        }
     }
 
     /// Copies what is left, marks the stop as clean, and ends. The hot thread has published its last
@@ -186,7 +207,11 @@ where
         scrub: Scrub::default(),
         scrub_due: Instant::now(),
         retention_due: Instant::now(),
+        pack_due: Instant::now(),
+        oldest: 0,
+        pending: None,
     };
+    side.tell_written(1);
     let thread = std::thread::Builder::new()
         .name("journal".to_string())
         .spawn(move || side.run())
@@ -226,6 +251,12 @@ struct Side<S, T> {
     scrub: Scrub,
     scrub_due: Instant,
     retention_due: Instant,
+    pack_due: Instant,
+    /// Retention has removed the segments below.
+    oldest: u64,
+    /// A commit that may be told once the segments reach this position: everything that was published when
+    /// it was read, and so the log in which it is one.
+    pending: Option<(Seq, u64)>,
 }
 
 impl<S: Store, T: TailSource> Side<S, T> {
@@ -274,10 +305,36 @@ impl<S: Store, T: TailSource> Side<S, T> {
         self.store_words()?;
         let copied = copy_behind(&mut self.source, &mut self.writer, &mut self.store, self.settings.power)?;
         self.shared.written_seq.store(self.writer.end().next, Ordering::Release);
+        self.take_commit();
         if !stopping {
             self.other_work(copied == 0)?;
         }
         Ok(copied)
+    }
+
+    /// A commit is told to those who replay when the segments hold the log of which it was said: records that
+    /// were published before it was read, an exchange of the log's end among them.
+    fn take_commit(&mut self) {
+        let mut commit_next = 1;
+        if let Some((pending, pos)) = self.pending
+            && self.writer.pos() >= pos
+        {
+            commit_next = pending;
+            self.pending = None;
+        }
+        if self.pending.is_none() {
+            let committed = self.shared.committed.load(Ordering::Acquire);
+            self.pending = Some((committed, self.source.word(Word::PublishedPos)));
+        }
+        self.tell_written(commit_next);
+    }
+
+    fn tell_written(&self, commit_next: Seq) {
+        let (number, offset) = self.writer.place();
+        let mut written = self.shared.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let commit_next = written.commit_next.max(commit_next);
+        let history = self.superblock.history;
+        *written = Written { number, offset, commit_next, history, leads: false, oldest: self.oldest };
     }
 
     /// What the superblock must know: promise and history.
@@ -314,6 +371,10 @@ impl<S: Store, T: TailSource> Side<S, T> {
             self.retention_due = now + RETENTION_PERIOD;
             self.retain()?;
         }
+        if self.settings.packs && now >= self.pack_due {
+            self.pack_due = now + PACK_PERIOD;
+            self.pack()?;
+        }
         if now >= self.scrub_due && self.settings.scrub_bytes_per_s > 0 {
             self.scrub_due = now + Duration::from_millis(100);
             let mut found: Vec<Damage> = Vec::new();
@@ -325,6 +386,19 @@ impl<S: Store, T: TailSource> Side<S, T> {
             self.shared.damage_count.fetch_add(count, Ordering::AcqRel);
         }
         Ok(())
+    }
+
+    /// Packs one sealed segment. It takes some hundredths of a second, in which the ring fills a little. No room
+    /// for it is no trouble: it is tried again.
+    fn pack(&mut self) -> Result<(), Ended> {
+        match self.writer.pack(&mut self.store) {
+            Ok(Some((number, plain, packed))) => {
+                tracing::info!("segment {number} was packed: {plain} bytes are {packed}");
+                Ok(())
+            }
+            Ok(None) | Err(StoreError { fault: StoreFault::NoSpace, .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Sleeps until there is probably something to copy again: half as long as before while a sixteenth of
@@ -351,6 +425,7 @@ impl<S: Store, T: TailSource> Side<S, T> {
         };
         for number in self.writer.retain(&mut self.store, retention, now, keep_from)? {
             self.shared.remark(format!("segment {number} was removed by retention"));
+            self.oldest = number + 1;
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ pub mod init;
 pub mod journal_files;
 pub mod journal_thread;
 pub mod rehearse;
+pub mod replay;
 pub mod signal;
 pub mod store;
 pub mod tail;

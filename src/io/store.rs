@@ -55,6 +55,16 @@ impl DirStore {
         Ok(store)
     }
 
+    /// The files in `dir` for somebody who only reads; another thread or process writes them.
+    pub fn reader(dir: &Path) -> Self {
+        Self { dir: dir.to_path_buf(), flags: 0, direct: false, writers: BTreeMap::new(), buffer: Vec::new() }
+    }
+
+    /// The file of segment `number`, as its bytes are: `None` if it is not there.
+    pub fn open_segment(&self, number: u64) -> Option<File> {
+        File::open(self.path(FileName::Segment(number))).ok()
+    }
+
     /// Whether O_DIRECT was obtained.
     pub fn is_direct(&self) -> bool {
         self.direct

@@ -147,6 +147,22 @@ impl Index {
         self.rows.iter().filter(inside).map(|row| row.offset).max().unwrap_or(from)
     }
 
+    /// The farthest row behind `from` and before `limit`, with a seq of at most `bound`, up to which there are
+    /// frames of the log and nothing else: (seq, offset). `from` and `limit` are inside one run.
+    pub fn last_row(&self, from: u64, limit: u64, bound: Seq) -> Option<(Seq, u64)> {
+        let is = |row: &Row, kind: RowKind| row.kind == kind as u64;
+        // Frames that were staged have no rows, and the record that made them the log stands behind them.
+        let pairs = self.rows.iter().zip(self.rows.iter().skip(1).map(Some).chain([None]));
+        let mut staged = pairs.filter(|(row, _)| is(row, RowKind::Switch) && row.offset <= from);
+        if staged.any(|(_, next)| next.is_none_or(|next| from < next.offset)) {
+            return None;
+        }
+        let ahead = |row: &&Row| {
+            is(row, RowKind::Frame) && row.offset > from && row.offset < limit && row.seq <= bound
+        };
+        self.rows.iter().filter(ahead).map(|row| (row.seq, row.offset)).max_by_key(|(_, offset)| *offset)
+    }
+
     /// Its file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let head = Head {

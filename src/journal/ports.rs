@@ -72,6 +72,8 @@ pub enum FileName {
     Superblock,
     /// A segment.
     Segment(u64),
+    /// A sealed segment, compressed.
+    Packed(u64),
     /// The checkpoint at its end.
     Checkpoint(u64),
     /// Its sparse index.
@@ -85,6 +87,7 @@ impl fmt::Display for FileName {
         match self {
             Self::Superblock => f.write_str("superblock"),
             Self::Segment(number) => write!(f, "segments/{number:010}.seg"),
+            Self::Packed(number) => write!(f, "segments/{number:010}.lz4"),
             Self::Checkpoint(number) => write!(f, "segments/{number:010}.ckp"),
             Self::Index(number) => write!(f, "segments/{number:010}.idx"),
             Self::Spare => f.write_str("segments/spare"),
@@ -104,6 +107,7 @@ impl FileName {
         let number = number.parse().ok()?;
         match kind {
             "seg" => Some(Self::Segment(number)),
+            "lz4" => Some(Self::Packed(number)),
             "ckp" => Some(Self::Checkpoint(number)),
             "idx" => Some(Self::Index(number)),
             _ => None,

@@ -4,6 +4,7 @@
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
 use crate::journal::index::{Index, Place};
+use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError};
 use crate::journal::record::Record;
 use crate::journal::segment::RECORDS_AT;
@@ -16,9 +17,14 @@ pub(crate) fn numbers<S: Store>(store: &S) -> Result<Vec<u64>, StoreError> {
     let mut numbers: Vec<u64> = store
         .list()?
         .into_iter()
-        .filter_map(|file| if let FileName::Segment(number) = file { Some(number) } else { None })
+        .filter_map(|file| match file {
+            FileName::Segment(number) | FileName::Packed(number) => Some(number),
+            _ => None,
+        })
         .collect();
     numbers.sort_unstable();
+    // Both are there for a moment.
+    numbers.dedup();
     Ok(numbers)
 }
 
@@ -135,7 +141,7 @@ impl<'s, S: Store> LogReader<'s, S> {
     fn go_on(&mut self, bad: Option<Reject>) -> Result<Option<Damage>, StoreError> {
         let (number, offset) = self.place();
         let damage =
-            |what: &dyn std::fmt::Display| Damage::new(FileName::Segment(number), offset, self.next, what);
+            |what: &dyn std::fmt::Display| Damage::new(file_of(self.store, number), offset, self.next, what);
         let Some(later) = self.numbers.iter().copied().find(|later| *later > number) else {
             self.failed = true;
             return Ok(bad.map(|reject| damage(&reject)));

@@ -8,6 +8,7 @@ use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
 use crate::journal::index::Index;
+use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
@@ -57,12 +58,29 @@ impl Scrub {
         budget_bytes: u64,
         found: &mut Vec<Damage>,
     ) -> Result<bool, StoreError> {
+        match self.read(store, limit, budget_bytes, found) {
+            // Retention has removed it meanwhile: the next one.
+            Err(error) if error.fault == StoreFault::Missing && !numbers(store)?.contains(&self.number) => {
+                self.current = None;
+                Ok(false)
+            }
+            read => read,
+        }
+    }
+
+    fn read<S: Store>(
+        &mut self,
+        store: &S,
+        limit: u64,
+        budget_bytes: u64,
+        found: &mut Vec<Damage>,
+    ) -> Result<bool, StoreError> {
         if self.current.is_none() && !self.begin(store, limit, found)? {
             self.number = 0;
             return Ok(true);
         }
         let Some(current) = self.current.as_mut() else { return Ok(false) };
-        let file = FileName::Segment(current.header.number);
+        let file = file_of(store, current.header.number);
         let mut walk = Walk::new(store, current.header.number, current.offset);
         let stop = current.offset.saturating_add(budget_bytes);
         while walk.offset() < stop {
@@ -79,11 +97,14 @@ impl Scrub {
             let (offset, what, is_bad) = bad;
             let sealed = (limit > current.header.number && limit != u64::MAX)
                 || numbers(store)?.last().is_some_and(|newest| *newest > current.header.number);
-            let is_damage = match torn::look(store, current.header.number, offset, is_bad)? {
-                End::Clean => false,
-                End::Torn(_) => sealed,
-                End::Damage(_) => true,
-            };
+            // What was packed was whole: nothing of it was ever torn.
+            let is_packed = matches!(file, FileName::Packed(_));
+            let is_damage = is_bad && is_packed
+                || match torn::look(store, current.header.number, offset, is_bad)? {
+                    End::Clean => false,
+                    End::Torn(_) => sealed,
+                    End::Damage(_) => true,
+                };
             let mut behind = None;
             if is_damage {
                 let seq = current.log.as_ref().map_or(0, |log| log.end.next);

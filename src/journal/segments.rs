@@ -22,6 +22,7 @@ use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
 use crate::journal::index::Index;
 use crate::journal::layout::{Geometry, TailLabel};
+use crate::journal::packed::{file_of, pack};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word};
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
@@ -121,6 +122,8 @@ pub struct SegmentWriter {
     /// Zeros in the spare file so far; `None` when it is finished.
     spare_len: Option<u64>,
     sealed: Option<Vec<Sealed>>,
+    /// Sealed segments up to this one were packed, or cannot be.
+    packed_to: Option<u64>,
 }
 
 impl SegmentWriter {
@@ -146,6 +149,7 @@ impl SegmentWriter {
             checkpoint,
             spare_len: Some(0),
             sealed: None,
+            packed_to: None,
         }
     }
 
@@ -157,6 +161,12 @@ impl SegmentWriter {
     /// The number of the segment that is being filled; those below are sealed.
     pub fn number(&self) -> u64 {
         self.last_number
+    }
+
+    /// The segment that is being filled and where its records end; 0 where there is none.
+    pub fn place(&self) -> (u64, u64) {
+        let end = self.filling.as_ref().map_or(RECORDS_AT, Filling::end);
+        (self.last_number, end)
     }
 
     /// The tail's position up to which segments hold everything.
@@ -341,7 +351,7 @@ impl SegmentWriter {
                 break;
             }
             sealed.remove(0);
-            store.remove(FileName::Segment(oldest.number))?;
+            store.remove(file_of(store, oldest.number))?;
             gone.push(oldest.number);
             // The checkpoint of the last one that went is what the first one that stays begins with.
             for file in store.list()? {
@@ -356,6 +366,27 @@ impl SegmentWriter {
             }
         }
         Ok(gone)
+    }
+
+    /// Packs the oldest sealed segment that is not packed, the newest one left out; returns its number, and
+    /// the bytes before and after. `None` if there is none. Takes about a second for each GiB.
+    pub fn pack<S: Store>(&mut self, store: &mut S) -> Result<Option<(u64, u64, u64)>, StoreError> {
+        if self.sealed.is_none() {
+            self.sealed = Some(self.look_up_sealed(store)?);
+        }
+        let Some(sealed) = &mut self.sealed else { return Ok(None) };
+        let older = sealed.len().saturating_sub(1);
+        for one in &mut sealed[..older] {
+            if self.packed_to.is_some_and(|done| one.number <= done) {
+                continue;
+            }
+            self.packed_to = Some(one.number);
+            if let Some((plain, packed)) = pack(store, one.number)? {
+                one.len = packed;
+                return Ok(Some((one.number, plain, packed)));
+            }
+        }
+        Ok(None)
     }
 
     /// The first seq of the oldest sealed segment with a frame stamped at or after `time`; the log's end if
@@ -388,7 +419,7 @@ impl SegmentWriter {
                 Some(Err(_)) => Seq::MAX,
             };
             let timestamp = Index::load(store, number, 0)?.timestamp;
-            sealed.push(Sealed { number, len: store.len(FileName::Segment(number))?, timestamp, next_seq });
+            sealed.push(Sealed { number, len: store.len(file_of(store, number))?, timestamp, next_seq });
         }
         Ok(sealed)
     }

@@ -21,7 +21,8 @@
 //! zeros in its payload. It is taken for torn.
 
 use crate::journal::BLOCK_LEN;
-use crate::journal::ports::{FileName, Store, StoreError};
+use crate::journal::packed::read_segment;
+use crate::journal::ports::{Store, StoreError};
 use crate::journal::segment::{GROUP_MARK_LEN, group_mark};
 use crate::journal::segments::RUN_LEN_MAX;
 use crate::journal::walk::Walk;
@@ -80,7 +81,7 @@ fn lacks_sector<S: Store>(
     let start = offset / BLOCK_LEN as u64 * BLOCK_LEN as u64;
     let len = (group_end - start).next_multiple_of(BLOCK_LEN as u64);
     let mut bytes = vec![0; len as usize];
-    let taken = store.read_at(FileName::Segment(number), start, &mut bytes)?;
+    let taken = read_segment(store, number, start, &mut bytes)?.unwrap_or(0);
     bytes.truncate(taken);
     let own_len = Header::peek(bytes.get((offset - start) as usize..).unwrap_or_default())
         .map(|header| u64::from(header.length))

@@ -2,7 +2,8 @@
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::damage::Damage;
-use crate::journal::ports::{FileName, Store, StoreError};
+use crate::journal::packed::read_segment;
+use crate::journal::ports::{Store, StoreError};
 use crate::journal::record::Record;
 use crate::journal::segment::{GROUP_MARK_LEN, RECORDS_AT, SegmentHeader, group_mark};
 use crate::wire::{DATAGRAM_LEN_MAX, FrameView, HEADER_LEN, Header, MAGIC, Reject};
@@ -13,8 +14,10 @@ const CHUNK_LEN: usize = 256 << 10;
 /// The header of segment `number`.
 pub fn read_header<S: Store>(store: &S, number: u64) -> Result<Result<SegmentHeader, Damage>, StoreError> {
     let mut block = vec![0; BLOCK_LEN];
-    let taken = store.read_at(FileName::Segment(number), 0, &mut block)?;
-    Ok(SegmentHeader::from_block(&block[..taken], number))
+    Ok(match read_segment(store, number, 0, &mut block)? {
+        Ok(taken) => SegmentHeader::from_block(&block[..taken], number),
+        Err(damage) => Err(damage),
+    })
 }
 
 /// What stands at a place of a segment.
@@ -35,12 +38,14 @@ pub struct Walk<'s, S> {
     chunk: Vec<u8>,
     chunk_at: u64,
     at: u64,
+    /// Nothing can be read from here on: a packed segment is damaged there.
+    damaged_at: Option<u64>,
 }
 
 impl<'s, S: Store> Walk<'s, S> {
     /// Reads segment `number` from `offset` on, which is the start of a record.
     pub fn new(store: &'s S, number: u64, offset: u64) -> Self {
-        Self { store, number, chunk: Vec::new(), chunk_at: 0, at: offset.max(RECORDS_AT) }
+        Self { store, number, chunk: Vec::new(), chunk_at: 0, at: offset.max(RECORDS_AT), damaged_at: None }
     }
 
     /// Where the next record should start.
@@ -56,11 +61,20 @@ impl<'s, S: Store> Walk<'s, S> {
             // Reads start at a block too: a file may be open with O_DIRECT.
             let start = self.at / BLOCK_LEN as u64 * BLOCK_LEN as u64;
             self.chunk.resize(CHUNK_LEN, 0);
-            let taken = self.store.read_at(FileName::Segment(self.number), start, &mut self.chunk)?;
+            let read = read_segment(self.store, self.number, start, &mut self.chunk)?;
+            let taken = *read.as_ref().unwrap_or(&0);
             self.chunk.truncate(taken);
             self.chunk_at = start;
+            self.damaged_at = self.look_behind(start + taken as u64, read.is_err())?;
         }
         Ok((self.at - self.chunk_at) as usize)
+    }
+
+    /// Whether what was read ends at `end` because something behind it is damaged, and not the segment.
+    fn look_behind(&self, end: u64, damaged: bool) -> Result<Option<u64>, StoreError> {
+        let is_damaged = damaged
+            || self.chunk.len() < CHUNK_LEN && read_segment(self.store, self.number, end, &mut [0])?.is_err();
+        Ok(is_damaged.then_some(end))
     }
 
     /// The record here, and goes behind it. Stays where it is at the end and at something bad.
@@ -69,6 +83,7 @@ impl<'s, S: Store> Walk<'s, S> {
         let here = self.at;
         let bytes = self.chunk.get(start..).unwrap_or_default();
         match Record::parse(bytes) {
+            Err(_) if self.damaged_at.is_some() => Ok(Found::Bad(here, Reject::Checksum)),
             Ok((record, len)) => {
                 self.at += len as u64;
                 Ok(Found::Record(here, record, &bytes[..len]))
@@ -114,7 +129,9 @@ impl<'s, S: Store> Walk<'s, S> {
         let mut at = self.at / BLOCK_LEN as u64 * BLOCK_LEN as u64;
         let mut chunk = vec![0; CHUNK_LEN];
         loop {
-            let taken = self.store.read_at(FileName::Segment(self.number), at, &mut chunk)?;
+            let Ok(taken) = read_segment(self.store, self.number, at, &mut chunk)? else {
+                return Ok(best);
+            };
             let marks = chunk[..taken].chunks_exact(BLOCK_LEN).filter_map(|b| group_mark(b, self.number));
             best = best.max(marks.max_by_key(|mark| mark.1));
             if taken < CHUNK_LEN {

@@ -43,11 +43,24 @@ impl Ports for RealPorts {
     type Memory = MappedTail;
 }
 
+/// How a journal is replayed to others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplaySettings {
+    /// Most readers at a time.
+    pub readers_max: usize,
+    /// Bytes per second for all of them while the stream moves; none is no limit.
+    pub rate_bytes_per_s: Option<u64>,
+    /// Whether they are served while the node leads.
+    pub by_leader: bool,
+}
+
 /// Everything that a node needs to know. `Config::node` builds it from the cluster's file.
 #[derive(Clone, Debug)]
 pub struct NodeSettings {
-    /// The replica's number.
+    /// The replica's or archiver's number.
     pub replica: u32,
+    /// It keeps the stream and never votes, whatever a membership says.
+    pub is_archiver: bool,
     /// The cluster's id.
     pub cluster: u64,
     /// The line's device; which groups it joins is the role's business.
@@ -60,6 +73,10 @@ pub struct NodeSettings {
     pub unicast: SocketAddrV4,
     /// Where the others do.
     pub peers: Vec<Repairer>,
+    /// Where journals are replayed, archivers first; this one left out.
+    pub sources: Vec<SocketAddrV4>,
+    /// How this journal is replayed to others; none: it is not.
+    pub replay: Option<ReplaySettings>,
     /// Directory of superblock and segments.
     pub journal: PathBuf,
     /// File of the tail, on tmpfs or hugetlbfs.
@@ -70,6 +87,8 @@ pub struct NodeSettings {
     pub segment_bytes: u64,
     /// How much of the journal is kept.
     pub retention: Retention,
+    /// Whether sealed segments are packed.
+    pub packs: bool,
     /// Longest time that frames are gathered for one write; none chooses by the durability.
     pub flush_interval_ns: Option<Nanos>,
     /// What an ack means.

@@ -49,7 +49,7 @@ pub fn journal_digest(
             match entry.kind() {
                 EntryKind::Message if header.flags == 0 => add(entry.payload),
                 EntryKind::Message => {
-                    if let Joined::Whole(index) = parts.on_part(seq, &entry) {
+                    if let Joined::Whole(index) = parts.on_part(seq, frame.header.chain, &entry) {
                         add(parts.message(index));
                         parts.on_delivered(index);
                     }

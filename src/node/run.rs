@@ -7,6 +7,7 @@ use crate::engine::event::{Event, Role};
 use crate::engine::losses::Losses;
 use crate::engine::ports::Group;
 use crate::engine::receiver::ReceiverLimits;
+use crate::engine::replay::ReplayLimits;
 use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
 use crate::io::Obtained;
 use crate::io::clock::{Clock, random_u64};
@@ -19,6 +20,7 @@ use crate::io::idle::Waiter;
 use crate::io::journal_files::{self, Lock, OpenJournal};
 use crate::io::journal_thread::{self, Handle, ThreadSettings};
 use crate::io::rehearse::RehearsalCounts;
+use crate::io::replay::{Fetch, Order, Server, ServerSettings, ServerStats};
 use crate::io::udp::{UdpCounts, UdpSettings};
 use crate::io::watcher::{NOTICE_LEN_MAX, Watcher};
 use crate::journal::Completeness;
@@ -27,7 +29,7 @@ use crate::proto::election::ElectionLimits;
 use crate::proto::requesters::BudgetLimits;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::SuspectLimits;
-use crate::wire::{Identity, Nanos, frame_len_max};
+use crate::wire::{FrameView, Identity, Nanos, frame_len_max};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Between two looks at what changes slowly: the counters file and the disk.
@@ -46,6 +48,8 @@ const ACK_AGAIN_BEATS: u64 = 2;
 const BACKOFF_TIMEOUTS: u64 = 32;
 /// Submissions that a standby keeps, to stamp them when it takes over.
 const HEARD_BYTES: usize = 1 << 20;
+/// Frames of a replay that are stored in one turn: some dozens of microseconds.
+const REPLAYED_PER_TURN: usize = 64;
 /// Most frames that one request is answered with.
 const REPAIRS_PER_REQUEST: usize = 64;
 
@@ -66,6 +70,8 @@ pub struct Node {
     full_since: Nanos,
     disk_full: bool,
     watcher: Option<Watcher>,
+    server: Option<Server>,
+    fetch: Option<Fetch>,
     _lock: Lock,
 }
 
@@ -91,6 +97,12 @@ impl Node {
         }
         let identity = opened.superblock.identity;
         let recovered = Recovered::of_journal(&opened, settings.publishers_max);
+        if settings.is_archiver && recovered.membership.lists(identity) {
+            return Err(NodeError::Refused(format!(
+                "journal {directory}: the membership lists {identity}, and an archiver is never a member: remove it \
+                 with `lockstep membership remove {identity}`, and give the archiver a journal of its own"
+            )));
+        }
         let before = recovered.open_change.as_ref().map(|(_, before)| before);
         let leads = matches!(
             start::role(identity, &opened.tail.end(), &recovered.membership, before, opened.tail.promised()),
@@ -100,16 +112,28 @@ impl Node {
         let mut obtained = net.obtained();
         obtained.extend(remarks.into_iter().map(|remark| Obtained::granted("journal", remark)));
         let power = settings.durability == Durability::Power;
-        let usual = ThreadSettings { retention: settings.retention, ..ThreadSettings::new(power) };
+        let usual = ThreadSettings {
+            retention: settings.retention,
+            packs: settings.packs,
+            ..ThreadSettings::new(power)
+        };
         let thread = ThreadSettings { idle_ns: settings.flush_interval_ns.unwrap_or(usual.idle_ns), ..usual };
         let side = journal_thread::spawn(store, reader, opened.writer, opened.superblock, thread)?;
+        let (server, served) = start_server(settings, identity, &side);
+        obtained.extend(served);
+        let replay = ReplayLimits::new(settings.cluster, identity, settings.sources.clone());
+        let fetch = (!settings.sources.is_empty()).then(|| Fetch::start(replay)).transpose()?;
         let waiter = settings.idle.waiter(&net.sockets())?;
         let limits = replica_limits(settings, identity)?;
-        let replica = Replica::new(net, opened.tail, recovered, limits)
+        let mut replica = Replica::new(net, opened.tail, recovered, limits)
             .map_err(|why| NodeError::Refused(format!("journal {directory}: {why}")))?;
-        let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
+        if settings.is_archiver {
+            replica.core.keep_apart();
+        }
         let losses = Losses::names();
-        let names: Vec<&str> = names.copied().chain(losses.iter().map(String::as_str)).collect();
+        let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
+        let names = names.chain(&ServerStats::NAMES).copied();
+        let names: Vec<&str> = names.chain(losses.iter().map(String::as_str)).collect();
         let counters = CountersFile::create(&settings.counters, &names)?;
         obtained.extend(settle_thread(settings));
         Ok(Self {
@@ -127,6 +151,8 @@ impl Node {
             clock_due: 0,
             disk_full: false,
             watcher: None,
+            server,
+            fetch,
             _lock: lock,
         })
     }
@@ -207,15 +233,20 @@ impl Node {
 
     /// One turn of the duty cycle: what [`Node::run`] repeats.
     pub fn turn(&mut self, now: Nanos, recorder: &Recorder) -> Turn {
-        let work = self.replica.poll(now, self.clock.wall(now));
+        let mut work = self.replica.poll(now, self.clock.wall(now));
+        if self.fetch.as_ref().is_some_and(Fetch::is_ordered) {
+            work += self.take_replayed(now);
+        }
         while let Some(event) = self.replica.core.events.pop() {
             self.tell(event, now, recorder);
         }
         if now >= self.slow_due {
             self.slow_due = now + SLOW_NS;
             self.publish();
-            let core = &self.replica.core;
-            self.side.set_ring_only(core.is_witness(), core.commit_next());
+            let (core, core_role) = (&self.replica.core, self.replica.role());
+            self.side.set_committed(core.commit_next(), core_role == Role::Leader);
+            self.side.set_ring_only(core.is_witness());
+            self.look_for_replay();
             if now >= self.clock_due {
                 self.clock_due = now + CLOCK_NS;
                 self.clock.refresh();
@@ -229,6 +260,36 @@ impl Node {
         let restless = self.replica.is_restless().then_some(now + RESTLESS_NS);
         let due = self.replica.next_deadline();
         Turn { work, next_deadline: Some(restless.map_or(due, |soon| soon.min(due))) }
+    }
+
+    /// What has left every ring is read from a journal; what has come of it goes into ours.
+    fn look_for_replay(&mut self) {
+        let Some(fetch) = &mut self.fetch else { return };
+        if !fetch.is_ordered() {
+            if let Some((history, from, chain)) = self.replica.wants_replay() {
+                fetch.order(Some(Order { history, from, chain }));
+                self.replica.core.counters.add(Counter::Replays, 1);
+                self.replica.set_replaying(true);
+            }
+        } else if self.replica.is_whole() {
+            fetch.order(None);
+            self.replica.set_replaying(false);
+        } else {
+            // The rest is young enough for repairers.
+            self.replica.set_replaying(!fetch.is_at_end());
+        }
+    }
+
+    /// Takes some frames of a replay into the journal. Returns how many.
+    fn take_replayed(&mut self, now: Nanos) -> usize {
+        let Self { fetch, replica, .. } = self;
+        let Some(fetch) = fetch else { return 0 };
+        let giver = fetch.giver();
+        fetch.take(REPLAYED_PER_TURN, |bytes| match FrameView::from_prefix(bytes) {
+            Ok(frame) => replica.on_replayed(now, giver, &frame),
+            // It was judged when it came: whatever this is, nobody gives it twice.
+            Err(_) => true,
+        })
     }
 
     fn tell(&mut self, event: Event, now: Nanos, recorder: &Recorder) {
@@ -259,8 +320,38 @@ impl Node {
         let net = self.replica.net();
         self.values.extend_from_slice(&net.counts().values());
         self.values.extend_from_slice(&net.rehearsed().values());
+        let served = self.server.as_ref().map_or([0; 3], |server| server.stats().values());
+        self.values.extend_from_slice(&served);
         self.replica.core.losses.values(&mut self.values);
         self.counters.publish(&self.values);
+    }
+}
+
+/// Begins to serve this journal to readers. A port that is taken is no reason not to run: others serve.
+fn start_server(
+    settings: &NodeSettings,
+    identity: Identity,
+    side: &Handle,
+) -> (Option<Server>, Option<Obtained>) {
+    let Some(replay) = settings.replay else { return (None, None) };
+    let wanted = ServerSettings {
+        cluster: settings.cluster,
+        identity,
+        listen: settings.unicast,
+        journal: settings.journal.clone(),
+        readers_max: replay.readers_max,
+        rate_bytes_per_s: replay.rate_bytes_per_s,
+        by_leader: replay.by_leader,
+    };
+    match Server::start(wanted, side.written()) {
+        Ok(server) => {
+            let listens = Obtained::granted("replay", format!("tcp {}", server.address()));
+            (Some(server), Some(listens))
+        }
+        Err(error) => {
+            let note = format!("{error}; this journal is not replayed, others are asked");
+            (None, Some(Obtained::short("replay", format!("tcp {}", settings.unicast), "nothing", note)))
+        }
     }
 }
 

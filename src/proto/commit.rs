@@ -264,6 +264,15 @@ impl Commit {
         }
     }
 
+    /// Everything below `next` is committed, whatever epoch is followed: a replay gives nothing else, and the
+    /// committed prefix is the same in every log (S6).
+    pub fn on_final(&mut self, next: Seq) {
+        if next > self.announced {
+            self.announced = next;
+            self.recount();
+        }
+    }
+
     /// What [`Commit::commit_next`] would be if the owner held the log up to `next`: whether a frame that
     /// has just arrived is final already.
     #[inline]

@@ -3,8 +3,8 @@
 
 use super::{
     Denied, Entries, HEADER_LEN, Header, Identity, Kind, NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow,
-    NoticeRows, PublisherId, PublisherSeq, Reject, Seq, StatusBody, StatusMember, StatusMembers, VerdictBody,
-    seal,
+    NoticeRows, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody, Seq,
+    StatusBody, StatusMember, StatusMembers, VerdictBody, seal,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -342,6 +342,12 @@ pub enum Datagram<'a> {
     Status(Header, StatusBody, StatusMembers<'a>),
     /// A verdict.
     Verdict(Header, VerdictBody),
+    /// A request for a replay; over TCP only, like what follows.
+    ReplayRequest(Header, ReplayRequestBody),
+    /// Its answer.
+    ReplayAnswer(Header, ReplayBody),
+    /// A mark between its frames.
+    ReplayMark(Header, ReplayBody),
     /// What a leader tells publishers.
     Notice(Header, NoticeRows<'a>),
 }
@@ -457,6 +463,21 @@ impl<'a> Datagram<'a> {
                     return Err(Reject::Body);
                 }
                 Self::Verdict(header, said)
+            }
+            Kind::ReplayRequest => {
+                ends(&header, size_of::<ReplayRequestBody>(), REPLAY_CHAIN)?;
+                let asked = body(bytes)?;
+                super::replay::check_request(&asked)?;
+                Self::ReplayRequest(header, asked)
+            }
+            kind @ (Kind::ReplayAnswer | Kind::ReplayMark) => {
+                ends(&header, size_of::<ReplayBody>(), 0)?;
+                let said = body(bytes)?;
+                super::replay::check_replay(&said)?;
+                match kind {
+                    Kind::ReplayAnswer => Self::ReplayAnswer(header, said),
+                    _ => Self::ReplayMark(header, said),
+                }
             }
             Kind::Notice => {
                 ends(&header, header.count as usize * size_of::<NoticeRow>(), 0)?;

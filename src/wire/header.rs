@@ -54,6 +54,12 @@ pub enum Kind {
     Status = 16,
     /// Whether an operator's order is taken.
     Verdict = 17,
+    /// Over TCP: a reader asks for a part of the log.
+    ReplayRequest = 20,
+    /// Over TCP: what follows, or why nothing does.
+    ReplayAnswer = 21,
+    /// Over TCP, between frames: no frame is there for the present, or none follows any more.
+    ReplayMark = 22,
     /// The leader tells publishers what it misses of them.
     Notice = 24,
     /// Journal only: from here on frames are staged beside the log (S7).
@@ -84,6 +90,9 @@ impl Kind {
             15 => Self::StepDown,
             16 => Self::Status,
             17 => Self::Verdict,
+            20 => Self::ReplayRequest,
+            21 => Self::ReplayAnswer,
+            22 => Self::ReplayMark,
             24 => Self::Notice,
             128 => Self::Stage,
             129 => Self::Switch,

@@ -23,6 +23,8 @@
 //! | [`Kind::Refuse`] | replica → all | control group | a superseded epoch was heard | [`BallotBody`] |
 //! | [`Kind::Down`] | watcher → all | control group | its leader's stamping thread is gone | [`DownBody`] |
 //! | [`Kind::StepDown`] | leader → all | control group | it stops stamping | [`StepDownBody`] |
+//! | [`Kind::ReplayRequest`] | reader → replica or archiver | TCP | it needs what no ring holds | [`ReplayRequestBody`] |
+//! | [`Kind::ReplayAnswer`], [`Kind::ReplayMark`] | replica → reader | TCP | before the frames, and where none follow | [`ReplayBody`] |
 //! | [`Kind::Notice`] | leader → publishers | control group | their numbers are missed, or their share is used up | [`NoticeRow`]s |
 //! | [`Kind::Stage`], [`Kind::Switch`] | – | journal only | a suffix is replaced (S7) | from seq, epoch |
 
@@ -36,6 +38,7 @@ mod header;
 mod ids;
 mod notice;
 mod operator;
+mod replay;
 
 pub use control::*;
 pub use datagram::*;
@@ -45,6 +48,7 @@ pub use header::*;
 pub use ids::*;
 pub use notice::*;
 pub use operator::*;
+pub use replay::*;
 
 #[cfg(target_endian = "big")]
 compile_error!("lockstep's structs are the wire's bytes: little-endian targets only");

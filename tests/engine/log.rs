@@ -112,6 +112,18 @@ impl Log {
         self.push_headed(&numbers.iter().map(entry).collect::<Vec<_>>())
     }
 
+    /// A part of a message of `publisher`, in a frame of its own. Returns its bytes.
+    pub fn push_part(
+        &mut self,
+        publisher: PublisherId,
+        number: PublisherSeq,
+        flags: u8,
+        text: &str,
+    ) -> Vec<u8> {
+        let header = EntryHeader { flags, ..of(EntryKind::Message, publisher, number).0 };
+        self.push_headed(&[(header, text.as_bytes().to_vec())])
+    }
+
     /// The open of `name` as `publisher`, behind its message `last`. Returns the frame's bytes.
     pub fn push_open(
         &mut self,

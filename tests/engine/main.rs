@@ -16,6 +16,7 @@ mod publisher;
 mod readers;
 mod receiver;
 mod repair;
+mod replayed;
 mod replica;
 mod shipped;
 mod store;

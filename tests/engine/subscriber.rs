@@ -5,6 +5,7 @@ use super::world::*;
 use lockstep::engine::counters::Counter;
 use lockstep::engine::parts::PartsLimits;
 use lockstep::engine::receiver::Start;
+use lockstep::engine::replay::Step;
 use lockstep::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
 use lockstep::sim::net::SimNet;
 use lockstep::wire::*;
@@ -22,6 +23,8 @@ pub enum Told {
     CaughtUp(Seq),
     Lag(u64),
     Diverged(Seq),
+    Replaying(Seq),
+    Refused(Option<ReplayEnd>),
 }
 
 fn owned(event: &SubscriberEvent<'_>) -> Told {
@@ -38,6 +41,8 @@ fn owned(event: &SubscriberEvent<'_>) -> Told {
         SubscriberEvent::Lag { entries, .. } => Told::Lag(*entries),
         SubscriberEvent::Diverged { seq } => Told::Diverged(*seq),
         SubscriberEvent::Retract { from } => Told::Retract(*from),
+        SubscriberEvent::Replaying { from } => Told::Replaying(*from),
+        SubscriberEvent::Refused { why, .. } => Told::Refused(*why),
         other => panic!("an event that the tests do not know: {other:?}"),
     }
 }
@@ -85,6 +90,21 @@ impl Reader {
             if stops { Flow::Stop } else { Flow::Continue }
         });
         requests.extend(requests_in(&sent(subscriber.net_mut())));
+    }
+
+    /// Gets bytes of a replay. Returns how many it used up.
+    pub fn replay(&mut self, bytes: &[u8]) -> usize {
+        let Self { subscriber, told, now, .. } = self;
+        subscriber.core.on_replay(*now, bytes, |event| {
+            told.push(owned(&event));
+            Flow::Continue
+        })
+    }
+
+    /// What is to be done with the connection to a journal.
+    pub fn step(&mut self) -> Option<Step> {
+        self.poll();
+        self.subscriber.core.poll_replay(self.now)
     }
 
     /// Hears a datagram on a group.

@@ -92,6 +92,10 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
             small(|out| write_notice(out, header, &rows.iter().collect::<Vec<_>>()))
         }
         Datagram::Verdict(header, body) => small(|out| write_verdict(out, header, body)),
+        Datagram::ReplayRequest(header, body) => small(|out| write_replay_request(out, header, body)),
+        Datagram::ReplayAnswer(header, body) | Datagram::ReplayMark(header, body) => {
+            small(|out| write_replay(out, header, body))
+        }
     }
 }
 
@@ -416,6 +420,29 @@ proptest! {
         let Datagram::Verdict(seen, read) = decoded(&bytes) else { panic!("a verdict") };
         prop_assert_eq!((free(seen), read), (free(header), body));
         prop_assert_eq!(Denied::from_u32(denied).map_or(0, |why| why as u32), denied);
+    }
+
+    #[test]
+    fn a_replay_is_asked_for_and_answered_as_was_written(
+        header in any_header(Kind::ReplayRequest),
+        kind in select(vec![Kind::ReplayAnswer, Kind::ReplayMark]),
+        has_chain in any::<bool>(),
+        words in any::<[u64; 4]>(),
+        end in 0..=10u32,
+    ) {
+        let asked = ReplayRequestBody { from: words[0] >> 1, to: (words[0] >> 1) + 1 + (words[1] >> 1) };
+        let flags = if has_chain { REPLAY_CHAIN } else { 0 };
+        let bytes = small(|out| write_replay_request(out, Header { flags, ..header }, asked));
+        let Datagram::ReplayRequest(seen, read) = decoded(&bytes) else { panic!("a request") };
+        prop_assert_eq!((free(seen), seen.flags, read), (free(header), flags, asked));
+        let said = ReplayBody { next: words[2], oldest_seq: words[3], end, reserved: 0 };
+        let bytes = small(|out| write_replay(out, Header { kind: kind as u8, ..header }, said));
+        let (seen, read) = match (kind, decoded(&bytes)) {
+            (Kind::ReplayAnswer, Datagram::ReplayAnswer(seen, read)) => (seen, read),
+            (Kind::ReplayMark, Datagram::ReplayMark(seen, read)) => (seen, read),
+            (_, other) => panic!("{other:?}"),
+        };
+        prop_assert_eq!((free(seen), read), (free(header), said));
     }
 
     #[test]

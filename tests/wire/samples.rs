@@ -202,6 +202,14 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         acked_age_ns: 0xefee_edec_ebea_e9e8,
     };
     let verdict = VerdictBody { token, topic: Topic::DeclareDead as u32, denied: Denied::NotTwo as u32 };
+    let asked = ReplayRequestBody { from: 0x8786_8584_8382_8180, to: 0x8f8e_8d8c_8b8a_8988 };
+    let chained = Header { flags: REPLAY_CHAIN, ..header(Kind::ReplayRequest) };
+    let replay = ReplayBody {
+        next: 0x8786_8584_8382_8180,
+        oldest_seq: 0x8f8e_8d8c_8b8a_8988,
+        end: ReplayEnd::TooOld as u32,
+        reserved: 0,
+    };
     let row = NoticeRow {
         publisher: 0x5352_5150,
         incarnation: 0x7776_7574,
@@ -248,6 +256,12 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("step-down", small(|out| write_step_down(out, header(Kind::StepDown), step_down))),
         ("status", small(|out| write_status(out, header(Kind::Status), status, &[seen]))),
         ("verdict", small(|out| write_verdict(out, header(Kind::Verdict), verdict))),
+        ("replay request", small(|out| write_replay_request(out, chained, asked))),
+        ("replay answer", small(|out| write_replay(out, header(Kind::ReplayAnswer), replay))),
+        (
+            "replay mark",
+            small(|out| write_replay(out, header(Kind::ReplayMark), ReplayBody { end: 0, ..replay })),
+        ),
         ("notice", small(|out| write_notice(out, header(Kind::Notice), &rows))),
         ("stage", record(Kind::Stage)),
         ("switch", record(Kind::Switch)),

@@ -421,6 +421,28 @@ impl Cluster {
         self.start_command(&format!("replica-{id}"), self.command_at(self.place(id), &args))
     }
 
+    /// Adds archiver `id` to the configuration, and formats it.
+    #[track_caller]
+    pub fn add_archiver(&self, id: u32, more: &str) {
+        let unicast = free_port(Ipv4Addr::LOCALHOST).expect("a free port");
+        let (address, folder) = (self.ground.addresses[0], self.path(""));
+        let folder = folder.display();
+        let mut text = std::fs::read_to_string(self.config()).expect("the configuration");
+        text += &format!(
+            "\n[[archivers]]\nid = {id}\nunicast = \"{address}:{unicast}\"\njournal = \"{folder}journal-{id}\"\n\
+             tail = \"{folder}tail-{id}\"\ncounters = \"{folder}counters-{id}\"\n{more}"
+        );
+        std::fs::write(self.config(), text).expect("writing the configuration");
+        let command = self.command_at(&self.ground.clients, &["format", "--archiver", &id.to_string()]);
+        run(command, b"").with_code(0);
+    }
+
+    /// Starts archiver `id`.
+    pub fn start_archiver(&self, id: u32) -> Process {
+        let args = ["archiver", "--archiver", &id.to_string()];
+        self.start_command(&format!("archiver-{id}"), self.command_at(&self.ground.clients, &args))
+    }
+
     /// Formats replica `id` and returns its identity.
     #[track_caller]
     pub fn format(&self, id: u32) -> String {

@@ -340,6 +340,7 @@ fn end_of(event: &SubscriberEvent<'_>) -> Option<String> {
         SubscriberEvent::Abandoned { from, oldest, .. } => {
             Some(format!("seq {from} cannot be repaired any more, the oldest is {oldest}"))
         }
+        SubscriberEvent::Refused { why, next } => Some(format!("seq {next} cannot be replayed: {why:?}")),
         SubscriberEvent::Diverged { seq } => Some(format!("the logs diverge at seq {seq}")),
         _ => None,
     }

@@ -7,7 +7,7 @@ use crate::cli::Failure;
 use crate::cli::args::DemoSubscriberArgs;
 use crate::cli::failure::{FAILED, INTEGRITY};
 use crate::cli::orders::{Order, OrderFlow};
-use crate::client::{Delivery, Flow, Message, Start, StreamDigest, Subscriber, SubscriberEvent};
+use crate::client::{Delivery, Flow, Message, ReplayEnd, Start, StreamDigest, Subscriber, SubscriberEvent};
 use crate::config::Config;
 use crate::engine::counters::Counter;
 use crate::io::clock::Clock;
@@ -191,6 +191,10 @@ impl Seen {
                     why.name()
                 );
                 self.failed = Some(Failure::new(INTEGRITY, what));
+            }
+            SubscriberEvent::Refused { why, next } => {
+                let why = why.map_or("no journal can be reached", ReplayEnd::name);
+                self.failed = Some(Failure::new(INTEGRITY, format!("seq {next} cannot be replayed: {why}")));
             }
             SubscriberEvent::Diverged { seq } => {
                 self.failed = Some(Failure::new(INTEGRITY, format!("the logs diverge at seq {seq}")));

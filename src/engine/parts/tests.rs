@@ -24,7 +24,7 @@ impl Joiner {
             time_or_incarnation: 0,
         };
         self.seq += 1;
-        self.parts.on_part(self.seq - 1, &Entry { header, payload: text.as_bytes() })
+        self.parts.on_part(self.seq - 1, 1_000 + self.seq - 1, &Entry { header, payload: text.as_bytes() })
     }
 
     fn begin(&mut self, publisher: PublisherId, number: PublisherSeq, text: &str) -> Joined {
@@ -55,7 +55,7 @@ fn messages_of_several_publishers_are_joined_whatever_stands_between_their_parts
     joiner.begin(1, 5, "ab");
     joiner.begin(2, 9, "uv");
     joiner.go_on(1, 6, "cd");
-    assert_eq!(joiner.parts.oldest(), Some(10));
+    assert_eq!(joiner.parts.oldest(), Some((10, 1_010)));
     assert_eq!(joiner.end(2, 10, "wx").as_deref(), Some("uvwx"));
     assert_eq!(joiner.end(1, 7, "e").as_deref(), Some("abcde"));
     assert!(joiner.parts.is_empty() && joiner.parts.oldest().is_none(), "and its memory is free");

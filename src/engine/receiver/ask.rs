@@ -92,6 +92,11 @@ impl Asking {
         self.gave_up.clear();
     }
 
+    /// A journal gave something: somebody helps.
+    pub(super) fn on_replayed(&mut self) {
+        self.gave_up.clear();
+    }
+
     /// Sets the timers by what came since the last look.
     fn look(&mut self, now: Nanos, counters: &mut Counters) {
         let Self { limits, requests, rtt, repairers, gaps, start, .. } = self;
@@ -163,8 +168,9 @@ impl Receiver {
             return self.ask_for_start(now, number, out, counters);
         }
         self.asking.start = None;
-        let Some(from) = self.missing_from() else {
-            self.joined |= self.end.is_some_and(|end| end.next > 1);
+        let missing = self.missing_from();
+        self.joined |= missing.is_none() && self.end.is_some_and(|end| end.next > 1);
+        let Some(from) = missing.filter(|_| !self.replaying) else {
             self.asking.gaps.clear();
             self.asking.synced = None;
             return None;

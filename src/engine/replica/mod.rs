@@ -21,6 +21,7 @@ mod lead;
 mod orders;
 mod own_log;
 mod recovered;
+mod replayed;
 mod serve;
 mod stand;
 
@@ -144,6 +145,8 @@ pub struct ReplicaCore {
     may_lead: bool,
     /// We are a witness: we keep no more than a ring, and serve candidates only.
     is_witness: bool,
+    /// We are an archiver: no membership makes us vote.
+    is_apart: bool,
     /// Leading: no full standby holds what lies before the witness's ring.
     exposed: bool,
     /// The candidacy that was told to wait for what no ring has any more.
@@ -292,6 +295,7 @@ impl<P: Ports> Replica<P> {
             listed_by: (recovered.membership.seq, recovered.open_change.is_some()),
             may_lead: recovered.membership.may_lead(identity),
             is_witness: recovered.membership.is_witness(identity),
+            is_apart: false,
             exposed: false,
             waits_told: Epoch::NONE,
             successors_heard: [0; 8],

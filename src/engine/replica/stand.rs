@@ -154,13 +154,26 @@ impl ReplicaCore {
         if live && epoch >= self.acceptor.promised() && placement != Placement::Dropped {
             self.on_life(now, epoch);
         }
-        let Placement::Next(end) = placement else { return Ok(()) };
+        if let Placement::Next(end) = placement {
+            self.store_next(tail, now, frame, end);
+        }
+        Ok(())
+    }
+
+    /// The next frame goes into the journal, or waits for room there.
+    pub(super) fn store_next<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        frame: &FrameView<'_>,
+        end: LogEnd,
+    ) {
         if self.rx.has_ready() {
             // Something before it waits for room in the journal.
             if self.rx.keep(frame, end, &mut self.counters) {
                 self.rx.extend(&mut self.counters);
             }
-            return Ok(());
+            return;
         }
         let admitted = self.is_admitted();
         match self.log.store(&self.acceptor, admitted, tail, frame) {
@@ -171,7 +184,6 @@ impl ReplicaCore {
             }
             Err(refused) => self.on_refused(tail, refused),
         }
-        Ok(())
     }
 
     /// Salvage stops before a membership entry (S5): who elects is decided by what promises describe.
@@ -287,8 +299,8 @@ impl ReplicaCore {
             self.events.push(Event::History { history: self.rx.history() });
         }
         let me = self.identity();
-        let listed = self.counts(me);
-        self.may_lead = self.log.membership.may_lead(me);
+        let listed = self.counts(me) && !self.is_apart;
+        self.may_lead = !self.is_apart && self.log.membership.may_lead(me);
         self.is_witness = self.log.membership.is_witness(me);
         let others = self.log.membership;
         let stores = |member: &&MemberBody| member.identity() != me && !member.is_witness();
@@ -316,7 +328,7 @@ impl ReplicaCore {
         }
     }
 
-    fn stop_if_diverged(&mut self) {
+    pub(super) fn stop_if_diverged(&mut self) {
         if self.rx.has_diverged() {
             self.stopped = true;
         }

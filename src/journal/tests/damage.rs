@@ -1,6 +1,7 @@
 //! A flipped bit anywhere is found, and named: file, offset, seq.
 
 use super::*;
+use crate::journal::ports::Store;
 use crate::journal::{Scrub, verify};
 use proptest::prelude::*;
 
@@ -175,6 +176,18 @@ fn a_scrub_in_small_steps_finds_what_verify_finds() {
     }
     assert!(steps > 20);
     assert_eq!(found, report.damage);
+}
+
+#[test]
+fn a_scrub_goes_on_where_retention_has_removed_what_it_was_reading() {
+    let (mut store, ..) = stopped();
+    let (mut found, mut scrub) = (Vec::new(), Scrub::default());
+    assert!(!scrub.step(&store, 3, 20_000, &mut found).unwrap());
+    for file in [FileName::Segment(1), FileName::Index(1), FileName::Checkpoint(1)] {
+        store.remove(file).unwrap();
+    }
+    while !scrub.step(&store, 3, 20_000, &mut found).unwrap() {}
+    assert_eq!((found, scrub.segments), (Vec::new(), 1));
 }
 
 proptest! {

@@ -3,7 +3,9 @@
 mod damage;
 mod model;
 mod opening;
+mod packed;
 mod segments;
+mod shelf;
 mod switch;
 mod tail;
 mod torn;

@@ -1,0 +1,321 @@
+//! How fast a journal is replayed over TCP, beside what `cat` of the same segments into a socket reaches.
+//!
+//! ```text
+//!  cat:     segment ─read─▶ memory ─write─▶ socket ─▶ reader that looks at nothing
+//!  server:  segment ─sendfile─▶ socket ─▶ the same reader
+//!  reader:  segment ─sendfile─▶ socket ─▶ a reader that judges each frame (seal, kind, entries)
+//!  packed:  lz4 blocks ─unpack─▶ socket ─▶ the reader that looks at nothing
+//! ```
+//!
+//! All on loopback, on one journal of real frames, in alternating rounds. The ratio to `cat` of the same round
+//! is the figure; the rates drift with the machine.
+
+mod live;
+
+use crate::stats::Spread;
+use clap::Args;
+use lockstep::engine::replay::{Piece, REPLAY_BUFFER_LEN, piece};
+use lockstep::io::journal_files::{self, JournalConfig, OpenJournal};
+use lockstep::io::journal_thread::{Handle, ThreadSettings, spawn};
+use lockstep::io::replay::{Server, ServerSettings};
+use lockstep::proto::log::LogEnd;
+use lockstep::wire::*;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tools::processes::memory_folder;
+
+const CLUSTER: u64 = 0xbe;
+const HISTORY: u64 = 7;
+const ME: Identity = Identity { replica: 1, incarnation: 1 };
+/// No step takes nearly so long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What is measured.
+#[derive(Args)]
+pub struct Arguments {
+    /// Bytes of the journal, in MiB
+    #[arg(long, default_value_t = 512)]
+    mebibytes: u64,
+    /// Bytes of a message
+    #[arg(long, default_value_t = 64)]
+    payload: usize,
+    /// Rounds
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Where the journal lies; a folder in memory if nothing is said
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Leaves packed segments out
+    #[arg(long)]
+    plain: bool,
+    /// Measures instead what a replay costs those who read live
+    #[arg(long)]
+    live: bool,
+    /// Messages per second that flow meanwhile
+    #[arg(long, default_value_t = 20_000)]
+    rate: u64,
+    /// Of them, messages that are measured in each run
+    #[arg(long, default_value_t = 60_000)]
+    messages: u64,
+}
+
+/// The rows, and what each is.
+const ROWS: [(&str, &str); 4] = [
+    ("cat", "read and write of the segments into a socket"),
+    ("server", "sendfile of the committed log, read and thrown away"),
+    ("reader", "the same, each frame judged"),
+    ("packed", "lz4 segments, read and thrown away"),
+];
+
+/// Measures, and prints one line for each row.
+///
+/// # Errors
+/// What failed.
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    if arguments.live {
+        return live::run(arguments.rounds, arguments.messages, arguments.rate);
+    }
+    let memory = memory_folder();
+    let folder = arguments.folder.clone().unwrap_or_else(|| memory.path().to_path_buf());
+    let plain = Journal::fill(&folder.join("plain"), arguments, false)?;
+    let packed =
+        (!arguments.plain).then(|| Journal::fill(&folder.join("packed"), arguments, true)).transpose()?;
+    let mut rates: [Vec<f64>; 4] = Default::default();
+    for _ in 0..arguments.rounds {
+        rates[0].push(cat(&plain.segments()?)?);
+        rates[1].push(replay(plain.address(), plain.next, false)?);
+        rates[2].push(replay(plain.address(), plain.next, true)?);
+        if let Some(packed) = &packed {
+            rates[3].push(replay(packed.address(), packed.next, false)?);
+        }
+    }
+    println!(
+        "journal of {} MiB, messages of {} B, {} rounds; MB/s, median (least to greatest); ratio to cat of the same \
+         round",
+        arguments.mebibytes, arguments.payload, arguments.rounds
+    );
+    for ((name, what), row) in ROWS.iter().zip(&rates) {
+        let Some(spread) = Spread::of(row.iter().copied()) else { continue };
+        let ratio = Spread::of(row.iter().zip(&rates[0]).map(|(rate, cat)| rate / cat));
+        let ratio = ratio.map_or(0.0, |ratio| ratio.median);
+        let (median, min, max) = (spread.median, spread.min, spread.max);
+        println!("{name:<8} {median:>7.0} ({min:.0} to {max:.0})  {ratio:>5.2}  {what}");
+    }
+    Ok(())
+}
+
+struct Journal {
+    folder: PathBuf,
+    next: Seq,
+    server: Server,
+    _handle: Handle,
+    _lock: journal_files::Lock,
+}
+
+impl Journal {
+    /// A journal of `arguments`' size, and its server.
+    fn fill(folder: &Path, arguments: &Arguments, packs: bool) -> Result<Self, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        std::fs::create_dir_all(folder).map_err(|error| text(&error))?;
+        let config = JournalConfig {
+            dir: folder.join("journal"),
+            tail: folder.join("tail"),
+            tail_len: 64 << 20,
+            segment_len: 64 << 20,
+            cluster: CLUSTER,
+            replica: ME.replica,
+            power: false,
+            frame_len_max: frame_len_max(1500),
+        };
+        journal_files::format(&config.dir, CLUSTER, ME).map_err(|error| text(&error))?;
+        let OpenJournal { opened, reader, store, lock, .. } =
+            journal_files::open(&config).map_err(|error| text(&error))?;
+        let settings = ThreadSettings { packs, ..ThreadSettings::new(false) };
+        let handle =
+            spawn(store, reader, opened.writer, opened.superblock, settings).map_err(|error| text(&error))?;
+        handle.set_history(HISTORY);
+        let mut tail = opened.tail;
+        let mut bytes = 0;
+        while bytes < arguments.mebibytes << 20 {
+            let frame = frame(&tail.end(), arguments.payload)?;
+            bytes += frame.len() as u64;
+            wait("room in the tail", || match tail.room() {
+                Ok(room) => {
+                    room[..frame.len()].copy_from_slice(&frame);
+                    true
+                }
+                Err(_) => false,
+            })?;
+            tail.keep(&Header::peek(&frame).ok_or("a frame without a header")?);
+        }
+        let next = tail.end().next;
+        handle.set_committed(next, false);
+        let written = handle.written();
+        wait("the segments", || written().commit_next == next)?;
+        let segments = config.dir.join("segments");
+        if packs {
+            // All but the last two.
+            wait("packing", || files(&segments, "seg").is_ok_and(|plain| plain.len() <= 2))?;
+        }
+        let settings = ServerSettings {
+            cluster: CLUSTER,
+            identity: ME,
+            listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
+            journal: config.dir.clone(),
+            readers_max: 4,
+            rate_bytes_per_s: None,
+            by_leader: true,
+        };
+        let server = Server::start(settings, handle.written()).map_err(|error| text(&error))?;
+        Ok(Self { folder: segments, next, server, _handle: handle, _lock: lock })
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    fn segments(&self) -> Result<Vec<PathBuf>, String> {
+        files(&self.folder, "seg")
+    }
+}
+
+fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, String> {
+    let entries = std::fs::read_dir(folder).map_err(|error| error.to_string())?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut paths: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|has| has == extension)).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn wait(what: &str, mut is: impl FnMut() -> bool) -> Result<(), String> {
+    let began = Instant::now();
+    while !is() {
+        if began.elapsed() > PATIENCE {
+            return Err(format!("{what}: waited in vain"));
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+/// A full frame behind `end`; its messages look like orders: mostly alike, with numbers that change.
+fn frame(end: &LogEnd, payload_len: usize) -> Result<Vec<u8>, String> {
+    let len_max = frame_len_max(1500);
+    let mut memory = vec![0; len_max];
+    let mut open = OpenFrame::default();
+    let mut entry = EntryHeader {
+        kind: EntryKind::Message as u8,
+        flags: 0,
+        length: 0,
+        publisher: 1,
+        publisher_seq: end.next,
+        destination: 0,
+        time_or_incarnation: 0,
+    };
+    let mut payload = vec![0; payload_len];
+    while open.fits(payload_len, len_max) {
+        let number = end.next + u64::from(open.count());
+        for (at, byte) in payload.iter_mut().enumerate() {
+            *byte = match at {
+                0..8 => (number >> (8 * at)) as u8,
+                8..16 => (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (8 * (at - 8))) as u8,
+                _ => b"BUY LIMIT DAY   "[at % 16],
+            };
+        }
+        entry.publisher_seq = number;
+        open.push(&mut memory, entry, &payload);
+    }
+    if open.is_empty() {
+        return Err(format!("messages of {payload_len} bytes fit no frame"));
+    }
+    let header = Header {
+        cluster: CLUSTER,
+        history: HISTORY,
+        first_seq: end.next,
+        timestamp: end.timestamp + 1,
+        chain: end.chain,
+        ..Header::new(Kind::Frame)
+    };
+    let len = open.len();
+    open.close(&mut memory, header, len);
+    memory.truncate(len);
+    Ok(memory)
+}
+
+/// `cat segments | socket` to a reader that looks at nothing, in MB/s.
+fn cat(segments: &[PathBuf]) -> Result<f64, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(text)?;
+    let address = listener.local_addr().map_err(text)?;
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(move || -> std::io::Result<()> {
+            let (mut socket, _) = listener.accept()?;
+            let mut buffer = vec![0; 128 << 10]; // as cat has it
+            for segment in segments {
+                let mut file = std::fs::File::open(segment)?;
+                loop {
+                    match file.read(&mut buffer)? {
+                        0 => break,
+                        count => socket.write_all(&buffer[..count])?,
+                    }
+                }
+            }
+            Ok(())
+        });
+        let began = Instant::now();
+        let mut socket = TcpStream::connect(address).map_err(text)?;
+        let mut buffer = vec![0; REPLAY_BUFFER_LEN];
+        let mut bytes = 0;
+        loop {
+            match socket.read(&mut buffer).map_err(text)? {
+                0 => break,
+                count => bytes += count,
+            }
+        }
+        let rate = bytes as f64 / began.elapsed().as_secs_f64() / 1e6;
+        writer.join().map_err(|_| "the writer panicked".to_owned())?.map_err(text)?;
+        Ok(rate)
+    })
+}
+
+/// All of the log up to `next`, in MB/s; `judged` looks at each frame.
+fn replay(address: SocketAddr, next: Seq, judged: bool) -> Result<f64, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let mut socket = TcpStream::connect(address).map_err(text)?;
+    let mut request = [0; SMALL_LEN_MAX];
+    let header = Header { cluster: CLUSTER, ..Header::new(Kind::ReplayRequest) };
+    let len = write_replay_request(&mut request, header, ReplayRequestBody { from: 1, to: next });
+    let began = Instant::now();
+    socket.write_all(&request[..len]).map_err(text)?;
+    let mut buffer = vec![0; REPLAY_BUFFER_LEN];
+    let (mut end, mut bytes, mut seen) = (0, 0, 1);
+    loop {
+        let count = socket.read(&mut buffer[end..]).map_err(text)?;
+        if count == 0 {
+            break;
+        }
+        bytes += count;
+        if !judged {
+            continue;
+        }
+        end += count;
+        let mut at = 0;
+        while let Some((found, len)) =
+            piece(&buffer[at..end], CLUSTER).map_err(|reject| format!("the bytes are no replay: {reject}"))?
+        {
+            if let Piece::Frame(frame) = found {
+                seen = frame.header.next_seq();
+            }
+            at += len;
+        }
+        buffer.copy_within(at..end, 0);
+        end -= at;
+    }
+    if judged && seen != next {
+        return Err(format!("the replay ended at seq {seen} instead of {next}"));
+    }
+    Ok(bytes as f64 / began.elapsed().as_secs_f64() / 1e6)
+}

@@ -1,0 +1,241 @@
+//! What a replay costs those who read live: orders flow, and beside them a journal is read, again and again.
+//!
+//! ```text
+//!   client ─▶ leader ─▶ standby ─▶ client       messages at their intended times, delivered as committed
+//!                          └─TCP─▶ a reader that looks at nothing
+//! ```
+//!
+//! Each round runs once without the reader and once with each `replay.rate`; the ratio is to the run of the
+//! same round without it. Server and reader have no machine of their own here: they take their share of
+//! the cores that client, leader and standby run on.
+
+use crate::client::{Client, Measure, measure};
+use crate::cluster::{Cluster, PAYLOAD_LEN, Site};
+use crate::floor::{intended, number, payload};
+use crate::node::{NodeArguments, Role};
+use crate::scene::{Contestant, Node};
+use crate::stats::{Latencies, Spread, Summary, cell, paired};
+use lockstep::client::Delivery;
+use lockstep::engine::replay::REPLAY_BUFFER_LEN;
+use lockstep::io::clock::Clock;
+use lockstep::io::cpu::{self, SchedulingClass};
+use lockstep::io::idle::Idle;
+use lockstep::wire::{Header, Kind, Nanos, ReplayRequestBody, SMALL_LEN_MAX, Seq, write_replay_request};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddrV4, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// Messages that lie in the journal before the measured ones: some 50 MB.
+const FILL: u64 = 500_000;
+/// The measured ones that are not counted, at first.
+const WARM_UP: u64 = 2_000;
+/// A run that takes longer is ended: the machine is too busy to say anything.
+const RUN_NS: Nanos = 120_000_000_000;
+
+/// Who reads beside the live one, and how fast it may: `None` is nobody, an empty text no limit.
+const ROWS: [(&str, Option<&str>); 5] = [
+    ("nobody", None),
+    ("16MiB/s", Some("16MiB")),
+    ("64MiB/s", Some("64MiB")),
+    ("256MiB/s", Some("256MiB")),
+    ("no limit", Some("")),
+];
+
+/// What a reader is to read, until it is told to stop; it answers with bytes per second.
+struct Errand {
+    cluster: u64,
+    from: SocketAddrV4,
+    to: Seq,
+    stop: Arc<AtomicBool>,
+}
+
+/// Measures, and prints one line for each row.
+///
+/// # Errors
+/// What failed. Fewer than two cores are none: SKIPPED.
+pub fn run(rounds: usize, messages: u64, rate: u64) -> Result<(), String> {
+    let cores = cpu::cores();
+    if cores.len() < 2 {
+        println!(
+            "SKIPPED: replay --live: leader and client need a core each, this machine has {}",
+            cores.len()
+        );
+        return Ok(());
+    }
+    // Before this thread is bound to a core: the reader is not.
+    let (errands, taken) = channel();
+    let (tell, told) = channel();
+    std::thread::spawn(move || read_beside(&taken, &tell));
+    if let Some(note) = cpu::pin(cores[0]).note {
+        return Err(note);
+    }
+    let mut found: [Vec<(Summary, Option<f64>)>; ROWS.len()] = Default::default();
+    for round in 0..rounds {
+        for ((name, replay_rate), found) in ROWS.iter().zip(&mut found) {
+            let run = one(*replay_rate, (messages, rate), &cores, &errands, &told);
+            found.push(run.map_err(|error| format!("{name}, round {}: {error}", round + 1))?);
+        }
+    }
+    println!(
+        "publish -> committed at {rate}/s while a standby's journal is read, {} cores, {rounds} rounds of {messages}; \
+         us, median [min-max]; ratio to nobody in the same round",
+        cores.len()
+    );
+    println!("{:<10}{:>22}{:>22}{:>20}{:>20}", "", "p50", "p99", "p99 / nobody", "read, MB/s");
+    for ((name, _), runs) in ROWS.iter().zip(&found) {
+        let of = |runs: &[(Summary, Option<f64>)], place: usize| -> Vec<Option<f64>> {
+            runs.iter().map(|(summary, _)| summary[place]).collect()
+        };
+        let spread = |place| Spread::of(of(runs, place).into_iter().flatten()).map(|all| all.scaled(1e-3));
+        let ratio = paired(&of(runs, 1), &of(&found[0], 1));
+        let read = Spread::of(runs.iter().filter_map(|(_, read)| *read));
+        println!(
+            "{name:<10}{:>22}{:>22}{:>20}{:>20}",
+            cell(spread(0), 1),
+            cell(spread(1), 1),
+            cell(ratio, 2),
+            cell(read, 0)
+        );
+    }
+    Ok(())
+}
+
+/// One run: the latencies, and what the reader had.
+fn one(
+    replay_rate: Option<&str>,
+    (messages, rate): (u64, u64),
+    cores: &[usize],
+    errands: &Sender<Errand>,
+    told: &Receiver<Result<f64, String>>,
+) -> Result<(Summary, Option<f64>), String> {
+    let idle = Idle::for_machine(3, cores.len());
+    let site = Site { replay_rate: replay_rate.unwrap_or_default().to_owned(), ..Site::loopback(3) };
+    let cluster = Cluster::on(&site, idle)?;
+    let (contestant, scheduling) = (Contestant::Lockstep, SchedulingClass::Other);
+    let start = |role, core| Node::start(&cluster, &NodeArguments { contestant, role, core, scheduling });
+    let (_leader, _standby) = (start(Role::Leader, cores[1])?, start(Role::Standby, cores[0])?);
+    let stop = Arc::new(AtomicBool::new(false));
+    let errand = Errand {
+        cluster: cluster.config.cluster,
+        from: cluster.node(2)?.unicast,
+        to: FILL,
+        stop: Arc::clone(&stop),
+    };
+    let orders = Orders {
+        messages,
+        interval_ns: 1_000_000_000 / rate.max(1),
+        idle,
+        reads: replay_rate.map(|_| (errand, errands)),
+    };
+    let measured = measure(contestant, &cluster, Delivery::Committed, PAYLOAD_LEN, orders);
+    stop.store(true, Ordering::Release);
+    let read = replay_rate.map(|_| told.recv().map_err(|error| error.to_string())?).transpose();
+    Ok((measured?, read?))
+}
+
+/// Fills the journal, starts the reader, and publishes at intended times.
+struct Orders<'a> {
+    messages: u64,
+    interval_ns: Nanos,
+    idle: Idle,
+    reads: Option<(Errand, &'a Sender<Errand>)>,
+}
+
+impl Measure for Orders<'_> {
+    type Found = Summary;
+
+    fn with(self, mut client: impl Client) -> Result<Summary, String> {
+        let clock = Clock::start();
+        let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
+        let mut latencies = Latencies::new()?;
+        let (counted, total) = (FILL + WARM_UP, FILL + WARM_UP + self.messages);
+        let (opened, mut began, mut reads) = (clock.now(), 0, self.reads);
+        let (mut sent, mut came) = (0, 0);
+        while came < total {
+            let now = clock.now();
+            if came == FILL && began == 0 {
+                began = now;
+                if let Some((errand, errands)) = reads.take() {
+                    errands.send(errand).map_err(|error| error.to_string())?;
+                }
+            }
+            let filling = sent < FILL;
+            let due = match began {
+                0 if filling => now,
+                0 => Nanos::MAX,
+                began => began + (sent - FILL) * self.interval_ns,
+            };
+            if sent < total && now >= due && client.publish(&payload(sent, due)) {
+                sent += 1;
+                if !filling || sent.is_multiple_of(64) || sent == FILL {
+                    client.flush();
+                }
+            }
+            let mut misplaced = None;
+            let work = client.turn(|payload| {
+                if number(payload) != came {
+                    misplaced.get_or_insert((came, number(payload)));
+                }
+                if came >= counted {
+                    latencies.record(clock.now().saturating_sub(intended(payload)));
+                }
+                came += 1;
+            });
+            if let Some((expected, seen)) = misplaced {
+                return Err(format!("message {seen} came where {expected} was to come"));
+            }
+            if now > opened + RUN_NS {
+                return Err(format!("{came} of {total} messages came in time: other work has the cores"));
+            }
+            if work == 0 && !filling {
+                waiter.wait(0);
+            }
+        }
+        Ok(latencies.summary())
+    }
+}
+
+/// Runs errands, one after the other, behind everybody else.
+fn read_beside(errands: &Receiver<Errand>, tell: &Sender<Result<f64, String>>) {
+    cpu::yield_to_others();
+    while let Ok(errand) = errands.recv() {
+        let began = Instant::now();
+        let mut bytes = 0;
+        let read = loop {
+            if errand.stop.load(Ordering::Acquire) {
+                break Ok(bytes as f64 / began.elapsed().as_secs_f64() / 1e6);
+            }
+            match read_once(&errand) {
+                Ok(read) => bytes += read,
+                Err(error) => break Err(format!("reading the journal: {error}")),
+            }
+        };
+        if tell.send(read).is_err() {
+            return;
+        }
+    }
+}
+
+/// The journal from its first seq on; as many bytes as came before it was told to stop.
+fn read_once(errand: &Errand) -> std::io::Result<usize> {
+    let mut socket = TcpStream::connect(errand.from)?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let mut request = [0; SMALL_LEN_MAX];
+    let header = Header { cluster: errand.cluster, ..Header::new(Kind::ReplayRequest) };
+    let len = write_replay_request(&mut request, header, ReplayRequestBody { from: 1, to: errand.to });
+    socket.write_all(&request[..len])?;
+    let (mut buffer, mut bytes) = (vec![0; REPLAY_BUFFER_LEN], 0);
+    while !errand.stop.load(Ordering::Acquire) {
+        match socket.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => bytes += count,
+            // Only so that it is noticed when there is nothing more to do.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,306 @@
+//! A replica's own replay: a thread reads what no ring holds any more, and the hot thread takes it from a
+//! bounded queue, a few frames a turn, without a system call.
+//!
+//! ```text
+//!  hot thread ──Order──▶ thread ──▶ Source ◀─TCP─ a standby or archiver
+//!             ◀──frames── queue ◀─────┘           (the thread judges; the hot thread's rules judge again)
+//! ```
+
+use super::client::{Polled, Source};
+use crate::engine::replay::{Piece, Replay, ReplayLimits, Step, piece};
+use crate::io::IoError;
+use crate::io::clock::Clock;
+use crate::wire::{Chain, Identity, Nanos, REPLAY_STAY, ReplayEnd, SMALL_LEN_MAX, Seq, chain_after};
+use crossbeam::queue::ArrayQueue;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What the hot thread lacks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Order {
+    /// The history that is read; 0 for any.
+    pub history: u64,
+    /// The first seq.
+    pub from: Seq,
+    /// The chain there, where it is known.
+    pub chain: Option<Chain>,
+}
+
+/// Bytes of whole frames that are handed over at once.
+const CHUNK_LEN: usize = 64 << 10;
+/// Chunks that wait for the hot thread: 4 MiB.
+const CHUNKS_MAX: usize = 64;
+/// While nothing comes, or the queue is full.
+const PAUSE: Duration = Duration::from_micros(200);
+/// While nothing is ordered.
+const QUIET: Duration = Duration::from_millis(20);
+
+struct Shared {
+    order: Mutex<Option<Order>>,
+    /// Another order, or none, than the thread is working on.
+    changed: AtomicBool,
+    stop: AtomicBool,
+    at_end: AtomicBool,
+    /// Who gives, in one number.
+    giver: AtomicU64,
+    /// The chunks that are in the queue belong to an order that was withdrawn.
+    full: ArrayQueue<Vec<u8>>,
+    empty: ArrayQueue<Vec<u8>>,
+}
+
+/// The thread, as the hot thread sees it. Dropped, it ends.
+pub struct Fetch {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    ordered: bool,
+    /// The chunk that is being taken, and how far.
+    chunk: Vec<u8>,
+    at: usize,
+}
+
+impl Fetch {
+    /// Starts the thread, which does nothing before it is told to.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(limits: ReplayLimits) -> Result<Self, IoError> {
+        let shared = Arc::new(Shared {
+            order: Mutex::new(None),
+            changed: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            at_end: AtomicBool::new(false),
+            giver: AtomicU64::new(0),
+            full: ArrayQueue::new(CHUNKS_MAX),
+            empty: ArrayQueue::new(CHUNKS_MAX + 1),
+        });
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("fetch".to_string())
+            .spawn(move || Worker::new(limits, theirs).run())
+            .map_err(|error| IoError::new("starting the thread that fetches replays", error))?;
+        Ok(Self { shared, thread: Some(thread), ordered: false, chunk: Vec::new(), at: 0 })
+    }
+
+    /// Whether something is ordered.
+    pub fn is_ordered(&self) -> bool {
+        self.ordered
+    }
+
+    /// Who gave last.
+    pub fn giver(&self) -> Identity {
+        Identity::from_packed(self.shared.giver.load(Ordering::Acquire))
+    }
+
+    /// Whether nothing comes for the present, and all that came was taken: repairers may be asked.
+    pub fn is_at_end(&self) -> bool {
+        self.shared.at_end.load(Ordering::Acquire)
+            && self.shared.full.is_empty()
+            && self.at >= self.chunk.len()
+    }
+
+    /// Asks for a replay, or for none any more. What is under way is thrown away.
+    pub fn order(&mut self, order: Option<Order>) {
+        self.ordered = order.is_some();
+        *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = order;
+        self.shared.at_end.store(false, Ordering::Release);
+        self.shared.changed.store(true, Ordering::Release);
+        self.drop_chunk();
+        while let Some(chunk) = self.shared.full.pop() {
+            self.give_back(chunk);
+        }
+    }
+
+    /// Hands out frames, at most `most` of them; `f` says whether it took one, else it gets it again later.
+    /// Returns how many were taken.
+    pub fn take(&mut self, most: usize, mut f: impl FnMut(&[u8]) -> bool) -> usize {
+        let mut taken = 0;
+        while taken < most {
+            if self.at >= self.chunk.len() {
+                self.drop_chunk();
+                let Some(chunk) = self.shared.full.pop() else { break };
+                self.chunk = chunk;
+            }
+            let bytes = &self.chunk[self.at..];
+            let len = crate::wire::Header::peek(bytes).map_or(bytes.len(), |header| header.length as usize);
+            if !f(&bytes[..len.min(bytes.len())]) {
+                break;
+            }
+            self.at += len;
+            taken += 1;
+        }
+        taken
+    }
+
+    fn drop_chunk(&mut self) {
+        let chunk = std::mem::take(&mut self.chunk);
+        self.at = 0;
+        if chunk.capacity() > 0 {
+            self.give_back(chunk);
+        }
+    }
+
+    /// The thread fills it again. There are no more chunks than the queue holds.
+    fn give_back(&self, chunk: Vec<u8>) {
+        let _ = self.shared.empty.push(chunk);
+    }
+}
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // its panic has been printed
+        }
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    replay: Replay,
+    source: Source,
+    cluster: u64,
+    clock: Clock,
+    /// Where the next request begins.
+    order: Option<Order>,
+    chunk: Vec<u8>,
+}
+
+impl Worker {
+    fn new(limits: ReplayLimits, shared: Arc<Shared>) -> Self {
+        let cluster = limits.cluster;
+        Self {
+            shared,
+            replay: Replay::new(limits),
+            source: Source::default(),
+            cluster,
+            clock: Clock::start(),
+            order: None,
+            chunk: Vec::new(),
+        }
+    }
+
+    fn run(mut self) {
+        crate::io::cpu::yield_to_others();
+        while !self.shared.stop.load(Ordering::Acquire) {
+            if self.shared.changed.swap(false, Ordering::AcqRel) {
+                self.begin();
+            }
+            let pause = if self.order.is_none() { QUIET } else { PAUSE };
+            if !self.turn() {
+                std::thread::sleep(pause);
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        self.order = *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner);
+        self.replay.finish();
+        self.source.close();
+        self.chunk.clear();
+        if let Some(order) = self.order {
+            tracing::info!(
+                from = order.from,
+                "what is missing has left every ring: it is read from a journal"
+            );
+            self.replay.begin(self.clock.now());
+        }
+    }
+
+    /// Returns whether something was done.
+    fn turn(&mut self) -> bool {
+        let Some(order) = self.order else { return false };
+        let now = self.clock.now();
+        match self.replay.poll(now) {
+            Some(Step::Open(to)) => {
+                let mut request = [0; SMALL_LEN_MAX];
+                let from = (order.from, order.chain);
+                let len = self.replay.write_request(&mut request, order.history, from, REPLAY_STAY);
+                if self.source.open(to, &request[..len]).is_err() {
+                    self.replay.on_lost(now);
+                }
+            }
+            Some(Step::Close) => self.source.close(),
+            None => {}
+        }
+        if !self.chunk.is_empty() && !self.hand_over() {
+            return false;
+        }
+        let Self { replay, source, cluster, chunk, order, shared, .. } = self;
+        let polled = source.poll(|bytes| {
+            let mut at = 0;
+            while chunk.len() < CHUNK_LEN && replay.is_active() {
+                let Ok(found) = piece(&bytes[at..], *cluster) else {
+                    replay.on_lost(now);
+                    return bytes.len();
+                };
+                let Some((piece, len)) = found else { break };
+                take_piece(replay, now, shared, piece, chunk, order);
+                at += len;
+            }
+            at
+        });
+        if polled == Polled::Lost {
+            self.source.close();
+            self.replay.on_lost(now);
+        }
+        let handed = self.chunk.is_empty() || self.hand_over();
+        let gives = self.replay.is_reading() && !self.replay.is_at_end();
+        self.shared.at_end.store(!gives && handed, Ordering::Release);
+        self.look_for_failure(now);
+        matches!(polled, Polled::Bytes(_)) && handed
+    }
+
+    /// Puts the chunk into the queue; false while that is full.
+    fn hand_over(&mut self) -> bool {
+        if self.shared.full.is_full() {
+            return false;
+        }
+        let mut next = self.shared.empty.pop().unwrap_or_else(|| Vec::with_capacity(2 * CHUNK_LEN));
+        next.clear();
+        let _ = self.shared.full.push(std::mem::replace(&mut self.chunk, next)); // there is room: we alone push
+        true
+    }
+
+    fn look_for_failure(&mut self, now: Nanos) {
+        if let Some(failed) = self.replay.failed() {
+            let why = failed.why.map_or("no journal can be reached", ReplayEnd::name);
+            let from = self.order.map_or(0, |order| order.from);
+            tracing::error!(
+                from,
+                oldest = failed.oldest_seq,
+                "what is missing here cannot be had from any journal: {why}; it is tried again"
+            );
+            self.replay.finish();
+            self.source.close();
+            self.replay.begin(now + super::AGAIN_NS);
+        }
+    }
+}
+
+/// Frames go into the chunk; answers and marks tell how things stand.
+fn take_piece(
+    replay: &mut Replay,
+    now: Nanos,
+    shared: &Shared,
+    piece: Piece<'_>,
+    chunk: &mut Vec<u8>,
+    order: &mut Option<Order>,
+) {
+    match piece {
+        Piece::Answer(header, body) => {
+            if replay.on_answer(now, &body) {
+                shared.giver.store(header.identity().packed(), Ordering::Release);
+            }
+        }
+        Piece::Mark(_, body) => replay.on_mark(now, &body),
+        Piece::Frame(frame) if replay.on_frame(now) => {
+            chunk.extend_from_slice(frame.bytes);
+            // Should this source be lost, the next one goes on here.
+            let (history, from) = (frame.header.history, frame.header.next_seq());
+            *order = Some(Order { history, from, chain: Some(chain_after(&frame.header)) });
+        }
+        Piece::Frame(_) => {}
+    }
+}

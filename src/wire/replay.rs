@@ -1,0 +1,204 @@
+//! Replay over TCP: one request, one answer, then frames as they were sent, and a mark where none follow
+//! for now or for good. Each is a [`Header`] and a fixed body, like the datagrams.
+//!
+//! The chain of a request is that before the frame which holds `from`, wherever in it the reader stopped:
+//! frames are atoms, so every copy of the committed log answers alike.
+
+use super::{Chain, HEADER_LEN, Header, Kind, Reject, SMALL_LEN_MAX, Seq, seal};
+use bytemuck::{Pod, Zeroable};
+use std::fmt;
+use std::str::FromStr;
+
+/// Flag of a request: its header's `chain` is that before the frame which holds `from`, and is to be
+/// compared.
+pub const REPLAY_CHAIN: u16 = 1;
+
+/// `to` of a request that stays: frames follow as they are committed.
+pub const REPLAY_STAY: Seq = Seq::MAX;
+
+/// Behind the header of a request. The header's `history` is the asker's, 0 for any.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct ReplayRequestBody {
+    /// The first seq; 0 is the oldest that there is.
+    pub from: Seq,
+    /// Exclusive end; [`REPLAY_STAY`] has none.
+    pub to: Seq,
+}
+
+/// Behind the header of an answer or a mark. The header carries the giver's history, the epoch of its log
+/// (`epoch`), how far it can serve now (`first_seq`), and its commit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct ReplayBody {
+    /// The first seq of the frame that would follow next.
+    pub next: Seq,
+    /// The oldest seq that the giver holds.
+    pub oldest_seq: Seq,
+    /// 0: frames follow. In a mark: none is there for the present. Else a [`ReplayEnd`], and nothing follows.
+    pub end: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<ReplayRequestBody>() == 16 && size_of::<ReplayBody>() == 24);
+
+/// Why a replay ends, or does not begin.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u32)]
+pub enum ReplayEnd {
+    /// All of the range was given.
+    Done = 1,
+    /// It begins behind what the giver holds as committed.
+    Ahead = 2,
+    /// It begins before the oldest that the giver holds.
+    TooOld = 3,
+    /// The giver's stream is another history.
+    OtherHistory = 4,
+    /// At that seq the giver's log has another chain: the asker read another log.
+    ChainMismatch = 5,
+    /// As many readers as the giver serves are connected.
+    TooMany = 6,
+    /// The giver leads: it stamps, and others replay.
+    Leads = 7,
+    /// Its journal is damaged there.
+    Damaged = 8,
+    /// It stops.
+    Stopping = 9,
+    /// What came is no request.
+    Malformed = 10,
+}
+
+impl ReplayEnd {
+    /// All of them, by number from 1.
+    const ALL: [Self; 10] = [
+        Self::Done,
+        Self::Ahead,
+        Self::TooOld,
+        Self::OtherHistory,
+        Self::ChainMismatch,
+        Self::TooMany,
+        Self::Leads,
+        Self::Damaged,
+        Self::Stopping,
+        Self::Malformed,
+    ];
+
+    /// The one with this number, if there is one.
+    pub fn from_u32(end: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| *known as u32 == end)
+    }
+
+    /// The words for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "all was given",
+            Self::Ahead => "it is not committed there yet",
+            Self::TooOld => "the oldest that is kept is newer",
+            Self::OtherHistory => "the stream there is another history",
+            Self::ChainMismatch => "the chain at that seq differs: another log was read",
+            Self::TooMany => "too many readers are connected",
+            Self::Leads => "it leads, and leaves replays to the others",
+            Self::Damaged => "its journal is damaged there",
+            Self::Stopping => "it stops",
+            Self::Malformed => "it did not understand the request",
+        }
+    }
+}
+
+/// A place in a stream to which a reader can come back: the next seq, and what proves that the log before
+/// it is the one that was read. Against another history or another log it is refused, never spliced.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Cursor {
+    /// Which life of the stream.
+    pub history: u64,
+    /// The next seq to be read.
+    pub seq: Seq,
+    /// The chain before the frame that holds `seq`.
+    pub chain: Chain,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}:{}:{:016x}", self.history, self.seq, self.chain)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = String;
+
+    /// Reads `HISTORY:SEQ:CHAIN` as it prints.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("'{text}' is no cursor: write HISTORY:SEQ:CHAIN, as `subscribe` printed it at its end")
+        };
+        let mut parts = text.split(':');
+        let (Some(history), Some(seq), Some(chain), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(wrong());
+        };
+        let hex = |text| u64::from_str_radix(text, 16).map_err(|_| wrong());
+        let cursor =
+            Self { history: hex(history)?, seq: seq.parse().map_err(|_| wrong())?, chain: hex(chain)? };
+        if cursor.seq == 0 || cursor.history == 0 { Err(wrong()) } else { Ok(cursor) }
+    }
+}
+
+fn write(out: &mut [u8], header: Header, body: &[u8]) -> usize {
+    let end = HEADER_LEN + body.len();
+    out[HEADER_LEN..end].copy_from_slice(body);
+    seal(&mut out[..end], header);
+    end
+}
+
+/// Writes a request into `out` (at least [`SMALL_LEN_MAX`]); returns its bytes.
+pub fn write_replay_request(out: &mut [u8], header: Header, body: ReplayRequestBody) -> usize {
+    write(out, Header { kind: Kind::ReplayRequest as u8, ..header }, bytemuck::bytes_of(&body))
+}
+
+/// Writes an answer or a mark, as `header.kind` says; as [`write_replay_request`].
+pub fn write_replay(out: &mut [u8], header: Header, body: ReplayBody) -> usize {
+    write(out, header, bytemuck::bytes_of(&body))
+}
+
+/// Bytes of a request.
+pub const REPLAY_REQUEST_LEN: usize = HEADER_LEN + size_of::<ReplayRequestBody>();
+/// Bytes of an answer or a mark.
+pub const REPLAY_LEN: usize = HEADER_LEN + size_of::<ReplayBody>();
+
+const _: () = assert!(REPLAY_LEN <= SMALL_LEN_MAX && REPLAY_REQUEST_LEN <= SMALL_LEN_MAX);
+
+/// Judges a request's body: a range that is none is refused.
+pub(super) fn check_request(body: &ReplayRequestBody) -> Result<(), Reject> {
+    if body.from < body.to { Ok(()) } else { Err(Reject::Body) }
+}
+
+/// Judges an answer's or a mark's body.
+pub(super) fn check_replay(body: &ReplayBody) -> Result<(), Reject> {
+    if body.end == 0 || ReplayEnd::from_u32(body.end).is_some() { Ok(()) } else { Err(Reject::Body) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_as_it_prints() {
+        let cursor = Cursor { history: 0xb1, seq: 42, chain: 0x1234_5678_9abc_def0 };
+        assert_eq!(cursor.to_string(), "00000000000000b1:42:123456789abcdef0");
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        for wrong in ["", "1", "b1:0:1", "0:1:1", "b1:1:1:1", "b1:x:1", "b1:1:g"] {
+            assert!(wrong.parse::<Cursor>().is_err_and(|said| said.contains("HISTORY:SEQ:CHAIN")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_end_has_its_number_and_words() {
+        for end in ReplayEnd::ALL {
+            assert_eq!(ReplayEnd::from_u32(end as u32), Some(end));
+            assert!(!end.name().is_empty());
+        }
+        assert_eq!((ReplayEnd::from_u32(0), ReplayEnd::from_u32(11)), (None, None));
+    }
+}

@@ -1,0 +1,268 @@
+//! Replay and live in one reader: what is told, in which order, and when it ends; and in a replica.
+
+use super::log::Log;
+use super::subscriber::{Reader, Told};
+use super::world::*;
+use lockstep::engine::counters::Counter;
+use lockstep::engine::event::Role;
+use lockstep::engine::receiver::Start;
+use lockstep::engine::replay::{ReplayLimits, Step};
+use lockstep::engine::subscriber::Delivery;
+use lockstep::wire::*;
+
+/// A reader that knows two journals.
+fn reader(delivery: Delivery, start: Start) -> Reader {
+    let mut reader = Reader::new(delivery, start);
+    let me = Identity { replica: 2_000, incarnation: 0 };
+    reader.subscriber.core.set_replay(ReplayLimits::new(CLUSTER, me, vec![address(8), address(9)]));
+    reader
+}
+
+fn said(kind: Kind, end: u32, next: Seq) -> Vec<u8> {
+    let mut out = vec![0; SMALL_LEN_MAX];
+    let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(kind) };
+    let len = write_replay(&mut out, header, ReplayBody { next, oldest_seq: 1, end, reserved: 0 });
+    out.truncate(len);
+    out
+}
+
+/// The answer that frames follow, and these frames.
+fn granted(frames: &[Vec<u8>]) -> Vec<u8> {
+    let next = Header::peek(&frames[0]).unwrap().first_seq;
+    [said(Kind::ReplayAnswer, 0, next), frames.concat()].concat()
+}
+
+/// What a request asks for: first seq, and the chain if it is to be compared.
+fn request(reader: &Reader) -> (Seq, Option<Chain>) {
+    let mut out = [0; SMALL_LEN_MAX];
+    let len = reader.subscriber.core.write_replay_request(&mut out).expect("something is missing");
+    let Ok(Datagram::ReplayRequest(header, body)) = Datagram::decode(&out[..len], CLUSTER) else {
+        panic!("a request")
+    };
+    (body.from, (header.flags & REPLAY_CHAIN != 0).then_some(header.chain))
+}
+
+#[test]
+fn s10_a_replay_delivers_the_committed_log_from_its_birth_on_though_nobody_is_heard() {
+    let mut log = Log::begun(3);
+    log.push(&["a", "b"]);
+    log.begin(epoch(2, 2), &member_list(3));
+    log.push(&["c"]);
+    let mut reader = reader(Delivery::Committed, Start::Oldest);
+    assert_eq!(reader.step(), Some(Step::Open(address(8))));
+    assert_eq!(request(&reader), (0, None));
+    let bytes = granted(&log.frames);
+    assert_eq!(reader.replay(&bytes), bytes.len());
+    assert_eq!(reader.messages(), ["a", "b", "c"]);
+    assert!(reader.told.contains(&Told::Replaying(1)) && reader.told.contains(&Told::Epoch(epoch(2, 2), 5)));
+    assert_eq!(reader.count(Counter::NacksOut), 0);
+    // Live goes on behind it, and the connection is needed no more.
+    let live = log.push(&["d"]);
+    reader.hear(&live);
+    reader.hear(&log.ack(3, 8));
+    assert_eq!(reader.messages(), ["a", "b", "c", "d"]);
+    assert_eq!(reader.step(), Some(Step::Close));
+    assert_eq!(reader.told.last(), Some(&Told::CaughtUp(8)));
+}
+
+#[test]
+fn what_live_and_a_replay_both_bring_is_delivered_once_and_live_waits_for_what_lies_before_it() {
+    let mut log = Log::begun(3);
+    let frames: Vec<_> = ["a", "b", "c", "d", "e"].iter().map(|text| log.push(&[text])).collect();
+    let mut reader = reader(Delivery::Committed, Start::Oldest);
+    reader.step();
+    reader.replay(&granted(&log.frames[..3]));
+    reader.hear(&frames[3]);
+    reader.hear(&frames[4]);
+    reader.hear(&log.ack(2, 8));
+    assert_eq!(reader.messages(), ["a"], "what comes live waits for what lies before it");
+    let bytes = log.frames[3..6].concat();
+    // In pieces, as a connection brings them.
+    let mut at = 0;
+    for end in (0..bytes.len()).step_by(77).chain([bytes.len()]) {
+        at += reader.replay(&bytes[at..end]);
+    }
+    reader.poll();
+    assert_eq!((at, reader.messages()), (bytes.len(), vec!["a", "b", "c", "d", "e"]));
+    assert_eq!(reader.step(), Some(Step::Close), "everything is held");
+    assert_eq!(reader.count(Counter::NacksOut), 0, "repairers were left alone");
+}
+
+#[test]
+fn an_application_that_takes_little_is_not_overrun_by_a_replay() {
+    let mut log = Log::begun(3);
+    for number in 0..40 {
+        log.push(&[&format!("{number} a"), &format!("{number} b"), &format!("{number} c")]);
+    }
+    let mut reader = reader(Delivery::Committed, Start::From(1));
+    reader.limit = 2;
+    reader.hear(&log.frames[1]);
+    reader.hear(log.frames.last().unwrap());
+    // Nobody has it in memory.
+    for _ in 0..200 {
+        reader.wait(5_000_000);
+        for request in reader.requests() {
+            let number = u32::from(request.to.ip().octets()[3]);
+            reader.repair(log.answer(number, request.token, Refusal::TooOld, 30));
+        }
+    }
+    let opened = reader.step();
+    assert!(matches!(opened, Some(Step::Open(_))) && reader.count(Counter::Replays) == 1, "{opened:?}");
+    let bytes = granted(&log.frames);
+    // What was heard live is kept behind it, and committed by those who are heard.
+    reader.hear(&log.ack(2, log.end.next));
+    let (mut at, mut turns) = (0, 0);
+    while reader.messages().len() < 120 {
+        let used = reader.replay(&bytes[at..]);
+        assert!(used < 3_000, "{used} bytes in one turn of two messages");
+        at += used;
+        reader.poll();
+        turns += 1;
+        assert!(turns < 1_000);
+    }
+    assert_eq!(reader.stream().len(), 120, "each once, in order");
+}
+
+#[test]
+fn a_cursor_within_a_frame_names_the_chain_before_it_and_another_log_is_refused() {
+    let mut log = Log::begun(3);
+    let frame = log.push(&["a", "b", "c"]);
+    let chain = Header::peek(&frame).unwrap().chain;
+    let mut first = reader(Delivery::Committed, Start::Oldest);
+    first.step();
+    first.limit = 2;
+    first.poll();
+    first.replay(&granted(&log.frames));
+    let cursor = first.subscriber.core.cursor().expect("a place");
+    assert_eq!((first.messages(), cursor), (vec!["a", "b"], Cursor { history: HISTORY, seq: 5, chain }));
+    let mut second = reader(Delivery::Stamped, Start::Cursor(cursor));
+    assert_eq!(request(&second), (5, Some(chain)));
+    second.hear(&log.frames[1]);
+    second.hear(&frame);
+    assert_eq!(second.messages(), ["c"], "live will do as well");
+    let mut wrong = reader(Delivery::Stamped, Start::Cursor(Cursor { chain: chain ^ 1, ..cursor }));
+    wrong.hear(&log.frames[1]);
+    wrong.hear(&frame);
+    wrong.poll();
+    assert!(wrong.messages().is_empty());
+    assert_eq!(wrong.told.last(), Some(&Told::Refused(Some(ReplayEnd::ChainMismatch))));
+    assert!(wrong.subscriber.core.is_ended());
+}
+
+#[test]
+fn a_cursor_within_a_message_in_parts_begins_at_its_first_part_and_the_message_is_read_whole() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let begins = log.push_part(7, 1, PART_MORE, "large, ");
+    let chain = Header::peek(&begins).unwrap().chain;
+    log.push(&["b"]);
+    let mut first = reader(Delivery::Committed, Start::Oldest);
+    first.step();
+    first.replay(&granted(&log.frames));
+    first.poll();
+    let core = &first.subscriber.core;
+    assert_eq!((core.deliver_next(), core.resume_next()), (6, 4));
+    let cursor = core.cursor().expect("a place");
+    assert_eq!((first.messages(), cursor), (vec!["a", "b"], Cursor { history: HISTORY, seq: 4, chain }));
+    log.push_part(7, 2, PART_NEXT, "and whole");
+    let mut second = reader(Delivery::Stamped, Start::Cursor(cursor));
+    log.frames[1..].iter().for_each(|frame| second.hear(frame));
+    assert_eq!(second.stream(), [(5, "b".to_string()), (6, "large, and whole".to_string())]);
+    let core = &second.subscriber.core;
+    assert_eq!(core.resume_next(), 7, "nothing is half joined any more");
+    assert_eq!(core.cursor().map(|cursor| cursor.seq), Some(7));
+}
+
+#[test]
+fn repairs_are_no_stream_and_who_hears_nothing_else_reads_a_journal() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let mut reader = reader(Delivery::Committed, Start::From(1));
+    // The start of the epoch comes before what it owns.
+    [1, 0, 1, 2].iter().for_each(|&index| reader.hear(&log.frames[index]));
+    reader.hear(&log.ack(2, log.end.next));
+    assert_eq!(reader.step(), None);
+    assert_eq!(reader.messages(), ["a"]);
+    for _ in 0..6 {
+        reader.wait(100_000_000);
+        reader.repair(log.repair(2, 2, log.end.next));
+    }
+    assert_eq!(reader.step(), Some(Step::Open(address(8))));
+    assert_eq!(request(&reader), (4, Some(log.end.chain)), "behind what is held");
+    let behind = log.clone();
+    log.push(&["b"]);
+    let mut bytes = said(Kind::ReplayAnswer, 0, behind.end.next);
+    bytes.extend_from_slice(log.frames.last().unwrap());
+    reader.replay(&bytes);
+    reader.poll();
+    assert_eq!(reader.step(), None, "it stays there");
+    assert_eq!(reader.messages(), ["a", "b"]);
+}
+
+#[test]
+fn s10_a_frame_that_the_followed_epoch_does_not_own_is_taken_from_no_replay() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let mut deposed = log.clone();
+    deposed.push(&["never committed"]);
+    let start = log.begin(epoch(2, 2), &member_list(3));
+    let mut reader = reader(Delivery::Committed, Start::Oldest);
+    reader.step();
+    reader.hear(&start);
+    reader.replay(&granted(&deposed.frames));
+    assert_eq!(reader.messages(), ["a"]);
+    assert!(reader.count(Counter::FramesUnowned) > 0);
+}
+
+#[test]
+fn a_blank_replica_stores_what_is_replayed_waits_for_room_and_follows() {
+    let mut log = Log::begun(3);
+    for _ in 0..400 {
+        log.push(&["some words that take room", "and more of them, and more of them, and more of them"]);
+    }
+    let mut replica = start(blank_tail(3, 64 << 10), replica_limits(3, 3)).expect("it starts");
+    assert_eq!(replica.role(), Role::Blank);
+    let (mut waited, giver) = (0, identity(2));
+    for (now, bytes) in (1_000_000..).step_by(1_000).zip(&log.frames) {
+        let frame = FrameView::from_prefix(bytes).unwrap();
+        while !replica.on_replayed(now, giver, &frame) {
+            flush(replica.tail_mut().memory_mut());
+            waited += 1;
+            assert!(waited < 1_000);
+        }
+    }
+    assert!(waited > 0, "a ring of 64 KiB is full now and then");
+    assert_eq!((replica.tail().end(), replica.role()), (log.end, Role::Standby));
+    assert_eq!(replica.core.commit_next(), log.end.next, "all of it is committed");
+    // What comes twice is dealt with, and changes nothing.
+    let frame = FrameView::from_prefix(&log.frames[5]).unwrap();
+    assert!(replica.on_replayed(9_000_000, giver, &frame));
+    assert_eq!(replica.tail().end(), log.end);
+}
+
+#[test]
+fn an_archiver_never_votes_whatever_a_membership_says() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let mut replica = start(blank_tail(3, 64 << 10), replica_limits(3, 3)).expect("it starts");
+    replica.core.keep_apart();
+    for bytes in &log.frames {
+        assert!(replica.on_replayed(1_000_000, identity(2), &FrameView::from_prefix(bytes).unwrap()));
+    }
+    assert_eq!(replica.role(), Role::Learner, "the birth lists it");
+    for turn in 0..200 {
+        replica.poll(2_000_000 + turn * 1_000_000, 1);
+    }
+    let said = sent(replica.net_mut());
+    let spoken = said.iter().filter(|(_, bytes)| {
+        matches!(
+            Datagram::decode(bytes, CLUSTER),
+            Ok(Datagram::Ack(..)
+                | Datagram::Promise(..)
+                | Datagram::Grant(..)
+                | Datagram::PreVote(..)
+                | Datagram::Prepare(..))
+        )
+    });
+    assert_eq!(spoken.count(), 0);
+}

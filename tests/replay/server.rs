@@ -1,0 +1,461 @@
+//! The server alone, over a journal of its own, asked by plain sockets.
+
+use super::{PATIENCE, wait_until};
+use lockstep::engine::replay::{Piece, piece};
+use lockstep::io::journal_files::{self, JournalConfig, Lock, OpenJournal};
+use lockstep::io::journal_thread::{Handle, ThreadSettings, spawn};
+use lockstep::io::replay::{Server, ServerSettings};
+use lockstep::io::store::DirStore;
+use lockstep::io::tail::MappedTail;
+use lockstep::journal::{Retention, Tail, read_segments};
+use lockstep::proto::log::LogEnd;
+use lockstep::wire::*;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const CLUSTER: u64 = 0xC1;
+const HISTORY: u64 = 9;
+const IDENTITY: Identity = Identity { replica: 2, incarnation: 0x77 };
+const LEN_MAX: usize = frame_len_max(1500);
+
+/// A journal that grows, and its server.
+struct Place {
+    folder: TempDir,
+    tail: Tail<MappedTail>,
+    handle: Handle,
+    server: Option<Server>,
+    _lock: Lock,
+}
+
+/// A frame behind `end`, stamped `step_ns` later.
+fn frame(end: &LogEnd, payload_len: usize, step_ns: Nanos) -> Vec<u8> {
+    let mut memory = vec![0; LEN_MAX];
+    let birth = end.next == 1;
+    let kind = if birth { EntryKind::Birth } else { EntryKind::Message };
+    let entry = EntryHeader {
+        kind: kind as u8,
+        flags: 0,
+        length: 0,
+        publisher: u32::from(!birth),
+        publisher_seq: end.next,
+        destination: 0,
+        time_or_incarnation: 0,
+    };
+    let member = MemberBody::full(IDENTITY, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7));
+    // Half of it can be packed.
+    let noise = |at: u64| {
+        (end.next.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ at.wrapping_mul(0xff51_afd7_ed55_8ccd)) >> 40
+    };
+    let half = payload_len as u64 / 2;
+    let message: Vec<u8> =
+        (0..payload_len as u64).map(|at| if at < half { noise(at) as u8 } else { 7 }).collect();
+    let mut open = OpenFrame::default();
+    assert!(open.push(&mut memory, entry, if birth { bytemuck::bytes_of(&member) } else { &message }));
+    if !birth {
+        // Two entries, so that a seq may lie within a frame.
+        assert!(open.push(&mut memory, entry, b"second"));
+    }
+    let header = Header {
+        cluster: CLUSTER,
+        history: HISTORY,
+        epoch: Epoch::new(0, IDENTITY).0,
+        first_seq: end.next,
+        timestamp: end.timestamp + step_ns,
+        chain: end.chain,
+        ..Header::new(Kind::Frame)
+    };
+    let len = open.len();
+    open.close(&mut memory, header, len);
+    memory.truncate(len);
+    memory
+}
+
+impl Place {
+    fn new(change: impl FnOnce(&mut ServerSettings)) -> Self {
+        Self::with(ThreadSettings::new(false), change)
+    }
+
+    fn with(thread: ThreadSettings, change: impl FnOnce(&mut ServerSettings)) -> Self {
+        let folder = TempDir::new().unwrap();
+        let config = JournalConfig {
+            dir: folder.path().join("journal"),
+            tail: folder.path().join("tail"),
+            tail_len: 1 << 20,
+            segment_len: 1 << 20,
+            cluster: CLUSTER,
+            replica: IDENTITY.replica,
+            power: false,
+            frame_len_max: LEN_MAX,
+        };
+        journal_files::format(&config.dir, CLUSTER, IDENTITY).unwrap();
+        let OpenJournal { opened, reader, store, lock, .. } = journal_files::open(&config).unwrap();
+        let handle = spawn(store, reader, opened.writer, opened.superblock, thread).unwrap();
+        handle.set_history(HISTORY);
+        let mut settings = ServerSettings {
+            cluster: CLUSTER,
+            identity: IDENTITY,
+            listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
+            journal: config.dir,
+            readers_max: 8,
+            rate_bytes_per_s: None,
+            by_leader: false,
+        };
+        change(&mut settings);
+        let server = Server::start(settings, handle.written()).unwrap();
+        Self { folder, tail: opened.tail, handle, server: Some(server), _lock: lock }
+    }
+
+    /// Stores frames, and waits until the segments hold them.
+    fn grow(&mut self, count: usize, payload_len: usize) {
+        self.grow_slowly(count, payload_len, 1);
+    }
+
+    /// The same, with so much time from one frame to the next.
+    fn grow_slowly(&mut self, count: usize, payload_len: usize, step_ns: Nanos) {
+        for _ in 0..count {
+            let bytes = frame(&self.tail.end(), payload_len, step_ns);
+            wait_until("room in the tail", || match self.tail.room() {
+                Ok(room) => {
+                    room[..bytes.len()].copy_from_slice(&bytes);
+                    true
+                }
+                Err(_) => false,
+            });
+            self.tail.keep(&Header::peek(&bytes).unwrap());
+        }
+        let next = self.tail.end().next;
+        wait_until("the segments", || self.handle.written_seq() == next);
+    }
+
+    /// Everything below `next` is committed, and the server knows.
+    fn commit(&self, next: Seq) {
+        self.handle.set_committed(next, false);
+        let written = self.handle.written();
+        wait_until("the commit", || written().commit_next == next);
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.server.as_ref().unwrap().address()
+    }
+
+    /// The log's bytes from the frame that holds `from` on, below `bound`.
+    fn log(&self, from: Seq, bound: Seq) -> Vec<u8> {
+        let store = DirStore::reader(&self.folder.path().join("journal"));
+        let mut reader = read_segments(&store, from).unwrap();
+        let mut bytes = Vec::new();
+        while let Some(frame) = reader.next().unwrap() {
+            let frame = frame.unwrap();
+            if frame.header.next_seq() > bound {
+                break;
+            }
+            bytes.extend_from_slice(frame.bytes);
+        }
+        bytes
+    }
+
+    /// The chain before the frame that holds `seq`.
+    fn chain(&self, seq: Seq) -> Chain {
+        let store = DirStore::reader(&self.folder.path().join("journal"));
+        let mut reader = read_segments(&store, seq).unwrap();
+        reader.next().unwrap().unwrap().unwrap().header.chain
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    fn ask(&self, from: Seq, to: Seq) -> Reader {
+        self.ask_with(from, to, |_| {})
+    }
+
+    fn ask_with(&self, from: Seq, to: Seq, change: impl FnOnce(&mut Header)) -> Reader {
+        let mut stream = self.connect();
+        let mut out = [0; SMALL_LEN_MAX];
+        let mut header = Header { cluster: CLUSTER, ..Header::new(Kind::ReplayRequest) };
+        change(&mut header);
+        let len = write_replay_request(&mut out, header, ReplayRequestBody { from, to });
+        stream.write_all(&out[..len]).unwrap();
+        Reader { stream, buffer: Vec::new(), frames: Vec::new(), next: 0 }
+    }
+}
+
+/// What one connection brings.
+struct Reader {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    /// The bytes of all frames.
+    frames: Vec<u8>,
+    /// Behind the last one.
+    next: Seq,
+}
+
+#[derive(PartialEq, Eq, Debug)]
+enum Heard {
+    Answer(u32),
+    Frame,
+    Mark(u32),
+    Closed,
+}
+
+impl Reader {
+    fn hear(&mut self) -> Heard {
+        loop {
+            if let Some((found, len)) = piece(&self.buffer, CLUSTER).unwrap() {
+                let heard = match found {
+                    Piece::Answer(header, body) => {
+                        assert_eq!(header.identity(), IDENTITY);
+                        Heard::Answer(body.end)
+                    }
+                    Piece::Mark(_, body) => Heard::Mark(body.end),
+                    Piece::Frame(frame) => {
+                        self.next = frame.header.next_seq();
+                        self.frames.extend_from_slice(frame.bytes);
+                        Heard::Frame
+                    }
+                };
+                self.buffer.drain(..len);
+                return heard;
+            }
+            let mut chunk = [0; 65536];
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Heard::Closed,
+                Ok(count) => self.buffer.extend_from_slice(&chunk[..count]),
+                Err(error) => panic!("nothing more is heard: {error}"),
+            }
+        }
+    }
+
+    /// Hears the answer that frames follow, the frames, and the mark behind them.
+    fn hear_all(&mut self) -> u32 {
+        assert_eq!(self.hear(), Heard::Answer(0));
+        self.hear_frames()
+    }
+
+    fn hear_frames(&mut self) -> u32 {
+        loop {
+            match self.hear() {
+                Heard::Frame => {}
+                Heard::Mark(end) => return end,
+                other => panic!("{other:?} after {} bytes", self.frames.len()),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reader_gets_exactly_the_committed_log_from_any_seq_and_hears_when_there_is_no_more() {
+    let mut place = Place::new(|_| {});
+    place.grow(4_000, 900);
+    let next = place.tail.end().next;
+    for commit in [(next / 3) & !1, next] {
+        place.commit(commit);
+        for from in [1, 2, 3, 1_000, commit - 1] {
+            let mut reader = place.ask(from, REPLAY_STAY);
+            assert_eq!(reader.hear_all(), 0, "it stays");
+            assert!(reader.frames == place.log(from, commit), "from {from} to {commit}");
+            assert_eq!(reader.next, commit);
+        }
+    }
+    let mut reader = place.ask(0, REPLAY_STAY);
+    reader.hear_all();
+    assert!(reader.frames == place.log(1, next), "0 is the oldest");
+}
+
+#[test]
+fn a_reader_that_stays_gets_what_is_committed_later_and_nothing_before_that() {
+    let mut place = Place::new(|_| {});
+    place.grow(100, 100);
+    place.commit(50);
+    let mut reader = place.ask(1, REPLAY_STAY);
+    assert_eq!((reader.hear_all(), reader.next), (0, 50));
+    place.grow(2_000, 900);
+    let next = place.tail.end().next;
+    place.commit(next);
+    while reader.next < next {
+        reader.hear();
+    }
+    assert!(reader.frames == place.log(1, next));
+}
+
+#[test]
+fn a_range_ends_when_all_of_it_was_given() {
+    let mut place = Place::new(|_| {});
+    place.grow(500, 900);
+    place.commit(place.tail.end().next);
+    let mut reader = place.ask(100, 400);
+    assert_eq!(reader.hear_all(), ReplayEnd::Done as u32);
+    assert!(reader.frames == place.log(100, 400));
+    assert_eq!(reader.hear(), Heard::Closed);
+}
+
+#[test]
+fn each_refusal_is_told_by_its_name() {
+    let mut place = Place::new(|settings| settings.readers_max = 2);
+    place.grow(300, 900);
+    place.commit(200);
+    let refused = |end: ReplayEnd| Heard::Answer(end as u32);
+    assert_eq!(place.ask(201, REPLAY_STAY).hear(), refused(ReplayEnd::Ahead));
+    assert_eq!(place.ask(200, REPLAY_STAY).hear(), Heard::Answer(0), "the next one is waited for");
+    let other = |header: &mut Header| header.history = HISTORY + 1;
+    assert_eq!(place.ask_with(1, 5, other).hear(), refused(ReplayEnd::OtherHistory));
+    for (seq, chain) in [(150, place.chain(150)), (151, place.chain(151)), (200, place.chain(200))] {
+        let with = |chain| move |header: &mut Header| (header.chain, header.flags) = (chain, REPLAY_CHAIN);
+        assert_eq!(place.ask_with(seq, REPLAY_STAY, with(chain)).hear(), Heard::Answer(0), "{seq}");
+        let wrong = place.ask_with(seq, REPLAY_STAY, with(chain ^ 1)).hear();
+        assert_eq!(wrong, refused(ReplayEnd::ChainMismatch), "{seq}");
+    }
+    place.handle.set_committed(200, true);
+    assert_eq!(place.ask(1, 5).hear(), refused(ReplayEnd::Leads));
+    place.handle.set_committed(200, false);
+    wait_until("those who left are forgotten", || place.server.as_ref().unwrap().stats().values()[0] == 0);
+    let mut staying = [place.ask(1, REPLAY_STAY), place.ask(1, REPLAY_STAY)];
+    staying.iter_mut().for_each(|reader| _ = reader.hear_all());
+    assert_eq!(place.ask(1, 5).hear(), refused(ReplayEnd::TooMany));
+    place.handle.set_committed(200, true);
+    for reader in &mut staying {
+        assert_eq!(reader.hear_frames(), ReplayEnd::Leads as u32, "who begins to lead says so");
+    }
+}
+
+#[test]
+fn what_retention_has_removed_is_too_old_and_a_restart_is_no_reason_to_forget() {
+    let mut place = Place::new(|_| {});
+    place.grow(3_000, 900);
+    let next = place.tail.end().next;
+    place.commit(next);
+    let segments = place.folder.path().join("journal/segments");
+    std::fs::remove_file(segments.join("0000000001.seg")).unwrap();
+    std::fs::remove_file(segments.join("0000000001.idx")).unwrap();
+    let mut reader = place.ask(1, REPLAY_STAY);
+    assert_eq!(reader.hear(), Heard::Answer(ReplayEnd::TooOld as u32));
+    let mut oldest = place.ask(0, REPLAY_STAY);
+    assert_eq!(oldest.hear_all(), 0);
+    assert!(oldest.frames == place.log(1, next) && !oldest.frames.is_empty());
+}
+
+#[test]
+fn an_archive_is_sealed_packed_and_cut_by_its_retention_and_gives_all_that_it_still_has() {
+    // Two days a segment: the open trading day is never removed.
+    let retention = Retention { bytes_max: 3 << 20, age_ns_max: 0 };
+    let thread = ThreadSettings { packs: true, retention, ..ThreadSettings::new(false) };
+    let mut place = Place::with(thread, |_| {});
+    place.grow_slowly(12_000, 900, 86_400_000_000_000 / 500);
+    let next = place.tail.end().next;
+    place.commit(next);
+    let segments = place.folder.path().join("journal/segments");
+    let files = |extension: &str| {
+        let entries = std::fs::read_dir(&segments).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let mut found: Vec<_> =
+            paths.filter(|path| path.extension().is_some_and(|is| is == extension)).collect();
+        found.sort();
+        found
+    };
+    wait_until("sealed segments are packed and old ones removed", || {
+        let (packed, plain) = (files("lz4"), files("seg"));
+        packed.len() > 1 && plain.len() <= 2 && !packed[0].ends_with("0000000001.lz4")
+    });
+    let mut reader = place.ask(1, REPLAY_STAY);
+    assert_eq!(reader.hear(), Heard::Answer(ReplayEnd::TooOld as u32));
+    let mut oldest = place.ask(0, REPLAY_STAY);
+    assert_eq!(oldest.hear_all(), 0);
+    assert!(oldest.frames == place.log(1, next), "all that is left, as it was written");
+    assert!(oldest.frames.len() > 1 << 20 && oldest.next == next);
+    // Verified as `format --verify` does it; then one bit rots.
+    let rotten = files("lz4").pop().unwrap();
+    let Place { folder, handle, server, _lock: lock, .. } = place;
+    drop(server);
+    handle.stop().unwrap();
+    drop(lock);
+    let journal = folder.path().join("journal");
+    assert!(journal_files::verify(&journal).unwrap().damage.is_empty());
+    let mut bytes = std::fs::read(&rotten).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&rotten, bytes).unwrap();
+    let damage = journal_files::verify(&journal).unwrap().damage;
+    let name = rotten.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(!damage.is_empty() && damage.iter().all(|one| one.to_string().contains(&name)), "{damage:?}");
+}
+
+#[test]
+fn who_sends_garbage_says_nothing_or_takes_nothing_costs_the_others_nothing() {
+    let mut place = Place::new(|_| {});
+    place.grow(4_000, 900);
+    let next = place.tail.end().next;
+    place.commit(next);
+    let silent = place.connect();
+    let stuck: Vec<Reader> = (0..4).map(|_| place.ask(1, REPLAY_STAY)).collect();
+    let mut garbage = place.connect();
+    garbage.write_all(&[0x55; 300]).unwrap();
+    let mut said = Vec::new();
+    let _ = garbage.read_to_end(&mut said); // a reset is an end as well
+    if let Ok(Some((Piece::Answer(_, body), _))) = piece(&said, CLUSTER) {
+        assert_eq!(body.end, ReplayEnd::Malformed as u32);
+    }
+    let mut good = place.ask(1, REPLAY_STAY);
+    good.hear_all();
+    assert!(good.frames == place.log(1, next));
+    // The silent one is dropped, and hears nothing.
+    let began = Instant::now();
+    let mut silent = silent;
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = silent.read(&mut [0; 8]);
+    assert!(matches!(heard, Ok(0) | Err(_)) && began.elapsed() < PATIENCE, "{heard:?}");
+    // Two requests in one connection are one too many.
+    let mut twice = place.ask(1, 3);
+    assert_eq!(twice.hear_all(), ReplayEnd::Done as u32);
+    drop(stuck);
+    wait_until("those who left are forgotten", || place.server.as_ref().unwrap().stats().values()[0] <= 1);
+}
+
+#[test]
+fn a_server_that_stops_tells_its_readers() {
+    let mut place = Place::new(|_| {});
+    place.grow(10, 100);
+    place.commit(5);
+    let mut reader = place.ask(1, REPLAY_STAY);
+    assert_eq!(reader.hear_all(), 0);
+    drop(place.server.take());
+    let mut last = reader.hear();
+    while last == Heard::Mark(0) {
+        last = reader.hear();
+    }
+    assert_eq!(last, Heard::Mark(ReplayEnd::Stopping as u32));
+}
+
+#[test]
+fn while_the_stream_moves_all_readers_together_have_their_rate_and_while_it_stands_all_there_is() {
+    let rate = 4 << 20;
+    let mut place = Place::new(|settings| settings.rate_bytes_per_s = Some(rate));
+    place.grow(4_000, 900);
+    let next = place.tail.end().next;
+    place.commit(next);
+    let bytes = place.log(1, next).len() as f64;
+    // What is measured is a ratio: the time that the rate allows, and the time that it took. A machine that
+    // is slow makes both longer, so only the limit is judged.
+    let mut reader = place.ask(1, REPLAY_STAY);
+    let began = Instant::now();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let took = std::thread::scope(|scope| {
+        let stop = &stop;
+        let reader = scope.spawn(move || {
+            while reader.next < next {
+                reader.hear();
+            }
+            stop.store(true, std::sync::atomic::Ordering::Release);
+            began.elapsed()
+        });
+        while !stop.load(std::sync::atomic::Ordering::Acquire) {
+            place.grow(1, 8);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        reader.join().unwrap()
+    });
+    let sent = bytes / took.as_secs_f64();
+    assert!(sent <= 1.25 * rate as f64, "{sent} bytes a second, {rate} are allowed");
+}
