@@ -1,5 +1,7 @@
 //! Real nodes on real sockets and files, as threads of this process.
 
+#[path = "node/lines.rs"]
+mod lines;
 mod support;
 
 use lockstep::client::{

@@ -18,6 +18,8 @@ pub struct Endpoint {
     pub cluster: u64,
     /// The line's device; `joins` and `unicast_port` are the handle's business.
     pub udp: UdpSettings,
+    /// The second line's, if there is one.
+    pub second: Option<UdpSettings>,
     /// What is spoilt on purpose, if anything is.
     pub rehearse: Option<RehearsalSettings>,
     /// The MTU of the line.
@@ -44,7 +46,7 @@ impl Endpoint {
     /// Opens a device that hears the stream.
     pub(super) fn open(&self, joins: &[Group]) -> Result<Device, IoError> {
         let udp = UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..self.udp.clone() };
-        Device::open(DeviceSettings { udp, rehearse: self.rehearse })
+        Device::open(DeviceSettings { udp, second: self.second.clone(), rehearse: self.rehearse })
     }
 
     /// A random identity for a handle, and what its receiver needs.

@@ -123,6 +123,7 @@ fn rehearse(values: &Values<'_, '_>) -> Rehearse {
         reordering_ppm: values.narrow("reordering"),
         delay_ns: values.number("delay"),
         seed: values.number("seed"),
+        line: values.narrow("line"),
     }
 }
 

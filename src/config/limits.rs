@@ -1,6 +1,6 @@
 //! What the file means for each room: the one place that turns its values into their limits.
 
-use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Replica, Role, Scheduling};
+use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Line, Replica, Role, Scheduling};
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
 use crate::io::rehearse::RehearsalSettings;
@@ -19,6 +19,7 @@ impl Config {
         Endpoint {
             cluster: self.cluster,
             udp: self.udp(),
+            second: self.second(),
             rehearse: self.rehearsal(),
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
@@ -42,6 +43,7 @@ impl Config {
             replica: id,
             cluster: self.cluster,
             udp: self.udp(),
+            second: self.second(),
             rehearse: self.rehearsal(),
             mtu: self.mtu(),
             unicast: replica.unicast,
@@ -118,6 +120,7 @@ impl Config {
             reordering_ppm: rehearse.reordering_ppm,
             delay_ns: rehearse.delay_ns,
             seed: rehearse.seed,
+            line: rehearse.line,
         };
         (!settings.is_calm()).then_some(settings)
     }
@@ -125,7 +128,15 @@ impl Config {
     /// The device of the first line; which groups it joins is the node's business.
     fn udp(&self) -> UdpSettings {
         // The parser refuses a file without a line.
-        let line = &self.lines[0];
+        self.udp_of(&self.lines[0])
+    }
+
+    /// That of the second line, if there is one.
+    fn second(&self) -> Option<UdpSettings> {
+        self.lines.get(1).map(|line| self.udp_of(line))
+    }
+
+    fn udp_of(&self, line: &Line) -> UdpSettings {
         let interface = match &line.interface {
             Interface::Address(address) => udp::Interface::Address(*address),
             Interface::Name(name) => udp::Interface::Name(name.clone()),

@@ -20,6 +20,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
         production_loopback(layers, &label);
         group_port(layers, &label);
     }
+    two_lines(layers);
     distinct(layers, Code::DuplicateId, "id");
     distinct(layers, Code::DuplicateAddress, "unicast");
     distinct_files(layers);
@@ -56,6 +57,38 @@ fn groups(layers: &mut Layers<'_>, label: &str) {
         let rule =
             format!("has port {}, and {model} has {port}; one socket receives all groups", address.port());
         layers.blame(Code::Ports, &[key, model], rule, format!("write \"{}:{port}\"", address.ip()));
+    }
+}
+
+/// Both lines carry the same datagrams, and neither hears the other.
+fn two_lines(layers: &mut Layers<'_>) {
+    let labels = labels(&layers.lines);
+    let [first, second, ..] = &labels[..] else { return };
+    let key = |line: &str, name: &str| format!("lines.{line}.{name}");
+    for name in ["submit", "data", "control"] {
+        let own = key(second, name);
+        let Some(address) = layers.address(&own) else { continue };
+        for other in ["submit", "data", "control"].map(|name| key(first, name)) {
+            if layers.address(&other).is_some_and(|taken| taken.ip() == address.ip()) {
+                let rule = format!("has the group {} of {other}", address.ip());
+                let hint = "give each line groups of its own".into();
+                layers.blame(Code::Ports, &[&own, &other], rule, hint);
+            }
+        }
+    }
+    let (own, other) = (key(second, "mtu"), key(first, "mtu"));
+    if let (Some(mtu), Some(first)) = (layers.number(&own), layers.number(&other))
+        && mtu != first
+    {
+        let rule = format!("is {mtu}, and {other} is {first}: the same datagrams go by both lines");
+        layers.blame(Code::Lines, &[&own, &other], rule, "write the smaller one on both".into());
+    }
+    let (own, other) = (key(second, "interface"), key(first, "interface"));
+    let same = layers.printed(&own).is_some() && layers.printed(&own) == layers.printed(&other);
+    if same && is_profile(layers, Profile::Production) {
+        let rule = format!("is that of {other}: what cuts one line cuts both");
+        let hint = "write an interface of another network, or leave the second line out".into();
+        layers.blame(Code::Profile, &[&own, &other], rule, hint);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::engine::event::{Event, Role, Stopped};
 use crate::io::events::{Event as Record, EventKind};
+use crate::io::lines::LineCounts;
 use crate::io::watcher::{self, Readiness};
 use crate::proto::election::Why;
 use crate::wire::{Epoch, Identity, Nanos, Reject};
@@ -24,6 +25,7 @@ const JOURNAL_FREE: u16 = 1102;
 const DISK: u16 = 1103;
 const REJECTED: u16 = 1201;
 const GAP: u16 = 1202;
+const LINE: u16 = 1203;
 const DIVERGED: u16 = 1301;
 const IMPOSTOR: u16 = 1302;
 const DIVERGENT_ACK: u16 = 1303;
@@ -123,6 +125,7 @@ pub static EVENT_KINDS: &[EventKind] = &[
             write!(f, "entries {} to {} are missing and asked for", event.a, event.b.saturating_sub(1))
         },
     },
+    EventKind { code: LINE, level: Level::WARN, format: format_line },
     EventKind {
         code: DIVERGED,
         level: Level::ERROR,
@@ -249,6 +252,18 @@ pub static EVENT_KINDS: &[EventKind] = &[
     },
 ];
 
+fn format_line(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let line = event.a + 1;
+    match event.small {
+        0 => write!(f, "line {line} is back; it lacked {} datagrams so far", event.b),
+        _ => write!(
+            f,
+            "line {line} brings nothing, and the other does: the stream goes on by that one alone; look at the \
+             interface of lines.{line}, its cable and its switch"
+        ),
+    }
+}
+
 fn format_watcher_died(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if event.a == 0 {
         let error = std::io::Error::from_raw_os_error(event.d as i32);
@@ -301,6 +316,12 @@ fn format_rejected(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// The disk is full, or has room again; segments end at `seq`.
 pub(super) fn disk_record(full: bool, seq: u64, now: Nanos) -> Record {
     Record { at: now, code: DISK, a: seq, small: u16::from(full), ..Record::default() }
+}
+
+/// One of two lines is down, or up again; `line` counts from 0.
+pub(super) fn line_record(line: usize, counts: &LineCounts, now: Nanos) -> Record {
+    let small = u16::from(counts.is_down);
+    Record { at: now, code: LINE, a: line as u64, b: counts.lost, small, ..Record::default() }
 }
 
 /// What happened as a record. `since` is when the state began that ends with it.

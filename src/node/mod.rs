@@ -51,6 +51,8 @@ pub struct NodeSettings {
     pub cluster: u64,
     /// The line's device; which groups it joins is the role's business.
     pub udp: UdpSettings,
+    /// The second line's, if there is one.
+    pub second: Option<UdpSettings>,
     /// What is spoilt on purpose, if anything is.
     pub rehearse: Option<RehearsalSettings>,
     /// The MTU of the line.
