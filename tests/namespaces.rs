@@ -1,10 +1,9 @@
 //! A cluster on a network of namespaces: real multicast over veth and a bridge, and paths that are cut.
 
-use std::time::Duration;
 use tools::flow::{Feed, Stream, View};
 use tools::netns::{self, Cut, Network};
 use tools::processes::Cluster;
-use tools::takeover::{cut_off, half_deaf};
+use tools::takeover::{cut_off, half_deaf, multicast_lost};
 
 /// Three replicas, and behind them a node for publishers and one for a reader.
 const NODES: usize = 5;
@@ -68,7 +67,7 @@ fn over_a_network_that_loses_packets_every_reader_has_every_message_in_one_order
 }
 
 #[test]
-fn a_reader_that_hears_no_multicast_for_a_while_has_everything_when_it_hears_it_again() {
+fn a_reader_that_hears_no_multicast_has_everything_by_repair() {
     let Some((network, cluster)) = ground() else { return };
     let _replicas = cluster.found();
     let mut near = View::start(&cluster, cluster.clients(), "near", &[]);
@@ -76,10 +75,8 @@ fn a_reader_that_hears_no_multicast_for_a_while_has_everything_when_it_hears_it_
     network.cut(&[Cut::one_way(&REPLICAS, &[READER]).of_multicast()]);
     let published = publish(&cluster, &mut near);
     let all = published.iter().map(|(_, count)| count).sum::<u64>() as usize;
-    deaf.await_quiet(Duration::from_millis(50));
-    assert!(network.swallowed()[0] > 0 && deaf.so_far().messages.len() < all, "it was deaf");
-    network.cut(&[]);
     deaf.await_count(all);
+    assert!(network.swallowed()[0] > 0, "it was deaf");
     let (near, deaf) = (near.finish(), deaf.finish());
     judge(&near, &published);
     judge(&deaf, &published);
@@ -107,9 +104,9 @@ fn a_leader_that_hears_nobody_stops_although_it_is_heard() {
 }
 
 #[test]
-fn a_leader_whose_multicast_is_lost_is_replaced_although_its_unicast_passes() {
+fn a_leader_whose_multicast_is_lost_and_whose_unicast_passes_is_not_replaced_and_the_stream_goes_on() {
     let Some(network) = network() else { return };
-    println!("{}", cut_off(&network, |side, others| vec![Cut::one_way(side, others).of_multicast()]));
+    println!("{}", multicast_lost(&network));
 }
 
 #[test]

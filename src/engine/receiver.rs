@@ -237,6 +237,12 @@ impl Receiver {
         }
     }
 
+    /// Who may be asked for anything at all, in turn.
+    pub fn address_at(&self, turn: u64) -> Option<SocketAddrV4> {
+        let count = self.limits.repairers.len().max(1) as u64;
+        self.limits.repairers.get((turn % count) as usize).copied()
+    }
+
     /// Whether somebody's chain differed from ours: the owner must stop.
     pub fn has_diverged(&self) -> bool {
         self.diverged

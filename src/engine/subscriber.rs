@@ -15,10 +15,14 @@ use super::losses::Losses;
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use crate::proto::log::LogEnd;
+use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
-    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, Identity, MembershipView,
-    Nanos, PublisherId, PublisherSeq, Refusal, Seq,
+    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, Header, Identity, Kind,
+    MembershipView, Nanos, PublisherId, PublisherSeq, Refusal, SMALL_LEN_MAX, Seq, Topic, write_question,
 };
+
+/// A subscriber replaces nobody and is in no hurry: silence of twenty beats is asked about, at every other beat.
+const PULSE: PulseLimits = PulseLimits { silence_ns: 20_000_000, again_ns: 2_000_000, lost_ns: 200_000_000 };
 
 /// When a message is delivered (DESIGN §1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -102,6 +106,12 @@ pub enum SubscriberEvent<'a> {
         /// The oldest seq that can still be had.
         oldest: Seq,
     },
+    /// No group brings the leader any more, and replicas answer by unicast: or the groups bring it again. The
+    /// stream goes on by repair meanwhile, slower.
+    Multicast {
+        /// Whether that begins.
+        lost: bool,
+    },
     /// Everything that was seen is delivered.
     CaughtUp {
         /// The next seq.
@@ -156,6 +166,9 @@ pub struct SubscriberCore {
     caught_up: bool,
     lag_since: Option<Nanos>,
     lag_told: Nanos,
+    /// Whether the groups bring the leader, and whether the application was told that they do not.
+    pulse: Pulse,
+    multicast_told: bool,
     ended: bool,
     number: u64,
     turns: u64,
@@ -198,13 +211,13 @@ impl<N: Net> Subscriber<N> {
         if !core.cursor.stopped {
             work += net.recv_groups();
             for index in 0..work {
-                core.on_datagram(now, net.group_datagram(index), &mut f);
+                core.on_datagram(now, net.group_datagram(index), true, &mut f);
             }
             core.turns += 1;
             if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() {
                 let count = net.recv_unicast();
                 for index in 0..count {
-                    core.on_datagram(now, net.unicast_datagram(index).0, &mut f);
+                    core.on_datagram(now, net.unicast_datagram(index).0, false, &mut f);
                 }
                 work += count;
             }
@@ -218,6 +231,13 @@ impl<N: Net> Subscriber<N> {
         }
         let whole_to = core.rx.is_whole().then(|| core.rx.seen_next());
         core.losses.look(now, net.dropped(), whole_to);
+        if core.pulse.poll(now) {
+            core.ask_for_pulse(net, now);
+        }
+        if core.pulse.is_lost() != core.multicast_told {
+            core.multicast_told = core.pulse.is_lost();
+            f(SubscriberEvent::Multicast { lost: core.multicast_told });
+        }
         work
     }
 
@@ -248,6 +268,8 @@ impl SubscriberCore {
             caught_up: false,
             lag_since: None,
             lag_told: 0,
+            pulse: Pulse::new(PULSE),
+            multicast_told: false,
             ended: false,
             number: 0,
             turns: 0,
@@ -290,6 +312,7 @@ impl SubscriberCore {
         self.caught_up = false;
         self.lag_since = None;
         self.lag_told = 0;
+        self.pulse = Pulse::new(PULSE);
         self.counters = Counters::default();
         self.events = Events::default();
     }
@@ -322,17 +345,56 @@ impl SubscriberCore {
         true
     }
 
-    fn on_datagram(&mut self, now: Nanos, bytes: &[u8], f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    /// MCAST-1: no group brings the leader, so a replica is asked by unicast, each in its turn.
+    #[cold]
+    fn ask_for_pulse(&mut self, net: &mut impl Net, now: Nanos) {
+        self.number += 1;
+        let limits = &self.limits.receiver;
+        let header = Header {
+            cluster: limits.cluster,
+            history: self.rx.history(),
+            epoch: self.rx.follow.epoch().0,
+            sender: limits.me.replica,
+            incarnation: limits.me.incarnation,
+            number: self.number,
+            ..Header::new(Kind::Question)
+        };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_question(&mut out, header, 0, Topic::Pulse, "");
+        let asked = self.counters.get(Counter::PulsesOut);
+        if let Some(to) = self.rx.address_at(asked) {
+            net.send_unicast(to, [&out[..length], &[]]);
+            self.counters.add(Counter::PulsesOut, 1);
+        }
+        if self.pulse.finds_lost(now) {
+            self.counters.add(Counter::MulticastLost, 1);
+        }
+    }
+
+    fn on_datagram(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        by_group: bool,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) {
         self.counters.add(Counter::DatagramsIn, 1);
         let decoded = Datagram::decode(bytes, self.limits.receiver.cluster);
         let judged = decoded.and_then(|datagram| match datagram {
             Datagram::Frame(frame, trailer) => {
                 self.rx.check_history(&frame.header)?;
+                if by_group && trailer.is_none() {
+                    self.pulse.on_group(now);
+                }
                 self.on_frame(now, &frame, trailer.as_ref(), f);
                 Ok(())
             }
             Datagram::Heartbeat(header, body) => {
                 self.rx.check_history(&header)?;
+                match by_group {
+                    true => _ = self.pulse.on_group(now),
+                    false => self.pulse.on_answer(),
+                }
                 self.rx.on_heartbeat(&header, &mut self.counters, &mut self.events);
                 self.rx.on_membership_told(&header, &body);
                 if header.epoch() == self.rx.follow.epoch() {
@@ -343,6 +405,9 @@ impl SubscriberCore {
             }
             Datagram::Ack(header, _) => {
                 self.rx.check_history(&header)?;
+                if !by_group {
+                    self.pulse.on_answer();
+                }
                 self.rx.on_ack(&header, &mut self.counters, &mut self.events);
                 self.begin_live();
                 Ok(())

@@ -35,6 +35,7 @@ const PARTED: u16 = 1306;
 const OVERRUN: u16 = 1307;
 const EXPOSED: u16 = 1008;
 const TAKEOVER_WAITS: u16 = 1009;
+const MULTICAST: u16 = 1010;
 
 /// All codes of a node, for [`crate::io::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &[
@@ -173,6 +174,20 @@ pub static EVENT_KINDS: &[EventKind] = &[
                  from now on; start it again, and it reads its journal",
                 event.a, event.b
             )
+        },
+    },
+    EventKind {
+        code: MULTICAST,
+        level: Level::WARN,
+        format: |event, f| match event.small {
+            0 => f.write_str("the groups are heard again"),
+            _ => write!(
+                f,
+                "multicast is lost, unicast is not: no group brings the others of epoch {}, and they answer when they \
+                 are asked; the stream goes on by repair, slower, and nobody is replaced for this; look at IGMP \
+                 snooping (is there a querier?), at the switch's rules for the groups, and at the port",
+                Epoch(event.a)
+            ),
         },
     },
     EventKind { code: EXPOSED, level: Level::WARN, format: format_exposed },
@@ -365,6 +380,7 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
         }
         Event::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
         Event::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },
+        Event::Multicast { lost, epoch } => Record { a: epoch.0, small: u16::from(lost), ..of(MULTICAST) },
         Event::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
     }
 }

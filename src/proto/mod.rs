@@ -18,6 +18,7 @@ pub mod membership;
 pub mod nack;
 pub mod planted;
 pub mod publishers;
+pub mod pulse;
 pub mod repair;
 pub mod sequence;
 pub mod start;

@@ -8,6 +8,7 @@ mod found;
 mod futures;
 mod log;
 mod membership;
+mod multicast;
 mod publisher;
 mod readers;
 mod receiver;

@@ -331,6 +331,34 @@ pub fn half_deaf(network: &Network, what: impl Fn(Cut) -> Cut) -> Shown {
     scene.end()
 }
 
+/// Cuts the multicast of the leader, and nothing else, from everybody: the standbys say so, nobody replaces
+/// it, and orders flow, by repair. Then it is heard again, which is said too.
+pub fn multicast_lost(network: &Network) -> Shown {
+    let patient = "\n[timing]\nsuspect = \"100ms\"\nsuspect_max = \"200ms\"\n";
+    let mut scene = Scene::with(network.ground(REPLICAS), patient);
+    let (round, leader) = scene.await_leader();
+    let standbys: Vec<usize> = (1..=REPLICAS as usize).filter(|id| *id != leader).collect();
+    let others: Vec<usize> = standbys.iter().copied().chain([network.len() - 1]).collect();
+    let say = |scene: &Scene, what: &str| standbys.iter().all(|id| scene.replica(*id).log().contains(what));
+    network.cut(&[Cut::one_way(&[leader], &others).of_multicast()]);
+    let lost = "multicast is lost, unicast is not";
+    scene.await_that("nobody says that multicast is lost", |scene| say(scene, lost));
+    (0..3).for_each(|_| scene.await_flow());
+    let status = scene.cluster.run(&["status"], b"").with_code(0).out;
+    assert_eq!(
+        status.matches("hears no group and is answered by unicast").count(),
+        standbys.len(),
+        "{status}"
+    );
+    assert_eq!(scene.epoch(), (round, leader), "{}", scene.logs());
+    assert!(network.swallowed()[0] > 0, "the cut swallowed something");
+    network.cut(&[]);
+    scene.await_that("the groups are not heard again", |scene| say(scene, "the groups are heard again"));
+    scene.await_flow();
+    assert_eq!(scene.epoch(), (round, leader), "{}", scene.logs());
+    scene.end()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

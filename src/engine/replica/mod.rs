@@ -17,6 +17,7 @@ mod heard;
 mod lead;
 mod orders;
 mod own_log;
+mod pulse;
 mod recovered;
 mod serve;
 mod stand;
@@ -40,6 +41,7 @@ use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
 use crate::proto::ingress::HoldBack;
+use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
@@ -87,6 +89,11 @@ const WEDGED_TIMEOUTS: u64 = 4;
 const HANDOVER_TIMEOUTS: u64 = 16;
 /// A leader that hears no quorum stops after this many timeouts of its standbys: they are to miss it first.
 const DEAF_TIMEOUTS: u64 = 2;
+/// Groups that are silent for so many timeouts, while unicast is answered, are lost: 64 ms by default.
+const MULTICAST_LOST_TIMEOUTS: u64 = 8;
+/// It is known within a second whatever the timeouts are, and asked for before.
+const MULTICAST_LOST_NS_MAX: Nanos = 750_000_000;
+const SILENCE_NS_MAX: Nanos = 250_000_000;
 /// Frames that were kept and not yet taken by the device.
 const OUTGOING_MAX: usize = 512;
 /// Most bursts of one send call.
@@ -119,6 +126,8 @@ pub struct ReplicaCore {
     suspect: Suspect,
     election: Election,
     suspicion: Option<Suspicion>,
+    /// Whether the groups bring whom we listen for: a leader its standbys, everybody else the leader.
+    pulse: Pulse,
     owed: Owed,
     refused_at: Nanos,
     /// The epoch that the log was last compared with.
@@ -265,6 +274,7 @@ impl<P: Ports> Replica<P> {
             suspect: Suspect::new(limits.suspect),
             election: Election::new(limits.election, identity),
             suspicion: None,
+            pulse: Pulse::new(pulse_limits(&limits.suspect)),
             owed: Owed::default(),
             refused_at: 0,
             pursued: Epoch::NONE,
@@ -346,12 +356,14 @@ impl<P: Ports> Replica<P> {
         self.core.losses.on_turn(now);
         let mut work = self.net.recv_groups();
         self.core.counters.add(Counter::DatagramsIn, work as u64);
+        let drained = work < lead::DRAINED;
         if self.core.role == Role::Leader {
             self.lead(now, wall, work);
             self.pay_debts(now, wall);
         } else {
             self.stand(now, wall, work);
         }
+        self.look_for_pulse(now, wall, drained);
         self.core.turned_at = now;
         if self.core.turns.is_multiple_of(UNICAST_TURNS) || self.core.rx.is_waiting() {
             work += self.serve(now, wall);
@@ -478,6 +490,7 @@ impl ReplicaCore {
     fn transition(&mut self, to: Role, end: &crate::proto::log::LogEnd) {
         let from = std::mem::replace(&mut self.role, to);
         self.losses.leave();
+        self.pulse = Pulse::new(pulse_limits(&self.limits.suspect));
         self.events.push(Event::Role { from, to, epoch: end.epoch, seq: end.next });
     }
 
@@ -552,6 +565,15 @@ impl ReplicaCore {
 }
 
 /// Sends one small datagram to a group.
+/// Asked early enough for three answers before the silence is a suspicion; told when it has lasted a little.
+fn pulse_limits(suspect: &SuspectLimits) -> PulseLimits {
+    PulseLimits {
+        silence_ns: (suspect.timeout_ns / 2).min(SILENCE_NS_MAX),
+        again_ns: suspect.beat_ns,
+        lost_ns: (MULTICAST_LOST_TIMEOUTS * suspect.timeout_ns).min(MULTICAST_LOST_NS_MAX),
+    }
+}
+
 fn send_small(net: &mut impl Net, group: Group, bytes: &[u8]) -> bool {
     net.send_group(group, &[Burst { bytes, stride: bytes.len() }]) == 1
 }
