@@ -117,6 +117,10 @@ pub struct Arguments {
     /// A process that computes for nothing on each core, with this niceness.
     #[arg(long, value_name = "NICENESS")]
     hogs: Option<i32>,
+    /// What replicas and load do when there is nothing to do: `spin`, `yield` or `park`; by default as the
+    /// number of cores has it.
+    #[arg(long)]
+    idle: Option<Idle>,
     /// A limit that makes this fail, like `gap.p99>5ms` or `lost>0`; as many as you like.
     #[arg(long, value_name = "CONDITION")]
     fail_if: Vec<Condition>,
@@ -159,7 +163,8 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         }
     };
     let site = Site { keeps_all: arguments.how != How::None, ..site };
-    let mut cluster = Cluster::on(&site, Idle::for_machine(THREADS, cpu::cores().len()))?;
+    let mut cluster =
+        Cluster::on(&site, arguments.idle.unwrap_or_else(|| Idle::for_machine(THREADS, cpu::cores().len())))?;
     if arguments.keep {
         eprintln!("failover: kept: {}", cluster.keep().display());
     }

@@ -117,7 +117,7 @@ pub(super) const KEYS: &[Key] = &[
 
     key("timing.beat", Duration(100 * US, S), Fixed("1ms"),
         "Time between heartbeats of an idle leader."),
-    key("timing.suspect", Duration(MS, 60 * S), Fixed("8ms"),
+    key("timing.suspect", Duration(MS, 60 * S), Fixed("7ms"),
         "Silence after which standbys ask each other whether the leader is gone; at least three beats."),
     key("timing.suspect_max", Duration(MS, 60 * S), Fixed("64ms"),
         "Each false suspicion doubles `timing.suspect` up to this; calm shrinks it again."),

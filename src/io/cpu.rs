@@ -106,6 +106,18 @@ pub fn schedule(class: SchedulingClass) -> Obtained {
     obtained
 }
 
+/// Puts every thread of this process into the fair class, for one that has done what it was in haste for: the
+/// end of a process in a real-time class keeps a core from all others for as long as its memory is torn down.
+pub fn calm_down() {
+    // SAFETY: plain integers; all zero is a value of it.
+    let parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    for thread in threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok()) {
+        // SAFETY: `parameters` lives across the call. A thread that has ended meanwhile is an error, and none.
+        unsafe { libc::sched_setscheduler(thread, libc::SCHED_OTHER, &raw const parameters) };
+    }
+}
+
 /// The class that this thread is in.
 fn scheduling_class() -> String {
     // SAFETY: as in `schedule`.

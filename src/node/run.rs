@@ -92,8 +92,9 @@ impl Node {
         }
         let identity = opened.superblock.identity;
         let recovered = Recovered::of_journal(&opened, settings.publishers_max);
+        let before = recovered.open_change.as_ref().map(|(_, before)| before);
         let leads = matches!(
-            start::role(identity, &opened.tail.end(), &recovered.membership, opened.tail.promised()),
+            start::role(identity, &opened.tail.end(), &recovered.membership, before, opened.tail.promised()),
             StartRole::Lead(_)
         );
         let net = open_device(settings, leads)?;

@@ -23,13 +23,20 @@ pub enum StartRole {
 }
 
 /// S12 (look before you speak): the role of `identity` whose log ends at `end` under `membership` and who
-/// promised `promised`. Leading epoch 1 takes a log that holds the birth and nothing else, and no promise:
-/// whoever promised may have stamped.
-pub fn role(identity: Identity, end: &LogEnd, membership: &Membership, promised: Epoch) -> StartRole {
+/// promised `promised`. `before` lists the members before a change that may not be committed: who leaves by it
+/// votes until it is (MEMBER-1). Leading epoch 1 takes a log that holds the birth and nothing else, and no
+/// promise: whoever promised may have stamped.
+pub fn role(
+    identity: Identity,
+    end: &LogEnd,
+    membership: &Membership,
+    before: Option<&Membership>,
+    promised: Epoch,
+) -> StartRole {
     if end.next == 1 {
         return StartRole::Blank;
     }
-    if membership.position(identity).is_none() {
+    if !membership.lists(identity) && !before.is_some_and(|before| before.lists(identity)) {
         return StartRole::Learner;
     }
     if planted(Mutation::SameEpochAfterRestart) && end.epoch.leader() == identity && end.epoch.round() > 0 {
@@ -53,13 +60,13 @@ mod tests {
     }
 
     fn started(number: u32, end: LogEnd, promised: Epoch) -> StartRole {
-        role(identity(number), &end, &membership(3), promised)
+        role(identity(number), &end, &membership(3), None, promised)
     }
 
     #[test]
     fn s12_a_node_without_a_log_is_blank_whoever_it_is() {
         let nobody = Membership::default();
-        assert_eq!(role(identity(9), &LogEnd::BLANK, &nobody, Epoch::NONE), StartRole::Blank);
+        assert_eq!(role(identity(9), &LogEnd::BLANK, &nobody, None, Epoch::NONE), StartRole::Blank);
     }
 
     #[test]
@@ -91,6 +98,14 @@ mod tests {
     fn s12_who_is_not_listed_has_no_vote() {
         assert_eq!(started(4, begun(), Epoch::NONE), StartRole::Learner);
         let reformatted = Identity { incarnation: 1, ..identity(2) };
-        assert_eq!(role(reformatted, &begun(), &membership(3), Epoch::NONE), StartRole::Learner);
+        assert_eq!(role(reformatted, &begun(), &membership(3), None, Epoch::NONE), StartRole::Learner);
+    }
+
+    #[test]
+    fn s12_who_leaves_has_a_vote_until_that_is_known_to_be_committed() {
+        let (before, after) = (membership(3), membership(2));
+        let started = |before| role(identity(3), &begun(), &after, before, epoch(1, 1));
+        assert_eq!(started(Some(&before)), StartRole::Standby);
+        assert_eq!(started(None), StartRole::Learner);
     }
 }

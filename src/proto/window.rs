@@ -37,10 +37,11 @@ pub struct Uncommitted {
 }
 
 impl Uncommitted {
-    /// For a window of `entries` (a frame has one at least), allocated once.
+    /// For a window of `entries` (a frame has one at least), and for the start of an epoch and a change of the
+    /// membership beyond it. Allocated once.
     pub fn new(entries: u32) -> Self {
         // Written once: memory that is only reserved comes page by page, as faults of the hot thread.
-        let mut frames = VecDeque::from(vec![(Seq::MAX, u32::MAX); entries as usize + 1]);
+        let mut frames = VecDeque::from(vec![(Seq::MAX, u32::MAX); entries as usize + 3]);
         frames.clear();
         Self { frames, bytes: 0 }
     }

@@ -187,6 +187,11 @@ impl Machine {
         self.damaged || self.harmed
     }
 
+    /// Whether its next process finds on the disk what it finds.
+    pub(super) fn has_rebooted(&self) -> bool {
+        matches!(self.state, State::Down(None, _))
+    }
+
     /// Whether nothing will ever run here again.
     pub(super) fn is_lost(&self) -> bool {
         matches!(self.state, State::Lost)

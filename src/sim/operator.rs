@@ -101,7 +101,7 @@ impl World {
             Step::Remove(identity) => Ok(self.change(Change::Remove, identity, false, 0)),
             Step::Add { seat, witness, patient } => {
                 let Some(identity) = self.identity_at(seat) else { return Ok(true) };
-                let holds = self.oracle.agreed_next(seat) >= self.oracle.commit_next();
+                let holds = self.held_next(seat) >= self.oracle.commit_next();
                 if patient && !holds {
                     return Ok(false);
                 }
@@ -239,6 +239,7 @@ impl World {
         let (plan, now) = (&self.plan, self.now);
         let Actor::Replica(machine) = &mut self.seats[seat].actor else { return Ok(()) };
         self.oracle.on_forgotten(machine.identity);
+        self.oracle.on_renewed(seat);
         let old = machine.identity;
         **machine = Machine::new(plan, Identity { incarnation: old.incarnation + 0x100, ..old })?;
         if let State::Down(_, until) = &mut machine.state {

@@ -2,7 +2,7 @@
 
 use super::wire::Seats;
 use super::world::{Actor, World};
-use crate::wire::{Change, Identity, Seq};
+use crate::wire::{Change, Epoch, Identity, Seq};
 
 /// A membership that may count, with the seq of the entry that lists it, and who of it never leads.
 struct Listed {
@@ -68,6 +68,15 @@ impl World {
         found
     }
 
+    /// How far a seat holds what is committed, or will when its process has begun again.
+    pub(super) fn held_next(&self, seat: usize) -> Seq {
+        let agreed = self.oracle.agreed_next(seat);
+        match &self.seats[seat].actor {
+            Actor::Replica(machine) if machine.has_rebooted() => agreed.min(self.oracle.durable_next(seat)),
+            _ => agreed,
+        }
+    }
+
     /// What a process knows to be committed; one that is down may have to find it out anew.
     fn known_commit(&self, seat: usize) -> Seq {
         match &self.seats[seat].actor {
@@ -87,8 +96,15 @@ impl World {
         let lists = |listed: &Listed, seat: usize| {
             self.identity_at(seat).is_some_and(|identity| listed.members.contains(&identity))
         };
+        // Of a birth alone others learn nothing: who promised the first epoch and has lost its start with its memory
+        // cannot lead it again, and nobody can vote for another.
+        let begun = |seat: usize| {
+            let tip = self.oracle.log_tip(seat).filter(|_| self.oracle.log_next(seat) > 1);
+            let round = tip.map_or(0, |tip| self.oracle.tree.stem(tip).epoch.round());
+            round > 0 || tip.is_some() && self.oracle.promised(seat) == Epoch::NONE
+        };
         let leads = |seat: usize| {
-            self.oracle.log_next(seat) > 1
+            begun(seat)
                 && memberships.iter().all(|listed| {
                     let witness = self.identity_at(seat).is_some_and(|one| listed.witnesses.contains(&one));
                     lists(listed, seat) && !witness
@@ -109,7 +125,13 @@ impl World {
                 return None;
             }
         }
-        let learners = |seat: &&usize| !memberships.iter().any(|listed| lists(listed, **seat));
+        // Who is no member any more, does not know it and asked for votes may have promised more than all of
+        // these: they need not listen to it, and it follows nobody below.
+        let promised = |seat: usize| self.oracle.promised(seat);
+        let highest = drawn.iter().copied().filter(|seat| quorum >> seat & 1 == 1).map(promised).max();
+        let learners = |seat: &&usize| {
+            !memberships.iter().any(|listed| lists(listed, **seat)) && Some(promised(**seat)) <= highest
+        };
         for seat in drawn.iter().filter(learners).copied().collect::<Vec<_>>() {
             if self.rng.below(2) == 0 {
                 quorum |= 1 << seat;

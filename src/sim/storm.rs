@@ -413,7 +413,7 @@ impl World {
         let recent = if long { self.oracle.commit_next().saturating_sub(LAG_MAX) } else { 0 };
         let oldest = self.oldest_seq().max(recent);
         let alive: Vec<usize> = (0..replicas)
-            .filter(|index| self.lost >> index & 1 == 0 && self.oracle.agreed_next(*index) >= oldest)
+            .filter(|index| self.lost >> index & 1 == 0 && self.held_next(*index) >= oldest)
             .collect();
         // A history that nobody but the lost ones held is over.
         let born = alive.iter().any(|index| self.oracle.log_next(*index) > 1);

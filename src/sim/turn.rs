@@ -4,7 +4,7 @@ use super::check::{Oracle, Violation};
 use super::coverage::Event;
 use super::story::Happening;
 use super::world::{Actor, Phase, Reading, Work, World};
-use crate::engine::event::Role;
+use crate::engine::event::{Event as NodeEvent, Role};
 use crate::engine::publisher::{PublishError, Publisher, PublisherEvent};
 use crate::engine::subscriber::{Flow, Subscriber, SubscriberEvent};
 use crate::proto::commit::Durability;
@@ -40,12 +40,17 @@ impl World {
         (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
         let work = replica.poll(now, wall);
         if replica.core.is_stopped() {
-            let mut why = String::new();
+            let (mut why, mut overran) = (String::new(), false);
             while let Some(event) = replica.core.events.pop() {
+                overran |= matches!(event, NodeEvent::Overrun { .. });
                 why = format!("{why} {event:?}");
             }
+            let overran = overran && self.oracle.overruns(index, replica.tail(), self.plan.ring_bytes);
             if machine.harmed {
                 return self.on_damage_noticed(index, why);
+            }
+            if overran {
+                return self.on_overrun(index, why);
             }
             return Err(format!("STOPPED: replica {index} stopped by itself:{why}"));
         }
@@ -93,6 +98,20 @@ impl World {
         }
         self.lost |= 1 << index;
         self.oracle.coverage.count(Event::DamageFound);
+        self.tell(index, || Happening::Note(format!("stops:{why}")));
+        Ok(0)
+    }
+
+    /// An exchange was longer than the ring: the replica is started again, and reads its journal.
+    fn on_overrun(&mut self, index: usize, why: String) -> Result<usize, Violation> {
+        let until = self.now + self.plan.timeout_ns / 2;
+        if let Actor::Replica(machine) = &mut self.seats[index].actor {
+            if let Some(replica) = machine.replica() {
+                self.oracle.check_replica(index, replica.tail(), replica.core.commit_next())?;
+            }
+            machine.kill(until, None);
+        }
+        self.oracle.coverage.count(Event::Overruns);
         self.tell(index, || Happening::Note(format!("stops:{why}")));
         Ok(0)
     }

@@ -139,6 +139,91 @@ fn s10_a_blank_node_learns_the_log_from_who_campaigns_when_nobody_else_speaks() 
     }
 }
 
+/// The entry that lists a node may be the very one that it lacks: without its vote nobody leads.
+#[test]
+fn s5_who_has_no_vote_yet_gets_from_a_candidate_the_entry_that_gives_it_one() {
+    let mut log = Log::begun(3);
+    let mut node = Node::new(start(blank_tail(4, RING), replica_limits(4, 3)).unwrap());
+    node.hear(&log.frames[1..2]);
+    node.ask(1, log.repair(0, 1, 3));
+    assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Learner, log.end));
+    let members = member_list(4);
+    log.push_change(2, Change::Add, members[3], &members);
+    let mut sent = node.hear(&[ballot(&log, Kind::Prepare, 2, epoch(2, 2))]);
+    sent.extend(node.wait(MS));
+    assert_eq!(requests_in(&sent).first().map(|request| request.ranges.clone()), Some(vec![(3, 4)]));
+    node.ask(2, log.repair(2, 2, 3));
+    assert_eq!(node.replica.role(), Role::Standby);
+    let sent = node.hear(&[ballot(&log, Kind::Prepare, 2, epoch(2, 2))]);
+    assert!(sent.iter().any(|(_, bytes)| bytes[5] == Kind::Promise as u8), "now it votes");
+}
+
+/// What lies below a start's table is only taken from who calls it committed. Whoever holds the start must be able
+/// to, also when it is started again and nobody else is left.
+#[test]
+fn s10_an_epoch_start_tells_what_those_who_elected_its_leader_knew_to_be_committed() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let mut node = blank();
+    node.hear(&log.frames[1..3]);
+    node.ask(1, log.repair(0, 1, 1));
+    assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Standby, log.end));
+    assert_eq!(node.replica.core.commit_next(), 4, "its own ack and the leader's");
+    let mut alone = Node::new(start(node.replica.into_tail(), replica_limits(2, 3)).unwrap());
+    assert_eq!(alone.replica.core.commit_next(), 1, "no frame tells it");
+    log.commit_next = log.end.next;
+    let mut start = None;
+    for _ in 0..400 {
+        for (_, bytes) in alone.wait(MS) {
+            let said = match Datagram::decode(&bytes, CLUSTER) {
+                Ok(Datagram::PreVote(_, body)) => ballot(&log, Kind::Grant, 3, Epoch(body.ballot)),
+                Ok(Datagram::Prepare(_, body)) => ballot(&log, Kind::Promise, 3, Epoch(body.ballot)),
+                Ok(Datagram::Frame(frame, None)) => {
+                    start.get_or_insert(frame.header);
+                    continue;
+                }
+                _ => continue,
+            };
+            alone.replica.net_mut().groups.push_back(said);
+        }
+    }
+    let start = start.expect("it leads");
+    assert_eq!((start.first_seq, start.commit_next), (4, 4));
+}
+
+/// A start that a blank node heard may be all that is left of its epoch.
+#[test]
+fn a_blank_node_that_gets_nothing_of_a_lost_epoch_learns_the_log_that_the_others_hold() {
+    let mut log = Log::begun(3);
+    let mut lost = log.clone();
+    log.push(&["a"]);
+    lost.begin(epoch(2, 2), &member_list(3));
+    let mut node = blank();
+    let mut sent = node.hear(&lost.frames[2..3]);
+    assert_eq!(node.replica.tail().promised(), Epoch::NONE, "who has no vote need not promise");
+    for _ in 0..200 {
+        sent.extend(node.wait(5 * MS));
+        for request in requests_in(&std::mem::take(&mut sent)) {
+            let from = u32::from(request.to.ip().octets()[3]);
+            // All that is left is replica 3, and its log is of epoch 1.
+            if from != 3 {
+                continue;
+            }
+            if request.header.epoch() != epoch(1, 1) {
+                sent.extend(node.ask(3, log.answer(3, request.token, Refusal::OtherEpoch, 1)));
+            } else if request.ranges.is_empty() {
+                sent.extend(node.ask(3, log.repair(1, 3, 1)));
+            } else {
+                sent.extend([0, 2].into_iter().flat_map(|index| node.ask(3, log.repair(index, 3, 1))));
+            }
+        }
+    }
+    assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Standby, log.end));
+    assert_eq!(node.replica.tail().promised(), epoch(1, 1));
+    let sent = node.hear(&[ballot(&log, Kind::Prepare, 3, epoch(2, 3))]);
+    assert!(sent.iter().any(|(_, bytes)| bytes[5] == Kind::Promise as u8), "its vote counts");
+}
+
 #[test]
 fn a_leader_that_stamps_nothing_is_missed_although_the_oldest_submission_waits_for_another() {
     let mut log = Log::begun(3);

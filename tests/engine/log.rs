@@ -58,6 +58,21 @@ impl Log {
         self.push_entries(&[(EntryKind::EpochStart, payload)])
     }
 
+    /// A change of the membership after that of `after`: `member` joins or leaves, and `members` are listed from
+    /// then on. Returns its frame.
+    pub fn push_change(
+        &mut self,
+        after: Seq,
+        change: Change,
+        member: MemberBody,
+        members: &[MemberBody],
+    ) -> Vec<u8> {
+        let mut payload = vec![0; MEMBERSHIP_LEN_MAX];
+        let length = write_membership(&mut payload, after, change, member, members);
+        payload.truncate(length);
+        self.push_entries(&[(EntryKind::Membership, payload)])
+    }
+
     /// The past of this log below `next`, where a frame ends: what another leader may go on with.
     pub fn before(&self, next: Seq) -> Self {
         let mut log = Self { end: LogEnd::BLANK, frames: Vec::new(), ..self.clone() };

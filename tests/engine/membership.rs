@@ -1,7 +1,9 @@
 //! Members join and leave while the stream goes on; what operators order, and what they are told.
 
+use crate::log::{Log, written};
 use crate::world::*;
 use lockstep::engine::event::Role;
+use lockstep::proto::commit::Durability;
 use lockstep::wire::*;
 
 /// Where the operator asks from.
@@ -360,6 +362,83 @@ fn member_2_the_word_is_good_again_after_the_survivor_stopped_behind_the_removal
     }
     assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
     assert!(publish(&mut cluster, id, &["d"]), "{}", describe(&cluster));
+}
+
+/// The kind of the entry at `seq` in the log of replica `number`.
+fn kind_at(cluster: &Cluster, number: u32, seq: Seq) -> Option<EntryKind> {
+    let tail = cluster.replicas[number as usize - 1].tail();
+    let frame = tail.find(seq).and_then(|span| tail.frame(span).ok())?;
+    let at = (seq - frame.header.first_seq) as usize;
+    frame.entries().nth(at).map(|entry| entry.kind())
+}
+
+/// S4: the operator's word stands for acks of the start and of the removal, and of nothing between the two.
+#[test]
+fn member_2_the_removal_of_the_dead_stands_right_behind_the_start_however_full_the_window_is() {
+    let mut cluster = Cluster::new(2, |limits| {
+        limits.durability = Durability::Power;
+        limits.window.entries = 4;
+    });
+    cluster.add_publisher(|_| {});
+    let id = cluster.open(0, "gateway", [1, 1]);
+    cluster.lost = |from, to, bytes| (from, to) == (1, 2) && bytes[5] == Kind::Ack as u8;
+    let next = cluster.replicas[1].core.commit_next();
+    cluster.flushing = false;
+    cluster.publishers[0].publish(id, &["a", "b", "c", "d", "e", "f"]);
+    let heard = |cluster: &Cluster| cluster.replicas[1].tail().end().next == next + 4;
+    assert!(cluster.run_until(heard), "the window is full:\n{}", describe(&cluster));
+    cluster.dead = vec![1];
+    cluster.flushing = true;
+    cluster.run(20_000);
+    assert_eq!(cluster.replicas[1].core.commit_next(), next, "the other has acknowledged nothing");
+    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Ok(()));
+    assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
+    let done = cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 6);
+    assert!(done, "{}", describe(&cluster));
+    let kinds = [next + 4, next + 5, next + 6].map(|seq| kind_at(&cluster, 2, seq));
+    let expected = [EntryKind::EpochStart, EntryKind::Membership, EntryKind::Message];
+    assert_eq!(kinds, expected.map(Some));
+}
+
+/// S5: later it would be a promise in the name of one of three that never gave it.
+#[test]
+fn member_2_the_operators_word_is_worth_nothing_any_more_once_the_dead_one_is_heard() {
+    let mut log = Log::begun(2);
+    let mut node = Node::new(start(blank_tail(2, 256 << 10), replica_limits(2, 2)).expect("it may learn"));
+    node.hear(&log.frames[1..2]);
+    node.ask(1, log.repair(0, 1, 1));
+    assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Standby, log.end));
+    for _ in 0..30 {
+        node.wait(10 * TURN_NS * 100);
+    }
+    let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Question) };
+    let dead = identity(1).to_string();
+    let question = written(|out| write_question(out, header, 5, Topic::DeclareDead, &dead));
+    node.replica.net_mut().unicast.push_back((question, Some(address(OPERATOR))));
+    let verdict = (0..8).find_map(|_| {
+        let sent = node.poll();
+        let found = sent.iter().find(|(_, bytes)| bytes[5] == Kind::Verdict as u8).map(|(_, bytes)| bytes);
+        found.cloned()
+    });
+    let verdict = verdict.expect("a verdict");
+    let Ok(Datagram::Verdict(_, body)) = Datagram::decode(&verdict, CLUSTER) else { panic!("a verdict") };
+    assert_eq!(body.denied, 0, "it is believed");
+    // In the same batch its leader beats again, and adds a third.
+    log.commit_next = log.end.next;
+    let beat = log.heartbeat();
+    let change = log.push_change(2, Change::Add, member(3), &member_list(3));
+    let next = log.end.next;
+    node.hear(&[beat, change]);
+    log.commit_next = next;
+    node.hear(&[log.ack(3, next), log.heartbeat()]);
+    assert_eq!((node.replica.role(), node.replica.core.commit_next()), (Role::Standby, next));
+    for _ in 0..100 {
+        node.wait(10 * TURN_NS * 100);
+        // The third misses the leader too, but promises nothing.
+        let ballot = BallotBody { process_nonce: 3, ballot: node.replica.tail().promised().0, about: 0 };
+        node.hear(&[written(|out| write_ballot(out, log.header(Kind::Grant, identity(3)), ballot))]);
+        assert_eq!(node.replica.role(), Role::Standby, "nobody but itself has promised");
+    }
 }
 
 #[test]

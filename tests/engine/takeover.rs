@@ -167,8 +167,11 @@ fn a_candidate_that_was_stalled_takes_the_promises_that_came_meanwhile() {
     );
 }
 
+/// Whether a datagram from one to another is lost.
+type Loss = fn(u32, u32, &[u8]) -> bool;
+
 /// Cuts off one replica, whatever is sent from or to it.
-const CUT: [fn(u32, u32, &[u8]) -> bool; 3] = [
+const CUT: [Loss; 3] = [
     |from, to, _| from == 1 || to == 1,
     |from, to, _| from == 2 || to == 2,
     |from, to, _| from == 3 || to == 3,

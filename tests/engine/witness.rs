@@ -111,16 +111,8 @@ fn a_witness_acknowledges_nothing_that_it_cannot_keep_until_older_entries_are_co
     assert!(cluster.run_until(is_equal), "{}", describe(&cluster));
 }
 
-#[test]
-fn a_witness_gives_what_its_ring_has_to_a_candidate_and_to_nobody_else() {
-    let (mut cluster, id) = witnessed(3);
-    publish(&mut cluster, id, 5);
-    assert!(committed(&mut cluster, 5), "{}", describe(&cluster));
-    cluster.run(100);
-    // The standby misses what leader and witness commit.
-    cluster.lost = |from, to, _| from == 1 && to == 2;
-    publish(&mut cluster, id, 5);
-    assert!(committed(&mut cluster, 10), "{}", describe(&cluster));
+/// A request that reaches the witness from who is no candidate.
+fn ask_witness(cluster: &mut Cluster) {
     let mut bytes = vec![0; SMALL_LEN_MAX];
     let asks = Header {
         cluster: CLUSTER,
@@ -134,6 +126,31 @@ fn a_witness_gives_what_its_ring_has_to_a_candidate_and_to_nobody_else() {
     bytes.truncate(length);
     let witness = &mut cluster.replicas[WITNESS as usize - 1];
     witness.net_mut().unicast.push_back((bytes, Some(address(99))));
+}
+
+#[test]
+fn a_witness_that_misses_the_leader_gives_what_its_ring_has_to_whoever_asks() {
+    let (mut cluster, id) = witnessed(3);
+    publish(&mut cluster, id, 5);
+    assert!(committed(&mut cluster, 5), "{}", describe(&cluster));
+    cluster.dead = vec![1, 2];
+    cluster.run(20_000);
+    ask_witness(&mut cluster);
+    cluster.run(10);
+    assert!(count(&cluster, WITNESS, Counter::RepairsOut) > 0, "nobody else has it");
+}
+
+#[test]
+fn a_witness_gives_what_its_ring_has_to_a_candidate_and_to_nobody_else() {
+    let (mut cluster, id) = witnessed(3);
+    publish(&mut cluster, id, 5);
+    assert!(committed(&mut cluster, 5), "{}", describe(&cluster));
+    cluster.run(100);
+    // The standby misses what leader and witness commit.
+    cluster.lost = |from, to, _| from == 1 && to == 2;
+    publish(&mut cluster, id, 5);
+    assert!(committed(&mut cluster, 10), "{}", describe(&cluster));
+    ask_witness(&mut cluster);
     cluster.run(10);
     assert_eq!(count(&cluster, WITNESS, Counter::RepairsOut), 0, "who leads stores more");
     assert!(count(&cluster, WITNESS, Counter::RefusalsOut) > 0, "and it says so");

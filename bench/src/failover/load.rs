@@ -8,6 +8,8 @@ use lockstep::client::{
 };
 use lockstep::engine::counters::Counter;
 use lockstep::io::clock::Clock;
+use lockstep::io::cpu;
+use lockstep::io::idle::Idle;
 use lockstep::wire::{Epoch, Nanos, PublisherId, Seq};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +25,9 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const DRAIN_NS: Nanos = 10_000_000_000;
 /// A copy that comes so long after the last message is still seen.
 const LINGER_NS: Nanos = 100_000_000;
+
+/// What is due comes every 50 us.
+const SLACK_NS: u64 = 1_000;
 
 /// One poll of the `committed` subscriber that delivered something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -174,12 +179,16 @@ struct Desk {
     wrong: Option<String>,
     to: Sender<Seen>,
     ending: Arc<AtomicBool>,
-    idle: lockstep::io::idle::Idle,
+    idle: Idle,
 }
 
 impl Desk {
     fn run(mut self) -> Result<Ended, String> {
-        let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
+        cpu::timer_slack(SLACK_NS);
+        let mut sockets = self.publisher.net().sockets().to_vec();
+        sockets.extend(self.committed.net().sockets());
+        sockets.extend(self.stamped.net().sockets());
+        let mut waiter = self.idle.waiter(&sockets).map_err(|error| error.to_string())?;
         let mut handed_over = self.clock.now();
         let (mut ended_at, mut whole_at) = (None, None);
         loop {
@@ -211,7 +220,8 @@ impl Desk {
                 }
             }
             if work == 0 {
-                waiter.wait(0);
+                let due = self.began + self.seen.totals.published * self.interval_ns;
+                waiter.wait(due.saturating_sub(self.clock.now()).min(HAND_OVER_NS));
             }
         }
         self.settle()?;

@@ -9,6 +9,7 @@
 use super::{Receiver, Start};
 use crate::engine::counters::Counters;
 use crate::engine::event::{Event, Events};
+use crate::proto::follow::Follow;
 use crate::proto::held::Verdict;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
@@ -94,6 +95,15 @@ impl Receiver {
         self.adopting = end.epoch;
         self.seen_next = end.next;
         self.news = (Epoch::NONE, 0);
+    }
+
+    /// For an owner that holds nothing: whatever was followed is forgotten, and only `epoch` may be followed until
+    /// [`Receiver::raise_floor`] is called. Somebody says that its log ends at `next`.
+    pub fn follow_only(&mut self, epoch: Epoch, next: Seq) {
+        self.follow = Follow::default();
+        self.cut_to(LogEnd::BLANK);
+        (self.follow_floor, self.adopting) = (Epoch(u64::MAX), epoch);
+        (self.news, self.seen_next) = ((epoch, next), 1);
     }
 
     /// Begins to count the acks of the followed epoch.

@@ -124,8 +124,9 @@ impl ReplicaCore {
         body: &BallotBody,
     ) {
         let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
-        if self.role == Role::Blank {
-            // The ballot is nobody's news, the sender's log is: without it a quorum may never come about.
+        if !self.has_vote() {
+            // The ballot is nobody's news, the sender's log is: without it a quorum may never come about. It may
+            // hold the very entry that lists us.
             self.rx.on_told(header.epoch(), header.first_seq);
         }
         match Kind::from_u8(header.kind) {
@@ -155,12 +156,12 @@ impl ReplicaCore {
     }
 
     /// Whether this replica promises, grants and acknowledges.
-    fn has_vote(&self) -> bool {
+    pub(super) fn has_vote(&self) -> bool {
         matches!(self.role, Role::Standby | Role::Leader)
     }
 
     /// Whether we would follow another leader: a pre-vote is granted then.
-    fn misses_leader(&self) -> bool {
+    pub(super) fn misses_leader(&self) -> bool {
         self.role == Role::Standby && (!self.election.is_calm() || self.suspect.is_suspected())
     }
 

@@ -1,9 +1,8 @@
 //! The leader's half: submissions in, frames out.
 
-use super::heard::Heard;
 use super::{BURSTS_MAX, Handover, OUTGOING_SEND, PADDING_MAX, Replica, ReplicaCore, send_small};
 use crate::engine::counters::Counter;
-use crate::engine::event::{Event, Role, Stopped};
+use crate::engine::event::{Role, Stopped};
 use crate::engine::ports::{Burst, Group, Net, Ports};
 use crate::journal::ports::TailMemory;
 use crate::journal::{Span, Tail};
@@ -11,13 +10,11 @@ use crate::proto::commit::Durability;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::{OpenVerdict, Verdict};
 use crate::proto::sequence::Stamp;
-use crate::proto::suspect;
 use crate::wire::{
-    AckBody, Datagram, EPOCH_START_LEN_MAX, Entries, Entry, EntryHeader, EntryKind, EpochBase,
-    EpochStartBody, Header, HeartbeatBody, Identity, Kind, NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject,
-    SMALL_LEN_MAX, Seq, write_ack, write_epoch_start, write_heartbeat, write_open,
+    AckBody, Datagram, Entries, Entry, EntryHeader, EntryKind, Header, HeartbeatBody, Identity, Kind,
+    NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, SMALL_LEN_MAX, Seq, write_ack, write_heartbeat,
+    write_open,
 };
-use bytemuck::Zeroable;
 
 impl<P: Ports> Replica<P> {
     /// One turn of a leader; `count` datagrams are lent.
@@ -77,92 +74,7 @@ impl<P: Ports> Replica<P> {
 pub(super) const DRAINED: usize = 8;
 
 impl ReplicaCore {
-    /// Whether the start of the epoch that is led stands in the log.
-    #[inline]
-    pub(super) fn has_begun<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
-        self.sequencer.as_ref().is_some_and(|sequencer| sequencer.epoch() == tail.end().epoch)
-    }
-
-    /// Stamps the epoch start, and behind it what was heard of submissions already. Returns whether the
-    /// epoch has begun; the journal may have no room, or in `power` the promise not be on the device.
-    #[cold]
-    fn begin_epoch<M: TailMemory>(
-        &mut self,
-        net: &mut impl Net,
-        tail: &mut Tail<M>,
-        now: Nanos,
-        wall: Nanos,
-    ) -> bool {
-        if !self.is_promise_stored(tail) || !self.start_epoch(tail, wall) {
-            return false;
-        }
-        self.turned_at = now;
-        self.bury(tail, wall);
-        self.stamp_heard(net, tail, now, wall);
-        true
-    }
-
-    /// Stamps what was heard of submissions while nothing might be stamped.
-    fn stamp_heard<M: TailMemory>(
-        &mut self,
-        net: &mut impl Net,
-        tail: &mut Tail<M>,
-        now: Nanos,
-        wall: Nanos,
-    ) {
-        // Put aside while its datagrams are stamped; one without room allocates nothing.
-        let mut heard = std::mem::replace(&mut self.heard, Heard::new(0));
-        let mut index = 0;
-        while let Some(bytes) = heard.get(index) {
-            index += 1;
-            // It was decoded when it came.
-            let _ = self.lead_datagram(tail, now, wall, bytes);
-            if self.outgoing.len() >= OUTGOING_SEND {
-                self.send_frames(net, tail, now, &[]);
-            }
-        }
-        heard.clear();
-        self.heard = heard;
-    }
-
-    /// Stamps the epoch start, before anything else of the epoch. Returns whether the journal took it.
-    fn start_epoch<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) -> bool {
-        let end = tail.end();
-        let commit_next = self.commit_next().max(self.commit_won.min(end.next));
-        let Some(sequencer) = &mut self.sequencer else { return false };
-        let epoch = sequencer.epoch();
-        let secret = suspect::secret(&self.limits.secret_seed, epoch);
-        let body = EpochStartBody {
-            epoch: epoch.0,
-            base: end.next,
-            chain_at_base: end.chain,
-            secret_hash: suspect::secret_hash(&secret),
-            window_entries: self.limits.window.entries,
-            window_bytes: self.limits.window.bytes,
-            durability: (self.limits.durability == Durability::Power) as u8,
-            ..EpochStartBody::zeroed()
-        };
-        let members = self.log.membership;
-        let Some(mut table) = self.log.table(commit_next) else { return false };
-        table.push(EpochBase { epoch: epoch.0, base: end.next });
-        let mut payload = [0; EPOCH_START_LEN_MAX];
-        let length = write_epoch_start(&mut payload, body, members.members(), &table);
-        let stamp = Stamp { kind: EntryKind::EpochStart, publisher: 0, publisher_seq: 0, destination: 0 };
-        let Ok(memory) = tail.room() else { return false };
-        sequencer.stamp(memory, wall, stamp, &payload[..length]);
-        self.close_frame(tail, false);
-        if let Some(&span) = self.outgoing.last() {
-            self.log.on_start(end.next, tail.bytes(span), &payload[..length]);
-        }
-        self.rx.restore(&table, self.log.membership, self.limits.durability);
-        self.rx.follow.secret_hash = body.secret_hash;
-        self.rx.on_stored(&tail.end());
-        self.rx.commit.on_announced(epoch, self.commit_won);
-        self.events.push(Event::Epoch { epoch, base: end.next });
-        true
-    }
-
-    fn lead_datagram<M: TailMemory>(
+    pub(super) fn lead_datagram<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
         now: Nanos,
@@ -226,7 +138,6 @@ impl ReplicaCore {
         wall: Nanos,
         drained: bool,
     ) {
-        self.bury(tail, wall);
         let own = self.log.membership.position(self.identity()).map_or(0, |position| 1 << position);
         if (self.quorum_heard | own).count_ones() as usize >= self.log.membership.quorum() {
             self.quorum_heard = 0;
@@ -364,7 +275,7 @@ impl ReplicaCore {
 
     /// Writes one entry into the open frame and returns its seq; `None` if window or journal are full.
     #[inline]
-    pub(super) fn write<M: TailMemory>(
+    fn write<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
         wall: Nanos,
@@ -374,12 +285,24 @@ impl ReplicaCore {
         if self.sequencer.as_ref().is_some_and(|sequencer| !sequencer.fits(payload.len())) {
             self.close_frame(tail, true);
         }
-        let commit_next = self.commit_next();
-        let sequencer = self.sequencer.as_mut()?;
-        if self.limits.window.credit(sequencer.stamp_next(), commit_next, self.uncommitted.bytes()) == 0 {
+        let stamp_next = self.sequencer.as_ref()?.stamp_next();
+        if self.limits.window.credit(stamp_next, self.commit_next(), self.uncommitted.bytes()) == 0 {
             self.refuse();
             return None;
         }
+        self.put(tail, wall, stamp, payload)
+    }
+
+    /// The same, whatever the window says.
+    #[inline]
+    pub(super) fn put<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        stamp: Stamp,
+        payload: &[u8],
+    ) -> Option<u64> {
+        let sequencer = self.sequencer.as_mut()?;
         match tail.room() {
             Ok(memory) if sequencer.fits(payload.len()) => {
                 self.counters.add(Counter::Stamped, 1);
@@ -449,7 +372,12 @@ impl ReplicaCore {
     /// says that more of the batch follows; then it may be padded to the size of its burst.
     #[inline]
     pub(super) fn close_frame<M: TailMemory>(&mut self, tail: &mut Tail<M>, full: bool) {
-        let commit_next = self.commit_next();
+        self.close_telling(tail, full, self.commit_next());
+    }
+
+    /// The same; its header tells that everything below `commit_next` is committed.
+    #[inline]
+    pub(super) fn close_telling<M: TailMemory>(&mut self, tail: &mut Tail<M>, full: bool, commit_next: Seq) {
         let Some(sequencer) = self.sequencer.as_mut().filter(|sequencer| !sequencer.is_drained()) else {
             return;
         };
@@ -476,7 +404,13 @@ impl ReplicaCore {
     }
 
     /// Sends the frames that wait, and `last` behind them, in one call.
-    fn send_frames<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, last: &[u8]) {
+    pub(super) fn send_frames<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        now: Nanos,
+        last: &[u8],
+    ) {
         let waiting = self.outgoing.len();
         if last.is_empty() && waiting > 0 && run_of_equal(tail, &self.outgoing) == waiting {
             // The rule: what a batch stamped is one burst, and the device takes it.

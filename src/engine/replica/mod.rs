@@ -11,6 +11,7 @@
 //! What must happen before what, in one turn: stored in the journal's tail, then counted, then said. A
 //! frame is kept before it is sent, an append is published before it is acknowledged.
 
+mod begin;
 mod elect;
 mod explored;
 mod heard;
@@ -85,11 +86,14 @@ pub struct ReplicaLimits {
 /// A leader under whom nothing moves for this many timeouts, although something is to be committed, is
 /// heard and yet no sign of life.
 const WEDGED_TIMEOUTS: u64 = 4;
+/// A node that holds nothing, and gets nothing of the epoch that it follows for so many timeouts, turns to
+/// another one.
+const BLANK_TIMEOUTS: u64 = 4;
 /// A leader that is to hand over waits this many timeouts for a successor that holds everything.
 const HANDOVER_TIMEOUTS: u64 = 16;
 /// A leader that hears no quorum stops after this many timeouts of its standbys: they are to miss it first.
 const DEAF_TIMEOUTS: u64 = 2;
-/// Groups that are silent for so many timeouts, while unicast is answered, are lost: 64 ms by default.
+/// Groups that are silent for so many timeouts, while unicast is answered, are lost: some 60 ms by default.
 const MULTICAST_LOST_TIMEOUTS: u64 = 8;
 /// It is known within a second whatever the timeouts are, and asked for before.
 const MULTICAST_LOST_NS_MAX: Nanos = 750_000_000;
@@ -239,7 +243,8 @@ impl<P: Ports> Replica<P> {
     ) -> Result<Self, String> {
         let identity = limits.receiver.me;
         let (end, promised) = (tail.end(), tail.promised());
-        let granted = start::role(identity, &end, &recovered.membership, promised);
+        let before = recovered.open_change.as_ref().map(|(_, before)| before);
+        let granted = start::role(identity, &end, &recovered.membership, before, promised);
         let mut receiver = limits.receiver.clone();
         receiver.history = recovered.history;
         receiver.count_when_accepted = true;

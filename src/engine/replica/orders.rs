@@ -56,7 +56,8 @@ impl ReplicaCore {
         }
     }
 
-    /// Stamps a change as the first entry of a frame of its own. The new members count from it on.
+    /// Stamps a change as the first entry of a frame of its own. The new members count from it on. It may lie one
+    /// entry beyond the window: the next change waits for its commit.
     pub(super) fn stamp_change<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
@@ -73,7 +74,7 @@ impl ReplicaCore {
         let length = write_membership(&mut payload, before.seq, change, member, after.members());
         let stamp = Stamp { kind: EntryKind::Membership, publisher: 0, publisher_seq: 0, destination: 0 };
         self.close_frame(tail, false);
-        let Some(seq) = self.write(tail, wall, stamp, &payload[..length]) else { return false };
+        let Some(seq) = self.put(tail, wall, stamp, &payload[..length]) else { return false };
         let after = Membership::collect(after.members().iter().copied(), seq);
         self.log.on_change(before, after);
         self.rx.commit.on_membership(seq, before, after);
@@ -113,9 +114,15 @@ impl ReplicaCore {
     /// The other of two members is dead, by the operator's word: from now on that word stands for its grant
     /// and its promise here, and then for its acks of our start and of its removal. In words why not.
     pub(super) fn order_death(&mut self, dead: Identity) -> Result<(), Denied> {
-        if self.declared == Some(dead) {
-            return Ok(());
+        if self.declared != Some(dead) {
+            self.judge_word(dead)?;
+            self.declared = Some(dead);
         }
+        Ok(())
+    }
+
+    /// Whether the operator may be believed that `dead` is dead, as things stand now.
+    fn judge_word(&self, dead: Identity) -> Result<(), Denied> {
         let me = self.identity();
         let committed = self.log.change.map_or(self.log.membership, |(_, before)| before);
         // We stopped after we had stamped its removal: the same word again is the way on.
@@ -128,14 +135,17 @@ impl ReplicaCore {
             is_complete: self.role == Role::Standby || self.role == Role::Leader,
             hears_other: self.role == Role::Leader || self.election.is_calm(),
         };
-        judge_death(&survivor, dead)?;
-        self.declared = Some(dead);
-        Ok(())
+        judge_death(&survivor, dead).map(|_| ())
     }
 
-    /// What the operator's word is worth in an election.
+    /// What the operator's word is worth in an election: nothing any more, once a leader is heard again or the
+    /// members are others than those two. There a promise in its name would be one of a quorum without it.
     pub(super) fn vote_for_the_dead(&mut self) {
         let Some(by) = self.declared else { return };
+        if self.judge_word(by).is_err() {
+            self.declared = None;
+            return;
+        }
         self.election.on_grant(by);
         if let Some(ballot) = self.election.ballot() {
             let nothing = Promise { by, accepted: Epoch::NONE, next: 1, chain: 0, commit_next: 1 };
@@ -143,10 +153,11 @@ impl ReplicaCore {
         }
     }
 
-    /// Behind the epoch start: the removal of whom the operator declared dead, the one change that waits for
-    /// nothing, and its acks of both. Later again, should there have been no room.
-    pub(super) fn bury<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) {
-        let Some(dead) = self.declared else { return };
+    /// Right behind the epoch start, before anything else is stamped: the removal of whom the operator declared
+    /// dead, the one change that waits for nothing, and its acks of both. They stand for nothing between the two.
+    /// Returns whether that is done; the journal may have no room.
+    pub(super) fn bury<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) -> bool {
+        let Some(dead) = self.declared else { return true };
         let (epoch, base) = (self.rx.follow.epoch(), self.rx.follow.base());
         self.rx.commit.on_ack(dead, epoch, base + 1);
         self.on_commit_moved();
@@ -155,7 +166,7 @@ impl ReplicaCore {
             let member = members.members()[position];
             let after = members.without(dead);
             if !self.stamp_change(tail, wall, Change::Remove, member, &after) {
-                return;
+                return false;
             }
         }
         self.rx.commit.on_ack(dead, epoch, self.log.membership.seq + 1);
@@ -163,6 +174,7 @@ impl ReplicaCore {
         // If the dead one lives and was told the same of us, it leads too: we listen for it.
         self.buried = Some(dead);
         self.rejoins = true;
+        true
     }
 
     /// Two survivors were told of each other that the other is dead: there are two streams now, and nothing

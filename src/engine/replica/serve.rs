@@ -143,8 +143,7 @@ impl ReplicaCore {
         for &range in ranges {
             let granted = match () {
                 () if !known => Err(Refusal::OtherHistory),
-                // It may drop what it gives at any moment: all others go to who stores.
-                () if self.is_witness && !self.is_candidate(header.identity()) => Err(Refusal::TooOld),
+                () if self.is_witness && !self.is_served(header.identity()) => Err(Refusal::TooOld),
                 () => grant(&holdings, header.epoch(), range),
             };
             match granted {
@@ -152,6 +151,12 @@ impl ReplicaCore {
                 Err(reason) => self.answer(net, &holdings, request, range, reason),
             }
         }
+    }
+
+    /// Whether we, a witness, give what we have to `identity`. We may drop it at any moment, so all others go to who
+    /// stores; but where nobody leads it may be nowhere else, and who asks may become the candidate by it.
+    fn is_served(&self, identity: Identity) -> bool {
+        self.is_candidate(identity) || self.misses_leader()
     }
 
     /// Whether we promised `identity` an epoch that has not begun here.

@@ -2,7 +2,7 @@
 
 use super::lead::DRAINED;
 use super::own_log::{OwnLog, Refused, Stored};
-use super::{Replica, ReplicaCore, WEDGED_TIMEOUTS, send_small};
+use super::{BLANK_TIMEOUTS, Replica, ReplicaCore, WEDGED_TIMEOUTS, send_small};
 use crate::engine::counters::Counter;
 use crate::engine::event::{Event, Role};
 use crate::engine::ports::{Group, Net, Ports};
@@ -224,8 +224,11 @@ impl ReplicaCore {
         self.pursued = followed;
         self.rx.cut_to(cut);
         if followed >= self.acceptor.promised() {
-            // Somebody has won: nothing below is followed, or promised, any more.
-            self.promise(tail, followed);
+            // Somebody has won: nothing below is followed, or promised, any more. Who holds nothing waits with
+            // that: the log that everybody else agrees on may be a lower one, and this one nowhere to be had.
+            if self.role != Role::Blank {
+                self.promise(tail, followed);
+            }
             self.election.on_started();
             self.suspect.restart(now);
             self.advanced_at = now;
@@ -265,7 +268,12 @@ impl ReplicaCore {
                 self.rx.commit.on_membership(seq, before, self.log.membership);
             }
             self.rx.on_stored(&end);
+            let was_blank = self.role == Role::Blank;
             self.find_role(&end);
+            if was_blank {
+                self.promise(tail, self.rx.follow.epoch());
+                self.rx.raise_floor(self.acceptor.promised());
+            }
         }
     }
 
@@ -394,5 +402,25 @@ impl ReplicaCore {
             self.losses.on_ahead();
         }
         self.rx.on_answer(now, header, body, &mut self.counters);
+        self.look_elsewhere(now, header);
+    }
+
+    /// A node that holds nothing is refused for long: of the epoch that it follows, or waits for, those who have
+    /// heard of it may all be gone. It follows the log of who answers, and nothing else for a while; then it
+    /// looks again.
+    fn look_elsewhere(&mut self, now: Nanos, header: &Header) {
+        let long = BLANK_TIMEOUTS * self.suspect.timeout_ns();
+        let epoch = header.epoch();
+        let tries = self.role == Role::Blank && epoch.round() > 0 && epoch >= self.acceptor.promised();
+        if !tries || header.history != self.rx.history() || now < self.advanced_at + long {
+            return;
+        }
+        self.advanced_at = now;
+        if self.rx.adopting == Epoch::NONE && epoch != self.rx.follow.epoch() {
+            self.rx.follow_only(epoch, header.first_seq);
+            self.pursued = Epoch::NONE;
+        } else {
+            self.rx.raise_floor(self.acceptor.promised());
+        }
     }
 }

@@ -98,7 +98,9 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<Ended, IoError> {
     start_wait(&voice, "lockstep-mutex", Page::await_hand_over, Source::Mutex)?;
     start_wait(&voice, "lockstep-process", await_process, Source::Process)?;
     drop(voice);
-    told.recv().map_err(|_| {
+    let ended = told.recv();
+    cpu::calm_down();
+    ended.map_err(|_| {
         IoError::because("watch the stamping thread", ErrorKind::Other, "both threads ended without a word")
     })
 }

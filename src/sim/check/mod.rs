@@ -3,15 +3,16 @@
 //!
 //! * [`tree`] holds every frame that was ever stamped: S1, S5's start, S8 in every single log.
 //! * [`ghost`] counts for itself what is committed, from what replicas really hold: S4, S5, S6.
-//! * `replicas` watches logs, promises and words: S1, S2, S3, S7, S9, S11.
+//! * `replicas` watches logs and promises, `words` what is said of them: S1, S2, S3, S7, S9, S11.
 //! * `clients` watches what is delivered and which fates are told: S10 and the four promises.
 
 mod clients;
 pub mod ghost;
 mod replicas;
 pub mod tree;
+mod words;
 
-pub use replicas::Sent;
+pub use words::Sent;
 
 use super::coverage::Coverage;
 use crate::proto::commit::Durability;

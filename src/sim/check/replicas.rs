@@ -1,43 +1,39 @@
-//! What replicas hold and say.
+//! What replicas hold and promise.
 
-use super::tree::{Node, Tree};
+use super::tree::Node;
 use super::{Oracle, Violation};
 use crate::journal::Tail;
 use crate::journal::memory::MemoryTail;
 use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
 use crate::sim::coverage::Event;
-use crate::sim::net::To;
-use crate::wire::{
-    BallotBody, Chain, Datagram, Epoch, FrameView, Header, Identity, RepairTrailer, Seq, chain_after,
-};
+use crate::wire::{Chain, Epoch, FrameView, Header, Identity, Seq, chain_after};
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
 
 /// What one replica has shown so far.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Voice {
-    identity: Identity,
+    pub(super) identity: Identity,
     /// Which process of this journal speaks.
-    run: u64,
-    end: LogEnd,
-    tip: Option<Node>,
+    pub(super) run: u64,
+    pub(super) end: LogEnd,
+    pub(super) tip: Option<Node>,
     /// Where its log ended before its last turn.
-    tip_before: Option<Node>,
+    pub(super) tip_before: Option<Node>,
     /// The log that the last exchange replaced.
-    replaced: Option<Node>,
-    durable: Seq,
+    pub(super) replaced: Option<Node>,
+    pub(super) durable: Seq,
     /// As it was when its last turn began: an ack may come before an exchange in that turn.
-    durable_before: Seq,
-    promised: Epoch,
-    promise_stored: Epoch,
+    pub(super) durable_before: Seq,
+    pub(super) promised: Epoch,
+    pub(super) promise_stored: Epoch,
     /// Below this it says nothing any more (S2): as it was before the turn, raised by what it says.
-    level: Epoch,
+    pub(super) level: Epoch,
     /// The newest ack: the log up to here must survive.
-    acked: Option<Node>,
+    pub(super) acked: Option<Node>,
     /// The newest epoch in which anything was said: the promise must survive.
-    said: Epoch,
-    commit_next: Seq,
+    pub(super) said: Epoch,
+    pub(super) commit_next: Seq,
 }
 
 impl Voice {
@@ -51,18 +47,7 @@ impl Voice {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Ballots {
     /// Whose promise, with the log that it described.
-    promises: BTreeMap<Identity, (Epoch, Seq)>,
-}
-
-/// One datagram that a process sent, and to whom.
-#[derive(Clone, Copy, Debug)]
-pub struct Sent<'a> {
-    /// To whom.
-    pub to: To,
-    /// From which address.
-    pub from: SocketAddrV4,
-    /// What.
-    pub bytes: &'a [u8],
+    pub(super) promises: BTreeMap<Identity, (Epoch, Seq)>,
 }
 
 impl Oracle {
@@ -424,224 +409,37 @@ impl Oracle {
         Ok(())
     }
 
-    /// What process `who` sends. Of clients only requests matter.
-    pub fn check_sent(&mut self, who: usize, sent: &Sent<'_>) -> Result<(), Violation> {
-        let datagram = Datagram::decode(sent.bytes, self.cluster)
-            .map_err(|reject| format!("WIRE: process {who} sent what it would refuse itself: {reject}"))?;
-        if let Datagram::Nack(header, body, ranges) = &datagram {
-            let starts = ranges.iter().len() == 0;
-            self.asked.entry((sent.from, body.token)).or_default().push((header.epoch(), starts));
-        }
-        let Some(mut voice) = self.voices.get(&who).copied() else { return Ok(()) };
-        self.check_word(who, &mut voice, sent, &datagram)?;
-        self.voices.insert(who, voice);
-        Ok(())
-    }
-
-    fn check_word(
-        &mut self,
-        who: usize,
-        voice: &mut Voice,
-        sent: &Sent<'_>,
-        datagram: &Datagram<'_>,
-    ) -> Result<(), Violation> {
-        let votes = matches!(
-            datagram,
-            Datagram::Ack(..) | Datagram::Promise(..) | Datagram::Prepare(..) | Datagram::Frame(_, None)
-        );
-        if votes && self.forgotten.contains(&voice.identity) {
-            return Err(format!(
-                "S9: replica {who} may have forgotten something, and speaks as {}",
-                voice.identity
-            ));
-        }
-        match datagram {
-            Datagram::Ack(header, _) => self.check_ack(who, voice, header)?,
-            Datagram::Frame(frame, Some(trailer)) => self.check_repair(who, voice, sent, frame, trailer)?,
-            Datagram::Frame(frame, None) => {
-                let epoch = frame.header.epoch();
-                self.check_level(who, voice, epoch, "sent a frame")?;
-                let node = self.tree.find(epoch, frame.header.first_seq);
-                let kept = node.is_some_and(|node| self.tree.stem(node).tag == frame.header.tag);
-                if !kept || !self.was_held(voice, node) {
-                    return Err(format!(
-                        "S1: replica {who} sent the frame at {} of {epoch}, which is not in its log",
-                        frame.header.first_seq
-                    ));
-                }
-                voice.said = voice.said.max(epoch);
-            }
-            Datagram::Heartbeat(header, _) => {
-                self.check_level(who, voice, header.epoch(), "beat")?;
-                self.check_stands(who, voice, header, "beats")?;
-            }
-            Datagram::Prepare(header, body) | Datagram::Promise(header, body) => {
-                self.check_ballot(who, voice, header, body, matches!(datagram, Datagram::Prepare(..)))?;
-            }
-            Datagram::Refuse(_, body) if Epoch(body.ballot) > voice.promised || body.about >= body.ballot => {
-                return Err(format!(
-                    "S2: replica {who} refuses {} by {}, it promised {}",
-                    Epoch(body.about),
-                    Epoch(body.ballot),
-                    voice.promised
-                ));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// S2: nothing is said below the promise.
-    fn check_level(&self, who: usize, voice: &Voice, epoch: Epoch, what: &str) -> Result<(), Violation> {
-        if epoch < voice.level {
-            return Err(format!("S2: replica {who} {what} in {epoch}, it promised {}", voice.level));
-        }
-        Ok(())
-    }
-
-    /// Whether a node was in the log of this voice at some moment of its last turn.
-    fn was_held(&self, voice: &Voice, node: Option<Node>) -> bool {
-        self.tree.begins_with(voice.tip, node) || self.tree.begins_with(voice.tip_before, node)
-    }
-
-    /// Whether the log of this voice ended in `epoch` at some moment of its last turn.
-    fn has_accepted(&self, voice: &Voice, epoch: Epoch) -> bool {
-        let common = self.tree.common(voice.tip_before, voice.tip);
-        let grown = self.tree.path(common, voice.tip);
-        grown
-            .into_iter()
-            .chain(voice.tip_before)
-            .chain(common)
-            .any(|node| self.tree.stem(node).epoch == epoch)
-    }
-
-    /// The header tells where the sender's log stands: it must have stood there in this turn.
-    fn check_stands(&self, who: usize, voice: &Voice, header: &Header, what: &str) -> Result<(), Violation> {
-        let stands = |tree: &Tree, log: Option<Node>| {
-            let at = tree.cut(log, header.first_seq);
-            let found = at.map_or((Epoch::NONE, 1, 0), |at| {
-                let stem = tree.stem(at);
-                (stem.epoch, stem.next, stem.chain)
-            });
-            found == (header.epoch(), header.first_seq, header.chain)
+    /// Whether an exchange above the commit is too long for the ring, so that a replica must stop and read its
+    /// journal: what it replaces and what it brings fill at least half of it, without the records between them.
+    pub fn overruns(&mut self, who: usize, tail: &Tail<MemoryTail>, ring_bytes: usize) -> bool {
+        let Some(before) = self.voices.get(&who).copied() else { return false };
+        let Ok(tip) = self.read_log(who, before.run, tail) else { return false };
+        let above = |log: Option<Node>| {
+            let frames = self.tree.path(self.tree.cut(log, before.commit_next), log);
+            frames.into_iter().map(|node| self.tree.stem(node).length as usize).sum::<usize>()
         };
-        if stands(&self.tree, voice.tip) || stands(&self.tree, voice.tip_before) {
-            return Ok(());
-        }
-        Err(format!(
-            "S3: replica {who} {what} that its log ends at {} in {} with chain {:#x}, it ends at {:?}",
-            header.first_seq,
-            header.epoch(),
-            header.chain,
-            voice.end
-        ))
+        above(before.tip) + above(tip) >= ring_bytes / 2
     }
 
-    /// S2, S3: an ack names exactly the log of its epoch.
-    fn check_ack(&self, who: usize, voice: &mut Voice, header: &Header) -> Result<(), Violation> {
-        let (epoch, next) = (header.epoch(), header.first_seq);
-        self.check_level(who, voice, epoch, "acknowledged")?;
-        let log = [voice.tip, voice.tip_before].into_iter().find(|log| {
-            log.is_some_and(|tip| self.tree.stem(tip).epoch == epoch && self.tree.stem(tip).next >= next)
-        });
-        let at = log.and_then(|log| self.tree.cut(log, next));
-        let chain = at.map_or(0, |at| self.tree.stem(at).chain);
-        let fits = self.tree.next(at) == next && (header.chain == 0 || header.chain == chain);
-        if log.is_none() || !fits {
-            return Err(format!(
-                "S3: replica {who} acknowledged {epoch} up to {next} with chain {:#x}, its log ends at {:?}",
-                header.chain, voice.end
-            ));
-        }
-        let durable = voice.durable.max(voice.durable_before);
-        if self.durability == Durability::Power && next > durable {
-            return Err(format!(
-                "S3: replica {who} acknowledged {next}, its disk has everything below {durable}"
-            ));
-        }
-        voice.acked = at;
-        if at.is_some_and(|at| self.tree.stem(at).epoch == epoch) {
-            voice.said = voice.said.max(epoch);
-        }
-        Ok(())
-    }
-
-    /// S2, S5: a ballot is stored before it is said, and told with the log as it is.
-    fn check_ballot(
-        &mut self,
-        who: usize,
-        voice: &mut Voice,
-        header: &Header,
-        body: &BallotBody,
-        prepares: bool,
-    ) -> Result<(), Violation> {
-        let ballot = Epoch(body.ballot);
-        self.check_level(who, voice, ballot, if prepares { "prepared" } else { "promised" })?;
-        let stored = match self.durability {
-            Durability::Process => voice.promised,
-            Durability::Power => voice.promise_stored,
-        };
-        if stored < ballot {
-            return Err(format!("S2: replica {who} speaks in {ballot}, but has stored {stored}"));
-        }
-        if prepares && ballot.leader() != voice.identity {
-            return Err(format!("S1: replica {who} prepares {ballot}"));
-        }
-        self.check_stands(who, voice, header, "promises")?;
-        voice.level = ballot;
-        voice.said = voice.said.max(ballot);
-        let log = (header.epoch(), header.first_seq);
-        let promises = &mut self.ballots.entry(ballot).or_default().promises;
-        // Repeated, its log may have grown by salvage only: the first word is what counts.
-        promises.entry(voice.identity).or_insert(log);
-        Ok(())
-    }
-
-    /// S11: what is repaired is in the giver's log, and what is not committed goes to its own followers.
-    fn check_repair(
-        &self,
-        who: usize,
-        voice: &Voice,
-        sent: &Sent<'_>,
-        frame: &FrameView<'_>,
-        trailer: &RepairTrailer,
-    ) -> Result<(), Violation> {
-        let header = &frame.header;
-        let node = self.tree.find(header.epoch(), header.first_seq);
-        let same = node.is_some_and(|node| self.tree.stem(node).tag == header.tag);
-        if !same || !self.was_held(voice, node) {
-            return Err(format!(
-                "S11: replica {who} repaired a frame at {} of {} that is not in its log",
-                header.first_seq,
-                header.epoch()
-            ));
-        }
-        let accepted = Epoch(trailer.accepted);
-        if trailer.commit_next > voice.commit_next || !self.has_accepted(voice, accepted) {
-            return Err(format!(
-                "S11: replica {who} repaired under ({accepted}, {}), which is not its own word",
-                trailer.commit_next
-            ));
-        }
-        let To::Unicast(to) = sent.to else {
-            return Err(format!("S11: replica {who} repaired to a group"));
-        };
-        if header.next_seq() > trailer.commit_next
-            && let Some(asked) = self.asked.get(&(to, trailer.token))
-            && !asked.iter().any(|(epoch, start)| *epoch == accepted || *start && *epoch == header.epoch())
-        {
-            return Err(format!(
-                "S11: replica {who} gave the frame at {} of {accepted}, not committed, to a follower of {asked:?}",
-                header.first_seq
-            ));
-        }
-        Ok(())
+    /// The journal of a replica is a new one: nothing of what was seen of the old one is in it.
+    pub fn on_renewed(&mut self, who: usize) {
+        self.voices.remove(&who);
     }
 
     /// How far a replica's log is the committed one, as last seen.
     pub fn agreed_next(&self, who: usize) -> Seq {
         let common = |voice: &Voice| self.tree.common(voice.tip, self.ghost.tip());
         self.voices.get(&who).map_or(1, |voice| self.tree.next(common(voice)))
+    }
+
+    /// What a replica has on its disk, as last seen.
+    pub fn durable_next(&self, who: usize) -> Seq {
+        self.voices.get(&who).map_or(1, |voice| voice.durable)
+    }
+
+    /// What a replica has promised, as last seen.
+    pub fn promised(&self, who: usize) -> Epoch {
+        self.voices.get(&who).map_or(Epoch::NONE, |voice| voice.promised)
     }
 
     /// The last frame of a replica's log, as last seen.

@@ -36,6 +36,8 @@ pub struct Stem {
     pub chain: Chain,
     /// Its checksum.
     pub tag: [u64; 2],
+    /// Its bytes.
+    pub length: u32,
     /// Its time.
     pub timestamp: Nanos,
     /// The frame before it.
@@ -164,6 +166,7 @@ impl Tree {
             next: header.next_seq(),
             chain: frame.chain_after(),
             tag: header.tag,
+            length: header.length,
             timestamp: header.timestamp,
             parent,
             members: before.map(|before| before.members.clone()).unwrap_or_default(),
