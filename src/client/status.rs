@@ -2,7 +2,7 @@
 
 use crate::engine::event::Role;
 use crate::wire::{
-    AGE_NEVER, Datagram, Denied, Epoch, Identity, MemberBody, Nanos, Seq, StatusMember, Suspicion,
+    AGE_NEVER, Datagram, Denied, Epoch, Identity, MemberBody, Nanos, Seq, StatusBody, StatusMember, Suspicion,
 };
 use std::net::SocketAddrV4;
 use std::time::Duration;
