@@ -325,6 +325,7 @@ proptest! {
             (Topic::Node, String::new()),
             (Topic::Publisher, name),
             (Topic::Status, String::new()),
+            (Topic::Pulse, String::new()),
             (Topic::Handover, String::new()),
             (Topic::Handover, identity.clone()),
             (Topic::DeclareDead, identity),
