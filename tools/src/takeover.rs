@@ -334,7 +334,8 @@ pub fn half_deaf(network: &Network, what: impl Fn(Cut) -> Cut) -> Shown {
 /// Cuts the multicast of the leader, and nothing else, from everybody: the standbys say so, nobody replaces
 /// it, and orders flow, by repair. Then it is heard again, which is said too.
 pub fn multicast_lost(network: &Network) -> Shown {
-    let patient = "\n[timing]\nsuspect = \"100ms\"\nsuspect_max = \"200ms\"\n";
+    // Far beyond any stall of this machine: a takeover would be the fault's doing.
+    let patient = "\n[timing]\nsuspect = \"500ms\"\nsuspect_max = \"500ms\"\n";
     let mut scene = Scene::with(network.ground(REPLICAS), patient);
     let (round, leader) = scene.await_leader();
     let standbys: Vec<usize> = (1..=REPLICAS as usize).filter(|id| *id != leader).collect();
