@@ -335,6 +335,7 @@ impl Bench<'_> {
             victim: leader,
             gap_ns: window.gap(struck, full_at.max(struck + window_ns)).unwrap_or(0),
             calm_ns: window.calm(calm_from, struck).unwrap_or(0),
+            across_ns: window.gap(struck, stamped_at).unwrap_or(0),
             stamp_ns: stamped_at - struck,
             full_ns: full_at - struck,
             wait_ns: window.wait(struck),

@@ -60,6 +60,9 @@ pub struct ReceiverLimits {
     pub count_when_accepted: bool,
 }
 
+/// Acks that a live reader hears out before it begins without having heard a leader: some beats' worth.
+const ACKS_HEARD: u8 = 16;
+
 /// Most addresses that are asked for repairs.
 const REPAIRERS_MAX: usize = 4 * crate::wire::MEMBERS_MAX;
 
@@ -117,6 +120,8 @@ pub struct Receiver {
     /// Was whole once: what is fetched before that is no gap, but the way into the stream.
     joined: bool,
     diverged: bool,
+    /// Acks that a live reader has heard of an epoch before it began, and the furthest.
+    acked: (u8, Header),
     /// Whose ack was last found to be of another log.
     divergent: Option<Identity>,
 }
@@ -160,6 +165,7 @@ impl Receiver {
             joined: false,
             oldest_seq: 0,
             diverged: false,
+            acked: (0, Header::new(Kind::Ack)),
             divergent: None,
             limits,
         }
@@ -299,10 +305,7 @@ impl Receiver {
             } else {
                 self.commit.on_ack(header.identity(), epoch, header.first_seq);
                 self.seen_next = self.seen_next.max(header.first_seq);
-                if header.chain != 0 {
-                    // Who cannot hear the leader begins with what is held: else it would never be heard.
-                    self.begin_live(header);
-                }
+                self.begin_by_acks(header);
             }
         }
     }
@@ -313,6 +316,23 @@ impl Receiver {
             let (next, epoch) = (header.first_seq, header.epoch());
             let anchor = LogEnd { next, epoch, chain: header.chain, timestamp: header.timestamp };
             self.anchor(anchor, false);
+        }
+    }
+
+    /// Who cannot hear the leader begins where the acks say that the log ends: else it would never begin. Some
+    /// are heard out, and the furthest is taken: one of who lags would put the reader where nobody can repair.
+    /// An ack below its sender's end carries no chain.
+    fn begin_by_acks(&mut self, header: &Header) {
+        if self.start != Start::Live || self.end.is_some() || header.chain == 0 {
+            return;
+        }
+        let (count, best) = self.acked;
+        let said = (header.epoch(), header.first_seq);
+        let best = if said >= (best.epoch(), best.first_seq) { *header } else { best };
+        let count = if best.epoch() == self.acked.1.epoch() { count + 1 } else { 1 };
+        self.acked = (count, best);
+        if count >= ACKS_HEARD {
+            self.begin_live(&best);
         }
     }
 

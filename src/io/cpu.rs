@@ -106,15 +106,23 @@ pub fn schedule(class: SchedulingClass) -> Obtained {
     obtained
 }
 
-/// Puts every thread of this process into the fair class, for one that has done what it was in haste for: the
-/// end of a process in a real-time class keeps a core from all others for as long as its memory is torn down.
-pub fn calm_down() {
+/// The niceness of a process at its end: a tenth of the share of one that works.
+const ENDING_NICENESS: i32 = 10;
+
+/// Puts every thread of `process` into the fair class, and behind all others there: for one that dies or has done
+/// what it was in haste for. Its memory is torn down on a core that others wait for; those who are runnable all
+/// the same, as they yield, would wait for a whole tick, but a class or niceness that changes makes the kernel choose
+/// anew at once.
+pub fn calm_down(process: u32) {
     // SAFETY: plain integers; all zero is a value of it.
     let parameters: libc::sched_param = unsafe { std::mem::zeroed() };
-    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    for thread in threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok()) {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    for thread in threads.filter_map(|thread| thread.file_name().to_str()?.parse::<u32>().ok()) {
         // SAFETY: `parameters` lives across the call. A thread that has ended meanwhile is an error, and none.
-        unsafe { libc::sched_setscheduler(thread, libc::SCHED_OTHER, &raw const parameters) };
+        unsafe {
+            libc::sched_setscheduler(thread as i32, libc::SCHED_OTHER, &raw const parameters);
+            libc::setpriority(libc::PRIO_PROCESS, thread, ENDING_NICENESS);
+        }
     }
 }
 

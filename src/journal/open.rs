@@ -16,7 +16,7 @@ use crate::journal::segments::SegmentWriter;
 use crate::journal::superblock::{NoSuperblock, Superblock};
 use crate::journal::tail::{RUNS_MAX, Tail};
 use crate::proto::log::LogEnd;
-use crate::wire::{Epoch, Header, Identity, Seq};
+use crate::wire::{Epoch, Identity, Seq};
 use std::fmt;
 
 /// What the caller knows about the journal that it wants.
@@ -407,8 +407,10 @@ impl Opening {
         superblock.promised = self.promised;
         superblock.high_next = found.high_next.max(tail.end().next);
         if superblock.history == 0 {
-            let newest = tail.find(tail.end().next - 1).and_then(|span| Header::peek(tail.bytes(span)));
-            superblock.history = newest.map_or(0, |header| header.history);
+            // Of what the segments have, nobody has looked at the ring's copy: a frame that is whole tells.
+            let spans = std::iter::successors(tail.find(tail.oldest_seq()), |span| tail.after(*span));
+            let whole = spans.filter_map(|span| tail.frame(span).ok()).last();
+            superblock.history = whole.map_or(0, |frame| frame.header.history);
         }
         superblock.store(store)?;
         tail.promise(superblock.promised);

@@ -56,8 +56,6 @@ pub(super) struct Machine {
     pub(super) harmed: bool,
     /// Memory that held the only copy of something is gone.
     forgot: bool,
-    /// What its ring reached back to when its last process ended.
-    pub(super) oldest_seq: Seq,
     /// The process was told to stop: how long it may take, and when it begins again.
     pub(super) stopping: Option<(Nanos, Nanos)>,
     /// Whether this identity has led.
@@ -92,7 +90,6 @@ impl Machine {
             damaged: false,
             harmed: false,
             forgot: false,
-            oldest_seq: 1,
             stopping: None,
             led: false,
         })
@@ -166,6 +163,20 @@ impl Machine {
         Ok(Started::Runs)
     }
 
+    /// The oldest seq that it can repair, or could if it began again now: a ring that is recovered begins with
+    /// a block or a segment.
+    pub(super) fn oldest_seq(&self, plan: &Plan) -> Option<Seq> {
+        match &self.state {
+            State::Up(replica) => Some(replica.tail().oldest_seq()),
+            State::Down(memory, _) => {
+                let memory = memory.clone().unwrap_or_else(|| MemoryTail::new(plan.ring_bytes));
+                let opened = open(&mut self.store.clone(), memory, self.settings(plan)).ok()?;
+                Some(opened.tail.oldest_seq())
+            }
+            State::Lost => None,
+        }
+    }
+
     /// The process, while it runs.
     pub(super) fn replica(&self) -> Option<&Replica<SimPorts>> {
         match &self.state {
@@ -198,14 +209,16 @@ impl Machine {
     }
 
     /// The side thread's turn: promises first, then records.
-    pub(super) fn flush(&mut self, plan: &Plan, now: Nanos) -> Result<(), Violation> {
+    /// Returns what it found damaged, where something has changed while nobody looked.
+    pub(super) fn flush(&mut self, plan: &Plan, now: Nanos) -> Result<Option<String>, Violation> {
         if now < self.disk_slow_until {
-            return Ok(());
+            return Ok(None);
         }
+        let damaged = self.is_damaged();
         let capacity = if now < self.disk_full_until { 0 } else { u64::MAX };
         self.store.set_capacity_bytes(capacity);
         let Self { state: State::Up(replica), store, writer: Some(writer), superblock, .. } = self else {
-            return Ok(());
+            return Ok(None);
         };
         let memory = replica.tail_mut().memory_mut();
         let mut wanted = *superblock;
@@ -216,13 +229,14 @@ impl Machine {
             memory.set_word(Word::PromisedStored, wanted.promised.0);
         }
         match copy_behind(memory, writer, store, plan.durability == Durability::Power) {
+            Err(WriteError::Damage(damage)) if damaged => Ok(Some(damage.to_string())),
             Err(error) if !error.is_no_space() => Err(match error {
                 WriteError::Damage(damage) => format!("S7: {} wrote damage: {damage}", self.identity),
                 WriteError::Store(error) => {
                     format!("S7: {} cannot write its segments: {error}", self.identity)
                 }
             }),
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 
@@ -231,7 +245,6 @@ impl Machine {
         self.stopping = None;
         let State::Up(replica) = std::mem::replace(&mut self.state, State::Lost) else { return };
         let (bytes, next) = (replica.tail().frame_len_max(), replica.tail().end());
-        self.oldest_seq = replica.tail().oldest_seq();
         let mut tail = replica.into_tail();
         if let Some(rng) = torn
             && let Ok(memory) = tail.room()
@@ -266,7 +279,9 @@ impl Machine {
     pub(super) fn stop(&mut self, plan: &Plan, now: Nanos, until: Nanos) -> Result<bool, Violation> {
         (self.disk_full_until, self.disk_slow_until) = (now, now);
         for _ in 0..1_000 {
-            self.flush(plan, now)?;
+            if self.flush(plan, now)?.is_some() {
+                return Ok(false);
+            }
         }
         let Some(replica) = self.replica() else { return Ok(false) };
         let end = replica.tail().end();
@@ -289,7 +304,6 @@ impl Machine {
     ) -> Result<bool, Violation> {
         let clean = matches!(self.state, State::Down(..)) && self.superblock_is_clean();
         let mut tore = false;
-        self.oldest_seq = self.replica().map_or(self.oldest_seq, |replica| replica.tail().oldest_seq());
         if let (Some(rng), State::Up(replica), Some(writer)) = (torn, &self.state, &self.writer) {
             let mut after = self.store.clone();
             let mut memory = replica.tail().clone().into_memory();

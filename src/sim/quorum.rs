@@ -70,10 +70,14 @@ impl World {
 
     /// How far a seat holds what is committed, or will when its process has begun again.
     pub(super) fn held_next(&self, seat: usize) -> Seq {
-        let agreed = self.oracle.agreed_next(seat);
+        self.left_of(seat, self.oracle.agreed_next(seat))
+    }
+
+    /// How much is left of a seat's log up to `next` when its process has begun again.
+    fn left_of(&self, seat: usize, next: Seq) -> Seq {
         match &self.seats[seat].actor {
-            Actor::Replica(machine) if machine.has_rebooted() => agreed.min(self.oracle.durable_next(seat)),
-            _ => agreed,
+            Actor::Replica(machine) if machine.has_rebooted() => next.min(self.oracle.durable_next(seat)),
+            _ => next,
         }
     }
 
@@ -99,12 +103,20 @@ impl World {
         // Of a birth alone others learn nothing: who promised the first epoch and has lost its start with its memory
         // cannot lead it again, and nobody can vote for another.
         let begun = |seat: usize| {
-            let tip = self.oracle.log_tip(seat).filter(|_| self.oracle.log_next(seat) > 1);
-            let round = tip.map_or(0, |tip| self.oracle.tree.stem(tip).epoch.round());
-            round > 0 || tip.is_some() && self.oracle.promised(seat) == Epoch::NONE
+            let next = self.left_of(seat, self.oracle.log_next(seat));
+            next > 2 || next == 2 && self.oracle.promised(seat) == Epoch::NONE
+        };
+        // Who lacks a committed change and has promised above it takes that from nobody but a leader (S2): alone
+        // with those who hold it and never lead, it waits for one more.
+        let tip = self.oracle.ghost.tip().map(|tip| self.oracle.tree.stem(tip));
+        let informed = |seat: usize| {
+            tip.is_none_or(|tip| {
+                self.oracle.agreed_next(seat) > tip.members_seq || self.oracle.promised(seat) <= tip.epoch
+            })
         };
         let leads = |seat: usize| {
             begun(seat)
+                && informed(seat)
                 && memberships.iter().all(|listed| {
                     let witness = self.identity_at(seat).is_some_and(|one| listed.witnesses.contains(&one));
                     lists(listed, seat) && !witness
@@ -125,13 +137,7 @@ impl World {
                 return None;
             }
         }
-        // Who is no member any more, does not know it and asked for votes may have promised more than all of
-        // these: they need not listen to it, and it follows nobody below.
-        let promised = |seat: usize| self.oracle.promised(seat);
-        let highest = drawn.iter().copied().filter(|seat| quorum >> seat & 1 == 1).map(promised).max();
-        let learners = |seat: &&usize| {
-            !memberships.iter().any(|listed| lists(listed, **seat)) && Some(promised(**seat)) <= highest
-        };
+        let learners = |seat: &&usize| !memberships.iter().any(|listed| lists(listed, **seat));
         for seat in drawn.iter().filter(learners).copied().collect::<Vec<_>>() {
             if self.rng.below(2) == 0 {
                 quorum |= 1 << seat;

@@ -446,13 +446,10 @@ impl World {
         Ok(())
     }
 
-    /// What every replica has in its ring, or had when it ended.
+    /// What every replica has in its ring, or will have when it begins again.
     fn oldest_seq(&self) -> Seq {
         let rings = self.seats.iter().filter_map(|seat| match &seat.actor {
-            Actor::Replica(machine) if machine.is_lost() => None,
-            Actor::Replica(machine) => {
-                Some(machine.replica().map_or(machine.oldest_seq, |replica| replica.tail().oldest_seq()))
-            }
+            Actor::Replica(machine) => machine.oldest_seq(&self.plan),
             _ => None,
         });
         rings.max().unwrap_or(1)

@@ -1,7 +1,7 @@
 //! What happened in one run, in order: for people. Written only when it is asked for.
 
 use super::net::To;
-use crate::wire::{BallotBody, Epoch, HEADER_LEN, Header, Kind, Nanos};
+use crate::wire::{AnswerBody, BallotBody, Datagram, Epoch, HEADER_LEN, Header, Kind, Nanos, Refusal};
 use std::fmt::{self, Write as _};
 
 /// One thing that happened.
@@ -124,7 +124,25 @@ fn say(header: &Header, kind: Kind, bytes: &[u8]) -> String {
             format!("{kind:?} {} about {}", short(Epoch(body.ballot)), short(Epoch(body.about)))
         }
         (Kind::Submission, _) => format!("submits {}", header.count),
-        (Kind::Nack, _) => format!("nack {} ranges as follower of {epoch}", header.count),
+        (Kind::Nack, _) => {
+            let Ok(Datagram::Nack(_, _, ranges)) = Datagram::decode(bytes, header.cluster) else {
+                return format!("a damaged nack of {epoch}");
+            };
+            let ranges: Vec<_> =
+                ranges.iter().map(|range| format!(" {}..{}", range.from, range.to)).collect();
+            format!("nack{} as follower of {epoch}", ranges.concat())
+        }
+        (Kind::Answer, _) => {
+            let Ok(Datagram::Answer(_, body)) = Datagram::decode(bytes, header.cluster) else {
+                return format!("a damaged answer of {epoch}");
+            };
+            let AnswerBody { range, oldest_seq, reason, .. } = body;
+            let why = Refusal::from_u32(reason).map_or_else(|| reason.to_string(), |why| format!("{why:?}"));
+            format!(
+                "answer {why} to {}..{}, oldest {oldest_seq}, {epoch} commit {commit}",
+                range.from, range.to
+            )
+        }
         _ => format!("{kind:?} {epoch}, next {first}, commit {commit}"),
     }
 }

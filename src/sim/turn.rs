@@ -31,7 +31,9 @@ impl World {
         let Actor::Replica(machine) = &mut seat.actor else { return Ok(0) };
         // The side thread runs beside the hot one, at its own pace.
         if draws[0].is_multiple_of(4) || seat.idle_ns > self.plan.turn_ns {
-            machine.flush(&self.plan, now)?;
+            if let Some(why) = machine.flush(&self.plan, now)? {
+                return self.on_damage_noticed(index, why);
+            }
             let durable = machine.replica().map(|replica| replica.tail().durable_next());
             durable.map_or(Ok(()), |durable| self.oracle.on_flushed(index, durable))?;
         }

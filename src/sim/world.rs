@@ -15,7 +15,7 @@ use crate::engine::ports::Group;
 use crate::engine::publisher::Publisher;
 use crate::engine::receiver::Start;
 use crate::engine::subscriber::{Delivery, Subscriber};
-use crate::wire::{Epoch, Nanos, PublisherId, Seq};
+use crate::wire::{Epoch, Identity, Nanos, PublisherId, Seq};
 use std::fmt::Write as _;
 
 /// Who sits somewhere.
@@ -344,11 +344,19 @@ impl World {
                 Actor::Publisher(None, work) => work.restart_at == Nanos::MAX,
                 Actor::Subscriber(Some(_), reading) => reading.ended || self.oracle.has_delivered_all(index),
                 Actor::Subscriber(None, _) => false,
-                Actor::Replica(machine) => machine
-                    .replica()
-                    .is_some_and(|replica| replica.core.commit_next() >= self.oracle.commit_next()),
+                Actor::Replica(machine) => machine.replica().is_some_and(|replica| {
+                    replica.core.commit_next() >= self.oracle.commit_next()
+                        || self.stays_behind(replica.tail().promised(), machine.identity)
+                }),
             }
         })
+    }
+
+    /// Who is no member and has promised above the epoch that is led (it asked for votes when it took itself for
+    /// one) follows nobody until a higher one begins: the others need not listen to it (S2).
+    fn stays_behind(&self, promised: Epoch, identity: Identity) -> bool {
+        let led = self.oracle.ghost.tip().map_or(Epoch::NONE, |tip| self.oracle.tree.stem(tip).epoch);
+        promised > led && !self.members_in_force().contains(&identity)
     }
 
     fn describe_stuck(&self, healthy: Seats) -> Violation {

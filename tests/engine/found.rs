@@ -73,6 +73,14 @@ fn s8_what_a_deposed_leader_had_in_its_open_frame_is_forgotten_with_it() {
 
 /// The journal of replica 1 with the start of an epoch, as a process finds it when it starts again.
 fn opened(written: bool) -> (lockstep::journal::Opened<MemoryTail>, Log) {
+    opened_after(written, |_| {})
+}
+
+/// The same, after something has happened to the ring.
+fn opened_after(
+    written: bool,
+    befalls: impl Fn(&mut MemoryTail),
+) -> (lockstep::journal::Opened<MemoryTail>, Log) {
     let settings = Settings {
         cluster: CLUSTER,
         replica: 1,
@@ -90,8 +98,19 @@ fn opened(written: bool) -> (lockstep::journal::Opened<MemoryTail>, Log) {
     while written && copy_behind(opened.tail.memory_mut(), &mut opened.writer, &mut store, false).unwrap() > 0
     {
     }
+    befalls(opened.tail.memory_mut());
     let opened = open(&mut store, opened.tail.memory_mut().clone(), settings).unwrap();
     (opened, log)
+}
+
+/// What the segments have is not looked at in the ring: a bit that rots there must not name another history.
+#[test]
+fn s12_a_history_is_learned_from_a_frame_that_is_whole() {
+    let newest = Log::begun(3).frames[0].len();
+    let (opened, _) = opened_after(true, |memory| {
+        memory.ring_mut()[newest + std::mem::offset_of!(Header, history)] ^= 0x40;
+    });
+    assert_eq!(opened.superblock.history, HISTORY);
 }
 
 #[test]
@@ -369,18 +388,24 @@ fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica(
 
 /// By S3 the log of who acknowledges is the leader's as far as it says: that is as good as its beat.
 #[test]
-fn a_live_reader_that_hears_no_leader_begins_where_an_ack_says_that_the_log_ends() {
+fn a_live_reader_that_hears_no_leader_begins_where_the_furthest_of_some_acks_says_that_the_log_ends() {
     let mut log = Log::begun(3);
     let chain = |log: &Log| log.end.chain;
     let mut reader = Reader::new(Delivery::Stamped, Start::Live);
     reader.hear(&log.ack_with(2, log.end.next, |header, _| header.chain = 1));
     assert_eq!(reader.subscriber.core.deliver_next(), 0, "nothing of an epoch whose start is not held (S10)");
     reader.hear(&log.frames[1].clone());
+    let (behind, behind_at) = (log.end.next, chain(&log));
     let unheard = log.push(&["before"]);
-    reader.hear(&log.clone().ack(2, 3));
+    (0..64).for_each(|_| reader.hear(&log.clone().ack(2, 3)));
     assert_eq!(reader.subscriber.core.deliver_next(), 0, "below its sender's end an ack carries no chain");
     let (end, at) = (log.end.next, chain(&log));
     reader.hear(&log.ack_with(2, end, |header, _| header.chain = at));
+    for _ in 0..14 {
+        reader.hear(&log.ack_with(3, behind, |header, _| header.chain = behind_at));
+        assert_eq!(reader.subscriber.core.deliver_next(), 0, "who lags is not taken at once");
+    }
+    reader.hear(&log.ack_with(3, behind, |header, _| header.chain = behind_at));
     assert_eq!(reader.subscriber.core.deliver_next(), end);
     reader.hear(&unheard);
     let frame = log.push(&["after"]);

@@ -22,6 +22,8 @@ pub struct Takeover {
     pub gap_ns: Nanos,
     /// The same in the window before it.
     pub calm_ns: Nanos,
+    /// The gap that the next epoch's first delivery ends: what the takeover itself costs.
+    pub across_ns: Nanos,
     /// From the strike to the start of the next epoch, as the `stamped` subscriber saw it.
     pub stamp_ns: Nanos,
     /// From the strike to the first message that did not have to wait.
@@ -43,13 +45,14 @@ fn ms(ns: Nanos) -> f64 {
 
 impl fmt::Display for Takeover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { victim, gap_ns, calm_ns, stamp_ns, full_ns, retracted, epochs, .. } = self;
+        let Self { victim, gap_ns, calm_ns, across_ns, stamp_ns, full_ns, retracted, epochs, .. } = self;
         write!(
             f,
-            "replica {victim} struck: gap {:.2} ms (without: {:.2}), next epoch after {:.2} ms, full rate after {:.2} \
-             ms, {retracted} retracted",
+            "replica {victim} struck: gap {:.2} ms (without: {:.2}), across it {:.2} ms, next epoch after {:.2} ms, \
+             full rate after {:.2} ms, {retracted} retracted",
             ms(*gap_ns),
             ms(*calm_ns),
+            ms(*across_ns),
             ms(*stamp_ns),
             ms(*full_ns)
         )?;
@@ -68,6 +71,8 @@ const GAP: Row =
     Row { key: "gap", name: "largest gap in committed delivery", of: |takeover| takeover.gap_ns };
 const CALM: Row = Row { key: "calm", name: "  the same without a takeover", of: |takeover| takeover.calm_ns };
 const CALM_ALONE: Row = Row { name: GAP.name, ..CALM };
+const ACROSS: Row =
+    Row { key: "across", name: "gap across the takeover itself", of: |takeover| takeover.across_ns };
 const STAMP: Row =
     Row { key: "stamp", name: "first stamp of the next epoch", of: |takeover| takeover.stamp_ns };
 const FULL: Row = Row { key: "full", name: "full rate again", of: |takeover| takeover.full_ns };
@@ -97,7 +102,7 @@ pub struct Report {
 
 impl Report {
     fn rows(&self) -> &'static [Row] {
-        if self.how == How::None { &[CALM_ALONE, WAIT] } else { &[GAP, CALM, STAMP, FULL, WAIT] }
+        if self.how == How::None { &[CALM_ALONE, WAIT] } else { &[GAP, CALM, ACROSS, STAMP, FULL, WAIT] }
     }
 
     fn latencies(&self, row: &Row) -> Result<Latencies, String> {
@@ -203,10 +208,12 @@ impl Report {
             rows.insert(row.key.into(), Value::Object(figures));
         }
         let takeovers: Vec<Value> = self.takeovers.iter().map(|takeover| {
-            let Takeover { victim, gap_ns, calm_ns, stamp_ns, full_ns, wait_ns, epochs, retracted, gaps } = *takeover;
+            let Takeover {
+                victim, gap_ns, calm_ns, across_ns, stamp_ns, full_ns, wait_ns, epochs, retracted, gaps,
+            } = *takeover;
             json!({
-                "victim": victim, "gap_ns": gap_ns, "calm_ns": calm_ns, "stamp_ns": stamp_ns, "full_ns": full_ns,
-                "wait_ns": wait_ns, "epochs": epochs, "retracted": retracted, "gaps": gaps,
+                "victim": victim, "gap_ns": gap_ns, "calm_ns": calm_ns, "across_ns": across_ns,
+                "stamp_ns": stamp_ns, "full_ns": full_ns, "wait_ns": wait_ns, "epochs": epochs, "retracted": retracted, "gaps": gaps,
             })
         }).collect();
         let counts: serde_json::Map<_, _> =

@@ -3,7 +3,7 @@
 //! Two threads wait, one on the mutex and one for the end of the process, and whichever is first
 //! speaks. The mutex is told before the memory of the dead is torn down, and it also sees a thread end
 //! whose process lives on; the process's end is seen even if the mutex is not. Nothing is looked up,
-//! allocated or opened after the waiting began.
+//! allocated or opened between the waiting and the first word.
 
 use super::page::{Handed, NOTICE_LEN_MAX, Page, Readiness};
 use crate::io::cpu::{self, SchedulingClass};
@@ -99,7 +99,7 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<Ended, IoError> {
     start_wait(&voice, "lockstep-process", await_process, Source::Process)?;
     drop(voice);
     let ended = told.recv();
-    cpu::calm_down();
+    cpu::calm_down(std::process::id());
     ended.map_err(|_| {
         IoError::because("watch the stamping thread", ErrorKind::Other, "both threads ended without a word")
     })
@@ -138,7 +138,15 @@ impl Voice {
         }
         let mut notice = [0; NOTICE_LEN_MAX];
         let len = self.page.notice(&mut notice);
-        let (sent, error) = say(self.socket.as_fd(), &notice[..len], &PAUSES);
+        let (first, later) = PAUSES.split_at(1);
+        let (sent, error) = say(self.socket.as_fd(), &notice[..len], first);
+        // Once the word is out: who is to take over has the core that the dead would keep. Of a process that has
+        // ended the number may be another's.
+        if by == Source::Mutex {
+            cpu::calm_down(self.page.process());
+        }
+        let (again, failed) = say(self.socket.as_fd(), &notice[..len], later);
+        let (sent, error) = (sent + again, failed.or(error));
         let _ = self.tell.send(Ended::ByDeath { by, len, sent, error }); // main waits for nothing else
     }
 
