@@ -62,6 +62,22 @@ fn what_is_published_is_read_in_both_modes_with_one_digest_and_a_clean_stop_is_o
 }
 
 #[test]
+fn a_line_longer_than_a_datagram_is_published_and_read_as_one_message() {
+    let cluster = Cluster::new(3, "");
+    let _replicas = cluster.found();
+    let long: String =
+        (0..13_000).map(|number| format!("{number:04} ")).collect::<String>()[..60_000].to_owned();
+    cluster.publish(&format!("before\n{long}\nbehind\n")).saying(&["3 published, 3 committed"]);
+    for mode in ["--committed", "--stamped"] {
+        let read = cluster.read(&[mode]).saying(&["messages 3, gaps "]);
+        assert_eq!(payloads(&read.out), ["before", &long, "behind"]);
+    }
+    let too_long = cluster.run(&["publish", "--name", "orders"], "x".repeat(65_537).as_bytes());
+    assert_ne!(too_long.code, Some(0));
+    too_long.saying(&["65537", "65536", "stream.message_len_max"]);
+}
+
+#[test]
 fn each_form_of_output_says_the_same_and_each_spelling_of_input_is_read() {
     let cluster = Cluster::new(1, "");
     let _replicas = cluster.found();

@@ -341,7 +341,7 @@ fn defaults_follow_from_profile_and_other_keys_and_say_so() {
         ("timing.beat", "1ms from default"),
         ("runtime.mlock", "true from default (profile production)"),
         ("journal.tail_size", "256MiB from default"),
-        ("stream.message_len_max", "1296 from default (what fits one frame at mtu 1500)"),
+        ("stream.message_len_max", "65536 from default (what a publisher holds, at most 65536)"),
         ("replicas.2.tail", "/dev/shm/lockstep-7-2.tail from default (from cluster and id)"),
         ("replicas.2.core", "replicas.2.core has no value"),
     ] {
@@ -459,13 +459,16 @@ fn a_replica_is_full_unless_it_is_written_to_be_a_witness() {
 #[test]
 fn the_largest_message_and_the_smallest_mtu_agree_with_the_wire() {
     for mtu in [768, 1280, 1500, 1501, 4000, 8999, 9000] {
-        let text = changed(SHARED, &[("ttl = 0", &format!("ttl = 0\nmtu = {mtu}"))]);
+        let mtu_is = format!("ttl = 0\nmtu = {mtu}");
+        let text =
+            changed(SHARED, &[("ttl = 0", &mtu_is), ("[stream]", "[publisher]\nwindow = 1\n[stream]")]);
         let fits = wire::frame_len_max(mtu) - wire::HEADER_LEN - wire::ENTRY_HEADER_LEN;
         assert_eq!(accepted(&text, &[]).stream.message_len_max as usize, fits, "mtu {mtu}");
         assert!(wire::HEADER_LEN + wire::entry_len(wire::EPOCH_START_LEN_MAX) <= wire::frame_len_max(mtu));
         assert!(wire::SMALL_LEN_MAX <= mtu - 28);
     }
     assert_eq!(wire::DATAGRAM_LEN_MAX, 9000 - 28);
+    assert_eq!(accepted(SHARED, &[]).stream.message_len_max as usize, wire::MESSAGE_LEN_MAX);
 }
 
 // ---------------------------------------------------------------------------- examples and reference

@@ -61,6 +61,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Judges the protocol: the whole cluster over a virtual network, disk and clock, thousands of times
     Sim(SimArgs),
+    /// Shows what loss costs receivers and the network, as a table in virtual time
+    Netsim(NetsimArgs),
     /// Tells what each exit code means
     #[command(after_help = EXIT_CODES)]
     ExitCodes,
@@ -409,6 +411,28 @@ pub struct DemoArgs {
     /// Keeps the folder with configuration, journals and logs, and says where it is
     #[arg(long)]
     pub keep: bool,
+}
+
+/// Flags of `netsim`.
+#[derive(Args, Debug)]
+pub struct NetsimArgs {
+    /// Only rows whose name contains all of these words, e.g. "bursts 1 %"
+    #[arg(long, value_name = "WORDS")]
+    pub only: Option<String>,
+    /// Prints the names of the rows and runs none
+    #[arg(long)]
+    pub names: bool,
+    /// Threads
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub jobs: usize,
+}
+
+impl NetsimArgs {
+    /// Whether a row of this name is asked for.
+    pub fn is_wanted(&self, name: &str) -> bool {
+        let words: Vec<_> = name.split_whitespace().collect();
+        self.only.as_deref().unwrap_or_default().split_whitespace().all(|word| words.contains(&word))
+    }
 }
 
 /// A network that is worse than the loopback.

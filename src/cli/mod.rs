@@ -23,6 +23,7 @@ mod input;
 mod log;
 mod losses;
 mod membership;
+mod netsim;
 mod operator;
 mod publish;
 mod sequencer;
@@ -84,6 +85,7 @@ impl Command {
                 Ok(code)
             }
             Self::Sim(args) => sim::run(&args),
+            Self::Netsim(args) => netsim::run_table(&args),
             Self::Demo(args) => demo::run(&args),
             Self::DemoPublisher(args) => demo::publisher::run(&args),
             Self::DemoSubscriber(args) => demo::subscriber::run(&args),

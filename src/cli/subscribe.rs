@@ -5,7 +5,8 @@ use super::failure::{INTEGRITY, NOT_READY};
 use super::text::Form;
 use super::{Failure, log, signals, waiting};
 use crate::client::{
-    Delivery, Endpoint, Flow, Message, Questioner, Start, StreamDigest, Subscriber, SubscriberEvent,
+    Delivery, Endpoint, Flow, Message, PartsBound, Questioner, Start, StreamDigest, Subscriber,
+    SubscriberEvent,
 };
 use crate::engine::counters::Counter;
 use crate::io::clock::Clock;
@@ -131,11 +132,12 @@ impl<W: Write> Print<W> {
         let told = match event {
             SubscriberEvent::Message(message) => self.on_message(&message),
             SubscriberEvent::Retract { from } => self.form.write_retract(&mut self.out, from),
-            SubscriberEvent::Abandoned { from, oldest } => Err(Failure::new(
+            SubscriberEvent::Abandoned { from, oldest, why } => Err(Failure::new(
                 INTEGRITY,
                 format!(
-                    "seq {from} cannot be had any more: the oldest that a replica repairs is {oldest}; begin \
-                     there with --from {oldest}, or read the older part from a journal"
+                    "seq {from} is repaired by nobody ({}): the oldest that a replica repairs is {oldest}; begin \
+                     there with --from {oldest}, or read the older part from a journal",
+                    why.name()
                 ),
             )),
             SubscriberEvent::Diverged { seq } => Err(Failure::new(
@@ -145,6 +147,16 @@ impl<W: Write> Print<W> {
                      id, or a replica is damaged; run `lockstep format --verify` on each"
                 ),
             )),
+            SubscriberEvent::GivenUp { publisher, from, bound } => {
+                let raise = match bound {
+                    PartsBound::Memory(bytes) => format!("subscriber.parts, which is {bytes} bytes"),
+                    PartsBound::Length(max) => format!("stream.message_len_max, which is {max} bytes"),
+                };
+                let what = format!(
+                    "a message of publisher {publisher} that began at seq {from} is not joined: raise {raise}"
+                );
+                Err(Failure::new(INTEGRITY, what))
+            }
             _ => Ok(()),
         };
         self.failed = told.err();

@@ -8,6 +8,7 @@ use crate::io::rehearse::RehearsalSettings;
 use crate::io::udp::UdpSettings;
 use crate::io::{IoError, idle::Idle};
 use crate::proto::nack::NackLimits;
+use crate::proto::repairers::Repairer;
 use crate::wire::{Identity, Nanos, frame_len_max};
 use std::net::SocketAddrV4;
 
@@ -26,10 +27,16 @@ pub struct Endpoint {
     pub mtu: usize,
     /// Unicast addresses of the replicas.
     pub replicas: Vec<SocketAddrV4>,
+    /// Who repairs.
+    pub repairers: Vec<Repairer>,
     /// Timers of requests.
     pub nack: NackLimits,
     /// A subscriber's memory for frames that wait.
     pub subscriber_buffer_bytes: usize,
+    /// A subscriber's memory for messages that are larger than a datagram and not whole yet.
+    pub subscriber_parts_bytes: usize,
+    /// Bytes of the longest message.
+    pub message_len_max: usize,
     /// Most messages of a publisher without a fate.
     pub window_entries: u32,
     /// A publisher's memory for them.
@@ -56,8 +63,7 @@ impl Endpoint {
             cluster: self.cluster,
             history: 0,
             me,
-            repairers: self.replicas.clone(),
-            repairer_first: me.incarnation,
+            repairers: self.repairers.clone(),
             nack: self.nack,
             store_bytes,
             frame_len_max: frame_len_max(self.mtu),

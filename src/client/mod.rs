@@ -41,6 +41,7 @@ mod questions;
 mod status;
 mod subscriber;
 
+pub use crate::engine::parts::PartsBound;
 pub use crate::engine::publisher::{PublishError, PublisherEvent};
 pub use crate::engine::receiver::Start;
 pub use crate::engine::subscriber::{Delivery, Flow, Message, SubscriberEvent};

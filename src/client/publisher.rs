@@ -82,6 +82,7 @@ impl<N: Net> Publisher<N> {
             resend_ns_max: endpoint.resend_ns_max,
             ask_again_ns: ASK_AGAIN_NS,
             names_max: NAMES_MAX,
+            message_len_max: endpoint.message_len_max,
         };
         Ok(Self { engine: Engine::new(net, limits), clock: Clock::start(), waiter: endpoint.idle })
     }
@@ -134,7 +135,9 @@ impl<N: Net> Publisher<N> {
     }
 
     /// Takes a message: copied once into the open datagram, which leaves when it is full or at the next
-    /// `flush` or `poll`. Returns its number; its fate comes by `poll`.
+    /// `flush` or `poll`. Returns its number; its fate comes by `poll`. A message longer than
+    /// [`Publisher::part_len_max`] goes out in parts, each with a number of its own: the one that is returned,
+    /// and whose fate is told, is the last part's.
     ///
     /// # Errors
     /// See [`PublishError`]; [`PublishError::Backpressure`] passes.
@@ -148,7 +151,7 @@ impl<N: Net> Publisher<N> {
         self.engine.core.try_publish(publisher, destination, payload)
     }
 
-    /// Takes a message of `len` bytes that the caller writes in place.
+    /// Takes a message of `len` bytes, at most [`Publisher::part_len_max`], that the caller writes in place.
     ///
     /// # Errors
     /// As [`Publisher::try_publish`].
@@ -193,9 +196,14 @@ impl<N: Net> Publisher<N> {
         self.engine.core.is_connected()
     }
 
-    /// The longest message that one frame takes.
+    /// The longest message that is taken: `stream.message_len_max`, or less where the window holds less.
     pub fn message_len_max(&self) -> usize {
         self.engine.core.message_len_max()
+    }
+
+    /// The longest message that can be claimed in place, and that goes out as a whole: what one frame takes.
+    pub fn part_len_max(&self) -> usize {
+        self.engine.core.part_len_max()
     }
 
     /// What was counted.

@@ -3,6 +3,7 @@
 use super::endpoint::Endpoint;
 use crate::engine::counters::Counters;
 use crate::engine::losses::Losses;
+use crate::engine::parts::PartsLimits;
 use crate::engine::ports::{Group, Net};
 use crate::engine::receiver::Start;
 use crate::engine::subscriber::{Delivery, Flow, Subscriber as Engine, SubscriberEvent, SubscriberLimits};
@@ -57,7 +58,9 @@ impl<N: Net> Subscriber<N> {
     /// The kernel gives no random number.
     pub fn over(net: N, endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
         let receiver = endpoint.receiver(endpoint.subscriber_buffer_bytes)?;
-        let limits = SubscriberLimits { receiver, delivery, start, lag_report_ns: LAG_REPORT_NS };
+        let parts =
+            PartsLimits { message_len_max: endpoint.message_len_max, bytes: endpoint.subscriber_parts_bytes };
+        let limits = SubscriberLimits { receiver, delivery, start, parts, lag_report_ns: LAG_REPORT_NS };
         Ok(Self { engine: Engine::new(net, limits), clock: Clock::start() })
     }
 
@@ -71,6 +74,13 @@ impl<N: Net> Subscriber<N> {
     /// The next seq to be delivered; 0 before a live subscription has begun.
     pub fn deliver_next(&self) -> Seq {
         self.engine.core.deliver_next()
+    }
+
+    /// From where a subscription must begin that is to miss nothing of what this one has not delivered: below
+    /// [`Subscriber::deliver_next`] while a message larger than a datagram is not whole. What is delivered
+    /// again then has a seq below that.
+    pub fn resume_next(&self) -> Seq {
+        self.engine.core.resume_next()
     }
 
     /// The exclusive bound of what is final, as far as it is held here.

@@ -28,7 +28,10 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
             window_entries: table("publisher").narrow("window"),
             buffer_bytes: table("publisher").number("buffer"),
         },
-        subscriber: Subscriber { buffer_bytes: table("subscriber").number("buffer") },
+        subscriber: Subscriber {
+            buffer_bytes: table("subscriber").number("buffer"),
+            parts_bytes: table("subscriber").number("parts"),
+        },
         runtime: runtime(&table("runtime")),
         rehearse: rehearse(&table("rehearse")),
         log: Log {

@@ -1,6 +1,6 @@
 //! What the file means for each room: the one place that turns its values into their limits.
 
-use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Line, Replica, Role, Scheduling};
+use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Line, Role, Scheduling};
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
 use crate::io::rehearse::RehearsalSettings;
@@ -11,6 +11,7 @@ use crate::node::NodeSettings;
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit;
 use crate::proto::nack::NackLimits;
+use crate::proto::repairers::Repairer;
 use crate::proto::window::Window;
 
 impl Config {
@@ -23,8 +24,11 @@ impl Config {
             rehearse: self.rehearsal(),
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
+            repairers: self.repairers().collect(),
             nack: self.nack(),
             subscriber_buffer_bytes: self.subscriber.buffer_bytes as usize,
+            subscriber_parts_bytes: self.subscriber.parts_bytes as usize,
+            message_len_max: self.stream.message_len_max as usize,
             window_entries: self.publisher.window_entries,
             publisher_buffer_bytes: self.publisher.buffer_bytes as usize,
             resend_ns_min: self.timing.resend_min_ns,
@@ -47,7 +51,7 @@ impl Config {
             rehearse: self.rehearsal(),
             mtu: self.mtu(),
             unicast: replica.unicast,
-            peers: self.storing().filter(|other| other.id != id).map(|other| other.unicast).collect(),
+            peers: self.repairers().filter(|other| other.replica != id).collect(),
             journal: replica.journal.clone(),
             tail: replica.tail.clone(),
             tail_bytes: self.journal.tail_size_bytes,
@@ -86,9 +90,10 @@ impl Config {
         })
     }
 
-    /// The replicas that give what they store to whoever asks.
-    fn storing(&self) -> impl Iterator<Item = &Replica> {
-        self.replicas.iter().filter(|replica| replica.role == Role::Full)
+    /// Who gives what it stores to whoever asks: a witness serves candidates alone.
+    fn repairers(&self) -> impl Iterator<Item = Repairer> {
+        let storing = self.replicas.iter().filter(|replica| replica.role == Role::Full);
+        storing.map(|replica| Repairer::replica(replica.id, replica.unicast))
     }
 
     fn mtu(&self) -> usize {

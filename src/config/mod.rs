@@ -166,7 +166,7 @@ pub struct Stream {
     pub window_bytes: u64,
     /// Most publishers in the life of the stream.
     pub publishers_max: u32,
-    /// Bytes of the largest message; it fits one frame.
+    /// Bytes of the largest message; what one frame does not hold goes out in parts.
     pub message_len_max: u32,
 }
 
@@ -226,6 +226,8 @@ pub struct Publisher {
 pub struct Subscriber {
     /// Bytes of frames held behind a gap or before they are committed.
     pub buffer_bytes: u64,
+    /// Bytes of messages larger than a frame whose parts have not all come.
+    pub parts_bytes: u64,
 }
 
 /// How the pinned thread runs.

@@ -15,6 +15,8 @@ use super::words::{Durability, Idle, Profile, Scheduling};
 const AROUND_FRAME_LEN: u64 = 28 + 48;
 /// Bytes of a frame's header and of one entry's.
 const HEADERS_LEN: u64 = 104 + 24;
+/// Bytes of the largest message.
+const MESSAGE_LEN_MAX: u64 = 65_536;
 /// What is mapped or written with O_DIRECT is a multiple of a page.
 const PAGE_LEN: u64 = 4096;
 
@@ -134,23 +136,28 @@ fn busy_poll(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     Some(())
 }
 
-/// A message is never split: what fits no frame could be published nowhere.
+/// A message that fits no frame goes out in parts, and all of them wait in their publisher's window together.
 fn message_len_max(layers: &mut Layers<'_>, label: &str) -> Option<()> {
-    let (key, mtu_key) = ("stream.message_len_max", format!("lines.{label}.mtu"));
-    let mtu = layers.number(&mtu_key)?;
-    let fits = message_len_fits(mtu);
+    let (key, window_key, buffer_key) = ("stream.message_len_max", "publisher.window", "publisher.buffer");
+    let mtu = layers.number(&format!("lines.{label}.mtu"))?;
+    let (window, buffer) = (layers.number(window_key)?, layers.number(buffer_key)?);
+    let part = message_len_fits(mtu);
+    let datagrams = (buffer / (part + HEADERS_LEN)).max(2);
+    // One datagram more may be open with what came before.
+    let parts = window.min(datagrams - 1);
+    let holds = parts * part;
     if !layers.is_set(key) {
-        layers.derive(key.into(), Value::Integer(fits), format!("what fits one frame at mtu {mtu}"));
+        let why = "what a publisher holds, at most 65536".into();
+        layers.derive(key.into(), Value::Integer(holds.min(MESSAGE_LEN_MAX)), why);
     }
     let asked = layers.number(key)?;
-    if asked > fits {
-        let rule = format!("{asked} bytes fit no frame: at mtu {mtu} the limit is {fits}");
-        let jumbo = match mtu < 9000 && asked <= message_len_fits(9000) {
-            true => format!(", or raise lines.{label}.mtu on a network of jumbo frames"),
-            false => ", and let the application split larger messages".into(),
-        };
-        let hint = format!("write {fits} or less{jumbo}");
-        layers.blame(Code::MessageLength, &[key, &mtu_key], rule, hint);
+    if asked > holds {
+        let needed = asked.div_ceil(part);
+        let rule = format!(
+            "{asked} bytes are {needed} parts at mtu {mtu}, and {window_key} and {buffer_key} hold {parts}"
+        );
+        let hint = format!("write {holds} or less, or raise them");
+        layers.blame(Code::MessageLength, &[key, window_key, buffer_key], rule, hint);
     }
     Some(())
 }

@@ -112,8 +112,8 @@ pub(super) const KEYS: &[Key] = &[
         "Bytes that may be uncommitted before the leader takes no more; at most `journal.tail_size` / 4."),
     key("stream.publishers_max", Integer(1, 1_000_000), Fixed("100000"),
         "Most publishers in the life of the stream; their table is allocated at start."),
-    key("stream.message_len_max", Integer(1, 65_535), Derived("what fits one frame"),
-        "Bytes of the largest message. One frame holds 1296 at mtu 1500, 8792 at 9000."),
+    key("stream.message_len_max", Integer(1, 65_536), Derived("what a publisher holds, at most 65536"),
+        "Bytes of the largest message. What one frame does not hold (1296 at mtu 1500, 8792 at 9000) goes out in parts."),
 
     key("timing.beat", Duration(100 * US, S), Fixed("1ms"),
         "Time between heartbeats of an idle leader."),
@@ -151,6 +151,8 @@ pub(super) const KEYS: &[Key] = &[
         "Memory of a publisher's uncommitted messages, kept for resending."),
     key("subscriber.buffer", Size(64 * KIB, 16 * GIB), Fixed("8MiB"),
         "Memory of frames that a subscriber holds behind a gap or before they are committed."),
+    key("subscriber.parts", Size(64 * KIB, 16 * GIB), Fixed("16MiB"),
+        "Most memory of messages larger than a frame whose parts have not all come; taken when it is needed."),
 
     key("runtime.idle", Word(Idle::WORDS), ByProfile("spin", "yield"),
         "What the pinned thread does when there is nothing to do."),

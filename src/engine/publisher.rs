@@ -14,6 +14,7 @@
 //! exactly one fate: [`Committed`](PublisherEvent::Committed), [`Fenced`](PublisherEvent::Fenced) or
 //! [`Closed`](PublisherEvent::Closed). The leaders do their part: whatever is heard twice is stamped once.
 
+mod claim;
 mod lines;
 mod told;
 
@@ -24,11 +25,10 @@ use super::ports::{Burst, Group, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::window::{ResendTimer, SubmitWindow};
 use crate::wire::{
-    Datagram, Destination, ENTRY_HEADER_LEN, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Kind,
-    NAME_LEN_MAX, Nanos, OpenFrame, PublisherId, PublisherSeq, Reject, Seq, Topic, write_open,
-    write_question,
+    Datagram, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows, OpenFrame,
+    Reject, Seq, Told, Topic, write_open, write_question,
 };
-use lines::{LineState, Lines, Stamped};
+use lines::{Content, LineState, Lines, Stamped};
 pub use told::{PublishError, PublisherEvent};
 
 /// A publisher's settings.
@@ -48,6 +48,8 @@ pub struct PublisherLimits {
     pub ask_again_ns: Nanos,
     /// Most names that one handle opens.
     pub names_max: u32,
+    /// Bytes of the longest message; one that is longer than a datagram goes out in parts.
+    pub message_len_max: usize,
 }
 
 /// The rules of a publisher without its device.
@@ -57,6 +59,11 @@ pub struct PublisherCore {
     rx: Receiver,
     window: SubmitWindow,
     lines: Lines,
+    /// The leader's last heartbeat had no credit.
+    full: bool,
+    /// Our share was used up: over after so many heartbeats of the leader.
+    over_share: u32,
+    /// `Throttled` was told, and not yet `Free`.
     throttled: bool,
     /// Questions so far.
     asked: usize,
@@ -83,6 +90,9 @@ pub struct Publisher<N> {
 
 /// Opens sent before the name is looked up anew.
 const OPENS_MAX: u32 = 3;
+/// A share that was used up may be free again after so many heartbeats: by then what was refused has been
+/// sent again, and told again if it was refused again.
+const SHARE_BEATS: u32 = 4;
 /// Most bursts handed to the device at once.
 const BURSTS_MAX: usize = 64;
 
@@ -124,7 +134,7 @@ impl<N: Net> Publisher<N> {
             f(PublisherEvent::Lost);
             return work;
         }
-        core.on_commit(now, limit, &mut f);
+        core.on_commit(limit, &mut f);
         if std::mem::take(&mut core.renewed) {
             core.hurry();
         }
@@ -171,7 +181,8 @@ impl<N: Net> Publisher<N> {
                 {
                     let repairers = &core.limits.receiver.repairers;
                     // Always another one: a replica that is cut off goes on telling what was.
-                    let Some(&to) = repairers.get(core.asked % repairers.len().max(1)) else { continue };
+                    let asked = repairers.get(core.asked % repairers.len().max(1));
+                    let Some(to) = asked.map(|repairer| repairer.address) else { continue };
                     core.asked += 1;
                     core.number += 1;
                     let header = Header { number: core.number, ..core.header(Kind::Question, wall) };
@@ -238,6 +249,8 @@ impl PublisherCore {
                 timer,
             ),
             lines: Lines::new(limits.window_entries),
+            full: false,
+            over_share: 0,
             throttled: false,
             asked: 0,
             lost: false,
@@ -258,78 +271,6 @@ impl PublisherCore {
         let valid = (1..=NAME_LEN_MAX).contains(&name.len())
             && self.lines.list.len() < self.limits.names_max as usize;
         valid.then(|| self.lines.add(name, nonce))
-    }
-
-    /// The longest message that one frame takes.
-    pub fn message_len_max(&self) -> usize {
-        self.limits.receiver.frame_len_max - HEADER_LEN - ENTRY_HEADER_LEN
-    }
-
-    /// Takes a message: it is written into the open datagram, which leaves when it is full or at the next
-    /// `flush` or `poll`. Returns its number. The message is copied once; nothing is allocated.
-    #[inline]
-    pub fn try_publish(
-        &mut self,
-        publisher: PublisherId,
-        destination: Destination,
-        payload: &[u8],
-    ) -> Result<PublisherSeq, PublishError> {
-        let (publisher_seq, body) = self.try_claim(publisher, destination, payload.len())?;
-        body.copy_from_slice(payload);
-        Ok(publisher_seq)
-    }
-
-    /// Takes a message of `len` bytes whose payload the caller writes in place, all of it, before the next
-    /// call on this handle. Returns its number and the memory.
-    #[inline]
-    pub fn try_claim(
-        &mut self,
-        publisher: PublisherId,
-        destination: Destination,
-        len: usize,
-    ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
-        self.claim(EntryKind::Message, publisher, destination, len)
-    }
-
-    /// Closes a publisher: a message of its own kind behind all of its others. Its fate is
-    /// [`PublisherEvent::Closed`].
-    pub fn try_close(&mut self, publisher: PublisherId) -> Result<(), PublishError> {
-        self.claim(EntryKind::Close, publisher, 0, 0).map(|_| ())
-    }
-
-    fn claim(
-        &mut self,
-        kind: EntryKind,
-        publisher: PublisherId,
-        destination: Destination,
-        len: usize,
-    ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
-        let max = self.message_len_max();
-        if len > max {
-            return Err(PublishError::TooLong { len, max });
-        }
-        let index = self.lines.of(publisher).ok_or(PublishError::NotOpen)?;
-        match self.lines.list[index].state {
-            LineState::Open => {}
-            LineState::Fenced | LineState::Ending { fenced: true, .. } => return Err(PublishError::Fenced),
-            LineState::Closed | LineState::Ending { .. } => return Err(PublishError::Closed),
-            _ => return Err(PublishError::NotOpen),
-        }
-        if !self.window.has_room(len) {
-            return Err(PublishError::Backpressure);
-        }
-        let publisher_seq = self.lines.on_claimed(index);
-        let line = &mut self.lines.list[index];
-        let entry = EntryHeader {
-            kind: kind as u8,
-            flags: 0,
-            length: 0,
-            publisher,
-            publisher_seq,
-            destination,
-            time_or_incarnation: line.incarnation,
-        };
-        Ok((publisher_seq, self.window.claim(&mut line.outstanding, entry, len)))
     }
 
     /// Whether every message that was taken has its fate.
@@ -392,14 +333,14 @@ impl PublisherCore {
                 let placement =
                     self.rx.on_frame(&frame, trailer.as_ref(), &mut self.counters, &mut self.events);
                 if self.rx.follow.epoch() != self.epoch {
-                    self.on_epoch(f);
+                    self.on_epoch(now, f);
                 }
                 if let Placement::Next(end) = placement {
                     self.counters.add(Counter::FramesAccepted, 1);
-                    self.lines.read(&frame, f);
+                    self.lines.read(now, &mut self.window, &frame, f);
                     self.rx.pass(end);
                     self.rx.extend(&mut self.counters);
-                    self.read_ready(f);
+                    self.read_ready(now, f);
                 }
             }
             Datagram::Heartbeat(header, body) => {
@@ -408,11 +349,15 @@ impl PublisherCore {
                 self.rx.on_membership_told(&header, &body);
                 // A deposed leader's word is none.
                 if header.epoch() == self.epoch {
-                    let throttled = body.credit_entries == 0;
-                    if throttled && !self.throttled {
-                        f(PublisherEvent::Throttled);
-                    }
-                    self.throttled = throttled;
+                    self.full = body.credit_entries == 0;
+                    self.over_share = self.over_share.saturating_sub(1);
+                    self.tell_throttled(f);
+                }
+            }
+            Datagram::Notice(header, rows) => {
+                self.rx.check_history(&header)?;
+                if header.epoch() == self.epoch {
+                    self.on_notice(now, rows, f);
                 }
             }
             Datagram::Ack(header, _) => {
@@ -434,15 +379,48 @@ impl PublisherCore {
         Ok(())
     }
 
+    /// The leader tells publishers, us among them perhaps, what it misses, or that a share is used up.
+    #[cold]
+    fn on_notice(&mut self, now: Nanos, rows: NoticeRows<'_>, f: &mut impl FnMut(PublisherEvent)) {
+        for row in rows.iter() {
+            let Some(index) = self.lines.of(row.publisher) else { continue };
+            let line = &self.lines.list[index];
+            if line.incarnation != row.incarnation {
+                continue;
+            }
+            self.counters.add(Counter::NoticesIn, 1);
+            match Told::from_u32(row.told) {
+                Some(Told::Missing) => self.window.on_missing(now, &line.outstanding, row.from, row.to),
+                Some(Told::Throttled) => self.over_share = SHARE_BEATS,
+                None => {}
+            }
+        }
+        self.tell_throttled(f);
+    }
+
+    /// Whether the cluster takes our messages has perhaps changed.
+    fn tell_throttled(&mut self, f: &mut impl FnMut(PublisherEvent)) {
+        let throttled = self.full || self.over_share > 0;
+        if throttled != self.throttled {
+            self.throttled = throttled;
+            self.window.set_throttled(throttled);
+            f(if throttled { PublisherEvent::Throttled } else { PublisherEvent::Free });
+        }
+    }
+
     /// Another epoch is followed: what did not survive is taken back before anything of it is read.
     #[cold]
-    fn on_epoch(&mut self, f: &mut impl FnMut(PublisherEvent)) {
+    fn on_epoch(&mut self, now: Nanos, f: &mut impl FnMut(PublisherEvent)) {
         self.epoch = self.rx.follow.epoch();
-        (self.throttled, self.renewed) = (false, true);
+        (self.full, self.over_share, self.renewed) = (false, 0, true);
+        self.tell_throttled(f);
         if let Some(from) = self.rx.take_lost() {
             self.lost |= !self.lines.on_cut(from, f);
+            for line in &mut self.lines.list {
+                self.window.on_unstamped(&mut line.outstanding, line.stamped);
+            }
         }
-        self.read_ready(f);
+        self.read_ready(now, f);
     }
 
     /// The new leader may have heard nothing of what the old one did not stamp: it is sent again now.
@@ -454,46 +432,59 @@ impl PublisherCore {
         }
     }
 
-    fn read_ready(&mut self, f: &mut impl FnMut(PublisherEvent)) {
+    fn read_ready(&mut self, now: Nanos, f: &mut impl FnMut(PublisherEvent)) {
         while self.rx.has_ready() {
-            let Self { rx, lines, .. } = self;
+            let Self { rx, lines, window, .. } = self;
             if let Some(frame) = rx.front(Seq::MAX) {
-                lines.read(&frame, f);
+                lines.read(now, window, &frame, f);
             }
             rx.pop_front();
         }
     }
 
     /// What is committed now has its fate.
-    fn on_commit(&mut self, now: Nanos, limit: usize, f: &mut impl FnMut(PublisherEvent)) {
+    fn on_commit(&mut self, limit: usize, f: &mut impl FnMut(PublisherEvent)) {
         let commit_next = self.rx.commit.commit_next();
         let mut left = limit;
         while left > 0
-            && let Some(&Stamped { bound, seq, line, .. }) = self.lines.stamped.front()
+            && let Some(&Stamped { bound, seq, line, content, .. }) = self.lines.stamped.front()
             && bound < commit_next
         {
-            left -= 1;
             self.lines.stamped.pop_front();
             let line = &mut self.lines.list[line as usize];
-            if let Some(publisher_seq) = self.window.pop(now, &mut line.outstanding) {
+            let is_part = self.window.is_part(&line.outstanding);
+            line.diverged |= match content {
+                Content::Same | Content::Unknown => false,
+                Content::Other => true,
+                Content::Digest(digest) => self.window.digest(&line.outstanding) != Some(digest),
+            };
+            let popped = self.window.pop(&mut line.outstanding);
+            // The fate of a message in parts is that of its last one.
+            if let Some(publisher_seq) = popped.filter(|_| !is_part) {
+                left -= 1;
+                if std::mem::take(&mut line.diverged) {
+                    self.counters.add(Counter::Divergences, 1);
+                    f(PublisherEvent::Diverged { publisher: line.id, publisher_seq, seq });
+                }
                 f(PublisherEvent::Committed { publisher: line.id, publisher_seq, seq });
             }
         }
         if self.lines.unopened > 0 || self.lines.ending > 0 {
-            self.settle_lines(now, commit_next, f);
+            self.settle_lines(commit_next, f);
         }
         self.counters.set(Counter::CommitNext, commit_next);
         self.counters.set(Counter::StampedNext, self.rx.seen_next());
     }
 
     /// Opens and ends that are committed now.
-    fn settle_lines(&mut self, now: Nanos, commit_next: Seq, f: &mut impl FnMut(PublisherEvent)) {
+    fn settle_lines(&mut self, commit_next: Seq, f: &mut impl FnMut(PublisherEvent)) {
         for (ticket, line) in self.lines.list.iter_mut().enumerate() {
             match line.state {
                 LineState::Seen { at } if at < commit_next => {
                     line.state = LineState::Open;
                     self.lines.unopened -= 1;
-                    f(PublisherEvent::Opened { ticket, publisher: line.id, publisher_seq: line.next });
+                    let (publisher, publisher_seq, last) = (line.id, line.next, line.next - 1);
+                    f(PublisherEvent::Opened { ticket, publisher, publisher_seq, last });
                 }
                 // Behind the fates before it, which `limit` may have put off.
                 LineState::Ending { at, fenced, .. }
@@ -502,7 +493,7 @@ impl PublisherCore {
                 {
                     self.lines.ending -= 1;
                     let first = self.window.oldest(&line.outstanding).unwrap_or(line.next);
-                    while self.window.pop(now, &mut line.outstanding).is_some() {}
+                    while self.window.pop(&mut line.outstanding).is_some() {}
                     let publisher = line.id;
                     if fenced {
                         line.state = LineState::Fenced;

@@ -6,9 +6,14 @@
 //!   frame ─▶ history? ─▶ epoch known? ─▶ owned? ─▶ next?  ──yes──▶ owner takes it, `pass`
 //!              reject      ask for start   count     └─no, later─▶ store ──(gap filled)──▶ `extend`
 //! ```
-//! A takeover goes through `receiver::takeover`.
+//! What is kept stands in `receiver::kept`, what is missing in `receiver::ask`; a takeover goes through
+//! `receiver::takeover`.
 
+mod ask;
+mod kept;
 mod takeover;
+
+pub use ask::NACK_LEN_MAX;
 
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events};
@@ -18,12 +23,13 @@ use crate::proto::follow::Follow;
 use crate::proto::held::Held;
 use crate::proto::log::{LogEnd, Misfit};
 use crate::proto::membership::{Membership, change_in};
-use crate::proto::nack::{Nack, NackLimits};
+use crate::proto::nack::NackLimits;
 use crate::proto::planted::{Mutation, planted};
+use crate::proto::repairers::Repairer;
 use crate::wire::{
-    Epoch, FrameView, HEADER_LEN, Header, HeartbeatBody, Identity, Kind, NACK_RANGES_MAX, Nanos, Refusal,
-    Reject, RepairTrailer, Seq, SeqRange, write_nack,
+    Epoch, FrameView, Header, HeartbeatBody, Identity, Kind, Reject, RepairTrailer, Seq, SeqRange,
 };
+use ask::Asking;
 use std::net::SocketAddrV4;
 
 /// Where a reader begins.
@@ -46,10 +52,8 @@ pub struct ReceiverLimits {
     pub history: u64,
     /// Under which name requests are sent (and own datagrams are dropped).
     pub me: Identity,
-    /// Who repairs, tried in turn.
-    pub repairers: Vec<SocketAddrV4>,
-    /// With which of them to begin.
-    pub repairer_first: u32,
+    /// Who repairs; whom to ask first follows from NACK-3.
+    pub repairers: Vec<Repairer>,
     /// Timers of requests.
     pub nack: NackLimits,
     /// Memory for frames that cannot be passed on at once.
@@ -62,9 +66,6 @@ pub struct ReceiverLimits {
 
 /// Acks that a live reader hears out before it begins without having heard a leader: some beats' worth.
 const ACKS_HEARD: u8 = 16;
-
-/// Most addresses that are asked for repairs.
-const REPAIRERS_MAX: usize = 4 * crate::wire::MEMBERS_MAX;
 
 /// What became of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -103,20 +104,11 @@ pub struct Receiver {
     store: FrameStore,
     /// Kept frames at the front that the log contains already.
     ready: usize,
-    nack: Nack,
-    token: u64,
-    number: u64,
+    asking: Asking,
     /// The greatest exclusive bound that was seen stamped in the followed epoch.
     seen_next: Seq,
     /// An epoch that is heard of and whose start is not held, and how far it was heard to be stamped.
     news: (Epoch, Seq),
-    /// Who said "too old" since the last repair.
-    too_old: Vec<Identity>,
-    oldest_seq: Seq,
-    /// Whether the owner was told of what is missing.
-    gap_told: bool,
-    /// Frames of an answer came in since the last look.
-    answered: bool,
     /// Was whole once: what is fetched before that is no gap, but the way into the stream.
     joined: bool,
     diverged: bool,
@@ -148,22 +140,16 @@ impl Receiver {
             held,
             lost_from: None,
             store: FrameStore::new(limits.store_bytes, limits.frame_len_max),
-            nack: Nack::new(limits.nack, limits.repairer_first),
+            asking: Asking::new(&limits),
             start,
             floor: if let Start::From(seq) = start { seq } else { 1 },
             end,
             follow: Follow::default(),
             commit,
             ready: 0,
-            token: 0,
-            number: 0,
             seen_next: 1,
             news: (Epoch::NONE, 0),
-            too_old: Vec::with_capacity(limits.repairers.len()),
-            gap_told: false,
-            answered: false,
             joined: false,
-            oldest_seq: 0,
             diverged: false,
             acked: (0, Header::new(Kind::Ack)),
             divergent: None,
@@ -196,11 +182,6 @@ impl Receiver {
         self.missing_from().is_none() && self.news.0 == Epoch::NONE
     }
 
-    /// Whether an answer is awaited on the unicast socket.
-    pub fn is_waiting(&self) -> bool {
-        self.nack.is_waiting()
-    }
-
     /// As a recovered log has it: the epoch that it ends in is followed, and counted where it may be.
     pub fn restore(
         &mut self,
@@ -219,34 +200,14 @@ impl Receiver {
 
     /// Forgets what only measures time or numbers requests: for an explorer, for whom time stands still.
     pub(crate) fn forget_times(&mut self) {
-        self.nack = Nack::new(self.limits.nack, 0);
-        (self.token, self.number) = (0, 0);
-        (self.gap_told, self.answered, self.joined) = (false, false, true);
+        self.asking.forget();
+        self.joined = true;
         self.prefer = None;
-        self.too_old.clear();
     }
 
     /// The last known boundary of the log at or below its commit, for a reader.
     pub(crate) fn committed_end(&self) -> Option<LogEnd> {
         self.held.boundary(self.commit.commit_next())
-    }
-
-    /// A replica's log lists members: they repair as well, wherever the configuration put them. Few enough to
-    /// be kept for good; the newest are asked like the others.
-    pub fn add_repairers(&mut self, addresses: impl Iterator<Item = SocketAddrV4>) {
-        for address in addresses {
-            let repairers = &mut self.limits.repairers;
-            if !repairers.contains(&address) {
-                repairers.truncate(REPAIRERS_MAX - 1);
-                repairers.push(address);
-            }
-        }
-    }
-
-    /// Who may be asked for anything at all, in turn.
-    pub fn address_at(&self, turn: u64) -> Option<SocketAddrV4> {
-        let count = self.limits.repairers.len().max(1) as u64;
-        self.limits.repairers.get((turn % count) as usize).copied()
     }
 
     /// Whether somebody's chain differed from ours: the owner must stop.
@@ -382,8 +343,9 @@ impl Receiver {
         let mut called_committed = 0;
         if let Some(trailer) = trailer {
             counters.add(Counter::RepairsIn, 1);
-            self.answered = true;
-            self.too_old.clear();
+            let header = &frame.header;
+            let range = SeqRange { from: header.first_seq, to: header.next_seq() };
+            self.asking.on_repair(Identity::from_packed(trailer.giver), trailer.token, range);
             called_committed = trailer.commit_next;
             self.commit.on_announced(Epoch(trailer.accepted), trailer.commit_next);
             if planted(Mutation::RepairIsFinal) {
@@ -489,173 +451,4 @@ impl Receiver {
         }
         self.commit.on_held(end.next);
     }
-
-    /// Keeps the next frame for later, behind the ready ones. Returns whether there was room.
-    pub fn keep(&mut self, frame: &FrameView<'_>, end: LogEnd, counters: &mut Counters) -> bool {
-        let kept = self.store.insert(frame, self.ready);
-        if kept {
-            self.ready += 1;
-            self.pass(end);
-        } else {
-            counters.add(Counter::FramesDropped, 1);
-        }
-        kept
-    }
-
-    /// Keeps a frame that was passed but not used up. There is room: nothing was ready before it, and
-    /// [`Receiver::has_spare`] was asked.
-    pub fn keep_front(&mut self, frame: &FrameView<'_>) {
-        let kept = self.store.insert(frame, self.ready);
-        assert!(kept, "a passed frame at seq {} finds no room in the store", frame.header.first_seq);
-        self.ready += 1;
-    }
-
-    /// Whether the next frame could be kept: there is room, or a frame that cannot be used yet makes it.
-    pub fn has_spare(&self) -> bool {
-        self.store.has_room() || self.store.len() > self.ready
-    }
-
-    /// Takes kept frames into the log for as long as they follow its end.
-    pub fn extend(&mut self, counters: &mut Counters) {
-        counters.add(Counter::FramesDuplicate, self.advance());
-    }
-
-    /// The same. Returns how many were of no use.
-    fn advance(&mut self) -> u64 {
-        let mut useless = 0;
-        while let (Some(end), Some(frame)) = (self.end, self.store.get(self.ready)) {
-            match end.follow(&frame) {
-                Ok(end) => {
-                    let change = change_in(&frame);
-                    self.ready += 1;
-                    self.learn_change(change);
-                    self.pass(end);
-                }
-                Err(Misfit::Ahead) => break,
-                Err(_) => {
-                    useless += 1;
-                    self.store.remove(self.ready);
-                }
-            }
-        }
-        useless
-    }
-
-    /// Whether kept frames of the log wait for the owner.
-    pub fn has_ready(&self) -> bool {
-        self.ready > 0
-    }
-
-    /// The first kept frame of the log that ends at or below `bound`.
-    pub fn front(&self, bound: Seq) -> Option<FrameView<'_>> {
-        let frame = (self.ready > 0).then(|| self.store.get(0)).flatten()?;
-        (frame.header.next_seq() <= bound).then_some(frame)
-    }
-
-    /// The owner is done with [`Receiver::front`].
-    pub fn pop_front(&mut self) {
-        self.store.remove(0);
-        self.ready -= 1;
-    }
-
-    /// The first seq that is missing below what was seen, if there is room to take it.
-    fn missing_from(&self) -> Option<Seq> {
-        let next = match (self.end, self.start) {
-            (Some(end), _) => end.next,
-            (None, Start::From(seq)) => seq,
-            (None, _) => return None,
-        };
-        let behind = self.seen_next > next || self.store.len() > self.ready;
-        (behind && self.has_spare()).then_some(next)
-    }
-
-    /// Writes a request into `out` if one is due, and returns its bytes and whom to ask.
-    pub fn poll_nack(
-        &mut self,
-        now: Nanos,
-        number: &mut u64,
-        out: &mut [u8],
-        counters: &mut Counters,
-        events: &mut Events,
-    ) -> Option<(usize, SocketAddrV4)> {
-        let start_wanted = self.news.0 != Epoch::NONE;
-        let missing = if start_wanted { Some(0) } else { self.missing_from() };
-        if std::mem::take(&mut self.answered) {
-            self.nack.on_answered(now);
-        }
-        self.gap_told &= missing.is_some();
-        self.joined |= missing.is_none() && self.end.is_some_and(|end| end.next > 1);
-        let turn = self.nack.poll(now, missing)?;
-        let repairers = &self.limits.repairers;
-        let preferred = self.prefer.filter(|_| self.nack.tries().is_multiple_of(2));
-        // Every second turn is the preferred one's: the others have the turns between, each of them.
-        let turn = if self.prefer.is_some() { turn / 2 } else { turn };
-        let to = preferred.or_else(|| repairers.get(turn as usize % repairers.len().max(1)).copied())?;
-        self.token += 1;
-        *number += 1;
-        counters.add(Counter::NacksOut, 1);
-        let mut header = Header {
-            cluster: self.limits.cluster,
-            history: self.limits.history,
-            epoch: self.follow.epoch().0,
-            sender: self.limits.me.replica,
-            incarnation: self.limits.me.incarnation,
-            commit_next: self.commit.commit_next(),
-            number: *number,
-            ..Header::new(Kind::Nack)
-        };
-        let mut ranges = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
-        let mut count = 0;
-        if start_wanted {
-            header.epoch = self.news.0.0;
-        } else if let Some(from) = missing {
-            let bound = self.seen_next.max(from + 1);
-            count = self.store.missing(self.ready, from, bound, &mut ranges);
-            if self.joined && !self.gap_told {
-                self.gap_told = true;
-                counters.add(Counter::Gaps, 1);
-                events.push(Event::Gap { from, to: bound });
-            }
-        }
-        Some((write_nack(out, header, self.token, &ranges[..count]), to))
-    }
-
-    /// A repairer gave a reason instead of frames.
-    pub fn on_answer(
-        &mut self,
-        now: Nanos,
-        header: &Header,
-        body: &crate::wire::AnswerBody,
-        counters: &mut Counters,
-    ) {
-        if body.token != self.token {
-            return;
-        }
-        counters.add(Counter::RefusalsIn, 1);
-        // A node of another history can only be passed over: its epochs and commit are none of ours.
-        if header.history == self.limits.history {
-            self.commit.on_announced(header.epoch(), header.commit_next);
-            if body.reason == Refusal::TooOld as u32 && !self.too_old.contains(&header.identity()) {
-                self.too_old.push(header.identity());
-                self.oldest_seq = body.oldest_seq;
-            }
-        }
-        self.nack.on_refused(now);
-    }
-
-    /// What no repairer holds any more: (first missing, oldest that one of them holds), once each of them
-    /// has said so since the last repair. One that never says anything is not waited for for ever.
-    pub fn abandoned(&self) -> Option<(Seq, Seq)> {
-        let repairers = self.limits.repairers.len().max(1);
-        let silent = !self.too_old.is_empty() && self.nack.tries() as usize >= SILENT_ROUNDS * repairers;
-        (silent || self.too_old.len() >= repairers)
-            .then(|| self.missing_from().map(|from| (from, self.oldest_seq)))
-            .flatten()
-    }
 }
-
-/// Rounds of requests after which a repairer that has not answered any counts as gone.
-const SILENT_ROUNDS: usize = 16;
-
-/// Room for a request of a receiver.
-pub const NACK_LEN_MAX: usize = HEADER_LEN + 8 + NACK_RANGES_MAX * 16;

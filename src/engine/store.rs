@@ -1,7 +1,7 @@
 //! Frames that a receiver keeps: some because something is missing before them, some because they are not
 //! committed yet or the application said stop. Sorted by seq, in memory of fixed size.
 
-use crate::wire::{Epoch, FrameView, Header, NACK_RANGES_MAX, Seq, SeqRange};
+use crate::wire::{Epoch, FrameView, Header, Seq, SeqRange};
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
@@ -21,6 +21,8 @@ pub struct FrameStore {
     stride: usize,
     free: Vec<u32>,
     order: VecDeque<Stored>,
+    /// Rises with each change.
+    version: u64,
 }
 
 impl PartialEq for FrameStore {
@@ -53,6 +55,7 @@ impl FrameStore {
             stride: frame_len_max,
             free: (0..slots as u32).rev().collect(),
             order: VecDeque::with_capacity(slots),
+            version: 0,
         }
     }
 
@@ -63,6 +66,11 @@ impl FrameStore {
     /// Frames that are kept.
     pub fn len(&self) -> usize {
         self.order.len()
+    }
+
+    /// Rises whenever a frame is kept or forgotten.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// Whether none is kept.
@@ -93,6 +101,7 @@ impl FrameStore {
         let start = slot as usize * self.stride;
         self.memory[start..start + frame.bytes.len()].copy_from_slice(frame.bytes);
         self.order.insert(at, Stored { first, next, epoch: frame.header.epoch(), slot });
+        self.version += 1;
         true
     }
 
@@ -108,6 +117,7 @@ impl FrameStore {
     pub fn remove(&mut self, index: usize) {
         if let Some(stored) = self.order.remove(index) {
             self.free.push(stored.slot);
+            self.version += 1;
         }
     }
 
@@ -118,7 +128,8 @@ impl FrameStore {
 
     /// Forgets the frames from the `index`th on of which `keep` (first seq, epoch) says no.
     pub fn retain(&mut self, index: usize, keep: impl Fn(Seq, Epoch) -> bool) {
-        let Self { order, free, .. } = self;
+        let Self { order, free, version, .. } = self;
+        *version += 1;
         let mut at = 0;
         order.retain(|stored| {
             let kept = at < index || keep(stored.first, stored.epoch);
@@ -130,19 +141,15 @@ impl FrameStore {
         });
     }
 
-    /// What is missing in `from..to`, looking only at frames from the `index`th on. Writes at most
-    /// [`NACK_RANGES_MAX`] ranges and returns how many.
-    pub fn missing(&self, index: usize, from: Seq, to: Seq, out: &mut [SeqRange; NACK_RANGES_MAX]) -> usize {
-        let (mut at, mut count) = (from, 0);
+    /// What is missing in `from..to`, looking only at frames from the `index`th on.
+    pub fn missing(&self, index: usize, from: Seq, to: Seq) -> impl Iterator<Item = SeqRange> {
         let kept = self.order.iter().skip(index).map(|stored| (stored.first, stored.next));
-        for (first, next) in kept.chain(std::iter::once((to, to))) {
-            let first = first.min(to);
-            if first > at && count < out.len() {
-                out[count] = SeqRange { from: at, to: first };
-                count += 1;
-            }
-            at = at.max(next);
-        }
-        count
+        let ends = kept.chain(std::iter::once((to, to)));
+        ends.scan(from, move |at, (first, next)| {
+            let hole = SeqRange { from: *at, to: first.min(to) };
+            *at = next.max(*at);
+            Some(hole)
+        })
+        .filter(|hole| hole.from < hole.to)
     }
 }

@@ -12,6 +12,7 @@ use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events};
 use super::losses::Losses;
+use super::parts::{Joined, Parts, PartsBound, PartsLimits};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use crate::proto::log::LogEnd;
@@ -99,12 +100,23 @@ pub enum SubscriberEvent<'a> {
         /// The exclusive end of what was seen.
         to: Seq,
     },
-    /// No repairer holds what is missing: the subscription ends here.
+    /// No repairer gives what is missing: the subscription ends here.
     Abandoned {
         /// The first missing.
         from: Seq,
         /// The oldest seq that can still be had.
         oldest: Seq,
+        /// Why it is not given.
+        why: Refusal,
+    },
+    /// A message that is larger than a datagram is given up, and nothing of it is delivered: it met a bound.
+    GivenUp {
+        /// Whose.
+        publisher: PublisherId,
+        /// Where it began, as far as is known.
+        from: Seq,
+        /// Which bound.
+        bound: PartsBound,
     },
     /// No group brings the leader any more, and replicas answer by unicast: or the groups bring it again. The
     /// stream goes on by repair meanwhile, slower.
@@ -140,6 +152,8 @@ pub struct SubscriberLimits {
     pub delivery: Delivery,
     /// Where to begin.
     pub start: Start,
+    /// Memory of messages that are larger than a datagram.
+    pub parts: PartsLimits,
     /// A lag of the commit is reported when it lasts this long, and then as often.
     pub lag_report_ns: Nanos,
 }
@@ -162,6 +176,7 @@ pub struct SubscriberCore {
     limits: SubscriberLimits,
     rx: Receiver,
     cursor: Cursor,
+    parts: Parts,
     told_commit: Seq,
     caught_up: bool,
     lag_since: Option<Nanos>,
@@ -262,6 +277,7 @@ impl SubscriberCore {
         };
         Self {
             rx: Receiver::new(limits.receiver.clone(), limits.start),
+            parts: Parts::new(limits.parts, limits.delivery == Delivery::Stamped),
             limits,
             cursor: Cursor { next, told_next, left: 0, stopped: false },
             told_commit: 1,
@@ -282,6 +298,13 @@ impl SubscriberCore {
     /// The next seq to be delivered; 0 before a live subscription has begun.
     pub fn deliver_next(&self) -> Seq {
         self.cursor.next
+    }
+
+    /// From where a subscription must begin that is to miss nothing of what this one has not delivered: the
+    /// first part of the oldest message that is not whole yet, or the next seq. What lies between and is
+    /// delivered again has a seq below [`SubscriberCore::deliver_next`].
+    pub fn resume_next(&self) -> Seq {
+        self.parts.oldest().map_or(self.cursor.next, |oldest| oldest.min(self.cursor.next))
     }
 
     /// The exclusive bound of what is final, as far as it is held here.
@@ -320,6 +343,11 @@ impl SubscriberCore {
     /// Where the log that is held ends, and where its committed part does, as far as boundaries are known.
     pub(crate) fn ends(&self) -> (Option<LogEnd>, Option<LogEnd>) {
         (self.rx.end(), self.rx.committed_end())
+    }
+
+    /// When it is to be called again if nothing arrives: something is to be asked for; `Nanos::MAX` if nothing is.
+    pub fn next_deadline(&self) -> Nanos {
+        self.rx.next_deadline()
     }
 
     /// Whether the subscription has ended (abandoned or diverged).
@@ -458,7 +486,7 @@ impl SubscriberCore {
         let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
         if at_once && self.rx.has_spare() {
             self.rx.pass(end);
-            if !deliver(&mut self.cursor, frame, f) {
+            if !deliver(&mut self.cursor, &mut self.parts, frame, f) {
                 // The application stopped in the middle: the frame waits with the cursor in it.
                 self.rx.keep_front(frame);
             }
@@ -476,6 +504,7 @@ impl SubscriberCore {
         self.cursor.told_next = told_next.min(from);
         self.cursor.next = self.cursor.next.min(from);
         self.caught_up = false;
+        self.parts.on_retract(from);
         if told_next > from {
             let stamped = self.limits.delivery == Delivery::Stamped;
             assert!(stamped, "seq {from} is lost, and everything below {told_next} was told as final (S6)");
@@ -488,7 +517,7 @@ impl SubscriberCore {
         while !self.cursor.stopped
             && let Some(frame) = self.rx.front(bound)
         {
-            if !deliver(&mut self.cursor, &frame, f) {
+            if !deliver(&mut self.cursor, &mut self.parts, &frame, f) {
                 return;
             }
             self.rx.pop_front();
@@ -499,6 +528,9 @@ impl SubscriberCore {
     fn finish(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         self.deliver_ready(f);
         let commit_next = self.rx.commit.commit_next();
+        if !self.parts.is_empty() {
+            self.parts.on_commit(commit_next);
+        }
         let seen_next = self.rx.seen_next();
         if self.limits.delivery == Delivery::Stamped && commit_next > self.told_commit && self.cursor.next > 0
         {
@@ -518,9 +550,9 @@ impl SubscriberCore {
                 _ => {}
             }
         }
-        if let Some((from, oldest)) = self.rx.abandoned() {
+        if let Some((from, oldest, why)) = self.rx.abandoned() {
             self.ended = true;
-            f(SubscriberEvent::Abandoned { from, oldest });
+            f(SubscriberEvent::Abandoned { from, oldest, why });
         }
         let delivered_all = self.cursor.next >= seen_next && self.cursor.next > 0 && seen_next > 1;
         if delivered_all && !self.caught_up && self.rx.is_whole() {
@@ -549,6 +581,7 @@ impl SubscriberCore {
 /// Delivers the entries of one frame from the cursor on. Returns whether the frame is done.
 fn deliver(
     cursor: &mut Cursor,
+    parts: &mut Parts,
     frame: &FrameView<'_>,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> bool {
@@ -557,10 +590,10 @@ fn deliver(
             if cursor.stopped {
                 return false;
             }
-            let flow = tell(seq, frame.header.timestamp, &entry, f);
+            let flow = tell(seq, frame.header.timestamp, &entry, parts, f);
             cursor.next = seq + 1;
             cursor.told_next = if flow.is_some() { seq + 1 } else { cursor.told_next };
-            if entry.kind() == EntryKind::Message {
+            if flow.is_some() && entry.kind() == EntryKind::Message {
                 cursor.left -= 1;
             }
             cursor.stopped = flow == Some(Flow::Stop) || cursor.left == 0;
@@ -569,22 +602,20 @@ fn deliver(
     true
 }
 
-/// One entry as an event; `None` for entries that are the cluster's own business: they are passed over.
+/// One entry as an event; `None` for entries that are the cluster's own business, and for parts of a message
+/// that is not whole: they are passed over.
 fn tell(
     seq: Seq,
     frame_time: Nanos,
     entry: &Entry<'_>,
+    parts: &mut Parts,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> Option<Flow> {
     match entry.kind() {
-        EntryKind::Message => Some(f(SubscriberEvent::Message(Message {
-            seq,
-            publisher: entry.header.publisher,
-            publisher_seq: entry.header.publisher_seq,
-            destination: entry.header.destination,
-            timestamp: frame_time + u64::from(entry.header.time_or_incarnation),
-            payload: entry.payload,
-        }))),
+        EntryKind::Message if entry.header.flags != 0 => tell_part(seq, frame_time, entry, parts, f),
+        EntryKind::Message => {
+            Some(f(SubscriberEvent::Message(message(seq, frame_time, entry, entry.payload))))
+        }
         EntryKind::EpochStart => {
             let start = EpochStartView::parse(entry.payload).ok()?;
             let flow = f(SubscriberEvent::Epoch { epoch: start.epoch(), seq });
@@ -595,6 +626,47 @@ fn tell(
             let changed = MembershipView::parse(entry.payload).ok()?;
             Some(f(SubscriberEvent::Membership { seq, members: changed.members().len() }))
         }
-        EntryKind::Open | EntryKind::Close | EntryKind::Birth => None,
+        EntryKind::Open | EntryKind::Close => {
+            if !parts.is_empty() {
+                parts.on_end(seq, entry.header.publisher);
+            }
+            None
+        }
+        EntryKind::Birth => None,
+    }
+}
+
+/// A part of a message: with the last one it is told, under that one's seq and number.
+#[cold]
+fn tell_part(
+    seq: Seq,
+    frame_time: Nanos,
+    entry: &Entry<'_>,
+    parts: &mut Parts,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+) -> Option<Flow> {
+    match parts.on_part(seq, entry) {
+        Joined::Waits => None,
+        Joined::GivenUp(publisher, from, bound) => {
+            Some(f(SubscriberEvent::GivenUp { publisher, from, bound }))
+        }
+        Joined::Whole(index) => {
+            let whole = message(seq, frame_time, entry, parts.message(index));
+            let flow = f(SubscriberEvent::Message(whole));
+            parts.on_delivered(index);
+            Some(flow)
+        }
+    }
+}
+
+#[inline]
+fn message<'a>(seq: Seq, frame_time: Nanos, entry: &Entry<'_>, payload: &'a [u8]) -> Message<'a> {
+    Message {
+        seq,
+        publisher: entry.header.publisher,
+        publisher_seq: entry.header.publisher_seq,
+        destination: entry.header.destination,
+        timestamp: frame_time + u64::from(entry.header.time_or_incarnation),
+        payload,
     }
 }

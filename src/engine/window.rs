@@ -1,15 +1,25 @@
 //! A publisher's window: the messages that are not yet known to be committed, in the very datagrams in
 //! which they were sent. Each datagram is built in its slot, sent from it, and sent again from it.
 //!
+//! What is sent again is only what is missing: a datagram whose time is over, or in which the leader names a
+//! number that it misses, and of which something was not seen stamped. How many go again in one turn
+//! follows what became of the ones before: one more for each that helped, half as many when one did not.
+//!
 //! ```text
 //!   slots:   head ──────── sent ────────▶ tail (open)
 //!            [5/15 left] [15 left] [3..]     a slot is free again when all its messages have their fate
 //! ```
 
+mod timer;
+
 use super::ports::Burst;
 use super::store::touched;
-use crate::wire::{EntryHeader, Header, Nanos, OpenFrame, PublisherSeq, seal};
+use crate::wire::{
+    ENTRY_HEADER_LEN, Entry, EntryHeader, Header, Nanos, OpenFrame, PART_MORE, PublisherSeq, entry_digest,
+    seal,
+};
 use std::collections::VecDeque;
+pub use timer::ResendTimer;
 
 /// No index.
 const NONE: u32 = u32::MAX;
@@ -22,6 +32,8 @@ struct Slot {
     count: u16,
     /// Messages without a fate.
     left: u16,
+    /// Messages that were not seen stamped.
+    unstamped: u16,
     resends: u16,
     /// Sent again at the next turn, whatever its time.
     due: bool,
@@ -33,6 +45,8 @@ struct Slot {
 struct Pending {
     publisher_seq: PublisherSeq,
     slot: u32,
+    /// Where its entry lies in the slot.
+    at: u32,
     /// The next one of the same publisher.
     next: u32,
 }
@@ -42,46 +56,13 @@ struct Pending {
 pub struct Outstanding {
     head: u32,
     tail: u32,
+    /// The oldest that was not seen stamped.
+    unstamped: u32,
 }
 
 impl Default for Outstanding {
     fn default() -> Self {
-        Self { head: NONE, tail: NONE }
-    }
-}
-
-/// When what was sent is sent again: RFC 6298's estimator without its second-long floor.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct ResendTimer {
-    min_ns: Nanos,
-    max_ns: Nanos,
-    smoothed_ns: Nanos,
-    variation_ns: Nanos,
-}
-
-impl ResendTimer {
-    /// Between these bounds; before the first sample it waits ten times the minimum.
-    pub fn new(min_ns: Nanos, max_ns: Nanos) -> Self {
-        Self { min_ns, max_ns, smoothed_ns: 0, variation_ns: 0 }
-    }
-
-    /// A datagram that was sent once took this long to be committed.
-    fn on_sample(&mut self, took_ns: Nanos) {
-        if self.smoothed_ns == 0 {
-            (self.smoothed_ns, self.variation_ns) = (took_ns, took_ns / 2);
-        } else {
-            self.variation_ns = (3 * self.variation_ns + self.smoothed_ns.abs_diff(took_ns)) / 4;
-            self.smoothed_ns = (7 * self.smoothed_ns + took_ns) / 8;
-        }
-    }
-
-    /// How long to wait for a datagram that was sent again `resends` times.
-    fn delay_ns(&self, resends: u16) -> Nanos {
-        let first = match self.smoothed_ns {
-            0 => self.min_ns * 10,
-            smoothed => (smoothed + 4 * self.variation_ns).max(self.min_ns),
-        };
-        first.saturating_mul(1 << resends.min(10)).min(self.max_ns)
+        Self { head: NONE, tail: NONE, unstamped: NONE }
     }
 }
 
@@ -101,11 +82,19 @@ pub struct SubmitWindow {
     resend: VecDeque<u64>,
     /// Slots that are due before their time.
     hurried: u32,
+    /// No other slot's time is over before.
+    next_due: Nanos,
+    /// Most datagrams that a turn sends again now.
+    budget: usize,
+    /// The cluster takes no more: one datagram a turn asks whether it does again.
+    throttled: bool,
     timer: ResendTimer,
 }
 
-/// Most datagrams that one turn sends again.
-const RESENDS_PER_TURN: usize = 8;
+/// Datagrams that a turn sends again before anything is known, ...
+const BUDGET_FIRST: usize = 8;
+/// ... and at the most: what one send call takes.
+const BUDGET_MAX: usize = 64;
 
 impl SubmitWindow {
     /// Room for `entries` messages in `datagrams` datagrams of at most `datagram_len_max` bytes.
@@ -118,10 +107,13 @@ impl SubmitWindow {
             unsent: 0,
             tail: 0,
             open: OpenFrame::default(),
-            pending: vec![Pending { publisher_seq: 0, slot: 0, next: NONE }; entries as usize],
+            pending: vec![Pending { publisher_seq: 0, slot: 0, at: 0, next: NONE }; entries as usize],
             free: (0..entries).rev().collect(),
-            resend: VecDeque::with_capacity(RESENDS_PER_TURN),
+            resend: VecDeque::with_capacity(BUDGET_MAX),
             hurried: 0,
+            next_due: Nanos::MAX,
+            budget: BUDGET_FIRST,
+            throttled: false,
             timer,
         }
     }
@@ -138,24 +130,42 @@ impl SubmitWindow {
         !self.free.is_empty() && free_slots >= needed
     }
 
+    /// Whether a message of so many parts, each as long as a datagram allows, could be pushed now.
+    pub fn has_room_for_parts(&self, parts: usize) -> bool {
+        let free_slots = self.slots.len() as u64 - (self.tail - self.head);
+        self.free.len() >= parts && free_slots > parts as u64
+    }
+
     /// Makes room for a message behind the others in the open datagram, or in the next one if it is full,
-    /// and returns its payload to be filled in. The caller has asked [`SubmitWindow::has_room`].
+    /// and returns its payload to be filled in. The caller has asked [`SubmitWindow::has_room`]. `is_stamped`
+    /// says that a copy of its publisher had it stamped already, and so all before it.
     #[inline]
-    pub fn claim(&mut self, list: &mut Outstanding, entry: EntryHeader, payload_len: usize) -> &mut [u8] {
+    pub fn claim(
+        &mut self,
+        list: &mut Outstanding,
+        entry: EntryHeader,
+        payload_len: usize,
+        is_stamped: bool,
+    ) -> &mut [u8] {
         if !self.open.fits(payload_len, self.stride) {
             self.end_datagram();
         }
         let place = self.place(self.tail);
         let index = self.free.pop().unwrap_or(NONE);
+        let at = self.open.len() as u32;
         self.pending[index as usize] =
-            Pending { publisher_seq: entry.publisher_seq, slot: place as u32, next: NONE };
+            Pending { publisher_seq: entry.publisher_seq, slot: place as u32, at, next: NONE };
         if list.tail == NONE {
             list.head = index;
         } else {
             self.pending[list.tail as usize].next = index;
         }
         list.tail = index;
+        if list.unstamped == NONE && !is_stamped {
+            list.unstamped = index;
+        }
         self.slots[place].left += 1;
+        self.slots[place].unstamped += u16::from(!is_stamped);
         let memory = &mut self.memory[place * self.stride..][..self.stride];
         self.open.claim(memory, entry, payload_len).unwrap_or_else(|| {
             panic!("a message of {payload_len} bytes does not fit a datagram of {}", self.stride)
@@ -176,22 +186,106 @@ impl SubmitWindow {
         self.tail += 1;
     }
 
+    /// Whether the datagram at this place was sent.
+    fn is_sent(&self, place: u32) -> bool {
+        let slots = self.slots.len() as u64;
+        let behind_head = (u64::from(place) + slots - self.place(self.head) as u64) % slots;
+        self.head + behind_head < self.unsent
+    }
+
     /// A leader is gone that may have heard the messages of `list` numbered above `stamped`: what was sent
     /// of them is sent again at the next turns, in order and a few at a time, and then as if for the
     /// first time.
     pub fn hurry(&mut self, list: &Outstanding, stamped: PublisherSeq) {
+        self.timer.on_leader_changed();
         let mut index = list.head;
-        while let Some(&Pending { publisher_seq, slot: place, next }) = self.pending.get(index as usize) {
+        while let Some(&Pending { publisher_seq, slot: place, next, .. }) = self.pending.get(index as usize) {
             index = next;
-            let behind_head = (u64::from(place) + self.slots.len() as u64 - self.place(self.head) as u64)
-                % self.slots.len() as u64;
-            let slot = &mut self.slots[place as usize];
-            if publisher_seq > stamped && !slot.due && self.head + behind_head < self.unsent {
-                slot.due = true;
-                slot.resends = 0;
-                self.hurried += 1;
+            if publisher_seq > stamped && self.is_sent(place) {
+                self.make_due(place);
+                self.slots[place as usize].resends = 0;
             }
         }
+    }
+
+    /// The leader misses the messages of `list` numbered `from..to`: what was sent of them is sent again
+    /// at the next turns, unless it may still be under way.
+    pub fn on_missing(&mut self, now: Nanos, list: &Outstanding, from: PublisherSeq, to: PublisherSeq) {
+        let guard_ns = self.timer.smoothed_ns() / 2;
+        let mut index = list.unstamped;
+        while let Some(&Pending { publisher_seq, slot: place, next, .. }) = self.pending.get(index as usize) {
+            index = next;
+            if publisher_seq >= to {
+                return;
+            }
+            if publisher_seq >= from
+                && self.is_sent(place)
+                && now >= self.slots[place as usize].sent_at + guard_ns
+            {
+                self.make_due(place);
+            }
+        }
+    }
+
+    fn make_due(&mut self, place: u32) {
+        let slot = &mut self.slots[place as usize];
+        self.hurried += u32::from(!std::mem::replace(&mut slot.due, true));
+    }
+
+    /// Whether the cluster takes anything at present.
+    pub fn set_throttled(&mut self, throttled: bool) {
+        self.throttled = throttled;
+    }
+
+    /// The messages of `list` up to number `stamped` were seen stamped: whoever leads holds them.
+    #[inline]
+    pub fn on_stamped(&mut self, now: Nanos, list: &mut Outstanding, stamped: PublisherSeq) {
+        while let Some(&Pending { publisher_seq, slot: place, next, .. }) =
+            self.pending.get(list.unstamped as usize)
+            && publisher_seq <= stamped
+        {
+            list.unstamped = next;
+            if self.count_down(place) {
+                let Slot { resends, sent_at, .. } = self.slots[place as usize];
+                if resends > 0 {
+                    self.budget = (self.budget + 1).min(BUDGET_MAX);
+                } else if sent_at != 0 {
+                    // Karn: what was sent twice measures nothing.
+                    self.timer.on_sample(now.saturating_sub(sent_at));
+                }
+            }
+        }
+    }
+
+    /// One message less at this place has to be stamped. Returns whether it was the last one, of a datagram
+    /// that was not due before its time.
+    #[inline]
+    fn count_down(&mut self, place: u32) -> bool {
+        let slot = &mut self.slots[place as usize];
+        slot.unstamped -= 1;
+        if slot.unstamped > 0 {
+            return false;
+        }
+        let hurried = std::mem::take(&mut slot.due);
+        self.hurried -= u32::from(hurried);
+        !hurried
+    }
+
+    /// A takeover took back the places of the messages of `list` numbered above `stamped`.
+    pub fn on_unstamped(&mut self, list: &mut Outstanding, stamped: PublisherSeq) {
+        let (mut index, was) = (list.head, list.unstamped);
+        list.unstamped = NONE;
+        while let Some(&Pending { publisher_seq, slot: place, next, .. }) = self.pending.get(index as usize) {
+            if publisher_seq > stamped && list.unstamped == NONE {
+                list.unstamped = index;
+            }
+            if index == was {
+                break;
+            }
+            self.slots[place as usize].unstamped += u16::from(publisher_seq > stamped);
+            index = next;
+        }
+        self.next_due = 0;
     }
 
     /// What is to be sent now: datagrams never sent, and those whose time is over. Seals each under
@@ -199,20 +293,8 @@ impl SubmitWindow {
     /// them out.
     pub fn prepare(&mut self, now: Nanos, header: Header, number: &mut u64) -> usize {
         self.resend.clear();
-        for slot in self.head..self.unsent {
-            let place = self.place(slot);
-            let Slot { left, resends, sent_at, due, .. } = self.slots[place];
-            if left == 0 {
-                continue;
-            }
-            let waits = !due && now < sent_at + self.timer.delay_ns(resends);
-            if waits && self.hurried > 0 {
-                continue;
-            }
-            if waits || self.resend.len() == RESENDS_PER_TURN {
-                break;
-            }
-            self.resend.push_back(slot);
+        if self.hurried > 0 || now >= self.next_due {
+            self.choose_resends(now);
         }
         for index in 0..self.resend.len() {
             self.seal(self.resend[index], header, number);
@@ -221,6 +303,37 @@ impl SubmitWindow {
             self.seal(slot, header, number);
         }
         self.resend.len() + (self.tail - self.unsent) as usize
+    }
+
+    /// Chooses what is sent again, oldest first.
+    #[cold]
+    fn choose_resends(&mut self, now: Nanos) {
+        self.next_due = Nanos::MAX;
+        let mut timed_out: Option<u16> = None;
+        for number in self.head..self.unsent {
+            let slot = self.slots[self.place(number)];
+            if slot.unstamped == 0 {
+                continue;
+            }
+            let due_at = slot.sent_at + self.timer.delay_ns(slot.resends);
+            if !slot.due && now < due_at {
+                self.next_due = self.next_due.min(due_at);
+            } else if self.resend.len() == if self.throttled { 1 } else { self.budget } {
+                self.next_due = now;
+                break;
+            } else {
+                self.resend.push_back(number);
+                if !slot.due {
+                    timed_out = timed_out.max(Some(slot.resends));
+                }
+            }
+        }
+        if let Some(resends) = timed_out {
+            self.timer.on_timeout(resends);
+            if resends > 0 {
+                self.budget = (self.budget / 2).max(1);
+            }
+        }
     }
 
     /// How many of the prepared datagrams are sent again.
@@ -268,8 +381,15 @@ impl SubmitWindow {
             self.hurried -= u32::from(std::mem::take(&mut slot.due));
             slot.resends = slot.resends.saturating_add(1);
             slot.sent_at = now;
+            self.next_due = self.next_due.min(now + self.timer.delay_ns(slot.resends));
+        }
+        if again < self.resend.len() {
+            self.next_due = now;
         }
         self.resend.clear();
+        if count > again {
+            self.next_due = self.next_due.min(now + self.timer.delay_ns(0));
+        }
         for _ in again..count {
             let place = self.place(self.unsent);
             self.slots[place].sent_at = now;
@@ -287,24 +407,53 @@ impl SubmitWindow {
     }
 
     /// The oldest message of `list` has its fate. Returns its number.
-    pub fn pop(&mut self, now: Nanos, list: &mut Outstanding) -> Option<PublisherSeq> {
+    pub fn pop(&mut self, list: &mut Outstanding) -> Option<PublisherSeq> {
         let pending = *self.pending.get(list.head as usize)?;
         self.free.push(list.head);
+        if list.unstamped == list.head {
+            // It ended without a place.
+            list.unstamped = pending.next;
+            self.count_down(pending.slot);
+        }
         list.head = pending.next;
         if list.head == NONE {
             list.tail = NONE;
         }
-        let slot = &mut self.slots[pending.slot as usize];
-        slot.left -= 1;
-        if slot.left == 0 {
-            let hurried = std::mem::take(&mut slot.due);
-            self.hurried -= u32::from(hurried);
-            if slot.resends == 0 && slot.sent_at != 0 && !hurried {
-                self.timer.on_sample(now.saturating_sub(slot.sent_at));
-            }
-        }
+        self.slots[pending.slot as usize].left -= 1;
         self.free_slots();
         Some(pending.publisher_seq)
+    }
+
+    /// The entry of a message, as it was handed in.
+    #[inline]
+    fn entry(&self, index: u32) -> Option<Entry<'_>> {
+        let pending = self.pending.get(index as usize)?;
+        let bytes = &self.memory[pending.slot as usize * self.stride + pending.at as usize..];
+        let header: EntryHeader = bytemuck::pod_read_unaligned(&bytes[..ENTRY_HEADER_LEN]);
+        Some(Entry { header, payload: &bytes[ENTRY_HEADER_LEN..][..usize::from(header.length)] })
+    }
+
+    /// Whether the oldest message of `list` that was not seen stamped says what `entry` says, if it is that one.
+    #[inline]
+    pub fn says(&self, list: &Outstanding, entry: &Entry<'_>) -> bool {
+        self.entry(list.unstamped).is_none_or(|own| {
+            let (own_header, header) = (&own.header, &entry.header);
+            own_header.publisher_seq != header.publisher_seq
+                || (own_header.destination, own_header.flags) == (header.destination, header.flags)
+                    && own.payload == entry.payload
+        })
+    }
+
+    /// Whether the oldest message of `list` is a part behind which others follow.
+    #[inline]
+    pub fn is_part(&self, list: &Outstanding) -> bool {
+        self.entry(list.head).is_some_and(|own| own.header.flags & PART_MORE != 0)
+    }
+
+    /// What the oldest message of `list` says, as [`entry_digest`] tells it.
+    #[cold]
+    pub fn digest(&self, list: &Outstanding) -> Option<u32> {
+        self.entry(list.head).map(|own| entry_digest(&own.header, own.payload))
     }
 
     /// The number of the oldest message of `list` that has no fate.

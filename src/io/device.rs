@@ -24,6 +24,7 @@ pub struct DeviceSettings {
 }
 
 /// A device of the real world.
+#[allow(clippy::large_enum_variant, reason = "one per process, and the plain one is the rule")]
 pub enum Device {
     /// The network as it is.
     Plain(Udp),

@@ -223,6 +223,11 @@ impl<M: TailMemory> Tail<M> {
         &mut self.memory
     }
 
+    /// Bytes that the ring has taken since it was made.
+    pub fn grown_bytes(&self) -> u64 {
+        self.head
+    }
+
     /// Most bytes of a frame.
     pub fn frame_len_max(&self) -> usize {
         self.geometry.record_len_max as usize

@@ -27,6 +27,7 @@ use crate::journal::{OpenError, Retention};
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit::Durability;
 use crate::proto::nack::NackLimits;
+use crate::proto::repairers::Repairer;
 use crate::proto::window::Window;
 use crate::wire::{Identity, MemberBody, Nanos, frame_len_max};
 use std::fmt;
@@ -60,7 +61,7 @@ pub struct NodeSettings {
     /// Where this replica answers.
     pub unicast: SocketAddrV4,
     /// Where the others do.
-    pub peers: Vec<SocketAddrV4>,
+    pub peers: Vec<Repairer>,
     /// Directory of superblock and segments.
     pub journal: PathBuf,
     /// File of the tail, on tmpfs or hugetlbfs.

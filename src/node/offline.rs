@@ -2,12 +2,16 @@
 
 use super::{NodeError, NodeSettings};
 use crate::client::StreamDigest;
+use crate::engine::parts::{Joined, Parts, PartsLimits};
 use crate::io::journal_files::{self, OpenJournal};
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::store::DirStore;
 use crate::journal::read_segments;
 use crate::proto::commit::Durability;
-use crate::wire::{EntryKind, Seq};
+use crate::wire::{EntryKind, MESSAGE_LEN_MAX, Seq};
+
+/// Memory of messages in parts that are not whole: as a subscriber has by default.
+const PARTS_BYTES: usize = 16 << 20;
 
 /// The digest of the application messages in this replica's journal below `to_next` (all of them if it is
 /// `None`), and the exclusive end of what was read. What a killed process left in the tail is written to
@@ -29,6 +33,8 @@ pub fn journal_digest(
     let damaged = |what: String| NodeError::Damaged(format!("journal {directory}: {what}"));
     let store = DirStore::new(&settings.journal, false).map_err(|error| damaged(error.to_string()))?;
     let mut digest = StreamDigest::new();
+    let limits = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: PARTS_BYTES };
+    let mut parts = Parts::new(limits, false);
     let mut next = 1;
     let to_next = to_next.unwrap_or(Seq::MAX);
     let mut reader = read_segments(&store, 1).map_err(|error| damaged(error.to_string()))?;
@@ -36,15 +42,20 @@ pub fn journal_digest(
         let frame = frame.map_err(|damage| damaged(damage.to_string()))?;
         for (seq, entry) in (frame.header.first_seq..to_next).zip(frame.entries()) {
             next = seq + 1;
-            if entry.kind() == EntryKind::Message {
-                let header = &entry.header;
-                digest.add_parts(
-                    seq,
-                    header.publisher,
-                    header.publisher_seq,
-                    header.destination,
-                    entry.payload,
-                );
+            let header = &entry.header;
+            let mut add = |payload: &[u8]| {
+                digest.add_parts(seq, header.publisher, header.publisher_seq, header.destination, payload);
+            };
+            match entry.kind() {
+                EntryKind::Message if header.flags == 0 => add(entry.payload),
+                EntryKind::Message => {
+                    if let Joined::Whole(index) = parts.on_part(seq, &entry) {
+                        add(parts.message(index));
+                        parts.on_delivered(index);
+                    }
+                }
+                EntryKind::Open | EntryKind::Close => parts.on_end(seq, header.publisher),
+                _ => {}
             }
         }
         if frame.header.next_seq() >= to_next {

@@ -25,6 +25,7 @@ use crate::io::watcher::{NOTICE_LEN_MAX, Watcher};
 use crate::journal::Completeness;
 use crate::proto::commit::Durability;
 use crate::proto::election::ElectionLimits;
+use crate::proto::requesters::BudgetLimits;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::SuspectLimits;
 use crate::wire::{Identity, Nanos, frame_len_max};
@@ -294,7 +295,6 @@ fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits
             history: 0,
             me,
             repairers: settings.peers.clone(),
-            repairer_first: 0,
             nack: settings.nack,
             store_bytes: 4 << 20,
             frame_len_max: frame_len_max(settings.mtu),
@@ -308,6 +308,7 @@ fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits
         ack_again_ns: ACK_AGAIN_BEATS * settings.beat.beat_ns,
         process_nonce: random_u64()?,
         repairs_per_request: REPAIRS_PER_REQUEST,
+        budget: BudgetLimits::default(),
         suspect: SuspectLimits {
             beat_ns: settings.beat.beat_ns,
             timeout_ns: settings.suspect_ns,

@@ -30,13 +30,15 @@ pub struct Beat {
     limits: BeatLimits,
     last_datagram: Nanos,
     last_beat: Nanos,
+    /// One is due then whatever else happens.
+    steady: Nanos,
     rung: u32,
 }
 
 impl Beat {
     /// Due at once.
     pub fn new(limits: BeatLimits) -> Self {
-        Self { limits, last_datagram: 0, last_beat: 0, rung: 0 }
+        Self { limits, last_datagram: 0, last_beat: 0, steady: 0, rung: 0 }
     }
 
     /// Frames were sent.
@@ -49,11 +51,10 @@ impl Beat {
     /// When the next one is due.
     #[inline]
     pub fn next_deadline(&self) -> Nanos {
-        let steady = self.last_beat + self.limits.beat_ns;
         if self.rung < RUNGS {
-            steady.min(self.last_datagram + (self.limits.first_ns << self.rung))
+            self.steady.min(self.last_datagram + (self.limits.first_ns << self.rung))
         } else {
-            steady
+            self.steady
         }
     }
 
@@ -67,8 +68,14 @@ impl Beat {
         while self.rung < RUNGS && now >= self.last_datagram + (self.limits.first_ns << self.rung) {
             self.rung += 1;
         }
-        self.last_beat = now;
+        (self.last_beat, self.steady) = (now, now + self.limits.beat_ns);
         true
+    }
+
+    /// There is news that publishers wait for: the next one is due a first rung behind the last one.
+    #[cold]
+    pub fn hasten(&mut self) {
+        self.steady = self.steady.min(self.last_beat + self.limits.first_ns);
     }
 }
 
@@ -81,7 +88,7 @@ mod tests {
     /// When a leader beats that looks each 10 ns until `until`, and sends frames at these times.
     fn timeline(sent: &[Nanos], until: Nanos) -> Vec<Nanos> {
         let mut beat = Beat::new(LIMITS);
-        beat.last_beat = 10_000;
+        (beat.last_beat, beat.steady) = (10_000, 11_000);
         let mut beats = Vec::new();
         for now in (10_000..until).step_by(10) {
             if sent.contains(&now) {
@@ -118,5 +125,15 @@ mod tests {
         let mut beat = Beat::new(LIMITS);
         assert!(beat.due(50_000) && !beat.due(50_001));
         assert_eq!(beat.next_deadline(), 51_000);
+    }
+
+    #[test]
+    fn beat_1_news_comes_a_rung_behind_the_last_beat_and_not_more_often() {
+        let mut beat = Beat::new(LIMITS);
+        assert!(beat.due(10_000));
+        beat.hasten();
+        assert_eq!(beat.next_deadline(), 10_050);
+        assert!(!beat.due(10_049) && beat.due(10_050));
+        assert_eq!(beat.next_deadline(), 11_050, "once");
     }
 }

@@ -1,10 +1,22 @@
-//! # ingress: messages that came too early
+//! # ingress: in which order submissions are taken, whose share is used up, and what came too early
+//!
+//! [`Rounds`] is the order within one receive, [`Shares`] the part of a scarce window that one publisher may
+//! have, [`HoldBack`] what waits for an earlier message of its publisher.
 //!
 //! The network reorders and loses submissions; a publisher's messages are stamped in its order all the
 //! same. What comes too early waits here, in a pool of fixed size, until what it waits for has come.
 //! A full pool drops: the publisher resends. Only what waits here may ever be thrown away (S8).
+//!
+//! Whatever waits says what is missing before it. Its publisher is told so at once, and need not wait for
+//! its timer.
 
-use crate::wire::{Destination, EntryHeader, PublisherId, PublisherSeq};
+mod order;
+mod share;
+
+pub use order::Rounds;
+pub use share::Shares;
+
+use crate::wire::{Destination, EntryHeader, Nanos, NoticeRow, PublisherId, PublisherSeq, Told};
 use std::hash::{Hash, Hasher};
 
 /// One held-back message: where it stands.
@@ -15,8 +27,12 @@ struct Held {
     incarnation: u32,
     destination: Destination,
     kind: u8,
+    flags: u8,
     length: u16,
     slot: u16,
+    /// How often its publisher was told what is missing before it, and when last.
+    tells: u8,
+    told_at: Nanos,
 }
 
 /// The pool. Two are equal if the same messages wait in them, wherever in memory.
@@ -48,6 +64,8 @@ impl Hash for HoldBack {
 
 /// A publisher may fill this part of the pool.
 const SHARE: usize = 4;
+/// A publisher is told of one gap this often at the most: then it is gone, or deaf.
+const TELLS_MAX: u8 = 6;
 
 impl HoldBack {
     /// Room for `slots` messages of at most `message_len_max` bytes.
@@ -115,8 +133,11 @@ impl HoldBack {
                 incarnation: entry.time_or_incarnation,
                 destination: entry.destination,
                 kind: entry.kind,
+                flags: entry.flags,
                 length: payload.len() as u16,
                 slot,
+                tells: 0,
+                told_at: 0,
             },
         );
         true
@@ -144,7 +165,7 @@ impl HoldBack {
         self.free.push(held.slot);
         let header = EntryHeader {
             kind: held.kind,
-            flags: 0,
+            flags: held.flags,
             length: held.length,
             publisher,
             publisher_seq,
@@ -153,6 +174,47 @@ impl HoldBack {
         };
         let start = usize::from(held.slot) * self.message_len_max;
         Some((header, &self.memory[start..start + usize::from(held.length)]))
+    }
+
+    /// INGRESS-1 (what a publisher is told at once): writes the numbers that are missing before those that
+    /// wait here, one range a row, into `out`; each gap at once, then again after `again_ns`, which doubles,
+    /// a few times. `last` gives the last number that was stamped of a publisher, if this is its incarnation.
+    /// Returns the rows.
+    pub fn missing(
+        &mut self,
+        now: Nanos,
+        again_ns: Nanos,
+        last: impl Fn(PublisherId, u32) -> Option<PublisherSeq>,
+        out: &mut [NoticeRow],
+    ) -> usize {
+        let mut rows = 0;
+        let mut before: Option<(PublisherId, PublisherSeq)> = None;
+        for held in &mut self.held {
+            let behind = match before {
+                Some((publisher, publisher_seq)) if publisher == held.publisher => Some(publisher_seq),
+                _ => last(held.publisher, held.incarnation),
+            };
+            before = Some((held.publisher, held.publisher_seq));
+            let Some(from) = behind.map(|behind| behind + 1).filter(|from| *from < held.publisher_seq) else {
+                continue;
+            };
+            let is_due = held.tells == 0 || now >= held.told_at + (again_ns << held.tells);
+            if held.tells == TELLS_MAX || !is_due {
+                continue;
+            }
+            let Some(row) = out.get_mut(rows) else { return rows };
+            (held.tells, held.told_at) = (held.tells + 1, now);
+            *row = NoticeRow {
+                publisher: held.publisher,
+                incarnation: held.incarnation,
+                from,
+                to: held.publisher_seq,
+                told: Told::Missing as u32,
+                reserved: 0,
+            };
+            rows += 1;
+        }
+        rows
     }
 
     /// Forgets everything that waits: a node that stops leading.
@@ -226,6 +288,28 @@ mod tests {
         hold.clear();
         assert!(hold.is_empty());
         assert!(hold.hold(&message(3, 9, 1), b"x") && hold.hold(&message(4, 8, 1), b"y"));
+    }
+
+    #[test]
+    fn ingress_1_a_publisher_is_told_at_once_what_is_missing_and_ever_more_seldom() {
+        // INGRESS-1
+        let mut hold = HoldBack::new(16, 4);
+        for (publisher, publisher_seq) in [(1, 4), (1, 5), (1, 8), (2, 3), (3, 9)] {
+            assert!(hold.hold(&message(publisher, publisher_seq, 1), b"x"));
+        }
+        // Of 1 the first two are stamped, of 2 as well; 3 has a newer process.
+        let last = |publisher, _| if publisher == 3 { None } else { Some(2) };
+        let told = |hold: &mut HoldBack, now, most: usize| {
+            let mut rows = [NoticeRow::default(); 16];
+            let count = hold.missing(now, 100, last, &mut rows[..most]);
+            rows[..count].iter().map(|row| (row.publisher, row.from, row.to)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&mut hold, 1_000, 1), [(1, 3, 4)], "no more than there is room for");
+        assert_eq!(told(&mut hold, 1_000, 16), [(1, 6, 8)], "the rest follows, nothing twice");
+        assert!(hold.hold(&message(1, 7, 1), b"y"));
+        assert_eq!(told(&mut hold, 1_100, 16), [(1, 6, 7)], "what is missing now is another gap");
+        let times: Vec<_> = (1_000..60_000).filter(|now| !told(&mut hold, *now, 1).is_empty()).collect();
+        assert_eq!(times.len(), 10, "six times each, and then no more: {times:?}");
     }
 
     #[test]

@@ -72,6 +72,10 @@ mutations! {
     UnlistedLeaderDropped "stuck" "frames of a leader whom the own membership does not list are dropped",
     DeafLeaderStays "stuck" "a leader that hears nobody goes on beating",
     PromiseNeverGivenUp "stuck" "who promised to another never campaigns again",
+    LeaderRepairs "REPAIR-6" "a leader repairs what others hold",
+    RepeatsAnswered "REPAIR-2" "a repeated request is answered again",
+    EachAlone "REPAIR-3" "everybody who lost a frame is given a copy of its own",
+    NoBudget "REPAIR-4" "repairs are given without a budget",
     StalledLeaderSpeaks "others" "a leader that was paused stamps before it has looked",
 }
 

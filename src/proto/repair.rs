@@ -1,11 +1,20 @@
-//! # repair: what a replica gives to whom
+//! # repair: what a replica gives to whom, and how often
 //!
-//! Up to its own commit anyone repairs to anyone. Above it, a frame is given only to who follows exactly
-//! the epoch of the giver's log: to anybody else it might be a frame that never came to be.
+//! The question: somebody asks for frames. May it have them (S11)? Are they at hand (REPAIR-1)? Was it given them
+//! just now (REPAIR-2)? Do so many ask that all should hear the answer (REPAIR-3)? Should somebody else give
+//! them (REPAIR-6)? What it may cost is the business of [`super::requesters`].
+//!
+//! ```text
+//!   asked ─▶ granted? ─▶ referred? ─▶ afforded? ─▶ repeat? ──▶ first: at once
+//!             S11, R-1      R-6         R-4, R-5     R-2        second: held for a third
+//!                                                               third: to everybody, once (R-3)
+//! ```
+//! Frames are atoms, so what is remembered is remembered by frame: requests whose ranges differ are the same
+//! request where they ask for the same frame.
 
 use super::planted::{Mutation, planted};
 use crate::proto::log::LogEnd;
-use crate::wire::{Epoch, Refusal, Seq, SeqRange};
+use crate::wire::{Epoch, Nanos, Refusal, Seq, SeqRange};
 
 /// What the giver has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -14,7 +23,8 @@ pub struct Holdings {
     pub end: LogEnd,
     /// Its commit.
     pub commit_next: Seq,
-    /// Its oldest seq in memory.
+    /// Its oldest seq in the tail, which was touched when the node started and is written to by nobody else:
+    /// all of it is surely in memory.
     pub oldest_seq: Seq,
 }
 
@@ -29,10 +39,151 @@ pub fn grant(holdings: &Holdings, epoch: Epoch, range: SeqRange) -> Result<SeqRa
     if range.from >= bound {
         return Err(Refusal::OtherEpoch);
     }
-    if range.from < holdings.oldest_seq {
+    if !is_resident(holdings, range.from) {
         return Err(Refusal::TooOld);
     }
     Ok(SeqRange { from: range.from, to: range.to.min(bound) })
+}
+
+/// REPAIR-1 (what is at hand): a duty cycle reads the tail alone. What has left it may be on a page that takes
+/// milliseconds to come: it is refused with the oldest seq that is held, and read by replay.
+pub fn is_resident(holdings: &Holdings, seq: Seq) -> bool {
+    seq >= holdings.oldest_seq
+}
+
+/// REPAIR-6 (who stamps does not repair): a leader refers a reader once to the members that are alive and have
+/// acknowledged what it asks for, below `others_next`. Who comes back within [`REFERRED_NS`] has found that
+/// none of them answers it, and is given.
+pub fn refers(now: Nanos, referred_at: Option<Nanos>, others_next: Seq, range: SeqRange) -> bool {
+    let came_back = referred_at.is_some_and(|at| now < at + REFERRED_NS);
+    range.to <= others_next && !came_back && !planted(Mutation::LeaderRepairs)
+}
+
+/// Twice the longest retry: whoever was referred has asked each of two others by then.
+pub const REFERRED_NS: Nanos = 10_000_000;
+
+/// Frames that are remembered as given: what 300,000 requests a second ask for in half a millisecond.
+pub const GIVEN_MAX: usize = 128;
+/// So many requesters of one frame make it worth everybody's while.
+const SHARED: usize = 3;
+
+/// How long what was asked for is remembered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct GivenLimits {
+    /// A repeat by the same requester is ignored for this long: a third of the shortest retry. Less than half of
+    /// it by a margin, so that no retry is ever taken for a copy.
+    pub ignore_ns: Nanos,
+    /// Requests for one frame within this long are of one loss: the shortest retry, which is what receivers
+    /// take for more than a round trip.
+    pub shared_ns: Nanos,
+    /// The second requester waits this long for a third, and so does the first where the loss before was shared:
+    /// the jitter of a guard, within which receivers of one loss ask.
+    pub hold_ns: Nanos,
+}
+
+impl GivenLimits {
+    /// By the timers of those who ask.
+    pub fn of(guard_ns: Nanos, retry_ns_min: Nanos) -> Self {
+        Self { ignore_ns: retry_ns_min / 3, shared_ns: retry_ns_min, hold_ns: guard_ns / 2 }
+    }
+}
+
+/// How a frame is given.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Give {
+    /// Not again: it is under way.
+    Ignored,
+    /// To this one, no sooner than this.
+    At(Nanos),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+struct Slot {
+    first: Seq,
+    since: Nanos,
+    /// Who asked, and when last.
+    asked: [(u64, Nanos); SHARED],
+    count: usize,
+    /// The loss before was shared.
+    expected: bool,
+    /// Everybody has been given it.
+    shared: bool,
+}
+
+/// The frames that were asked for lately, by seq.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Given {
+    limits: GivenLimits,
+    slots: Vec<Slot>,
+    /// The place of the loss that was asked for last.
+    newest: usize,
+}
+
+impl Given {
+    /// Nothing yet.
+    pub fn new(limits: GivenLimits) -> Self {
+        Self { limits, slots: Vec::with_capacity(GIVEN_MAX), newest: 0 }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.slots.clear();
+        self.newest = 0;
+    }
+
+    /// The memory of the frame at `first`; one that shares its place, or is old, is forgotten for it.
+    fn slot(&mut self, now: Nanos, first: Seq) -> &mut Slot {
+        let at = first as usize % GIVEN_MAX;
+        if self.slots.len() <= at {
+            self.slots.resize(at + 1, Slot::default());
+        }
+        let slot = &self.slots[at];
+        if slot.first != first || now >= slot.since + self.limits.shared_ns {
+            // What many lost is mostly followed by more of the kind: a queue that is too full, a line that fades.
+            let expected = self.slots[self.newest].shared;
+            self.newest = at;
+            self.slots[at] = Slot { first, since: now, expected, ..Slot::default() };
+        }
+        &mut self.slots[at]
+    }
+
+    /// REPAIR-2 (once is enough): `who` asks for the frame at `first`. What it asked for just now is under way to
+    /// it, and what went to everybody is under way to everybody.
+    pub fn on_asked(&mut self, now: Nanos, who: u64, first: Seq) -> Give {
+        let GivenLimits { ignore_ns, hold_ns, .. } = self.limits;
+        let slot = self.slot(now, first);
+        if slot.shared {
+            return Give::Ignored;
+        }
+        let count = slot.count;
+        if let Some((_, at)) = slot.asked[..count].iter_mut().find(|(known, _)| *known == who) {
+            if now < *at + ignore_ns && !planted(Mutation::RepeatsAnswered) {
+                return Give::Ignored;
+            }
+            *at = now;
+            return Give::At(now);
+        }
+        if count < SHARED {
+            slot.asked[count] = (who, now);
+            slot.count += 1;
+        }
+        // A second requester is a hint that it was lost by many, and so is a loss of that kind just before.
+        let held = count == 1 || count == 0 && slot.expected;
+        Give::At(if held { now + hold_ns } else { now })
+    }
+
+    /// REPAIR-3 (many are one): whether the frame at `first` goes to everybody at once, as three have asked for it
+    /// within a round trip, or two where the loss before was shared. Once: then it has been given to whoever asked.
+    pub fn is_shared(&self, first: Seq) -> bool {
+        let slot = self.slots.get(first as usize % GIVEN_MAX).filter(|slot| slot.first == first);
+        let many = |slot: &Slot| slot.count >= SHARED - usize::from(slot.expected);
+        slot.is_some_and(|slot| slot.shared || many(slot) && !planted(Mutation::EachAlone))
+    }
+
+    /// Whether everybody has been given it; from now on it has.
+    pub fn share(&mut self, now: Nanos, first: Seq) -> bool {
+        std::mem::replace(&mut self.slot(now, first).shared, true)
+    }
 }
 
 #[cfg(test)]
@@ -75,5 +226,70 @@ mod tests {
         assert_eq!(granted(epoch(1, 1), 20, 21), Err(Refusal::OtherEpoch));
         let blank = Holdings { end: LogEnd::BLANK, commit_next: 1, oldest_seq: 1 };
         assert_eq!(grant(&blank, epoch(1, 1), SeqRange { from: 1, to: 2 }), Err(Refusal::Ahead));
+    }
+
+    const LIMITS: GivenLimits = GivenLimits { ignore_ns: 50, shared_ns: 150, hold_ns: 10 };
+
+    /// REPAIR-1.
+    #[test]
+    fn repair_1_what_has_left_the_tail_is_not_touched() {
+        assert!(!is_resident(&holdings(), 9) && is_resident(&holdings(), 10));
+    }
+
+    /// REPAIR-2.
+    #[test]
+    fn repair_2_a_repeat_is_ignored_for_less_than_half_the_shortest_retry() {
+        let mut given = Given::new(LIMITS);
+        assert_eq!(given.on_asked(0, 1, 7), Give::At(0));
+        assert_eq!(given.on_asked(49, 1, 7), Give::Ignored);
+        assert_eq!(given.on_asked(49, 1, 8), Give::At(49), "another frame");
+        assert_eq!(given.on_asked(50, 1, 7), Give::At(50));
+        assert_eq!(given.on_asked(99, 1, 7), Give::Ignored, "since the last answer");
+        assert_eq!(given.on_asked(150, 1, 7), Give::At(150));
+        let limits = GivenLimits::of(20_000, 150_000);
+        assert!(limits.ignore_ns * 2 < 150_000);
+    }
+
+    /// REPAIR-3.
+    #[test]
+    fn repair_3_the_third_requester_within_a_round_trip_makes_it_everybodys_and_once() {
+        let mut given = Given::new(LIMITS);
+        assert_eq!((given.on_asked(0, 1, 7), given.is_shared(7)), (Give::At(0), false));
+        assert_eq!((given.on_asked(5, 2, 7), given.is_shared(7)), (Give::At(15), false), "held for a third");
+        assert_eq!((given.on_asked(9, 3, 7), given.is_shared(7)), (Give::At(9), true));
+        assert!(!given.share(9, 7), "nobody has been given it");
+        for who in 1..100 {
+            assert_eq!(given.on_asked(10, who, 7), Give::Ignored);
+        }
+        assert!(given.share(10, 7));
+        // Whoever missed that one too asks again after a retry.
+        assert_eq!((given.on_asked(160, 5, 7), given.is_shared(7)), (Give::At(170), false));
+        given.on_asked(165, 6, 7);
+        assert!(given.is_shared(7), "the loss before was shared: two are enough");
+        assert_eq!(given.on_asked(400, 5, 8), Give::At(400), "that one went to nobody after all");
+    }
+
+    /// REPAIR-3.
+    #[test]
+    fn repair_3_requests_of_one_requester_or_of_different_losses_are_not_many() {
+        let mut given = Given::new(LIMITS);
+        for now in [0, 50, 100] {
+            assert_eq!(given.on_asked(now, 1, 7), Give::At(now));
+        }
+        assert!(!given.is_shared(7));
+        for now in [200, 400, 600] {
+            assert_eq!(given.on_asked(now, now, 9), Give::At(now));
+        }
+        assert!(!given.is_shared(9));
+    }
+
+    /// REPAIR-6.
+    #[test]
+    fn repair_6_a_leader_refers_what_others_hold_and_gives_what_only_it_holds_or_who_comes_back() {
+        let range = SeqRange { from: 5, to: 9 };
+        assert!(refers(0, None, 9, range));
+        assert!(!refers(0, None, 8, range), "nobody else is known to hold all of it");
+        assert!(!refers(REFERRED_NS, Some(1), 9, range), "it came back");
+        assert!(refers(REFERRED_NS + 1, Some(1), 9, range), "that was another loss");
     }
 }

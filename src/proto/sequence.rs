@@ -32,6 +32,8 @@ impl Leadership {
 pub struct Stamp {
     /// Its kind.
     pub kind: EntryKind,
+    /// Its flags, as submitted.
+    pub flags: u8,
     /// Whose it is.
     pub publisher: PublisherId,
     /// The publisher's number of it.
@@ -100,7 +102,7 @@ impl Sequencer {
         let seq = self.stamp_next();
         let header = EntryHeader {
             kind: stamp.kind as u8,
-            flags: 0,
+            flags: stamp.flags,
             length: 0,
             publisher: stamp.publisher,
             publisher_seq: stamp.publisher_seq,
@@ -157,7 +159,8 @@ mod tests {
     use crate::proto::tests::{begun, epoch, view};
     use proptest::prelude::*;
 
-    const STAMP: Stamp = Stamp { kind: EntryKind::Message, publisher: 3, publisher_seq: 8, destination: 5 };
+    const STAMP: Stamp =
+        Stamp { kind: EntryKind::Message, flags: 0, publisher: 3, publisher_seq: 8, destination: 5 };
 
     fn sequencer(end: LogEnd) -> Sequencer {
         Sequencer::new(Leadership::granted(epoch(1, 1)), 7, 9, end, 1424)

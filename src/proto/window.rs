@@ -16,6 +16,12 @@ pub struct Window {
 }
 
 impl Window {
+    /// Half of it: what is taken of anybody without a look at shares.
+    #[inline]
+    pub fn half(&self) -> Self {
+        Self { entries: self.entries / 2, bytes: self.bytes / 2 }
+    }
+
     /// WIN-1 (when the leader stops): entries that may still be stamped, with `stamp_next` next, everything
     /// below `commit_next` committed, and `uncommitted_bytes` of frames above it.
     #[inline]

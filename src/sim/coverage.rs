@@ -20,6 +20,7 @@ macro_rules! events {
 
 events! {
     Delivered "datagrams delivered",
+    MessagesInParts "messages delivered that came in parts",
     Lost "datagrams lost",
     Duplicated "datagrams duplicated",
     Reordered "datagrams reordered",

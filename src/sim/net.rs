@@ -1,6 +1,7 @@
 //! A process's device: what has arrived, and what it has sent in this turn.
 
 use crate::engine::ports::{Burst, Group, Net};
+use crate::wire::{Header, Kind};
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
@@ -28,7 +29,7 @@ pub struct SimNet {
     pub receives: u32,
     /// Group send calls of this turn.
     pub sends: u32,
-    /// Those of them to the data group.
+    /// Those of them to the data group, repairs left out.
     pub data_sends: u32,
     joined: [bool; 3],
 }
@@ -88,6 +89,12 @@ impl SimNet {
     }
 }
 
+/// Whether a datagram is a frame and a repairer's trailer.
+fn is_repair(datagram: &[u8]) -> bool {
+    Header::peek(datagram)
+        .is_some_and(|header| header.kind == Kind::Frame as u8 && datagram.len() > header.length as usize)
+}
+
 impl Net for SimNet {
     fn recv_groups(&mut self) -> usize {
         self.receives += 1;
@@ -115,7 +122,9 @@ impl Net for SimNet {
 
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         self.sends += 1;
-        self.data_sends += u32::from(group == Group::Data);
+        let frames =
+            bursts.iter().any(|burst| !is_repair(&burst.bytes[..burst.stride.min(burst.bytes.len())]));
+        self.data_sends += u32::from(group == Group::Data && frames);
         let mut taken = 0;
         for burst in bursts {
             for datagram in burst.bytes.chunks(burst.stride) {

@@ -10,6 +10,7 @@ use super::story::{Happening, Story};
 use super::wire::Wire;
 use super::world::{Actor, Phase, Reading, Seat, Work, World};
 use crate::engine::bootstrap::bootstrap;
+use crate::engine::parts::PartsLimits;
 use crate::engine::publisher::{Publisher, PublisherLimits};
 use crate::engine::receiver::{ReceiverLimits, Start};
 use crate::engine::replica::ReplicaLimits;
@@ -17,12 +18,16 @@ use crate::engine::subscriber::{Delivery, Subscriber, SubscriberLimits};
 use crate::proto::beat::BeatLimits;
 use crate::proto::election::ElectionLimits;
 use crate::proto::nack::NackLimits;
+use crate::proto::repairers::Repairer;
+use crate::proto::requesters::BudgetLimits;
 use crate::proto::suspect::SuspectLimits;
 use crate::wire::{Identity, Nanos, Seq, frame_len_max};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The life of the stream.
 pub(super) const HISTORY: u64 = 0xb1;
+/// Longer than any message of a publisher.
+const MESSAGE_LEN_MAX: usize = 8 << 10;
 /// A leader beats this often.
 pub(super) const BEAT_NS: Nanos = 500_000;
 
@@ -34,13 +39,16 @@ fn identity(seat: usize) -> Identity {
     Identity { replica: seat as u32 + 1, incarnation: 0x100 + seat as u32 }
 }
 
+fn repairer(seat: usize) -> Repairer {
+    Repairer::replica(seat as u32 + 1, address(seat))
+}
+
 fn receiver(plan: &Plan, seat: usize, me: Identity) -> ReceiverLimits {
     ReceiverLimits {
         cluster: CLUSTER,
         history: 0,
         me,
-        repairers: (0..plan.replicas).filter(|other| *other != seat).map(address).collect(),
-        repairer_first: seat as u32,
+        repairers: (0..plan.replicas).filter(|other| *other != seat).map(repairer).collect(),
         nack: NackLimits::default(),
         store_bytes: 64 << 10,
         frame_len_max: frame_len_max(MTU),
@@ -59,6 +67,7 @@ pub(super) fn replica_limits(plan: &Plan, seat: usize, me: Identity, rng: &mut R
         ack_again_ns: 1_000_000,
         process_nonce: rng.next_u64(),
         repairs_per_request: 16,
+        budget: BudgetLimits::default(),
         suspect: SuspectLimits {
             beat_ns: BEAT_NS,
             timeout_ns: plan.timeout_ns,
@@ -86,6 +95,7 @@ pub(super) fn publisher(plan: &Plan, seat: usize, work: &Work, rng: &mut Rng) ->
         resend_ns_max: 5_000_000,
         ask_again_ns: 1_000_000,
         names_max: 4,
+        message_len_max: MESSAGE_LEN_MAX,
     };
     let mut publisher = Publisher::new(SimNet::of_client(), limits);
     publisher.core.open(&work.name, [rng.next_u64(), rng.next_u64()]);
@@ -101,8 +111,13 @@ pub(super) fn subscriber(
     rng: &mut Rng,
 ) -> Box<Subscriber<SimNet>> {
     let me = Identity { replica: 2_000 + seat as u32, incarnation: rng.next_u64() as u32 };
-    let limits =
-        SubscriberLimits { receiver: receiver(plan, seat, me), delivery, start, lag_report_ns: 1_000_000 };
+    let limits = SubscriberLimits {
+        receiver: receiver(plan, seat, me),
+        delivery,
+        start,
+        parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 512 * MESSAGE_LEN_MAX },
+        lag_report_ns: 1_000_000,
+    };
     Box::new(Subscriber::new(SimNet::of_client(), limits))
 }
 

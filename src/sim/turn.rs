@@ -2,6 +2,7 @@
 
 use super::check::{Oracle, Violation};
 use super::coverage::Event;
+use super::payload;
 use super::story::Happening;
 use super::world::{Actor, Phase, Reading, Work, World};
 use crate::engine::event::{Event as NodeEvent, Role};
@@ -174,14 +175,11 @@ fn publish(
         if work.left == 0 {
             return Ok(());
         }
-        let length = [0, 16, 64, 200, 1_200][((draws[1] >> (8 * count)) % 5) as usize];
+        // The last one goes out in three parts.
+        let length = [0, 16, 64, 200, 1_200, 3_600][((draws[1] >> (8 * count)) % 6) as usize];
         let length = if may_be_empty { length } else { length.max(16) };
         work.handed_in += 1;
-        let mut payload = vec![work.handed_in as u8; length];
-        if length >= 16 {
-            payload[..8].copy_from_slice(&(who as u64).to_le_bytes());
-            payload[8..16].copy_from_slice(&work.handed_in.to_le_bytes());
-        }
+        let payload = payload::of(who, work.handed_in, length);
         match process.core.try_publish(id, 0, &payload) {
             Ok(number) => {
                 oracle.on_published(who, id, number, &payload);
@@ -249,7 +247,7 @@ fn read(
                 oracle.coverage.count(Event::Retracts);
                 oracle.on_retracted(who, from)
             }
-            SubscriberEvent::Abandoned { from, oldest } => {
+            SubscriberEvent::Abandoned { from, oldest, .. } => {
                 // A small ring forgets: said, and the subscription is over.
                 told.push(format!("abandoned at {from}, the oldest that anybody holds is {oldest}"));
                 oracle.coverage.count(Event::Abandoned);

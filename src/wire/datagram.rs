@@ -2,8 +2,9 @@
 //! that a repaired frame carries. Each is a [`Header`] and a fixed body; some have items behind it.
 
 use super::{
-    Denied, Entries, HEADER_LEN, Header, Identity, Kind, NAME_LEN_MAX, PublisherId, PublisherSeq, Reject,
-    Seq, StatusBody, StatusMember, StatusMembers, VerdictBody, seal,
+    Denied, Entries, HEADER_LEN, Header, Identity, Kind, NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow,
+    NoticeRows, PublisherId, PublisherSeq, Reject, Seq, StatusBody, StatusMember, StatusMembers, VerdictBody,
+    seal,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -72,9 +73,34 @@ pub enum Refusal {
     OtherHistory = 4,
     /// The requester asks too much; `retry_after_ns` says when again.
     Limited = 5,
+    /// A leader that stamps: others hold it, and are to be asked.
+    Referred = 6,
+    /// Too much for datagrams, for too long: it is to be read by replay.
+    Replay = 7,
+    /// It went on all the same: it gets nothing more.
+    Dropped = 8,
 }
 
 impl Refusal {
+    /// Whether the giver will not give this range later either.
+    pub fn gives_up(self) -> bool {
+        matches!(self, Self::TooOld | Self::Replay | Self::Dropped)
+    }
+
+    /// The words for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ahead => "not there yet",
+            Self::TooOld => "no longer in memory",
+            Self::OtherEpoch => "of another epoch",
+            Self::OtherHistory => "of another history",
+            Self::Limited => "too much at once",
+            Self::Referred => "others are to be asked",
+            Self::Replay => "too much for datagrams: to be read by replay",
+            Self::Dropped => "asked for too much, for too long",
+        }
+    }
+
     /// The reason with this number, if there is one.
     pub fn from_u32(reason: u32) -> Option<Self> {
         Some(match reason {
@@ -83,6 +109,9 @@ impl Refusal {
             3 => Self::OtherEpoch,
             4 => Self::OtherHistory,
             5 => Self::Limited,
+            6 => Self::Referred,
+            7 => Self::Replay,
+            8 => Self::Dropped,
             _ => return None,
         })
     }
@@ -100,7 +129,7 @@ pub struct AnswerBody {
     pub oldest_seq: Seq,
     /// A [`Refusal`].
     pub reason: u32,
-    /// For [`Refusal::Limited`].
+    /// Before this has passed, asking again is in vain; 0 if nothing is known of that.
     pub retry_after_ns: u32,
 }
 
@@ -316,6 +345,8 @@ pub enum Datagram<'a> {
     Status(Header, StatusBody, StatusMembers<'a>),
     /// A verdict.
     Verdict(Header, VerdictBody),
+    /// What a leader tells publishers.
+    Notice(Header, NoticeRows<'a>),
 }
 
 impl<'a> Datagram<'a> {
@@ -430,6 +461,10 @@ impl<'a> Datagram<'a> {
                 }
                 Self::Verdict(header, said)
             }
+            Kind::Notice => {
+                ends(&header, header.count as usize * size_of::<NoticeRow>(), 0)?;
+                Self::Notice(header, NoticeRows::check(&header, bytes)?)
+            }
             Kind::Frame | Kind::Submission | Kind::Ack | Kind::Stage | Kind::Switch => {
                 return Err(Reject::Kind);
             }
@@ -506,6 +541,13 @@ pub fn write_status(out: &mut [u8], mut header: Header, body: StatusBody, member
 /// Writes a verdict; as [`write_heartbeat`].
 pub fn write_verdict(out: &mut [u8], header: Header, body: VerdictBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
+}
+
+/// Writes a notice of at most [`NOTICE_ROWS_MAX`] `rows`; as [`write_heartbeat`].
+pub fn write_notice(out: &mut [u8], mut header: Header, rows: &[NoticeRow]) -> usize {
+    assert!(rows.len() <= NOTICE_ROWS_MAX, "{} rows, at most {NOTICE_ROWS_MAX}", rows.len());
+    header.count = rows.len() as u16;
+    write(out, header, &[], bytemuck::cast_slice(rows))
 }
 
 /// Room for any datagram that this file writes, submissions aside.

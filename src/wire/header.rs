@@ -54,6 +54,8 @@ pub enum Kind {
     Status = 16,
     /// Whether an operator's order is taken.
     Verdict = 17,
+    /// The leader tells publishers what it misses of them.
+    Notice = 24,
     /// Journal only: from here on frames are staged beside the log (S7).
     Stage = 128,
     /// Journal only: the staged frames are the log now (S7).
@@ -82,6 +84,7 @@ impl Kind {
             15 => Self::StepDown,
             16 => Self::Status,
             17 => Self::Verdict,
+            24 => Self::Notice,
             128 => Self::Stage,
             129 => Self::Switch,
             _ => return None,
@@ -201,6 +204,14 @@ fn checksum(header: &Header, datagram: &[u8]) -> u32 {
     let usual = header.magic == MAGIC && header.version == VERSION && header.key_id == 0;
     let state = if usual { STATES[header.kind as usize] } else { crc32c::crc32c(&datagram[..8]) };
     crc32c::crc32c_append(state, &datagram[24..])
+}
+
+/// Who submits in a datagram that nobody has judged yet, in one number; `None` for what is no submission.
+#[inline]
+pub fn submitter(datagram: &[u8]) -> Option<u64> {
+    const SENDER: usize = std::mem::offset_of!(Header, sender);
+    let sender = datagram.get(SENDER..SENDER + 8)?;
+    (datagram[5] == Kind::Submission as u8).then(|| bytemuck::pod_read_unaligned(sender))
 }
 
 /// Writes `header` in front of `datagram`, which ends where the datagram ends, and seals it: `length`

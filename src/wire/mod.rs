@@ -12,7 +12,7 @@
 //! | [`Kind::Submission`] | publisher → replicas | submit group | at `flush`, `poll`, or when full; again until committed | unstamped entries |
 //! | [`Kind::Ack`] | replica → all | control group | once per poll batch that stored something | epoch, next, chain |
 //! | [`Kind::Nack`] | anyone → replica | unicast | frames are missing | ranges, or "start of epoch e" |
-//! | [`Kind::Frame`] + [`RepairTrailer`] | replica → asker | unicast | it has them | the frame as sent, and who gives it |
+//! | [`Kind::Frame`] + [`RepairTrailer`] | replica → asker, or all | unicast; data group where several ask | it has them | the frame as sent, and who gives it |
 //! | [`Kind::Answer`] | replica → asker | unicast | it has not | a [`Refusal`] |
 //! | [`Kind::Question`] | anyone → replica | unicast | open, resume, bootstrap, operators' commands | a [`Topic`] |
 //! | [`Kind::Reply`] | replica → asker | unicast | always | [`ReplyBody`] |
@@ -23,6 +23,7 @@
 //! | [`Kind::Refuse`] | replica → all | control group | a superseded epoch was heard | [`BallotBody`] |
 //! | [`Kind::Down`] | watcher → all | control group | its leader's stamping thread is gone | [`DownBody`] |
 //! | [`Kind::StepDown`] | leader → all | control group | it stops stamping | [`StepDownBody`] |
+//! | [`Kind::Notice`] | leader → publishers | control group | their numbers are missed, or their share is used up | [`NoticeRow`]s |
 //! | [`Kind::Stage`], [`Kind::Switch`] | – | journal only | a suffix is replaced (S7) | from seq, epoch |
 
 #![forbid(unsafe_code)]
@@ -33,6 +34,7 @@ mod entry;
 mod frame;
 mod header;
 mod ids;
+mod notice;
 mod operator;
 
 pub use control::*;
@@ -41,6 +43,7 @@ pub use entry::*;
 pub use frame::*;
 pub use header::*;
 pub use ids::*;
+pub use notice::*;
 pub use operator::*;
 
 #[cfg(target_endian = "big")]

@@ -244,15 +244,13 @@ refused! {
         "LS0121: lines.2.interface: is that of lines.1.interface: what cuts one line cuts both; write an interface \
          of another network, or leave the second line out (c.toml:21:13)";
 
-    a_message_that_fits_no_frame_is_refused_with_limit_and_remedy: SHARED,
-        ["[stream]" => "[stream]\nmessage_len_max = 1300"];
-        "LS0120: stream.message_len_max: 1300 bytes fit no frame: at mtu 1500 the limit is 1296; write \
-         1296 or less, or raise lines.1.mtu on a network of jumbo frames (c.toml:18:19)";
+    a_message_larger_than_its_publishers_window_is_refused_with_limit_and_remedy: SHARED,
+        ["[stream]" => "[publisher]\nwindow = 4\n[stream]\nmessage_len_max = 8000"];
+        "LS0120: stream.message_len_max: 8000 bytes are 7 parts at mtu 1500, and publisher.window and \
+         publisher.buffer hold 4; write 5184 or less, or raise them (c.toml:20:19)";
 
-    a_message_that_fits_no_jumbo_frame_is_refused_with_limit_and_remedy: SHARED,
-        ["[stream]" => "[stream]\nmessage_len_max = 8800"];
-        "LS0120: stream.message_len_max: 8800 bytes fit no frame: at mtu 1500 the limit is 1296; write \
-         1296 or less, and let the application split larger messages (c.toml:18:19)";
+    a_message_larger_than_any_is_refused: SHARED, ["[stream]" => "[stream]\nmessage_len_max = 65537"];
+        "LS0107: stream.message_len_max: 65537 is out of range; write a value from 1 to 65536 (c.toml:18:19)";
 
     a_window_that_the_tail_cannot_hold_is_refused: SHARED,
         ["[stream]" => "[stream]\nwindow_bytes = \"65MiB\""];

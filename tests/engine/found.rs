@@ -210,21 +210,12 @@ fn s10_an_epoch_start_tells_what_those_who_elected_its_leader_knew_to_be_committ
     assert_eq!((start.first_seq, start.commit_next), (4, 4));
 }
 
-/// A start that a blank node heard may be all that is left of its epoch.
-#[test]
-fn a_blank_node_that_gets_nothing_of_a_lost_epoch_learns_the_log_that_the_others_hold() {
-    let mut log = Log::begun(3);
-    let mut lost = log.clone();
-    log.push(&["a"]);
-    lost.begin(epoch(2, 2), &member_list(3));
-    let mut node = blank();
-    let mut sent = node.hear(&lost.frames[2..3]);
-    assert_eq!(node.replica.tail().promised(), Epoch::NONE, "who has no vote need not promise");
+/// All that is left is replica 3, and its log is of epoch 1: whatever a blank node asks, it answers from that.
+fn ask_replica_3(node: &mut Node, log: &mut Log, mut sent: Vec<(To, Vec<u8>)>) {
     for _ in 0..200 {
         sent.extend(node.wait(5 * MS));
         for request in requests_in(&std::mem::take(&mut sent)) {
             let from = u32::from(request.to.ip().octets()[3]);
-            // All that is left is replica 3, and its log is of epoch 1.
             if from != 3 {
                 continue;
             }
@@ -237,10 +228,26 @@ fn a_blank_node_that_gets_nothing_of_a_lost_epoch_learns_the_log_that_the_others
             }
         }
     }
-    assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Standby, log.end));
-    assert_eq!(node.replica.tail().promised(), epoch(1, 1));
-    let sent = node.hear(&[ballot(&log, Kind::Prepare, 3, epoch(2, 3))]);
-    assert!(sent.iter().any(|(_, bytes)| bytes[5] == Kind::Promise as u8), "its vote counts");
+}
+
+/// What a blank node heard may be all that is left of an epoch.
+#[test]
+fn a_blank_node_that_gets_nothing_of_a_lost_epoch_learns_the_log_that_the_others_hold() {
+    let mut log = Log::begun(3);
+    let mut lost = log.clone();
+    log.push(&["a"]);
+    lost.begin(epoch(2, 1), &member_list(3));
+    // It heard the start of the lost epoch; or that of the one before, and then of the lost one.
+    for heard in [vec![lost.frames[2].clone()], vec![log.frames[1].clone(), lost.heartbeat()]] {
+        let mut node = blank();
+        let sent = node.hear(&heard);
+        assert_eq!(node.replica.tail().promised(), Epoch::NONE, "who has no vote need not promise");
+        ask_replica_3(&mut node, &mut log, sent);
+        assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Standby, log.end));
+        assert_eq!(node.replica.tail().promised(), epoch(1, 1));
+        let sent = node.hear(&[ballot(&log, Kind::Prepare, 3, epoch(2, 3))]);
+        assert!(sent.iter().any(|(_, bytes)| bytes[5] == Kind::Promise as u8), "its vote counts");
+    }
 }
 
 #[test]

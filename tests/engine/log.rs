@@ -215,7 +215,7 @@ impl Log {
     pub fn answer(&self, from: u32, token: u64, reason: Refusal, oldest_seq: Seq) -> Vec<u8> {
         let body = AnswerBody {
             token,
-            range: SeqRange { from: 1, to: 2 },
+            range: SeqRange { from: 1, to: u64::MAX >> 1 },
             oldest_seq,
             reason: reason as u32,
             retry_after_ns: 0,

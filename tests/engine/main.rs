@@ -6,12 +6,16 @@
 mod fates;
 mod found;
 mod futures;
+mod ingress;
+mod large;
 mod log;
 mod membership;
 mod multicast;
+mod notices;
 mod publisher;
 mod readers;
 mod receiver;
+mod repair;
 mod replica;
 mod shipped;
 mod store;

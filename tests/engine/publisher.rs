@@ -100,7 +100,7 @@ fn s8_a_newer_process_fences_the_older_one_and_goes_on_with_its_numbers() {
     cluster.publishers[old].publish(id, &["a", "b", "c"]);
     drain(&mut cluster, old);
     assert_eq!(cluster.open(new, "orders", B), id, "a name keeps its id");
-    let opened = PublisherEvent::Opened { ticket: 0, publisher: id, publisher_seq: 4 };
+    let opened = PublisherEvent::Opened { ticket: 0, publisher: id, publisher_seq: 4, last: 3 };
     assert_eq!(cluster.publishers[new].events.last(), Some(&opened));
     cluster.run(20);
     let fenced = PublisherEvent::Fenced { publisher: id, publisher_seq: 4 };
@@ -296,19 +296,17 @@ fn a_message_too_long_names_limit_and_remedy() {
     let publisher = cluster.add_publisher(plain);
     let id = cluster.open(publisher, "orders", A);
     let core = &mut cluster.publishers[publisher].publisher.core;
-    let max = core.message_len_max();
-    assert_eq!(max, 1_296);
+    // Seven parts, and an eighth datagram for what is open before it.
+    let (part, max) = (core.part_len_max(), core.message_len_max());
+    assert_eq!((part, max), (1_296, 7 * 1_296));
     let refused = core.try_publish(id, 0, &vec![0; max + 1]).unwrap_err();
     assert_eq!(refused, PublishError::TooLong { len: max + 1, max });
     let text = refused.to_string();
-    assert!(text.contains("1297") && text.contains("1296") && text.contains("`mtu`"), "{text}");
-    assert_eq!(
-        core.try_publish(id, 0, &vec![7; max]),
-        Ok(1),
-        "the longest one is taken, under the first number"
-    );
+    assert!(text.contains("9073") && text.contains("9072") && text.contains("`publisher.buffer`"), "{text}");
+    assert!(matches!(core.try_claim(id, 0, part + 1), Err(PublishError::TooLong { .. })));
+    assert_eq!(core.try_publish(id, 0, &vec![7; part]), Ok(1), "what one frame takes is one entry");
     drain(&mut cluster, publisher);
-    assert_eq!(stamped(&cluster)[0].3.len(), max);
+    assert_eq!(stamped(&cluster)[0].3.len(), part);
 }
 
 #[test]
@@ -351,6 +349,7 @@ pub fn connected(log: &mut Log) -> (Publisher<SimNet>, Vec<PublisherEvent>) {
         resend_ns_max: 5_000_000,
         ask_again_ns: 1_000_000,
         names_max: 1,
+        message_len_max: MESSAGE_LEN_MAX,
     };
     let mut publisher = Publisher::new(SimNet::default(), limits);
     publisher.net_mut().groups.extend([log.frames[1].clone(), log.heartbeat()]);
@@ -369,7 +368,8 @@ fn a_publisher_is_told_once_that_the_cluster_takes_no_more() {
         publisher.net_mut().groups.push_back(beat);
         publisher.poll(1_100_000, 1, 9, |event| events.push(event));
     }
-    assert_eq!(events, [PublisherEvent::Throttled, PublisherEvent::Throttled]);
+    use PublisherEvent::{Free, Throttled};
+    assert_eq!(events, [Throttled, Free, Throttled]);
 }
 
 #[test]
@@ -413,6 +413,6 @@ fn a_node_of_another_history_tells_a_publisher_nothing() {
     log.commit_next = log.end.next;
     publisher.net_mut().groups.push_back(log.heartbeat());
     publisher.poll(1_300_000, 1, 9, |event| events.push(event));
-    assert_eq!(events, [PublisherEvent::Opened { ticket: 0, publisher: 3, publisher_seq: 10 }]);
+    assert_eq!(events, [PublisherEvent::Opened { ticket: 0, publisher: 3, publisher_seq: 10, last: 9 }]);
     assert_eq!(publisher.core.counters.get(Counter::RejectedHistory), 1);
 }

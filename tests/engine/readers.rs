@@ -10,7 +10,7 @@ use lockstep::engine::receiver::{NACK_LEN_MAX, Placement, Receiver, Start};
 use lockstep::engine::subscriber::Delivery;
 use lockstep::wire::*;
 
-const GUARD_NS: Nanos = 20_000;
+const GUARD_NS: Nanos = 30_000;
 const RETRY_NS: Nanos = 150_000;
 
 /// A log of one message at seq 3, and a reader that holds and has committed all of it.

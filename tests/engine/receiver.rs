@@ -8,7 +8,8 @@ use lockstep::engine::receiver::Start;
 use lockstep::engine::subscriber::Delivery;
 use lockstep::wire::*;
 
-const GUARD_NS: Nanos = 20_000;
+/// The guard and its jitter.
+const GUARD_NS: Nanos = 30_000;
 const RETRY_NS: Nanos = 150_000;
 
 /// A reader of stamped messages from the first seq on that holds birth and epoch start.

@@ -13,7 +13,7 @@ use lockstep::wire::*;
 const RING: usize = 256 << 10;
 
 /// The leader of a cluster of `members`, whose epoch has begun.
-fn leader(members: u32, change: impl Fn(&mut ReplicaLimits)) -> Node {
+pub fn leader(members: u32, change: impl Fn(&mut ReplicaLimits)) -> Node {
     let mut limits = replica_limits(1, members);
     change(&mut limits);
     let mut node = Node::new(start(born_tail(1, members, RING), limits).unwrap());
@@ -63,10 +63,10 @@ fn heartbeats(sent: &[(To, Vec<u8>)]) -> Vec<(Header, HeartbeatBody)> {
 }
 
 /// A repaired frame's first seq, and its giver's identity, accepted epoch and commit.
-type Repair = (Seq, Identity, Epoch, Seq);
+pub type Repair = (Seq, Identity, Epoch, Seq);
 
 /// Repairs and refusals (reason, oldest) among what was sent.
-fn answers(sent: &[(To, Vec<u8>)]) -> (Vec<Repair>, Vec<(Refusal, Seq)>) {
+pub fn answers(sent: &[(To, Vec<u8>)]) -> (Vec<Repair>, Vec<(Refusal, Seq)>) {
     let (mut repairs, mut refusals) = (Vec::new(), Vec::new());
     for datagram in decoded(sent) {
         match datagram {
@@ -474,18 +474,23 @@ fn a_standby_asks_for_what_it_misses() {
     node.hear(&[frame]);
     let requests = requests_in(&node.wait(30_000));
     assert_eq!(requests.len(), 1);
-    assert_eq!((requests[0].to, &requests[0].ranges[..]), (address(1), &[(3, 4)][..]));
-    let sent = node.ask(1, log.repair(2, 1, 3));
+    assert_eq!((requests[0].to, &requests[0].ranges[..]), (address(3), &[(3, 4)][..]), "the leader last");
+    let sent = node.ask(3, log.repair(2, 3, 3));
     assert_eq!(acks_in(&sent).last().map(|header| header.first_seq), Some(5));
 }
 
 // ---------------------------------------------------------------------------- for others
 
 /// A standby of a log of 40 frames of one entry each; the leader called everything below 20 committed.
-fn giver() -> (Node, Log) {
-    let mut log = Log::begun(3);
+pub fn giver() -> (Node, Log) {
+    giver_of(3)
+}
+
+/// The same among so many members: of three, its own word and the leader's commit all of it.
+pub fn giver_of(members: u32) -> (Node, Log) {
+    let mut log = Log::begun(members);
     log.commit_next = 20;
-    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 3)).unwrap());
+    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, members)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     for number in 0..38 {

@@ -3,6 +3,7 @@
 use super::log::Log;
 use super::world::*;
 use lockstep::engine::counters::Counter;
+use lockstep::engine::parts::PartsLimits;
 use lockstep::engine::receiver::Start;
 use lockstep::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
 use lockstep::sim::net::SimNet;
@@ -32,7 +33,7 @@ fn owned(event: &SubscriberEvent<'_>) -> Told {
         SubscriberEvent::Epoch { epoch, seq } => Told::Epoch(*epoch, *seq),
         SubscriberEvent::Membership { seq, members } => Told::Membership(*seq, *members),
         SubscriberEvent::Gap { from, to } => Told::Gap(*from, *to),
-        SubscriberEvent::Abandoned { from, oldest } => Told::Abandoned(*from, *oldest),
+        SubscriberEvent::Abandoned { from, oldest, .. } => Told::Abandoned(*from, *oldest),
         SubscriberEvent::CaughtUp { next } => Told::CaughtUp(*next),
         SubscriberEvent::Lag { entries, .. } => Told::Lag(*entries),
         SubscriberEvent::Diverged { seq } => Told::Diverged(*seq),
@@ -61,7 +62,8 @@ impl Reader {
     pub fn with(delivery: Delivery, start: Start, change: impl Fn(&mut SubscriberLimits)) -> Self {
         let me = Identity { replica: 2_000, incarnation: 5 };
         let receiver = receiver_limits(me, 3);
-        let mut limits = SubscriberLimits { receiver, delivery, start, lag_report_ns: 1_000_000 };
+        let parts = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 1 << 20 };
+        let mut limits = SubscriberLimits { receiver, delivery, start, parts, lag_report_ns: 1_000_000 };
         change(&mut limits);
         Self {
             subscriber: Subscriber::new(SimNet::default(), limits),

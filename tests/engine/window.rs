@@ -24,7 +24,7 @@ fn claim(window: &mut SubmitWindow, list: &mut Outstanding, publisher: u32, publ
         destination: 0,
         time_or_incarnation: 1,
     };
-    window.claim(list, entry, len).fill(publisher_seq as u8);
+    window.claim(list, entry, len, false).fill(publisher_seq as u8);
 }
 
 fn header() -> Header {
@@ -66,7 +66,7 @@ fn a_message_is_sent_again_until_it_has_its_fate_and_more_seldom_each_time() {
         }
     }
     assert_eq!(times, [1_000, 2_000, 4_000, 8_000, 16_000, 26_000, 36_000]);
-    assert_eq!(window.pop(40_000, &mut list), Some(1));
+    assert_eq!(window.pop(&mut list), Some(1));
     assert!(window.is_empty());
     assert!(send(&mut window, 90_000, &mut number, 9).is_empty());
 }
@@ -78,12 +78,95 @@ fn the_wait_follows_the_round_trips_of_what_was_sent_once() {
         let now = 1_000 + round * 1_000;
         claim(&mut window, &mut list, 1, round + 1, 64);
         send(&mut window, now, &mut number, 9);
-        window.pop(now + 50, &mut list);
+        window.on_stamped(now + 10, &mut list, round + 1);
+        window.pop(&mut list);
     }
     claim(&mut window, &mut list, 1, 21, 64);
     send(&mut window, 50_000, &mut number, 9);
     assert!(send(&mut window, 50_099, &mut number, 9).is_empty(), "never below the least wait");
     assert_eq!(send(&mut window, 50_100, &mut number, 9).len(), 1);
+}
+
+#[test]
+fn a_round_trip_that_outgrows_the_wait_is_learned_and_things_are_sent_once_again() {
+    let (mut window, mut list, mut number) = (window(4, 4), Outstanding::default(), 0);
+    let mut resent = Vec::new();
+    for (publisher_seq, round_trip) in (1..=40).zip([50; 20].into_iter().chain([3_000; 20])) {
+        let began = publisher_seq * 50_000;
+        claim(&mut window, &mut list, 1, publisher_seq, 64);
+        let mut sendings = 0;
+        for now in (began..began + round_trip).step_by(50) {
+            sendings += send(&mut window, now, &mut number, 9).len();
+        }
+        window.on_stamped(began + round_trip, &mut list, publisher_seq);
+        assert_eq!(window.pop(&mut list), Some(publisher_seq));
+        if sendings > 1 {
+            resent.push(publisher_seq);
+        }
+    }
+    // The wait stays doubled until one that was sent once has come back.
+    assert_eq!(resent.first(), Some(&21), "{resent:?}");
+    assert!(resent.len() <= 3, "{resent:?}");
+}
+
+#[test]
+fn what_was_seen_stamped_is_not_sent_again_unless_a_takeover_took_its_place() {
+    let (mut window, mut list, mut number) = (window(12, 4), Outstanding::default(), 0);
+    for publisher_seq in 1..=2 {
+        claim(&mut window, &mut list, 1, publisher_seq, 240);
+        send(&mut window, 1_000, &mut number, 9);
+    }
+    window.on_stamped(1_000, &mut list, 1);
+    assert_eq!(send(&mut window, 9_000, &mut number, 9), [[(1, 2)]]);
+    window.on_stamped(9_000, &mut list, 2);
+    assert!(send(&mut window, 90_000, &mut number, 9).is_empty());
+    window.on_unstamped(&mut list, 1);
+    assert_eq!(send(&mut window, 90_000, &mut number, 9), [[(1, 2)]]);
+    window.on_unstamped(&mut list, 0);
+    assert_eq!(send(&mut window, 90_001, &mut number, 9), [[(1, 1)]]);
+}
+
+#[test]
+fn what_the_leader_misses_is_sent_again_at_once_and_nothing_else_is() {
+    let (mut window, mut list, mut number) = (window(12, 4), Outstanding::default(), 0);
+    claim(&mut window, &mut list, 1, 1, 240);
+    send(&mut window, 1_000, &mut number, 9);
+    window.on_stamped(1_040, &mut list, 1);
+    for publisher_seq in 2..=4 {
+        claim(&mut window, &mut list, 1, publisher_seq, 240);
+        send(&mut window, 2_000, &mut number, 9);
+    }
+    window.on_missing(2_019, &list, 1, 4);
+    assert!(send(&mut window, 2_019, &mut number, 9).is_empty(), "it may still be under way");
+    window.on_missing(2_020, &list, 3, 4);
+    assert_eq!(send(&mut window, 2_020, &mut number, 9), [[(1, 3)]]);
+    window.on_missing(2_021, &list, 3, 4);
+    assert!(send(&mut window, 2_021, &mut number, 9).is_empty(), "it was just sent");
+}
+
+#[test]
+fn a_turn_sends_more_again_where_that_helps_and_less_where_it_does_not() {
+    let mut window = SubmitWindow::new(256, 256, LEN, ResendTimer::new(100, 10_000));
+    let (mut list, mut number) = (Outstanding::default(), 0);
+    for publisher_seq in 1..=64 {
+        claim(&mut window, &mut list, 1, publisher_seq, 240);
+        send(&mut window, 1_000, &mut number, 999);
+    }
+    let most = |window: &mut SubmitWindow, number: &mut u64, now: Nanos| {
+        (0..8).map(|turn| send(window, now + turn, number, 999).len()).max().unwrap_or(0)
+    };
+    assert_eq!(most(&mut window, &mut number, 10_000), 8);
+    assert_eq!(most(&mut window, &mut number, 100_000), 8, "the first that is in vain halves what follows");
+    assert!(most(&mut window, &mut number, 200_000) <= 4);
+    window.on_stamped(200_100, &mut list, 64);
+    for publisher_seq in 65..=128 {
+        claim(&mut window, &mut list, 1, publisher_seq, 240);
+        send(&mut window, 300_000, &mut number, 999);
+    }
+    let helped = most(&mut window, &mut number, 400_000);
+    assert!(helped > 32, "{helped}");
+    window.set_throttled(true);
+    assert_eq!(most(&mut window, &mut number, 500_000), 1, "the cluster is only asked");
 }
 
 #[test]
@@ -107,10 +190,10 @@ fn a_full_window_says_so_and_takes_again_when_a_place_is_free() {
     assert!(!window.has_room(64), "both datagrams are full");
     send(&mut window, 1_000, &mut number, 9);
     for publisher_seq in 1..=2 {
-        window.pop(2_000, &mut list);
+        window.pop(&mut list);
         assert!(!window.has_room(64), "message {publisher_seq} had its fate, its datagram has another");
     }
-    window.pop(2_000, &mut list);
+    window.pop(&mut list);
     assert!(window.has_room(64));
 }
 
@@ -119,7 +202,7 @@ fn a_place_whose_messages_had_their_fate_before_they_were_sent_is_used_again() {
     // A copy of this publisher was faster.
     let (mut window, mut list, mut number) = (window(4, 1), Outstanding::default(), 0);
     claim(&mut window, &mut list, 1, 1, 64);
-    assert_eq!(window.pop(1_000, &mut list), Some(1));
+    assert_eq!(window.pop(&mut list), Some(1));
     send(&mut window, 1_000, &mut number, 9);
     assert!(window.has_room(64));
     claim(&mut window, &mut list, 1, 2, 64);
@@ -143,7 +226,7 @@ fn what_a_takeover_made_due_is_sent_once_before_its_time_and_nothing_else_is() {
     assert!(send(&mut window, 1_002, &mut number, 9).is_empty());
     // One that has its fate before it went is not sent for it.
     window.hurry(&other, 0);
-    assert_eq!(window.pop(1_003, &mut other), Some(1));
+    assert_eq!(window.pop(&mut other), Some(1));
     assert!(send(&mut window, 1_004, &mut number, 9).is_empty());
     assert_eq!(send(&mut window, 2_000, &mut number, 9), [[(1, 1)]], "and the others wait as before");
 }
@@ -155,6 +238,9 @@ enum Step {
     Fate { publisher: u32, count: usize },
     Wait { ns: u64 },
     Hurry { publisher: u32, stamped: u64 },
+    Stamp { publisher: u32, count: u64 },
+    Cut { publisher: u32, stamped: u64 },
+    Missing { publisher: u32, from: u64, count: u64 },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -165,6 +251,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (1u32..4, 1usize..5).prop_map(|(publisher, count)| Step::Fate { publisher, count }),
         1 => (1u64..20_000).prop_map(|ns| Step::Wait { ns }),
         1 => (1u32..4, 0u64..30).prop_map(|(publisher, stamped)| Step::Hurry { publisher, stamped }),
+        2 => (1u32..4, 1u64..5).prop_map(|(publisher, count)| Step::Stamp { publisher, count }),
+        1 => (1u32..4, 0u64..30).prop_map(|(publisher, stamped)| Step::Cut { publisher, stamped }),
+        1 => (1u32..4, 1u64..30, 1u64..5)
+            .prop_map(|(publisher, from, count)| Step::Missing { publisher, from, count }),
     ];
     prop::collection::vec(step, 1..200)
 }
@@ -180,6 +270,7 @@ proptest! {
         let mut waiting: BTreeMap<u32, VecDeque<u64>> = BTreeMap::new();
         let mut next: BTreeMap<u32, u64> = BTreeMap::new();
         let mut sent: BTreeMap<(u32, u64), u32> = BTreeMap::new();
+        let mut stamped: BTreeMap<u32, u64> = BTreeMap::new();
         let (mut now, mut number, mut fates) = (1_000, 0, 0);
         for step in steps {
             match step {
@@ -211,7 +302,7 @@ proptest! {
                         let list = lists.entry(publisher).or_default();
                         let expected = waiting.entry(publisher).or_default().pop_front();
                         prop_assert_eq!(window.oldest(list), expected);
-                        prop_assert_eq!(window.pop(now, list), expected);
+                        prop_assert_eq!(window.pop(list), expected);
                         fates += u64::from(expected.is_some());
                     }
                 }
@@ -219,23 +310,37 @@ proptest! {
                 Step::Hurry { publisher, stamped } => {
                     window.hurry(lists.entry(publisher).or_default(), stamped);
                 }
+                Step::Stamp { publisher, count } => {
+                    let seen = stamped.entry(publisher).or_default();
+                    *seen = (*seen + count).min(next.get(&publisher).map_or(0, |next| next - 1));
+                    window.on_stamped(now, lists.entry(publisher).or_default(), *seen);
+                }
+                Step::Cut { publisher, stamped: to } => {
+                    let seen = stamped.entry(publisher).or_default();
+                    *seen = (*seen).min(to);
+                    window.on_unstamped(lists.entry(publisher).or_default(), *seen);
+                }
+                Step::Missing { publisher, from, count } => {
+                    window.on_missing(now, lists.entry(publisher).or_default(), from, from + count);
+                }
             }
         }
         // The device takes everything now: whatever has no fate has been sent, and is sent again.
-        for _ in 0..ENTRIES {
+        for _ in 0..20 * ENTRIES {
             for message in send(&mut window, now, &mut number, 99).into_iter().flatten() {
                 *sent.entry(message).or_default() += 1;
             }
-            now += 20_000;
+            now += 1_000;
         }
         for (publisher, numbers) in &waiting {
             for publisher_seq in numbers {
                 let times = sent.get(&(*publisher, *publisher_seq)).copied().unwrap_or(0);
-                prop_assert!(times >= 2, "message {} of {} was sent {} times", publisher_seq, publisher, times);
+                let least = if *publisher_seq <= stamped.get(publisher).copied().unwrap_or(0) { 1 } else { 2 };
+                prop_assert!(times >= least, "message {} of {} was sent {} times", publisher_seq, publisher, times);
             }
         }
         for (publisher, list) in &mut lists {
-            while let Some(publisher_seq) = window.pop(now, list) {
+            while let Some(publisher_seq) = window.pop(list) {
                 prop_assert_eq!(waiting.entry(*publisher).or_default().pop_front(), Some(publisher_seq));
                 fates += 1;
             }

@@ -17,6 +17,8 @@ use lockstep::proto::log::LogEnd;
 use lockstep::proto::membership::Membership;
 use lockstep::proto::nack::NackLimits;
 use lockstep::proto::publishers::Publishers;
+use lockstep::proto::repairers::Repairer;
+use lockstep::proto::requesters::BudgetLimits;
 use lockstep::proto::suspect::SuspectLimits;
 use lockstep::proto::window::Window;
 use lockstep::sim::net::{SimNet, To};
@@ -63,8 +65,10 @@ pub fn receiver_limits(me: Identity, repairers: u32) -> ReceiverLimits {
         cluster: CLUSTER,
         history: 0,
         me,
-        repairers: (1..=repairers).filter(|number| *number != me.replica).map(address).collect(),
-        repairer_first: 0,
+        repairers: (1..=repairers)
+            .filter(|number| *number != me.replica)
+            .map(|number| Repairer::replica(number, address(number)))
+            .collect(),
         nack: NackLimits::default(),
         store_bytes: 64 << 10,
         frame_len_max: FRAME_LEN_MAX,
@@ -84,6 +88,7 @@ pub fn replica_limits(number: u32, members: u32) -> ReplicaLimits {
         ack_again_ns: 1_000_000,
         process_nonce: u64::from(number),
         repairs_per_request: 16,
+        budget: BudgetLimits::default(),
         suspect: SuspectLimits::default(),
         election: ElectionLimits::default(),
         heard_bytes: 16 << 10,
@@ -280,6 +285,7 @@ impl Cluster {
             resend_ns_max: 5_000_000,
             ask_again_ns: 1_000_000,
             names_max: 4,
+            message_len_max: MESSAGE_LEN_MAX,
         };
         change(&mut limits);
         let publisher = Publisher::new(SimNet::default(), limits);

@@ -88,6 +88,9 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         Datagram::Status(header, body, members) => {
             small(|out| write_status(out, header, body, &members.iter().collect::<Vec<_>>()))
         }
+        Datagram::Notice(header, rows) => {
+            small(|out| write_notice(out, header, &rows.iter().collect::<Vec<_>>()))
+        }
         Datagram::Verdict(header, body) => small(|out| write_verdict(out, header, body)),
     }
 }
@@ -115,16 +118,10 @@ fn any_entry() -> impl Strategy<Value = (EntryHeader, Vec<u8>)> {
     let fields = (select(kinds), any::<u32>(), any::<u64>(), any::<u32>(), any::<u32>());
     (fields, vec(any::<u8>(), 0..100)).prop_map(|(fields, payload)| {
         let (kind, publisher, publisher_seq, destination, time_or_incarnation) = fields;
+        let flags = if kind == EntryKind::Message { publisher as u8 & (PART_MORE | PART_NEXT) } else { 0 };
         let (kind, length) = (kind as u8, payload.len() as u16);
-        let header = EntryHeader {
-            kind,
-            flags: 0,
-            length,
-            publisher,
-            publisher_seq,
-            destination,
-            time_or_incarnation,
-        };
+        let header =
+            EntryHeader { kind, flags, length, publisher, publisher_seq, destination, time_or_incarnation };
         (header, payload)
     })
 }

@@ -82,6 +82,11 @@ pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
     let birth = [member(LEADER), member(STANDBY)];
     vec![
         ("message", entry(EntryKind::Message), b"buy 100".to_vec()),
+        (
+            "a middle part of a message",
+            EntryHeader { flags: PART_MORE | PART_NEXT, ..entry(EntryKind::Message) },
+            b"sell 20".to_vec(),
+        ),
         ("open", entry(EntryKind::Open), open()),
         ("close", entry(EntryKind::Close), vec![]),
         ("birth", entry(EntryKind::Birth), bytemuck::cast_slice(&birth).to_vec()),
@@ -197,6 +202,15 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         acked_age_ns: 0xefee_edec_ebea_e9e8,
     };
     let verdict = VerdictBody { token, topic: Topic::DeclareDead as u32, denied: Denied::NotTwo as u32 };
+    let row = NoticeRow {
+        publisher: 0x5352_5150,
+        incarnation: 0x7776_7574,
+        from: 0x6766_6564_6362_6160,
+        to: 0x6f6e_6d6c_6b6a_6968,
+        told: Told::Missing as u32,
+        reserved: 0,
+    };
+    let rows = [row, NoticeRow { publisher: 0x5352_5151, told: Told::Throttled as u32, ..row }];
     let record = |kind| {
         let mut bytes = vec![0; HEADER_LEN];
         seal(&mut bytes, header(kind));
@@ -234,6 +248,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("step-down", small(|out| write_step_down(out, header(Kind::StepDown), step_down))),
         ("status", small(|out| write_status(out, header(Kind::Status), status, &[seen]))),
         ("verdict", small(|out| write_verdict(out, header(Kind::Verdict), verdict))),
+        ("notice", small(|out| write_notice(out, header(Kind::Notice), &rows))),
         ("stage", record(Kind::Stage)),
         ("switch", record(Kind::Switch)),
     ]

@@ -336,7 +336,7 @@ impl Desk {
 /// Why a subscription ends with `event`, if it does.
 fn end_of(event: &SubscriberEvent<'_>) -> Option<String> {
     match event {
-        SubscriberEvent::Abandoned { from, oldest } => {
+        SubscriberEvent::Abandoned { from, oldest, .. } => {
             Some(format!("seq {from} cannot be repaired any more, the oldest is {oldest}"))
         }
         SubscriberEvent::Diverged { seq } => Some(format!("the logs diverge at seq {seq}")),

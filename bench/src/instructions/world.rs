@@ -11,6 +11,7 @@
 
 use super::desk::{Desk, DeskPorts};
 use crate::cluster::{Cluster, MTU, PAYLOAD_LEN};
+use lockstep::engine::parts::PartsLimits;
 use lockstep::engine::ports::Group;
 use lockstep::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
 use lockstep::engine::receiver::{ReceiverLimits, Start};
@@ -24,10 +25,12 @@ use lockstep::journal::ports::{TailSource, Word};
 use lockstep::proto::commit::Durability;
 use lockstep::proto::election::ElectionLimits;
 use lockstep::proto::nack::NackLimits;
+use lockstep::proto::repairers::Repairer;
+use lockstep::proto::requesters::BudgetLimits;
 use lockstep::proto::suspect::SuspectLimits;
 use lockstep::wire::{
-    AckBody, EntryHeader, EntryKind, Header, Identity, Kind, Nanos, OpenFrame, PublisherId, Seq,
-    frame_len_max, write_ack,
+    AckBody, EntryHeader, EntryKind, Header, Identity, Kind, MESSAGE_LEN_MAX, Nanos, OpenFrame, PublisherId,
+    Seq, frame_len_max, write_ack,
 };
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -90,8 +93,10 @@ fn receiver(cluster: &Cluster, process: usize) -> ReceiverLimits {
         cluster: cluster.config.cluster,
         history: 0,
         me: cluster.identities.get(process).copied().filter(|_| process < 2).unwrap_or(client),
-        repairers: (0..2).filter(|other| *other != process).map(address).collect(),
-        repairer_first: 0,
+        repairers: (0..2)
+            .filter(|other| *other != process)
+            .map(|other| Repairer::replica(other as u32 + 1, address(other)))
+            .collect(),
         nack: NackLimits::default(),
         store_bytes: 1 << 20,
         frame_len_max: frame_len_max(MTU),
@@ -130,6 +135,7 @@ fn replica(cluster: &Cluster, process: usize) -> Result<Desked, String> {
         ack_again_ns: 1_000_000_000,
         process_nonce: process_nonce(process),
         repairs_per_request: 64,
+        budget: BudgetLimits::default(),
         suspect: SuspectLimits::default(),
         election: ElectionLimits::default(),
         heard_bytes: 1 << 20,
@@ -145,6 +151,7 @@ fn subscriber(cluster: &Cluster, process: usize, delivery: Delivery) -> Subscrib
         receiver: receiver(cluster, process),
         delivery,
         start: Start::From(1),
+        parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 1 << 20 },
         lag_report_ns: 1 << 40,
     };
     Subscriber::new(Desk::carrying(), limits)
@@ -177,6 +184,7 @@ impl World {
                 resend_ns_max: 5_000_000,
                 ask_again_ns: 1_000_000,
                 names_max: 1,
+                message_len_max: MESSAGE_LEN_MAX,
             },
         );
         publisher.core.open("bench", [1, 2]);

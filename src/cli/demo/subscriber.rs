@@ -183,10 +183,11 @@ impl Seen {
             SubscriberEvent::Message(message) => self.on_told(&message),
             SubscriberEvent::Committed { next } => self.on_committed(next),
             SubscriberEvent::Epoch { epoch, .. } => self.begun = Some(epoch),
-            SubscriberEvent::Abandoned { from, oldest } => {
+            SubscriberEvent::Abandoned { from, oldest, why } => {
                 let what = format!(
-                    "seq {from} cannot be repaired any more, the oldest is {oldest}: this subscriber found too \
-                     seldom a core to run on, and fell behind what the tails remember; give a lower --rate"
+                    "seq {from} is repaired by nobody ({}; the oldest is {oldest}): this subscriber found too \
+                     seldom a core to run on, and fell behind what the tails remember; give a lower --rate",
+                    why.name()
                 );
                 self.failed = Some(Failure::new(INTEGRITY, what));
             }

@@ -13,9 +13,10 @@
 //! ```
 
 use super::PublisherEvent;
-use crate::engine::window::Outstanding;
+use crate::engine::window::{Outstanding, SubmitWindow};
 use crate::wire::{
-    Entry, EntryKind, FrameView, Header, Nanos, OpenView, PublisherId, PublisherSeq, ReplyBody, Seq,
+    Entry, EntryKind, FrameView, Header, Nanos, OpenView, PART_MORE, PublisherId, PublisherSeq, ReplyBody,
+    Seq, entry_digest,
 };
 use std::collections::VecDeque;
 
@@ -69,6 +70,8 @@ pub(super) struct Line {
     forgotten: Seq,
     /// From this seq on its messages are watched, while it is being looked up; 0 before.
     watched_from: Seq,
+    /// Another part stands under a number of the message that waits for its fate.
+    pub(super) diverged: bool,
     pub(super) outstanding: Outstanding,
 }
 
@@ -81,8 +84,23 @@ pub(super) struct Stamped {
     pub(super) seq: Seq,
     pub(super) publisher_seq: PublisherSeq,
     pub(super) line: u32,
+    /// What stands there, beside what was handed in.
+    pub(super) content: Content,
     /// Whether `Stamped` was told of it.
     told: bool,
+}
+
+/// What stands under a number, beside what was handed in under it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Content {
+    /// The same.
+    Same,
+    /// Something else.
+    Other,
+    /// It was stamped before anything was handed in; what it says, as [`entry_digest`] tells it.
+    Digest(u32),
+    /// That is no longer remembered.
+    Unknown,
 }
 
 /// A message that a copy of us had stamped before we handed it in.
@@ -91,6 +109,7 @@ struct Copied {
     line: u32,
     publisher_seq: PublisherSeq,
     seq: Seq,
+    digest: u32,
 }
 
 /// See the module.
@@ -137,6 +156,7 @@ impl Lines {
             stamped: 0,
             forgotten: 0,
             watched_from: 0,
+            diverged: false,
             outstanding: Outstanding::default(),
         });
         self.unopened += 1;
@@ -175,9 +195,11 @@ impl Lines {
             .copied
             .iter()
             .position(|copied| (copied.line, copied.publisher_seq) == (line, publisher_seq));
-        let seq = known.and_then(|at| self.copied.remove(at)).map_or(0, |copied| copied.seq);
+        let (seq, content) = known
+            .and_then(|at| self.copied.remove(at))
+            .map_or((0, Content::Unknown), |copied| (copied.seq, Content::Digest(copied.digest)));
         let bound = if seq == 0 { self.list[line as usize].forgotten } else { seq };
-        self.stamped.push_back(Stamped { bound, seq, publisher_seq, line, told: false });
+        self.stamped.push_back(Stamped { bound, seq, publisher_seq, line, content, told: false });
     }
 
     /// A replica told what is committed of a name; `end_next` is where our own reading of the stream ends.
@@ -211,12 +233,18 @@ impl Lines {
     }
 
     /// Looks for what concerns these lines in a frame of the log.
-    pub(super) fn read(&mut self, frame: &FrameView<'_>, f: &mut impl FnMut(PublisherEvent)) {
+    pub(super) fn read(
+        &mut self,
+        now: Nanos,
+        window: &mut SubmitWindow,
+        frame: &FrameView<'_>,
+        f: &mut impl FnMut(PublisherEvent),
+    ) {
         for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
             match entry.kind() {
                 EntryKind::Message => {
                     if let Some(index) = self.of(entry.header.publisher) {
-                        self.read_message(index, seq, entry.header.publisher_seq, f);
+                        self.read_message(now, window, index, seq, &entry, f);
                     }
                 }
                 EntryKind::Open => self.read_open(seq, &entry),
@@ -233,11 +261,14 @@ impl Lines {
     #[inline]
     fn read_message(
         &mut self,
+        now: Nanos,
+        window: &mut SubmitWindow,
         index: usize,
         seq: Seq,
-        publisher_seq: PublisherSeq,
+        entry: &Entry<'_>,
         f: &mut impl FnMut(PublisherEvent),
     ) {
+        let publisher_seq = entry.header.publisher_seq;
         let line = &mut self.list[index];
         if publisher_seq <= line.stamped {
             return;
@@ -245,9 +276,16 @@ impl Lines {
         match line.state {
             LineState::Open | LineState::Seen { .. } if publisher_seq < line.next => {
                 line.stamped = publisher_seq;
-                f(PublisherEvent::Stamped { publisher: line.id, publisher_seq, seq });
+                let is_same = window.says(&line.outstanding, entry);
+                let content = if is_same { Content::Same } else { Content::Other };
+                window.on_stamped(now, &mut line.outstanding, publisher_seq);
+                // The place of a message in parts is that of its last one.
+                let told = entry.header.flags & PART_MORE == 0;
+                if told {
+                    f(PublisherEvent::Stamped { publisher: line.id, publisher_seq, seq });
+                }
                 let line = index as u32;
-                self.stamped.push_back(Stamped { bound: seq, seq, publisher_seq, line, told: true });
+                self.stamped.push_back(Stamped { bound: seq, seq, publisher_seq, line, content, told });
             }
             LineState::Open | LineState::Seen { .. } | LineState::LookingUp { .. } => {
                 line.stamped = publisher_seq;
@@ -257,7 +295,8 @@ impl Lines {
                     let line = &mut self.list[oldest.line as usize];
                     line.forgotten = line.forgotten.max(oldest.seq);
                 }
-                self.copied.push_back(Copied { line: index as u32, publisher_seq, seq });
+                let digest = entry_digest(&entry.header, entry.payload);
+                self.copied.push_back(Copied { line: index as u32, publisher_seq, seq, digest });
             }
             _ => {}
         }

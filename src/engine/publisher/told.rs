@@ -9,11 +9,11 @@ pub enum PublishError {
     Backpressure,
     /// The id is not open (yet) on this handle.
     NotOpen,
-    /// The message is too long for one frame.
+    /// The message is longer than the limit, or than what can be claimed in place.
     TooLong {
         /// Its bytes.
         len: usize,
-        /// The limit: raise `mtu`, or split the message.
+        /// The limit: of `stream.message_len_max`, of the window, or of one frame where it was to be claimed.
         max: usize,
     },
     /// A newer process publishes under this name.
@@ -31,7 +31,8 @@ impl std::fmt::Display for PublishError {
             Self::NotOpen => f.write_str("this publisher id is not open on this handle: open its name first"),
             Self::TooLong { len, max } => write!(
                 f,
-                "a message of {len} bytes is too long: {max} fit one frame; split it, or raise `mtu` in the configuration"
+                "a message of {len} bytes is too long, the limit is {max}: raise `stream.message_len_max` and \
+                 `publisher.buffer`; what is written in place fits one datagram of `mtu`"
             ),
             Self::Fenced => {
                 f.write_str("a newer process has opened this publisher's name: this one is fenced")
@@ -55,6 +56,9 @@ pub enum PublisherEvent {
         publisher: PublisherId,
         /// The number of its next message.
         publisher_seq: PublisherSeq,
+        /// The number of its last committed message, whoever published it; 0 if there is none. A process
+        /// that begins anew knows by it how much of its predecessor's is in the stream for ever.
+        last: PublisherSeq,
     },
     /// A message has its place; a takeover may still take it away. Then
     /// [`Unstamped`](PublisherEvent::Unstamped) is told, and this again once it has another one.
@@ -84,8 +88,21 @@ pub enum PublisherEvent {
         /// Its place; 0 where a copy had it stamped longer ago than this handle remembers.
         seq: Seq,
     },
-    /// The cluster's window is full: messages wait with their publishers.
+    /// The cluster's window is full, or this publisher's share of it: messages wait here.
     Throttled,
+    /// That is over: the cluster takes messages again.
+    Free,
+    /// Under a number that was handed in here stands another message: a copy of this publisher has
+    /// published something else, so the copies are not deterministic. Told right before
+    /// [`Committed`](PublisherEvent::Committed) of that number, for what stands there is final.
+    Diverged {
+        /// Whose.
+        publisher: PublisherId,
+        /// The number.
+        publisher_seq: PublisherSeq,
+        /// The place of what stands under it.
+        seq: Seq,
+    },
     /// A newer process has opened the name: nothing from `publisher_seq` on was or will be stamped.
     Fenced {
         /// Which publisher.

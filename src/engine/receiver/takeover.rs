@@ -39,6 +39,7 @@ impl Receiver {
         if !self.follow.on_start(&start) {
             return;
         }
+        self.asking.on_epoch(self.follow.epoch());
         let (epoch, bound) = self.news;
         // What was seen stamped in an older epoch may never come to be: only this epoch's word counts.
         self.seen_next = frame.header.next_seq();
@@ -97,6 +98,11 @@ impl Receiver {
         self.news = (Epoch::NONE, 0);
     }
 
+    /// Whether the start of an epoch above the followed one is asked for.
+    pub fn awaits_start(&self) -> bool {
+        self.news.0 != Epoch::NONE
+    }
+
     /// For an owner that holds nothing: whatever was followed is forgotten, and only `epoch` may be followed until
     /// [`Receiver::raise_floor`] is called. Somebody says that its log ends at `next`.
     pub fn follow_only(&mut self, epoch: Epoch, next: Seq) {
@@ -143,9 +149,7 @@ impl Receiver {
         let follow = &self.follow;
         let all = planted(Mutation::KeptFramesStay);
         self.store.retain(self.ready, |first, epoch| all || follow.owner(first) == Some(epoch));
-        self.nack.restart();
-        self.too_old.clear();
-        self.gap_told = false;
+        self.asking.restart();
     }
 
     /// The first seq of those that the owner was given and that a takeover has taken back, once. Whoever is

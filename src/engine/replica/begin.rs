@@ -94,7 +94,8 @@ impl ReplicaCore {
         table.push(EpochBase { epoch: epoch.0, base: end.next });
         let mut payload = [0; EPOCH_START_LEN_MAX];
         let length = write_epoch_start(&mut payload, body, members.members(), &table);
-        let stamp = Stamp { kind: EntryKind::EpochStart, publisher: 0, publisher_seq: 0, destination: 0 };
+        let stamp =
+            Stamp { kind: EntryKind::EpochStart, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
         let Ok(memory) = tail.room() else { return false };
         sequencer.stamp(memory, wall, stamp, &payload[..length]);
         // What lies below the table is given as committed only: who holds this frame must know that it is.

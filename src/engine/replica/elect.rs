@@ -124,9 +124,12 @@ impl ReplicaCore {
         body: &BallotBody,
     ) {
         let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
-        if !self.has_vote() {
-            // The ballot is nobody's news, the sender's log is: without it a quorum may never come about. It may
-            // hold the very entry that lists us.
+        // The ballot is nobody's news, the sender's log is: without it a quorum may never come about. It may hold
+        // the very entry that lists us, or that says whose votes are enough.
+        let lacks = self.role == Role::Standby
+            && self.election.ballot().is_none()
+            && header.epoch() == self.rx.follow.epoch();
+        if !self.has_vote() || lacks {
             self.rx.on_told(header.epoch(), header.first_seq);
         }
         match Kind::from_u8(header.kind) {
@@ -401,6 +404,7 @@ impl ReplicaCore {
             self.uncommitted.on_closed(frame.header.next_seq(), frame.header.length);
         }
         self.hold.clear();
+        self.shares.clear();
         self.outgoing.clear();
         self.acked = (Epoch::NONE, 0);
         self.quorum.restart(now);
@@ -432,6 +436,7 @@ impl ReplicaCore {
         self.events.push(Event::SteppedDown { epoch: sequencer.epoch(), why, seq: end.next });
         self.outgoing.clear();
         self.hold.clear();
+        self.shares.clear();
         self.heard.clear();
         self.handover = None;
         self.draining &= self.stopping;

@@ -29,7 +29,9 @@ impl<P: Ports> Replica<P> {
         core.beaten = (Epoch::NONE, 0);
         core.beat_number = 0;
         core.quorum_heard = 0;
-        core.refusing = false;
+        (core.refusing, core.refused) = (false, false);
+        // Nothing waits for a notice: a publisher's timer may be over at any moment.
+        core.notice_at = Nanos::MAX;
         (core.moved_at, core.advanced_at, core.turned_at, core.acked_at) = (now, now, now, now);
         core.suspect.restart(now);
         core.quorum.restart(now);
@@ -38,6 +40,7 @@ impl<P: Ports> Replica<P> {
         core.beat.due(now);
         core.pulse.on_group(now);
         core.heard.forget_copies();
+        core.giving.clear();
         core.rx.forget_times();
     }
 }

@@ -7,13 +7,14 @@ use crate::engine::ports::{Burst, Group, Net, Ports};
 use crate::journal::ports::TailMemory;
 use crate::journal::{Span, Tail};
 use crate::proto::commit::Durability;
+use crate::proto::ingress::Rounds;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::{OpenVerdict, Verdict};
 use crate::proto::sequence::Stamp;
 use crate::wire::{
     AckBody, Datagram, Entries, Entry, EntryHeader, EntryKind, Header, HeartbeatBody, Identity, Kind,
-    NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, SMALL_LEN_MAX, Seq, write_ack, write_heartbeat,
-    write_open,
+    NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, SMALL_LEN_MAX, Seq, submitter, write_ack,
+    write_heartbeat, write_open,
 };
 
 impl<P: Ports> Replica<P> {
@@ -25,7 +26,12 @@ impl<P: Ports> Replica<P> {
         }
         let late = now > core.turned_at + core.limits.suspect.timeout_ns / 2;
         core.looking |= late && !planted(Mutation::StalledLeaderSpeaks);
-        for index in 0..count {
+        // A socket that is drained has nobody waiting.
+        let rounds = (count >= DRAINED)
+            .then(|| Rounds::of(count, |index| submitter(net.group_datagram(index))))
+            .flatten();
+        for turn in 0..count {
+            let index = rounds.as_ref().map_or(turn, |rounds| rounds.index(turn));
             if let Err(reject) = core.lead_datagram(tail, now, wall, net.group_datagram(index)) {
                 core.reject(reject);
             }
@@ -53,6 +59,9 @@ impl<P: Ports> Replica<P> {
         }
         core.close_frame(tail, false);
         core.on_commit_moved();
+        if (!core.hold.is_empty() || core.shares.has_news()) && now >= core.notice_at {
+            core.tell_publishers(net, tail, now, wall);
+        }
         if core.limits.durability == Durability::Power {
             core.ack_own(net, tail, now, wall);
         }
@@ -202,19 +211,21 @@ impl ReplicaCore {
         let Some(sequencer) = self.sequencer.as_mut().filter(|_| self.hold.is_empty()) else {
             return Some(entry);
         };
-        let window = &self.limits.window;
+        // Beyond half of the window each message needs a closer look.
+        let window = self.limits.window.half();
         let credit = window.credit(sequencer.stamp_next(), commit_next, self.uncommitted.bytes());
         let Ok(memory) = tail.room() else { return Some(entry) };
         for _ in 0..credit {
-            let EntryHeader { kind, publisher, publisher_seq, destination, time_or_incarnation, .. } =
-                entry.header;
+            let EntryHeader {
+                kind, flags, publisher, publisher_seq, destination, time_or_incarnation, ..
+            } = entry.header;
             let next = kind == EntryKind::Message as u8
                 && sequencer.fits(entry.payload.len())
                 && self.log.publishers.judge(publisher, time_or_incarnation, publisher_seq) == Verdict::Stamp;
             if !next {
                 return Some(entry);
             }
-            let stamp = Stamp { kind: EntryKind::Message, publisher, publisher_seq, destination };
+            let stamp = Stamp { kind: EntryKind::Message, flags, publisher, publisher_seq, destination };
             sequencer.stamp(memory, wall, stamp, entry.payload);
             self.log.publishers.on_message(publisher, publisher_seq);
             self.counters.add(Counter::Stamped, 1);
@@ -254,12 +265,16 @@ impl ReplicaCore {
         self.counters.add(counter, 1);
     }
 
-    /// Writes a message or close into the open frame. Returns whether window and journal took it.
+    /// Writes a message or close into the open frame. Returns whether share, window and journal took it.
     #[inline]
     fn stamp<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos, entry: &Entry<'_>) -> bool {
         let header = &entry.header;
+        if !self.has_share(header) {
+            return false;
+        }
         let stamp = Stamp {
             kind: entry.kind(),
+            flags: header.flags,
             publisher: header.publisher,
             publisher_seq: header.publisher_seq,
             destination: header.destination,
@@ -323,6 +338,9 @@ impl ReplicaCore {
 
     #[cold]
     fn refuse(&mut self) {
+        if !self.refusing && !self.refused {
+            self.beat.hasten();
+        }
         self.refusing = true;
         self.counters.add(Counter::WindowFull, 1);
     }
@@ -361,7 +379,8 @@ impl ReplicaCore {
         };
         let mut payload = [0; size_of::<OpenBody>() + NAME_LEN_MAX];
         let length = write_open(&mut payload, open.body.nonce, incarnation, open.name);
-        let stamp = Stamp { kind: EntryKind::Open, publisher: id, publisher_seq: last, destination: 0 };
+        let stamp =
+            Stamp { kind: EntryKind::Open, flags: 0, publisher: id, publisher_seq: last, destination: 0 };
         if let Some(seq) = self.write(tail, wall, stamp, &payload[..length]) {
             let header = EntryHeader { publisher: id, publisher_seq: last, ..entry.header };
             self.log.publishers.on_entry(seq, &Entry { header, payload: &payload[..length] });
@@ -453,7 +472,8 @@ impl ReplicaCore {
         let commit_next = self.commit_next();
         let end = tail.end();
         let credit = self.limits.window.credit(end.next, commit_next, self.uncommitted.bytes());
-        let credit_entries = if std::mem::take(&mut self.refusing) { 0 } else { credit };
+        self.refused = std::mem::take(&mut self.refusing);
+        let credit_entries = if self.refused { 0 } else { credit };
         let body = HeartbeatBody {
             membership_seq: self.log.membership.seq,
             epoch_start_seq: self.rx.follow.base(),

@@ -14,7 +14,9 @@
 mod begin;
 mod elect;
 mod explored;
+mod give;
 mod heard;
+mod ingress;
 mod lead;
 mod orders;
 mod own_log;
@@ -25,6 +27,7 @@ mod stand;
 
 use elect::Owed;
 pub use elect::Suspicion;
+use give::Giving;
 use heard::Heard;
 use orders::Denial;
 use own_log::OwnLog;
@@ -41,15 +44,17 @@ use crate::proto::accept::Acceptor;
 use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
-use crate::proto::ingress::HoldBack;
+use crate::proto::ingress::{HoldBack, Shares};
 use crate::proto::pulse::{Pulse, PulseLimits};
+use crate::proto::repair::GivenLimits;
+use crate::proto::requesters::BudgetLimits;
 use crate::proto::sequence::Sequencer;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
 use crate::proto::window::{Uncommitted, Window};
 use crate::wire::{
-    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos, Reject, SMALL_LEN_MAX,
-    Seq,
+    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos, REPAIR_TRAILER_LEN,
+    Reject, SMALL_LEN_MAX, Seq,
 };
 
 /// A replica's settings.
@@ -73,6 +78,8 @@ pub struct ReplicaLimits {
     pub process_nonce: u64,
     /// Most frames that one request is answered with: more are asked for again.
     pub repairs_per_request: usize,
+    /// What repairs to readers may cost.
+    pub budget: BudgetLimits,
     /// When silence becomes a suspicion.
     pub suspect: SuspectLimits,
     /// An election's times.
@@ -126,6 +133,7 @@ pub struct ReplicaCore {
     rx: Receiver,
     log: OwnLog,
     hold: HoldBack,
+    shares: Shares,
     heard: Heard,
     suspect: Suspect,
     election: Election,
@@ -190,8 +198,12 @@ pub struct ReplicaCore {
     beat: Beat,
     uncommitted: Uncommitted,
     outgoing: Vec<Span>,
-    /// Submissions found the window or the journal full since the last heartbeat.
+    /// Submissions found the window or the journal full since the last heartbeat, ...
     refusing: bool,
+    /// ... and had done so before it.
+    refused: bool,
+    /// Publishers are told what is missed of them from then on.
+    notice_at: Nanos,
     journal_full: bool,
     /// The last ack that was said, and when.
     acked: (Epoch, Seq),
@@ -201,6 +213,7 @@ pub struct ReplicaCore {
     draining: bool,
     stopping: bool,
     stopped: bool,
+    giving: Giving,
     /// What was counted.
     pub counters: Counters,
     /// What was missing, and why.
@@ -312,12 +325,15 @@ impl<P: Ports> Replica<P> {
             handover: None,
             led: Epoch::NONE,
             rejoins: false,
+            shares: Shares::default(),
             hold: HoldBack::new(limits.hold_back, message_len_max),
             sequencer: None,
             beat: Beat::new(limits.beat),
             uncommitted: Uncommitted::new(limits.window.entries),
             outgoing: Vec::with_capacity(OUTGOING_MAX),
             refusing: false,
+            refused: false,
+            notice_at: 0,
             journal_full: false,
             acked: (Epoch::NONE, 0),
             acked_at: 0,
@@ -326,12 +342,18 @@ impl<P: Ports> Replica<P> {
             draining: false,
             stopping: false,
             stopped: false,
+            giving: Giving::new(
+                limits.budget,
+                GivenLimits::of(limits.receiver.nack.guard_ns, limits.receiver.nack.retry_ns_min),
+            ),
             counters: Counters::default(),
             losses: Losses::default(),
             events: Events::default(),
             limits,
         };
-        let mut replica = Self { net, tail, core, scratch: vec![0; NACK_LEN_MAX.max(SMALL_LEN_MAX)] };
+        let scratch = NACK_LEN_MAX.max(SMALL_LEN_MAX).max(tail.frame_len_max() + REPAIR_TRAILER_LEN);
+        let scratch = vec![0; scratch];
+        let mut replica = Self { net, tail, core, scratch };
         match granted {
             StartRole::Blank => {}
             StartRole::Standby => replica.core.transition(Role::Standby, &end),
@@ -372,6 +394,8 @@ impl<P: Ports> Replica<P> {
         self.core.turned_at = now;
         if self.core.turns.is_multiple_of(UNICAST_TURNS) || self.core.rx.is_waiting() {
             work += self.serve(now, wall);
+        } else {
+            self.give_owed(now);
         }
         self.core.gauge(&self.tail.end());
         work
@@ -414,7 +438,7 @@ impl<P: Ports> Replica<P> {
 
     /// Whether something is asked for or waits to be sent: the node is to be called again soon.
     pub fn is_restless(&self) -> bool {
-        !self.core.rx.is_whole() || !self.core.outgoing.is_empty()
+        !self.core.rx.is_whole() || !self.core.outgoing.is_empty() || self.core.giving.owes()
     }
 
     /// When the node is to be called again at the latest: a leader beats, a standby watches it.

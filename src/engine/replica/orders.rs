@@ -72,7 +72,8 @@ impl ReplicaCore {
         let mut payload = [0; MEMBERSHIP_LEN_MAX];
         let member = listed.unwrap_or(member);
         let length = write_membership(&mut payload, before.seq, change, member, after.members());
-        let stamp = Stamp { kind: EntryKind::Membership, publisher: 0, publisher_seq: 0, destination: 0 };
+        let stamp =
+            Stamp { kind: EntryKind::Membership, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
         self.close_frame(tail, false);
         let Some(seq) = self.put(tail, wall, stamp, &payload[..length]) else { return false };
         let after = Membership::collect(after.members().iter().copied(), seq);

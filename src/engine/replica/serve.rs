@@ -1,5 +1,6 @@
 //! What a replica does for others on its unicast port: repairs, reasons, replies.
 
+use super::give::Refused;
 use super::{Replica, ReplicaCore};
 use crate::engine::counters::Counter;
 use crate::engine::event::Role;
@@ -29,16 +30,18 @@ impl<P: Ports> Replica<P> {
         if count > 0 && core.role != Role::Leader {
             core.settle(tail, now);
         }
+        self.give_owed(now);
         count
     }
 }
 
 /// Who asks, under which token, and when.
 #[derive(Clone, Copy)]
-struct Request {
-    from: SocketAddrV4,
-    token: u64,
-    wall: Nanos,
+pub(super) struct Request {
+    pub(super) from: SocketAddrV4,
+    pub(super) token: u64,
+    pub(super) now: Nanos,
+    pub(super) wall: Nanos,
 }
 
 impl ReplicaCore {
@@ -88,7 +91,7 @@ impl ReplicaCore {
                     wanted[count] = range;
                     count += 1;
                 }
-                let request = Request { from, token: body.token, wall };
+                let request = Request { from, token: body.token, now, wall };
                 self.on_nack(net, tail, request, &header, &wanted[..count]);
             }
             Datagram::Question(_, body, name) => {
@@ -123,22 +126,23 @@ impl ReplicaCore {
         ranges: &[SeqRange],
     ) {
         self.counters.add(Counter::NacksIn, 1);
-        let holdings =
-            Holdings { end: tail.end(), commit_next: self.commit_next(), oldest_seq: tail.oldest_seq() };
+        let holdings = self.holdings(tail);
         let history = self.rx.history();
         let known = history != 0 && (header.history == 0 || header.history == history);
         if ranges.is_empty() {
             let reason = match FrameView::from_prefix(&self.log.start_frame) {
                 _ if !known => Refusal::OtherHistory,
                 Ok(frame) if frame.header.epoch == header.epoch => {
-                    let sent = give(net, self.identity(), &holdings, request, &frame);
-                    return self.counters.add(Counter::RepairsOut, u64::from(sent));
+                    let sent = give(net, self.identity(), &holdings, request.from, request.token, &frame);
+                    return self.on_given(u64::from(sent));
                 }
                 _ if header.epoch() > holdings.end.epoch => Refusal::Ahead,
                 _ => Refusal::OtherEpoch,
             };
-            return self.answer(net, &holdings, request, SeqRange { from: 0, to: 0 }, reason);
+            return self.answer(net, &holdings, request, SeqRange { from: 0, to: 0 }, (reason, 0));
         }
+        let member = self.log.membership.lists(header.identity()) || self.is_candidate(header.identity());
+        let last_to = ranges.iter().map(|range| range.to).max().unwrap_or(0);
         let mut left = self.limits.repairs_per_request;
         for &range in ranges {
             let granted = match () {
@@ -147,8 +151,16 @@ impl ReplicaCore {
                 () => grant(&holdings, header.epoch(), range),
             };
             match granted {
-                Ok(range) => left = self.repair(net, tail, &holdings, request, range, left),
-                Err(reason) => self.answer(net, &holdings, request, range, reason),
+                Ok(range) if member => left = self.repair(net, tail, &holdings, request, range, left),
+                Ok(range) => {
+                    if let Err((from, (why, wait))) = self.owe(tail, request, range, &mut left) {
+                        // What is behind it would be refused as well: one answer for all of it.
+                        self.on_limited(why);
+                        let rest = SeqRange { from, to: last_to };
+                        return self.answer(net, &holdings, request, rest, (why, wait));
+                    }
+                }
+                Err(reason) => self.answer(net, &holdings, request, range, (reason, 0)),
             }
         }
     }
@@ -184,10 +196,10 @@ impl ReplicaCore {
             if frame.header.first_seq >= range.to {
                 break;
             }
-            if !give(net, self.identity(), holdings, request, &frame) {
+            if !give(net, self.identity(), holdings, request.from, request.token, &frame) {
                 return 0;
             }
-            self.counters.add(Counter::RepairsOut, 1);
+            self.on_given(1);
             left -= 1;
             span = tail.after(found);
         }
@@ -215,8 +227,8 @@ impl ReplicaCore {
         if end.epoch != candidate.epoch() || range.from >= range.to {
             return;
         }
-        let holdings = Holdings { end, commit_next: self.commit_next(), oldest_seq: tail.oldest_seq() };
-        let request = Request { from, token: 0, wall };
+        let holdings = self.holdings(tail);
+        let request = Request { from, token: 0, now: 0, wall };
         self.repair(net, tail, &holdings, request, range, self.limits.repairs_per_request);
     }
 
@@ -226,7 +238,7 @@ impl ReplicaCore {
         holdings: &Holdings,
         request: Request,
         range: SeqRange,
-        reason: Refusal,
+        (reason, retry_after_ns): Refused,
     ) {
         self.number += 1;
         let body = AnswerBody {
@@ -234,7 +246,7 @@ impl ReplicaCore {
             range,
             oldest_seq: holdings.oldest_seq,
             reason: reason as u32,
-            retry_after_ns: 0,
+            retry_after_ns: retry_after_ns.try_into().unwrap_or(u32::MAX),
         };
         let mut out = [0; SMALL_LEN_MAX];
         let length = write_answer(&mut out, self.header(Kind::Answer, request.wall, &holdings.end), body);
@@ -293,14 +305,14 @@ fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator
 }
 
 /// One frame, and whose word it is.
-fn give(
+pub(super) fn give(
     net: &mut impl Net,
     giver: Identity,
     holdings: &Holdings,
-    request: Request,
+    to: SocketAddrV4,
+    token: u64,
     frame: &FrameView<'_>,
 ) -> bool {
-    let trailer =
-        repair_trailer(giver, holdings.end.epoch, holdings.commit_next, request.token, &frame.header);
-    net.send_unicast(request.from, [frame.bytes, &trailer])
+    let trailer = repair_trailer(giver, holdings.end.epoch, holdings.commit_next, token, &frame.header);
+    net.send_unicast(to, [frame.bytes, &trailer])
 }

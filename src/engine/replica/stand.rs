@@ -12,6 +12,7 @@ use crate::journal::{StageError, Tail};
 use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
+use crate::proto::repairers::Repairer;
 use crate::wire::{
     AckBody, AnswerBody, Datagram, EntryKind, Epoch, FrameView, Header, HeartbeatBody, Identity, Kind,
     MemberBody, Nanos, Refusal, Reject, RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
@@ -54,9 +55,11 @@ impl ReplicaCore {
     ) -> Result<Option<Seq>, Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => {
-                self.on_frame(tail, now, &frame, trailer.as_ref())?;
-                if trailer.is_none() && frame.header.epoch() == self.rx.follow.epoch() {
-                    self.on_group_voice(now);
+                if !self.is_own_repair(now, frame.header.first_seq, trailer.as_ref()) {
+                    self.on_frame(tail, now, &frame, trailer.as_ref())?;
+                    if trailer.is_none() && frame.header.epoch() == self.rx.follow.epoch() {
+                        self.on_group_voice(now);
+                    }
                 }
             }
             Datagram::Heartbeat(header, body) => {
@@ -296,7 +299,9 @@ impl ReplicaCore {
         let others = self.log.membership;
         let stores = |member: &&MemberBody| member.identity() != me && !member.is_witness();
         let others = others.members().iter().filter(stores);
-        self.rx.add_repairers(others.filter_map(|member| member.address()));
+        self.rx.add_repairers(others.filter_map(|member| {
+            member.address().map(|address| Repairer::replica(member.identity().replica, address))
+        }));
         let role = if listed { Role::Standby } else { Role::Learner };
         if role != self.role && self.role != Role::Leader {
             self.transition(role, end);
@@ -416,7 +421,7 @@ impl ReplicaCore {
             return;
         }
         self.advanced_at = now;
-        if self.rx.adopting == Epoch::NONE && epoch != self.rx.follow.epoch() {
+        if self.rx.adopting == Epoch::NONE && (epoch != self.rx.follow.epoch() || self.rx.awaits_start()) {
             self.rx.follow_only(epoch, header.first_seq);
             self.pursued = Epoch::NONE;
         } else {

@@ -4,6 +4,7 @@ use super::tree::Node;
 use super::{Key, Oracle, Violation, digest};
 use crate::engine::subscriber::{Delivery, Message};
 use crate::sim::coverage::Event;
+use crate::sim::payload::{self, PART_LEN};
 use crate::wire::{PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -34,6 +35,9 @@ pub(super) struct Reader {
     ended: bool,
 }
 
+/// More parts than any message has.
+const PARTS: PublisherSeq = 3;
+
 impl Oracle {
     // ---------------------------------------------------------------- publishers
 
@@ -46,7 +50,12 @@ impl Oracle {
 
     /// A publisher handed in a message.
     pub fn on_published(&mut self, who: usize, publisher: PublisherId, number: PublisherSeq, payload: &[u8]) {
-        let key = (publisher, number, digest(payload));
+        let count = payload.chunks(PART_LEN).len().max(1) as u64;
+        let first = number + 1 - count;
+        for (number, part) in (first..).zip(payload.chunks(PART_LEN)) {
+            self.published.insert((publisher, number, digest(part)));
+        }
+        let key = (publisher, number, digest(payload::last_part(payload)));
         self.published.insert(key);
         if let Some(writer) = self.writers.get_mut(&who) {
             writer.open.push_back(key);
@@ -97,7 +106,8 @@ impl Oracle {
     /// Nothing from `number` on was or will be stamped.
     pub fn on_fate_ended(&mut self, who: usize, number: PublisherSeq) -> Result<(), Violation> {
         let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
-        if writer.open.front().is_some_and(|(_, oldest, _)| *oldest != number) {
+        // Of a message in parts the first ones may have a place.
+        if writer.open.front().is_some_and(|(_, oldest, _)| number > *oldest || number + PARTS <= *oldest) {
             return Err(format!(
                 "FATE: process {who} is told that it ended at {number}, its oldest without a fate is {:?}",
                 writer.open.front()
@@ -153,7 +163,27 @@ impl Oracle {
     pub fn on_delivered(&mut self, who: usize, message: &Message<'_>) -> Result<(), Violation> {
         let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
         let seq = message.seq;
-        let key = (message.publisher, message.publisher_seq, digest(message.payload));
+        let key = (message.publisher, message.publisher_seq, digest(payload::last_part(message.payload)));
+        if !payload::is_whole(message.payload) {
+            return Err(format!(
+                "INTEGRITY: subscriber {who} delivers at {seq} what nobody published: {key:?}"
+            ));
+        }
+        if message.payload.len() > PART_LEN {
+            self.coverage.count(Event::MessagesInParts);
+        }
+        if reader.live {
+            // Where it began shows in what it joins.
+            let begun = match reader.delivery {
+                Delivery::Committed => self.ghost.begin_of(seq),
+                Delivery::Stamped => {
+                    let logs = self.tree.containing(seq).map(|node| self.tree.stem(node));
+                    let here = logs.filter(|stem| stem.messages.contains(&(seq, key)));
+                    here.map(|stem| stem.begin_of(seq)).max().unwrap_or(seq)
+                }
+            };
+            reader.from = Some(reader.from.map_or(begun, |from| from.min(begun)));
+        }
         let from = *reader.from.get_or_insert(seq);
         let after = reader.delivered.last().map_or(from, |(last, _)| last + 1);
         if seq < after {
@@ -161,7 +191,7 @@ impl Oracle {
         }
         match reader.delivery {
             Delivery::Committed => {
-                let expected = self.ghost.messages_from(after).first();
+                let expected = self.ghost.begun_from(after, from).next();
                 if expected != Some(&(seq, key)) {
                     return Err(format!(
                         "AGREEMENT: subscriber {who} delivers {seq} {key:?} as committed; the next committed one is \
@@ -184,8 +214,9 @@ impl Oracle {
                         let mut skipped = 0;
                         while let Some(node) = at {
                             let stem = tree.stem(node);
-                            skipped +=
-                                stem.messages.iter().filter(|(at, _)| (after..seq).contains(at)).count();
+                            // Of what began before it no reader delivers anything.
+                            let between = stem.messages.iter().filter(|(at, _)| (after..seq).contains(at));
+                            skipped += between.filter(|(at, _)| stem.begin_of(*at) >= from).count();
                             if reader.frames.contains(&node) {
                                 return skipped == 0;
                             }
@@ -298,11 +329,13 @@ impl Oracle {
             // Nothing was stamped since it began, or it has not begun.
             return reader.ended || reader.commit_next >= self.commit_next();
         };
-        let all = self.ghost.messages_from(from);
+        let joined = reader.delivered.iter().map(|(seq, _)| self.ghost.begin_of(*seq));
+        let from = joined.min().filter(|_| reader.live).map_or(from, |begun| begun.min(from));
+        let all = self.ghost.begun_from(from, from);
         reader.ended
             || match reader.delivery {
-                Delivery::Committed => reader.delivered.last() == all.last() || all.is_empty(),
-                Delivery::Stamped => reader.delivered == all,
+                Delivery::Committed => all.last().is_none_or(|last| reader.delivered.last() == Some(last)),
+                Delivery::Stamped => reader.delivered.iter().eq(all),
             }
     }
 

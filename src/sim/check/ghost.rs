@@ -35,6 +35,8 @@ pub struct Ghost {
     declared: Vec<(Identity, Identity)>,
     /// The committed messages, in order.
     messages: Vec<Stamped>,
+    /// Where those in parts began.
+    begins: BTreeMap<Seq, Seq>,
 }
 
 impl Ghost {
@@ -46,6 +48,16 @@ impl Ghost {
     /// The committed messages from `seq` on.
     pub fn messages_from(&self, seq: Seq) -> &[Stamped] {
         &self.messages[self.messages.partition_point(|(at, _)| *at < seq)..]
+    }
+
+    /// The committed messages from `seq` on that began at `from` or later.
+    pub fn begun_from(&self, seq: Seq, from: Seq) -> impl Iterator<Item = &Stamped> {
+        self.messages_from(seq).iter().filter(move |(at, _)| self.begin_of(*at) >= from)
+    }
+
+    /// Where the committed message began that stands at `seq`.
+    pub fn begin_of(&self, seq: Seq) -> Seq {
+        self.begins.get(&seq).copied().unwrap_or(seq)
     }
 
     /// The committed message at `seq`.
@@ -201,6 +213,7 @@ impl Ghost {
         self.tip = committed;
         for node in &new {
             self.messages.extend_from_slice(&tree.stem(*node).messages);
+            self.begins.extend(tree.stem(*node).begins.iter().copied());
         }
         Ok(new)
     }

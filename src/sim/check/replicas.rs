@@ -308,7 +308,8 @@ impl Oracle {
             self.ghost.check_change(&self.tree, node)?;
             self.count_change(node);
         }
-        for (seq, key) in &self.tree.stem(node).messages {
+        let stem = self.tree.stem(node);
+        for (seq, key) in stem.messages.iter().chain(&stem.parts) {
             if !self.published.contains(key) {
                 return Err(format!("INTEGRITY: nobody published what stands at {seq}: {key:?}"));
             }

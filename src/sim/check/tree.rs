@@ -4,7 +4,7 @@
 use super::{Key, Violation};
 use crate::wire::{
     Chain, EntryKind, Epoch, EpochStartView, FrameView, Identity, MemberBody, MembershipView, Nanos,
-    OpenView, PublisherId, PublisherSeq, Seq, parse_birth,
+    OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_birth,
 };
 use std::collections::BTreeMap;
 
@@ -21,6 +21,8 @@ struct Line {
     last: PublisherSeq,
     incarnation: u32,
     closed: bool,
+    /// Where the message began of which parts are still to come.
+    begun: Option<Seq>,
 }
 
 /// A frame of some log.
@@ -50,8 +52,12 @@ pub struct Stem {
     pub members_seq: Seq,
     /// Whether it changes them.
     pub changes: bool,
-    /// Its messages.
+    /// Its messages; one in parts stands where its last part does.
     pub messages: Vec<Stamped>,
+    /// Parts behind which others follow.
+    pub parts: Vec<Stamped>,
+    /// Where messages in parts began.
+    pub begins: Vec<(Seq, Seq)>,
     /// Whether it starts its epoch.
     pub starts: bool,
     lines: Vec<Line>,
@@ -174,6 +180,8 @@ impl Tree {
             members_seq: before.map_or(0, |before| before.members_seq),
             changes: false,
             messages: Vec::new(),
+            parts: Vec::new(),
+            begins: Vec::new(),
             starts: false,
             lines: before.map(|before| before.lines.clone()).unwrap_or_default(),
             names: before.map(|before| before.names.clone()).unwrap_or_default(),
@@ -209,11 +217,12 @@ impl Tree {
                     let key =
                         (entry.header.publisher, entry.header.publisher_seq, super::digest(entry.payload));
                     stem.take_number(seq, key.0, key.1)?;
-                    stem.messages.push((seq, key));
+                    stem.place(seq, key, entry.header.flags)?;
                 }
                 EntryKind::Close => {
                     stem.take_number(seq, entry.header.publisher, entry.header.publisher_seq)?;
-                    stem.line(entry.header.publisher).closed = true;
+                    let line = stem.line(entry.header.publisher);
+                    (line.closed, line.begun) = (true, None);
                 }
                 EntryKind::Open => {
                     let open =
@@ -325,6 +334,30 @@ impl Stem {
         Ok(())
     }
 
+    /// A message, or a part of one: it goes on with what its publisher began in this very log.
+    fn place(&mut self, seq: Seq, key: Key, flags: u8) -> Result<(), Violation> {
+        let (begun, goes_on, more) = (self.line(key.0).begun, flags & PART_NEXT != 0, flags & PART_MORE != 0);
+        if goes_on != begun.is_some() {
+            return Err(format!("INTEGRITY: {key:?} at {seq} with flags {flags} follows {begun:?}"));
+        }
+        let first = begun.unwrap_or(seq);
+        self.line(key.0).begun = more.then_some(first);
+        if more {
+            self.parts.push((seq, key));
+        } else {
+            self.messages.push((seq, key));
+            if goes_on {
+                self.begins.push((seq, first));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the message began that stands at `seq`.
+    pub fn begin_of(&self, seq: Seq) -> Seq {
+        self.begins.iter().find(|(at, _)| *at == seq).map_or(seq, |(_, begun)| *begun)
+    }
+
     /// A name keeps its id for ever, and its incarnation rises by one.
     fn open(&mut self, seq: Seq, id: PublisherId, open: &OpenView<'_>) -> Result<(), Violation> {
         let known = *self.names.entry(open.name.to_owned()).or_insert(id);
@@ -337,7 +370,7 @@ impl Stem {
             ));
         }
         line.incarnation = open.body.incarnation;
-        line.closed = false;
+        (line.closed, line.begun) = (false, None);
         Ok(())
     }
 }

@@ -220,7 +220,11 @@ impl Oracle {
             ));
         }
         let To::Unicast(to) = sent.to else {
-            return Err(format!("S11: replica {who} repaired to a group"));
+            // To everybody, whatever epoch each follows.
+            if header.next_seq() > trailer.commit_next {
+                return Err(format!("S11: replica {who} repaired to a group what is not committed"));
+            }
+            return Ok(());
         };
         if header.next_seq() > trailer.commit_next
             && let Some(asked) = self.asked.get(&(to, trailer.token))

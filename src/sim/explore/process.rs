@@ -4,6 +4,7 @@
 use super::digest::Digest;
 use super::rules::Placed;
 use crate::engine::bootstrap::bootstrap;
+use crate::engine::parts::PartsLimits;
 use crate::engine::ports::Ports;
 use crate::engine::receiver::{ReceiverLimits, Start};
 use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
@@ -16,6 +17,8 @@ use crate::proto::election::ElectionLimits;
 use crate::proto::log::LogEnd;
 use crate::proto::nack::NackLimits;
 use crate::proto::planted::{Mutation, planted};
+use crate::proto::repairers::Repairer;
+use crate::proto::requesters::BudgetLimits;
 use crate::proto::suspect::SuspectLimits;
 use crate::proto::window::Window;
 use crate::sim::net::{SimNet, To};
@@ -111,13 +114,16 @@ pub(super) struct Process {
     retracted_final: bool,
 }
 
+fn repairer(node: usize) -> Repairer {
+    Repairer::replica(node as u32 + 1, address(node))
+}
+
 fn receiver(me: Identity, node: usize, replicas: usize) -> ReceiverLimits {
     ReceiverLimits {
         cluster: CLUSTER,
         history: HISTORY,
         me,
-        repairers: (0..replicas).filter(|other| *other != node).map(address).collect(),
-        repairer_first: 0,
+        repairers: (0..replicas).filter(|other| *other != node).map(repairer).collect(),
         nack: NackLimits { guard_ns: 0, retry_ns_min: NEVER, retry_ns_max: NEVER },
         store_bytes: 0,
         frame_len_max: FRAME_LEN_MAX,
@@ -136,6 +142,7 @@ fn limits(me: Identity, node: usize, replicas: usize) -> ReplicaLimits {
         ack_again_ns: NEVER,
         process_nonce: node as u64 + 1,
         repairs_per_request: 16,
+        budget: BudgetLimits::default(),
         suspect: SuspectLimits { beat_ns: NEVER, timeout_ns: NEVER, timeout_ns_max: NEVER },
         election: ElectionLimits { stagger_ns: 0, again_ns: NEVER, timeout_ns: NEVER, backoff_ns_max: NEVER },
         heard_bytes: 2 << 10,
@@ -206,6 +213,7 @@ impl Process {
             receiver: receiver(me, node, replicas),
             delivery,
             start: Start::From(1),
+            parts: PartsLimits { message_len_max: FRAME_LEN_MAX, bytes: FRAME_LEN_MAX },
             lag_report_ns: NEVER,
         };
         Self {

@@ -1,0 +1,41 @@
+//! `lockstep netsim`: what loss costs a receiver and the network, as a table in virtual time.
+
+use super::Failure;
+use super::args::NetsimArgs;
+use super::failure::FAILED;
+use crate::sim::netsim::{Cell, HEAD, run};
+use std::io::Write;
+use std::sync::mpsc;
+
+pub(super) fn run_table(args: &NetsimArgs) -> Result<u8, Failure> {
+    let cells: Vec<_> = Cell::all().into_iter().filter(|cell| args.is_wanted(&cell.name())).collect();
+    if cells.is_empty() {
+        let words = format!("no row's name contains {:?}: see `lockstep netsim --names`", args.only);
+        return Err(Failure::new(FAILED, words));
+    }
+    let mut out = std::io::stdout().lock();
+    if args.names {
+        for cell in cells {
+            writeln!(out, "{}", cell.name())?;
+        }
+        return Ok(0);
+    }
+    writeln!(out, "{HEAD}")?;
+    let jobs = args.jobs.clamp(1, cells.len());
+    std::thread::scope(|scope| {
+        // Each thread has every so manieth cell; the rows are told in their order.
+        let lanes: Vec<_> = (0..jobs)
+            .map(|lane| {
+                let (told, hears) = mpsc::channel();
+                let cells: Vec<_> = cells.iter().copied().skip(lane).step_by(jobs).collect();
+                scope.spawn(move || cells.into_iter().all(|cell| told.send(run(cell)).is_ok()));
+                hears
+            })
+            .collect();
+        for (index, cell) in cells.iter().enumerate() {
+            let row = lanes[index % jobs].recv().map_err(|error| error.to_string()).and_then(|row| row);
+            writeln!(out, "{} {}", cell.name(), row.map_err(|why| Failure::new(FAILED, why))?)?;
+        }
+        Ok(0)
+    })
+}

@@ -1,0 +1,136 @@
+//! Messages come in: each is written where it is sent from.
+
+use super::lines::LineState;
+use super::{PublishError, PublisherCore};
+use crate::wire::{
+    Destination, ENTRY_HEADER_LEN, EntryHeader, EntryKind, HEADER_LEN, PART_MORE, PART_NEXT, PublisherId,
+    PublisherSeq,
+};
+
+impl PublisherCore {
+    /// The longest message that is taken: what is configured, or less where the window holds less.
+    pub fn message_len_max(&self) -> usize {
+        let limits = &self.limits;
+        let parts = limits.window_entries.min(limits.window_datagrams.saturating_sub(1)).max(1);
+        limits.message_len_max.min(parts as usize * self.part_len_max())
+    }
+
+    /// The longest message that goes out as a whole: what one frame takes.
+    pub fn part_len_max(&self) -> usize {
+        self.limits.receiver.frame_len_max - HEADER_LEN - ENTRY_HEADER_LEN
+    }
+
+    /// Takes a message: it is written into the open datagram, which leaves when it is full or at the next
+    /// `flush` or `poll`. Returns its number. The message is copied once; nothing is allocated.
+    ///
+    /// One that is longer than [`PublisherCore::part_len_max`] goes out in parts, each an entry with a number
+    /// of its own; the number that is returned, and whose fate is told, is that of the last part.
+    #[inline]
+    pub fn try_publish(
+        &mut self,
+        publisher: PublisherId,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError> {
+        if payload.len() > self.part_len_max() {
+            return self.publish_parts(publisher, destination, payload);
+        }
+        let max = self.message_len_max();
+        let (publisher_seq, body) =
+            self.claim((EntryKind::Message, 0), publisher, destination, payload.len(), max)?;
+        body.copy_from_slice(payload);
+        Ok(publisher_seq)
+    }
+
+    /// Takes a message in parts: all of them, or none.
+    #[cold]
+    fn publish_parts(
+        &mut self,
+        publisher: PublisherId,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError> {
+        let (len, max, part_len_max) = (payload.len(), self.message_len_max(), self.part_len_max());
+        if len > max {
+            return Err(PublishError::TooLong { len, max });
+        }
+        let count = len.div_ceil(part_len_max);
+        self.open_line(publisher)?;
+        if !self.window.has_room_for_parts(count) {
+            return Err(PublishError::Backpressure);
+        }
+        let mut last = 0;
+        for (index, part) in payload.chunks(part_len_max).enumerate() {
+            let next = if index > 0 { PART_NEXT } else { 0 };
+            let more = if index + 1 < count { PART_MORE } else { 0 };
+            let kind = (EntryKind::Message, next | more);
+            let (publisher_seq, body) = self.claim(kind, publisher, destination, part.len(), part_len_max)?;
+            body.copy_from_slice(part);
+            last = publisher_seq;
+        }
+        Ok(last)
+    }
+
+    /// Takes a message of `len` bytes whose payload the caller writes in place, all of it, before the next
+    /// call on this handle. Returns its number and the memory. It lies in one datagram, so at most
+    /// [`PublisherCore::part_len_max`] bytes can be claimed.
+    #[inline]
+    pub fn try_claim(
+        &mut self,
+        publisher: PublisherId,
+        destination: Destination,
+        len: usize,
+    ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
+        let max = self.part_len_max().min(self.message_len_max());
+        self.claim((EntryKind::Message, 0), publisher, destination, len, max)
+    }
+
+    /// Closes a publisher: a message of its own kind behind all of its others. Its fate is
+    /// [`PublisherEvent::Closed`].
+    pub fn try_close(&mut self, publisher: PublisherId) -> Result<(), PublishError> {
+        self.claim((EntryKind::Close, 0), publisher, 0, 0, 0).map(|_| ())
+    }
+
+    /// The line of `publisher`, if it is open; else why nothing is taken for it.
+    #[inline]
+    fn open_line(&self, publisher: PublisherId) -> Result<usize, PublishError> {
+        let index = self.lines.of(publisher).ok_or(PublishError::NotOpen)?;
+        match self.lines.list[index].state {
+            LineState::Open => Ok(index),
+            LineState::Fenced | LineState::Ending { fenced: true, .. } => Err(PublishError::Fenced),
+            LineState::Closed | LineState::Ending { .. } => Err(PublishError::Closed),
+            _ => Err(PublishError::NotOpen),
+        }
+    }
+
+    #[inline]
+    fn claim(
+        &mut self,
+        (kind, flags): (EntryKind, u8),
+        publisher: PublisherId,
+        destination: Destination,
+        len: usize,
+        max: usize,
+    ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
+        if len > max {
+            return Err(PublishError::TooLong { len, max });
+        }
+        let index = self.open_line(publisher)?;
+        if !self.window.has_room(len) {
+            return Err(PublishError::Backpressure);
+        }
+        let publisher_seq = self.lines.on_claimed(index);
+        let line = &mut self.lines.list[index];
+        let is_copied = publisher_seq <= line.stamped;
+        let entry = EntryHeader {
+            kind: kind as u8,
+            flags,
+            length: 0,
+            publisher,
+            publisher_seq,
+            destination,
+            time_or_incarnation: line.incarnation,
+        };
+        Ok((publisher_seq, self.window.claim(&mut line.outstanding, entry, len, is_copied)))
+    }
+}

@@ -1,0 +1,308 @@
+//! What a receiver misses, and how it asks for it: it writes requests, hears answers, and says when nobody
+//! can help any more.
+
+use super::{Receiver, ReceiverLimits, Start};
+use crate::engine::counters::{Counter, Counters};
+use crate::engine::event::{Event, Events};
+use crate::proto::gap::Gaps;
+use crate::proto::nack::{Ask, NackLimits, Requests, Rtt};
+use crate::proto::repairers::{Repairer, Repairers};
+use crate::wire::{
+    AnswerBody, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, NACK_RANGES_MAX, Nanos, Refusal, Seq,
+    SeqRange, write_nack,
+};
+use std::net::SocketAddrV4;
+
+/// Most addresses that are asked for repairs: four memberships of them.
+const REPAIRERS_MAX: usize = 4 * MEMBERS_MAX;
+/// Rounds of requests after which a repairer that has not answered any counts as gone.
+const SILENT_ROUNDS: usize = 16;
+/// Room for a request of a receiver.
+pub const NACK_LEN_MAX: usize = HEADER_LEN + 8 + NACK_RANGES_MAX * 16;
+
+/// What is known of the kept frames and their bounds: while it stays the same, so does what is missing.
+type Outline = (Seq, Seq, u64, usize);
+
+/// What is asked for, of whom, and since when.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Asking {
+    limits: NackLimits,
+    me: Identity,
+    repairers: Repairers,
+    rtt: Rtt,
+    requests: Requests,
+    gaps: Gaps,
+    /// The start of an epoch that is heard of.
+    start: Option<Ask>,
+    /// When the gaps were last compared with what is kept.
+    synced: Option<Outline>,
+    /// Who has said, since the last repair, that it gives nothing of what is missed, and why.
+    gave_up: Vec<(Identity, Refusal)>,
+    oldest_seq: Seq,
+}
+
+impl Asking {
+    pub(super) fn new(limits: &ReceiverLimits) -> Self {
+        Self {
+            limits: limits.nack,
+            me: limits.me,
+            repairers: Repairers::new(limits.me, &limits.repairers, REPAIRERS_MAX),
+            rtt: Rtt::default(),
+            requests: Requests::new(),
+            gaps: Gaps::default(),
+            start: None,
+            synced: None,
+            gave_up: Vec::with_capacity(REPAIRERS_MAX),
+            oldest_seq: 0,
+        }
+    }
+
+    /// Forgets what only measures time or numbers requests.
+    pub(super) fn forget(&mut self) {
+        self.restart();
+        self.rtt = Rtt::default();
+        self.requests.clear();
+        self.repairers.forget_silence();
+    }
+
+    /// What is missing is something else now, and no answer to an earlier request brings it.
+    pub(super) fn restart(&mut self) {
+        self.gaps.clear();
+        self.start = None;
+        self.synced = None;
+        self.gave_up.clear();
+        self.oldest_seq = 0;
+    }
+
+    /// An epoch is followed.
+    pub(super) fn on_epoch(&mut self, epoch: Epoch) {
+        self.repairers.on_epoch(epoch);
+    }
+
+    /// A frame of `range` came as an answer to the request `token`, or as one to everybody.
+    pub(super) fn on_repair(&mut self, giver: Identity, token: u64, range: SeqRange) {
+        let answered = self.requests.on_answered(token);
+        if answered.is_none() {
+            self.repairers.on_given(giver.replica);
+        }
+        self.gaps.on_frames(answered, range);
+        if let Some(ask) = &mut self.start {
+            ask.on_frames(answered, false);
+        }
+        self.gave_up.clear();
+    }
+
+    /// Sets the timers by what came since the last look.
+    fn look(&mut self, now: Nanos, counters: &mut Counters) {
+        let Self { limits, requests, rtt, repairers, gaps, start, .. } = self;
+        requests.measure(now, |place, ns| {
+            rtt.on_sample(ns);
+            repairers.on_heard(place);
+            counters.set(Counter::RepairRtt, rtt.smoothed_ns());
+        });
+        gaps.look(now, limits, rtt);
+        if let Some(ask) = start {
+            ask.look(now, limits, rtt);
+        }
+    }
+}
+
+impl Receiver {
+    /// Whether an answer is awaited on the unicast socket.
+    pub fn is_waiting(&self) -> bool {
+        let asking = &self.asking;
+        asking.start.is_some_and(|ask| ask.is_asked())
+            || asking.gaps.list().iter().any(|gap| gap.ask.is_asked())
+    }
+
+    /// When something is to be asked for; `Nanos::MAX` while nothing is.
+    pub fn next_deadline(&self) -> Nanos {
+        let start = self.asking.start.map_or(Nanos::MAX, |ask| ask.deadline());
+        start.min(self.asking.gaps.next_deadline())
+    }
+
+    /// How long an answer takes, smoothed; 0 while it is not known.
+    pub fn rtt_ns(&self) -> Nanos {
+        self.asking.rtt.smoothed_ns()
+    }
+
+    /// Whom it asks, in its order.
+    pub fn repairers(&self) -> &Repairers {
+        &self.asking.repairers
+    }
+
+    /// Who may be asked for anything at all, in turn.
+    pub fn address_at(&self, turn: u64) -> Option<SocketAddrV4> {
+        let count = self.asking.repairers.len().max(1) as u64;
+        self.asking.repairers.at((turn % count) as u32).map(|repairer| repairer.address)
+    }
+
+    /// A replica's log lists members: they repair as well, wherever the configuration put them. Few enough to
+    /// be kept for good; the newest are asked like the others.
+    pub fn add_repairers(&mut self, repairers: impl Iterator<Item = Repairer>) {
+        repairers.for_each(|repairer| self.asking.repairers.add(repairer));
+    }
+
+    /// The first seq that is missing below what was seen, if there is room to take it.
+    pub(super) fn missing_from(&self) -> Option<Seq> {
+        let next = match (self.end, self.start) {
+            (Some(end), _) => end.next,
+            (None, Start::From(seq)) => seq,
+            (None, _) => return None,
+        };
+        let behind = self.seen_next > next || self.store.len() > self.ready;
+        (behind && self.has_spare()).then_some(next)
+    }
+
+    /// Writes a request into `out` if one is due, and returns its bytes and whom to ask. More may be due: they
+    /// go in the next turn.
+    pub fn poll_nack(
+        &mut self,
+        now: Nanos,
+        number: &mut u64,
+        out: &mut [u8],
+        counters: &mut Counters,
+        events: &mut Events,
+    ) -> Option<(usize, SocketAddrV4)> {
+        self.asking.look(now, counters);
+        if self.news.0 != Epoch::NONE {
+            return self.ask_for_start(now, number, out, counters);
+        }
+        self.asking.start = None;
+        let Some(from) = self.missing_from() else {
+            self.joined |= self.end.is_some_and(|end| end.next > 1);
+            self.asking.gaps.clear();
+            self.asking.synced = None;
+            return None;
+        };
+        // What is found in this turn is asked for in a later one, even without a guard.
+        let is_due = now >= self.asking.gaps.next_deadline();
+        let bound = self.seen_next.max(from + 1);
+        self.sync(now, from, bound);
+        if !is_due || self.asking.repairers.is_empty() && self.prefer.is_none() {
+            return None;
+        }
+        let Asking { limits, rtt, gaps, requests, repairers, .. } = &mut self.asking;
+        let mut ranges = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
+        let mut token = 0;
+        let due = gaps.take_due(now, repairers.len() as u32, &mut ranges, |ask, place| {
+            if token == 0 {
+                token = requests.next(now, place);
+                repairers.on_asked(now, place);
+            }
+            ask.on_sent(now, token, place, limits, rtt);
+        })?;
+        if let Some(from) = due.new_from.filter(|_| self.joined) {
+            counters.add(Counter::Gaps, 1);
+            events.push(Event::Gap { from, to: bound });
+        }
+        counters.add(Counter::NackRetries, u64::from(due.tries > 0));
+        let to = self.whom(due.place, due.tries)?;
+        let header = self.nack_header(number, self.follow.epoch());
+        counters.add(Counter::NacksOut, 1);
+        Some((write_nack(out, header, token, &ranges[..due.count]), to))
+    }
+
+    /// What is missing may have changed.
+    fn sync(&mut self, now: Nanos, from: Seq, bound: Seq) {
+        let outline = (from, bound, self.store.version(), self.ready);
+        if self.asking.synced != Some(outline) {
+            let Asking { limits, me, gaps, repairers, synced, .. } = &mut self.asking;
+            *synced = Some(outline);
+            let first = repairers.first(now);
+            let missing = self.store.missing(self.ready, from, bound);
+            gaps.sync(missing, |from| Ask::new(now + limits.guard(*me, from), first));
+        }
+    }
+
+    /// S10: the start of an epoch is asked for by its epoch, and before anything else.
+    fn ask_for_start(
+        &mut self,
+        now: Nanos,
+        number: &mut u64,
+        out: &mut [u8],
+        counters: &mut Counters,
+    ) -> Option<(usize, SocketAddrV4)> {
+        let epoch = self.news.0;
+        let Asking { limits, me, rtt, requests, repairers, start, .. } = &mut self.asking;
+        let Some(ask) = start else {
+            *start = Some(Ask::new(now + limits.guard(*me, epoch.0), repairers.first(now)));
+            return None;
+        };
+        let place = ask.due(now)? % (repairers.len().max(1) as u32);
+        let token = requests.next(now, place);
+        repairers.on_asked(now, place);
+        ask.on_sent(now, token, place, limits, rtt);
+        let tries = ask.tries();
+        counters.add(Counter::NackRetries, u64::from(tries > 0));
+        let to = self.whom(place, tries)?;
+        let header = self.nack_header(number, epoch);
+        counters.add(Counter::NacksOut, 1);
+        Some((write_nack(out, header, token, &[]), to))
+    }
+
+    /// Who is preferred has every second turn, and each of the others one of those between.
+    fn whom(&self, place: u32, tries: u32) -> Option<SocketAddrV4> {
+        let repairers = &self.asking.repairers;
+        let in_turn = |place| repairers.at(place).map(|repairer| repairer.address);
+        match self.prefer {
+            Some(preferred) if tries.is_multiple_of(2) => Some(preferred),
+            Some(_) => in_turn(tries / 2),
+            None => in_turn(place),
+        }
+    }
+
+    fn nack_header(&self, number: &mut u64, epoch: Epoch) -> Header {
+        *number += 1;
+        Header {
+            cluster: self.limits.cluster,
+            history: self.limits.history,
+            epoch: epoch.0,
+            sender: self.limits.me.replica,
+            incarnation: self.limits.me.incarnation,
+            commit_next: self.commit.commit_next(),
+            number: *number,
+            ..Header::new(Kind::Nack)
+        }
+    }
+
+    /// A repairer gave a reason instead of frames.
+    pub fn on_answer(&mut self, now: Nanos, header: &Header, body: &AnswerBody, counters: &mut Counters) {
+        let Self { asking, limits, commit, .. } = self;
+        if !asking.requests.knows(body.token) {
+            return;
+        }
+        counters.add(Counter::RefusalsIn, 1);
+        asking.requests.on_answered(body.token);
+        // A node of another history can only be passed over: its epochs and commit are none of ours.
+        if header.history == limits.history {
+            commit.on_announced(header.epoch(), header.commit_next);
+            let reason = Refusal::from_u32(body.reason).filter(|reason| reason.gives_up());
+            let said = asking.gave_up.iter().any(|(who, _)| *who == header.identity());
+            if let Some(reason) = reason
+                && !said
+                && asking.gave_up.len() < REPAIRERS_MAX
+            {
+                asking.gave_up.push((header.identity(), reason));
+                asking.oldest_seq = body.oldest_seq;
+            }
+        }
+        let wait = Nanos::from(body.retry_after_ns);
+        match &mut asking.start {
+            Some(ask) => ask.on_refused(now, body.token, wait, &asking.limits),
+            None => asking.gaps.on_refused(now, body.token, body.range, wait, &asking.limits),
+        }
+    }
+
+    /// What no repairer gives any more: (first missing, oldest that one of them holds, why), once each of them
+    /// has said so since the last repair. One that never says anything is not waited for for ever.
+    pub fn abandoned(&self) -> Option<(Seq, Seq, Refusal)> {
+        let Asking { gave_up, repairers, gaps, oldest_seq, .. } = &self.asking;
+        let (_, why) = gave_up.last()?;
+        let repairers = repairers.len().max(1);
+        let tries = gaps.list().first().map_or(0, |gap| gap.ask.tries());
+        (gave_up.len() >= repairers || tries as usize >= SILENT_ROUNDS * repairers)
+            .then(|| self.missing_from().map(|from| (from, *oldest_seq, *why)))
+            .flatten()
+    }
+}

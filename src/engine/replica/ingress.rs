@@ -1,0 +1,61 @@
+//! What the leader takes of whom, and what it tells publishers beside the heartbeat's credit.
+
+use super::{Nanos, ReplicaCore, Tail, send_small};
+use crate::engine::counters::Counter;
+use crate::engine::ports::{Group, Net};
+use crate::journal::ports::TailMemory;
+use crate::wire::{EntryHeader, Kind, NOTICE_ROWS_MAX, NoticeRow, SMALL_LEN_MAX, write_notice};
+
+/// A gap is told again after so many first rungs of the heartbeat: by then what was sent again has come.
+const AGAIN_RUNGS: u64 = 8;
+
+impl ReplicaCore {
+    /// Whether this message's publisher has not had more than its share of a scarce window.
+    #[inline]
+    pub(super) fn has_share(&mut self, header: &EntryHeader) -> bool {
+        let Some(sequencer) = &self.sequencer else { return false };
+        let (stamp_next, commit_next) = (sequencer.stamp_next(), self.commit_next());
+        let window = &self.limits.window;
+        if window.half().credit(stamp_next, commit_next, self.uncommitted.bytes()) > 0 {
+            return true;
+        }
+        let who = (header.publisher, header.time_or_incarnation);
+        let has = self.shares.take(window, (stamp_next, commit_next), who, header.publisher_seq);
+        self.counters.add(Counter::SubmissionsOverShare, u64::from(!has));
+        has
+    }
+
+    /// Tells publishers which of their numbers are missing, and whose share is used up: once a turn at the
+    /// most, and not more often than the heartbeat's first rung.
+    #[cold]
+    pub(super) fn tell_publishers<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+    ) {
+        let rung_ns = self.limits.beat.first_ns;
+        self.notice_at = now + rung_ns;
+        let mut rows = [NoticeRow::default(); NOTICE_ROWS_MAX];
+        let mut count = self.shares.tell(&mut rows);
+        // While nothing is taken there is no use in sending it again.
+        if !self.refusing {
+            let (publishers, shares) = (&self.log.publishers, &self.shares);
+            let last = |publisher, incarnation| {
+                let state = publishers.state(publisher)?;
+                let is_open = state.incarnation == incarnation && !state.closed;
+                (is_open && !shares.is_over(publisher)).then_some(state.last)
+            };
+            count += self.hold.missing(now, AGAIN_RUNGS * rung_ns, last, &mut rows[count..]);
+        }
+        if count > 0 {
+            self.number += 1;
+            let header = self.header(Kind::Notice, wall, &tail.end());
+            let mut out = [0; SMALL_LEN_MAX];
+            let length = write_notice(&mut out, header, &rows[..count]);
+            send_small(net, Group::Control, &out[..length]);
+            self.counters.add(Counter::NoticesOut, count as u64);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What a leader tells publishers at once: which of their numbers it misses, and whose share of the window is
+//! used up. A hint that costs nothing if it is lost: their timers say the same later.
+
+use super::{HEADER_LEN, Header, PublisherId, PublisherSeq, Reject};
+use bytemuck::{Pod, Zeroable};
+
+/// What a row of a notice tells.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u32)]
+pub enum Told {
+    /// `from..to` have not come, and something behind them has.
+    Missing = 1,
+    /// From `from` on nothing was taken: the publisher's share of the window is used up.
+    Throttled = 2,
+}
+
+impl Told {
+    /// What has this number, if there is anything.
+    pub fn from_u32(told: u32) -> Option<Self> {
+        match told {
+            1 => Some(Self::Missing),
+            2 => Some(Self::Throttled),
+            _ => None,
+        }
+    }
+}
+
+/// Behind a notice's header, whose `first_seq` is the leader's next: `count` rows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct NoticeRow {
+    /// Whom it concerns, ...
+    pub publisher: PublisherId,
+    /// ... and in which incarnation.
+    pub incarnation: u32,
+    /// The first number.
+    pub from: PublisherSeq,
+    /// The exclusive bound.
+    pub to: PublisherSeq,
+    /// A [`Told`].
+    pub told: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Most rows in one notice.
+pub const NOTICE_ROWS_MAX: usize = 16;
+
+const _: () = {
+    assert!(size_of::<NoticeRow>() == 32);
+    assert!(HEADER_LEN + NOTICE_ROWS_MAX * 32 <= super::SMALL_LEN_MAX);
+};
+
+/// The rows of a notice, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct NoticeRows<'a>(&'a [u8]);
+
+impl<'a> NoticeRows<'a> {
+    /// The rows, as told.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = NoticeRow> + use<'a> {
+        self.0.chunks_exact(size_of::<NoticeRow>()).map(bytemuck::pod_read_unaligned)
+    }
+
+    /// Judges the rows of the datagram of `header`.
+    pub(super) fn check(header: &Header, bytes: &'a [u8]) -> Result<Self, Reject> {
+        if !(1..=NOTICE_ROWS_MAX).contains(&usize::from(header.count)) {
+            return Err(Reject::Count);
+        }
+        let rows = Self(&bytes[HEADER_LEN..header.length as usize]);
+        let is_sound = |row: NoticeRow| {
+            Told::from_u32(row.told).is_some() && row.reserved == 0 && row.from > 0 && row.from < row.to
+        };
+        rows.iter().all(is_sound).then_some(rows).ok_or(Reject::Body)
+    }
+}

@@ -1,0 +1,181 @@
+//! What a replica gives to readers: once, to everybody where many ask, within a budget, and by somebody else
+//! where it leads.
+
+use super::log::{Log, nack, open_submission};
+use super::replica::{Repair, answers, giver, giver_of, leader};
+use super::world::*;
+use lockstep::engine::counters::Counter;
+use lockstep::engine::ports::Group;
+use lockstep::proto::requesters::BudgetLimits;
+use lockstep::sim::net::To;
+use lockstep::wire::*;
+
+/// Readers `who` ask for these ranges, all in one batch. What is sent in eight turns.
+fn ask_together(
+    node: &mut Node,
+    who: impl Iterator<Item = u32>,
+    ranges: &[(Seq, Seq)],
+) -> Vec<(To, Vec<u8>)> {
+    for reader in who {
+        let request = nack(epoch(1, 1), HISTORY, 5, ranges);
+        node.replica.net_mut().unicast.push_back((request, Some(address(reader))));
+    }
+    (0..8).flat_map(|_| node.poll()).collect()
+}
+
+fn seqs(repairs: &[Repair]) -> Vec<Seq> {
+    repairs.iter().map(|repair| repair.0).collect()
+}
+
+/// To whom frames were repaired.
+fn receivers(sent: &[(To, Vec<u8>)]) -> Vec<To> {
+    let repairs =
+        sent.iter().filter(|(_, bytes)| !answers(&[(To::Group(Group::Data), bytes.clone())]).0.is_empty());
+    repairs.map(|(to, _)| *to).collect()
+}
+
+/// REPAIR-2.
+#[test]
+fn repair_2_a_request_that_the_network_repeats_is_answered_once() {
+    let (mut node, _) = giver();
+    let sent = ask_together(&mut node, [9, 9, 9].into_iter(), &[(3, 5)]);
+    assert_eq!(seqs(&answers(&sent).0), [3, 4]);
+    assert_eq!(node.count(Counter::NacksIgnored), 4);
+    node.wait(50_000);
+    let again = ask_together(&mut node, [9].into_iter(), &[(3, 5)]);
+    assert_eq!(seqs(&answers(&again).0), [3, 4], "a retry is no repeat");
+}
+
+/// REPAIR-3.
+#[test]
+fn repair_3_a_frame_that_a_hundred_readers_lost_is_given_to_all_of_them_at_once() {
+    for readers in [3, 10, 100] {
+        let (mut node, _) = giver();
+        let sent = ask_together(&mut node, 100..100 + readers, &[(7, 8)]);
+        assert_eq!(receivers(&sent), [To::Group(Group::Data)], "{readers} readers");
+        assert_eq!((node.count(Counter::RepairsOut), node.count(Counter::RepairsMulticast)), (1, 1));
+    }
+}
+
+/// REPAIR-3.
+#[test]
+fn repair_3_whoever_asks_one_after_the_other_costs_one_copy_and_one_for_all() {
+    let (mut node, _) = giver();
+    let mut all = Vec::new();
+    for reader in 100..110 {
+        node.replica
+            .net_mut()
+            .unicast
+            .push_back((nack(epoch(1, 1), HISTORY, 5, &[(7, 8)]), Some(address(reader))));
+        // A microsecond after each other, and it looks at requests every few turns.
+        for _ in 0..8 {
+            all.extend(node.poll());
+            node.now -= TURN_NS;
+        }
+        node.now += 1_000;
+    }
+    all.extend((0..8).flat_map(|_| node.poll()));
+    assert_eq!(receivers(&all), [To::Unicast(address(100)), To::Group(Group::Data)]);
+}
+
+/// REPAIR-3, S11.
+#[test]
+fn repair_3_what_is_not_committed_is_given_to_nobody_who_did_not_ask() {
+    let (mut node, log) = giver_of(5);
+    let commit_next = node.replica.core.commit_next();
+    assert!(commit_next < log.end.next);
+    let sent = ask_together(&mut node, 100..110, &[(commit_next, commit_next + 1)]);
+    assert_eq!(receivers(&sent).len(), 10);
+    assert!(receivers(&sent).iter().all(|to| matches!(to, To::Unicast(_))));
+}
+
+/// REPAIR-3.
+#[test]
+fn repair_3_what_another_repairer_gave_to_everybody_is_not_given_again() {
+    let (mut node, log) = giver();
+    node.hear(&[log.repair(6, 3, 41)]);
+    let sent = ask_together(&mut node, 100..110, &[(7, 8)]);
+    assert!(receivers(&sent).is_empty());
+}
+
+/// REPAIR-4.
+#[test]
+fn repair_4_a_reader_that_asks_too_much_is_told_when_to_ask_again_and_costs_the_others_nothing() {
+    let (mut node, _) = giver();
+    let mut refusals = Vec::new();
+    for round in 0..400 {
+        node.wait(51_000);
+        let sent = ask_together(&mut node, [9].into_iter(), &[(3, 19)]);
+        refusals.extend(sent.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
+            Ok(Datagram::Answer(_, body)) => Some((round, body.reason, body.retry_after_ns)),
+            _ => None,
+        }));
+    }
+    assert!(!refusals.is_empty(), "16 frames each 130 µs are above the floor's quarter");
+    assert!(refusals.iter().all(|refusal| refusal.1 == Refusal::Limited as u32 && refusal.2 > 0));
+    assert_eq!(node.count(Counter::NacksLimited), refusals.len() as u64);
+    let sent = ask_together(&mut node, [10].into_iter(), &[(3, 19)]);
+    assert_eq!(answers(&sent).0.len(), 16, "another reader is served");
+}
+
+/// REPAIR-5.
+#[test]
+fn repair_5_a_crybaby_is_limited_then_sent_to_replay_then_dropped_and_a_member_never_is() {
+    let budget = BudgetLimits { floor_bytes_per_s: 1_000, burst_bytes: 4_000, requesters_max: 4 };
+    let mut node = leader_with(budget);
+    let mut told = Vec::new();
+    for _ in 0..200 {
+        node.wait(100_000_000);
+        let sent = ask_together(&mut node, [9].into_iter(), &[(1, 3)]);
+        for (reason, _) in answers(&sent).1 {
+            if told.last() != Some(&reason) {
+                told.push(reason);
+            }
+        }
+    }
+    assert_eq!(told, [Refusal::Limited, Refusal::Replay, Refusal::Dropped]);
+    assert_eq!(node.count(Counter::RequestersDropped), 1);
+    // A member gates the commit.
+    let header = Header {
+        cluster: CLUSTER,
+        history: HISTORY,
+        epoch: epoch(1, 1).0,
+        sender: identity(2).replica,
+        incarnation: identity(2).incarnation,
+        ..Header::new(Kind::Nack)
+    };
+    for _ in 0..50 {
+        let ranges = [SeqRange { from: 1, to: 3 }];
+        let request = super::log::written(|out| write_nack(out, header, 5, &ranges));
+        assert_eq!(answers(&node.ask(2, request)).0.len(), 2);
+    }
+}
+
+/// A leader of three that gives so much, and has stamped an open.
+fn leader_with(budget: BudgetLimits) -> Node {
+    let mut node = leader(3, |limits| limits.budget = budget);
+    node.hear(&[open_submission("a", [1, 1], 0)]);
+    node
+}
+
+/// REPAIR-6.
+#[test]
+fn repair_6_a_leader_refers_readers_to_a_standby_that_holds_it_and_gives_nothing() {
+    let mut node = leader_with(BudgetLimits::default());
+    let mut log = Log::begun(3);
+    let ask = |node: &mut Node| answers(&node.ask(9, nack(epoch(1, 1), HISTORY, 5, &[(2, 3)])));
+    assert_eq!(ask(&mut node).0.len(), 1, "nobody else is known to hold it");
+    assert_eq!(node.count(Counter::RepairsLed), 1);
+    node.wait(60_000);
+    node.hear(&[log.ack(2, 3)]);
+    assert_eq!(ask(&mut node), (vec![], vec![(Refusal::Referred, 1)]));
+    assert_eq!((node.count(Counter::RepairsLed), node.count(Counter::NacksReferred)), (1, 1));
+    // It comes back: the standby does not answer it.
+    node.wait(1_000_000);
+    assert_eq!(ask(&mut node).0.len(), 1);
+    // What the standby has not acknowledged only the leader has.
+    node.wait(60_000_000);
+    node.hear(&[log.ack(2, 3)]);
+    let (repairs, _) = answers(&node.ask(9, nack(epoch(1, 1), HISTORY, 5, &[(3, 4)])));
+    assert_eq!(seqs(&repairs), [3]);
+}

@@ -1,0 +1,71 @@
+//! The table of `lockstep netsim`, kept as text, in the order of its cells from the first on: some rows are
+//! recomputed here, and those that are kept are held against what the design aims at.
+//!
+//! Where a change of a rule moves figures, or to keep more rows: `lockstep netsim > tests/data/netsim.txt`, and
+//! the difference is the review.
+
+use lockstep::sim::netsim::{Cell, HEAD, Pattern, run};
+
+const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/netsim.txt");
+
+fn table() -> String {
+    std::fs::read_to_string(KEPT).unwrap_or_else(|error| panic!("{KEPT}: {error}"))
+}
+
+fn line(cell: Cell) -> String {
+    format!("{} {}", cell.name(), run(cell).expect("a cluster that begins"))
+}
+
+#[test]
+fn the_table_that_is_kept_has_the_rows_of_its_cells_in_their_order() {
+    let table = table();
+    let rows: Vec<_> = table.strip_prefix(HEAD).expect("the head").trim_start().lines().collect();
+    let cells = Cell::all();
+    assert!((9..=cells.len()).contains(&rows.len()), "{} rows", rows.len());
+    for (row, cell) in rows.iter().zip(&cells) {
+        assert!(row.starts_with(&cell.name()), "{row}\nis not the row of {}", cell.name());
+    }
+}
+
+#[test]
+fn rows_that_are_recomputed_are_what_is_kept() {
+    let table = table();
+    for (loss, delay_ns, receivers) in [(0, 20_000, 1), (100, 20_000, 10), (1_000, 20_000, 10)] {
+        let cell = Cell { pattern: Pattern::Independent, loss, delay_ns, receivers };
+        let name = cell.name();
+        let kept = table.lines().find(|line| line.starts_with(&name));
+        assert_eq!(kept, Some(line(cell).as_str()));
+    }
+}
+
+/// The delay both ways, its jitter, and the turns at both ends, in ns.
+fn rtt(cell: Cell) -> u64 {
+    2 * cell.delay_ns + 8_000
+}
+
+const GUARD_NS: u64 = 20_000;
+
+#[test]
+fn half_of_what_loss_affects_waits_for_no_more_than_a_guard_and_one_and_a_half_round_trips() {
+    for pattern in [Pattern::Independent, Pattern::Bursts] {
+        for delay_ns in [20_000, 100_000] {
+            let cell = Cell { pattern, loss: 10_000, delay_ns, receivers: 10 };
+            let row = run(cell).expect("a cluster that begins");
+            assert!(row.affected > 100, "{}: {row}", cell.name());
+            assert!(2 * row.latency_ns[0] <= 2 * GUARD_NS + 3 * rtt(cell), "{}: {row}", cell.name());
+            assert_eq!(row.missing, 0, "{}: {row}", cell.name());
+        }
+    }
+}
+
+#[test]
+fn what_many_lose_costs_a_copy_from_each_standby_whatever_their_number() {
+    for receivers in [10, 100] {
+        let cell = Cell { pattern: Pattern::Shared, loss: 50_000, delay_ns: 20_000, receivers };
+        let row = run(cell).expect("a cluster that begins");
+        // One loss in fifty is the first of its kind, and costs a copy more.
+        assert!(row.lost > 20 && 50 * row.repairs <= 105 * row.lost + 200, "{}: {row}", cell.name());
+        assert!(row.latency_ns[1] <= GUARD_NS + 3 * rtt(cell), "{}: {row}", cell.name());
+        assert_eq!(row.missing, 0, "{}: {row}", cell.name());
+    }
+}
