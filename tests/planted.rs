@@ -16,22 +16,18 @@ use std::time::{Duration, Instant};
 /// What neither finds, and why. Where a test of the core holds the rule, it is named.
 const NOT_FOUND: &[(Mutation, &str)] = &[
     (
-        Mutation::ChangeNotCounted,
-        "one change apart, both quorums still meet; two are too deep; commit's own tests",
+        Mutation::FollowsLowerEpoch,
+        "what is stored below a promise is not acknowledged (AckBelowPromise), and the next epoch takes or cuts it",
     ),
     (
         Mutation::UnlistedLeads,
         "who is not listed is a learner already, which never campaigns; election's own tests",
     ),
-    (Mutation::PrefixKeptWithoutProof, "the chain in the new start fits no other prefix"),
     (
         Mutation::PrefixNotProven,
         "nobody gives it (S11), and no other prefix fits the chain; follow's own tests",
     ),
     (Mutation::SalvageFromAnyEpoch, "the log's end judges epoch and chain of each frame again (S7)"),
-    (Mutation::ChangeBeforeStart, "Raft's own case: 13 steps of five replicas; membership's own tests"),
-    (Mutation::PairPromisesAfterAlone, "the commit of a pair's change waits for both; election's own tests"),
-    (Mutation::PairCommitsAfterAlone, "the promises of a pair's change come from both; commit's own tests"),
     (
         Mutation::UncommittedToldOpen,
         "no takeover falls between an open and its commit; publishers' own tests",
@@ -43,6 +39,10 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
     (Mutation::RepeatsAnswered, "costs the network, and no rule of the order; repair's own tests"),
     (Mutation::EachAlone, "costs the network, and no rule of the order; repair's own tests, netsim"),
     (Mutation::NoBudget, "costs the repairer, and no rule of the order; requesters' own tests"),
+    (
+        Mutation::DeafLeaderStays,
+        "its standbys miss one under whom nothing moves; namespaces' own test of a leader that hears nobody",
+    ),
     (Mutation::StalledLeaderSpeaks, "all others fence it; engine/shipped.rs holds it"),
 ];
 

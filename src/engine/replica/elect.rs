@@ -147,7 +147,7 @@ impl ReplicaCore {
                     commit_next: header.commit_next,
                 },
             ),
-            Some(Kind::Refuse) if self.log.membership.position(from).is_some() => {
+            Some(Kind::Refuse) if self.counts(from) => {
                 self.on_refuse(tail, now, ballot, about);
             }
             Some(Kind::PreVote) if self.has_vote() && self.misses_leader() => {
@@ -156,6 +156,12 @@ impl ReplicaCore {
             Some(Kind::Grant) if ballot.leader() == self.identity() => self.election.on_grant(from),
             _ => {}
         }
+    }
+
+    /// Whether `from` is a member on either side of the last change: of two, one that leaves still has to
+    /// acknowledge that, and one that refuses will not.
+    fn counts(&self, from: Identity) -> bool {
+        self.log.membership.lists(from) || self.log.change.is_some_and(|(_, before)| before.lists(from))
     }
 
     /// Whether this replica promises, grants and acknowledges.
