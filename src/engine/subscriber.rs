@@ -8,22 +8,23 @@
 //! by [`SubscriberEvent::Retract`] before it hears anything of the new epoch; then the stream goes on
 //! from there. What is told as committed is never taken back (S6).
 
+mod deliver;
+mod pulse;
+
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events};
 use super::losses::Losses;
-use super::parts::{Joined, Parts, PartsBound, PartsLimits};
+use super::parts::{Parts, PartsBound, PartsLimits};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use crate::proto::log::LogEnd;
-use crate::proto::pulse::{Pulse, PulseLimits};
+use crate::proto::pulse::Pulse;
 use crate::wire::{
-    Datagram, Destination, Entry, EntryKind, Epoch, EpochStartView, FrameView, Header, Identity, Kind,
-    MembershipView, Nanos, PublisherId, PublisherSeq, Refusal, SMALL_LEN_MAX, Seq, Topic, write_question,
+    Datagram, Destination, Epoch, FrameView, Identity, Nanos, PublisherId, PublisherSeq, Refusal, Seq,
 };
-
-/// A subscriber replaces nobody and is in no hurry: silence of twenty beats is asked about, at every other beat.
-const PULSE: PulseLimits = PulseLimits { silence_ns: 20_000_000, again_ns: 2_000_000, lost_ns: 200_000_000 };
+use deliver::deliver;
+use pulse::PULSE;
 
 /// When a message is delivered (DESIGN §1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -373,32 +374,6 @@ impl SubscriberCore {
         true
     }
 
-    /// MCAST-1: no group brings the leader, so a replica is asked by unicast, each in its turn.
-    #[cold]
-    fn ask_for_pulse(&mut self, net: &mut impl Net, now: Nanos) {
-        self.number += 1;
-        let limits = &self.limits.receiver;
-        let header = Header {
-            cluster: limits.cluster,
-            history: self.rx.history(),
-            epoch: self.rx.follow.epoch().0,
-            sender: limits.me.replica,
-            incarnation: limits.me.incarnation,
-            number: self.number,
-            ..Header::new(Kind::Question)
-        };
-        let mut out = [0; SMALL_LEN_MAX];
-        let length = write_question(&mut out, header, 0, Topic::Pulse, "");
-        let asked = self.counters.get(Counter::PulsesOut);
-        if let Some(to) = self.rx.address_at(asked) {
-            net.send_unicast(to, [&out[..length], &[]]);
-            self.counters.add(Counter::PulsesOut, 1);
-        }
-        if self.pulse.finds_lost(now) {
-            self.counters.add(Counter::MulticastLost, 1);
-        }
-    }
-
     fn on_datagram(
         &mut self,
         now: Nanos,
@@ -575,98 +550,5 @@ impl SubscriberCore {
             self.lag_told = now;
             f(SubscriberEvent::Lag { entries, for_ns: now - since });
         }
-    }
-}
-
-/// Delivers the entries of one frame from the cursor on. Returns whether the frame is done.
-fn deliver(
-    cursor: &mut Cursor,
-    parts: &mut Parts,
-    frame: &FrameView<'_>,
-    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> bool {
-    for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
-        if seq >= cursor.next {
-            if cursor.stopped {
-                return false;
-            }
-            let flow = tell(seq, frame.header.timestamp, &entry, parts, f);
-            cursor.next = seq + 1;
-            cursor.told_next = if flow.is_some() { seq + 1 } else { cursor.told_next };
-            if flow.is_some() && entry.kind() == EntryKind::Message {
-                cursor.left -= 1;
-            }
-            cursor.stopped = flow == Some(Flow::Stop) || cursor.left == 0;
-        }
-    }
-    true
-}
-
-/// One entry as an event; `None` for entries that are the cluster's own business, and for parts of a message
-/// that is not whole: they are passed over.
-fn tell(
-    seq: Seq,
-    frame_time: Nanos,
-    entry: &Entry<'_>,
-    parts: &mut Parts,
-    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> Option<Flow> {
-    match entry.kind() {
-        EntryKind::Message if entry.header.flags != 0 => tell_part(seq, frame_time, entry, parts, f),
-        EntryKind::Message => {
-            Some(f(SubscriberEvent::Message(message(seq, frame_time, entry, entry.payload))))
-        }
-        EntryKind::EpochStart => {
-            let start = EpochStartView::parse(entry.payload).ok()?;
-            let flow = f(SubscriberEvent::Epoch { epoch: start.epoch(), seq });
-            let members = start.members().len();
-            Some(if flow == Flow::Stop { flow } else { f(SubscriberEvent::Membership { seq, members }) })
-        }
-        EntryKind::Membership => {
-            let changed = MembershipView::parse(entry.payload).ok()?;
-            Some(f(SubscriberEvent::Membership { seq, members: changed.members().len() }))
-        }
-        EntryKind::Open | EntryKind::Close => {
-            if !parts.is_empty() {
-                parts.on_end(seq, entry.header.publisher);
-            }
-            None
-        }
-        EntryKind::Birth => None,
-    }
-}
-
-/// A part of a message: with the last one it is told, under that one's seq and number.
-#[cold]
-fn tell_part(
-    seq: Seq,
-    frame_time: Nanos,
-    entry: &Entry<'_>,
-    parts: &mut Parts,
-    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> Option<Flow> {
-    match parts.on_part(seq, entry) {
-        Joined::Waits => None,
-        Joined::GivenUp(publisher, from, bound) => {
-            Some(f(SubscriberEvent::GivenUp { publisher, from, bound }))
-        }
-        Joined::Whole(index) => {
-            let whole = message(seq, frame_time, entry, parts.message(index));
-            let flow = f(SubscriberEvent::Message(whole));
-            parts.on_delivered(index);
-            Some(flow)
-        }
-    }
-}
-
-#[inline]
-fn message<'a>(seq: Seq, frame_time: Nanos, entry: &Entry<'_>, payload: &'a [u8]) -> Message<'a> {
-    Message {
-        seq,
-        publisher: entry.header.publisher,
-        publisher_seq: entry.header.publisher_seq,
-        destination: entry.header.destination,
-        timestamp: frame_time + u64::from(entry.header.time_or_incarnation),
-        payload,
     }
 }

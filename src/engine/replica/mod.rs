@@ -31,6 +31,7 @@ use give::Giving;
 use heard::Heard;
 use orders::Denial;
 use own_log::OwnLog;
+use pulse::pulse_limits;
 pub use recovered::Recovered;
 
 use super::UNICAST_TURNS;
@@ -45,7 +46,7 @@ use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
 use crate::proto::ingress::{HoldBack, Shares};
-use crate::proto::pulse::{Pulse, PulseLimits};
+use crate::proto::pulse::Pulse;
 use crate::proto::repair::GivenLimits;
 use crate::proto::requesters::BudgetLimits;
 use crate::proto::sequence::Sequencer;
@@ -100,11 +101,6 @@ const BLANK_TIMEOUTS: u64 = 4;
 const HANDOVER_TIMEOUTS: u64 = 16;
 /// A leader that hears no quorum stops after this many timeouts of its standbys: they are to miss it first.
 const DEAF_TIMEOUTS: u64 = 2;
-/// Groups that are silent for so many timeouts, while unicast is answered, are lost: some 60 ms by default.
-const MULTICAST_LOST_TIMEOUTS: u64 = 8;
-/// It is known within a second whatever the timeouts are, and asked for before.
-const MULTICAST_LOST_NS_MAX: Nanos = 750_000_000;
-const SILENCE_NS_MAX: Nanos = 250_000_000;
 /// Frames that were kept and not yet taken by the device.
 const OUTGOING_MAX: usize = 512;
 /// Most bursts of one send call.
@@ -594,15 +590,6 @@ impl ReplicaCore {
 }
 
 /// Sends one small datagram to a group.
-/// Asked early enough for three answers before the silence is a suspicion; told when it has lasted a little.
-fn pulse_limits(suspect: &SuspectLimits) -> PulseLimits {
-    PulseLimits {
-        silence_ns: (suspect.timeout_ns / 2).min(SILENCE_NS_MAX),
-        again_ns: suspect.beat_ns,
-        lost_ns: (MULTICAST_LOST_TIMEOUTS * suspect.timeout_ns).min(MULTICAST_LOST_NS_MAX),
-    }
-}
-
 fn send_small(net: &mut impl Net, group: Group, bytes: &[u8]) -> bool {
     net.send_group(group, &[Burst { bytes, stride: bytes.len() }]) == 1
 }

@@ -7,8 +7,26 @@ use crate::engine::event::{Event, Role};
 use crate::engine::ports::{Net, Ports};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
+use crate::proto::pulse::PulseLimits;
+use crate::proto::suspect::SuspectLimits;
 use crate::wire::{Identity, Kind, Nanos, SMALL_LEN_MAX, Topic, write_question};
 use std::net::SocketAddrV4;
+
+/// Groups that are silent for so many timeouts, while unicast is answered, are lost: some 60 ms by default.
+const MULTICAST_LOST_TIMEOUTS: u64 = 8;
+/// It is known within a second whatever the timeouts are.
+const MULTICAST_LOST_NS_MAX: Nanos = 750_000_000;
+/// Long timeouts or not, who is missed is asked after a quarter of a second.
+const SILENCE_NS_MAX: Nanos = 250_000_000;
+
+/// Asked early enough for three answers before the silence is a suspicion; told when it has lasted a little.
+pub(super) fn pulse_limits(suspect: &SuspectLimits) -> PulseLimits {
+    PulseLimits {
+        silence_ns: (suspect.timeout_ns / 2).min(SILENCE_NS_MAX),
+        again_ns: suspect.beat_ns,
+        lost_ns: (MULTICAST_LOST_TIMEOUTS * suspect.timeout_ns).min(MULTICAST_LOST_NS_MAX),
+    }
+}
 
 impl<P: Ports> Replica<P> {
     /// Asks those that no group brings, when it is time. `drained` says that no voice waits in the socket.
