@@ -3,7 +3,7 @@
 use crate::engine::ports::Group;
 use crate::engine::receiver::ReceiverLimits;
 use crate::io::clock::random_u64;
-use crate::io::device::{Device, DeviceSettings};
+use crate::io::device::{Device, DeviceSettings, SecondLine};
 use crate::io::rehearse::RehearsalSettings;
 use crate::io::udp::UdpSettings;
 use crate::io::{IoError, idle::Idle};
@@ -20,7 +20,7 @@ pub struct Endpoint {
     /// The line's device; `joins` and `unicast_port` are the handle's business.
     pub udp: UdpSettings,
     /// The second line's, if there is one.
-    pub second: Option<UdpSettings>,
+    pub second: Option<SecondLine>,
     /// What is spoilt on purpose, if anything is.
     pub rehearse: Option<RehearsalSettings>,
     /// The MTU of the line.

@@ -64,6 +64,7 @@ fn replica(values: &Values<'_, '_>) -> Replica {
     Replica {
         id: values.narrow("id"),
         unicast: values.address("unicast"),
+        unicast_b: values.optional("unicast_b").map(|_| values.address("unicast_b")),
         role: values.word("role", Role::from_word),
         journal: values.path("journal"),
         tail: values.path("tail"),

@@ -3,6 +3,7 @@
 use super::{Config, ConfigError, Durability, Gso, Idle, Interface, Line, Role, Scheduling};
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
+use crate::io::device::SecondLine;
 use crate::io::rehearse::RehearsalSettings;
 use crate::io::udp::UdpSettings;
 use crate::io::{idle, udp};
@@ -13,6 +14,7 @@ use crate::proto::commit;
 use crate::proto::nack::NackLimits;
 use crate::proto::repairers::Repairer;
 use crate::proto::window::Window;
+use std::net::SocketAddrV4;
 
 impl Config {
     /// What a publisher or subscriber needs to know.
@@ -20,7 +22,7 @@ impl Config {
         Endpoint {
             cluster: self.cluster,
             udp: self.udp(),
-            second: self.second(),
+            second: self.second(None),
             rehearse: self.rehearsal(),
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
@@ -47,7 +49,7 @@ impl Config {
             replica: id,
             cluster: self.cluster,
             udp: self.udp(),
-            second: self.second(),
+            second: self.second(replica.unicast_b),
             rehearse: self.rehearsal(),
             mtu: self.mtu(),
             unicast: replica.unicast,
@@ -136,9 +138,12 @@ impl Config {
         self.udp_of(&self.lines[0])
     }
 
-    /// That of the second line, if there is one.
-    fn second(&self) -> Option<UdpSettings> {
-        self.lines.get(1).map(|line| self.udp_of(line))
+    /// The second line, if there is one, for who answers there at `own`.
+    fn second(&self, own: Option<SocketAddrV4>) -> Option<SecondLine> {
+        let line = self.lines.get(1)?;
+        let nodes = self.replicas.iter().filter_map(|replica| Some((replica.unicast, replica.unicast_b?)));
+        let unicast_port = own.map_or(0, |own| own.port());
+        Some(SecondLine { udp: UdpSettings { unicast_port, ..self.udp_of(line) }, nodes: nodes.collect() })
     }
 
     fn udp_of(&self, line: &Line) -> UdpSettings {

@@ -142,6 +142,8 @@ pub struct Replica {
     pub id: u32,
     /// Its address for repairs and questions, never on the groups' port.
     pub unicast: SocketAddrV4,
+    /// The same on the second line; without it, a first line that dies takes questions and repairs along.
+    pub unicast_b: Option<SocketAddrV4>,
     /// What it may become.
     pub role: Role,
     /// Directory of its segments.

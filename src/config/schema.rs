@@ -93,6 +93,8 @@ pub(super) const KEYS: &[Key] = &[
         "Number of the replica; its name in flags, logs and datagrams."),
     key("replicas.*.unicast", Unicast, Required,
         "Address for repairs and questions. Its port differs from the groups'."),
+    key("replicas.*.unicast_b", Unicast, Absent("none"),
+        "The same on the second line, where there is one: questions and repairs then outlive the first."),
     key("replicas.*.role", Word(Role::WORDS), Fixed("full"),
         "What `bootstrap` lists the replica as: `full` may lead, `witness` votes and never leads."),
     key("replicas.*.journal", Path, Required,

@@ -21,8 +21,8 @@ pub(super) fn check(layers: &mut Layers<'_>) {
         group_port(layers, &label);
     }
     two_lines(layers);
-    distinct(layers, Code::DuplicateId, "id");
-    distinct(layers, Code::DuplicateAddress, "unicast");
+    distinct(layers, Code::DuplicateId, &["id"]);
+    distinct(layers, Code::DuplicateAddress, &["unicast", "unicast_b"]);
     distinct_files(layers);
     own_hosts(layers);
     own_cores(layers);
@@ -63,7 +63,7 @@ fn groups(layers: &mut Layers<'_>, label: &str) {
 /// Both lines carry the same datagrams, and neither hears the other.
 fn two_lines(layers: &mut Layers<'_>) {
     let labels = labels(&layers.lines);
-    let [first, second, ..] = &labels[..] else { return };
+    let [first, second, ..] = &labels[..] else { return one_line(layers) };
     let key = |line: &str, name: &str| format!("lines.{line}.{name}");
     for name in ["submit", "data", "control"] {
         let own = key(second, name);
@@ -89,6 +89,22 @@ fn two_lines(layers: &mut Layers<'_>) {
         let rule = format!("is that of {other}: what cuts one line cuts both");
         let hint = "write an interface of another network, or leave the second line out".into();
         layers.blame(Code::Profile, &[&own, &other], rule, hint);
+    }
+}
+
+/// An address on a line that is not there is reached by nobody.
+fn one_line(layers: &mut Layers<'_>) {
+    for label in labels(&layers.replicas) {
+        let key = format!("replicas.{label}.unicast_b");
+        if layers.address(&key).is_some() {
+            let hint = "add the second [[lines]], or leave it out".into();
+            layers.blame(
+                Code::Lines,
+                &[&key],
+                "is for a second line, and there is one line only".into(),
+                hint,
+            );
+        }
     }
 }
 
@@ -173,8 +189,8 @@ fn production_loopback(layers: &mut Layers<'_>, label: &str) -> Option<()> {
 fn group_port(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     let group_key = format!("lines.{label}.submit");
     let port = layers.address(&group_key)?.port();
-    for replica in labels(&layers.replicas) {
-        let key = format!("replicas.{replica}.unicast");
+    let names = |replica: &String| ["unicast", "unicast_b"].map(|name| format!("replicas.{replica}.{name}"));
+    for key in labels(&layers.replicas).iter().flat_map(names) {
         let Some(address) = layers.address(&key).filter(|address| address.port() == port) else { continue };
         let rule = format!("port {port} is the groups' port, where unicast may reach the wrong socket");
         let other = if port == u16::MAX { port - 1 } else { port + 1 };
@@ -189,9 +205,10 @@ fn group_port(layers: &mut Layers<'_>, label: &str) -> Option<()> {
 }
 
 /// No two replicas share an id or an address.
-fn distinct(layers: &mut Layers<'_>, code: Code, name: &str) {
+fn distinct(layers: &mut Layers<'_>, code: Code, names: &[&str]) {
     let mut first: BTreeMap<String, String> = BTreeMap::new();
-    for label in labels(&layers.replicas) {
+    let labels = labels(&layers.replicas);
+    for (label, name) in labels.iter().flat_map(|label| names.iter().map(move |name| (label, name))) {
         let key = format!("replicas.{label}.{name}");
         let Some(value) = layers.printed(&key) else { continue };
         if let Some(other) = first.get(&value) {

@@ -5,7 +5,7 @@
 //! goes the same way, and with nothing else.
 
 use crate::engine::ports::{Burst, Group, Net};
-use crate::io::lines::{LineCounts, Lines};
+use crate::io::lines::{Addresses, LineCounts, Lines};
 use crate::io::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
 use crate::io::udp::{Udp, UdpCounts, UdpSettings};
 use crate::io::{IoError, Obtained};
@@ -17,10 +17,19 @@ use std::os::fd::BorrowedFd;
 pub struct DeviceSettings {
     /// The sockets.
     pub udp: UdpSettings,
-    /// Those of the second line, if there is one; unicast goes by the first alone.
-    pub second: Option<UdpSettings>,
+    /// Those of the second line, if there is one.
+    pub second: Option<SecondLine>,
     /// What is rehearsed; nothing, as a rule.
     pub rehearse: Option<RehearsalSettings>,
+}
+
+/// The second of two lines.
+#[derive(Clone, Debug)]
+pub struct SecondLine {
+    /// Its sockets; they join what the first line's join.
+    pub udp: UdpSettings,
+    /// Who answers by unicast on both lines, and where.
+    pub nodes: Vec<Addresses>,
 }
 
 /// A device of the real world.
@@ -43,9 +52,9 @@ impl Device {
     pub fn open(settings: DeviceSettings) -> Result<Self, IoError> {
         let rehearse = settings.rehearse;
         let Some(second) = settings.second else { return Self::open_line(1, settings.udp, rehearse) };
-        let second = UdpSettings { joins: settings.udp.joins.clone(), unicast_port: 0, ..second };
-        let lines = [Self::open_line(1, settings.udp, rehearse)?, Self::open_line(2, second, rehearse)?];
-        Ok(Self::Lines(Box::new(Lines::new(lines))))
+        let udp = UdpSettings { joins: settings.udp.joins.clone(), ..second.udp };
+        let lines = [Self::open_line(1, settings.udp, rehearse)?, Self::open_line(2, udp, rehearse)?];
+        Ok(Self::Lines(Box::new(Lines::new(lines, second.nodes))))
     }
 
     fn open_line(

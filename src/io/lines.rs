@@ -12,17 +12,22 @@
 //! What two datagrams are copies by is their header and their end (sender, number, tag). A wrong guess loses one
 //! datagram or lets one through twice, and the engines live with both. Who is unsure, lends it.
 //!
-//! Unicast goes by the first line alone: the addresses of `[[replicas]]` are on its network.
+//! Unicast goes by the first line, and to who has an address on the second one (`unicast_b`) by both. What we said
+//! ourselves comes back from our own host whatever became of the cable: it is no sign of a line's life.
 
 #[cfg(test)]
 mod tests;
+mod unicast;
+
+pub use unicast::Addresses;
 
 use super::rehearse::Time;
 use crate::engine::ports::{Burst, Group, Net};
 use crate::io::clock::Clock;
-use crate::wire::{HEADER_LEN, Header, Nanos};
+use crate::wire::{HEADER_LEN, Header, Identity, Kind, Nanos};
 use std::collections::VecDeque;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use unicast::Ways;
 
 /// Datagrams of one line that wait for their copy on the other: 5 ms of lag at 200,000 a second.
 const WAITING_MAX: usize = 1024;
@@ -87,22 +92,24 @@ impl LineCounts {
 pub struct Lines<N, T = Clock> {
     lines: [N; 2],
     copies: Copies,
+    ways: Ways,
     time: T,
     /// Line and index of what is lent.
     lent: Vec<(u8, u16)>,
 }
 
 impl<N: Net> Lines<N> {
-    /// Both lines, by the machine's clock. Unicast goes by the first.
-    pub fn new(lines: [N; 2]) -> Self {
-        Self::timed(lines, Clock::start())
+    /// Both lines, by the machine's clock, and who has an address on each of them.
+    pub fn new(lines: [N; 2], nodes: Vec<Addresses>) -> Self {
+        Self::timed(lines, nodes, Clock::start())
     }
 }
 
 impl<N: Net, T: Time> Lines<N, T> {
     /// Both lines, by this clock.
-    pub fn timed(lines: [N; 2], time: T) -> Self {
-        Self { lines, copies: Copies::default(), time, lent: Vec::with_capacity(LENT_MAX) }
+    pub fn timed(lines: [N; 2], nodes: Vec<Addresses>, time: T) -> Self {
+        let lent = Vec::with_capacity(LENT_MAX);
+        Self { lines, copies: Copies::default(), ways: Ways::new(nodes), time, lent }
     }
 
     /// The devices.
@@ -140,21 +147,40 @@ impl<N: Net, T: Time> Net for Lines<N, T> {
     }
 
     fn recv_unicast(&mut self) -> usize {
-        self.lines[0].recv_unicast()
+        let now = self.time.now();
+        self.ways.begin(now);
+        for (number, line) in self.lines.iter_mut().enumerate() {
+            for index in 0..line.recv_unicast() {
+                let (bytes, from) = line.unicast_datagram(index);
+                self.ways.on_datagram(number, now, bytes, index, from);
+            }
+        }
+        self.ways.len()
     }
 
     fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
-        self.lines[0].unicast_datagram(index)
+        let Some((line, index, from)) = self.ways.lent(index) else {
+            return (&[], SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+        };
+        (self.lines[line].unicast_datagram(index).0, from)
     }
 
     /// A send call for each line. What one of them took is on its way: the other's part may be lost.
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        if self.copies.own.is_none() {
+            self.copies.own = bursts.iter().find_map(|burst| speaker(burst.bytes));
+        }
         let [a, b] = &mut self.lines;
         a.send_group(group, bursts).max(b.send_group(group, bursts))
     }
 
+    /// What one of them took is on its way.
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
-        self.lines[0].send_unicast(to, parts)
+        let way = self.ways.to(to, self.copies.counts[0].is_down);
+        let [a, b] = &mut self.lines;
+        let by_first = way.first.is_some_and(|to| a.send_unicast(to, parts));
+        let by_second = way.second.is_some_and(|to| b.send_unicast(to, parts));
+        by_first || by_second
     }
 
     fn dropped(&self) -> u64 {
@@ -179,14 +205,24 @@ struct Copies {
     /// Brought by this line, oldest first.
     waiting: [VecDeque<Waiting>; 2],
     counts: [LineCounts; 2],
-    /// When each line last brought anything, and what the other had brought by then.
+    /// Who we are, once we have said anything.
+    own: Option<Identity>,
+    /// What each line has brought of others.
+    others: [u64; 2],
+    /// When each line last brought anything of others, and what the other had brought of them by then.
     heard: [(Nanos, u64); 2],
 }
 
 impl Default for Copies {
     fn default() -> Self {
         let waiting = || VecDeque::with_capacity(WAITING_MAX + 1);
-        Self { waiting: [waiting(), waiting()], counts: Default::default(), heard: [(0, 0); 2] }
+        Self {
+            waiting: [waiting(), waiting()],
+            counts: Default::default(),
+            own: None,
+            others: [0; 2],
+            heard: [(0, 0); 2],
+        }
     }
 }
 
@@ -195,7 +231,10 @@ impl Copies {
     fn judge(&mut self, line: usize, now: Nanos, bytes: &[u8]) -> bool {
         let other = 1 - line;
         self.counts[line].datagrams_in += 1;
-        self.heard[line] = (now, self.counts[other].datagrams_in);
+        if self.own.is_none() || speaker(bytes) != self.own {
+            self.others[line] += 1;
+            self.heard[line] = (now, self.others[other]);
+        }
         let Some(mark) = mark(bytes) else { return true };
         let Some(place) = self.waiting[other].iter().position(|waiting| waiting.mark == mark) else {
             self.counts[line].first += 1;
@@ -228,13 +267,19 @@ impl Copies {
                 self.heard[line].0 = now;
             }
             let (at, others) = self.heard[line];
-            let is_down = now > at + SILENT_NS && self.counts[other].datagrams_in >= others + SILENT_MIN;
+            let is_down = now > at + SILENT_NS && self.others[other] >= others + SILENT_MIN;
             let counts = &mut self.counts[line];
             counts.alarms += u64::from(is_down && !counts.is_down);
             // A line that brought something since then is up; silence of both says nothing new.
             counts.is_down = is_down || counts.is_down && now > at + SILENT_NS;
         }
     }
+}
+
+/// Who says this; nobody in particular where it may be another's words, as a frame that is given again.
+fn speaker(bytes: &[u8]) -> Option<Identity> {
+    let header = Header::peek(bytes)?;
+    (header.kind != Kind::Frame as u8).then(|| header.identity())
 }
 
 /// What tells a datagram from others: its header's seal and place, and its last bytes, which tell a repair from

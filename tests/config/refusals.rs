@@ -234,6 +234,17 @@ refused! {
         "LS0110: lines.2.data: has the group 239.77.1.1 of lines.1.submit; give each line groups of its own \
          (c.toml:19:8)";
 
+    an_address_on_a_second_line_that_is_not_there_is_refused: SHARED,
+        ["unicast = \"127.0.0.1:7701\"" => "unicast = \"127.0.0.1:7701\"\nunicast_b = \"127.0.0.1:7801\""];
+        "LS0111: replicas.1.unicast_b: is for a second line, and there is one line only; add the second [[lines]], \
+         or leave it out (c.toml:12:13)";
+
+    one_address_on_both_lines_is_refused: SHARED,
+        ["[stream]" => SECOND_LINE,
+         "unicast = \"127.0.0.1:7701\"" => "unicast = \"127.0.0.1:7701\"\nunicast_b = \"127.0.0.1:7701\""];
+        "LS0114: replicas.1.unicast_b: 127.0.0.1:7701 is used by replicas.1.unicast already; give each replica its \
+         own unicast_b (c.toml:12:13)";
+
     two_lines_with_different_mtus_are_refused: SHARED,
         ["[stream]" => SECOND_LINE, "[stream]" => "mtu = 1400\n[stream]"];
         "LS0111: lines.2.mtu: is 1400, and lines.1.mtu is 1500: the same datagrams go by both lines; write the \

@@ -13,6 +13,12 @@ struct Memory {
     sent: usize,
     takes: usize,
     joined: Vec<(Group, bool)>,
+    from: Option<SocketAddrV4>,
+    sent_to: Vec<SocketAddrV4>,
+}
+
+fn address(last: u8) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, last), 7001)
 }
 
 impl Net for Memory {
@@ -30,7 +36,7 @@ impl Net for Memory {
     }
 
     fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
-        (&self.lent[index], SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1))
+        (&self.lent[index], self.from.expect("whoever writes has an address"))
     }
 
     fn send_group(&mut self, _group: Group, bursts: &[Burst<'_>]) -> usize {
@@ -39,9 +45,9 @@ impl Net for Memory {
         taken
     }
 
-    fn send_unicast(&mut self, _to: SocketAddrV4, _parts: [&[u8]; 2]) -> bool {
-        self.sent += 1;
-        true
+    fn send_unicast(&mut self, to: SocketAddrV4, _parts: [&[u8]; 2]) -> bool {
+        self.sent_to.push(to);
+        self.takes > 0
     }
 
     fn set_joined(&mut self, group: Group, joined: bool) {
@@ -53,7 +59,11 @@ type Both = Lines<Memory, Rc<Cell<Nanos>>>;
 
 fn both() -> (Both, Rc<Cell<Nanos>>) {
     let time = Rc::new(Cell::new(1_000));
-    (Lines::timed(Default::default(), Rc::clone(&time)), time)
+    (both_of(vec![(address(1), address(101))], &time), time)
+}
+
+fn both_of(nodes: Vec<Addresses>, time: &Rc<Cell<Nanos>>) -> Both {
+    Lines::timed(Default::default(), nodes, Rc::clone(time))
 }
 
 fn heartbeat(number: u64) -> Vec<u8> {
@@ -164,8 +174,92 @@ fn everything_goes_out_by_both_lines_and_what_one_of_them_took_is_on_its_way() {
         assert_eq!(both.send_group(Group::Data, &bursts), taken);
     }
     assert_eq!((both.lines[0].sent, both.lines[1].sent), (5, 6));
-    assert!(both.send_unicast(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9), [b"a", b""]));
-    assert_eq!((both.lines[0].sent, both.lines[1].sent), (6, 6), "unicast goes by the first alone");
     both.set_joined(Group::Data, false);
     assert!(both.lines.iter().all(|line| line.joined == [(Group::Data, false)]));
+}
+
+/// As with a card whose cable is out: what we send comes back from our own host.
+#[test]
+fn what_we_said_ourselves_is_no_sign_of_a_lines_life() {
+    let (mut both, time) = both();
+    let own = |number| {
+        let mut datagram = vec![0; HEADER_LEN + 8];
+        seal(&mut datagram, Header { sender: 9, incarnation: 9, number, ..Header::new(Kind::Ack) });
+        datagram
+    };
+    for number in 0..100 {
+        time.set(1_000 + number * 10_000_000);
+        let said = own(number);
+        both.send_group(Group::Control, &[Burst { bytes: &said, stride: said.len() }]);
+        both.lines[0].arrived = vec![said.clone()];
+        both.lines[1].arrived = vec![said, heartbeat(number)];
+        assert_eq!(both.recv_groups(), 2);
+    }
+    let [a, b] = both.counts();
+    assert_eq!((a.is_down, a.alarms, b.is_down, b.alarms), (true, 1, false, 0));
+    assert_eq!((a.datagrams_in, b.datagrams_in), (100, 200));
+}
+
+/// Where a unicast datagram went by each line.
+fn sends(both: &mut Both, to: SocketAddrV4) -> [Vec<SocketAddrV4>; 2] {
+    both.send_unicast(to, [b"a", b""]);
+    [0, 1].map(|line| std::mem::take(&mut both.lines[line].sent_to))
+}
+
+#[test]
+fn a_node_with_an_address_on_both_lines_is_written_to_on_both_and_everybody_else_on_the_first() {
+    let (mut both, _time) = both();
+    assert_eq!(sends(&mut both, address(1)), [vec![address(1)], vec![address(101)]]);
+    assert_eq!(sends(&mut both, address(2)), [vec![address(2)], vec![]]);
+    for (takes, taken) in [([1, 0], true), ([0, 1], true), ([0, 0], false)] {
+        (both.lines[0].takes, both.lines[1].takes) = (takes[0], takes[1]);
+        assert_eq!(both.send_unicast(address(1), [b"a", b""]), taken);
+    }
+}
+
+#[test]
+fn a_first_line_that_is_down_is_not_written_to_where_the_second_one_leads_there_too() {
+    let (mut both, time) = both();
+    for number in 0..100 {
+        time.set(1_000 + number * 10_000_000);
+        receive(&mut both, [&[], &[number]]);
+    }
+    assert!(both.counts()[0].is_down);
+    assert_eq!(sends(&mut both, address(1)), [vec![], vec![address(101)]]);
+    assert_eq!(sends(&mut both, address(2)), [vec![address(2)], vec![]], "there is no other way");
+}
+
+/// Each line brings this from that address; whom it is told to be from.
+fn told(both: &mut Both, brought: [(&[u64], SocketAddrV4); 2]) -> Vec<(u64, SocketAddrV4)> {
+    for (line, (numbers, from)) in both.lines.iter_mut().zip(brought) {
+        line.arrived = numbers.iter().map(|number| heartbeat(*number)).collect();
+        line.from = Some(from);
+    }
+    let lent = both.recv_unicast();
+    let told = |index| {
+        let (bytes, from) = both.unicast_datagram(index);
+        (Header::peek(bytes).expect("a header").number, from)
+    };
+    (0..lent).map(told).collect()
+}
+
+#[test]
+fn of_unicast_too_the_first_copy_wins_and_a_node_has_one_address_whichever_line_it_writes_by() {
+    let (mut both, _time) = both();
+    let node = [address(1), address(101)];
+    assert_eq!(told(&mut both, [(&[1], node[0]), (&[1, 2], node[1])]), [(1, node[0]), (2, node[0])]);
+    assert_eq!(told(&mut both, [(&[2, 3], node[0]), (&[], node[1])]), [(3, node[0])]);
+    assert_eq!(both.counts().map(|line| line.datagrams_in), [0, 0], "lines are judged by their groups");
+}
+
+#[test]
+fn who_asks_by_the_second_line_is_answered_there_and_so_many_are_remembered() {
+    let (mut both, _time) = both();
+    assert_eq!(told(&mut both, [(&[], address(0)), (&[1], address(150))]), [(1, address(150))]);
+    assert_eq!(sends(&mut both, address(150)), [vec![], vec![address(150)]]);
+    for number in 0..unicast::ASKERS_MAX as u64 {
+        let from = SocketAddrV4::new(Ipv4Addr::new(10, 0, 1, number as u8), 9);
+        told(&mut both, [(&[], address(0)), (&[2 + number], from)]);
+    }
+    assert_eq!(sends(&mut both, address(150)), [vec![address(150)], vec![]], "it is forgotten");
 }
