@@ -3,7 +3,8 @@
 use tools::flow::{Feed, Stream, View};
 use tools::netns::{self, Cut, Network};
 use tools::processes::Cluster;
-use tools::takeover::{cut_off, half_deaf, multicast_lost};
+use tools::switch::{Switch, Weather};
+use tools::takeover::{cut_off, half_deaf, line_lost, multicast_lost};
 
 /// Three replicas, and behind them a node for publishers and one for a reader.
 const NODES: usize = 5;
@@ -114,4 +115,45 @@ fn a_standby_that_does_not_hear_the_leader_deposes_nobody() {
     let Some(network) = network() else { return };
     println!("{}", half_deaf(&network, |cut| cut));
     println!("{}", half_deaf(&network, Cut::of_multicast));
+}
+
+#[test]
+fn a_line_that_dies_is_an_alarm_and_nothing_else_whichever_it_is_and_whomever_it_leaves() {
+    if let Some(reason) = netns::unsupported() {
+        println!("SKIPPED: {reason}");
+        return;
+    }
+    println!("{}", line_lost(&Network::of_two_lines(NODES)));
+}
+
+/// The switch draws from this, and says it when the test fails, with all else that it prints.
+const SWITCH_SEED: u64 = 20_261_120;
+
+#[test]
+fn over_a_switch_that_delays_and_reorders_every_reader_has_every_message_in_one_order() {
+    if let Some(reason) = netns::unsupported() {
+        println!("SKIPPED: {reason}");
+        return;
+    }
+    // The last node is the switch.
+    let network = Network::new(NODES + 1);
+    // A heartbeat may come 3 ms after it was due: no reason to miss anybody.
+    let patient = "\n[timing]\nsuspect = \"500ms\"\nsuspect_max = \"500ms\"\n";
+    let cluster = Cluster::on(network.ground(REPLICAS.len() as u32), patient);
+    let weather = Weather { delay_us: 200, jitter_us: 3_000, seed: SWITCH_SEED };
+    let switch = Switch::start(&network, &cluster.groups(), weather);
+    let _replicas = cluster.found();
+    let mut near = View::start(&cluster, cluster.clients(), "near", &[]);
+    let mut far = View::start(&cluster, network.node(READER).place(), "far", &["--stamped"]);
+    let published = publish(&cluster, &mut near);
+    let all = published.iter().map(|(_, count)| count).sum::<u64>() as usize;
+    far.await_count(all);
+    near.await_count(all);
+    let carried = switch.carried();
+    println!("{carried:?}");
+    assert!(carried.overtaken > 100 && network.swallowed()[0] > 100, "{carried:?} in {weather:?}");
+    let (near, far) = (near.finish(), far.finish());
+    judge(&near, &published);
+    judge(&far, &published);
+    near.agrees_with(&far).unwrap_or_else(|why| panic!("{why}"));
 }

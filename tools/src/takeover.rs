@@ -8,8 +8,9 @@
 //! has each journal, as far as it reaches, and a quorum of them to the end.
 
 use crate::flow::{Feed, Stream, View};
-use crate::netns::{Cut, Network, Place};
+use crate::netns::{Cut, LINE_A, LINE_B, Network, Place};
 use crate::processes::{Cluster, Ground, PATIENCE, Process, last_words, memory_folder, signal_all};
+use lockstep::io::counters::CountersReader;
 use lockstep::sim::rng::Rng;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ const REPLICAS: u32 = 3;
 const PER_SECOND: u64 = 1_000;
 /// The publishers.
 const NAMES: [&str; 2] = ["a", "b"];
+/// Those that come later.
+const NEWCOMERS: [&str; 3] = ["c", "d", "e"];
 /// New messages that show that orders flow.
 const FLOWING: usize = 50;
 /// Between two looks at what the replicas say.
@@ -357,6 +360,55 @@ pub fn multicast_lost(network: &Network) -> Shown {
     scene.await_that("the groups are not heard again", |scene| say(scene, "the groups are heard again"));
     scene.await_flow();
     assert_eq!(scene.epoch(), (round, leader), "{}", scene.logs());
+    scene.end()
+}
+
+/// Takes a whole line away, first one and then the other, and then a single cable of the leader: every replica
+/// that lacks a line says so, and nothing else happens. A publisher and readers that come meanwhile take part.
+pub fn line_lost(network: &Network) -> Shown {
+    // Far beyond any stall of this machine: a takeover would be the fault's doing.
+    let patient = "\n[timing]\nsuspect = \"500ms\"\nsuspect_max = \"500ms\"\n";
+    let mut scene = Scene::with(network.ground(REPLICAS), patient);
+    let (round, leader) = scene.await_leader();
+    let everybody: Vec<usize> = (1..=network.len()).collect();
+    let replicas: Vec<usize> = (1..=REPLICAS as usize).collect();
+    let pulled = [(LINE_B, 2, &everybody[..]), (LINE_A, 1, &everybody), (LINE_A, 1, &[leader])];
+    for (time, (line, number, nodes)) in pulled.into_iter().enumerate() {
+        let who = || replicas.iter().filter(|id| nodes.contains(id));
+        let said = |scene: &Scene, id: &usize, what: &str| {
+            scene.replica(*id).log().matches(&format!("line {number} {what}")).count()
+        };
+        let before: Vec<_> = who().map(|id| said(&scene, id, "brings nothing")).collect();
+        network.plug(line, nodes, false);
+        scene.await_that("nobody says that a line is lost", |scene| {
+            who().zip(&before).all(|(id, before)| said(scene, id, "brings nothing") > *before)
+        });
+        (0..3).for_each(|_| scene.await_flow());
+        // Both ask by unicast where the stream stands.
+        scene.add_clients(network.node(network.len()).place(), NEWCOMERS[time]);
+        network.plug(line, nodes, true);
+        scene.await_that("the line is not back", |scene| {
+            who().zip(&before).all(|(id, before)| said(scene, id, "is back") > *before)
+        });
+        scene.await_flow();
+        assert_eq!(scene.epoch(), (round, leader), "time {time}: {}", scene.logs());
+    }
+    for id in &replicas {
+        let file = scene.cluster.path(&format!("counters-{id}"));
+        let file = CountersReader::open(&file).unwrap_or_else(|error| panic!("{error}"));
+        let values = file.values();
+        let counted = |name: &str| {
+            let place = file.names().iter().position(|known| known == name);
+            place.map(|place| values[place]).unwrap_or_else(|| panic!("no counter {name}"))
+        };
+        let names = ["suspicions", "candidacies", "multicast_lost"];
+        assert_eq!(names.map(counted), [0; 3], "replica {id}: {}", scene.logs());
+        let was_slow = counted("udp_dropped") > 0;
+        assert!(
+            was_slow || counted("loss_gaps") == counted("loss_came_late"),
+            "replica {id} missed something"
+        );
+    }
     scene.end()
 }
 
