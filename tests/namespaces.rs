@@ -4,7 +4,7 @@ use tools::flow::{Feed, Stream, View};
 use tools::netns::{self, Cut, Network};
 use tools::processes::Cluster;
 use tools::switch::{Switch, Weather};
-use tools::takeover::{cut_off, half_deaf, line_lost, multicast_lost};
+use tools::takeover::{cut_off, half_deaf, line_lost, multicast_dead, multicast_lost};
 
 /// Three replicas, and behind them a node for publishers and one for a reader.
 const NODES: usize = 5;
@@ -108,6 +108,12 @@ fn a_leader_that_hears_nobody_stops_although_it_is_heard() {
 fn a_leader_whose_multicast_is_lost_and_whose_unicast_passes_is_not_replaced_and_the_stream_goes_on() {
     let Some(network) = network() else { return };
     println!("{}", multicast_lost(&network));
+}
+
+#[test]
+fn a_network_without_any_multicast_is_named_nobody_is_replaced_and_what_waits_is_committed_later() {
+    let Some(network) = network() else { return };
+    println!("{}", multicast_dead(&network));
 }
 
 #[test]
