@@ -19,12 +19,11 @@ use super::parts::{Parts, PartsBound, PartsLimits};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use crate::proto::log::LogEnd;
-use crate::proto::pulse::Pulse;
+use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
     Datagram, Destination, Epoch, FrameView, Identity, Nanos, PublisherId, PublisherSeq, Refusal, Seq,
 };
 use deliver::deliver;
-use pulse::PULSE;
 
 /// When a message is delivered (DESIGN §1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -285,7 +284,7 @@ impl SubscriberCore {
             caught_up: false,
             lag_since: None,
             lag_told: 0,
-            pulse: Pulse::new(PULSE),
+            pulse: Pulse::new(PulseLimits::READER),
             multicast_told: false,
             ended: false,
             number: 0,
@@ -336,7 +335,7 @@ impl SubscriberCore {
         self.caught_up = false;
         self.lag_since = None;
         self.lag_told = 0;
-        self.pulse = Pulse::new(PULSE);
+        self.pulse = Pulse::new(PulseLimits::READER);
         self.counters = Counters::default();
         self.events = Events::default();
     }

@@ -28,6 +28,11 @@ pub struct PulseLimits {
     pub lost_ns: Nanos,
 }
 
+impl PulseLimits {
+    /// For who replaces nobody and is in no hurry: silence of twenty beats is asked about, at every other beat.
+    pub const READER: Self = Self { silence_ns: 20_000_000, again_ns: 2_000_000, lost_ns: 200_000_000 };
+}
+
 /// The doubling ends at this many times `again_ns`.
 const AGAIN_TIMES_MAX: u64 = 64;
 

@@ -78,6 +78,12 @@ impl ReplicaCore {
                     self.pulse.on_answer();
                 }
             }
+            // Of a publisher that no group brings us, nor us to it: MCAST-1.
+            Datagram::Submission(..) if self.role == Role::Leader && self.has_begun(tail) => {
+                let judged = self.lead_datagram(tail, now, wall, bytes);
+                self.close_frame(tail, false);
+                judged?;
+            }
             Datagram::Question(_, body, _) if body.topic == Topic::Pulse as u32 => {
                 if !self.stopped {
                     self.answer_pulse(net, tail, wall, from);

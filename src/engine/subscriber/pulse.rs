@@ -3,12 +3,7 @@
 use super::SubscriberCore;
 use crate::engine::counters::Counter;
 use crate::engine::ports::Net;
-use crate::proto::pulse::PulseLimits;
 use crate::wire::{Header, Kind, Nanos, SMALL_LEN_MAX, Topic, write_question};
-
-/// A subscriber replaces nobody and is in no hurry: silence of twenty beats is asked about, at every other beat.
-pub(super) const PULSE: PulseLimits =
-    PulseLimits { silence_ns: 20_000_000, again_ns: 2_000_000, lost_ns: 200_000_000 };
 
 impl SubscriberCore {
     /// MCAST-1: no group brings the leader, so a replica is asked by unicast, each in its turn.
