@@ -2,11 +2,12 @@
 //!
 //! | record | `first_seq` | `epoch` | `chain` | `timestamp` | `number` | `commit_next` |
 //! |---|---|---|---|---|---|---|
-//! | Stage | from | that will adopt | at from | at from | epoch of the log at from | |
+//! | Stage | from | that began it | at from | at from | epoch of the log at from | |
 //! | Stage, epoch 0 | next of the log | 0: given up | | | | |
 //! | Switch | from | that adopts | at the new end | at the new end | | next of the new log |
 //!
-//! A Stage holds the whole log end at `from`, so that a reader needs nothing before it.
+//! A Stage holds the whole log end at `from`, so that a reader needs nothing before it. A later epoch may go on
+//! with it: the Switch tells which one adopted what was staged.
 
 use crate::journal::layout::TailLabel;
 use crate::proto::log::LogEnd;
@@ -21,7 +22,7 @@ pub enum Record<'a> {
     Stage {
         /// The log up to where the staged frames begin.
         base: LogEnd,
-        /// The epoch that will adopt them.
+        /// The epoch for which it begins.
         epoch: Epoch,
     },
     /// The staging is given up: the frames that follow belong to the log.

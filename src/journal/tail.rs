@@ -20,7 +20,7 @@ use crate::journal::extents::{Extent, Extents};
 use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::ports::{TailMemory, Word};
 use crate::journal::record::{self, MARK_LEN};
-use crate::journal::replay::Replay;
+use crate::journal::replay::{Replay, Staging};
 use crate::proto::log::{LogEnd, Misfit};
 use crate::proto::planted::{Mutation, planted};
 use crate::wire::{Epoch, FrameView, HEADER_LEN, Header, Kind, Seq, chain_after};
@@ -189,9 +189,11 @@ impl<M: TailMemory> Tail<M> {
         memory: M,
         label: TailLabel,
         geometry: Geometry,
-        log: Replay<u64>,
+        mut log: Replay<u64>,
         switched_from: Seq,
     ) -> Self {
+        // Its record says for which epoch it began, not for which it went on.
+        log.staging.iter_mut().for_each(|staging| staging.epoch = Epoch::NONE);
         let head = memory.word(Word::PublishedPos);
         Self {
             label,
@@ -337,6 +339,15 @@ impl<M: TailMemory> Tail<M> {
         self.log.on_stage(at, base, epoch);
         self.publish(at, MARK_LEN, from);
         Ok(())
+    }
+
+    /// The open staging goes on for `epoch`, if it `belongs` to that epoch's log as well: nothing is staged twice.
+    pub fn stage_on(&mut self, epoch: Epoch, belongs: impl FnOnce(&Staging<u64>) -> bool) -> bool {
+        let Some(staging) = self.log.staging.as_mut().filter(|staging| belongs(staging)) else {
+            return false;
+        };
+        staging.epoch = epoch;
+        true
     }
 
     /// Stages a frame behind the log cut at `from` and the frames staged before.

@@ -102,17 +102,18 @@ impl Gaps {
         }
     }
 
-    /// The request `token` was refused for `range`.
+    /// The request `token` was refused for `range` by one of `repairers`.
     pub fn on_refused(
         &mut self,
         now: Nanos,
         token: u64,
         range: SeqRange,
+        repairers: usize,
         retry_after_ns: Nanos,
         limits: &NackLimits,
     ) {
         for gap in self.list.iter_mut().filter(|gap| overlap(gap.range, range)) {
-            gap.ask.on_refused(now, token, retry_after_ns, limits);
+            gap.ask.on_refused(now, token, repairers, retry_after_ns, limits);
         }
     }
 
@@ -123,15 +124,15 @@ impl Gaps {
 
     /// GAP-2 (all at once): the ranges of one request that is due now, which go to the repairer at the
     /// place that is returned; those of other repairers, and what finds no room, in the next one. Neighbours are
-    /// written as one. Places go round after `repairers` of them.
+    /// written as one. `turn` says who is asked at a place.
     pub fn take_due(
         &mut self,
         now: Nanos,
-        repairers: u32,
+        turn: impl Fn(u32) -> u32,
         out: &mut [SeqRange; NACK_RANGES_MAX],
         mut on_sent: impl FnMut(&mut Ask, u32),
     ) -> Option<Due> {
-        let due_at = |gap: &Gap| gap.ask.due(now).map(|place| place % repairers.max(1));
+        let due_at = |gap: &Gap| gap.ask.due(now).map(&turn);
         let (place, tries) =
             self.list.iter().find_map(|gap| due_at(gap).map(|place| (place, gap.ask.next_tries())))?;
         let mut due = Due { place, tries, count: 0, new_from: None };
@@ -199,9 +200,14 @@ mod tests {
             self.gaps.look(now, &LIMITS, &Rtt::default());
             self.token += 1;
             let token = self.token;
-            let due = self.gaps.take_due(now, 4, &mut out, |ask, place| {
-                ask.on_sent(now, token, place, &LIMITS, &Rtt::default());
-            })?;
+            let due = self.gaps.take_due(
+                now,
+                |place| place % 4,
+                &mut out,
+                |ask, place| {
+                    ask.on_sent(now, token, place, &LIMITS, &Rtt::default());
+                },
+            )?;
             Some((due.place, out[..due.count].iter().map(|range| (range.from, range.to)).collect()))
         }
     }
@@ -276,7 +282,7 @@ mod tests {
         receiver.misses(0, &[(5, 6), (8, 10)]);
         receiver.asks(20);
         let token = receiver.token;
-        receiver.gaps.on_refused(30, token, SeqRange { from: 8, to: 10 }, 0, &LIMITS);
+        receiver.gaps.on_refused(30, token, SeqRange { from: 8, to: 10 }, 4, 0, &LIMITS);
         assert_eq!(receiver.asks(50), Some((1, vec![(8, 10)])));
         assert_eq!(receiver.asks(120), Some((1, vec![(5, 6)])));
     }

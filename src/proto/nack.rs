@@ -39,9 +39,13 @@ impl Default for NackLimits {
 /// A retry waits for so many smoothed round trips: one that is merely slow arrives within two, and asking
 /// again before that brings everything twice.
 const RETRY_RTTS: u64 = 3;
-/// The smoothed round trip follows a sample by an eighth, as TCP's (RFC 6298): one outlier moves a retry by
-/// three eighths of it.
-const SMOOTHING: u64 = 8;
+/// The smoothed round trip rises by an eighth of the difference, as TCP's (RFC 6298).
+const RISE: u64 = 8;
+/// It falls by a half of it: what one answer took, the next can take, and a retry that waits longer than it must
+/// is latency. So whatever delayed some answers is forgotten within a few of them.
+const FALL: u64 = 2;
+/// A sample counts as this many smoothed ones at most: one outlier does no more than double the retry.
+const OUTLIER: u64 = 8;
 /// What takes longer is a stall of one of both, and no network's: it must not make the next gaps wait.
 const RTT_NS_MAX: Nanos = 100_000_000;
 
@@ -54,10 +58,10 @@ impl NackLimits {
         self.guard_ns + mix(u64::from(me.replica) << 32 | u64::from(me.incarnation), from) % spread
     }
 
-    /// How long the request number `tries` (0 is the first) waits for its answer.
-    pub fn retry(&self, rtt: &Rtt, tries: u32) -> Nanos {
+    /// How long a request waits for its answer behind `silent` others in a row that had none.
+    pub fn retry(&self, rtt: &Rtt, silent: u32) -> Nanos {
         let first = (RETRY_RTTS * rtt.smoothed_ns).max(self.retry_ns_min);
-        (first << tries.min(16)).min(self.retry_ns_max.max(first))
+        (first << silent.min(16)).min(self.retry_ns_max.max(first))
     }
 
     /// How long an answer may pause before it is taken to be over: half a round trip, as the copies of one
@@ -66,10 +70,12 @@ impl NackLimits {
         self.guard_ns.max(rtt.smoothed_ns / 2)
     }
 
-    /// How long the refused request number `tries` waits before the next repairer is asked: a guard that
-    /// doubles, so that where nobody can help nobody is hammered, and no less than the repairer demands.
-    pub fn refused(&self, tries: u32, retry_after_ns: Nanos) -> Nanos {
-        (self.guard_ns << tries.min(16)).min(self.retry_ns_max).max(retry_after_ns)
+    /// How long it takes until the next of `repairers` is asked behind `refused` refusals and one more: a guard,
+    /// which doubles whenever all of them were asked, so that where nobody can help nobody is hammered, and no less
+    /// than the repairer demands.
+    pub fn refused(&self, refused: u32, repairers: usize, retry_after_ns: Nanos) -> Nanos {
+        let rounds = refused as usize / repairers.max(1);
+        (self.guard_ns << rounds.min(16)).min(self.retry_ns_max).max(retry_after_ns)
     }
 }
 
@@ -95,11 +101,11 @@ impl Rtt {
 
     /// A first answer came this long after its request.
     pub fn on_sample(&mut self, ns: Nanos) {
-        let ns = ns.min(RTT_NS_MAX);
-        self.smoothed_ns = if self.smoothed_ns == 0 {
-            ns
-        } else {
-            self.smoothed_ns - self.smoothed_ns / SMOOTHING + ns / SMOOTHING
+        let (ns, old) = (ns.min(RTT_NS_MAX), self.smoothed_ns);
+        self.smoothed_ns = match old {
+            0 => ns,
+            _ if ns < old => old - (old - ns) / FALL,
+            _ => old + (ns.min(OUTLIER * old) - old) / RISE,
         };
     }
 }
@@ -126,8 +132,11 @@ pub struct Ask {
     state: State,
     /// Whom: a place in the order of repairers.
     place: u32,
-    /// Requests since the last that brought something.
+    /// Requests since the last that brought something, ...
     tries: u32,
+    /// ... how many of them were refused, and how many in a row nobody has answered.
+    refused: u32,
+    silent: u32,
     /// Asked for at least once.
     asked: bool,
 }
@@ -135,7 +144,7 @@ pub struct Ask {
 impl Ask {
     /// Asks when `until` has come, beginning with the repairer at `place`.
     pub fn new(until: Nanos, place: u32) -> Self {
-        Self { state: State::Waiting { until }, place, tries: 0, asked: false }
+        Self { state: State::Waiting { until }, place, tries: 0, refused: 0, silent: 0, asked: false }
     }
 
     /// When something is due.
@@ -179,7 +188,8 @@ impl Ask {
     /// The request `token` was sent to the repairer at `place`.
     pub fn on_sent(&mut self, now: Nanos, token: u64, place: u32, limits: &NackLimits, rtt: &Rtt) {
         self.tries = self.next_tries();
-        let until = now + limits.retry(rtt, self.tries);
+        self.silent += u32::from(self.is_asked());
+        let until = now + limits.retry(rtt, self.silent);
         self.state = State::Asked { until, token, news: News::Nothing };
         (self.place, self.asked) = (place, true);
     }
@@ -206,20 +216,29 @@ impl Ask {
             News::Overtaken => *until = quiet.min(*until),
             News::Brought => {
                 self.state = State::Waiting { until: quiet };
-                self.tries = 0;
+                (self.tries, self.refused, self.silent) = (0, 0, 0);
             }
         }
     }
 
-    /// The repairer gave a reason for request `refused`, and says when it may be asked again. An answer to an
+    /// One of `repairers` gave a reason for request `refused`, and says when it may be asked again. An answer to an
     /// older request changes nothing.
-    pub fn on_refused(&mut self, now: Nanos, refused: u64, retry_after_ns: Nanos, limits: &NackLimits) {
+    pub fn on_refused(
+        &mut self,
+        now: Nanos,
+        refused: u64,
+        repairers: usize,
+        retry_after_ns: Nanos,
+        limits: &NackLimits,
+    ) {
         if let State::Asked { token, .. } = self.state
             && token == refused
         {
-            let until = now + limits.refused(self.tries, retry_after_ns);
+            let until = now + limits.refused(self.refused, repairers, retry_after_ns);
             self.state = State::Waiting { until };
             self.tries += 1;
+            // Somebody answers: the next request that is lost is not repeated the later for it.
+            (self.refused, self.silent) = (self.refused + 1, 0);
             self.place = self.place.wrapping_add(1);
         }
     }
@@ -328,7 +347,7 @@ mod tests {
         for now in (0..until).step_by(10) {
             for (_, step) in steps.iter().filter(|(at, _)| *at == now) {
                 match step {
-                    Step::Refused(after) => ask.on_refused(now, token, *after, &LIMITS),
+                    Step::Refused(after) => ask.on_refused(now, token, 2, *after, &LIMITS),
                     Step::Brought => ask.on_frames(Some((token, 0)), true),
                     Step::Overtaken => ask.on_frames(Some((token, 0)), false),
                 }
@@ -376,16 +395,29 @@ mod tests {
 
     /// NACK-1.
     #[test]
-    fn nack_1_a_refusal_is_followed_by_the_next_repairer_after_a_guard_that_doubles() {
+    fn nack_1_a_refusal_is_followed_by_the_next_repairer_after_a_guard_that_doubles_each_round() {
         let steps = [
             (30, Step::Refused(0)),
             (60, Step::Refused(0)),
             // The request is refused already: changes nothing.
             (70, Step::Refused(0)),
-            (110, Step::Refused(0)),
+            // Both repairers were asked.
+            (90, Step::Refused(0)),
+            (140, Step::Refused(0)),
+            (190, Step::Refused(0)),
         ];
-        assert_eq!(timeline(0, &steps, 250), "20 ask 0\n50 ask 1\n100 ask 2\n190 ask 3\n");
+        assert_eq!(
+            timeline(0, &steps, 320),
+            "20 ask 0\n50 ask 1\n80 ask 2\n130 ask 3\n180 ask 4\n270 ask 5\n"
+        );
         assert_eq!(timeline(0, &[(30, Step::Refused(400))], 440), "20 ask 0\n430 ask 1\n");
+    }
+
+    /// NACK-1.
+    #[test]
+    fn nack_1_silence_behind_refusals_waits_no_longer_than_the_first() {
+        let steps = [(30, Step::Refused(0)), (60, Step::Refused(0))];
+        assert_eq!(timeline(0, &steps, 450), "20 ask 0\n50 ask 1\n80 ask 2\n180 ask 3\n380 ask 4\n");
     }
 
     /// NACK-1.
@@ -426,5 +458,21 @@ mod tests {
         rtt.on_sample(800);
         rtt.on_sample(1_600);
         assert_eq!(rtt.smoothed_ns(), 900);
+    }
+
+    /// NACK-2.
+    #[test]
+    fn nack_2_a_stall_doubles_the_retry_at_most_and_is_forgotten_within_a_few_answers() {
+        let mut rtt = Rtt::default();
+        rtt.on_sample(800);
+        rtt.on_sample(50_000_000);
+        assert_eq!(rtt.smoothed_ns(), 1_500);
+        (0..3).for_each(|_| rtt.on_sample(800));
+        assert!(rtt.smoothed_ns() < 900, "{}", rtt.smoothed_ns());
+        // The first answer of all was the stalled one.
+        let mut rtt = Rtt::default();
+        rtt.on_sample(50_000_000);
+        (0..16).for_each(|_| rtt.on_sample(800));
+        assert!(rtt.smoothed_ns() < 2_000, "{}", rtt.smoothed_ns());
     }
 }

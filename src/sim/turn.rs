@@ -123,10 +123,12 @@ impl World {
         let (now, wall) = (self.now, self.now + WALL_NS);
         let may_be_empty = !self.plan.has_rivals();
         let calm = self.phase != Phase::Storm;
+        // What is still handed in then must not bring small rings round: who is behind would never catch up.
+        let may_be_large = !calm || self.plan.ring_bytes >= 128 << 10;
         let Actor::Publisher(Some(process), work) = &mut self.seats[index].actor else { return Ok(0) };
         if now >= work.next_at || calm {
             work.next_at = now + work.every_ns / 2 + draws[1] % (work.every_ns + 1);
-            publish(index, process, work, &mut self.oracle, draws, may_be_empty)?;
+            publish(index, process, work, &mut self.oracle, draws, (may_be_empty, may_be_large))?;
         }
         let mut failure = None;
         let (mut lost, oracle) = (false, &mut self.oracle);
@@ -168,7 +170,7 @@ fn publish(
     work: &mut Work,
     oracle: &mut Oracle,
     draws: [u64; 2],
-    may_be_empty: bool,
+    (may_be_empty, may_be_large): (bool, bool),
 ) -> Result<(), Violation> {
     let Some(id) = work.id else { return Ok(()) };
     for count in 0..1 + draws[0] % 3 {
@@ -176,7 +178,8 @@ fn publish(
             return Ok(());
         }
         // The last one goes out in three parts.
-        let length = [0, 16, 64, 200, 1_200, 3_600][((draws[1] >> (8 * count)) % 6) as usize];
+        let kinds = if may_be_large { 6 } else { 5 };
+        let length = [0, 16, 64, 200, 1_200, 3_600][((draws[1] >> (8 * count)) % kinds) as usize];
         let length = if may_be_empty { length } else { length.max(16) };
         work.handed_in += 1;
         let payload = payload::of(who, work.handed_in, length);

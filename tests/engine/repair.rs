@@ -179,3 +179,22 @@ fn repair_6_a_leader_refers_readers_to_a_standby_that_holds_it_and_gives_nothing
     let (repairs, _) = answers(&node.ask(9, nack(epoch(1, 1), HISTORY, 5, &[(3, 4)])));
     assert_eq!(seqs(&repairs), [3]);
 }
+
+/// S11.
+#[test]
+fn s11_what_is_owed_to_a_follower_of_an_epoch_is_not_given_in_the_next_one() {
+    let (mut node, log) = giver_of(5);
+    let commit_next = node.replica.core.commit_next();
+    for reader in 100..110 {
+        let request = nack(epoch(1, 1), HISTORY, 5, &[(commit_next, log.end.next)]);
+        node.replica.net_mut().unicast.push_back((request, Some(address(reader))));
+    }
+    let given = (0..8).map(|_| answers(&node.poll()).0.len()).find(|given| *given > 0);
+    assert_eq!(given, Some(16), "and more are owed");
+    let mut next = log.before(30);
+    let start = next.begin(epoch(2, 3), &member_list(5));
+    let mut sent = node.hear(&[start]);
+    assert_eq!(node.next(), 31);
+    sent.extend((0..40).flat_map(|_| node.poll()));
+    assert!(answers(&sent).0.is_empty(), "{:?}", answers(&sent));
+}

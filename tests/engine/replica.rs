@@ -493,8 +493,9 @@ pub fn giver_of(members: u32) -> (Node, Log) {
     let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, members)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
-    for number in 0..38 {
-        log.push(&[&number.to_string()]);
+    log.push_open("a", (1, [1, 1]), 1, 0);
+    for number in 1..38 {
+        log.push_of(1, &[number]);
     }
     node.hear(&log.frames[2..18]);
     node.hear(&log.frames[18..34]);

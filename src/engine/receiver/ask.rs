@@ -185,13 +185,16 @@ impl Receiver {
         let Asking { limits, rtt, gaps, requests, repairers, .. } = &mut self.asking;
         let mut ranges = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
         let mut token = 0;
-        let due = gaps.take_due(now, repairers.len() as u32, &mut ranges, |ask, place| {
+        let turn = |place| repairers.turn(now, place);
+        let due = gaps.take_due(now, turn, &mut ranges, |ask, place| {
             if token == 0 {
                 token = requests.next(now, place);
-                repairers.on_asked(now, place);
             }
             ask.on_sent(now, token, place, limits, rtt);
         })?;
+        if self.prefer.is_none() {
+            repairers.on_asked(now, due.place);
+        }
         if let Some(from) = due.new_from.filter(|_| self.joined) {
             counters.add(Counter::Gaps, 1);
             events.push(Event::Gap { from, to: bound });
@@ -229,9 +232,11 @@ impl Receiver {
             *start = Some(Ask::new(now + limits.guard(*me, epoch.0), repairers.first(now)));
             return None;
         };
-        let place = ask.due(now)? % (repairers.len().max(1) as u32);
+        let place = repairers.turn(now, ask.due(now)?);
         let token = requests.next(now, place);
-        repairers.on_asked(now, place);
+        if self.prefer.is_none() {
+            repairers.on_asked(now, place);
+        }
         ask.on_sent(now, token, place, limits, rtt);
         let tries = ask.tries();
         counters.add(Counter::NackRetries, u64::from(tries > 0));
@@ -287,10 +292,10 @@ impl Receiver {
                 asking.oldest_seq = body.oldest_seq;
             }
         }
-        let wait = Nanos::from(body.retry_after_ns);
+        let (wait, count) = (Nanos::from(body.retry_after_ns), asking.repairers.len());
         match &mut asking.start {
-            Some(ask) => ask.on_refused(now, body.token, wait, &asking.limits),
-            None => asking.gaps.on_refused(now, body.token, body.range, wait, &asking.limits),
+            Some(ask) => ask.on_refused(now, body.token, count, wait, &asking.limits),
+            None => asking.gaps.on_refused(now, body.token, body.range, count, wait, &asking.limits),
         }
     }
 

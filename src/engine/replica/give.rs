@@ -14,7 +14,7 @@ use crate::journal::ports::TailMemory;
 use crate::journal::{Span, Tail};
 use crate::proto::repair::{Give, Given, GivenLimits, Holdings, refers};
 use crate::proto::requesters::{BudgetLimits, Requesters};
-use crate::wire::{Nanos, Refusal, RepairTrailer, Seq, SeqRange, repair_trailer};
+use crate::wire::{Epoch, Nanos, Refusal, RepairTrailer, Seq, SeqRange, repair_trailer};
 use std::net::SocketAddrV4;
 
 /// Frames that wait to be given: a socket's worth of requests for a handful each. More are limited.
@@ -43,6 +43,8 @@ pub(super) struct Giving {
     requesters: Requesters,
     given: Given,
     owed: Vec<Owed>,
+    /// The epoch of the log that they are owed of.
+    epoch: Epoch,
 }
 
 /// Why a range is refused, and when it may be asked for again.
@@ -51,7 +53,7 @@ pub(super) type Refused = (Refusal, Nanos);
 impl Giving {
     pub(super) fn new(budget: BudgetLimits, given: GivenLimits) -> Self {
         let owed = Vec::with_capacity(OWED_MAX);
-        Self { requesters: Requesters::new(budget), given: Given::new(given), owed }
+        Self { requesters: Requesters::new(budget), given: Given::new(given), owed, epoch: Epoch::NONE }
     }
 
     /// Forgets who asked for what.
@@ -59,6 +61,15 @@ impl Giving {
         self.requesters.clear();
         self.given.clear();
         self.owed.clear();
+    }
+
+    /// S11: what was granted was granted to a follower of the log's epoch. In another one it may not have it, and
+    /// a frame that was exchanged is nobody's: whoever asked asks again, and is judged anew.
+    fn of_epoch(&mut self, epoch: Epoch) {
+        if self.epoch != epoch {
+            self.owed.clear();
+            self.epoch = epoch;
+        }
     }
 
     /// Whether frames wait to be given.
@@ -86,6 +97,7 @@ impl<P: Ports> Replica<P> {
         }
         let max = if core.role == Role::Leader { LED_PER_TURN } else { GIVEN_PER_TURN };
         let holdings = core.holdings(tail);
+        core.giving.of_epoch(holdings.end.epoch);
         let (mut sent, mut kept) = (0, 0);
         for index in 0..core.giving.owed.len() {
             let owed = core.giving.owed[index];
@@ -96,7 +108,8 @@ impl<P: Ports> Replica<P> {
                 continue;
             }
             // It has left the ring since: whoever asked asks again, and is told.
-            let Ok(frame) = tail.frame(owed.span) else { continue };
+            let frame = tail.frame(owed.span).ok().filter(|frame| frame.header.first_seq == owed.first);
+            let Some(frame) = frame else { continue };
             let giver = core.identity();
             let taken = if is_shared && frame.header.next_seq() <= holdings.commit_next {
                 if core.giving.given.share(now, owed.first) {
@@ -161,6 +174,7 @@ impl ReplicaCore {
         left: &mut usize,
     ) -> Result<(), (Seq, Refused)> {
         let (now, who) = (request.now, key(request.from));
+        self.giving.of_epoch(tail.end().epoch);
         self.giving.requesters.on_stream(now, tail.grown_bytes());
         if self.role == Role::Leader {
             let referred_at = self.giving.requesters.referred_at(now, who);

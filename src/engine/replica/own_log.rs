@@ -166,14 +166,28 @@ impl OwnLog {
         Ok(None)
     }
 
-    /// From here on frames are staged that replace the log from `from` on, in `epoch`.
+    /// From here on frames are staged that replace the log from `from` on, in the followed epoch. What is staged
+    /// from there for another one may be of that log as well (S7): where one takeover follows the other faster than
+    /// a suffix is fetched, each would fill the ring with it again. It is, where the new log contains the start of
+    /// the epoch for which it was staged, or of the one in which it ends: either fixes everything before it.
     pub(super) fn stage<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
         from: Seq,
-        epoch: Epoch,
+        follow: &Follow,
     ) -> Result<(), StageError> {
-        tail.stage(from, epoch)?;
+        let epoch = follow.epoch();
+        let goes_on = tail.stage_on(epoch, |staging| {
+            let reaches = |epoch| {
+                let succeeded_at = follow.succeeded_at(epoch).unwrap_or(Seq::MAX);
+                follow.lists(epoch) && staging.end.next <= succeeded_at
+            };
+            let same_log = reaches(staging.epoch) || reaches(staging.end.epoch);
+            staging.from == from && staging.end.epoch != epoch && same_log
+        });
+        if !goes_on {
+            tail.stage(from, epoch)?;
+        }
         self.staging = Some((epoch, from));
         Ok(())
     }

@@ -210,12 +210,12 @@ impl ReplicaCore {
                 self.stopped = true;
                 return;
             }
-            Ok(Some(from)) => match self.log.stage(tail, from, followed) {
+            Ok(Some(from)) => match self.log.stage(tail, from, &self.rx.follow) {
                 Ok(()) => tail.staged_end().unwrap_or(end),
                 Err(StageError::Full(_)) => return self.on_refused(tail, Refused::Full),
+                Err(StageError::TooOld { .. }) => return self.on_refused(tail, Refused::Overrun),
                 Err(_) => {
-                    // What parts the two logs has left the ring: nothing here can be exchanged for it.
-                    self.events.push(Event::Cut { from, commit_next: tail.oldest_seq(), epoch: followed });
+                    self.events.push(Event::Cut { from, commit_next, epoch: followed });
                     self.stopped = true;
                     return;
                 }

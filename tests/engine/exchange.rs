@@ -1,0 +1,89 @@
+//! S7: a standby's suffix is exchanged for another, while takeovers follow each other.
+
+use super::log::Log;
+use super::world::*;
+use lockstep::engine::event::Event;
+use lockstep::wire::*;
+
+/// A standby whose own log has seqs 3 to 6 of epoch 1, and that has staged 4 and 5 of epoch 2 for epoch 3: of the
+/// log which it returns, and which goes on to seq 8.
+fn staging() -> (Node, Log) {
+    let mut old = Log::begun(5);
+    old.push_open("a", (1, [1, 1]), 1, 0);
+    for number in 1..4 {
+        old.push_of(1, &[number]);
+    }
+    let mut node = Node::new(start(blank_tail(2, 256 << 10), replica_limits(2, 5)).unwrap());
+    node.hear(&old.frames[1..2]);
+    node.ask(1, old.repair(0, 1, 3));
+    node.hear(&old.frames[2..]);
+    assert_eq!((node.next(), node.replica.core.commit_next()), (7, 3), "of five, two are no quorum");
+    let mut log = old.before(4);
+    log.begin(epoch(2, 3), &member_list(5));
+    for number in 1..4 {
+        log.push_of(1, &[number]);
+    }
+    let begun = log.begin(epoch(3, 1), &member_list(5));
+    node.hear(&[begun]);
+    assert_eq!(ranges(&mut node), [(4, 8)]);
+    give(&mut node, &log, &[4, 5]);
+    assert_eq!(node.next(), 7, "staged, and no more");
+    (node, log)
+}
+
+/// Replica 1 repairs the frames at these seqs.
+fn give(node: &mut Node, log: &Log, seqs: &[Seq]) {
+    for seq in seqs {
+        let index = log.frames.iter().position(|frame| *frame == log.at(*seq)).unwrap();
+        node.ask(1, log.repair(index, 1, 1));
+    }
+}
+
+/// What it asks for next.
+fn ranges(node: &mut Node) -> Vec<(Seq, Seq)> {
+    requests_in(&node.wait(200_000)).into_iter().flat_map(|request| request.ranges).collect()
+}
+
+fn exchanged(node: &mut Node) -> Vec<(Seq, Epoch)> {
+    let events = node.events();
+    assert!(!node.replica.core.is_stopped(), "{events:?}");
+    let exchanged =
+        |event| if let Event::Exchanged { from, epoch } = event { Some((from, epoch)) } else { None };
+    events.into_iter().filter_map(exchanged).collect()
+}
+
+/// S7.
+#[test]
+fn s7_what_was_staged_is_not_fetched_again_for_the_next_epoch_whose_log_it_is() {
+    // It goes on behind the start of epoch 3, or knows nothing of it.
+    for contains in [true, false] {
+        let (mut node, log) = staging();
+        let mut log = if contains { log } else { log.before(8) };
+        let start = log.begin(epoch(4, 3), &member_list(5));
+        node.hear(&[start]);
+        assert_eq!(ranges(&mut node), [(6, 8)]);
+        give(&mut node, &log, &[6, 7]);
+        assert_eq!(exchanged(&mut node), [(4, epoch(4, 3))]);
+        assert_eq!(node.replica.tail().end(), log.end);
+    }
+}
+
+/// S7.
+#[test]
+fn s7_what_was_staged_of_a_log_that_never_came_to_be_is_forgotten() {
+    let (mut node, log) = staging();
+    let mut log = log.before(4);
+    let start = log.begin(epoch(4, 3), &member_list(5));
+    node.hear(&[start]);
+    assert_eq!(exchanged(&mut node), [(4, epoch(4, 3))]);
+    assert_eq!(node.replica.tail().end(), log.end);
+    // The same with a part of it: seq 5 is another one's now.
+    let (mut node, log) = staging();
+    let mut log = log.before(5);
+    let start = log.begin(epoch(4, 3), &member_list(5));
+    node.hear(&[start]);
+    assert_eq!(ranges(&mut node), [(4, 5)]);
+    give(&mut node, &log, &[4]);
+    assert_eq!(exchanged(&mut node), [(4, epoch(4, 3))]);
+    assert_eq!(node.replica.tail().end(), log.end);
+}
