@@ -16,10 +16,6 @@ use std::time::{Duration, Instant};
 /// What neither finds, and why. Where a test of the core holds the rule, it is named.
 const NOT_FOUND: &[(Mutation, &str)] = &[
     (
-        Mutation::FollowsLowerEpoch,
-        "what is stored below a promise is not acknowledged (AckBelowPromise), and the next epoch takes or cuts it",
-    ),
-    (
         Mutation::UnlistedLeads,
         "who is not listed is a learner already, which never campaigns; election's own tests",
     ),

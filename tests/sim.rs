@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Seeds that failed once. They are run always.
 const REGRESSIONS: &[u64] = &[
     468, 642, 30332, 50074, 9001680, 9004893, 9006259, 9009997, 9010336, 9011669, 9014222, 9015446, 9015510,
-    9111610, 9112150, 20015251, 30034727, 60084932,
+    9111610, 9112150, 20015251, 30034727, 60084932, 50001008, 50001562, 50002637, 50003688,
 ];
 
 fn from_env(name: &str) -> Option<u64> {

@@ -64,7 +64,6 @@ struct Shared {
     history: AtomicU64,
     committed: AtomicU64,
     ring_only: AtomicBool,
-    whole: AtomicBool,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
     remarks: Mutex<Vec<String>>,
@@ -136,11 +135,6 @@ impl Handle {
     pub fn set_ring_only(&self, ring_only: bool, commit_next: Seq) {
         self.shared.committed.store(commit_next, Ordering::Release);
         self.shared.ring_only.store(ring_only, Ordering::Release);
-    }
-
-    /// The journal was incomplete, and was filled up from others to its high mark.
-    pub fn set_whole(&self) {
-        self.shared.whole.store(true, Ordering::Release);
     }
 
     /// Copies what is left, marks the stop as clean, and ends. The hot thread has published its last
@@ -286,13 +280,12 @@ impl<S: Store, T: TailSource> Side<S, T> {
         Ok(copied)
     }
 
-    /// What the superblock must know: promise, history, wholeness.
+    /// What the superblock must know: promise and history.
     fn store_words(&mut self) -> Result<(), Ended> {
         let mut wanted = self.superblock;
         wanted.promised.0 = wanted.promised.0.max(self.source.word(Word::Promised));
         let history = self.shared.history.load(Ordering::Acquire);
         wanted.history = if history == 0 { wanted.history } else { history };
-        wanted.incomplete &= !self.shared.whole.load(Ordering::Acquire);
         if wanted != self.superblock {
             wanted.store(&mut self.store)?;
             self.superblock = wanted;

@@ -337,6 +337,9 @@ fn random_seed() -> Result<[u8; 32], NodeError> {
 /// Core, scheduling class, memory and timers of the calling thread, each with what was obtained.
 fn settle_thread(settings: &NodeSettings) -> Vec<Obtained> {
     let mut obtained = vec![cpu::timer_slack(settings.timer_slack_ns), cpu::schedule(settings.scheduling)];
+    if settings.scheduling == cpu::SchedulingClass::Other {
+        obtained.push(cpu::short_slice());
+    }
     if let Some(core) = settings.core {
         obtained.push(cpu::pin(core));
     }

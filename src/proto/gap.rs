@@ -124,15 +124,15 @@ impl Gaps {
 
     /// GAP-2 (all at once): the ranges of one request that is due now, which go to the repairer at the
     /// place that is returned; those of other repairers, and what finds no room, in the next one. Neighbours are
-    /// written as one. `turn` says who is asked at a place.
+    /// written as one. Places go round after `repairers` of them.
     pub fn take_due(
         &mut self,
         now: Nanos,
-        turn: impl Fn(u32) -> u32,
+        repairers: u32,
         out: &mut [SeqRange; NACK_RANGES_MAX],
         mut on_sent: impl FnMut(&mut Ask, u32),
     ) -> Option<Due> {
-        let due_at = |gap: &Gap| gap.ask.due(now).map(&turn);
+        let due_at = |gap: &Gap| gap.ask.due(now).map(|place| place % repairers.max(1));
         let (place, tries) =
             self.list.iter().find_map(|gap| due_at(gap).map(|place| (place, gap.ask.next_tries())))?;
         let mut due = Due { place, tries, count: 0, new_from: None };
@@ -200,14 +200,9 @@ mod tests {
             self.gaps.look(now, &LIMITS, &Rtt::default());
             self.token += 1;
             let token = self.token;
-            let due = self.gaps.take_due(
-                now,
-                |place| place % 4,
-                &mut out,
-                |ask, place| {
-                    ask.on_sent(now, token, place, &LIMITS, &Rtt::default());
-                },
-            )?;
+            let due = self.gaps.take_due(now, 4, &mut out, |ask, place| {
+                ask.on_sent(now, token, place, &LIMITS, &Rtt::default());
+            })?;
             Some((due.place, out[..due.count].iter().map(|range| (range.from, range.to)).collect()))
         }
     }

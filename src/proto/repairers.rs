@@ -123,15 +123,6 @@ impl Repairers {
         self.rows.iter().position(|row| now >= row.silent_until).unwrap_or(0) as u32
     }
 
-    /// The place of who is asked in its turn: who was silent is passed over, as each round would wait out a retry
-    /// for it. Where all were, nobody is. Places go round.
-    pub fn turn(&self, now: Nanos, place: u32) -> u32 {
-        let count = self.rows.len().max(1);
-        let place = place as usize % count;
-        let awake = |at: &usize| self.rows.get(at % count).is_some_and(|row| now >= row.silent_until);
-        ((place..place + count).find(awake).unwrap_or(place) % count) as u32
-    }
-
     /// Who has this place; places go round.
     pub fn at(&self, place: u32) -> Option<&Repairer> {
         let place = place as usize % self.rows.len().max(1);
@@ -242,8 +233,6 @@ mod tests {
         }
         repairers.on_asked(100, 0);
         assert_eq!((repairers.first(100), repairers.first(100 + SILENT_NS)), (1, 0));
-        assert_eq!([0, 1, 2, 3].map(|place| repairers.turn(100, place)), [1, 1, 2, 1], "nor in its turn");
-        assert_eq!(repairers.turn(100 + SILENT_NS, 3), 0);
         repairers.on_asked(100, 1);
         repairers.on_heard(0);
         assert_eq!(repairers.first(100), 0);

@@ -70,6 +70,12 @@ fn the_clock_keeps_wall_time_beside_the_monotonic_one() {
 #[test]
 fn a_core_is_pinned_and_read_back_and_a_missing_one_is_told() {
     let apart = std::thread::spawn(|| {
+        // Field 19 of proc(5).
+        let niceness = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().parse::<i32>().unwrap()
+        };
+        let before = niceness();
         let core = *cpu::cores().last().unwrap();
         let missing = cpu::pin(1_000_000);
         assert!(missing.note.unwrap().contains("choose one of them"));
@@ -77,6 +83,10 @@ fn a_core_is_pinned_and_read_back_and_a_missing_one_is_told() {
         assert_eq!(cpu::cores(), [core]);
         assert_eq!(cpu::schedule(cpu::SchedulingClass::Other).note, None);
         assert_eq!(cpu::timer_slack(1).got, "1");
+        let slice = cpu::short_slice();
+        assert!(slice.got == slice.asked || slice.got == "the kernel's own", "{slice}");
+        // Its share is what it was.
+        assert_eq!(niceness(), before);
     });
     apart.join().unwrap();
     assert_eq!("fifo:20".parse(), Ok(cpu::SchedulingClass::Fifo(20)));

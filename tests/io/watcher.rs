@@ -259,6 +259,24 @@ fn every_end_of_the_stamping_thread_is_announced_and_then_the_watcher_is_gone() 
     }
 }
 
+/// How far a process steps back (field 19 of proc(5)).
+fn niceness(process: u32) -> i32 {
+    stat(process).unwrap()[16].parse().unwrap()
+}
+
+#[test]
+fn what_is_left_of_the_dead_steps_back_once_its_death_is_announced() {
+    let mut victim = Victim::start();
+    let process = victim.child.id();
+    let before = niceness(process);
+    // Its stamping thread ends; the rest of it lives on, as one does whose memory is torn down.
+    victim.tell("return");
+    assert_announced(&mut victim, "return");
+    // Who was further back already may not be brought forward.
+    assert_eq!(niceness(process), before.max(10));
+    victim.end();
+}
+
 #[test]
 fn an_orderly_end_is_silent_and_so_is_that_of_one_with_nothing_to_announce() {
     let mut victim = Victim::start();

@@ -185,6 +185,7 @@ struct Desk {
 impl Desk {
     fn run(mut self) -> Result<Ended, String> {
         cpu::timer_slack(SLACK_NS);
+        cpu::short_slice();
         let mut sockets = self.publisher.net().sockets().to_vec();
         sockets.extend(self.committed.net().sockets());
         sockets.extend(self.stamped.net().sockets());

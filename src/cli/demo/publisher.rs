@@ -29,6 +29,7 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
     if let Some(core) = args.client.core {
         cpu::pin(core);
     }
+    cpu::short_slice();
     let start = start_time()?;
     let mut publisher = Publisher::connect(&endpoint)?;
     let id = publisher.open(&format!("demo-{}", args.number), OPEN_TIMEOUT)?;

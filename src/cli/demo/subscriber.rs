@@ -35,6 +35,7 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
     if let Some(core) = args.client.core {
         cpu::pin(core);
     }
+    cpu::short_slice();
     let over = over_with_stdin()?;
     let delivery = if args.stamped { Delivery::Stamped } else { Delivery::Committed };
     let mut subscriber = Subscriber::connect(&endpoint, delivery, Start::From(1))?;

@@ -185,8 +185,8 @@ impl Receiver {
         let Asking { limits, rtt, gaps, requests, repairers, .. } = &mut self.asking;
         let mut ranges = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
         let mut token = 0;
-        let turn = |place| repairers.turn(now, place);
-        let due = gaps.take_due(now, turn, &mut ranges, |ask, place| {
+        // Who was silent has its turn all the same: it may be the only one that holds it.
+        let due = gaps.take_due(now, repairers.len() as u32, &mut ranges, |ask, place| {
             if token == 0 {
                 token = requests.next(now, place);
             }
@@ -232,7 +232,7 @@ impl Receiver {
             *start = Some(Ask::new(now + limits.guard(*me, epoch.0), repairers.first(now)));
             return None;
         };
-        let place = repairers.turn(now, ask.due(now)?);
+        let place = ask.due(now)? % (repairers.len().max(1) as u32);
         let token = requests.next(now, place);
         if self.prefer.is_none() {
             repairers.on_asked(now, place);

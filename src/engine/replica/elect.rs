@@ -160,7 +160,7 @@ impl ReplicaCore {
 
     /// Whether `from` is a member on either side of the last change: of two, one that leaves still has to
     /// acknowledge that, and one that refuses will not.
-    fn counts(&self, from: Identity) -> bool {
+    pub(super) fn counts(&self, from: Identity) -> bool {
         self.log.membership.lists(from) || self.log.change.is_some_and(|(_, before)| before.lists(from))
     }
 

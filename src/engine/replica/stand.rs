@@ -292,8 +292,7 @@ impl ReplicaCore {
             self.events.push(Event::History { history: self.rx.history() });
         }
         let me = self.identity();
-        let leaves = self.log.change.is_some_and(|(_, before)| before.lists(me));
-        let listed = self.log.membership.lists(me) || leaves;
+        let listed = self.counts(me);
         self.may_lead = self.log.membership.may_lead(me);
         self.is_witness = self.log.membership.is_witness(me);
         let others = self.log.membership;

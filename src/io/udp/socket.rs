@@ -9,6 +9,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The two sockets, and what the kernel granted them.
 pub(super) struct Opened {
@@ -301,15 +302,27 @@ fn set_option(
 /// Below the ports that Linux gives to whoever asks for any (from 32768 on): one of those might be somebody
 /// else's by the time that a node binds it, or binds it again after a restart.
 const FREE_PORTS: std::ops::Range<u16> = 10_000..32_768;
-/// Draws before any port is taken.
-const FREE_PORT_DRAWS: usize = 64;
+/// Ports that are tried before any is taken that the kernel gives.
+const FREE_PORT_TRIES: usize = 64;
+/// How far this process has walked through them; 0 before its first step.
+static FREE_PORTS_WALKED: AtomicU64 = AtomicU64::new(0);
 
 /// A UDP port of `address` that nobody has at the moment, for a node or a demo that may use any.
+///
+/// It may be bound long after it was found, and by then somebody else's who found it as well: so a process walks
+/// on from a random place, and finds no port twice.
 pub fn free_port(address: Ipv4Addr) -> Result<u16, IoError> {
-    for _ in 0..FREE_PORT_DRAWS {
-        let drawn = random_u64()? % (FREE_PORTS.end - FREE_PORTS.start) as u64;
-        let port = FREE_PORTS.start + drawn as u16;
-        if socket("probe")?.bind(&SocketAddrV4::new(address, port).into()).is_ok() {
+    let begin = random_u64()? >> 1 | 1;
+    // Whoever is first sets the place, for all.
+    let _ = FREE_PORTS_WALKED.compare_exchange(0, begin, Ordering::Relaxed, Ordering::Relaxed);
+    for _ in 0..FREE_PORT_TRIES {
+        let step = FREE_PORTS_WALKED.fetch_add(1, Ordering::Relaxed) % FREE_PORTS.len() as u64;
+        let port = FREE_PORTS.start + step as u16;
+        // The groups' socket takes a port of all addresses.
+        let is_free = |address| -> Result<bool, IoError> {
+            Ok(socket("probe")?.bind(&SocketAddrV4::new(address, port).into()).is_ok())
+        };
+        if is_free(address)? && is_free(Ipv4Addr::UNSPECIFIED)? {
             return Ok(port);
         }
     }

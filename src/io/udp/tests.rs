@@ -83,3 +83,12 @@ fn a_refused_join_or_leave_is_counted_and_tried_again_when_asked_again() {
     udp.set_joined(Group::Data, true);
     assert_eq!((udp.counts().refused_joins, udp.joined[Group::Data as usize]), (2, true));
 }
+
+#[test]
+fn a_process_finds_no_port_twice_though_it_binds_none_of_them() {
+    let found: Vec<u16> = (0..200).map(|_| free_port(Ipv4Addr::LOCALHOST).unwrap()).collect();
+    let mut distinct = found.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), found.len(), "{found:?}");
+}

@@ -164,6 +164,7 @@ impl Oracle {
         if tail.end() != before.end {
             now.end = tail.end();
             now.tip = self.read_log(who, before.run, tail)?;
+            self.check_promise(who, &before, &now)?;
             self.check_change(who, &before, &mut now)?;
         }
         if let Some(tip) = now.tip.filter(|_| now.tip != before.tip || now.durable != before.durable) {
@@ -181,6 +182,19 @@ impl Oracle {
         }
         self.voices.insert(who, now);
         Ok(())
+    }
+
+    /// S2: below its promise nobody stores anything that the promised epoch, or a later one, did not begin
+    /// behind. Who stands for election fetches what it lacks before its epoch begins.
+    fn check_promise(&self, who: usize, before: &Voice, now: &Voice) -> Result<(), Violation> {
+        let (epoch, promised) = (now.end.epoch, before.promised);
+        if epoch >= promised
+            || promised.leader() == before.identity
+            || self.tree.begins_behind(now.tip, promised)
+        {
+            return Ok(());
+        }
+        Err(format!("S2: replica {who} stored up to {} in {epoch}, having promised {promised}", now.end.next))
     }
 
     /// S6, S7: a log changes by appending, or by one exchange above its commit in a higher epoch.

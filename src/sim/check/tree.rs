@@ -115,6 +115,12 @@ impl Tree {
         self.cut(log, self.next(prefix)) == prefix
     }
 
+    /// Whether an epoch from `epoch` on begins behind `log`.
+    pub fn begins_behind(&self, log: Option<Node>, epoch: Epoch) -> bool {
+        let starts = |stem: &Stem| stem.starts && stem.epoch >= epoch;
+        (0..).zip(&self.stems).any(|(number, stem)| starts(stem) && self.begins_with(Some(Node(number)), log))
+    }
+
     /// Whether the members changed anywhere in the log that ends with `log`.
     pub fn has_changed(&self, log: Node) -> bool {
         let mut at = Some(log);
