@@ -86,6 +86,8 @@ impl ReplicaCore {
     ) {
         let mut out = [0; SMALL_LEN_MAX];
         let length = match self.role {
+            // Silenced, by unicast as well.
+            _ if self.stopped => None,
             // One that looks before it speaks, or has not begun, says nothing by the group either.
             Role::Leader if !self.looking && self.has_begun(tail) => {
                 // Who has no credit says so in the next beat of the group all the same.

@@ -85,9 +85,7 @@ impl ReplicaCore {
                 judged?;
             }
             Datagram::Question(_, body, _) if body.topic == Topic::Pulse as u32 => {
-                if !self.stopped {
-                    self.answer_pulse(net, tail, wall, from);
-                }
+                self.answer_pulse(net, tail, wall, from);
             }
             Datagram::Nack(header, body, ranges) => {
                 // The ranges are lent by the device that the repairs are sent through: put aside.
