@@ -32,13 +32,16 @@ fn publish(cluster: &mut Cluster, id: PublisherId, count: usize) {
     }
 }
 
+/// Whether no group leads from one node to the other, and which replicas lack somebody by it.
+type Way = (fn(u32, u32) -> bool, [bool; 3]);
+
 /// MCAST-1: whichever way the groups fail, everybody who is deaf says so within a second, nothing is suspected,
 /// nobody else leads, and what is published is committed and stored everywhere.
 #[test]
 fn mcast_1_when_only_multicast_dies_it_is_named_nobody_is_replaced_and_the_stream_goes_on() {
     // Everything, what the replicas send to each other, what the leader sends, what it hears, what one standby
     // hears.
-    let ways: [(fn(u32, u32) -> bool, [bool; 3]); 5] = [
+    let ways: [Way; 5] = [
         (|_, _| true, [true, true, true]),
         (|from, to| from < 100 && to < 100, [true, true, true]),
         (|from, to| from == 1 && to < 100, [false, true, true]),
