@@ -184,7 +184,7 @@ impl<R: Read> Reader<R> {
         let max = self.len_max;
         let what = format_args!(
             "{len} bytes are too long for a message: the limit is {max} (stream.message_len_max, and what \
-             one frame holds); split it, or raise lines.mtu"
+             publisher.window and publisher.buffer hold); split it, or raise them"
         );
         self.fails(USAGE, what)
     }

@@ -189,11 +189,9 @@ impl<M: TailMemory> Tail<M> {
         memory: M,
         label: TailLabel,
         geometry: Geometry,
-        mut log: Replay<u64>,
+        log: Replay<u64>,
         switched_from: Seq,
     ) -> Self {
-        // Its record says for which epoch it began, not for which it went on.
-        log.staging.iter_mut().for_each(|staging| staging.epoch = Epoch::NONE);
         let head = memory.word(Word::PublishedPos);
         Self {
             label,

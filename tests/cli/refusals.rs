@@ -55,15 +55,15 @@ fn a_journal_of_another_version_is_refused() {
 
 #[test]
 fn a_message_that_is_too_long_is_named_by_its_line_with_the_limit_and_the_remedy() {
-    let cluster = Cluster::new(1, "");
+    let cluster = Cluster::new(1, "message_len_max = 1500\n");
     let _replicas = cluster.found();
     let input = format!("one\ntwo\n{}\nfour\n", "x".repeat(2000));
     let refused = cluster.run(&["publish", "--name", "orders"], input.as_bytes()).with_code(2);
     refused.saying(&[
         "line 3: 2000 bytes",
-        "the limit is 1296",
+        "the limit is 1500",
         "split it",
-        "mtu",
+        "stream.message_len_max",
         "2 published, 2 committed",
     ]);
     assert_eq!(payloads(&cluster.read(&[]).out), ["one", "two"], "what came before it is in the stream");

@@ -62,6 +62,8 @@ pub(super) struct OwnLog {
     epochs: VecDeque<EpochBase>,
     /// The epoch for which frames are staged, and from where.
     staging: Option<(Epoch, Seq)>,
+    /// The epoch of whose log all is that was staged last, since this process began.
+    staged_for: Epoch,
 }
 
 impl OwnLog {
@@ -74,7 +76,16 @@ impl OwnLog {
         epochs: &[EpochBase],
     ) -> Self {
         let epochs = epochs.iter().copied().collect();
-        Self { publishers, membership, change, durability, start_frame, epochs, staging: None }
+        Self {
+            publishers,
+            membership,
+            change,
+            durability,
+            start_frame,
+            epochs,
+            staging: None,
+            staged_for: Epoch::NONE,
+        }
     }
 
     /// Who decides whether this log may be led.
@@ -176,19 +187,19 @@ impl OwnLog {
         from: Seq,
         follow: &Follow,
     ) -> Result<(), StageError> {
-        let epoch = follow.epoch();
+        let (epoch, staged_for) = (follow.epoch(), self.staged_for);
         let goes_on = tail.stage_on(epoch, |staging| {
             let reaches = |epoch| {
                 let succeeded_at = follow.succeeded_at(epoch).unwrap_or(Seq::MAX);
                 follow.lists(epoch) && staging.end.next <= succeeded_at
             };
-            let same_log = reaches(staging.epoch) || reaches(staging.end.epoch);
+            let same_log = reaches(staged_for) || reaches(staging.end.epoch);
             staging.from == from && staging.end.epoch != epoch && same_log
         });
         if !goes_on {
             tail.stage(from, epoch)?;
         }
-        self.staging = Some((epoch, from));
+        (self.staging, self.staged_for) = (Some((epoch, from)), epoch);
         Ok(())
     }
 
