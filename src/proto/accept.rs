@@ -35,6 +35,9 @@ pub enum Asked {
     },
 }
 
+/// The bound of an ack that acknowledges no entry.
+pub const NOTHING: Seq = 1;
+
 /// The acceptor's one memory beside its log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Acceptor {
@@ -87,14 +90,17 @@ impl Acceptor {
 
     /// S3 (what an ack means): the epoch and bound that may be acknowledged for a log that ends at `end`,
     /// stored up to `stored_next`. Nothing in an epoch below the promise, and nothing of round 0, whose
-    /// entries nobody leads.
-    pub fn ack(&self, end: &LogEnd, stored_next: Seq) -> Option<(Epoch, Seq)> {
+    /// entries nobody leads. Who lacks the log of the epoch that it promised and follows holds nothing of it,
+    /// and says so with a bound of 1: its leader is to know that it is heard.
+    pub fn ack(&self, end: &LogEnd, stored_next: Seq, followed: Epoch) -> Option<(Epoch, Seq)> {
         if planted(Mutation::AckByLength) {
             return Some((self.promised.max(end.epoch), stored_next.min(end.next)));
         }
         let below = end.epoch < self.promised && !planted(Mutation::AckBelowPromise);
-        let may = !below && end.epoch.round() > 0;
-        may.then(|| (end.epoch, stored_next.min(end.next)))
+        if !below && end.epoch.round() > 0 {
+            return Some((end.epoch, stored_next.min(end.next)));
+        }
+        (below && followed == self.promised).then_some((followed, NOTHING))
     }
 }
 
@@ -161,21 +167,32 @@ mod tests {
     fn s3_an_ack_names_the_logs_own_epoch_and_what_is_stored_of_it() {
         let end = begun();
         let acceptor = Acceptor::new(Epoch::NONE);
-        assert_eq!(acceptor.ack(&end, end.next), Some((epoch(1, 1), end.next)));
+        assert_eq!(acceptor.ack(&end, end.next, end.epoch), Some((epoch(1, 1), end.next)));
         assert_eq!(
-            acceptor.ack(&end, end.next - 1),
+            acceptor.ack(&end, end.next - 1, end.epoch),
             Some((epoch(1, 1), end.next - 1)),
             "not yet on the device"
         );
-        assert_eq!(acceptor.ack(&end, end.next + 5), Some((epoch(1, 1), end.next)), "never past the log");
+        assert_eq!(
+            acceptor.ack(&end, end.next + 5, end.epoch),
+            Some((epoch(1, 1), end.next)),
+            "never past the log"
+        );
     }
 
     #[test]
     fn s3_nothing_is_acknowledged_below_the_promise_or_before_the_first_epoch() {
         let end = begun();
-        assert_eq!(Acceptor::new(epoch(2, 2)).ack(&end, end.next), None);
+        assert_eq!(Acceptor::new(epoch(2, 2)).ack(&end, end.next, end.epoch), None);
         let born = LogEnd { epoch: epoch(0, 1), ..end };
-        assert_eq!(Acceptor::new(Epoch::NONE).ack(&born, end.next), None);
-        assert_eq!(Acceptor::new(Epoch::NONE).ack(&LogEnd::BLANK, 1), None);
+        assert_eq!(Acceptor::new(Epoch::NONE).ack(&born, end.next, born.epoch), None);
+        assert_eq!(Acceptor::new(Epoch::NONE).ack(&LogEnd::BLANK, 1, Epoch::NONE), None);
+    }
+
+    #[test]
+    fn s3_who_follows_the_promised_epoch_and_lacks_its_log_acknowledges_nothing_of_it() {
+        let (end, promised) = (begun(), epoch(2, 2));
+        assert_eq!(Acceptor::new(promised).ack(&end, end.next, promised), Some((promised, NOTHING)));
+        assert_eq!(Acceptor::new(epoch(3, 1)).ack(&end, end.next, promised), None, "it promised another one");
     }
 }

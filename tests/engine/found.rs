@@ -420,3 +420,43 @@ fn a_live_reader_that_hears_no_leader_begins_where_the_furthest_of_some_acks_say
     assert_eq!(reader.messages(), ["after"]);
     assert_eq!(reader.subscriber.core.commit_next(), 1, "who votes there, only a leader has told so far");
 }
+
+/// Polls for `ms`, and hears an ack of `next` each time.
+fn hears_acks(node: &mut Node, log: &mut Log, ms: u64, next: Option<Seq>) {
+    for _ in 0..ms {
+        node.now += MS;
+        let acks: Vec<_> = next.into_iter().map(|next| log.ack(2, next)).collect();
+        node.hear(&acks);
+    }
+}
+
+#[test]
+fn a_leader_whose_standby_still_fetches_its_log_is_heard_and_one_that_nobody_follows_is_not() {
+    let (mut node, mut log) = (leader(3), Log::begun(3));
+    let next = node.next();
+    hears_acks(&mut node, &mut log, 1, Some(next));
+    assert_eq!(node.replica.core.commit_next(), next);
+    node.hear(&[messages(1, 1, 2)]);
+    hears_acks(&mut node, &mut log, 500, Some(1));
+    assert_eq!(node.replica.role(), Role::Leader, "it follows, and holds nothing yet");
+    assert_eq!(node.replica.core.commit_next(), next, "nothing is acknowledged by that");
+    hears_acks(&mut node, &mut log, 500, None);
+    assert_eq!(node.replica.role(), Role::Standby, "nobody is heard");
+}
+
+#[test]
+fn who_follows_a_new_epoch_says_so_before_it_holds_its_log() {
+    let mut log = Log::begun(3);
+    let mut node = blank();
+    node.hear(&log.frames[1..]);
+    node.ask(1, log.repair(0, 1, 1));
+    assert_eq!((node.replica.role(), node.next()), (Role::Standby, log.end.next));
+    log.push(&["missed"]);
+    log.begin(epoch(2, 3), &member_list(3));
+    let sent = node.hear(&log.frames[3..]);
+    let acks = acks_in(&sent);
+    assert_eq!(acks.iter().map(|ack| (ack.epoch(), ack.first_seq)).collect::<Vec<_>>(), [(epoch(2, 3), 1)]);
+    let sent = node.ask(3, log.repair(2, 3, 1));
+    let acked = acks_in(&sent).last().map(|ack| (ack.epoch(), ack.first_seq));
+    assert_eq!(acked, Some((epoch(2, 3), log.end.next)), "then it holds everything");
+}

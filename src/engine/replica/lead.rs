@@ -12,8 +12,8 @@ use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::{OpenVerdict, Verdict};
 use crate::proto::sequence::Stamp;
 use crate::wire::{
-    AckBody, Datagram, Entries, Entry, EntryHeader, EntryKind, Header, HeartbeatBody, Identity, Kind,
-    NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, SMALL_LEN_MAX, Seq, submitter, write_ack,
+    AckBody, Datagram, EPOCHS_MAX, Entries, Entry, EntryHeader, EntryKind, Header, HeartbeatBody, Identity,
+    Kind, NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, SMALL_LEN_MAX, Seq, submitter, write_ack,
     write_heartbeat, write_open,
 };
 
@@ -155,7 +155,10 @@ impl ReplicaCore {
         }
         // The first leader of a history may be started long before the others.
         let suspected = self.quorum.look(now, drained) && !planted(Mutation::DeafLeaderStays);
-        if suspected && (self.had_quorum || self.led.round() > 1) {
+        // An epoch's start tells of no more than so many that nobody committed: each makes us more patient, so
+        // that they are never used up by leaders that find no quorum.
+        let patience = self.quorum.timeout_ns() << self.log.open_epochs().saturating_sub(1).min(EPOCHS_MAX);
+        if suspected && now >= self.won_at + patience && (self.had_quorum || self.led.round() > 1) {
             self.say_step_down(net, tail, wall, None);
             return self.step_down(tail, now, Stopped::Deaf);
         }
@@ -508,7 +511,7 @@ impl ReplicaCore {
     /// In `power` the leader acknowledges like everybody, when flushed (S4).
     fn ack_own<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, wall: Nanos) {
         let end = tail.end();
-        let Some((epoch, next)) = self.acceptor.ack(&end, tail.durable_next()) else { return };
+        let Some((epoch, next)) = self.acceptor.ack(&end, tail.durable_next(), end.epoch) else { return };
         if (epoch, next) <= self.acked {
             return;
         }

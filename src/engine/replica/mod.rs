@@ -186,8 +186,9 @@ pub struct ReplicaCore {
     /// Somebody else of our history was heard.
     looked: bool,
     handover: Option<Handover>,
-    /// The last epoch that this process led.
+    /// The last epoch that this process led, and since when.
     led: Epoch,
+    won_at: Nanos,
     /// We led: the leader's frames are to be heard again.
     rejoins: bool,
     sequencer: Option<Sequencer>,
@@ -320,6 +321,7 @@ impl<P: Ports> Replica<P> {
             looked: false,
             handover: None,
             led: Epoch::NONE,
+            won_at: 0,
             rejoins: false,
             shares: Shares::default(),
             hold: HoldBack::new(limits.hold_back, message_len_max),

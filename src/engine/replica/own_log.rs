@@ -102,6 +102,11 @@ impl OwnLog {
         (rows.len() < EPOCHS_MAX).then_some(rows)
     }
 
+    /// Epochs of this log whose start is not known to be committed.
+    pub(super) fn open_epochs(&self) -> usize {
+        self.epochs.len().saturating_sub(1)
+    }
+
     /// What lies below `commit_next` is final: it is undone no more.
     pub(super) fn on_commit(&mut self, commit_next: Seq) {
         self.publishers.on_commit(commit_next);

@@ -9,6 +9,7 @@ use crate::engine::ports::{Group, Net, Ports};
 use crate::engine::receiver::Placement;
 use crate::journal::ports::TailMemory;
 use crate::journal::{StageError, Tail};
+use crate::proto::accept::NOTHING;
 use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
@@ -368,7 +369,9 @@ impl ReplicaCore {
             Durability::Power => tail.durable_next(),
         };
         let early = planted(Mutation::AcceptedBeforeLog).then(|| (self.rx.follow.epoch(), stored));
-        early.or_else(|| self.acceptor.ack(&end, stored))
+        let acked = early.or_else(|| self.acceptor.ack(&end, stored, self.rx.follow.epoch()));
+        let may_say = |&(_, next): &(Epoch, Seq)| next != NOTHING || self.is_promise_stored(tail);
+        acked.filter(may_say)
     }
 
     /// Writes our ack into `out`, if there is anything that may be acknowledged.
@@ -384,7 +387,7 @@ impl ReplicaCore {
         self.number += 1;
         // The chain is that of the log's end; below it an ack carries none.
         let chain = if next == end.next { end.chain } else { 0 };
-        let header = Header { first_seq: next, chain, ..self.header(Kind::Ack, wall, &end) };
+        let header = Header { epoch: epoch.0, first_seq: next, chain, ..self.header(Kind::Ack, wall, &end) };
         Some(write_ack(out, header, AckBody { process_nonce: self.limits.process_nonce }))
     }
 

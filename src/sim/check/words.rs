@@ -3,6 +3,7 @@
 use super::replicas::Voice;
 use super::tree::{Node, Tree};
 use super::{Oracle, Violation};
+use crate::proto::accept::NOTHING;
 use crate::proto::commit::Durability;
 use crate::sim::net::To;
 use crate::wire::{BallotBody, Datagram, Epoch, FrameView, Header, RepairTrailer};
@@ -100,15 +101,16 @@ impl Oracle {
         self.tree.begins_with(voice.tip, node) || self.tree.begins_with(voice.tip_before, node)
     }
 
-    /// Whether the log of this voice ended in `epoch` at some moment of its last turn.
-    fn has_accepted(&self, voice: &Voice, epoch: Epoch) -> bool {
+    /// With what the log of this voice ended at some moment of its last turn: an ack may come between two frames.
+    fn ends(&self, voice: &Voice) -> impl Iterator<Item = Node> {
         let common = self.tree.common(voice.tip_before, voice.tip);
         let grown = self.tree.path(common, voice.tip);
-        grown
-            .into_iter()
-            .chain(voice.tip_before)
-            .chain(common)
-            .any(|node| self.tree.stem(node).epoch == epoch)
+        grown.into_iter().chain(voice.tip_before).chain(common)
+    }
+
+    /// Whether the log of this voice ended in `epoch` at some moment of its last turn.
+    fn has_accepted(&self, voice: &Voice, epoch: Epoch) -> bool {
+        self.ends(voice).any(|node| self.tree.stem(node).epoch == epoch)
     }
 
     /// The header tells where the sender's log stands: it must have stood there in this turn.
@@ -137,10 +139,18 @@ impl Oracle {
     fn check_ack(&self, who: usize, voice: &mut Voice, header: &Header) -> Result<(), Violation> {
         let (epoch, next) = (header.epoch(), header.first_seq);
         self.check_level(who, voice, epoch, "acknowledged")?;
-        let log = [voice.tip, voice.tip_before].into_iter().find(|log| {
-            log.is_some_and(|tip| self.tree.stem(tip).epoch == epoch && self.tree.stem(tip).next >= next)
+        let stored = match self.durability {
+            Durability::Process => voice.promised,
+            Durability::Power => voice.promise_stored,
+        };
+        if next == NOTHING && stored >= epoch {
+            return Ok(()); // it follows, and holds nothing of it yet
+        }
+        let log = self.ends(voice).find(|node| {
+            let stem = self.tree.stem(*node);
+            stem.epoch == epoch && stem.next >= next
         });
-        let at = log.and_then(|log| self.tree.cut(log, next));
+        let at = self.tree.cut(log, next);
         let chain = at.map_or(0, |at| self.tree.stem(at).chain);
         let fits = self.tree.next(at) == next && (header.chain == 0 || header.chain == chain);
         if log.is_none() || !fits {

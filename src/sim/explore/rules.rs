@@ -1,6 +1,7 @@
 //! What must hold in every state, as sentences about logs and datagrams: the rules' purpose, not their code.
 
 use super::process::Facts;
+use crate::proto::accept::NOTHING;
 use crate::wire::{Chain, Datagram, EntryKind, Epoch, FrameView, PublisherId, PublisherSeq, Seq};
 use std::collections::BTreeMap;
 
@@ -188,6 +189,8 @@ pub(super) fn check_said(said: &Said, facts: &Facts) -> Result<(), String> {
         Said::Ack { epoch, .. } if *epoch < promised => {
             Err(format!("S2: an ack of {epoch} from who promised {promised}"))
         }
+        // It follows, and holds nothing of it yet.
+        Said::Ack { epoch, next: NOTHING, .. } if *epoch == promised => Ok(()),
         Said::Ack { epoch, next, chain } => {
             let own = *epoch == end.epoch && *next <= end.next;
             let same = *chain == 0 || *next != end.next || *chain == end.chain;
