@@ -12,7 +12,7 @@ use crate::journal::layout::{FORMAT_VERSION, Geometry, TailLabel};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailMemory, Word};
 use crate::journal::read::{LogReader, numbers};
 use crate::journal::recover::{self, State, Torn, Trouble};
-use crate::journal::segments::SegmentWriter;
+use crate::journal::segments::{SegmentWriter, copy_behind};
 use crate::journal::superblock::{NoSuperblock, Superblock};
 use crate::journal::tail::{RUNS_MAX, Tail};
 use crate::proto::log::LogEnd;
@@ -258,12 +258,9 @@ pub fn open<S: Store, M: TailMemory>(
                     let tail = Tail::recovered(memory, label, geometry, log, state.switched_from);
                     let opening = Opening { label, geometry, superblock, promised, settings };
                     // A bad copy of the superblock is no loss: the word has what it would have said.
-                    return opening.finish(
-                        store,
-                        tail,
-                        state,
-                        Findings { damage, cut: None, high_next, doubt: None },
-                    );
+                    let found = Findings { damage, cut: None, high_next, doubt: None };
+                    let opened = opening.finish(store, tail, state, found)?;
+                    return if has_commit(&opened) { Ok(opened) } else { reopened(store, opened, settings) };
                 }
                 Err(Trouble::Store(error)) => return Err(OpenError::Store(error)),
                 Err(Trouble::Damage(found)) => damage.push(found),
@@ -311,6 +308,35 @@ pub fn open<S: Store, M: TailMemory>(
     let opening = Opening { label, geometry, superblock, promised, settings };
     let doubt = damage.first().map(Damage::to_string).or(doubt);
     opening.finish(store, tail, state, Findings { damage, cut, high_next, doubt })
+}
+
+/// Whether the ring reaches back to the last commit: it may be that the log is exchanged from there on (S7).
+fn has_commit<M: TailMemory>(opened: &Opened<M>) -> bool {
+    let commit_next = opened.checkpoint.commit_next;
+    commit_next <= 1 || opened.tail.find(commit_next - 1).is_some()
+}
+
+/// Exchanges one behind the other have filled the ring with what is no log any more: it is made anew from the
+/// segments, as after an orderly stop. Where they cannot be written, it stays as it is.
+fn reopened<S: Store, M: TailMemory>(
+    store: &mut S,
+    mut opened: Opened<M>,
+    settings: Settings,
+) -> Result<Opened<M>, OpenError> {
+    let end = opened.tail.end();
+    loop {
+        match copy_behind(opened.tail.memory_mut(), &mut opened.writer, store, settings.power) {
+            Ok(0) if opened.writer.end() == end => break,
+            Ok(0) | Err(_) => return Ok(opened),
+            Ok(_) => {}
+        }
+    }
+    let mut last = opened.superblock;
+    (last.clean, last.high_next, last.high_chain) = (true, end.next, end.chain);
+    last.store(store)?;
+    let mut memory = opened.tail.into_memory();
+    memory.reset();
+    open(store, memory, settings)
 }
 
 /// A new ring with the newest frames of the segments, as many as fit. `used` bytes of the newest one do.

@@ -23,8 +23,8 @@ use crate::wire::{Epoch, FrameView, Seq};
 /// Frames held beside the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Staging<P> {
-    /// Where they begin.
-    pub from: Seq,
+    /// The log before the first of them.
+    pub base: LogEnd,
     /// The epoch that will adopt them.
     pub epoch: Epoch,
     /// Where log and staged frames end together.
@@ -106,7 +106,7 @@ impl<P: Copy + Ord> Replay<P> {
                 Ok(Step::Marked)
             }
             Record::Switch { from, end } => {
-                let fits = |staging: &Staging<P>| staging.from == from && staging.end == end;
+                let fits = |staging: &Staging<P>| staging.base.next == from && staging.end == end;
                 if !self.staging.as_ref().is_some_and(|s| fits(s) && s.first.is_some()) {
                     return Err(Misplaced::Switch);
                 }
@@ -144,7 +144,7 @@ impl<P: Copy + Ord> Replay<P> {
     /// A staging behind `base` begins with the record at `at`; an older one is void.
     pub fn on_stage(&mut self, at: P, base: LogEnd, epoch: Epoch) {
         self.runs.close(at, self.end.next);
-        self.staging = Some(Staging { from: base.next, epoch, end: base, first: None });
+        self.staging = Some(Staging { base, epoch, end: base, first: None });
     }
 
     /// The frame at `at` was staged; `end` is behind it.
@@ -162,8 +162,8 @@ impl<P: Copy + Ord> Replay<P> {
 
     /// The staged frames are the log.
     pub fn on_switch(&mut self) {
-        if let Some(Staging { from, end, first: Some(first), .. }) = self.staging.take() {
-            self.runs.replace(from, first);
+        if let Some(Staging { base, end, first: Some(first), .. }) = self.staging.take() {
+            self.runs.replace(base.next, first);
             self.end = end;
         }
     }

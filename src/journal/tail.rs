@@ -373,11 +373,12 @@ impl<M: TailMemory> Tail<M> {
             return Err(SwitchError::Epoch { ends_in: staging.end.epoch, adopts: staging.epoch });
         }
         let at = self.claim(MARK_LEN).map_err(SwitchError::Full)?;
-        record::write_switch(self.memory.write(at, MARK_LEN), &self.label, staging.from, &staging.end);
+        record::write_switch(self.memory.write(at, MARK_LEN), &self.label, staging.base.next, &staging.end);
         self.log.on_switch();
         self.look_again();
         let pending = self.memory.word(Word::WrittenPos) < self.switched_pos;
-        self.switched_from = if pending { self.switched_from.min(staging.from) } else { staging.from };
+        self.switched_from =
+            if pending { self.switched_from.min(staging.base.next) } else { staging.base.next };
         self.switched_pos = at + MARK_LEN as u64;
         // The slot of a switch names the seq behind it, so that slots rise along a run.
         self.publish(at, MARK_LEN, staging.end.next);
@@ -568,6 +569,9 @@ impl<M: TailMemory> Tail<M> {
         }
         if from <= 1 {
             return Ok(LogEnd::BLANK);
+        }
+        if let Some(staging) = self.log.staging.filter(|staging| staging.base.next == from) {
+            return Ok(staging.base); // the frame before it may have left the ring since
         }
         let too_old = StageError::TooOld { oldest: self.oldest_seq() };
         let before = Header::peek(self.bytes(self.find(from - 1).ok_or(too_old)?)).ok_or(too_old)?;

@@ -199,7 +199,7 @@ impl OwnLog {
                 follow.lists(epoch) && staging.end.next <= succeeded_at
             };
             let same_log = reaches(staged_for) || reaches(staging.end.epoch);
-            staging.from == from && staging.end.epoch != epoch && same_log
+            staging.base.next == from && staging.end.epoch != epoch && same_log
         });
         if !goes_on {
             tail.stage(from, epoch)?;

@@ -246,3 +246,28 @@ fn a_torn_superblock_leaves_the_other_copy() {
         assert!(!left.is_complete(), "without the ring a promise may be forgotten");
     }
 }
+
+#[test]
+fn a_ring_that_exchanges_have_filled_is_made_anew_from_the_segments_and_reaches_the_commit() {
+    let mut journal = Journal::begun();
+    journal.grow(8, 1, 30);
+    let (end, promised) = (journal.end(), epoch(500));
+    let log = journal.frames_in_tail();
+    let before_commit = journal.opened.tail.find(end.next - 5).is_some();
+    // One candidate after the other brings a suffix, and none of them wins.
+    for round in 2..200 {
+        journal.tail().stage(end.next - 1, epoch(round)).unwrap();
+        let base = journal.opened.tail.staged_end().unwrap();
+        let bytes = messages(&base, 1, 900);
+        journal.tail().stage_frame(&FrameView::from_prefix(&bytes).unwrap()).unwrap();
+        journal.drain();
+    }
+    journal.tail().promise(promised);
+    assert!(before_commit && journal.opened.tail.find(end.next - 5).is_none(), "it has left the ring");
+    let (store, memory) = journal.kill();
+    let mut journal = Journal::open(store, memory, settings());
+    assert!(journal.is_complete() && journal.opened.damage.is_empty());
+    assert_eq!((journal.end(), journal.frames_in_tail()), (end, log));
+    assert_eq!(journal.opened.superblock.promised, promised);
+    journal.tail().stage(end.next - 4, epoch(501)).unwrap();
+}

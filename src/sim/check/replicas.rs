@@ -188,10 +188,8 @@ impl Oracle {
     /// behind. Who stands for election fetches what it lacks before its epoch begins.
     fn check_promise(&self, who: usize, before: &Voice, now: &Voice) -> Result<(), Violation> {
         let (epoch, promised) = (now.end.epoch, before.promised);
-        if epoch >= promised
-            || promised.leader() == before.identity
-            || self.tree.begins_behind(now.tip, promised)
-        {
+        let stands = [promised, now.promised].iter().any(|ballot| ballot.leader() == before.identity);
+        if epoch >= promised || stands || self.tree.begins_behind(now.tip, promised) {
             return Ok(());
         }
         Err(format!("S2: replica {who} stored up to {} in {epoch}, having promised {promised}", now.end.next))

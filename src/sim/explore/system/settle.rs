@@ -36,7 +36,11 @@ impl System {
 
     /// No state is stuck: once the network is whole and one replica after the other campaigns, all values
     /// are committed everywhere. What was done for that is added to `told`.
-    pub(in super::super) fn settle(&mut self, state: &State, told: &mut Vec<Step>) -> Result<(), String> {
+    pub(in crate::sim::explore) fn settle(
+        &mut self,
+        state: &State,
+        told: &mut Vec<Step>,
+    ) -> Result<(), String> {
         if !self.scope.changes.is_empty() {
             // Who is needed, and who may lead, is another question in each state.
             return Ok(());
