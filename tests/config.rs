@@ -84,11 +84,19 @@ control = "239.77.1.3:7700"
 interface = "lo"
 "#;
 
-/// What A/B will look like.
+/// A second line.
 const SECOND_LINE: &str = r#"[[lines]]
 submit = "239.77.9.1:7700"
 data = "239.77.9.2:7700"
 control = "239.77.9.3:7700"
+interface = "lo"
+[stream]"#;
+
+/// One too many.
+const THIRD_LINE: &str = r#"[[lines]]
+submit = "239.77.10.1:7700"
+data = "239.77.10.2:7700"
+control = "239.77.10.3:7700"
 interface = "lo"
 [stream]"#;
 
@@ -612,7 +620,7 @@ proptest! {
         let from = from.min(text.len());
         text.replace_range(from..(from + len).min(text.len()), &with);
         match parse(&text, &[]) {
-            Ok(config) => prop_assert!(!config.replicas.is_empty() && config.lines.len() == 1),
+            Ok(config) => prop_assert!(!config.replicas.is_empty() && (1..=2).contains(&config.lines.len())),
             Err(errors) => prop_assert!(!errors.problems().is_empty() && !errors.to_string().is_empty()),
         }
     }

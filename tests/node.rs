@@ -1,5 +1,9 @@
 //! Real nodes on real sockets and files, as threads of this process.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real threads, bounded by a clock")]
+
+#[path = "node/lines.rs"]
+mod lines;
 mod support;
 
 use lockstep::client::{

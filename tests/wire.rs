@@ -197,7 +197,7 @@ fn everything_wrong_is_refused_for_its_own_reason() {
         ("an empty range", nack(1, 0, |_| SeqRange { from: 4, to: 4 }), Reject::Body),
         ("a range from 0", nack(1, 0, |_| SeqRange { from: 0, to: 4 }), Reject::Body),
         ("refusal 9", resealed(sample("answer"), |b| b[HEADER_LEN + 32] = 9), Reject::Body),
-        ("topic 6", resealed(sample("question"), |b| b[HEADER_LEN + 8] = 6), Reject::Body),
+        ("topic 7", resealed(sample("question"), |b| b[HEADER_LEN + 8] = 7), Reject::Body),
         ("a death of nobody", resealed(sample("question"), |b| b[HEADER_LEN + 8] = 5), Reject::Body),
         (
             "an order about a publisher's name",

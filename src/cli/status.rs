@@ -88,6 +88,10 @@ fn as_text(
             status.commit_next
         )?;
     }
+    for status in statuses.iter().flatten().filter(|status| status.multicast_lost) {
+        let what = "hears no group and is answered by unicast: multicast is lost there, the stream goes on by repair";
+        writeln!(out, "\n{} {what}", status.identity)?;
+    }
     for (status, suspected) in suspicions(statuses) {
         let (whom, why, ago) = (suspected.identity, suspicion(suspected.why), age(suspected.ago));
         writeln!(out, "\n{} missed the leader {whom} {ago} ago: {why}", status.identity)?;
@@ -187,6 +191,7 @@ fn replica_json(leader: Option<&NodeStatus>, address: SocketAddrV4, status: &Nod
         "lag": leader.map(|leader| leader.accept_next.saturating_sub(status.accept_next)),
         "acked_next": seen.map(|listed| listed.acked_next),
         "acked_ago_ns": seen.and_then(|listed| listed.heard_ago).map(|ago| ago.as_nanos() as u64),
+        "multicast_lost": status.multicast_lost,
         "suspected": suspected,
     })
 }

@@ -4,7 +4,7 @@ use crate::engine::ports::Group;
 use crate::engine::receiver::ReceiverLimits;
 use crate::engine::replay::ReplayLimits;
 use crate::io::clock::random_u64;
-use crate::io::device::{Device, DeviceSettings};
+use crate::io::device::{Device, DeviceSettings, SecondLine};
 use crate::io::rehearse::RehearsalSettings;
 use crate::io::udp::UdpSettings;
 use crate::io::{IoError, idle::Idle};
@@ -20,6 +20,8 @@ pub struct Endpoint {
     pub cluster: u64,
     /// The line's device; `joins` and `unicast_port` are the handle's business.
     pub udp: UdpSettings,
+    /// The second line's, if there is one.
+    pub second: Option<SecondLine>,
     /// What is spoilt on purpose, if anything is.
     pub rehearse: Option<RehearsalSettings>,
     /// The MTU of the line.
@@ -54,7 +56,7 @@ impl Endpoint {
     /// Opens a device that hears the stream.
     pub(super) fn open(&self, joins: &[Group]) -> Result<Device, IoError> {
         let udp = UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..self.udp.clone() };
-        Device::open(DeviceSettings { udp, rehearse: self.rehearse })
+        Device::open(DeviceSettings { udp, second: self.second.clone(), rehearse: self.rehearse })
     }
 
     /// Whom to ask for what no ring holds, under the name of the receiver.

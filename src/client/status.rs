@@ -2,7 +2,7 @@
 
 use crate::engine::event::Role;
 use crate::wire::{
-    AGE_NEVER, Datagram, Denied, Epoch, Identity, MemberBody, Nanos, Seq, StatusMember, Suspicion,
+    AGE_NEVER, Datagram, Denied, Epoch, Identity, MemberBody, Nanos, Seq, StatusBody, StatusMember, Suspicion,
 };
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub struct NodeStatus {
     pub members: Vec<MemberStatus>,
     /// It leads, and its only full standbys lie behind the ring of a witness: nobody could take over.
     pub exposed: bool,
+    /// No group brings it the others, and they answer it by unicast.
+    pub multicast_lost: bool,
     /// Whom it suspected last.
     pub suspected: Option<Suspected>,
     /// The last change of the membership that it did not make, if it leads.
@@ -105,7 +107,8 @@ impl NodeStatus {
             commit_next: header.commit_next,
             membership_seq: body.membership_seq,
             members: members.iter().map(member).collect(),
-            exposed: body.exposed != 0,
+            exposed: body.health & StatusBody::EXPOSED != 0,
+            multicast_lost: body.health & StatusBody::MULTICAST_LOST != 0,
             suspected: suspected(),
             denied: denied(),
         };

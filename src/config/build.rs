@@ -69,6 +69,7 @@ fn replica(values: &Values<'_, '_>) -> Replica {
     Replica {
         id: values.narrow("id"),
         unicast: values.address("unicast"),
+        unicast_b: values.optional("unicast_b").map(|_| values.address("unicast_b")),
         role: values.word("role", Role::from_word),
         journal: values.path("journal"),
         tail: values.path("tail"),
@@ -153,6 +154,7 @@ fn rehearse(values: &Values<'_, '_>) -> Rehearse {
         reordering_ppm: values.narrow("reordering"),
         delay_ns: values.number("delay"),
         seed: values.number("seed"),
+        line: values.narrow("line"),
     }
 }
 

@@ -1,8 +1,11 @@
 //! What the file means for each room: the one place that turns its values into their limits.
 
-use super::{Compression, Config, ConfigError, Durability, Gso, Idle, Interface, Replica, Role, Scheduling};
+use super::{
+    Compression, Config, ConfigError, Durability, Gso, Idle, Interface, Line, Replica, Role, Scheduling,
+};
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
+use crate::io::device::SecondLine;
 use crate::io::rehearse::RehearsalSettings;
 use crate::io::udp::UdpSettings;
 use crate::io::{idle, udp};
@@ -22,6 +25,7 @@ impl Config {
         Endpoint {
             cluster: self.cluster,
             udp: self.udp(),
+            second: self.second(None),
             rehearse: self.rehearsal(),
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
@@ -49,6 +53,7 @@ impl Config {
         // Where nobody else stores there is nobody else to ask.
         let alone = self.storing().count() + self.archivers.len() == 1;
         Ok(NodeSettings {
+            second: self.second(replica.unicast_b),
             segment_bytes: match replica.role {
                 Role::Full => self.journal.segment_size_bytes,
                 // It keeps a ring's worth, and segments go as a whole.
@@ -98,6 +103,7 @@ impl Config {
             is_archiver: false,
             cluster: self.cluster,
             udp: self.udp(),
+            second: self.second(None),
             rehearse: self.rehearsal(),
             mtu: self.mtu(),
             unicast,
@@ -187,6 +193,7 @@ impl Config {
             reordering_ppm: rehearse.reordering_ppm,
             delay_ns: rehearse.delay_ns,
             seed: rehearse.seed,
+            line: rehearse.line,
         };
         (!settings.is_calm()).then_some(settings)
     }
@@ -194,7 +201,18 @@ impl Config {
     /// The device of the first line; which groups it joins is the node's business.
     fn udp(&self) -> UdpSettings {
         // The parser refuses a file without a line.
-        let line = &self.lines[0];
+        self.udp_of(&self.lines[0])
+    }
+
+    /// The second line, if there is one, for who answers there at `own`.
+    fn second(&self, own: Option<SocketAddrV4>) -> Option<SecondLine> {
+        let line = self.lines.get(1)?;
+        let nodes = self.replicas.iter().filter_map(|replica| Some((replica.unicast, replica.unicast_b?)));
+        let unicast_port = own.map_or(0, |own| own.port());
+        Some(SecondLine { udp: UdpSettings { unicast_port, ..self.udp_of(line) }, nodes: nodes.collect() })
+    }
+
+    fn udp_of(&self, line: &Line) -> UdpSettings {
         let interface = match &line.interface {
             Interface::Address(address) => udp::Interface::Address(*address),
             Interface::Name(name) => udp::Interface::Name(name.clone()),

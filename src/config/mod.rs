@@ -87,7 +87,7 @@ pub struct Config {
     pub cluster: u64,
     /// What kind of machines these are.
     pub profile: Profile,
-    /// The networks; exactly one in this release.
+    /// The networks, one or two, with distinct groups and one MTU.
     pub lines: Vec<Line>,
     /// The replicas in the order of the file, 1 to 7, with distinct ids.
     pub replicas: Vec<Replica>,
@@ -148,6 +148,8 @@ pub struct Replica {
     pub id: u32,
     /// Its address for repairs and questions, never on the groups' port.
     pub unicast: SocketAddrV4,
+    /// The same on the second line; without it, a first line that dies takes questions and repairs along.
+    pub unicast_b: Option<SocketAddrV4>,
     /// What it may become.
     pub role: Role,
     /// Directory of its segments.
@@ -302,6 +304,8 @@ pub struct Rehearse {
     pub delay_ns: u64,
     /// Decides which they are.
     pub seed: u64,
+    /// Which of two lines is spoilt, 1 or 2; 0 is both.
+    pub line: u8,
 }
 
 /// What is logged, and how.

@@ -52,7 +52,6 @@ codes! {
     DuplicateAddress = "LS0114", "A unicast address that is used twice.";
     DuplicatePath = "LS0115", "A file or directory that is used twice on one host.";
     GroupPort = "LS0116", "Unicast to a port of the groups.";
-    Later = "LS0117", "Something that comes with a later release.";
     Window = "LS0118", "Windows and buffers that cannot work together.";
     Timing = "LS0119", "Times that cannot work together.";
     MessageLength = "LS0120", "Messages that fit no frame.";

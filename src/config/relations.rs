@@ -6,7 +6,7 @@
 
 use super::layers::{At, Layers, labels, nodes};
 use super::problem::Code;
-use super::schema::{ARCHIVERS_MAX, REPLICAS_MAX};
+use super::schema::{ARCHIVERS_MAX, LINES_MAX, REPLICAS_MAX};
 use super::topology::{self, is_profile};
 use super::value::Value;
 use super::words::{Compression, Durability, Idle, Profile, Scheduling};
@@ -36,6 +36,10 @@ pub(super) fn check(layers: &mut Layers<'_>) {
     }
     for label in labels(&layers.lines) {
         busy_poll(layers, &label);
+    }
+    // The smallest network decides; that they differ is told elsewhere.
+    let mtu = |label: &String| layers.number(&format!("lines.{label}.mtu")).unwrap_or(u64::MAX);
+    if let Some(label) = labels(&layers.lines).into_iter().min_by_key(mtu) {
         message_len_max(layers, &label);
     }
     topology::check(layers);
@@ -77,15 +81,17 @@ fn message_len_fits(mtu: u64) -> u64 {
     ((mtu - AROUND_FRAME_LEN) & !7) - HEADERS_LEN
 }
 
-/// A list from the start, so that A/B adds an element and no key. Today each socket code path is for one.
+/// One network, or two that carry the same.
 fn line_count(layers: &mut Layers<'_>) {
     if layers.is_set("lines") {
         return;
     }
-    match layers.lines.get(1).cloned() {
-        Some(second) => {
-            let rule = "A/B lines come with a later release".into();
-            layers.push(Code::Later, "lines", "", rule, "write one [[lines]]".into(), At::File(second.span));
+    match layers.lines.get(LINES_MAX).cloned() {
+        Some(third) => {
+            let rule =
+                format!("there are {} lines, and everything is sent on each of them", layers.lines.len());
+            let hint = "keep one, or two that share no cable, card and switch".into();
+            layers.push(Code::Lines, "lines", "", rule, hint, At::File(third.span));
         }
         None if layers.lines.is_empty() => {
             let (rule, hint) =

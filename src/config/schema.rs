@@ -43,6 +43,8 @@ pub(super) const MTU_MIN: u64 = 768;
 pub(super) const MTU_MAX: u64 = 9000;
 /// Replica ids are one byte.
 pub(super) const REPLICA_ID_MAX: u64 = 255;
+/// Most lines: A and B.
+pub(super) const LINES_MAX: usize = 2;
 /// Most replicas of a membership.
 pub(super) const REPLICAS_MAX: usize = 7;
 /// Most archivers: readers ask each of them before they give up.
@@ -93,6 +95,8 @@ pub(super) const KEYS: &[Key] = &[
         "Number of the replica; its name in flags, logs and datagrams."),
     key("replicas.*.unicast", Unicast, Required,
         "Address for repairs and questions. Its port differs from the groups'."),
+    key("replicas.*.unicast_b", Unicast, Absent("none"),
+        "The same on the second line, where there is one: questions and repairs then outlive the first."),
     key("replicas.*.role", Word(Role::WORDS), Fixed("full"),
         "What `bootstrap` lists the replica as: `full` may lead, `witness` votes and never leads."),
     key("replicas.*.journal", Path, Required,
@@ -201,6 +205,8 @@ pub(super) const KEYS: &[Key] = &[
         "How late everything is received; at most 4096 datagrams wait, what comes on top is lost."),
     key("rehearse.seed", Integer(0, i64::MAX as u64), Fixed("1"),
         "Decides, with the unicast port, which datagrams those are."),
+    key("rehearse.line", Integer(0, 2), Fixed("0"),
+        "Which of two lines is spoilt; 0 is both, and the only one."),
 
     key("log.format", Word(LogFormat::WORDS), Fixed("text"),
         "How log lines look."),

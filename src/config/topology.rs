@@ -20,8 +20,9 @@ pub(super) fn check(layers: &mut Layers<'_>) {
         production_loopback(layers, &label);
         group_port(layers, &label);
     }
-    distinct(layers, Code::DuplicateId, "id");
-    distinct(layers, Code::DuplicateAddress, "unicast");
+    two_lines(layers);
+    distinct(layers, Code::DuplicateId, &["id"]);
+    distinct(layers, Code::DuplicateAddress, &["unicast", "unicast_b"]);
     distinct_files(layers);
     own_hosts(layers);
     own_cores(layers);
@@ -56,6 +57,54 @@ fn groups(layers: &mut Layers<'_>, label: &str) {
         let rule =
             format!("has port {}, and {model} has {port}; one socket receives all groups", address.port());
         layers.blame(Code::Ports, &[key, model], rule, format!("write \"{}:{port}\"", address.ip()));
+    }
+}
+
+/// Both lines carry the same datagrams, and neither hears the other.
+fn two_lines(layers: &mut Layers<'_>) {
+    let labels = labels(&layers.lines);
+    let [first, second, ..] = &labels[..] else { return one_line(layers) };
+    let key = |line: &str, name: &str| format!("lines.{line}.{name}");
+    for name in ["submit", "data", "control"] {
+        let own = key(second, name);
+        let Some(address) = layers.address(&own) else { continue };
+        for other in ["submit", "data", "control"].map(|name| key(first, name)) {
+            if layers.address(&other).is_some_and(|taken| taken.ip() == address.ip()) {
+                let rule = format!("has the group {} of {other}", address.ip());
+                let hint = "give each line groups of its own".into();
+                layers.blame(Code::Ports, &[&own, &other], rule, hint);
+            }
+        }
+    }
+    let (own, other) = (key(second, "mtu"), key(first, "mtu"));
+    if let (Some(mtu), Some(first)) = (layers.number(&own), layers.number(&other))
+        && mtu != first
+    {
+        let rule = format!("is {mtu}, and {other} is {first}: the same datagrams go by both lines");
+        layers.blame(Code::Lines, &[&own, &other], rule, "write the smaller one on both".into());
+    }
+    let (own, other) = (key(second, "interface"), key(first, "interface"));
+    let same = layers.printed(&own).is_some() && layers.printed(&own) == layers.printed(&other);
+    if same && is_profile(layers, Profile::Production) {
+        let rule = format!("is that of {other}: what cuts one line cuts both");
+        let hint = "write an interface of another network, or leave the second line out".into();
+        layers.blame(Code::Profile, &[&own, &other], rule, hint);
+    }
+}
+
+/// An address on a line that is not there is reached by nobody.
+fn one_line(layers: &mut Layers<'_>) {
+    for label in labels(&layers.replicas) {
+        let key = format!("replicas.{label}.unicast_b");
+        if layers.address(&key).is_some() {
+            let hint = "add the second [[lines]], or leave it out".into();
+            layers.blame(
+                Code::Lines,
+                &[&key],
+                "is for a second line, and there is one line only".into(),
+                hint,
+            );
+        }
     }
 }
 
@@ -140,8 +189,8 @@ fn production_loopback(layers: &mut Layers<'_>, label: &str) -> Option<()> {
 fn group_port(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     let group_key = format!("lines.{label}.submit");
     let port = layers.address(&group_key)?.port();
-    for node in nodes(layers) {
-        let key = format!("{node}.unicast");
+    let names = |node: String| ["unicast", "unicast_b"].map(|name| format!("{node}.{name}"));
+    for key in nodes(layers).into_iter().flat_map(names) {
         let Some(address) = layers.address(&key).filter(|address| address.port() == port) else { continue };
         let rule = format!("port {port} is the groups' port, where unicast may reach the wrong socket");
         let other = if port == u16::MAX { port - 1 } else { port + 1 };
@@ -156,9 +205,10 @@ fn group_port(layers: &mut Layers<'_>, label: &str) -> Option<()> {
 }
 
 /// No two nodes share an id or an address.
-fn distinct(layers: &mut Layers<'_>, code: Code, name: &str) {
+fn distinct(layers: &mut Layers<'_>, code: Code, names: &[&str]) {
     let mut first: BTreeMap<String, String> = BTreeMap::new();
-    for node in nodes(layers) {
+    let nodes = nodes(layers);
+    for (node, name) in nodes.iter().flat_map(|node| names.iter().map(move |name| (node, name))) {
         let key = format!("{node}.{name}");
         let Some(value) = layers.printed(&key) else { continue };
         if let Some(other) = first.get(&value) {

@@ -216,6 +216,13 @@ pub enum Event {
         /// Ours.
         identity: Identity,
     },
+    /// The groups bring nobody who should be heard, and unicast is answered: or they bring them again.
+    Multicast {
+        /// Whether that begins.
+        lost: bool,
+        /// The epoch that we follow.
+        epoch: Epoch,
+    },
     /// Missing frames were asked for.
     Gap {
         /// First missing.

@@ -35,7 +35,7 @@ impl Burst<'_> {
 ///
 /// * It lends memory: what `recv_*` announced stays valid, and is read by index, until the next call
 ///   of the same `recv_*`. Nothing is copied for the caller.
-/// * It never blocks. `recv_*` is at most one system call, and so is `send_group`.
+/// * It never blocks. `recv_*` is at most one system call, and so is `send_group`: one for each line.
 /// * Datagrams may be lost, repeated and reordered; one is delivered whole or not at all.
 /// * Own datagrams may come back: the engines drop them by sender.
 pub trait Net {

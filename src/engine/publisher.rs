@@ -16,19 +16,23 @@
 
 mod claim;
 mod lines;
+mod pulse;
 mod told;
 
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::Events;
-use super::ports::{Burst, Group, Net};
+use super::ports::{Burst, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::window::{ResendTimer, SubmitWindow};
+use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
     Datagram, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows, OpenFrame,
     Reject, Seq, Told, Topic, write_open, write_question,
 };
 use lines::{Content, LineState, Lines, Stamped};
+use pulse::submit;
+use std::net::SocketAddrV4;
 pub use told::{PublishError, PublisherEvent};
 
 /// A publisher's settings.
@@ -72,6 +76,9 @@ pub struct PublisherCore {
     epoch: Epoch,
     /// Another leadership has begun in this turn: what it may not have heard is due.
     renewed: bool,
+    /// Whether the groups bring the leader, and where it answers by unicast while they do not.
+    pulse: Pulse,
+    leader_at: Option<SocketAddrV4>,
     number: u64,
     turns: u64,
     /// What was counted.
@@ -117,13 +124,14 @@ impl<N: Net> Publisher<N> {
         }
         let mut work = net.recv_groups();
         for index in 0..work {
-            core.on_datagram(now, net.group_datagram(index), &mut f);
+            core.on_datagram(now, net.group_datagram(index), None, &mut f);
         }
         core.turns += 1;
         if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() || core.lines.unopened > 0 {
             let count = net.recv_unicast();
             for index in 0..count {
-                core.on_datagram(now, net.unicast_datagram(index).0, &mut f);
+                let (bytes, from) = net.unicast_datagram(index);
+                core.on_datagram(now, bytes, Some(from), &mut f);
             }
             work += count;
         }
@@ -144,6 +152,9 @@ impl<N: Net> Publisher<N> {
             net.send_unicast(to, [&scratch[..length], &[]]);
         }
         while core.events.pop().is_some() {}
+        if core.pulse.poll(now) {
+            core.ask_for_pulse(net, now, wall);
+        }
         if core.lines.unopened > 0 {
             self.drive_opens(now, wall);
         }
@@ -161,9 +172,9 @@ impl<N: Net> Publisher<N> {
         }
         let first = core.window.burst(0);
         let (offered, taken) = if first.count() == count {
-            (count, net.send_group(Group::Submit, &[first]))
+            (count, submit(net, core.leader_at, &[first]))
         } else {
-            offer_bursts(net, &core.window, count)
+            offer_bursts(net, core.leader_at, &core.window, count)
         };
         core.counters.add(Counter::Resends, taken.min(core.window.resends()) as u64);
         core.counters.add(Counter::SendsShort, (offered - taken) as u64);
@@ -204,7 +215,7 @@ impl<N: Net> Publisher<N> {
                     core.lines.list[index].state =
                         LineState::Opening { after, sent_at: now, tries: tries + 1 };
                     let bytes = &scratch[..length];
-                    net.send_group(Group::Submit, &[Burst { bytes, stride: length }]);
+                    submit(net, core.leader_at, &[Burst { bytes, stride: length }]);
                 }
                 _ => {}
             }
@@ -225,7 +236,12 @@ impl<N: Net> Publisher<N> {
 /// Offers `count` prepared datagrams in as many bursts as they need. Returns how many were offered, and how
 /// many were taken.
 #[cold]
-fn offer_bursts(net: &mut impl Net, window: &SubmitWindow, count: usize) -> (usize, usize) {
+fn offer_bursts(
+    net: &mut impl Net,
+    leader_at: Option<SocketAddrV4>,
+    window: &SubmitWindow,
+    count: usize,
+) -> (usize, usize) {
     let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
     let (mut used, mut offered) = (0, 0);
     while used < BURSTS_MAX && offered < count {
@@ -233,7 +249,7 @@ fn offer_bursts(net: &mut impl Net, window: &SubmitWindow, count: usize) -> (usi
         offered += bursts[used].count();
         used += 1;
     }
-    (offered, net.send_group(Group::Submit, &bursts[..used]))
+    (offered, submit(net, leader_at, &bursts[..used]))
 }
 
 impl PublisherCore {
@@ -256,6 +272,8 @@ impl PublisherCore {
             lost: false,
             epoch: Epoch::NONE,
             renewed: false,
+            pulse: Pulse::new(PulseLimits::READER),
+            leader_at: None,
             number: 0,
             turns: 0,
             counters: Counters::default(),
@@ -319,17 +337,33 @@ impl PublisherCore {
         length
     }
 
-    fn on_datagram(&mut self, now: Nanos, bytes: &[u8], f: &mut impl FnMut(PublisherEvent)) {
+    /// A datagram of a group, or by unicast `from` somebody.
+    fn on_datagram(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        from: Option<SocketAddrV4>,
+        f: &mut impl FnMut(PublisherEvent),
+    ) {
         self.counters.add(Counter::DatagramsIn, 1);
-        if let Err(reject) = self.judge(now, bytes, f) {
+        if let Err(reject) = self.judge(now, bytes, from, f) {
             self.counters.reject(reject);
         }
     }
 
-    fn judge(&mut self, now: Nanos, bytes: &[u8], f: &mut impl FnMut(PublisherEvent)) -> Result<(), Reject> {
+    fn judge(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        from: Option<SocketAddrV4>,
+        f: &mut impl FnMut(PublisherEvent),
+    ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => {
                 self.rx.check_history(&frame.header)?;
+                if from.is_none() && trailer.is_none() {
+                    self.on_leader(now, None);
+                }
                 let placement =
                     self.rx.on_frame(&frame, trailer.as_ref(), &mut self.counters, &mut self.events);
                 if self.rx.follow.epoch() != self.epoch {
@@ -347,6 +381,9 @@ impl PublisherCore {
                 self.rx.check_history(&header)?;
                 self.rx.on_heartbeat(&header, &mut self.counters, &mut self.events);
                 self.rx.on_membership_told(&header, &body);
+                if from.is_none() || header.epoch() >= self.epoch {
+                    self.on_leader(now, from);
+                }
                 // A deposed leader's word is none.
                 if header.epoch() == self.epoch {
                     self.full = body.credit_entries == 0;
@@ -363,6 +400,9 @@ impl PublisherCore {
             Datagram::Ack(header, _) => {
                 self.rx.check_history(&header)?;
                 self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                if from.is_some() {
+                    self.pulse.on_answer();
+                }
             }
             Datagram::Answer(header, body) => self.rx.on_answer(now, &header, &body, &mut self.counters),
             Datagram::Reply(header, body) => {

@@ -11,9 +11,8 @@
 //! What no ring holds any more is read from a journal: `subscriber::replayed`.
 
 mod deliver;
+mod pulse;
 mod replayed;
-
-use deliver::{Place, deliver};
 
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
@@ -24,10 +23,12 @@ use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::replay::Replay;
 use crate::proto::log::LogEnd;
+use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
     Datagram, Destination, Epoch, FrameView, Identity, Nanos, PublisherId, PublisherSeq, Refusal, ReplayEnd,
     Seq,
 };
+use deliver::{Place, deliver};
 
 /// When a message is delivered (DESIGN §1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -122,6 +123,12 @@ pub enum SubscriberEvent<'a> {
         /// Which bound.
         bound: PartsBound,
     },
+    /// No group brings the leader any more, and replicas answer by unicast: or the groups bring it again. The
+    /// stream goes on by repair meanwhile, slower.
+    Multicast {
+        /// Whether that begins.
+        lost: bool,
+    },
     /// Everything that was seen is delivered.
     CaughtUp {
         /// The next seq.
@@ -189,6 +196,9 @@ pub struct SubscriberCore {
     caught_up: bool,
     lag_since: Option<Nanos>,
     lag_told: Nanos,
+    /// Whether the groups bring the leader, and whether the application was told that they do not.
+    pulse: Pulse,
+    multicast_told: bool,
     ended: bool,
     number: u64,
     turns: u64,
@@ -231,7 +241,7 @@ impl<N: Net> Subscriber<N> {
         if !core.cursor.stopped {
             work += net.recv_groups();
             for index in 0..work {
-                if core.on_datagram(now, net.group_datagram(index), &mut f) {
+                if core.on_datagram(now, net.group_datagram(index), true, &mut f) {
                     core.heard_at = now;
                 }
             }
@@ -239,7 +249,7 @@ impl<N: Net> Subscriber<N> {
             if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() {
                 let count = net.recv_unicast();
                 for index in 0..count {
-                    core.on_datagram(now, net.unicast_datagram(index).0, &mut f);
+                    core.on_datagram(now, net.unicast_datagram(index).0, false, &mut f);
                 }
                 work += count;
             }
@@ -253,6 +263,13 @@ impl<N: Net> Subscriber<N> {
         }
         let whole_to = core.rx.is_whole().then(|| core.rx.seen_next());
         core.losses.look(now, net.dropped(), whole_to);
+        if core.pulse.poll(now) {
+            core.ask_for_pulse(net, now);
+        }
+        if core.pulse.is_lost() != core.multicast_told {
+            core.multicast_told = core.pulse.is_lost();
+            f(SubscriberEvent::Multicast { lost: core.multicast_told });
+        }
         work
     }
 
@@ -296,6 +313,8 @@ impl SubscriberCore {
             caught_up: false,
             lag_since: None,
             lag_told: 0,
+            pulse: Pulse::new(PulseLimits::READER),
+            multicast_told: false,
             ended: false,
             number: 0,
             turns: 0,
@@ -346,6 +365,7 @@ impl SubscriberCore {
         (self.heard_at, self.replay_at) = (0, 0);
         self.lag_since = None;
         self.lag_told = 0;
+        self.pulse = Pulse::new(PulseLimits::READER);
         self.counters = Counters::default();
         self.events = Events::default();
     }
@@ -388,6 +408,7 @@ impl SubscriberCore {
         &mut self,
         now: Nanos,
         bytes: &[u8],
+        by_group: bool,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) -> bool {
         self.counters.add(Counter::DatagramsIn, 1);
@@ -395,11 +416,18 @@ impl SubscriberCore {
         let judged = decoded.and_then(|datagram| match datagram {
             Datagram::Frame(frame, trailer) => {
                 self.rx.check_history(&frame.header)?;
+                if by_group && trailer.is_none() {
+                    self.pulse.on_group(now);
+                }
                 self.on_frame(now, &frame, trailer.as_ref(), f);
                 Ok(())
             }
             Datagram::Heartbeat(header, body) => {
                 self.rx.check_history(&header)?;
+                match by_group {
+                    true => _ = self.pulse.on_group(now),
+                    false => self.pulse.on_answer(),
+                }
                 self.rx.on_heartbeat(&header, &mut self.counters, &mut self.events);
                 self.rx.on_membership_told(&header, &body);
                 if header.epoch() == self.rx.follow.epoch() {
@@ -410,6 +438,9 @@ impl SubscriberCore {
             }
             Datagram::Ack(header, _) => {
                 self.rx.check_history(&header)?;
+                if !by_group {
+                    self.pulse.on_answer();
+                }
                 self.rx.on_ack(&header, &mut self.counters, &mut self.events);
                 self.begin_live();
                 Ok(())

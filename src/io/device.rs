@@ -1,10 +1,11 @@
 //! # device: what a process speaks and listens through
 //!
-//! The kernel's UDP, or the same behind a rehearsal of a bad network. Which one it is, is decided when it is
-//! opened: an ordinary process pays for the choice with a branch that always goes the same way, and with
-//! nothing else.
+//! The kernel's UDP; the same behind a rehearsal of a bad network; or two of either, one for each line. Which
+//! one it is, is decided when it is opened: an ordinary process pays for the choice with a branch that always
+//! goes the same way, and with nothing else.
 
 use crate::engine::ports::{Burst, Group, Net};
+use crate::io::lines::{Addresses, LineCounts, Lines};
 use crate::io::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
 use crate::io::udp::{Udp, UdpCounts, UdpSettings};
 use crate::io::{IoError, Obtained};
@@ -16,8 +17,19 @@ use std::os::fd::BorrowedFd;
 pub struct DeviceSettings {
     /// The sockets.
     pub udp: UdpSettings,
+    /// Those of the second line, if there is one.
+    pub second: Option<SecondLine>,
     /// What is rehearsed; nothing, as a rule.
     pub rehearse: Option<RehearsalSettings>,
+}
+
+/// The second of two lines.
+#[derive(Clone, Debug)]
+pub struct SecondLine {
+    /// Its sockets; they join what the first line's join.
+    pub udp: UdpSettings,
+    /// Who answers by unicast on both lines, and where.
+    pub nodes: Vec<Addresses>,
 }
 
 /// A device of the real world.
@@ -27,18 +39,32 @@ pub enum Device {
     Plain(Udp),
     /// A worse one.
     Rehearsed(Box<Rehearsal<Udp>>),
+    /// Two of them, neither again two.
+    Lines(Box<Lines<Device>>),
 }
 
 impl Device {
-    /// Opens the sockets, and puts the rehearsal around them if there is one. Its losses follow from the seed
-    /// and the unicast port, so that two devices of a host lose independently of each other.
+    /// Opens the sockets of each line, and puts the rehearsal around them if there is one. Its losses follow from
+    /// the seed and the port, so that two devices of a host, and two lines, lose independently of each other.
     ///
     /// # Errors
     /// As [`Udp::open`].
     pub fn open(settings: DeviceSettings) -> Result<Self, IoError> {
-        let datagram_len_max = settings.udp.datagram_len_max;
-        let udp = Udp::open(settings.udp)?;
-        Ok(match settings.rehearse.filter(|rehearse| !rehearse.is_calm()) {
+        let rehearse = settings.rehearse;
+        let Some(second) = settings.second else { return Self::open_line(1, settings.udp, rehearse) };
+        let udp = UdpSettings { joins: settings.udp.joins.clone(), ..second.udp };
+        let lines = [Self::open_line(1, settings.udp, rehearse)?, Self::open_line(2, udp, rehearse)?];
+        Ok(Self::Lines(Box::new(Lines::new(lines, second.nodes))))
+    }
+
+    fn open_line(
+        line: u8,
+        settings: UdpSettings,
+        rehearse: Option<RehearsalSettings>,
+    ) -> Result<Self, IoError> {
+        let datagram_len_max = settings.datagram_len_max;
+        let udp = Udp::open(settings)?;
+        Ok(match rehearse.filter(|rehearse| rehearse.spoils(line)) {
             None => Self::Plain(udp),
             Some(rehearse) => {
                 let salt = u64::from(udp.unicast_address().port());
@@ -47,16 +73,20 @@ impl Device {
         })
     }
 
-    /// The sockets.
+    /// The sockets; with two lines the first one's, which have the unicast address.
     pub fn udp(&self) -> &Udp {
         match self {
             Self::Plain(udp) => udp,
             Self::Rehearsed(rehearsal) => rehearsal.inner(),
+            Self::Lines(lines) => lines.each()[0].udp(),
         }
     }
 
-    /// Each setting with the value in force; a rehearsal is one of them.
+    /// Each setting with the value in force, line by line; a rehearsal is one of them.
     pub fn obtained(&self) -> Vec<Obtained> {
+        if let Self::Lines(lines) = self {
+            return lines.each().iter().flat_map(Self::obtained).collect();
+        }
         let mut obtained = self.udp().obtained().to_vec();
         if let Self::Rehearsed(rehearsal) = self {
             obtained.push(rehearsal.obtained());
@@ -64,9 +94,12 @@ impl Device {
         obtained
     }
 
-    /// What the sockets have done.
+    /// What the sockets have done, those of both lines together.
     pub fn counts(&self) -> UdpCounts {
-        self.udp().counts()
+        match self {
+            Self::Lines(lines) => lines.each()[0].counts().and(&lines.each()[1].counts()),
+            _ => self.udp().counts(),
+        }
     }
 
     /// What was spoilt on purpose; nothing without a rehearsal.
@@ -74,6 +107,15 @@ impl Device {
         match self {
             Self::Plain(_) => RehearsalCounts::default(),
             Self::Rehearsed(rehearsal) => rehearsal.counts(),
+            Self::Lines(lines) => lines.each()[0].rehearsed().and(&lines.each()[1].rehearsed()),
+        }
+    }
+
+    /// What each line has done; all zeros where there is one only.
+    pub fn lines(&self) -> [LineCounts; 2] {
+        match self {
+            Self::Lines(lines) => lines.counts(),
+            _ => Default::default(),
         }
     }
 
@@ -83,8 +125,11 @@ impl Device {
     }
 
     /// All sockets, for a `Parker` to wait on.
-    pub fn sockets(&self) -> [BorrowedFd<'_>; 2] {
-        self.udp().sockets()
+    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Self::Lines(lines) => lines.each().iter().flat_map(Self::sockets).collect(),
+            _ => self.udp().sockets().to_vec(),
+        }
     }
 }
 
@@ -101,6 +146,7 @@ impl Net for Device {
         match self {
             Self::Plain(udp) => udp.recv_groups(),
             Self::Rehearsed(rehearsal) => rehearsal.recv_groups(),
+            Self::Lines(lines) => lines.recv_groups(),
         }
     }
 
@@ -109,6 +155,7 @@ impl Net for Device {
         match self {
             Self::Plain(udp) => udp.group_datagram(index),
             Self::Rehearsed(rehearsal) => rehearsal.group_datagram(index),
+            Self::Lines(lines) => lines.group_datagram(index),
         }
     }
 
@@ -117,6 +164,7 @@ impl Net for Device {
         match self {
             Self::Plain(udp) => udp.recv_unicast(),
             Self::Rehearsed(rehearsal) => rehearsal.recv_unicast(),
+            Self::Lines(lines) => lines.recv_unicast(),
         }
     }
 
@@ -125,6 +173,7 @@ impl Net for Device {
         match self {
             Self::Plain(udp) => udp.unicast_datagram(index),
             Self::Rehearsed(rehearsal) => rehearsal.unicast_datagram(index),
+            Self::Lines(lines) => lines.unicast_datagram(index),
         }
     }
 
@@ -133,6 +182,7 @@ impl Net for Device {
         match self {
             Self::Plain(udp) => udp.send_group(group, bursts),
             Self::Rehearsed(rehearsal) => rehearsal.send_group(group, bursts),
+            Self::Lines(lines) => lines.send_group(group, bursts),
         }
     }
 
@@ -141,6 +191,7 @@ impl Net for Device {
         match self {
             Self::Plain(udp) => udp.send_unicast(to, parts),
             Self::Rehearsed(rehearsal) => rehearsal.send_unicast(to, parts),
+            Self::Lines(lines) => lines.send_unicast(to, parts),
         }
     }
 
@@ -149,6 +200,7 @@ impl Net for Device {
         match self {
             Self::Plain(udp) => udp.dropped(),
             Self::Rehearsed(rehearsal) => rehearsal.dropped(),
+            Self::Lines(lines) => lines.dropped(),
         }
     }
 
@@ -156,6 +208,7 @@ impl Net for Device {
         match self {
             Self::Plain(udp) => udp.set_joined(group, joined),
             Self::Rehearsed(rehearsal) => rehearsal.set_joined(group, joined),
+            Self::Lines(lines) => lines.set_joined(group, joined),
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod idle;
 pub mod init;
 pub mod journal_files;
 pub mod journal_thread;
+pub mod lines;
 pub mod rehearse;
 pub mod replay;
 pub mod signal;

@@ -50,10 +50,17 @@ pub struct RehearsalSettings {
     pub delay_ns: Nanos,
     /// Decides about each datagram.
     pub seed: u64,
+    /// Which of two lines is spoilt, 1 or 2; 0 is both.
+    pub line: u8,
 }
 
 impl RehearsalSettings {
-    /// Whether anything is done at all.
+    /// Whether anything is done on this line, 1 or 2.
+    pub fn spoils(&self, line: u8) -> bool {
+        !self.is_calm() && (self.line == 0 || self.line == line)
+    }
+
+    /// Whether nothing is done at all.
     pub fn is_calm(&self) -> bool {
         (self.loss_ppm, self.duplication_ppm, self.reordering_ppm, self.delay_ns) == (0, 0, 0, 0)
     }
@@ -83,6 +90,17 @@ impl RehearsalCounts {
         "rehearsed_delayed",
         "rehearsed_overflowed",
     ];
+
+    /// These and those of another device together.
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            lost: self.lost + other.lost,
+            duplicated: self.duplicated + other.duplicated,
+            reordered: self.reordered + other.reordered,
+            delayed: self.delayed + other.delayed,
+            overflowed: self.overflowed + other.overflowed,
+        }
+    }
 
     /// All counts, for a counters file.
     pub fn values(&self) -> [u64; 5] {
@@ -145,7 +163,7 @@ impl<N: Net, T: Time> Rehearsal<N, T> {
 
     /// What is rehearsed, as a setting that nobody should overlook.
     pub fn obtained(&self) -> Obtained {
-        let RehearsalSettings { loss_ppm, duplication_ppm, reordering_ppm, delay_ns, seed } =
+        let RehearsalSettings { loss_ppm, duplication_ppm, reordering_ppm, delay_ns, seed, .. } =
             self.chance.settings;
         let percent = |ppm: u32| f64::from(ppm) / 10_000.0;
         let got = format!(

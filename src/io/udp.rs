@@ -154,6 +154,30 @@ impl UdpCounts {
         "udp_last_errno",
     ];
 
+    /// These and those of another device together; the last error is ours, if we had any.
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            group_receives: self.group_receives + other.group_receives,
+            unicast_receives: self.unicast_receives + other.unicast_receives,
+            group_sends: self.group_sends + other.group_sends,
+            unicast_sends: self.unicast_sends + other.unicast_sends,
+            datagrams_in: self.datagrams_in + other.datagrams_in,
+            datagrams_out: self.datagrams_out + other.datagrams_out,
+            bytes_in: self.bytes_in + other.bytes_in,
+            bytes_out: self.bytes_out + other.bytes_out,
+            empty_receives: self.empty_receives + other.empty_receives,
+            failed_receives: self.failed_receives + other.failed_receives,
+            full_sends: self.full_sends + other.full_sends,
+            refused_sends: self.refused_sends + other.refused_sends,
+            forbidden_sends: self.forbidden_sends + other.forbidden_sends,
+            segment_refused: self.segment_refused + other.segment_refused,
+            dropped: self.dropped + other.dropped,
+            truncated: self.truncated + other.truncated,
+            refused_joins: self.refused_joins + other.refused_joins,
+            last_errno: if self.last_errno == 0 { other.last_errno } else { self.last_errno },
+        }
+    }
+
     /// All counts, for a counters file.
     pub fn values(&self) -> [u64; 18] {
         [

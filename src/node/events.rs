@@ -3,6 +3,7 @@
 
 use crate::engine::event::{Event, Role, Stopped};
 use crate::io::events::{Event as Record, EventKind};
+use crate::io::lines::LineCounts;
 use crate::io::watcher::{self, Readiness};
 use crate::proto::election::Why;
 use crate::wire::{Epoch, Identity, Nanos, Reject};
@@ -24,6 +25,7 @@ const JOURNAL_FREE: u16 = 1102;
 const DISK: u16 = 1103;
 const REJECTED: u16 = 1201;
 const GAP: u16 = 1202;
+const LINE: u16 = 1203;
 const DIVERGED: u16 = 1301;
 const IMPOSTOR: u16 = 1302;
 const DIVERGENT_ACK: u16 = 1303;
@@ -33,6 +35,7 @@ const PARTED: u16 = 1306;
 const OVERRUN: u16 = 1307;
 const EXPOSED: u16 = 1008;
 const TAKEOVER_WAITS: u16 = 1009;
+const MULTICAST: u16 = 1010;
 
 /// All codes of a node, for [`crate::io::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &[
@@ -123,6 +126,7 @@ pub static EVENT_KINDS: &[EventKind] = &[
             write!(f, "entries {} to {} are missing and asked for", event.a, event.b.saturating_sub(1))
         },
     },
+    EventKind { code: LINE, level: Level::WARN, format: format_line },
     EventKind {
         code: DIVERGED,
         level: Level::ERROR,
@@ -170,6 +174,20 @@ pub static EVENT_KINDS: &[EventKind] = &[
                  from now on; start it again, and it reads its journal",
                 event.a, event.b
             )
+        },
+    },
+    EventKind {
+        code: MULTICAST,
+        level: Level::WARN,
+        format: |event, f| match event.small {
+            0 => f.write_str("the groups are heard again"),
+            _ => write!(
+                f,
+                "multicast is lost, unicast is not: no group brings the others of epoch {}, and they answer when they \
+                 are asked; the stream goes on by repair, slower, and nobody is replaced for this; look at IGMP \
+                 snooping (is there a querier?), at the switch's rules for the groups, and at the port",
+                Epoch(event.a)
+            ),
         },
     },
     EventKind { code: EXPOSED, level: Level::WARN, format: format_exposed },
@@ -249,6 +267,18 @@ pub static EVENT_KINDS: &[EventKind] = &[
     },
 ];
 
+fn format_line(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let line = event.a + 1;
+    match event.small {
+        0 => write!(f, "line {line} is back; it lacked {} datagrams so far", event.b),
+        _ => write!(
+            f,
+            "line {line} brings nothing, and the other does: the stream goes on by that one alone; look at the \
+             interface of lines.{line}, its cable and its switch"
+        ),
+    }
+}
+
 fn format_watcher_died(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if event.a == 0 {
         let error = std::io::Error::from_raw_os_error(event.d as i32);
@@ -303,6 +333,12 @@ pub(super) fn disk_record(full: bool, seq: u64, now: Nanos) -> Record {
     Record { at: now, code: DISK, a: seq, small: u16::from(full), ..Record::default() }
 }
 
+/// One of two lines is down, or up again; `line` counts from 0.
+pub(super) fn line_record(line: usize, counts: &LineCounts, now: Nanos) -> Record {
+    let small = u16::from(counts.is_down);
+    Record { at: now, code: LINE, a: line as u64, b: counts.lost, small, ..Record::default() }
+}
+
 /// What happened as a record. `since` is when the state began that ends with it.
 pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
     let took = now.saturating_sub(since);
@@ -344,6 +380,7 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
         }
         Event::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
         Event::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },
+        Event::Multicast { lost, epoch } => Record { a: epoch.0, small: u16::from(lost), ..of(MULTICAST) },
         Event::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
     }
 }

@@ -16,7 +16,7 @@ use crate::engine::ports::Ports;
 use crate::io::IoError;
 use crate::io::clock::{Clock, random_u64};
 use crate::io::cpu::SchedulingClass;
-use crate::io::device::Device;
+use crate::io::device::{Device, SecondLine};
 use crate::io::idle::Idle;
 use crate::io::journal_files::{self, JournalConfig, JournalError, OpenJournal, Why, draw_incarnation};
 use crate::io::journal_thread::{self, ThreadSettings};
@@ -65,6 +65,8 @@ pub struct NodeSettings {
     pub cluster: u64,
     /// The line's device; which groups it joins is the role's business.
     pub udp: UdpSettings,
+    /// The second line's, if there is one.
+    pub second: Option<SecondLine>,
     /// What is spoilt on purpose, if anything is.
     pub rehearse: Option<RehearsalSettings>,
     /// The MTU of the line.

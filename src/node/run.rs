@@ -1,6 +1,6 @@
 //! The running node: opened, then turned until it is told to stop, then drained and closed clean.
 
-use super::events::{disk_record, record};
+use super::events::{disk_record, line_record, record};
 use super::{NodeError, NodeSettings, RealPorts};
 use crate::engine::counters::Counter;
 use crate::engine::event::{Event, Role};
@@ -19,6 +19,7 @@ use crate::io::events::Recorder;
 use crate::io::idle::Waiter;
 use crate::io::journal_files::{self, Lock, OpenJournal};
 use crate::io::journal_thread::{self, Handle, ThreadSettings};
+use crate::io::lines::LineCounts;
 use crate::io::rehearse::RehearsalCounts;
 use crate::io::replay::{Fetch, Order, Server, ServerSettings, ServerStats};
 use crate::io::udp::{UdpCounts, UdpSettings};
@@ -69,6 +70,7 @@ pub struct Node {
     role_since: Nanos,
     full_since: Nanos,
     disk_full: bool,
+    lines_down: [bool; 2],
     watcher: Option<Watcher>,
     server: Option<Server>,
     fetch: Option<Fetch>,
@@ -132,7 +134,7 @@ impl Node {
         }
         let losses = Losses::names();
         let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
-        let names = names.chain(&ServerStats::NAMES).copied();
+        let names = names.chain(&LineCounts::NAMES).chain(&ServerStats::NAMES).copied();
         let names: Vec<&str> = names.chain(losses.iter().map(String::as_str)).collect();
         let counters = CountersFile::create(&settings.counters, &names)?;
         obtained.extend(settle_thread(settings));
@@ -150,6 +152,7 @@ impl Node {
             slow_due: 0,
             clock_due: 0,
             disk_full: false,
+            lines_down: [false; 2],
             watcher: None,
             server,
             fetch,
@@ -251,6 +254,12 @@ impl Node {
                 self.clock_due = now + CLOCK_NS;
                 self.clock.refresh();
             }
+            for (line, counts) in self.replica.net().lines().into_iter().enumerate() {
+                if counts.is_down != self.lines_down[line] {
+                    self.lines_down[line] = counts.is_down;
+                    recorder.record(line_record(line, &counts, now));
+                }
+            }
             let full = self.side.disk_full();
             if full != self.disk_full {
                 self.disk_full = full;
@@ -320,6 +329,9 @@ impl Node {
         let net = self.replica.net();
         self.values.extend_from_slice(&net.counts().values());
         self.values.extend_from_slice(&net.rehearsed().values());
+        for line in net.lines() {
+            self.values.extend_from_slice(&line.values());
+        }
         let served = self.server.as_ref().map_or([0; 3], |server| server.stats().values());
         self.values.extend_from_slice(&served);
         self.replica.core.losses.values(&mut self.values);
@@ -363,7 +375,7 @@ fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError
         vec![Group::Submit, Group::Data, Group::Control]
     };
     let udp = UdpSettings { joins, unicast_port: settings.unicast.port(), ..settings.udp.clone() };
-    Ok(Device::open(DeviceSettings { udp, rehearse: settings.rehearse })?)
+    Ok(Device::open(DeviceSettings { udp, second: settings.second.clone(), rehearse: settings.rehearse })?)
 }
 
 fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits, NodeError> {

@@ -19,6 +19,7 @@ pub mod membership;
 pub mod nack;
 pub mod planted;
 pub mod publishers;
+pub mod pulse;
 pub mod repair;
 pub mod repairers;
 pub mod requesters;

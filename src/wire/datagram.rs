@@ -167,6 +167,8 @@ pub enum Topic {
     Handover = 4,
     /// The identity in the name is dead: go on without it ([`super::VerdictBody`], as for a handover).
     DeclareDead = 5,
+    /// No group brings you: speak to me. A leader answers with its heartbeat, who stands by with its ack.
+    Pulse = 6,
 }
 
 impl Topic {
@@ -178,6 +180,7 @@ impl Topic {
             3 => Self::Status,
             4 => Self::Handover,
             5 => Self::DeclareDead,
+            6 => Self::Pulse,
             _ => return None,
         })
     }
@@ -185,7 +188,7 @@ impl Topic {
     /// Whether a question about it may have a name of this length.
     fn takes_len(self, len: usize) -> bool {
         match self {
-            Self::Node | Self::Status => len == 0,
+            Self::Node | Self::Status | Self::Pulse => len == 0,
             Self::Publisher | Self::DeclareDead => (1..=NAME_LEN_MAX).contains(&len),
             Self::Handover => len <= NAME_LEN_MAX,
         }

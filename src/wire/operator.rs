@@ -138,8 +138,15 @@ pub struct StatusBody {
     pub suspicion: u8,
     /// 0 `process`, 1 `power`.
     pub durability: u8,
-    /// 1: this leader's only full standbys lie behind the ring of a witness; else 0.
-    pub exposed: u8,
+    /// [`StatusBody::EXPOSED`], [`StatusBody::MULTICAST_LOST`], or both.
+    pub health: u8,
+}
+
+impl StatusBody {
+    /// This leader's only full standbys lie behind the ring of a witness.
+    pub const EXPOSED: u8 = 1;
+    /// No group brings the others here, and they answer by unicast.
+    pub const MULTICAST_LOST: u8 = 2;
 }
 
 /// An age of what never happened.
@@ -183,7 +190,7 @@ impl<'a> StatusMembers<'a> {
         let known = Suspicion::from_u8(body.suspicion).is_some()
             && (body.denied == 0 || Denied::from_u32(body.denied).is_some())
             && body.durability <= 1
-            && body.exposed <= 1
+            && body.health <= StatusBody::EXPOSED | StatusBody::MULTICAST_LOST
             && rows.iter().all(|row| row.member.is_sound());
         known.then_some(rows).ok_or(Reject::Body)
     }

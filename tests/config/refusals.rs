@@ -3,7 +3,7 @@
 //! A row says: this file, with these texts replaced, is refused with exactly these messages. Each
 //! is code, key, what is wrong, what to write instead, and where.
 
-use super::{NO_REPLICA, PRODUCTION, SECOND_LINE, SHARED, SINGLE, changed, problems};
+use super::{NO_REPLICA, PRODUCTION, SECOND_LINE, SHARED, SINGLE, THIRD_LINE, changed, problems};
 
 /// A test per row: the promise, the file, what is changed in it; the messages.
 macro_rules! refused {
@@ -225,8 +225,35 @@ refused! {
         ["[[replicas]]\nid = 1" => "busy_poll = \"1500ns\"\n[[replicas]]\nid = 1"];
         "LS0107: lines.1.busy_poll: the kernel takes whole microseconds only; write \"2us\" (c.toml:9:13)";
 
-    a_second_line_comes_later: SHARED, ["[stream]" => SECOND_LINE];
-        "LS0117: lines: A/B lines come with a later release; write one [[lines]] (c.toml:17:1)";
+    a_third_line_is_refused: SHARED, ["[stream]" => SECOND_LINE, "[stream]" => THIRD_LINE];
+        "LS0111: lines: there are 3 lines, and everything is sent on each of them; keep one, or two that share \
+         no cable, card and switch (c.toml:22:1)";
+
+    a_second_line_with_a_group_of_the_first_is_refused: SHARED,
+        ["[stream]" => SECOND_LINE, "239.77.9.2" => "239.77.1.1"];
+        "LS0110: lines.2.data: has the group 239.77.1.1 of lines.1.submit; give each line groups of its own \
+         (c.toml:19:8)";
+
+    an_address_on_a_second_line_that_is_not_there_is_refused: SHARED,
+        ["unicast = \"127.0.0.1:7701\"" => "unicast = \"127.0.0.1:7701\"\nunicast_b = \"127.0.0.1:7801\""];
+        "LS0111: replicas.1.unicast_b: is for a second line, and there is one line only; add the second [[lines]], \
+         or leave it out (c.toml:12:13)";
+
+    one_address_on_both_lines_is_refused: SHARED,
+        ["[stream]" => SECOND_LINE,
+         "unicast = \"127.0.0.1:7701\"" => "unicast = \"127.0.0.1:7701\"\nunicast_b = \"127.0.0.1:7701\""];
+        "LS0114: replicas.1.unicast_b: 127.0.0.1:7701 is used by replicas.1.unicast already; give each replica its \
+         own unicast_b (c.toml:12:13)";
+
+    two_lines_with_different_mtus_are_refused: SHARED,
+        ["[stream]" => SECOND_LINE, "[stream]" => "mtu = 1400\n[stream]"];
+        "LS0111: lines.2.mtu: is 1400, and lines.1.mtu is 1500: the same datagrams go by both lines; write the \
+         smaller one on both (c.toml:22:7)";
+
+    two_lines_on_one_interface_are_refused_in_production: PRODUCTION,
+        ["[stream]" => SECOND_LINE, "interface = \"lo\"" => "interface = \"eth1\""];
+        "LS0121: lines.2.interface: is that of lines.1.interface: what cuts one line cuts both; write an interface \
+         of another network, or leave the second line out (c.toml:21:13)";
 
     a_message_larger_than_its_publishers_window_is_refused_with_limit_and_remedy: SHARED,
         ["[stream]" => "[publisher]\nwindow = 4\n[stream]\nmessage_len_max = 8000"];

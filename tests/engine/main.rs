@@ -11,6 +11,7 @@ mod ingress;
 mod large;
 mod log;
 mod membership;
+mod multicast;
 mod notices;
 mod publisher;
 mod readers;

@@ -235,6 +235,8 @@ pub struct Cluster {
     pub publishers: Vec<Told>,
     /// Whether what this node (replicas 1.., publishers 101..) sends to that one is lost.
     pub lost: fn(u32, u32, &[u8]) -> bool,
+    /// Whether no group brings that one what this node sends; unicast does.
+    pub groups_lost: fn(u32, u32) -> bool,
     /// Nodes that are paused: they hear nothing and say nothing, and what is sent to them waits.
     pub paused: Vec<u32>,
     /// Nodes that are dead: what is sent to them is lost.
@@ -263,6 +265,7 @@ impl Cluster {
             replicas,
             publishers: Vec::new(),
             lost: |_, _, _| false,
+            groups_lost: |_, _| false,
             paused: Vec::new(),
             dead: Vec::new(),
             flushing: true,
@@ -357,6 +360,10 @@ impl Cluster {
                     To::Group(group) => from != number && (is_replica || *group != Group::Submit),
                     To::Unicast(to) => *to == address(number),
                 };
+                let by_group = matches!(to, To::Group(_));
+                if by_group && (self.groups_lost)(from, number) {
+                    continue;
+                }
                 if !for_it || self.dead.contains(&number) || (self.lost)(from, number, bytes) {
                     continue;
                 }

@@ -19,10 +19,20 @@ pub struct Cluster {
 impl Cluster {
     /// `replicas` fresh replicas; `more` is TOML that goes behind the generated file.
     pub fn new(replicas: u32, more: &str) -> Self {
+        Self::on_lines(replicas, more, |_| String::new())
+    }
+
+    /// The same; `second` may add a line to what is there.
+    pub fn on_lines(replicas: u32, more: &str, second: fn(&Config) -> String) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let path = dir.path().join("cluster.toml");
-        std::fs::write(&path, text(dir.path(), replicas, more)).expect("writing the file");
-        let config = Config::load(Some(&path), &[]).unwrap_or_else(|errors| panic!("{errors}"));
+        let load = || Config::load(Some(&path), &[]).unwrap_or_else(|errors| panic!("{errors}"));
+        let text = text(dir.path(), replicas, more);
+        std::fs::write(&path, &text).expect("writing the file");
+        let more = second(&load());
+        std::fs::write(&path, text.replacen("\n[[replicas]]", &format!("\n{more}\n[[replicas]]"), 1))
+            .expect("writing the file");
+        let config = load();
         let cluster = Self { config, _dir: dir };
         let members: Vec<MemberBody> = (1..=replicas)
             .map(|id| {

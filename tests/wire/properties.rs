@@ -326,6 +326,7 @@ proptest! {
             (Topic::Node, String::new()),
             (Topic::Publisher, name),
             (Topic::Status, String::new()),
+            (Topic::Pulse, String::new()),
             (Topic::Handover, String::new()),
             (Topic::Handover, identity.clone()),
             (Topic::DeclareDead, identity),
@@ -395,7 +396,7 @@ proptest! {
         let (role, suspicion, durability) = bytes;
         let body = StatusBody {
             token, process_nonce, leader, epoch_since, promised, membership_seq, suspected, suspected_age_ns,
-            denied_member, denied_age_ns, denied, role, suspicion, durability, exposed: 0,
+            denied_member, denied_age_ns, denied, role, suspicion, durability, health: 0,
         };
         let member = |incarnation| samples::member(Identity { replica: 4, incarnation });
         let row = |(incarnation, (acked_next, acked_age_ns))| {

@@ -194,7 +194,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         role: 2,
         suspicion: Suspicion::Deaf as u8,
         durability: 1,
-        exposed: 0,
+        health: 0,
     };
     let seen = StatusMember {
         member: member(STANDBY),

@@ -10,4 +10,5 @@ pub mod images;
 pub mod netns;
 pub mod power;
 pub mod processes;
+pub mod switch;
 pub mod takeover;

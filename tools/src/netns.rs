@@ -7,6 +7,7 @@
 //!        ──┴─ p1 ──────────── p2 ──────────── p3 ──         br0, in a namespace of its own:
 //!                   nftables: table bridge lockstep         all cuts are here
 //! ```
+//! A network of two lines has all of that twice: `eth1`, 10.78.0.0/24, `q1` to `q3` and `br1`. Cuts are of the first.
 //!
 //! No namespace has a name. Each is held by a child that waits for its stdin to end, which it does when
 //! this process ends, however it ends; with it go its devices, rules and mounts. So nothing has to be
@@ -223,35 +224,78 @@ impl Cut {
     }
 }
 
-/// Nodes on a bridge.
+/// What one line consists of: its bridge, its ports by their first letter, the card of each node, the net.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Line {
+    bridge: &'static str,
+    port: char,
+    card: &'static str,
+    net: u8,
+}
+
+impl Line {
+    /// The address of node `number`, counted from 1.
+    pub fn address(&self, number: usize) -> Ipv4Addr {
+        Ipv4Addr::new(10, self.net, 0, number as u8)
+    }
+}
+
+/// The one that every network has.
+pub const LINE_A: Line = Line { bridge: "br0", port: 'p', card: "eth0", net: 77 };
+/// The second one.
+pub const LINE_B: Line = Line { bridge: "br1", port: 'q', card: "eth1", net: 78 };
+
+/// Nodes on a bridge, or on two.
 #[derive(Debug)]
 pub struct Network {
     switch: Namespace,
     nodes: Vec<Namespace>,
+    has_second: bool,
 }
 
 impl Network {
     /// `count` nodes, at most 254, all of which hear each other.
     pub fn new(count: usize) -> Self {
+        Self::with_lines(count, &[LINE_A])
+    }
+
+    /// The same, and each of them twice: by two lines that share nothing.
+    pub fn of_two_lines(count: usize) -> Self {
+        Self::with_lines(count, &[LINE_A, LINE_B])
+    }
+
+    fn with_lines(count: usize, lines: &[Line]) -> Self {
         assert!(count < 255, "one net has room for 254 nodes");
         let switch = Namespace::of_network();
         let nodes: Vec<_> = (0..count).map(|_| Namespace::of_network()).collect();
-        // Snooping would need a querier: the bridge floods, as a switch without it does.
-        let mut links = String::from("link add br0 type bridge mcast_snooping 0\nlink set br0 up\n");
-        for (number, node) in (1..).zip(&nodes) {
-            let (port, pid): (usize, u32) = (number, node.holder.id());
-            let _ = writeln!(links, "link add p{port} type veth peer name eth0 netns {pid}");
-            let _ = writeln!(links, "link set p{port} master br0 up");
+        let mut links = String::new();
+        for Line { bridge, port, card, .. } in lines {
+            // Snooping would need a querier: the bridge floods, as a switch without it does.
+            let _ = writeln!(links, "link add {bridge} type bridge mcast_snooping 0\nlink set {bridge} up");
+            for (number, node) in (1..).zip(&nodes) {
+                let (number, pid): (usize, u32) = (number, node.holder.id());
+                let _ = writeln!(links, "link add {port}{number} type veth peer name {card} netns {pid}");
+                let _ = writeln!(links, "link set {port}{number} master {bridge} up");
+            }
         }
         switch.feed("ip", &["-batch", "-"], &links);
-        let network = Self { switch, nodes };
+        let network = Self { switch, nodes, has_second: lines.len() > 1 };
         for number in 1..=count {
-            let address = Self::address(number);
-            let link = format!("addr add {address}/24 dev eth0\nlink set eth0 up\n");
-            network.node(number).feed("ip", &["-batch", "-"], &link);
+            let up = |line: &Line| {
+                let (address, card) = (line.address(number), line.card);
+                format!("addr add {address}/24 dev {card}\nlink set {card} up\n")
+            };
+            network.node(number).feed("ip", &["-batch", "-"], &lines.iter().map(up).collect::<String>());
         }
         network.cut(&[]);
         network
+    }
+
+    /// Pulls these nodes' cables of a line, or plugs them in again: their cards lose the carrier.
+    pub fn plug(&self, line: Line, nodes: &[usize], is_in: bool) {
+        let state = if is_in { "up" } else { "down" };
+        let links = nodes.iter().map(|node| format!("link set {}{node} {state}\n", line.port));
+        self.switch.feed("ip", &["-batch", "-"], &links.collect::<String>());
     }
 
     /// How many nodes it has.
@@ -260,9 +304,9 @@ impl Network {
         self.nodes.len()
     }
 
-    /// The address of node `number`, counted from 1.
+    /// The address of node `number`, counted from 1, on the first line.
     pub fn address(number: usize) -> Ipv4Addr {
-        Ipv4Addr::new(10, 77, 0, number as u8)
+        LINE_A.address(number)
     }
 
     /// Node `number`, counted from 1.
@@ -279,7 +323,10 @@ impl Network {
     pub fn ground(&self, replicas: u32) -> Ground {
         let numbers = 1..=replicas as usize;
         Ground {
-            interface: "eth0".into(),
+            interface: LINE_A.card.into(),
+            second: self.has_second.then(|| {
+                (LINE_B.card.into(), numbers.clone().map(|number| LINE_B.address(number)).collect())
+            }),
             ttl: 1,
             addresses: numbers.clone().map(Self::address).collect(),
             places: numbers.map(|number| self.node(number).place().clone()).collect(),

@@ -6,10 +6,11 @@
 //! shows its last words.
 
 use crate::netns::Place;
+use lockstep::config::Config;
 use lockstep::io::udp::free_port;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -256,6 +257,8 @@ impl Drop for Process {
 pub struct Ground {
     /// The interface of the groups, for all alike.
     pub interface: String,
+    /// The interface of the second line and each replica's address there, if there is one.
+    pub second: Option<(String, Vec<Ipv4Addr>)>,
     /// Routers that a datagram may pass, plus one.
     pub ttl: u8,
     /// Each replica's address, 1 first.
@@ -272,6 +275,7 @@ impl Ground {
         let count = replicas as usize;
         Self {
             interface: "127.0.0.1".into(),
+            second: None,
             ttl: 0,
             addresses: vec![Ipv4Addr::LOCALHOST; count],
             places: vec![Place::host(); count],
@@ -323,22 +327,30 @@ impl Cluster {
         let port = free_port(Ipv4Addr::LOCALHOST).expect("a free port");
         let (a, b) = (std::process::id() as u8, CLUSTERS.fetch_add(1, Ordering::Relaxed));
         let group = |last: u8| format!("239.{}.{b}.{last}:{port}", 128 | a & 0x7f);
-        let mut text = format!(
-            "cluster = {}\nprofile = \"shared\"\n\n[[lines]]\nsubmit = \"{}\"\ndata = \"{}\"\ncontrol = \
-             \"{}\"\ninterface = \"{interface}\"\nttl = {}\n",
-            u64::from(port) << 24 | u64::from(b) << 8 | u64::from(a),
-            group(1),
-            group(2),
-            group(3),
-            self.ground.ttl,
-        );
+        let id = u64::from(port) << 24 | u64::from(b) << 8 | u64::from(a);
+        let mut text = format!("cluster = {id}\nprofile = \"shared\"\n");
+        let second = self.ground.second.as_ref().map(|(interface, _)| interface.as_str());
+        for (first, interface) in [(1, Some(interface)), (4, second)] {
+            let Some(interface) = interface else { continue };
+            text += &format!(
+                "\n[[lines]]\nsubmit = \"{}\"\ndata = \"{}\"\ncontrol = \"{}\"\ninterface = \
+                 \"{interface}\"\nttl = {}\n",
+                group(first),
+                group(first + 1),
+                group(first + 2),
+                self.ground.ttl,
+            );
+        }
         let folder = self.path("");
         let folder = folder.display();
         for (id, address) in (1..).zip(&self.ground.addresses) {
             let unicast = free_port(Ipv4Addr::LOCALHOST).expect("a free port");
+            let second = self.ground.second.as_ref().map(|(_, addresses)| addresses[id - 1]);
+            let second =
+                second.map_or_else(String::new, |address| format!("unicast_b = \"{address}:{unicast}\"\n"));
             text += &format!(
                 "\n[[replicas]]\nid = {id}\nunicast = \"{address}:{unicast}\"\njournal = \
-                 \"{folder}journal-{id}\"\ntail = \"{folder}tail-{id}\"\ncounters = \"{folder}counters-{id}\"\n"
+                 \"{folder}journal-{id}\"\ntail = \"{folder}tail-{id}\"\ncounters = \"{folder}counters-{id}\"\n{second}"
             );
         }
         // Parked threads leave the cores to the other tests.
@@ -361,6 +373,13 @@ impl Cluster {
     /// The configuration.
     pub fn config(&self) -> PathBuf {
         self.path("cluster.toml")
+    }
+
+    /// The groups of its first line.
+    pub fn groups(&self) -> [SocketAddrV4; 3] {
+        let config = Config::load(Some(&self.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
+        let line = &config.lines[0];
+        [line.submit, line.data, line.control]
     }
 
     /// How many replicas the configuration has.

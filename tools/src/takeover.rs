@@ -8,8 +8,9 @@
 //! has each journal, as far as it reaches, and a quorum of them to the end.
 
 use crate::flow::{Feed, Stream, View};
-use crate::netns::{Cut, Network, Place};
+use crate::netns::{Cut, LINE_A, LINE_B, Network, Place};
 use crate::processes::{Cluster, Ground, PATIENCE, Process, last_words, memory_folder, signal_all};
+use lockstep::io::counters::CountersReader;
 use lockstep::sim::rng::Rng;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ const REPLICAS: u32 = 3;
 const PER_SECOND: u64 = 1_000;
 /// The publishers.
 const NAMES: [&str; 2] = ["a", "b"];
+/// Those that come later.
+const NEWCOMERS: [&str; 3] = ["c", "d", "e"];
 /// New messages that show that orders flow.
 const FLOWING: usize = 50;
 /// Between two looks at what the replicas say.
@@ -27,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Tails that reach back over the longest pause, so that who slept can still be repaired.
 const SIZES: &str =
     "\n[journal]\ntail_size = \"32MiB\"\nsegment_size = \"16MiB\"\n\n[stream]\nwindow_bytes = \"4MiB\"\n";
+/// Far beyond any stall of this machine: a takeover would be the fault's doing.
+const VERY_PATIENT: &str = "\n[timing]\nsuspect = \"500ms\"\nsuspect_max = \"500ms\"\n";
 /// How long a publisher waits for its next commit: no takeover takes nearly so long.
 const COMMIT_WITHIN: &str = "50s";
 
@@ -314,9 +319,7 @@ pub fn cut_off(network: &Network, cuts: impl Fn(&[usize], &[usize]) -> Vec<Cut>)
 /// Cuts what the leader sends to one standby, as `what` says, for a time in which every other standby would
 /// have been elected several times: nobody is, and orders flow.
 pub fn half_deaf(network: &Network, what: impl Fn(Cut) -> Cut) -> Shown {
-    // Far beyond any stall of this machine: a takeover would be the deaf one's doing.
-    let patient = "\n[timing]\nsuspect = \"500ms\"\nsuspect_max = \"500ms\"\n";
-    let mut scene = Scene::with(network.ground(REPLICAS), patient);
+    let mut scene = Scene::with(network.ground(REPLICAS), VERY_PATIENT);
     let (round, leader) = scene.await_leader();
     let deaf = (1..=REPLICAS as usize).find(|id| *id != leader).expect("a standby");
     network.cut(&[what(Cut::one_way(&[leader], &[deaf]))]);
@@ -328,6 +331,104 @@ pub fn half_deaf(network: &Network, what: impl Fn(Cut) -> Cut) -> Shown {
     assert!(network.swallowed()[0] > 0, "the cut swallowed something");
     network.cut(&[]);
     scene.await_flow();
+    scene.end()
+}
+
+/// Cuts the multicast of the leader, and nothing else, from everybody: the standbys say so, nobody replaces
+/// it, and orders flow, by repair. Then it is heard again, which is said too.
+pub fn multicast_lost(network: &Network) -> Shown {
+    let mut scene = Scene::with(network.ground(REPLICAS), VERY_PATIENT);
+    let (_, leader) = scene.await_leader();
+    let standbys: Vec<usize> = (1..=REPLICAS as usize).filter(|id| *id != leader).collect();
+    let others: Vec<usize> = standbys.iter().copied().chain([network.len() - 1]).collect();
+    let cut = Cut::one_way(&[leader], &others).of_multicast();
+    without_multicast(network, &mut scene, cut, &standbys, |scene| (0..3).for_each(|_| scene.await_flow()));
+    scene.end()
+}
+
+/// Cuts all multicast, submissions too: every replica says so and the operator is told, nobody is replaced in
+/// several times the timeout, and what was published meanwhile is committed when the groups are back.
+pub fn multicast_dead(network: &Network) -> Shown {
+    let mut scene = Scene::with(network.ground(REPLICAS), VERY_PATIENT);
+    let everybody: Vec<usize> = (1..=network.len()).collect();
+    let replicas: Vec<usize> = (1..=REPLICAS as usize).collect();
+    let cut = Cut::one_way(&everybody, &everybody).of_multicast();
+    without_multicast(network, &mut scene, cut, &replicas, |_| std::thread::sleep(Duration::from_secs(3)));
+    scene.end()
+}
+
+/// Multicast is cut until `deaf` have said so, the operator was told of each of them, and `meanwhile` is over.
+fn without_multicast(
+    network: &Network,
+    scene: &mut Scene,
+    cut: Cut,
+    deaf: &[usize],
+    meanwhile: impl Fn(&mut Scene),
+) {
+    let (round, leader) = scene.await_leader();
+    let say = |scene: &Scene, what: &str| deaf.iter().all(|id| scene.replica(*id).log().contains(what));
+    network.cut(&[cut]);
+    let began = Instant::now();
+    let lost = "multicast is lost, unicast is not";
+    scene.await_that("nobody says that multicast is lost", |scene| say(scene, lost));
+    println!("multicast is named as lost by all who lost it after {:.0?}", began.elapsed());
+    meanwhile(scene);
+    let status = scene.cluster.run(&["status"], b"").with_code(0).out;
+    let named = status.matches("hears no group and is answered by unicast").count();
+    assert_eq!(named, deaf.len(), "{status}");
+    assert_eq!(scene.epoch(), (round, leader), "{}", scene.logs());
+    assert!(network.swallowed()[0] > 0, "the cut swallowed something");
+    network.cut(&[]);
+    scene.await_that("the groups are not heard again", |scene| say(scene, "the groups are heard again"));
+    scene.await_flow();
+    assert_eq!(scene.epoch(), (round, leader), "{}", scene.logs());
+}
+
+/// Takes a whole line away, first one and then the other, and then a single cable of the leader: every replica
+/// that lacks a line says so, and nothing else happens. A publisher and readers that come meanwhile take part.
+pub fn line_lost(network: &Network) -> Shown {
+    let mut scene = Scene::with(network.ground(REPLICAS), VERY_PATIENT);
+    let (round, leader) = scene.await_leader();
+    let everybody: Vec<usize> = (1..=network.len()).collect();
+    let replicas: Vec<usize> = (1..=REPLICAS as usize).collect();
+    let pulled = [(LINE_B, 2, &everybody[..]), (LINE_A, 1, &everybody), (LINE_A, 1, &[leader])];
+    for (time, (line, number, nodes)) in pulled.into_iter().enumerate() {
+        let who = || replicas.iter().filter(|id| nodes.contains(id));
+        let said = |scene: &Scene, id: &usize, what: &str| {
+            scene.replica(*id).log().matches(&format!("line {number} {what}")).count()
+        };
+        let before: Vec<_> = who().map(|id| said(&scene, id, "brings nothing")).collect();
+        network.plug(line, nodes, false);
+        scene.await_that("nobody says that a line is lost", |scene| {
+            who().zip(&before).all(|(id, before)| said(scene, id, "brings nothing") > *before)
+        });
+        (0..3).for_each(|_| scene.await_flow());
+        // Both ask by unicast where the stream stands.
+        scene.add_clients(network.node(network.len()).place(), NEWCOMERS[time]);
+        network.plug(line, nodes, true);
+        scene.await_that("the line is not back", |scene| {
+            who().zip(&before).all(|(id, before)| said(scene, id, "is back") > *before)
+        });
+        scene.await_flow();
+        assert_eq!(scene.epoch(), (round, leader), "time {time}: {}", scene.logs());
+    }
+    for id in &replicas {
+        let file = scene.cluster.path(&format!("counters-{id}"));
+        let file = CountersReader::open(&file).unwrap_or_else(|error| panic!("{error}"));
+        let values = file.values();
+        let counted = |name: &str| {
+            let place = file.names().iter().position(|known| known == name);
+            place.map(|place| values[place]).unwrap_or_else(|| panic!("no counter {name}"))
+        };
+        let names = ["suspicions", "candidacies", "multicast_lost"];
+        assert_eq!(names.map(counted), [0; 3], "replica {id}: {}", scene.logs());
+        // A machine that stalls between the two lines' queues may ask for a frame that waits in one of them. A
+        // stream that had one line only would have lost nearly all of them.
+        let missed = counted("loss_gaps") - counted("loss_came_late");
+        println!("replica {id} asked for {missed} gaps before seq {}", counted("commit_next"));
+        let losses = || scene.cluster.run(&["losses"], b"").out;
+        assert!(missed * 100 < counted("commit_next"), "replica {id}: {}", losses());
+    }
     scene.end()
 }
 

@@ -136,6 +136,12 @@ impl Receiver {
         &self.asking.repairers
     }
 
+    /// Who may be asked for anything at all, in turn.
+    pub fn address_at(&self, turn: u64) -> Option<SocketAddrV4> {
+        let count = self.asking.repairers.len().max(1) as u64;
+        self.asking.repairers.at((turn % count) as u32).map(|repairer| repairer.address)
+    }
+
     /// A replica's log lists members: they repair as well, wherever the configuration put them. Few enough to
     /// be kept for good; the newest are asked like the others.
     pub fn add_repairers(&mut self, repairers: impl Iterator<Item = Repairer>) {

@@ -38,6 +38,7 @@ impl<P: Ports> Replica<P> {
         core.beat = Beat::new(core.limits.beat);
         // Counted as sent: not due again before it is said so.
         core.beat.due(now);
+        core.pulse.on_group(now);
         core.heard.forget_copies();
         core.giving.clear();
         core.rx.forget_times();

@@ -107,6 +107,7 @@ impl ReplicaCore {
                 if !self.is_own(&header, body.process_nonce) {
                     self.rx.on_ack(&header, &mut self.counters, &mut self.events);
                     self.on_heard(tail, now, &header);
+                    self.on_group_voice(now);
                 }
             }
             Datagram::Heartbeat(header, body) => {
@@ -121,7 +122,7 @@ impl ReplicaCore {
     }
 
     /// A replica speaks in an epoch: in ours, and it is heard; in a higher one, and ours is over.
-    fn on_heard<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, header: &Header) {
+    pub(super) fn on_heard<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, header: &Header) {
         let Some(sequencer) = &self.sequencer else { return };
         match header.epoch().cmp(&sequencer.epoch()) {
             std::cmp::Ordering::Equal => {
@@ -469,7 +470,7 @@ impl ReplicaCore {
         }
     }
 
-    fn write_beat<M: TailMemory>(&mut self, tail: &Tail<M>, wall: Nanos, out: &mut [u8]) -> usize {
+    pub(super) fn write_beat<M: TailMemory>(&mut self, tail: &Tail<M>, wall: Nanos, out: &mut [u8]) -> usize {
         self.number += 1;
         let commit_next = self.commit_next();
         let end = tail.end();

@@ -20,6 +20,7 @@ mod ingress;
 mod lead;
 mod orders;
 mod own_log;
+mod pulse;
 mod recovered;
 mod replayed;
 mod serve;
@@ -31,6 +32,7 @@ use give::Giving;
 use heard::Heard;
 use orders::Denial;
 use own_log::OwnLog;
+use pulse::pulse_limits;
 pub use recovered::Recovered;
 
 use super::UNICAST_TURNS;
@@ -45,6 +47,7 @@ use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
 use crate::proto::ingress::{HoldBack, Shares};
+use crate::proto::pulse::Pulse;
 use crate::proto::repair::GivenLimits;
 use crate::proto::requesters::BudgetLimits;
 use crate::proto::sequence::Sequencer;
@@ -132,6 +135,8 @@ pub struct ReplicaCore {
     suspect: Suspect,
     election: Election,
     suspicion: Option<Suspicion>,
+    /// Whether the groups bring whom we listen for: a leader its standbys, everybody else the leader.
+    pulse: Pulse,
     owed: Owed,
     refused_at: Nanos,
     /// The epoch that the log was last compared with.
@@ -287,6 +292,7 @@ impl<P: Ports> Replica<P> {
             suspect: Suspect::new(limits.suspect),
             election: Election::new(limits.election, identity),
             suspicion: None,
+            pulse: Pulse::new(pulse_limits(&limits.suspect)),
             owed: Owed::default(),
             refused_at: 0,
             pursued: Epoch::NONE,
@@ -379,12 +385,14 @@ impl<P: Ports> Replica<P> {
         self.core.losses.on_turn(now);
         let mut work = self.net.recv_groups();
         self.core.counters.add(Counter::DatagramsIn, work as u64);
+        let drained = work < lead::DRAINED;
         if self.core.role == Role::Leader {
             self.lead(now, wall, work);
             self.pay_debts(now, wall);
         } else {
             self.stand(now, wall, work);
         }
+        self.look_for_pulse(now, wall, drained);
         self.core.turned_at = now;
         if self.core.turns.is_multiple_of(UNICAST_TURNS) || self.core.rx.is_waiting() {
             work += self.serve(now, wall);
@@ -513,6 +521,7 @@ impl ReplicaCore {
     fn transition(&mut self, to: Role, end: &crate::proto::log::LogEnd) {
         let from = std::mem::replace(&mut self.role, to);
         self.losses.leave();
+        self.pulse = Pulse::new(pulse_limits(&self.limits.suspect));
         self.events.push(Event::Role { from, to, epoch: end.epoch, seq: end.next });
     }
 

@@ -239,7 +239,7 @@ impl ReplicaCore {
             role: self.role as u8,
             suspicion: suspected.map_or(Suspicion::None, |suspicion| said(suspicion.why)) as u8,
             durability: (self.log.durability == Durability::Power) as u8,
-            exposed: u8::from(self.is_exposed()),
+            health: self.health(),
         };
         let mut rows = [StatusMember::zeroed(); MEMBERS_MAX];
         let members = self.log.membership.members();
@@ -253,6 +253,15 @@ impl ReplicaCore {
         }
         self.number += 1;
         write_status(out, self.header(Kind::Status, wall, &tail.end()), body, &rows[..members.len()])
+    }
+}
+
+impl ReplicaCore {
+    /// What is amiss, as bits of a status.
+    fn health(&self) -> u8 {
+        let exposed = if self.is_exposed() { StatusBody::EXPOSED } else { 0 };
+        let lost = if self.pulse.is_lost() { StatusBody::MULTICAST_LOST } else { 0 };
+        exposed | lost
     }
 }
 

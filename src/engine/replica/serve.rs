@@ -61,6 +61,32 @@ impl ReplicaCore {
             Datagram::Answer(header, body) if self.role != Role::Leader => {
                 self.on_answer(now, &header, &body)
             }
+            // What a group should have brought: MCAST-1.
+            Datagram::Heartbeat(header, body) if self.role != Role::Leader => {
+                self.check_group(&header)?;
+                if !self.is_own(&header, body.process_nonce) {
+                    self.on_beat(now, &header, &body);
+                    self.pulse.on_answer();
+                    self.stop_if_diverged();
+                }
+            }
+            Datagram::Ack(header, body) if self.role == Role::Leader => {
+                self.check_group(&header)?;
+                if !self.is_own(&header, body.process_nonce) {
+                    self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                    self.on_heard(tail, now, &header);
+                    self.pulse.on_answer();
+                }
+            }
+            // Of a publisher that no group brings us, nor us to it: MCAST-1.
+            Datagram::Submission(..) if self.role == Role::Leader && self.has_begun(tail) => {
+                let judged = self.lead_datagram(tail, now, wall, bytes);
+                self.close_frame(tail, false);
+                judged?;
+            }
+            Datagram::Question(_, body, _) if body.topic == Topic::Pulse as u32 => {
+                self.answer_pulse(net, tail, wall, from);
+            }
             Datagram::Nack(header, body, ranges) => {
                 // The ranges are lent by the device that the repairs are sent through: put aside.
                 let mut wanted = [SeqRange { from: 0, to: 0 }; crate::wire::NACK_RANGES_MAX];

@@ -58,12 +58,18 @@ impl ReplicaCore {
             Datagram::Frame(frame, trailer) => {
                 if !self.is_own_repair(now, frame.header.first_seq, trailer.as_ref()) {
                     self.on_frame(tail, now, &frame, trailer.as_ref())?;
+                    if trailer.is_none() && frame.header.epoch() == self.rx.follow.epoch() {
+                        self.on_group_voice(now);
+                    }
                 }
             }
             Datagram::Heartbeat(header, body) => {
                 self.check_group(&header)?;
                 if !self.is_own(&header, body.process_nonce) {
                     self.on_beat(now, &header, &body);
+                    if header.epoch() == self.rx.follow.epoch() {
+                        self.on_group_voice(now);
+                    }
                     self.stop_if_diverged();
                     return Ok(Some(header.commit_next));
                 }
@@ -87,7 +93,7 @@ impl ReplicaCore {
 
     /// A leader's heartbeat. A repeated one is no sign of life, and neither is one of a leader under whom
     /// nothing has moved for long although there is something to commit.
-    fn on_beat(&mut self, now: Nanos, header: &Header, body: &HeartbeatBody) {
+    pub(super) fn on_beat(&mut self, now: Nanos, header: &Header, body: &HeartbeatBody) {
         let epoch = header.epoch();
         self.election.on_heard(epoch);
         if epoch < self.acceptor.promised() {
@@ -344,14 +350,32 @@ impl ReplicaCore {
         wall: Nanos,
         beaten: Option<Seq>,
     ) {
-        let end = tail.end();
         // Who knows its removal to be committed says nothing more, but for the ack that the leader misses:
         // of two members both must have acknowledged it.
         let misses = |leaders_commit: Seq| leaders_commit <= self.log.membership.seq;
-        let leaves = self.role == Role::Learner && self.acked.0 == end.epoch && beaten.is_some_and(misses);
+        let leaves =
+            self.role == Role::Learner && self.acked.0 == tail.end().epoch && beaten.is_some_and(misses);
         if self.role != Role::Standby && !leaves || self.stopped {
             return;
         }
+        let Some((epoch, next)) = self.may_ack(tail) else { return };
+        let news = (epoch, next) > self.acked;
+        let owed = beaten.is_some_and(|leaders_commit| leaders_commit < next);
+        if !news && !owed && now < self.acked_at + self.limits.ack_again_ns {
+            return;
+        }
+        (self.acked, self.acked_at) = ((epoch, next), now);
+        let mut out = [0; SMALL_LEN_MAX];
+        if let Some(length) = self.write_own_ack(tail, wall, &mut out)
+            && send_small(net, Group::Control, &out[..length])
+        {
+            self.counters.add(Counter::AcksOut, 1);
+        }
+    }
+
+    /// What may be acknowledged now: an epoch, and how far.
+    fn may_ack<M: TailMemory>(&self, tail: &Tail<M>) -> Option<(Epoch, Seq)> {
+        let end = tail.end();
         let stored = match self.rx.commit.durability() {
             Durability::Process => end.next,
             Durability::Power => tail.durable_next(),
@@ -359,23 +383,24 @@ impl ReplicaCore {
         let early = planted(Mutation::AcceptedBeforeLog).then(|| (self.rx.follow.epoch(), stored));
         let acked = early.or_else(|| self.acceptor.ack(&end, stored, self.rx.follow.epoch()));
         let may_say = |&(_, next): &(Epoch, Seq)| next != NOTHING || self.is_promise_stored(tail);
-        let Some((epoch, next)) = acked.filter(may_say) else { return };
-        let news = (epoch, next) > self.acked;
-        let owed = beaten.is_some_and(|leaders_commit| leaders_commit < next);
-        if !news && !owed && now < self.acked_at + self.limits.ack_again_ns {
-            return;
-        }
-        (self.acked, self.acked_at) = ((epoch, next), now);
+        acked.filter(may_say)
+    }
+
+    /// Writes our ack into `out`, if there is anything that may be acknowledged.
+    pub(super) fn write_own_ack<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        wall: Nanos,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let (epoch, next) = self.may_ack(tail)?;
+        let end = tail.end();
         self.rx.commit.on_ack(self.identity(), epoch, next);
         self.number += 1;
         // The chain is that of the log's end; below it an ack carries none.
         let chain = if next == end.next { end.chain } else { 0 };
         let header = Header { epoch: epoch.0, first_seq: next, chain, ..self.header(Kind::Ack, wall, &end) };
-        let mut out = [0; SMALL_LEN_MAX];
-        let length = write_ack(&mut out, header, AckBody { process_nonce: self.limits.process_nonce });
-        if send_small(net, Group::Control, &out[..length]) {
-            self.counters.add(Counter::AcksOut, 1);
-        }
+        Some(write_ack(out, header, AckBody { process_nonce: self.limits.process_nonce }))
     }
 
     /// A repairer's reason. Where a witness that holds the best log has dropped what a candidate lacks, nobody

@@ -89,7 +89,7 @@ fn through(settings: RehearsalSettings, salt: u64, count: u32) -> (Vec<u32>, Reh
 }
 
 const CALM: RehearsalSettings =
-    RehearsalSettings { loss_ppm: 0, duplication_ppm: 0, reordering_ppm: 0, delay_ns: 0, seed: 7 };
+    RehearsalSettings { loss_ppm: 0, duplication_ppm: 0, reordering_ppm: 0, delay_ns: 0, seed: 7, line: 0 };
 
 #[test]
 fn what_is_not_spoilt_comes_as_it_came() {
@@ -97,6 +97,16 @@ fn what_is_not_spoilt_comes_as_it_came() {
     let (out, counts) = through(CALM, 1, 1_000);
     assert_eq!(out, (0..1_000).collect::<Vec<_>>());
     assert_eq!(counts, RehearsalCounts::default());
+}
+
+#[test]
+fn of_two_lines_the_one_that_is_named_is_spoilt_or_both() {
+    let spoilt = |line| {
+        let settings = RehearsalSettings { loss_ppm: 1, line, ..CALM };
+        [settings.spoils(1), settings.spoils(2)]
+    };
+    assert_eq!([spoilt(0), spoilt(1), spoilt(2)], [[true, true], [true, false], [false, true]]);
+    assert!(!CALM.spoils(1));
 }
 
 #[test]

@@ -1,0 +1,107 @@
+//! What a replica does while the groups do not bring it whom it should hear: it asks by unicast, and answers
+//! who asks it (MCAST-1).
+
+use super::{Replica, ReplicaCore};
+use crate::engine::counters::Counter;
+use crate::engine::event::{Event, Role};
+use crate::engine::ports::{Net, Ports};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use crate::proto::pulse::PulseLimits;
+use crate::proto::suspect::SuspectLimits;
+use crate::wire::{Identity, Kind, Nanos, SMALL_LEN_MAX, Topic, write_question};
+use std::net::SocketAddrV4;
+
+/// Groups that are silent for so many timeouts, while unicast is answered, are lost: some 60 ms by default.
+const MULTICAST_LOST_TIMEOUTS: u64 = 8;
+/// It is known within a second whatever the timeouts are.
+const MULTICAST_LOST_NS_MAX: Nanos = 750_000_000;
+/// Long timeouts or not, who is missed is asked after a quarter of a second.
+const SILENCE_NS_MAX: Nanos = 250_000_000;
+
+/// Asked early enough for three answers before the silence is a suspicion; told when it has lasted a little.
+pub(super) fn pulse_limits(suspect: &SuspectLimits) -> PulseLimits {
+    PulseLimits {
+        silence_ns: (suspect.timeout_ns / 2).min(SILENCE_NS_MAX),
+        again_ns: suspect.beat_ns,
+        lost_ns: (MULTICAST_LOST_TIMEOUTS * suspect.timeout_ns).min(MULTICAST_LOST_NS_MAX),
+    }
+}
+
+impl<P: Ports> Replica<P> {
+    /// Asks those that no group brings, when it is time. `drained` says that no voice waits in the socket.
+    #[inline]
+    pub(super) fn look_for_pulse(&mut self, now: Nanos, wall: Nanos, drained: bool) {
+        if drained && !self.core.stopped && self.core.pulse.poll(now) {
+            self.ask_for_pulse(now, wall);
+        }
+    }
+
+    #[cold]
+    fn ask_for_pulse(&mut self, now: Nanos, wall: Nanos) {
+        let Self { net, tail, core, .. } = self;
+        let epoch = core.rx.follow.epoch();
+        if epoch.round() == 0 {
+            return;
+        }
+        let leads = core.role == Role::Leader;
+        let missed = |identity: Identity| leads || identity == epoch.leader();
+        let members = core.log.membership;
+        for member in members.members() {
+            let identity = member.identity();
+            if identity == core.identity() || !missed(identity) {
+                continue;
+            }
+            let Some(address) = member.address() else { continue };
+            core.number += 1;
+            let mut out = [0; SMALL_LEN_MAX];
+            let header = core.header(Kind::Question, wall, &tail.end());
+            let length = write_question(&mut out, header, 0, Topic::Pulse, "");
+            net.send_unicast(address, [&out[..length], &[]]);
+            core.counters.add(Counter::PulsesOut, 1);
+        }
+        if core.pulse.finds_lost(now) {
+            core.counters.add(Counter::MulticastLost, 1);
+            core.events.push(Event::Multicast { lost: true, epoch });
+        }
+    }
+}
+
+impl ReplicaCore {
+    /// A group brought whom we listen for.
+    #[inline]
+    pub(super) fn on_group_voice(&mut self, now: Nanos) {
+        if self.pulse.on_group(now) {
+            self.events.push(Event::Multicast { lost: false, epoch: self.rx.follow.epoch() });
+        }
+    }
+
+    /// Somebody whom no group brings us asks whether we live: what the group should have brought it.
+    pub(super) fn answer_pulse<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+        from: SocketAddrV4,
+    ) {
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = match self.role {
+            // Silenced, by unicast as well.
+            _ if self.stopped => None,
+            // One that looks before it speaks, or has not begun, says nothing by the group either.
+            Role::Leader if !self.looking && self.has_begun(tail) => {
+                // Who has no credit says so in the next beat of the group all the same.
+                let refusing = self.refusing;
+                let length = self.write_beat(tail, wall, &mut out);
+                self.refusing = refusing;
+                Some(length)
+            }
+            Role::Standby => self.write_own_ack(tail, wall, &mut out),
+            _ => None,
+        };
+        if let Some(length) = length {
+            net.send_unicast(from, [&out[..length], &[]]);
+            self.counters.add(Counter::PulsesIn, 1);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Multicast dies and unicast lives: nobody is replaced for that, and the stream goes on by repair.
+
+use crate::world::*;
+use lockstep::engine::counters::Counter;
+use lockstep::engine::event::{Event, Role};
+use lockstep::wire::*;
+
+/// A cluster of three with one open publisher, running for a while.
+fn cluster() -> (Cluster, PublisherId) {
+    let mut cluster = Cluster::new(3, |_| {});
+    cluster.add_publisher(|_| {});
+    let id = cluster.open(0, "gateway", [1, 1]);
+    cluster.run(500);
+    (cluster, id)
+}
+
+/// What each replica told since the last look.
+fn told(cluster: &mut Cluster) -> Vec<Vec<Event>> {
+    let events = |replica: &mut lockstep::engine::replica::Replica<TestPorts>| {
+        std::iter::from_fn(|| replica.core.events.pop()).collect()
+    };
+    cluster.replicas.iter_mut().map(events).collect()
+}
+
+/// Publishes one message after the other until so many are committed, within a second.
+fn publish(cluster: &mut Cluster, id: PublisherId, count: usize) {
+    let before = cluster.publishers[0].committed().len();
+    for number in 1..=count {
+        cluster.publishers[0].publish(id, &["order"]);
+        let committed = |cluster: &Cluster| cluster.publishers[0].committed().len() == before + number;
+        assert!(cluster.run_until(committed), "message {number} is not committed after a second");
+    }
+}
+
+/// Whether no group leads from one node to the other, and which replicas lack somebody by it.
+type Way = (fn(u32, u32) -> bool, [bool; 3]);
+
+/// MCAST-1: whichever way the groups fail, everybody who is deaf says so within a second, nothing is suspected,
+/// nobody else leads, and what is published is committed and stored everywhere.
+#[test]
+fn mcast_1_when_only_multicast_dies_it_is_named_nobody_is_replaced_and_the_stream_goes_on() {
+    // Everything, what the replicas send to each other, what the leader sends, what it hears, what one standby
+    // hears.
+    let ways: [Way; 5] = [
+        (|_, _| true, [true, true, true]),
+        (|from, to| from < 100 && to < 100, [true, true, true]),
+        (|from, to| from == 1 && to < 100, [false, true, true]),
+        (|from, to| from < 100 && to == 1, [true, false, false]),
+        (|from, to| from < 100 && to == 3, [false, false, true]),
+    ];
+    for (way, (groups_lost, deaf)) in ways.into_iter().enumerate() {
+        let (mut cluster, id) = cluster();
+        publish(&mut cluster, id, 3);
+        told(&mut cluster);
+        cluster.groups_lost = groups_lost;
+        publish(&mut cluster, id, 20);
+        // Half a second, of which nothing is published.
+        cluster.run(50_000);
+        publish(&mut cluster, id, 5);
+        for (index, events) in told(&mut cluster).into_iter().enumerate() {
+            let lost =
+                events.iter().filter(|event| matches!(event, Event::Multicast { lost: true, .. })).count();
+            assert_eq!(lost, usize::from(deaf[index]), "way {way}, replica {}: {events:?}", index + 1);
+            let counters = &cluster.replicas[index].core.counters;
+            let missed = [Counter::Suspicions, Counter::Candidacies].map(|counter| counters.get(counter));
+            assert_eq!(missed, [0, 0], "way {way}, replica {}: {events:?}", index + 1);
+        }
+        let roles: Vec<_> = cluster.replicas.iter().map(|replica| replica.role()).collect();
+        assert_eq!(roles, [Role::Leader, Role::Standby, Role::Standby], "way {way}");
+        let end = cluster.replicas[0].tail().end();
+        let same = |cluster: &Cluster| cluster.replicas.iter().all(|replica| replica.tail().end() == end);
+        assert!(cluster.run_until(same), "way {way}: a standby lacks something after a second");
+
+        cluster.groups_lost = |_, _| false;
+        cluster.run(500);
+        for (index, events) in told(&mut cluster).into_iter().enumerate() {
+            let back = events.iter().any(|event| matches!(event, Event::Multicast { lost: false, .. }));
+            assert_eq!(back, deaf[index], "way {way}, replica {}: {events:?}", index + 1);
+        }
+    }
+}
+
+/// MCAST-1: an answer is the leader's own word: where it is dead nobody gives it, and it is replaced as ever.
+#[test]
+fn mcast_1_a_dead_leader_does_not_answer_and_is_replaced() {
+    let (mut cluster, id) = cluster();
+    publish(&mut cluster, id, 3);
+    cluster.groups_lost = |from, to| from == 1 && to < 100;
+    cluster.run(20_000);
+    cluster.dead.push(1);
+    let replaced =
+        |cluster: &Cluster| cluster.replicas[1..].iter().any(|replica| replica.role() == Role::Leader);
+    assert!(cluster.run_until(replaced));
+    publish(&mut cluster, id, 3);
+}
+
+/// MCAST-1: a paused leader answers nothing either.
+#[test]
+fn mcast_1_a_wedged_leader_does_not_answer_and_is_replaced() {
+    let (mut cluster, id) = cluster();
+    publish(&mut cluster, id, 3);
+    cluster.paused.push(1);
+    let replaced =
+        |cluster: &Cluster| cluster.replicas[1..].iter().any(|replica| replica.role() == Role::Leader);
+    assert!(cluster.run_until(replaced));
+}

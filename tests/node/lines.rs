@@ -1,0 +1,131 @@
+//! Two lines under real nodes: what one line loses, or the loss of a whole one, reaches nobody but its counters.
+
+use super::support::Cluster;
+use lockstep::client::{
+    Delivery, Flow, Publisher, PublisherEvent, Start, StreamDigest, Subscriber, SubscriberEvent,
+};
+use lockstep::config::Config;
+use lockstep::engine::counters::Counter;
+use lockstep::io::counters::CountersReader;
+use lockstep::io::events::Recorder;
+use lockstep::node::{EVENT_KINDS, Node, journal_digest};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Nobody takes over here, however long the machine keeps a thread waiting: that is another test's.
+const SETTINGS: &str = "[journal]\ntail_size = \"8MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n\
+    [timing]\nsuspect = \"30s\"\nsuspect_max = \"30s\"\n";
+
+/// A second line beside the first of `config`: its groups, one octet higher.
+fn second_line(config: &Config) -> String {
+    let line = &config.lines[0];
+    let group = |address: &std::net::SocketAddrV4| {
+        let [a, b, c, d] = address.ip().octets();
+        format!("{a}.{b}.{c}.{}:{}", d + 10, address.port())
+    };
+    let (submit, data, control) = (group(&line.submit), group(&line.data), group(&line.control));
+    format!(
+        "[[lines]]\nsubmit = \"{submit}\"\ndata = \"{data}\"\ncontrol = \"{control}\"\ninterface = \"127.0.0.1\"\n\
+         ttl = 0\n"
+    )
+}
+
+/// What was counted on the way.
+struct Outcome {
+    /// Sums over the nodes before they were stopped, by the names of the counters file.
+    sums: BTreeMap<String, u64>,
+    subscriber_gaps: u64,
+    log: String,
+}
+
+impl Outcome {
+    fn sum(&self, name: &str) -> u64 {
+        *self.sums.get(name).unwrap_or_else(|| panic!("no counter {name}"))
+    }
+}
+
+/// Three nodes, a publisher and a subscriber on two lines; everything arrives, once and in order.
+fn run(rehearse: &str, messages: u64, at_least: Duration) -> Outcome {
+    let cluster = Cluster::on_lines(3, &format!("{SETTINGS}{rehearse}"), second_line);
+    let stop = AtomicBool::new(false);
+    let recorder = Recorder::new(EVENT_KINDS, 1024);
+    let (digest, sums, subscriber_gaps) = std::thread::scope(|scope| {
+        for id in 1..=3 {
+            let (settings, stop, recorder) = (cluster.node(id), &stop, &recorder);
+            scope.spawn(move || {
+                let node = Node::open(&settings).unwrap_or_else(|error| panic!("{error}"));
+                node.run(stop, recorder).unwrap_or_else(|error| panic!("{error}"));
+            });
+        }
+        let endpoint = cluster.endpoint();
+        let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1)).unwrap();
+        let mut publisher = Publisher::connect(&endpoint).unwrap();
+        let orders =
+            publisher.open("orders", Duration::from_secs(20)).unwrap_or_else(|error| panic!("{error}"));
+        let mut digest = StreamDigest::new();
+        let (mut published, mut committed, begun) = (0, 0, Instant::now());
+        while digest.messages() < messages || committed < messages || begun.elapsed() < at_least {
+            assert!(begun.elapsed() < Duration::from_secs(100), "stuck at {published}, {committed}");
+            if published < messages && publisher.try_publish(orders, 0, &published.to_le_bytes()).is_ok() {
+                published += 1;
+            }
+            publisher.poll(usize::MAX, |event| {
+                committed += u64::from(matches!(event, PublisherEvent::Committed { .. }));
+            });
+            subscriber.poll(1000, |event| {
+                if let SubscriberEvent::Message(message) = event {
+                    digest.add(&message);
+                }
+                Flow::Continue
+            });
+            std::thread::yield_now();
+        }
+        // Later than the nodes publish what they count.
+        std::thread::sleep(Duration::from_millis(100));
+        let sums = sums(&cluster);
+        stop.store(true, Ordering::Release);
+        (digest.hex(), sums, subscriber.counters().get(Counter::Gaps))
+    });
+    for id in 1..=3 {
+        let (own, _) = journal_digest(&cluster.node(id), None).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((own.messages(), own.hex()), (messages, digest.clone()), "journal {id}");
+    }
+    Outcome { sums, subscriber_gaps, log: recorder.recent_text() }
+}
+
+fn sums(cluster: &Cluster) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for id in 1..=3 {
+        let file = CountersReader::open(&cluster.node(id).counters).unwrap_or_else(|error| panic!("{error}"));
+        for (name, value) in file.names().iter().zip(file.values()) {
+            *sums.entry(name.clone()).or_default() += value;
+        }
+    }
+    sums
+}
+
+/// No takeover, no repair: an event and a counter.
+#[test]
+fn the_loss_of_a_whole_line_is_an_alarm_and_nothing_else() {
+    let lost = "[rehearse]\nloss = \"100%\"\nline = 2\n";
+    let outcome = run(lost, 5_000, Duration::from_millis(1_500));
+    let counted = |name| outcome.sum(name);
+    assert_eq!(counted("line_b_datagrams_in"), 0);
+    assert!(counted("line_b_alarms") >= 3 && counted("line_b_lost") > 100, "{}", outcome.log);
+    assert_eq!((counted("line_a_alarms"), counted("suspicions"), counted("candidacies")), (0, 0, 0));
+    let lost_at_sockets = counted("udp_dropped") > 0;
+    assert!(lost_at_sockets || counted("loss_gaps") == counted("loss_came_late"), "{}", outcome.log);
+    assert!(lost_at_sockets || outcome.subscriber_gaps == 0, "{} gaps", outcome.subscriber_gaps);
+    assert!(outcome.log.contains("line 2 brings nothing, and the other does"), "{}", outcome.log);
+}
+
+/// What is lost on both is repaired, what is lost on one is not missed.
+#[test]
+fn what_both_lines_lose_is_repaired_and_nothing_is_delivered_twice() {
+    let outcome = run("[rehearse]\nloss = \"20%\"\nduplication = \"2%\"\n", 5_000, Duration::ZERO);
+    let counted = |name| outcome.sum(name);
+    let (first, lost) = (counted("line_a_first") + counted("line_b_first"), counted("line_a_lost"));
+    assert!(lost > 0 && counted("line_b_lost") > 0 && first > lost, "{first} first, {lost} lost");
+    assert!(counted("repairs_in") > 0 || counted("loss_gaps") == 0, "{}", outcome.log);
+}
