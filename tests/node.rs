@@ -7,12 +7,12 @@ mod lines;
 mod support;
 
 use lockstep::client::{
-    Delivery, Flow, Publisher, PublisherEvent, Start, StreamDigest, Subscriber, SubscriberEvent,
+    Delivery, Flow, Publisher, PublisherEvent, Questioner, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
 use lockstep::io::events::Recorder;
 use lockstep::node::{EVENT_KINDS, Node, journal_digest};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::Cluster;
 
 const SMALL: &str =
@@ -78,6 +78,7 @@ fn everybody_ends_with_the_same_digest() {
             }
         }
         let digests = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+        await_equal_logs(&cluster);
         stop.store(true, Ordering::Release);
         digests
     });
@@ -85,6 +86,22 @@ fn everybody_ends_with_the_same_digest() {
     for id in 1..=3 {
         let (digest, _) = journal_digest(&cluster.node(id), None).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(digest.hex(), digests[0], "journal {id}");
+    }
+}
+
+/// On a busy machine one replica may be far behind when two have committed everything.
+fn await_equal_logs(cluster: &Cluster) {
+    let addresses: Vec<_> = (1..=3).map(|id| cluster.node(id).unicast).collect();
+    let mut questioner = Questioner::open(&cluster.endpoint()).unwrap();
+    let begun = Instant::now();
+    loop {
+        let statuses = questioner.statuses(&addresses, Duration::from_secs(1));
+        let ends: Vec<_> = statuses.iter().flatten().map(|status| status.accept_next).collect();
+        if ends.len() == 3 && ends.iter().all(|end| *end == ends[0]) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "one replica does not catch up: {ends:?}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
