@@ -66,6 +66,9 @@ impl ReplicaCore {
         if self.stopped {
             return true;
         }
+        if self.owes_exchange(tail) {
+            return false; // it is given again when the journal has room
+        }
         let placement = self.rx.on_replayed(frame, &mut self.counters, &mut self.events);
         self.stop_if_diverged();
         if placement != Placement::Dropped {

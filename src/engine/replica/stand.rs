@@ -150,6 +150,14 @@ impl ReplicaCore {
         if self.stopped {
             return Ok(());
         }
+        if self.owes_exchange(tail) {
+            // The journal has no room to begin it. What is placed behind a log that is to go would be a divergence.
+            self.counters.add(Counter::FramesDropped, 1);
+            if live && epoch >= self.acceptor.promised() {
+                self.on_life(now, epoch);
+            }
+            return Ok(());
+        }
         let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
         self.stop_if_diverged();
         if placement != Placement::Dropped {
@@ -207,13 +215,19 @@ impl ReplicaCore {
             || planted(Mutation::SalvageFromAnyEpoch)
     }
 
+    /// Whether the own log is not yet looked through for what parts it from that of the followed epoch.
+    pub(super) fn owes_exchange<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
+        let followed = self.rx.follow.epoch();
+        followed != self.pursued && followed > tail.end().epoch && self.is_admitted()
+    }
+
     /// The start of an epoch that is to be followed is known: where the own log and that epoch's part, the
     /// exchange begins (S7).
     pub(super) fn pursue<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos) {
-        let followed = self.rx.follow.epoch();
-        if followed == self.pursued || followed <= tail.end().epoch || !self.is_admitted() {
+        if !self.owes_exchange(tail) {
             return;
         }
+        let followed = self.rx.follow.epoch();
         let commit_next = self.commit_next();
         let end = tail.end();
         let cut = match OwnLog::cut(tail, &self.rx.follow, commit_next) {
