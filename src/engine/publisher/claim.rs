@@ -86,7 +86,7 @@ impl PublisherCore {
     }
 
     /// Closes a publisher: a message of its own kind behind all of its others. Its fate is
-    /// [`PublisherEvent::Closed`].
+    /// [`super::PublisherEvent::Closed`].
     pub fn try_close(&mut self, publisher: PublisherId) -> Result<(), PublishError> {
         self.claim((EntryKind::Close, 0), publisher, 0, 0, 0).map(|_| ())
     }
