@@ -13,7 +13,9 @@
 use crate::flow::{Feed, Message, Stream, Told, View, line};
 use crate::images::{Cache, Disk};
 use crate::netns::{Namespace, Place};
-use crate::processes::{Cluster, Ground, PATIENCE, Process, freeze, last_words, memory_folder, signal_all};
+use crate::processes::{
+    Cluster, Ground, PATIENCE, Process, freeze, last_words, memory_folder, moving, signal_all,
+};
 use crate::takeover::leads;
 use lockstep::sim::rng::Rng;
 use std::fmt;
@@ -107,6 +109,11 @@ impl Outage {
             (1..).zip(&disks).map(|(id, disk)| disk.picture(folder.path().join(format!("after-{id}"))));
         let pictures: Vec<Disk> = pictures.collect();
         view.await_quiet(QUIET);
+        // The kernel wakes a group of processes whose last parent in the session ends: what they do then is not in
+        // the pictures.
+        if let Some(name) = moving(&replicas) {
+            panic!("{name} was let go on while pictures were taken: run this in the foreground");
+        }
         let told = feeds.map(|feed| (feed.name().to_owned(), feed.terminate())).to_vec();
         let view = view.finish();
         drop(replicas);

@@ -231,19 +231,25 @@ pub fn last_words(processes: &[Process]) -> String {
 /// until now they have said, and they say no more.
 pub fn freeze(processes: &[Process]) {
     signal_all("STOP", processes);
-    for process in processes {
-        let folder = format!("/proc/{}/task", process.pid());
-        let stands = |task: std::io::Result<std::fs::DirEntry>| {
-            let stat =
-                std::fs::read_to_string(task.expect("a thread").path().join("stat")).unwrap_or_default();
-            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
-        };
-        let began = Instant::now();
-        while !std::fs::read_dir(&folder).expect("a process").all(stands) {
-            assert!(began.elapsed() < PATIENCE, "{} does not stand still", process.name);
-            std::thread::sleep(Duration::from_micros(100));
-        }
+    let began = Instant::now();
+    while let Some(name) = moving(processes) {
+        assert!(began.elapsed() < PATIENCE, "{name} does not stand still");
+        std::thread::sleep(Duration::from_micros(100));
     }
+}
+
+/// One of these processes that does not stand still, if any: a thread of it may run.
+pub fn moving(processes: &[Process]) -> Option<&str> {
+    let stands = |task: std::io::Result<std::fs::DirEntry>| {
+        let stat =
+            task.and_then(|task| std::fs::read_to_string(task.path().join("stat"))).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    };
+    let moves = |process: &&Process| {
+        let folder = format!("/proc/{}/task", process.pid());
+        !std::fs::read_dir(&folder).is_ok_and(|mut threads| threads.all(stands))
+    };
+    processes.iter().find(moves).map(|process| process.name.as_str())
 }
 
 impl Drop for Process {
