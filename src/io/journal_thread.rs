@@ -6,7 +6,7 @@
 //! [`Handle::failure`] says why.
 
 use crate::io::IoError;
-use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word};
+use crate::journal::ports::{Store, StoreError, StoreFault, TailSource, Word};
 use crate::journal::segments::RUN_LEN_MAX;
 use crate::journal::shelf::Written;
 use crate::journal::{Damage, Retention, Scrub, SegmentWriter, Superblock, WriteError, copy_behind};
@@ -439,19 +439,7 @@ impl<S: Store, T: TailSource> Side<S, T> {
     }
 
     fn stop_clean(mut self) -> Result<Superblock, String> {
-        let end = self.writer.end();
-        self.superblock.clean = true;
-        self.superblock.high_next = end.next;
-        self.superblock.high_chain = end.chain;
-        let synced = self.sync_segment().and_then(|()| self.superblock.store(&mut self.store));
-        synced.map(|()| self.superblock).map_err(|error| error.to_string())
-    }
-
-    /// In `process` the records may be with the device only in part: a clean stop waits for them.
-    fn sync_segment(&mut self) -> Result<(), StoreError> {
-        match self.writer.number() {
-            0 => Ok(()),
-            number => self.store.sync(FileName::Segment(number)),
-        }
+        let marked = self.writer.mark_clean(&mut self.store, &mut self.superblock);
+        marked.map(|()| self.superblock).map_err(|error| error.to_string())
     }
 }

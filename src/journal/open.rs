@@ -331,9 +331,7 @@ fn reopened<S: Store, M: TailMemory>(
             Ok(_) => {}
         }
     }
-    let mut last = opened.superblock;
-    (last.clean, last.high_next, last.high_chain) = (true, end.next, end.chain);
-    last.store(store)?;
+    opened.writer.mark_clean(store, &mut opened.superblock)?;
     let mut memory = opened.tail.into_memory();
     memory.reset();
     open(store, memory, settings)

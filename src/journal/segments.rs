@@ -28,6 +28,7 @@ use crate::journal::read::numbers;
 use crate::journal::record::Record;
 use crate::journal::replay::{Replay, Step};
 use crate::journal::segment::{GROUP_MARK_LEN, RECORDS_AT, SegmentHeader, write_group_mark};
+use crate::journal::superblock::Superblock;
 use crate::journal::walk::read_header;
 use crate::proto::log::LogEnd;
 use crate::wire::{HEADER_LEN, Header, Nanos, Seq};
@@ -161,6 +162,17 @@ impl SegmentWriter {
     /// The number of the segment that is being filled; those below are sealed.
     pub fn number(&self) -> u64 {
         self.last_number
+    }
+
+    /// An orderly stop. In `process` the records may be with the device only in part until now; then the superblock
+    /// says that all of them are.
+    pub fn mark_clean<S: Store>(&self, store: &mut S, superblock: &mut Superblock) -> Result<(), StoreError> {
+        if self.last_number > 0 {
+            store.sync(FileName::Segment(self.last_number))?;
+        }
+        let end = self.log.end;
+        (superblock.clean, superblock.high_next, superblock.high_chain) = (true, end.next, end.chain);
+        superblock.store(store)
     }
 
     /// The segment that is being filled and where its records end; 0 where there is none.

@@ -288,9 +288,11 @@ impl Machine {
         if replica.tail().written_next() < end.next {
             return Ok(false);
         }
-        let mut last = self.superblock;
-        (last.clean, last.high_next, last.high_chain) = (true, end.next, end.chain);
-        last.store(&mut self.store).map_err(|error| format!("S7: {error}"))?;
+        if let Some(writer) = &self.writer {
+            writer
+                .mark_clean(&mut self.store, &mut self.superblock)
+                .map_err(|error| format!("S7: {error}"))?;
+        }
         self.kill(until, None);
         Ok(true)
     }

@@ -62,11 +62,11 @@ impl ReplicaCore {
             return true;
         }
         self.rx.learn_start(frame, &mut self.counters, &mut self.events);
-        self.pursue(tail, now);
+        let may_place = self.pursue(tail, now);
         if self.stopped {
             return true;
         }
-        if self.owes_exchange(tail) {
+        if !may_place {
             return false; // it is given again when the journal has room
         }
         let placement = self.rx.on_replayed(frame, &mut self.counters, &mut self.events);

@@ -146,12 +146,12 @@ impl ReplicaCore {
         }
         // Before the frame is placed: an own log that parts from the new epoch's is no divergence.
         self.rx.learn_start(frame, &mut self.counters, &mut self.events);
-        self.pursue(tail, now);
+        let may_place = self.pursue(tail, now);
         if self.stopped {
             return Ok(());
         }
-        if self.owes_exchange(tail) {
-            // The journal has no room to begin it. What is placed behind a log that is to go would be a divergence.
+        if !may_place {
+            // The journal has no room to begin the exchange. What is placed behind a log that is to go would be a divergence.
             self.counters.add(Counter::FramesDropped, 1);
             if live && epoch >= self.acceptor.promised() {
                 self.on_life(now, epoch);
@@ -215,19 +215,14 @@ impl ReplicaCore {
             || planted(Mutation::SalvageFromAnyEpoch)
     }
 
-    /// Whether the own log is not yet looked through for what parts it from that of the followed epoch.
-    pub(super) fn owes_exchange<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
-        let followed = self.rx.follow.epoch();
-        followed != self.pursued && followed > tail.end().epoch && self.is_admitted()
-    }
-
     /// The start of an epoch that is to be followed is known: where the own log and that epoch's part, the
-    /// exchange begins (S7).
-    pub(super) fn pursue<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos) {
-        if !self.owes_exchange(tail) {
-            return;
-        }
+    /// exchange begins (S7). Returns whether frames of that epoch's log may be placed: not while the journal has no
+    /// room for the exchange.
+    pub(super) fn pursue<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos) -> bool {
         let followed = self.rx.follow.epoch();
+        if followed == self.pursued || followed <= tail.end().epoch || !self.is_admitted() {
+            return true;
+        }
         let commit_next = self.commit_next();
         let end = tail.end();
         let cut = match OwnLog::cut(tail, &self.rx.follow, commit_next) {
@@ -235,16 +230,22 @@ impl ReplicaCore {
             Err(from) => {
                 self.events.push(Event::Cut { from, commit_next, epoch: followed });
                 self.stopped = true;
-                return;
+                return false;
             }
             Ok(Some(from)) => match self.log.stage(tail, from, &self.rx.follow) {
                 Ok(()) => tail.staged_end().unwrap_or(end),
-                Err(StageError::Full(_)) => return self.on_refused(tail, Refused::Full),
-                Err(StageError::TooOld { .. }) => return self.on_refused(tail, Refused::Overrun),
+                Err(StageError::Full(_)) => {
+                    self.on_refused(tail, Refused::Full);
+                    return false;
+                }
+                Err(StageError::TooOld { .. }) => {
+                    self.on_refused(tail, Refused::Overrun);
+                    return false;
+                }
                 Err(_) => {
                     self.events.push(Event::Cut { from, commit_next, epoch: followed });
                     self.stopped = true;
-                    return;
+                    return false;
                 }
             },
         };
@@ -265,6 +266,7 @@ impl ReplicaCore {
             self.moved_at = now;
             self.beat_number = 0;
         }
+        true
     }
 
     /// Frames that were kept while something was missing follow as soon as it has come.

@@ -209,10 +209,7 @@ impl Journal {
     /// What the side thread does at a clean stop.
     pub fn stop(mut self) -> (MemoryStore, MemoryTail) {
         self.drain();
-        let end = self.opened.writer.end();
-        let superblock = &mut self.opened.superblock;
-        (superblock.clean, superblock.high_next, superblock.high_chain) = (true, end.next, end.chain);
-        superblock.store(&mut self.store).unwrap();
+        self.opened.writer.mark_clean(&mut self.store, &mut self.opened.superblock).unwrap();
         (self.store, self.opened.tail.into_memory())
     }
 
