@@ -349,8 +349,9 @@ impl Election {
         let own = order(end.epoch, end.next);
         let best = self.promises.iter().max_by_key(|promise| order(promise.accepted, promise.next));
         if let Some(best) = best.filter(|best| order(best.accepted, best.next) > own) {
-            // A quorum of the membership that we know: fewer would make us fetch for nothing.
-            let enough = electorate.elects(&self.promised_by(), commit_next);
+            // A quorum of the membership that we know: fewer would make us fetch for nothing. But what is committed
+            // and not ours may be the change that makes those who promised one.
+            let enough = electorate.elects(&self.promised_by(), commit_next) || best.commit_next > end.next;
             return if enough { Verdict::Adopt(*best) } else { Verdict::Wait };
         }
         if !electorate.lists(self.me) {

@@ -230,6 +230,38 @@ fn ask_replica_3(node: &mut Node, log: &mut Log, mut sent: Vec<(To, Vec<u8>)>) {
     }
 }
 
+/// Its log was gone with the power and had never been acknowledged; its promise was stored. Of three with one lost,
+/// nobody leads without its vote.
+#[test]
+fn s5_a_blank_node_that_promised_before_has_a_vote() {
+    let mut tail = blank_tail(2, RING);
+    tail.promise(epoch(2, 2));
+    let mut node = Node::new(start(tail, replica_limits(2, 3)).unwrap());
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let says = |sent: &[(To, Vec<u8>)], kind: Kind| sent.iter().any(|(_, bytes)| bytes[5] == kind as u8);
+    let sent = node.hear(&[ballot(&log, Kind::PreVote, 3, epoch(3, 3))]);
+    assert!(!says(&sent, Kind::Grant), "it has only begun to listen");
+    for _ in 0..100 {
+        node.wait(MS);
+    }
+    let sent = node.hear(&[ballot(&log, Kind::PreVote, 3, epoch(3, 3))]);
+    assert!(says(&sent, Kind::Grant), "it hears no leader either");
+    let sent = node.hear(&[ballot(&log, Kind::Prepare, 3, epoch(2, 1))]);
+    assert!(!says(&sent, Kind::Promise), "nothing below what it promised");
+    let sent = node.hear(&[ballot(&log, Kind::Prepare, 3, epoch(3, 3))]);
+    assert!(says(&sent, Kind::Promise));
+    assert_eq!((node.replica.role(), node.replica.tail().promised()), (Role::Blank, epoch(3, 3)));
+    log.begin(epoch(3, 3), &member_list(3));
+    node.hear(&log.frames[3..]);
+    (0..3).for_each(|index| drop(node.ask(3, log.repair(index, 3, 1))));
+    assert_eq!(
+        (node.replica.role(), node.next()),
+        (Role::Standby, log.end.next),
+        "and it learns what was won"
+    );
+}
+
 /// What a blank node heard may be all that is left of an epoch.
 #[test]
 fn a_blank_node_that_gets_nothing_of_a_lost_epoch_learns_the_log_that_the_others_hold() {

@@ -50,7 +50,9 @@ impl<P: Ports> Replica<P> {
     /// turn found less than was there to be found.
     pub(super) fn elect(&mut self, now: Nanos, wall: Nanos, drained: bool) {
         let Self { net, tail, core, .. } = self;
-        if core.role == Role::Standby {
+        if core.role == Role::Blank {
+            core.suspect.look(now, drained);
+        } else if core.role == Role::Standby {
             // Who never leads misses the leader all the same, and grants what others ask for.
             core.watch(now, drained);
             if core.may_lead {
@@ -126,10 +128,12 @@ impl ReplicaCore {
         let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
         // The ballot is nobody's news, the sender's log is: without it a quorum may never come about. It may hold
         // the very entry that lists us, or that says whose votes are enough.
-        let lacks = self.role == Role::Standby
-            && self.election.ballot().is_none()
-            && header.epoch() == self.rx.follow.epoch();
-        if !self.has_vote() || lacks {
+        let lacks = match self.role {
+            Role::Blank | Role::Learner => true,
+            Role::Standby => self.election.ballot().is_none() && header.epoch() == self.rx.follow.epoch(),
+            Role::Leader => false,
+        };
+        if lacks {
             self.rx.on_told(header.epoch(), header.first_seq);
         }
         match Kind::from_u8(header.kind) {
@@ -164,14 +168,21 @@ impl ReplicaCore {
         self.log.membership.lists(from) || self.log.change.is_some_and(|(_, before)| before.lists(from))
     }
 
-    /// Whether this replica promises, grants and acknowledges.
+    /// Whether this replica promises and grants. Who holds nothing does so if it promised before: its log never
+    /// reached the device, so it acknowledged nothing of it, and its promise is all that the others need.
     pub(super) fn has_vote(&self) -> bool {
-        matches!(self.role, Role::Standby | Role::Leader)
+        match self.role {
+            Role::Standby | Role::Leader => true,
+            Role::Blank => self.acceptor.promised() > Epoch::NONE,
+            Role::Learner => false,
+        }
     }
 
     /// Whether we would follow another leader: a pre-vote is granted then.
     pub(super) fn misses_leader(&self) -> bool {
-        self.role == Role::Standby && (!self.election.is_calm() || self.suspect.is_suspected())
+        self.role != Role::Leader
+            && self.has_vote()
+            && (!self.election.is_calm() || self.suspect.is_suspected())
     }
 
     /// Our place among the successors, as the leader ranked them last; by membership where it did not.

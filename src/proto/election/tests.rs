@@ -273,3 +273,23 @@ fn s5_a_change_from_two_members_takes_a_quorum_of_the_two_until_it_is_committed(
     election.on_promise(epoch(5, 2), promise(1, epoch(4, 1), 10, 1));
     assert_eq!(won(&election.assess(&own, 8, &added)), Some(8), "the other of the two promised as well");
 }
+
+/// What a candidate lacks may be the committed change that lists those who promised.
+#[test]
+fn s5_what_a_promise_calls_committed_is_fetched_whoever_gave_it() {
+    let mut election = preparing();
+    let added = promise(9, epoch(4, 1), 12, 12);
+    election.on_promise(epoch(5, 2), added);
+    assert_eq!(election.assess(&end(epoch(4, 1), 10), 1, &three()), Verdict::Adopt(added));
+    assert_eq!(
+        election.assess(&end(epoch(4, 1), 12), 1, &three()),
+        Verdict::Wait,
+        "it is nobody's voice in the election before that is held"
+    );
+    election.on_promise(epoch(5, 2), promise(9, epoch(4, 1), 12, 10));
+    assert_eq!(
+        election.assess(&end(epoch(4, 1), 10), 1, &three()),
+        Verdict::Wait,
+        "and a log that is merely longer needs a quorum"
+    );
+}
