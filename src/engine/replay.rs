@@ -73,6 +73,29 @@ enum State {
     },
 }
 
+/// A reader that does not move for this long, although its source has given all that it has, asks the next one.
+const STANDSTILL_NS: Nanos = 50_000_000;
+
+/// Where a reader stands, and since when.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Standstill {
+    next: Seq,
+    since: Nanos,
+}
+
+impl Standstill {
+    /// A look: the reader is at `next`, and frames `come` or do not. Returns whether it has not moved for long. Then
+    /// what is missing is in no ring, and its source lies behind itself: two of those would read from each other for
+    /// ever.
+    pub fn look(&mut self, now: Nanos, next: Seq, come: bool) -> bool {
+        let lasts = !come && next == self.next && now >= self.since + STANDSTILL_NS;
+        if come || lasts || next != self.next {
+            *self = Self { next, since: now };
+        }
+        lasts
+    }
+}
+
 /// What the outside is to do with the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Step {
@@ -240,6 +263,14 @@ impl Replay {
         write_replay_request(out, header, ReplayRequestBody { from, to })
     }
 
+    /// This source lies behind itself ([`Standstill`]): the next one is asked.
+    pub fn on_behind(&mut self, now: Nanos) {
+        if self.is_at_end() {
+            self.go_on(now, Said::Refused(ReplayEnd::Ahead, 0));
+            self.close = true;
+        }
+    }
+
     /// The connection was refused, broke, or brought bytes that are none of ours: the next source.
     pub fn on_lost(&mut self, now: Nanos) {
         if matches!(self.state, State::Opening { .. } | State::Reading { .. }) {
@@ -263,8 +294,8 @@ impl Replay {
         }
         self.state = State::Reading { heard_at: now };
         self.at_end = false;
-        self.tries = 0;
-        self.said.fill(Said::Nothing);
+        let source = self.source();
+        self.said[source] = Said::Nothing;
         true
     }
 
@@ -284,6 +315,11 @@ impl Replay {
         let State::Reading { heard_at } = &mut self.state else { return false };
         *heard_at = now;
         self.at_end = false;
+        // It was of use: whatever the others said before is asked anew.
+        if self.tries > 0 {
+            self.tries = 0;
+            self.said.fill(Said::Nothing);
+        }
         true
     }
 
@@ -412,6 +448,37 @@ mod tests {
             waits.windows(2).all(|pair| pair[0] <= pair[1]) && *waits.last().unwrap() == 100,
             "{waits:?}"
         );
+    }
+
+    #[test]
+    fn a_source_that_lies_behind_itself_is_followed_by_the_next_one_and_the_wait_doubles() {
+        let mut replay = replay(2);
+        replay.begin(0);
+        assert_eq!(opened(&mut replay, 0), 1);
+        assert!(replay.on_answer(0, &body(0, 1)) && replay.on_frame(0));
+        replay.on_behind(0);
+        assert!(replay.is_reading(), "it still gives");
+        let (mut now, mut waits) = (1, Vec::new());
+        for round in 0..6 {
+            replay.on_mark(now, &body(0, 1));
+            let since = now;
+            replay.on_behind(now);
+            let to = loop {
+                match replay.poll(now) {
+                    Some(Step::Open(to)) => break to.ip().octets()[3],
+                    _ => now += 1_000_000,
+                }
+            };
+            assert_eq!(to, if round % 2 == 0 { 2 } else { 1 });
+            assert!(replay.on_answer(now, &body(0, 1)));
+            assert_eq!(replay.failed(), None, "it may have more a moment later");
+            waits.push((now - since) / 1_000_000);
+        }
+        assert_eq!(waits, [0, 20, 0, 40, 0, 80]);
+        assert!(replay.on_frame(now), "the one that has it");
+        replay.on_mark(now, &body(0, 1));
+        replay.on_behind(now);
+        opened(&mut replay, now);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::losses::Losses;
 use super::parts::{Parts, PartsBound, PartsLimits};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
-use super::replay::Replay;
+use super::replay::{Replay, Standstill};
 use crate::proto::log::LogEnd;
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
@@ -190,6 +190,8 @@ pub struct SubscriberCore {
     replayed_by: Identity,
     /// A replay is needed because no ring helps: the oldest seq that the rings told, 0 if none was asked.
     needed: Option<Seq>,
+    /// Where it stands while it is replayed to.
+    standstill: Standstill,
     cursor: Place,
     parts: Parts,
     told_commit: Seq,
@@ -308,6 +310,7 @@ impl SubscriberCore {
             replay_at: 0,
             replayed_by: Identity::default(),
             needed: None,
+            standstill: Standstill::default(),
             cursor: Place { next, told_next, chain, left: 0, stopped: false },
             told_commit: 1,
             caught_up: false,

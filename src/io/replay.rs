@@ -23,7 +23,7 @@ mod sendfile;
 mod server;
 
 pub use client::{Polled, Source};
-pub use fetch::{Fetch, Order};
+pub use fetch::Fetch;
 pub use server::{Server, ServerSettings, ServerStats};
 
 /// Before sources that could not help a replica are asked anew.

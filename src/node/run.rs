@@ -8,7 +8,7 @@ use crate::engine::losses::Losses;
 use crate::engine::ports::Group;
 use crate::engine::receiver::ReceiverLimits;
 use crate::engine::replay::ReplayLimits;
-use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
+use crate::engine::replica::{Recovered, ReplayWish, Replica, ReplicaLimits};
 use crate::io::Obtained;
 use crate::io::clock::{Clock, random_u64};
 use crate::io::counters::CountersFile;
@@ -21,7 +21,7 @@ use crate::io::journal_files::{self, Lock, OpenJournal};
 use crate::io::journal_thread::{self, Handle, ThreadSettings};
 use crate::io::lines::LineCounts;
 use crate::io::rehearse::RehearsalCounts;
-use crate::io::replay::{Fetch, Order, Server, ServerSettings, ServerStats};
+use crate::io::replay::{Fetch, Server, ServerSettings, ServerStats};
 use crate::io::udp::{UdpCounts, UdpSettings};
 use crate::io::watcher::{NOTICE_LEN_MAX, Watcher};
 use crate::journal::Completeness;
@@ -237,7 +237,7 @@ impl Node {
     /// One turn of the duty cycle: what [`Node::run`] repeats.
     pub fn turn(&mut self, now: Nanos, recorder: &Recorder) -> Turn {
         let mut work = self.replica.poll(now, self.clock.wall(now));
-        if self.fetch.as_ref().is_some_and(Fetch::is_ordered) {
+        if self.fetch.is_some() {
             work += self.take_replayed(now);
         }
         while let Some(event) = self.replica.core.events.pop() {
@@ -249,7 +249,7 @@ impl Node {
             let (core, core_role) = (&self.replica.core, self.replica.role());
             self.side.set_committed(core.commit_next(), core_role == Role::Leader);
             self.side.set_ring_only(core.is_witness());
-            self.look_for_replay();
+            self.look_for_replay(now);
             if now >= self.clock_due {
                 self.clock_due = now + CLOCK_NS;
                 self.clock.refresh();
@@ -272,20 +272,12 @@ impl Node {
     }
 
     /// What has left every ring is read from a journal; what has come of it goes into ours.
-    fn look_for_replay(&mut self) {
+    fn look_for_replay(&mut self, now: Nanos) {
         let Some(fetch) = &mut self.fetch else { return };
-        if !fetch.is_ordered() {
-            if let Some((history, from, chain)) = self.replica.wants_replay() {
-                fetch.order(Some(Order { history, from, chain }));
-                self.replica.core.counters.add(Counter::Replays, 1);
-                self.replica.set_replaying(true);
-            }
-        } else if self.replica.is_whole() {
-            fetch.order(None);
-            self.replica.set_replaying(false);
-        } else {
-            // The rest is young enough for repairers.
-            self.replica.set_replaying(!fetch.is_at_end());
+        match self.replica.look_for_replay(now, fetch.at_end()) {
+            ReplayWish::Begin(order) => fetch.order(Some(order)),
+            ReplayWish::End => fetch.order(None),
+            ReplayWish::GoOn => {}
         }
     }
 

@@ -69,7 +69,7 @@ impl Acceptor {
 
     /// S2 (nothing below the promise): where the log ends with `frame`, if it is taken. A frame of an
     /// epoch below the promise is taken only where `owned` says that the log of an epoch at or above the
-    /// promise contains it.
+    /// promise contains it: as it does whatever is committed.
     pub fn judge(&self, frame: &FrameView<'_>, end: &LogEnd, owned: bool) -> Result<LogEnd, Refused> {
         if self.refuses(frame.header.epoch()) && !owned {
             return Err(Refused::Stale { promised: self.promised });

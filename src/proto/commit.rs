@@ -273,6 +273,11 @@ impl Commit {
         }
     }
 
+    /// Whether somebody said that the followed log is committed up to `next`, whoever counts, and whatever is held.
+    pub fn is_final(&self, next: Seq) -> bool {
+        next <= self.announced
+    }
+
     /// What [`Commit::commit_next`] would be if the owner held the log up to `next`: whether a frame that
     /// has just arrived is final already.
     #[inline]

@@ -3,11 +3,13 @@
 use super::check::Violation;
 use super::net::SimNet;
 use super::plan::{Harm, Plan};
+use super::replay::{Fetching, Giving};
 use super::rng::Rng;
 use crate::engine::ports::Ports;
 use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
 use crate::journal::memory::{MemoryStore, MemoryTail};
 use crate::journal::ports::{FileName, Store, TailSource, Word};
+use crate::journal::shelf::Written;
 use crate::journal::{
     Completeness, SegmentWriter, Settings, Superblock, WriteError, copy_behind, format, open,
 };
@@ -60,6 +62,10 @@ pub(super) struct Machine {
     pub(super) stopping: Option<(Nanos, Nanos)>,
     /// Whether this identity has led.
     pub(super) led: bool,
+    /// What its process reads from the journals of others.
+    pub(super) fetching: Option<Fetching>,
+    /// What others may read of its journal.
+    giving: Giving,
 }
 
 /// How a start ended.
@@ -92,6 +98,8 @@ impl Machine {
             forgot: false,
             stopping: None,
             led: false,
+            fetching: None,
+            giving: Giving::default(),
         })
     }
 
@@ -159,6 +167,7 @@ impl Machine {
         (self.damaged, self.forgot) = (false, false);
         self.writer = Some(opened.writer);
         self.superblock = opened.superblock;
+        (self.fetching, self.giving) = (None, Giving::default());
         self.state = State::Up(Box::new(replica));
         Ok(Started::Runs)
     }
@@ -217,9 +226,12 @@ impl Machine {
         let damaged = self.is_damaged();
         let capacity = if now < self.disk_full_until { 0 } else { u64::MAX };
         self.store.set_capacity_bytes(capacity);
-        let Self { state: State::Up(replica), store, writer: Some(writer), superblock, .. } = self else {
+        let Self { state: State::Up(replica), store, writer: Some(writer), superblock, giving, .. } = self
+        else {
             return Ok(None);
         };
+        // Read before what is published is written: so it is the commit of the log that the segments will hold.
+        let commit_next = replica.core.commit_next();
         let memory = replica.tail_mut().memory_mut();
         let mut wanted = *superblock;
         wanted.promised.0 = wanted.promised.0.max(memory.word(Word::Promised));
@@ -236,8 +248,19 @@ impl Machine {
                     format!("S7: {} cannot write its segments: {error}", self.identity)
                 }
             }),
-            _ => Ok(None),
+            Err(_) => Ok(None),
+            Ok(_) => {
+                let (number, offset) = writer.place();
+                let commit_next = giving.written.commit_next.max(commit_next);
+                giving.written = Written { number, offset, commit_next, ..Written::default() };
+                Ok(None)
+            }
         }
+    }
+
+    /// What others may read, and the files that it is read from.
+    pub(super) fn giving(&mut self) -> (&mut Giving, &MemoryStore) {
+        (&mut self.giving, &self.store)
     }
 
     /// The process dies; its tail's memory stays. Half a frame may lie behind the tail's end.

@@ -27,6 +27,7 @@ mod payload;
 mod plan;
 mod populate;
 mod quorum;
+mod replay;
 pub mod rng;
 pub mod shrink;
 mod storm;

@@ -68,6 +68,11 @@ impl World {
         found
     }
 
+    /// Who never leads, in any membership that may count.
+    pub(super) fn witnesses(&self) -> Vec<Identity> {
+        self.memberships().into_iter().flat_map(|listed| listed.witnesses).collect()
+    }
+
     /// How far a seat holds what is committed, or will when its process has begun again.
     pub(super) fn held_next(&self, seat: usize) -> Seq {
         self.left_of(seat, self.oracle.agreed_next(seat))

@@ -19,8 +19,6 @@ use crate::wire::{DownBody, Epoch, Header, Identity, Nanos, Seq, write_down};
 const BEGIN_NS: Nanos = 1_000_000;
 /// What is left to hand in when the faults are over is cut down to this.
 const LEFT_MAX: u64 = 10;
-/// Who lacks more than this of what is committed may not get it from the rings any more.
-const LAG_MAX: Seq = 10;
 /// Messages that each healthy publisher hands in when the faults are over.
 const MORE: u64 = 3;
 
@@ -408,10 +406,8 @@ impl World {
     fn calm(&mut self) -> Result<(), Violation> {
         self.wire.heal();
         let replicas = self.plan.replicas;
-        // Who lacks what has left the others' rings needs a replay from a journal, not a repair.
-        let long = self.plan.ring_bytes < 128 << 10;
-        let recent = if long { self.oracle.commit_next().saturating_sub(LAG_MAX) } else { 0 };
-        let oldest = self.oldest_seq().max(recent);
+        // What has left a witness's ring is nowhere where the others do not hold it: the takeover waits for them.
+        let oldest = self.oldest_of_witnesses();
         let alive: Vec<usize> = (0..replicas)
             .filter(|index| self.lost >> index & 1 == 0 && self.held_next(*index) >= oldest)
             .collect();
@@ -446,10 +442,13 @@ impl World {
         Ok(())
     }
 
-    /// What every replica has in its ring, or will have when it begins again.
-    fn oldest_seq(&self) -> Seq {
+    /// What every witness has in its ring, or will have when it begins again.
+    fn oldest_of_witnesses(&self) -> Seq {
+        let witnesses = self.witnesses();
         let rings = self.seats.iter().filter_map(|seat| match &seat.actor {
-            Actor::Replica(machine) => machine.oldest_seq(&self.plan),
+            Actor::Replica(machine) if witnesses.contains(&machine.identity) => {
+                machine.oldest_seq(&self.plan)
+            }
             _ => None,
         });
         rings.max().unwrap_or(1)

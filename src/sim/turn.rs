@@ -41,7 +41,7 @@ impl World {
         let wall = (now + WALL_NS).saturating_add_signed(machine.wall_ahead);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
-        let work = replica.poll(now, wall);
+        let mut work = replica.poll(now, wall);
         if replica.core.is_stopped() {
             let (mut why, mut overran) = (String::new(), false);
             while let Some(event) = replica.core.events.pop() {
@@ -90,6 +90,7 @@ impl World {
                 self.tell(index, || Happening::Leads(leads));
             }
         }
+        work += self.replay(index, draws[1])?;
         Ok(work)
     }
 

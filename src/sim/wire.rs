@@ -123,6 +123,12 @@ impl Wire {
         self.broken.clear();
     }
 
+    /// Whether a connection between these two lives: whatever is lost on it is sent again.
+    pub fn connects(&self, now: u64, one: usize, other: usize) -> bool {
+        let ways = [(one, other), (other, one)].map(|(from, to)| Route { from, to, group: None });
+        !self.broken.iter().any(|broken| ways.iter().any(|route| broken.breaks(now, *route)))
+    }
+
     /// A new datagram: its copies share a number.
     pub fn next_number(&mut self) -> u64 {
         self.number += 1;

@@ -22,8 +22,8 @@ pub struct HeartbeatBody {
     pub oldest_seq: Seq,
     /// Entries that the window still takes; 0 tells publishers that they are throttled.
     pub credit_entries: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Publishers that have used up their share of a scarce window: what they submit is refused for the present.
+    pub shares_over: u32,
     /// Replica numbers, most caught up first; 0 is none.
     pub successors: [u8; 8],
 }

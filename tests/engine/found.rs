@@ -306,6 +306,61 @@ fn a_leader_that_stamps_nothing_is_missed_although_the_oldest_submission_waits_f
     assert!(missed(&mut node, &mut log), "number 1 can");
 }
 
+/// It would be deposed again and again, and what an epoch's start can tell of would be used up.
+#[test]
+fn a_leader_that_refuses_those_over_their_share_is_not_missed_while_it_says_so() {
+    let mut log = Log::begun(3);
+    log.push_open("orders", (1, [1, 1]), 1, 0);
+    log.commit_next = log.end.next;
+    let mut node = blank();
+    node.hear(&log.frames[1..2]);
+    node.ask(1, log.repair(0, 1, 3));
+    node.hear(&log.frames[2..]);
+    node.hear(&[messages(1, 1, 2)]);
+    let missed = |node: &mut Node, log: &mut Log, over: u32| {
+        for _ in 0..200 {
+            let beat = log.heartbeat_with(|_, body| body.shares_over = over);
+            node.now += MS;
+            node.hear(&[beat]);
+        }
+        node.events().iter().any(|event| matches!(event, Event::Missed { .. }))
+    };
+    assert!(!missed(&mut node, &mut log, 1), "it hears, and may not stamp");
+    assert!(missed(&mut node, &mut log, 0), "it stamps nothing, for no reason that it says");
+}
+
+/// An epoch's start has room for sixteen that nobody committed. Leaders whose quorum has to catch up first must not
+/// use them up.
+#[test]
+fn each_takeover_that_nobody_commits_gives_the_next_leader_twice_as_long() {
+    let mut times = Vec::new();
+    for takeovers in 0..4 {
+        // Two of five see each frame.
+        let mut log = Log::begun(5);
+        let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
+        node.hear(&log.frames[1..2]);
+        node.ask(1, log.repair(0, 1, 1));
+        for round in 0..takeovers {
+            log.begin(epoch(2 + round, 1 + 2 * (round % 2)), &member_list(5));
+            node.hear(&log.frames[log.frames.len() - 1..]);
+        }
+        log.push(&["never committed"]);
+        node.hear(&log.frames[log.frames.len() - 1..]);
+        assert_eq!((node.replica.role(), node.next()), (Role::Standby, log.end.next));
+        node.events();
+        let missed =
+            |node: &mut Node| node.events().iter().any(|event| matches!(event, Event::Missed { .. }));
+        let long = (1..10_000).find(|_| {
+            let beat = log.heartbeat();
+            node.now += MS;
+            node.hear(&[beat]);
+            missed(&mut node)
+        });
+        times.push(long.expect("a leader under whom nothing moves is no sign of life"));
+    }
+    assert!(times.windows(2).skip(1).all(|pair| pair[1] > pair[0] * 3 / 2), "{times:?} ms");
+}
+
 /// Whom a receiver with so many repairers asks, one after the other, when nobody answers.
 fn asked(repairers: u32, prefer: SocketAddrV4, times: usize) -> Vec<SocketAddrV4> {
     let mut log = Log::begun(3);

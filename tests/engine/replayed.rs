@@ -1,12 +1,13 @@
 //! Replay and live in one reader: what is told, in which order, and when it ends; and in a replica.
 
-use super::log::Log;
+use super::log::{Log, written};
 use super::subscriber::{Reader, Told};
 use super::world::*;
 use lockstep::engine::counters::Counter;
 use lockstep::engine::event::Role;
 use lockstep::engine::receiver::Start;
 use lockstep::engine::replay::{ReplayLimits, Step};
+use lockstep::engine::replica::{ReplayOrder, ReplayWish};
 use lockstep::engine::subscriber::Delivery;
 use lockstep::wire::*;
 
@@ -238,6 +239,61 @@ fn a_blank_replica_stores_what_is_replayed_waits_for_room_and_follows() {
     let frame = FrameView::from_prefix(&log.frames[5]).unwrap();
     assert!(replica.on_replayed(9_000_000, giver, &frame));
     assert_eq!(replica.tail().end(), log.end);
+}
+
+/// Two nodes that lie behind would read from each other for ever.
+#[test]
+fn a_replica_that_stands_still_at_the_end_of_its_source_asks_the_next_one() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let at = log.end;
+    log.push(&["b"]);
+    let mut node = Node::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
+    node.hear(&log.frames[1..2]);
+    let giver = identity(2);
+    let mut wish = |node: &mut Node, at_end| node.replica.look_for_replay(node.now, at_end);
+    assert_eq!(wish(&mut node, None), ReplayWish::GoOn, "the rings are asked first");
+    for bytes in &log.frames[..3] {
+        let now = node.now;
+        assert!(node.replica.on_replayed(now, giver, &FrameView::from_prefix(bytes).unwrap()));
+    }
+    assert_eq!(wish(&mut node, Some(false)), ReplayWish::End, "nothing that was heard of is missing");
+    let beat = log.heartbeat();
+    node.hear(&[beat]);
+    assert_eq!(wish(&mut node, Some(false)), ReplayWish::GoOn, "it gives");
+    node.now += 60_000_000;
+    assert_eq!(wish(&mut node, Some(false)), ReplayWish::GoOn, "it still does");
+    assert_eq!(wish(&mut node, Some(true)), ReplayWish::GoOn, "what is young comes by repair");
+    node.now += 60_000_000;
+    let order = ReplayOrder { history: HISTORY, from: at.next, chain: Some(at.chain) };
+    assert_eq!(wish(&mut node, Some(true)), ReplayWish::Begin(order));
+    assert_eq!(wish(&mut node, Some(true)), ReplayWish::GoOn, "that one is given time as well");
+}
+
+/// S2: what is committed is in the log of every epoch that may follow. Who promised and lies behind every ring would
+/// wait for a leader, and perhaps none comes to be without it.
+#[test]
+fn s2_a_replica_stores_what_is_committed_below_its_promise_and_acknowledges_nothing_of_it() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let mut node = Node::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
+    node.hear(&log.frames[1..]);
+    node.ask(1, log.repair(0, 1, 1));
+    let held = log.end.next;
+    assert_eq!((node.replica.role(), node.next()), (Role::Standby, held));
+    let body = BallotBody { process_nonce: 2, ballot: epoch(2, 2).0, about: 0 };
+    let prepare = written(|out| write_ballot(out, log.header(Kind::Prepare, identity(2)), body));
+    node.hear(&[prepare]);
+    assert_eq!(node.replica.tail().promised(), epoch(2, 2));
+    log.push(&["b"]);
+    let frame = log.frames.last().unwrap().clone();
+    node.hear(std::slice::from_ref(&frame));
+    assert_eq!(node.next(), held, "live, and below the promise");
+    let now = node.now;
+    assert!(node.replica.on_replayed(now, identity(1), &FrameView::from_prefix(&frame).unwrap()));
+    assert_eq!((node.next(), node.replica.core.commit_next()), (log.end.next, log.end.next));
+    let said = node.wait(10_000_000);
+    assert!(acks_in(&said).is_empty(), "{:?}", acks_in(&said));
 }
 
 #[test]

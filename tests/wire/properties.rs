@@ -267,11 +267,12 @@ proptest! {
         header in any_header(Kind::Heartbeat),
         words in any::<[u64; 4]>(),
         credit_entries in any::<u32>(),
+        shares_over in any::<u32>(),
         successors in any::<[u8; 8]>(),
     ) {
         let [membership_seq, epoch_start_seq, process_nonce, oldest_seq] = words;
         let body = HeartbeatBody {
-            membership_seq, epoch_start_seq, process_nonce, oldest_seq, credit_entries, reserved: 0, successors,
+            membership_seq, epoch_start_seq, process_nonce, oldest_seq, credit_entries, shares_over, successors,
         };
         let bytes = small(|out| write_heartbeat(out, header, body));
         let Datagram::Heartbeat(seen, read) = decoded(&bytes) else { panic!("a heartbeat") };

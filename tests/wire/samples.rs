@@ -152,7 +152,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         process_nonce: 0x9796_9594_9392_9190,
         oldest_seq: 0x9f9e_9d9c_9b9a_9998,
         credit_entries: 0xa3a2_a1a0,
-        reserved: 0,
+        shares_over: 0xa7a6_a5a4,
         successors: [3, 1, 0, 0, 0, 0, 0, 0],
     };
     let ranges = [SeqRange { from: 0x80, to: 0x90 }, SeqRange { from: 0xa0, to: 0xb0 }];

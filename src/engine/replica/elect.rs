@@ -288,14 +288,14 @@ impl ReplicaCore {
     }
 
     /// SUSPECT-1, and the leader that is heard but deaf: it stamps nothing although we have heard, long ago,
-    /// what could be stamped, and it tells no lack of credit.
+    /// what could be stamped, and it tells no lack of credit, neither of all nor of some.
     fn watch(&mut self, now: Nanos, drained: bool) {
         let waits_since = self.heard.settle(
             self.rx.end().map_or(1, |end| end.next),
             self.limits.receiver.cluster,
             &self.log.publishers,
         );
-        let long = 10 * self.suspect.timeout_ns();
+        let long = self.log.patience(10 * self.suspect.timeout_ns());
         self.deaf = waits_since.is_some_and(|since| now >= since.max(self.advanced_at) + long)
             && self.credit_heard
             && !self.rx.is_waiting();

@@ -12,8 +12,8 @@ use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::{OpenVerdict, Verdict};
 use crate::proto::sequence::Stamp;
 use crate::wire::{
-    AckBody, Datagram, EPOCHS_MAX, Entries, Entry, EntryHeader, EntryKind, Header, HeartbeatBody, Identity,
-    Kind, NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, SMALL_LEN_MAX, Seq, submitter, write_ack,
+    AckBody, Datagram, Entries, Entry, EntryHeader, EntryKind, Header, HeartbeatBody, Identity, Kind,
+    NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, SMALL_LEN_MAX, Seq, submitter, write_ack,
     write_heartbeat, write_open,
 };
 
@@ -155,9 +155,7 @@ impl ReplicaCore {
         }
         // The first leader of a history may be started long before the others.
         let suspected = self.quorum.look(now, drained) && !planted(Mutation::DeafLeaderStays);
-        // An epoch's start tells of no more than so many that nobody committed: each makes us more patient, so
-        // that they are never used up by leaders that find no quorum.
-        let patience = self.quorum.timeout_ns() << self.log.open_epochs().saturating_sub(1).min(EPOCHS_MAX);
+        let patience = self.log.patience(self.quorum.timeout_ns());
         if suspected && now >= self.won_at + patience && (self.had_quorum || self.led.round() > 1) {
             self.say_step_down(net, tail, wall, None);
             return self.step_down(tail, now, Stopped::Deaf);
@@ -483,7 +481,7 @@ impl ReplicaCore {
             process_nonce: self.limits.process_nonce,
             oldest_seq: tail.oldest_seq(),
             credit_entries,
-            reserved: 0,
+            shares_over: self.shares.over(commit_next),
             successors: self.successors(),
         };
         write_heartbeat(out, self.header(Kind::Heartbeat, wall, &end), body)

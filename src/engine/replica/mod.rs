@@ -34,6 +34,7 @@ use orders::Denial;
 use own_log::OwnLog;
 use pulse::pulse_limits;
 pub use recovered::Recovered;
+pub use replayed::{ReplayOrder, ReplayWish};
 
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
@@ -41,6 +42,7 @@ use super::event::{Event, Events, Role};
 use super::losses::Losses;
 use super::ports::{Burst, Group, Net, Ports};
 use super::receiver::{NACK_LEN_MAX, Receiver, ReceiverLimits, Start};
+use super::replay::Standstill;
 use crate::journal::{Span, Tail};
 use crate::proto::accept::Acceptor;
 use crate::proto::beat::{Beat, BeatLimits};
@@ -150,6 +152,8 @@ pub struct ReplicaCore {
     may_lead: bool,
     /// We are a witness: we keep no more than a ring, and serve candidates only.
     is_witness: bool,
+    /// Where it stands while it is replayed to.
+    standstill: Standstill,
     /// We are an archiver: no membership makes us vote.
     is_apart: bool,
     /// Leading: no full standby holds what lies before the witness's ring.
@@ -301,6 +305,7 @@ impl<P: Ports> Replica<P> {
             listed_by: (recovered.membership.seq, recovered.open_change.is_some()),
             may_lead: recovered.membership.may_lead(identity),
             is_witness: recovered.membership.is_witness(identity),
+            standstill: Standstill::default(),
             is_apart: false,
             exposed: false,
             waits_told: Epoch::NONE,

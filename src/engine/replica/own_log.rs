@@ -16,7 +16,7 @@ use crate::proto::membership::{Electorate, Membership, change_in};
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::Publishers;
 use crate::wire::{
-    EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Seq,
+    EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Nanos, Seq,
 };
 use std::collections::VecDeque;
 
@@ -102,9 +102,11 @@ impl OwnLog {
         (rows.len() < EPOCHS_MAX).then_some(rows)
     }
 
-    /// Epochs of this log whose start is not known to be committed.
-    pub(super) fn open_epochs(&self) -> usize {
-        self.epochs.len().saturating_sub(1)
+    /// How long a leader is given under whom nothing is committed, where `ns` is usual: an epoch's start tells of no
+    /// more than so many that nobody committed, and each of those in this log makes it twice as long, so that they
+    /// are never used up while a quorum catches up.
+    pub(super) fn patience(&self, ns: Nanos) -> Nanos {
+        ns << self.epochs.len().saturating_sub(2).min(EPOCHS_MAX)
     }
 
     /// What lies below `commit_next` is final: it is undone no more.

@@ -3,6 +3,7 @@
 //! is asked for repairs.
 
 use super::{Replica, ReplicaCore};
+use crate::engine::counters::Counter;
 use crate::engine::event::Role;
 use crate::engine::ports::Ports;
 use crate::engine::receiver::Placement;
@@ -10,27 +11,48 @@ use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::wire::{Chain, FrameView, Identity, Nanos, Seq};
 
+/// What a node lacks that only journals have.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ReplayOrder {
+    /// The history that is read; 0 for any.
+    pub history: u64,
+    /// The first seq.
+    pub from: Seq,
+    /// The chain there, where it is known.
+    pub chain: Option<Chain>,
+}
+
+/// What is to become of a node's replay.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ReplayWish {
+    /// One is to begin, with the next source if one was under way.
+    Begin(ReplayOrder),
+    /// The one that is under way is to end: nothing is missing any more.
+    End,
+    /// Everything is to go on as it is.
+    GoOn,
+}
+
 impl<P: Ports> Replica<P> {
-    /// What only a journal still has: the history, the first missing seq and the chain there. `None` while
-    /// repairers can help, or nothing is missing.
-    pub fn wants_replay(&self) -> Option<(u64, Seq, Option<Chain>)> {
-        let core = &self.core;
-        if core.role == Role::Leader || core.stopped {
-            return None;
+    /// Whether a replay is to begin or to end. `at_end` is that of the one under way, if there is one: whether
+    /// everything that its source has for the present was taken. Repairers are left alone until then, for the rest
+    /// is young enough for them; if it is not, the next source is asked.
+    pub fn look_for_replay(&mut self, now: Nanos, at_end: Option<bool>) -> ReplayWish {
+        let core = &mut self.core;
+        let next = core.rx.end().map_or(0, |end| end.next);
+        let stands_still = core.standstill.look(now, next, at_end != Some(true));
+        if core.role == Role::Leader || core.stopped || core.rx.is_whole() {
+            core.rx.set_replaying(false);
+            return if at_end.is_some() { ReplayWish::End } else { ReplayWish::GoOn };
         }
-        core.rx.abandoned()?;
-        let (from, chain) = core.rx.replay_from()?;
-        Some((core.rx.history(), from, chain))
-    }
-
-    /// Whether nothing that was heard of is missing.
-    pub fn is_whole(&self) -> bool {
-        self.core.role == Role::Leader || self.core.rx.is_whole()
-    }
-
-    /// Whether repairers are left alone, because a replay brings what is missing.
-    pub fn set_replaying(&mut self, replaying: bool) {
-        self.core.rx.set_replaying(replaying);
+        let wanted = if at_end.is_some() { stands_still } else { core.rx.abandoned().is_some() };
+        let Some((from, chain)) = core.rx.replay_from().filter(|_| wanted) else {
+            core.rx.set_replaying(at_end == Some(false));
+            return ReplayWish::GoOn;
+        };
+        core.counters.add(Counter::Replays, 1);
+        core.rx.set_replaying(true);
+        ReplayWish::Begin(ReplayOrder { history: core.rx.history(), from, chain })
     }
 
     /// A frame of a replay, by `giver`. Returns whether it was dealt with; if not, the journal has no room for it

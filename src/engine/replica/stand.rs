@@ -105,7 +105,7 @@ impl ReplicaCore {
             self.beaten = (epoch, header.commit_next);
             self.moved_at = now;
         }
-        let wedged = now > self.moved_at + WEDGED_TIMEOUTS * self.suspect.timeout_ns();
+        let wedged = now > self.moved_at + self.log.patience(WEDGED_TIMEOUTS * self.suspect.timeout_ns());
         if header.number > self.beat_number || epoch > self.rx.follow.epoch() {
             self.beat_number = header.number;
             if !wedged {
@@ -113,7 +113,7 @@ impl ReplicaCore {
             }
         }
         self.successors_heard = body.successors;
-        self.credit_heard = body.credit_entries > 0;
+        self.credit_heard = body.credit_entries > 0 && body.shares_over == 0;
         self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
         if epoch == self.rx.follow.epoch() {
             self.losses.on_seen(now, header.first_seq);
@@ -189,7 +189,7 @@ impl ReplicaCore {
             }
             return;
         }
-        let admitted = self.is_admitted();
+        let admitted = self.is_admitted() || self.rx.commit.is_final(frame.header.next_seq());
         match self.log.store(&self.acceptor, admitted, tail, frame) {
             Ok(stored) => {
                 self.rx.pass(end);
@@ -207,7 +207,7 @@ impl ReplicaCore {
     }
 
     /// Whether what is followed may enter the log: it is of the promised epoch or a higher one, or what a
-    /// candidate adopts.
+    /// candidate adopts. What is committed always may: the log of every later epoch contains it.
     fn is_admitted(&self) -> bool {
         let followed = self.rx.follow.epoch();
         !self.acceptor.refuses(followed)
@@ -274,6 +274,7 @@ impl ReplicaCore {
         self.pursue(tail, now);
         let admitted = self.is_admitted();
         while let Some(frame) = self.rx.front(Seq::MAX) {
+            let admitted = admitted || self.rx.commit.is_final(frame.header.next_seq());
             // The tail judges the frame against its own end; the store lends it meanwhile.
             match self.log.store(&self.acceptor, admitted, tail, &frame) {
                 Ok(stored) => {

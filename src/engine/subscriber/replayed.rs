@@ -148,6 +148,10 @@ impl SubscriberCore {
         if is_live && self.rx.end().is_some() && self.rx.is_whole() {
             return self.replay.finish();
         }
+        let next = self.rx.end().map_or(0, |end| end.next);
+        if self.standstill.look(now, next, !self.replay.is_at_end()) && !self.rx.is_whole() {
+            self.replay.on_behind(now);
+        }
         let Some(failed) = self.replay.failed() else { return };
         let from = self.rx.replay_from().map_or(0, |(seq, _)| seq);
         match (failed.why, self.needed) {

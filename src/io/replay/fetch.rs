@@ -2,31 +2,21 @@
 //! bounded queue, a few frames a turn, without a system call.
 //!
 //! ```text
-//!  hot thread ──Order──▶ thread ──▶ Source ◀─TCP─ a standby or archiver
+//!  hot thread ──order──▶ thread ──▶ Source ◀─TCP─ a standby or archiver
 //!             ◀──frames── queue ◀─────┘           (the thread judges; the hot thread's rules judge again)
 //! ```
 
 use super::client::{Polled, Source};
 use crate::engine::replay::{Piece, Replay, ReplayLimits, Step, piece};
+use crate::engine::replica::ReplayOrder;
 use crate::io::IoError;
 use crate::io::clock::Clock;
-use crate::wire::{Chain, Identity, Nanos, REPLAY_STAY, ReplayEnd, SMALL_LEN_MAX, Seq, chain_after};
+use crate::wire::{Identity, Nanos, REPLAY_STAY, ReplayEnd, SMALL_LEN_MAX, chain_after};
 use crossbeam::queue::ArrayQueue;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// What the hot thread lacks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Order {
-    /// The history that is read; 0 for any.
-    pub history: u64,
-    /// The first seq.
-    pub from: Seq,
-    /// The chain there, where it is known.
-    pub chain: Option<Chain>,
-}
 
 /// Bytes of whole frames that are handed over at once.
 const CHUNK_LEN: usize = 64 << 10;
@@ -38,7 +28,7 @@ const PAUSE: Duration = Duration::from_micros(200);
 const QUIET: Duration = Duration::from_millis(20);
 
 struct Shared {
-    order: Mutex<Option<Order>>,
+    order: Mutex<Option<ReplayOrder>>,
     /// Another order, or none, than the thread is working on.
     changed: AtomicBool,
     stop: AtomicBool,
@@ -83,25 +73,22 @@ impl Fetch {
         Ok(Self { shared, thread: Some(thread), ordered: false, chunk: Vec::new(), at: 0 })
     }
 
-    /// Whether something is ordered.
-    pub fn is_ordered(&self) -> bool {
-        self.ordered
-    }
-
     /// Who gave last.
     pub fn giver(&self) -> Identity {
         Identity::from_packed(self.shared.giver.load(Ordering::Acquire))
     }
 
-    /// Whether nothing comes for the present, and all that came was taken: repairers may be asked.
-    pub fn is_at_end(&self) -> bool {
-        self.shared.at_end.load(Ordering::Acquire)
-            && self.shared.full.is_empty()
-            && self.at >= self.chunk.len()
+    /// Whether nothing comes for the present, and all that came was taken; `None` while nothing is ordered.
+    pub fn at_end(&self) -> Option<bool> {
+        self.ordered.then(|| {
+            self.shared.at_end.load(Ordering::Acquire)
+                && self.shared.full.is_empty()
+                && self.at >= self.chunk.len()
+        })
     }
 
     /// Asks for a replay, or for none any more. What is under way is thrown away.
-    pub fn order(&mut self, order: Option<Order>) {
+    pub fn order(&mut self, order: Option<ReplayOrder>) {
         self.ordered = order.is_some();
         *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = order;
         self.shared.at_end.store(false, Ordering::Release);
@@ -163,7 +150,7 @@ struct Worker {
     cluster: u64,
     clock: Clock,
     /// Where the next request begins.
-    order: Option<Order>,
+    order: Option<ReplayOrder>,
     chunk: Vec<u8>,
 }
 
@@ -196,6 +183,8 @@ impl Worker {
 
     fn begin(&mut self) {
         self.order = *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner);
+        // Ordered again while one is under way: its source has no more, and the next one is asked.
+        self.replay.on_behind(self.clock.now());
         self.replay.finish();
         self.source.close();
         self.chunk.clear();
@@ -286,7 +275,7 @@ fn take_piece(
     shared: &Shared,
     piece: Piece<'_>,
     chunk: &mut Vec<u8>,
-    order: &mut Option<Order>,
+    order: &mut Option<ReplayOrder>,
 ) {
     match piece {
         Piece::Answer(header, body) => {
@@ -299,7 +288,7 @@ fn take_piece(
             chunk.extend_from_slice(frame.bytes);
             // Should this source be lost, the next one goes on here.
             let (history, from) = (frame.header.history, frame.header.next_seq());
-            *order = Some(Order { history, from, chain: Some(chain_after(&frame.header)) });
+            *order = Some(ReplayOrder { history, from, chain: Some(chain_after(&frame.header)) });
         }
         Piece::Frame(_) => {}
     }

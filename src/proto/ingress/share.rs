@@ -82,6 +82,13 @@ impl Shares {
         self.rows[..self.used].iter().any(|row| row.publisher == publisher && row.over)
     }
 
+    /// How many publishers were refused something in this period. There is none once what was uncommitted when it
+    /// began is committed.
+    pub fn over(&self, commit_next: Seq) -> u32 {
+        let rows = if commit_next < self.until { self.used } else { 0 };
+        self.rows[..rows].iter().filter(|row| row.over).count() as u32
+    }
+
     /// Whether somebody is to be told.
     #[inline]
     pub fn has_news(&self) -> bool {
@@ -130,6 +137,7 @@ mod tests {
         }
         assert_eq!(stamped, 20);
         assert!(shares.is_over(7) && shares.has_news());
+        assert_eq!((shares.over(299), shares.over(300)), (1, 0));
         assert!(shares.take(&WINDOW, (320, 200), (8, 1), 1), "another one has not had any");
         let mut rows = [NoticeRow::default(); 4];
         assert_eq!(shares.tell(&mut rows), 1);

@@ -185,11 +185,13 @@ impl Oracle {
     }
 
     /// S2: below its promise nobody stores anything that the promised epoch, or a later one, did not begin
-    /// behind. Who stands for election fetches what it lacks before its epoch begins.
+    /// behind. Who stands for election fetches what it lacks before its epoch begins, and what is committed is in
+    /// the log of every epoch that may follow.
     fn check_promise(&self, who: usize, before: &Voice, now: &Voice) -> Result<(), Violation> {
         let (epoch, promised) = (now.end.epoch, before.promised);
         let stands = [promised, now.promised].iter().any(|ballot| ballot.leader() == before.identity);
-        if epoch >= promised || stands || self.tree.begins_behind(now.tip, promised) {
+        let committed = now.tip.is_none_or(|tip| self.tree.begins_with(self.ghost.tip(), Some(tip)));
+        if epoch >= promised || stands || committed || self.tree.begins_behind(now.tip, promised) {
             return Ok(());
         }
         Err(format!("S2: replica {who} stored up to {} in {epoch}, having promised {promised}", now.end.next))
