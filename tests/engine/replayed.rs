@@ -251,7 +251,7 @@ fn a_replica_that_stands_still_at_the_end_of_its_source_asks_the_next_one() {
     let mut node = Node::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
     node.hear(&log.frames[1..2]);
     let giver = identity(2);
-    let mut wish = |node: &mut Node, at_end| node.replica.look_for_replay(node.now, at_end);
+    let wish = |node: &mut Node, at_end| node.replica.look_for_replay(node.now, at_end);
     assert_eq!(wish(&mut node, None), ReplayWish::GoOn, "the rings are asked first");
     for bytes in &log.frames[..3] {
         let now = node.now;
