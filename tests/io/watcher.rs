@@ -237,8 +237,12 @@ fn every_end_of_the_stamping_thread_is_announced_and_then_the_watcher_is_gone() 
         let mut victim = Victim::start();
         victim.signal(signal);
         if signal == "SEGV" {
-            // The first one only takes away std's handler, which looks for a stack's end.
-            let _ = Command::new("kill").args(["-s", signal, &victim.child.id().to_string()]).status();
+            // The first one only takes away std's handler, which looks for a stack's end; two at once are one.
+            let process = victim.child.id();
+            wait_for("the victim's end", || {
+                let _ = Command::new("kill").args(["-s", signal, &process.to_string()]).status();
+                is_gone(process).then_some(())
+            });
         }
         assert_announced(&mut victim, signal);
         victim.end();
