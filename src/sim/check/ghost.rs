@@ -212,6 +212,9 @@ impl Ghost {
         let new = tree.path(self.tip, committed);
         self.tip = committed;
         for node in &new {
+            if let Some(torn) = &tree.stem(*node).torn {
+                return Err(format!("INTEGRITY: {epoch} commits {torn}"));
+            }
             self.messages.extend_from_slice(&tree.stem(*node).messages);
             self.begins.extend(tree.stem(*node).begins.iter().copied());
         }

@@ -23,6 +23,8 @@ struct Line {
     closed: bool,
     /// Where the message began of which parts are still to come.
     begun: Option<Seq>,
+    /// Whether its parts lack their beginning in this log.
+    headless: bool,
 }
 
 /// A frame of some log.
@@ -58,6 +60,10 @@ pub struct Stem {
     pub parts: Vec<Stamped>,
     /// Where messages in parts began.
     pub begins: Vec<(Seq, Seq)>,
+    /// A part in it that does not go on with what its publisher began in this very log, in words. A leader that was
+    /// superseded and does not know it may stamp one: whoever took over a name counts behind what the log of its
+    /// successor has. It is never committed.
+    pub torn: Option<String>,
     /// Whether it starts its epoch.
     pub starts: bool,
     lines: Vec<Line>,
@@ -188,6 +194,7 @@ impl Tree {
             messages: Vec::new(),
             parts: Vec::new(),
             begins: Vec::new(),
+            torn: None,
             starts: false,
             lines: before.map(|before| before.lines.clone()).unwrap_or_default(),
             names: before.map(|before| before.names.clone()).unwrap_or_default(),
@@ -223,7 +230,7 @@ impl Tree {
                     let key =
                         (entry.header.publisher, entry.header.publisher_seq, super::digest(entry.payload));
                     stem.take_number(seq, key.0, key.1)?;
-                    stem.place(seq, key, entry.header.flags)?;
+                    stem.place(seq, key, entry.header.flags);
                 }
                 EntryKind::Close => {
                     stem.take_number(seq, entry.header.publisher, entry.header.publisher_seq)?;
@@ -341,22 +348,27 @@ impl Stem {
     }
 
     /// A message, or a part of one: it goes on with what its publisher began in this very log.
-    fn place(&mut self, seq: Seq, key: Key, flags: u8) -> Result<(), Violation> {
-        let (begun, goes_on, more) = (self.line(key.0).begun, flags & PART_NEXT != 0, flags & PART_MORE != 0);
+    fn place(&mut self, seq: Seq, key: Key, flags: u8) {
+        let (goes_on, more) = (flags & PART_NEXT != 0, flags & PART_MORE != 0);
+        let line = self.line(key.0);
+        let begun = line.begun;
         if goes_on != begun.is_some() {
-            return Err(format!("INTEGRITY: {key:?} at {seq} with flags {flags} follows {begun:?}"));
+            // Nobody joins what lacks its beginning, and so nobody is given it.
+            line.headless = goes_on;
+            self.torn = Some(format!("{key:?} at {seq} with flags {flags} follows {begun:?}"));
         }
         let first = begun.unwrap_or(seq);
-        self.line(key.0).begun = more.then_some(first);
+        let line = self.line(key.0);
+        line.headless &= goes_on;
+        line.begun = more.then_some(first);
         if more {
             self.parts.push((seq, key));
-        } else {
+        } else if !self.line(key.0).headless {
             self.messages.push((seq, key));
             if goes_on {
                 self.begins.push((seq, first));
             }
         }
-        Ok(())
     }
 
     /// Where the message began that stands at `seq`.
