@@ -361,6 +361,32 @@ fn each_takeover_that_nobody_commits_gives_the_next_leader_twice_as_long() {
     assert!(times.windows(2).skip(1).all(|pair| pair[1] > pair[0] * 3 / 2), "{times:?} ms");
 }
 
+/// What is uncommitted may be longer than the ring, where many takeovers or a full quorum's wait were in it. Started
+/// again it would stop again.
+#[test]
+fn a_log_whose_epoch_the_new_one_contains_is_kept_although_the_ring_has_lost_where_the_commit_is() {
+    let mut log = Log::begun(5);
+    log.commit_next = log.end.next;
+    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
+    node.hear(&log.frames[1..2]);
+    node.ask(1, log.repair(0, 1, 1));
+    while node.replica.tail().oldest_seq() <= 3 {
+        log.push(&["some words that take room", "and more of them, and more of them, and more of them"]);
+        node.hear(&log.frames[log.frames.len() - 1..]);
+        node.flush();
+    }
+    assert!(node.replica.core.commit_next() < node.replica.tail().oldest_seq());
+    let mut other = log.clone();
+    log.begin(epoch(2, 3), &member_list(5));
+    let sent = node.hear(&log.frames[log.frames.len() - 1..]);
+    assert_eq!(acks_in(&sent).last().map(Header::epoch), Some(epoch(2, 3)));
+    assert_eq!((node.next(), node.replica.core.is_stopped()), (log.end.next, false));
+    // Whose log parts from ours where the ring has nothing any more, we cannot follow: that takes a new start.
+    other.begin_with_rows(epoch(3, 1), &member_list(5), 1);
+    node.hear(&other.frames[other.frames.len() - 1..]);
+    assert!(node.replica.core.is_stopped());
+}
+
 /// Whom a receiver with so many repairers asks, one after the other, when nobody answers.
 fn asked(repairers: u32, prefer: SocketAddrV4, times: usize) -> Vec<SocketAddrV4> {
     let mut log = Log::begun(3);

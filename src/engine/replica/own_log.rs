@@ -167,8 +167,13 @@ impl OwnLog {
     ) -> Result<Option<Seq>, Seq> {
         follow.contains(commit_next)?;
         let mut span = tail.find(commit_next);
-        if span.is_none() && commit_next < tail.end().next {
-            return Ok(Some(commit_next));
+        let end = tail.end();
+        if span.is_none() && commit_next < end.next {
+            // The ring has lost what would be looked through. Where that log contains the start of the epoch in which
+            // ours ends, the two are the same as far as that epoch goes in it.
+            let same_to = follow.lists(end.epoch).then(|| follow.succeeded_at(end.epoch).unwrap_or(Seq::MAX));
+            let from = same_to.filter(|same_to| *same_to >= commit_next).unwrap_or(commit_next);
+            return Ok((from < end.next).then_some(from));
         }
         while let Some(found) = span {
             // Damage in memory proves nothing either.

@@ -361,9 +361,10 @@ impl Stem {
         let line = self.line(key.0);
         line.headless &= goes_on;
         line.begun = more.then_some(first);
+        let headless = line.headless;
         if more {
             self.parts.push((seq, key));
-        } else if !self.line(key.0).headless {
+        } else if !headless {
             self.messages.push((seq, key));
             if goes_on {
                 self.begins.push((seq, first));
