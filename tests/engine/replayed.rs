@@ -241,6 +241,38 @@ fn a_blank_replica_stores_what_is_replayed_waits_for_room_and_follows() {
     assert_eq!(replica.tail().end(), log.end);
 }
 
+/// What is repaired meanwhile, and who leads meanwhile, changes nothing of what every ring has lost.
+#[test]
+fn a_journal_is_asked_for_what_the_rings_have_lost_although_repairs_of_the_rest_go_on_and_one_is_silent() {
+    let mut log = Log::begun(3);
+    let mut node = Node::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
+    node.hear(&log.frames[1..]);
+    node.ask(1, log.repair(0, 1, 1));
+    let at = log.end;
+    log.push(&["lost by every ring"]);
+    let mut asked_at = None;
+    for turn in 0..60 {
+        let lost = log.frames.len();
+        log.push(&["repaired"]);
+        log.push(&["heard"]);
+        let mut sent = node.hear(&log.frames[lost + 1..]);
+        sent.extend(node.wait(1_000_000));
+        for request in requests_in(&sent) {
+            if request.to == address(1) {
+                node.ask(1, log.answer(1, request.token, Refusal::TooOld, at.next + 1));
+                node.ask(1, log.repair(lost, 1, 1));
+            }
+        }
+        let now = node.now;
+        if node.replica.look_for_replay(now, None) != ReplayWish::GoOn {
+            asked_at = Some(turn);
+            break;
+        }
+    }
+    assert!(asked_at.is_some_and(|turn| turn >= 35), "some longest waits of the silent one: {asked_at:?} ms");
+    assert_eq!(node.next(), at.next);
+}
+
 /// Two nodes that lie behind would read from each other for ever.
 #[test]
 fn a_replica_that_stands_still_at_the_end_of_its_source_asks_the_next_one() {

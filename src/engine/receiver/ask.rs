@@ -15,8 +15,11 @@ use std::net::SocketAddrV4;
 
 /// Most addresses that are asked for repairs: four memberships of them.
 const REPAIRERS_MAX: usize = 4 * MEMBERS_MAX;
-/// Rounds of requests after which a repairer that has not answered any counts as gone.
-const SILENT_ROUNDS: usize = 16;
+/// A repairer that has not said anything for so many of the longest waits, while others said that they give nothing,
+/// counts as gone: some hundreds of milliseconds, more than a restart takes.
+const SILENT_WAITS: Nanos = 64;
+/// And after so many a journal is asked: that costs little, and what the silent one has in its ring is young.
+const SILENT_WAITS_REPLAY: Nanos = 8;
 /// Room for a request of a receiver.
 pub const NACK_LEN_MAX: usize = HEADER_LEN + 8 + NACK_RANGES_MAX * 16;
 
@@ -36,9 +39,21 @@ pub(super) struct Asking {
     start: Option<Ask>,
     /// When the gaps were last compared with what is kept.
     synced: Option<Outline>,
-    /// Who has said, since the last repair, that it gives nothing of what is missed, and why.
-    gave_up: Vec<(Identity, Refusal)>,
+    /// Who has said that it gives nothing of what is missing first, and why.
+    gave_up: Vec<GaveUp>,
+    /// The oldest seq that the last of them holds.
     oldest_seq: Seq,
+    /// When the first and the last of them were heard.
+    gave_up_at: (Nanos, Nanos),
+}
+
+/// A ring does not come back to what it has lost: this holds for as long as the same is missing first, whatever else
+/// is repaired meanwhile, and whoever leads.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct GaveUp {
+    by: Identity,
+    why: Refusal,
+    missing: Seq,
 }
 
 impl Asking {
@@ -54,12 +69,14 @@ impl Asking {
             synced: None,
             gave_up: Vec::with_capacity(REPAIRERS_MAX),
             oldest_seq: 0,
+            gave_up_at: (0, 0),
         }
     }
 
     /// Forgets what only measures time or numbers requests.
     pub(super) fn forget(&mut self) {
         self.restart();
+        self.forget_refusals();
         self.rtt = Rtt::default();
         self.requests.clear();
         self.repairers.forget_silence();
@@ -70,8 +87,25 @@ impl Asking {
         self.gaps.clear();
         self.start = None;
         self.synced = None;
+    }
+
+    /// Whoever gave nothing may be asked again.
+    pub(super) fn forget_refusals(&mut self) {
         self.gave_up.clear();
-        self.oldest_seq = 0;
+        (self.oldest_seq, self.gave_up_at) = (0, (0, 0));
+    }
+
+    /// Somebody gives nothing of what is missing first.
+    fn on_given_up(&mut self, now: Nanos, said: GaveUp, oldest_seq: Seq) {
+        self.gave_up.retain(|before| before.missing == said.missing);
+        if self.gave_up.is_empty() {
+            self.gave_up_at.0 = now;
+        }
+        self.gave_up.retain(|before| before.by != said.by);
+        if self.gave_up.len() < REPAIRERS_MAX {
+            self.gave_up.push(said);
+        }
+        (self.gave_up_at.1, self.oldest_seq) = (now, oldest_seq);
     }
 
     /// An epoch is followed.
@@ -89,12 +123,6 @@ impl Asking {
         if let Some(ask) = &mut self.start {
             ask.on_frames(answered, false);
         }
-        self.gave_up.clear();
-    }
-
-    /// A journal gave something: somebody helps.
-    pub(super) fn on_replayed(&mut self) {
-        self.gave_up.clear();
     }
 
     /// Sets the timers by what came since the last look.
@@ -279,6 +307,7 @@ impl Receiver {
 
     /// A repairer gave a reason instead of frames.
     pub fn on_answer(&mut self, now: Nanos, header: &Header, body: &AnswerBody, counters: &mut Counters) {
+        let missing = self.missing_from();
         let Self { asking, limits, commit, .. } = self;
         if !asking.requests.knows(body.token) {
             return;
@@ -289,13 +318,8 @@ impl Receiver {
         if header.history == limits.history {
             commit.on_announced(header.epoch(), header.commit_next);
             let reason = Refusal::from_u32(body.reason).filter(|reason| reason.gives_up());
-            let said = asking.gave_up.iter().any(|(who, _)| *who == header.identity());
-            if let Some(reason) = reason
-                && !said
-                && asking.gave_up.len() < REPAIRERS_MAX
-            {
-                asking.gave_up.push((header.identity(), reason));
-                asking.oldest_seq = body.oldest_seq;
+            if let (Some(why), Some(missing)) = (reason, missing) {
+                asking.on_given_up(now, GaveUp { by: header.identity(), why, missing }, body.oldest_seq);
             }
         }
         let (wait, count) = (Nanos::from(body.retry_after_ns), asking.repairers.len());
@@ -306,14 +330,21 @@ impl Receiver {
     }
 
     /// What no repairer gives any more: (first missing, oldest that one of them holds, why), once each of them
-    /// has said so since the last repair. One that never says anything is not waited for for ever.
+    /// has said so. One that never says anything is not waited for for ever.
     pub fn abandoned(&self) -> Option<(Seq, Seq, Refusal)> {
-        let Asking { gave_up, repairers, gaps, oldest_seq, .. } = &self.asking;
-        let (_, why) = gave_up.last()?;
-        let repairers = repairers.len().max(1);
-        let tries = gaps.list().first().map_or(0, |gap| gap.ask.tries());
-        (gave_up.len() >= repairers || tries as usize >= SILENT_ROUNDS * repairers)
-            .then(|| self.missing_from().map(|from| (from, *oldest_seq, *why)))
-            .flatten()
+        self.given_up(SILENT_WAITS)
+    }
+
+    /// The same for who can be replayed to, and does not wait that long.
+    pub fn needs_replay(&self) -> Option<(Seq, Seq, Refusal)> {
+        self.given_up(SILENT_WAITS_REPLAY)
+    }
+
+    fn given_up(&self, silent_waits: Nanos) -> Option<(Seq, Seq, Refusal)> {
+        let Asking { gave_up, repairers, oldest_seq, gave_up_at: (since, until), limits, .. } = &self.asking;
+        let missing = self.missing_from()?;
+        let why = gave_up.last().filter(|last| last.missing == missing)?.why;
+        let long = *until >= since + silent_waits * limits.retry_ns_max;
+        (long || gave_up.len() >= repairers.len().max(1)).then_some((missing, *oldest_seq, why))
     }
 }

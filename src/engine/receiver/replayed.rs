@@ -29,7 +29,6 @@ impl Receiver {
             counters.add(Counter::FramesUnowned, 1);
             return Placement::Dropped;
         }
-        self.asking.on_replayed();
         self.commit.on_final(header.next_seq());
         self.seen_next = self.seen_next.max(header.next_seq());
         self.place(frame, counters, events)
@@ -40,6 +39,7 @@ impl Receiver {
         if self.replaying != replaying {
             self.replaying = replaying;
             self.asking.restart();
+            self.asking.forget_refusals();
         }
     }
 

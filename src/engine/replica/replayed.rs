@@ -45,7 +45,7 @@ impl<P: Ports> Replica<P> {
             core.rx.set_replaying(false);
             return if at_end.is_some() { ReplayWish::End } else { ReplayWish::GoOn };
         }
-        let wanted = if at_end.is_some() { stands_still } else { core.rx.abandoned().is_some() };
+        let wanted = if at_end.is_some() { stands_still } else { core.rx.needs_replay().is_some() };
         let Some((from, chain)) = core.rx.replay_from().filter(|_| wanted) else {
             core.rx.set_replaying(at_end == Some(false));
             return ReplayWish::GoOn;

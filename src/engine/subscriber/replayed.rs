@@ -118,9 +118,8 @@ impl SubscriberCore {
             return self.refuse(Some(ReplayEnd::ChainMismatch), f);
         }
         self.heard_at = if self.heard_at == 0 { now } else { self.heard_at };
-        let abandoned = self.rx.abandoned();
         if !self.replay.is_possible() {
-            if let Some((from, oldest, why)) = abandoned {
+            if let Some((from, oldest, why)) = self.rx.abandoned() {
                 self.abandon(from, oldest, why, f);
             }
             return;
@@ -128,13 +127,14 @@ impl SubscriberCore {
         if self.replay.is_active() {
             self.go_on(now, f);
         } else {
-            let wanted = self.rx.start() == Start::Oldest || abandoned.is_some();
+            let lacks = self.rx.needs_replay();
+            let wanted = self.rx.start() == Start::Oldest || lacks.is_some();
             // Who was told to stop has not listened.
             let silent = now > self.heard_at + DEAF_NS && !self.cursor.stopped;
             let deaf = silent && self.rx.replay_from().is_some();
             if wanted || deaf {
                 self.replay_at = now;
-                self.needed = wanted.then(|| abandoned.map_or(0, |(_, oldest, _)| oldest));
+                self.needed = wanted.then(|| lacks.map_or(0, |(_, oldest, _)| oldest));
                 self.counters.add(Counter::Replays, 1);
                 self.replay.begin(now);
             }
