@@ -13,26 +13,23 @@
 //! fast somebody is elected) is part of it. Beside it stands the largest gap of equally long windows in
 //! which nobody was struck: this is what the machine does by itself.
 
-mod check;
 mod condition;
-mod fleet;
 mod load;
 mod picture;
-mod place;
 mod report;
 
+use crate::check::SIZE_MIN;
 use crate::cluster::{Cluster, Site};
 use crate::environment;
-use check::SIZE_MIN;
+use crate::fleet::Fleet;
+use crate::place::{self, Holders, Place};
 use clap::ValueEnum;
 use condition::Condition;
-use fleet::Fleet;
 use load::{Delivered, EpochSeen, Load, Seen, Totals};
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::{Epoch, Nanos};
-use place::{Holders, Place};
 use report::{Report, Takeover};
 use std::io::Read;
 use std::path::PathBuf;
@@ -150,7 +147,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         return Err(format!("--size: a message has its number and its time, {SIZE_MIN} bytes at least"));
     }
     if arguments.how == How::Partition && arguments.holders.is_none() {
-        return match place::run_in_network(REPLICAS as usize)? {
+        return match place::run_in_network(REPLICAS as usize, "a leader that is cut off")? {
             Some(status) if !status.success() => Err(String::from("it failed in its network, as said above")),
             _ => Ok(()),
         };

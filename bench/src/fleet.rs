@@ -1,12 +1,13 @@
 //! The replicas: the subcommand that production runs, one process each, killed, stopped, resumed and
 //! started anew. Whatever runs is ended with the fleet.
 
-use super::How;
-use super::place::Place;
 use crate::cluster::Cluster;
+use crate::failover::How;
+use crate::place::Place;
 use lockstep::client::{NodeState, Questioner};
 use lockstep::engine::event::Role;
 use lockstep::io::clock::Clock;
+use lockstep::io::counters::CountersReader;
 use lockstep::io::signal::Signal;
 use lockstep::node;
 use lockstep::wire::{Nanos, Seq, Topic};
@@ -77,6 +78,21 @@ impl Fleet {
         let child = command.spawn().map_err(fails)?;
         self.running[id as usize - 1] = Some(Running { child, stopped: false });
         Ok(())
+    }
+
+    /// The processes, replica 1 first.
+    pub fn pids(&self) -> Vec<u32> {
+        self.running.iter().flatten().map(|running| running.child.id()).collect()
+    }
+
+    /// Where the replicas' counters are, replica 1 first.
+    ///
+    /// # Errors
+    /// In words, which cannot be read.
+    pub fn counters(&self) -> Result<Vec<CountersReader>, String> {
+        let open =
+            |id| CountersReader::open(&self.cluster.node(id)?.counters).map_err(|error| error.to_string());
+        (1..=self.running.len() as u32).map(open).collect()
     }
 
     /// Waits until one leads and all others follow it closely; returns the leader's number.

@@ -2,19 +2,23 @@
 //!
 //! Four kinds of figures, never mixed: instructions per message (exact, with a budget), latency and
 //! throughput as ratios to a forwarder that does nothing but forward, taken in the same run, and what a
-//! takeover costs, beside the same without one. Absolute times of a shared machine drift by a third; ratios
+//! takeover or a loss costs, beside the same without one. Absolute times of a shared machine drift by a third; ratios
 //! of alternating rounds do not.
 
+mod check;
 mod client;
 mod cluster;
 mod down;
 mod environment;
 mod failover;
+mod fleet;
 mod floor;
 mod instructions;
 mod latency;
 mod node;
+mod place;
 mod plain;
+mod repair;
 mod replay;
 mod scene;
 mod stats;
@@ -41,6 +45,11 @@ enum What {
     Throughput(throughput::Arguments),
     /// Takes the leader away, again and again, and measures what a subscriber notices.
     Failover(Box<failover::Arguments>),
+    /// What losses cost the messages that they hit and those behind them, and who lies behind the others.
+    Repair(repair::Arguments),
+    /// A subscriber of that measure.
+    #[command(hide = true)]
+    Reader(repair::ReaderArguments),
     /// A process that computes for nothing.
     #[command(hide = true)]
     Hog(failover::HogArguments),
@@ -75,6 +84,8 @@ fn main() -> ExitCode {
         What::Latency(arguments) => latency::run(&arguments),
         What::Throughput(arguments) => throughput::run(&arguments),
         What::Failover(arguments) => failover::run(&arguments),
+        What::Repair(arguments) => repair::run(&arguments),
+        What::Reader(arguments) => repair::read(&arguments),
         What::Replay(arguments) => replay::run(&arguments),
         What::Hog(arguments) => failover::hog(&arguments),
         What::Down(arguments) => down::run(&arguments),

@@ -1,4 +1,4 @@
-//! Where a replica runs: on this host, or on a node of a network of namespaces whose paths can be cut.
+//! Where a process runs: on this host, or on a node of a network of namespaces whose paths can be cut.
 //!
 //! Whoever makes that network stays outside of it and starts this program anew on the client's node, with
 //! the numbers of the processes that hold the others: those are all that is needed to enter them.
@@ -12,7 +12,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use tools::netns::{Network, unsupported};
 
-/// The processes that hold a network: of its bridge, and of each replica's node.
+/// The processes that hold a network: of its bridge, and of each node but the client's.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Holders {
     switch: u32,
@@ -37,21 +37,21 @@ impl FromStr for Holders {
     }
 }
 
-/// Runs this program anew with the same arguments on the last node of a network, the `replicas` first nodes
-/// being for those. `None` where there can be no such network, which is said.
+/// Runs this program anew with the same arguments on the last node of a network, the `others` first nodes
+/// being for whom it starts. `None` where there can be no such network, which is said, with `what` is not measured.
 ///
 /// # Errors
 /// The program cannot be started.
-pub fn run_in_network(replicas: usize) -> Result<Option<ExitStatus>, String> {
+pub fn run_in_network(others: usize, what: &str) -> Result<Option<ExitStatus>, String> {
     if let Some(reason) = unsupported() {
-        println!("SKIPPED: a leader that is cut off: {reason}");
+        println!("SKIPPED: {what}: {reason}");
         return Ok(None);
     }
-    let network = Network::new(replicas + 1);
-    let nodes = (1..=replicas).map(|number| network.node(number).holder()).collect();
+    let network = Network::new(others + 1);
+    let nodes = (1..=others).map(|number| network.node(number).holder()).collect();
     let holders = Holders { switch: network.switch().holder(), nodes };
     let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
-    let mut command = network.node(replicas + 1).place().command(itself);
+    let mut command = network.node(others + 1).place().command(itself);
     command.args(std::env::args_os().skip(1)).args(["--holders", &holders.to_string()]);
     command.status().map(Some).map_err(|error| format!("starting this program in a namespace: {error}"))
 }
@@ -88,7 +88,7 @@ impl Place {
         vec![Self(None); count]
     }
 
-    /// The replicas' nodes of a network, and their addresses.
+    /// The nodes of a network but the last, and their addresses.
     ///
     /// # Errors
     /// `nft` does not start.
@@ -126,6 +126,23 @@ impl Place {
         self.say(&format!("{}; {}\n", rule("iifname"), rule("oifname")))
     }
 
+    /// So many of a million packets get lost on their way to this place.
+    ///
+    /// # Errors
+    /// As for [`Place::cut`].
+    pub fn lose(&self, per_million: u32) -> Result<(), String> {
+        let number = self.node()?.number;
+        self.say(&format!("add rule bridge lockstep cuts oifname \"p{number}\" {}\n", lost(per_million)))
+    }
+
+    /// So many of a million packets get lost on their way to anybody.
+    ///
+    /// # Errors
+    /// As for [`Place::cut`].
+    pub fn lose_everywhere(&self, per_million: u32) -> Result<(), String> {
+        self.say(&format!("add rule bridge lockstep cuts {}\n", lost(per_million)))
+    }
+
     /// Everything passes again.
     ///
     /// # Errors
@@ -135,13 +152,17 @@ impl Place {
     }
 
     fn node(&self) -> Result<&Node, String> {
-        self.0.as_ref().ok_or_else(|| String::from("a replica on loopback cannot be cut off"))
+        self.0.as_ref().ok_or_else(|| String::from("paths of loopback cannot be cut"))
     }
 
     fn say(&self, line: &str) -> Result<(), String> {
         let mut rules = self.node()?.rules.lock().map_err(|_| "nobody else holds nft")?;
         rules.to.write_all(line.as_bytes()).map_err(|error| format!("speaking to nft: {error}"))
     }
+}
+
+fn lost(per_million: u32) -> String {
+    format!("numgen random mod 1000000 < {per_million} drop")
 }
 
 /// Enters the namespaces that a process holds.

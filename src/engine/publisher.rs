@@ -19,12 +19,12 @@ mod lines;
 mod pulse;
 mod told;
 
-use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::Events;
 use super::ports::{Burst, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::window::{ResendTimer, SubmitWindow};
+use super::{DRAINED, UNICAST_TURNS};
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
     Datagram, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows, OpenFrame,
@@ -126,6 +126,7 @@ impl<N: Net> Publisher<N> {
         for index in 0..work {
             core.on_datagram(now, net.group_datagram(index), None, &mut f);
         }
+        let drained = work < DRAINED;
         core.turns += 1;
         if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() || core.lines.unopened > 0 {
             let count = net.recv_unicast();
@@ -158,15 +159,21 @@ impl<N: Net> Publisher<N> {
         if core.lines.unopened > 0 {
             self.drive_opens(now, wall);
         }
-        work + self.flush(now, wall)
+        work + self.send(now, wall, drained)
     }
 
-    /// Sends what is written and what is to be sent again, at most one call. Returns the datagrams sent.
+    /// Sends what is written, at most one call. Returns the datagrams sent.
     pub fn flush(&mut self, now: Nanos, wall: Nanos) -> usize {
+        self.send(now, wall, false)
+    }
+
+    /// The same, and what is to be sent again if the sockets are `drained`: in what waits there it may be seen
+    /// stamped, and who was away for a while would send everything once more.
+    fn send(&mut self, now: Nanos, wall: Nanos, drained: bool) -> usize {
         let Self { net, core, .. } = self;
         core.window.end_datagram();
         let header = core.header(Kind::Submission, wall);
-        let count = core.window.prepare(now, header, &mut core.number);
+        let count = core.window.prepare(now, drained, header, &mut core.number);
         if count == 0 {
             return 0;
         }

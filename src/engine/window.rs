@@ -288,12 +288,12 @@ impl SubmitWindow {
         self.next_due = 0;
     }
 
-    /// What is to be sent now: datagrams never sent, and those whose time is over. Seals each under
-    /// `header` with the next `number`. Returns how many there are; [`SubmitWindow::burst`] hands
+    /// What is to be sent now: datagrams never sent, and, if anything may be sent `again`, those whose time is over.
+    /// Seals each under `header` with the next `number`. Returns how many there are; [`SubmitWindow::burst`] hands
     /// them out.
-    pub fn prepare(&mut self, now: Nanos, header: Header, number: &mut u64) -> usize {
+    pub fn prepare(&mut self, now: Nanos, again: bool, header: Header, number: &mut u64) -> usize {
         self.resend.clear();
-        if self.hurried > 0 || now >= self.next_due {
+        if again && (self.hurried > 0 || now >= self.next_due) {
             self.choose_resends(now);
         }
         for index in 0..self.resend.len() {

@@ -375,3 +375,22 @@ fn s6_a_publisher_whose_log_is_contradicted_says_that_fates_are_unknown() {
     writer.hear(&[&begin(&mut other, 2), &other.push_of(ORDERS, &[1]), &other.ack(3, 5)]);
     assert_eq!(writer.told(), [PublisherEvent::Lost]);
 }
+
+/// Who was away for longer than a round trip finds its time over and the answers in its socket.
+#[test]
+fn a_publisher_that_was_away_reads_what_waits_before_it_sends_anything_again() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    writer.publish(20);
+    assert_eq!(writer.sent().len(), 20);
+    let stamped: Vec<Vec<u8>> = (1..=20).map(|number| log.push_of(ORDERS, &[number])).collect();
+    writer.publisher.net_mut().groups.extend(stamped[..19].iter().cloned());
+    writer.now += 100 * RESEND_NS;
+    let now = writer.now;
+    writer.publisher.flush(now, 1);
+    writer.poll();
+    assert_eq!(writer.sent(), messages(&[]), "more than one receive lends has come: perhaps all of it");
+    writer.now += 200 * RESEND_NS;
+    writer.poll();
+    assert_eq!(writer.sent(), messages(&[20]), "now it is known what has not");
+}

@@ -44,7 +44,7 @@ fn messages(bytes: &[u8]) -> Vec<(u32, u64)> {
 /// Prepares and sends at most `taken`. Returns the messages in the datagrams that went.
 fn send(window: &mut SubmitWindow, now: Nanos, number: &mut u64, taken: usize) -> Vec<Vec<(u32, u64)>> {
     window.end_datagram();
-    let count = window.prepare(now, header(), number).min(taken);
+    let count = window.prepare(now, true, header(), number).min(taken);
     let mut out = Vec::new();
     while out.len() < count {
         let burst = window.burst(out.len());

@@ -2,7 +2,7 @@
 //! and as committed. What it sees it hands over in pieces, so that whoever reads them never wakes it or
 //! makes it wait.
 
-use super::check::{Checker, Faults, Kept, Optimist, compare, due, write_message};
+use crate::check::{Checker, Faults, Kept, Optimist, compare, due, write_message};
 use lockstep::client::{
     Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };

@@ -1,6 +1,7 @@
 //! The leader's half: submissions in, frames out.
 
 use super::{BURSTS_MAX, Handover, OUTGOING_SEND, PADDING_MAX, Replica, ReplicaCore, send_small};
+use crate::engine::DRAINED;
 use crate::engine::counters::Counter;
 use crate::engine::event::{Role, Stopped};
 use crate::engine::ports::{Burst, Group, Net, Ports};
@@ -78,9 +79,6 @@ impl<P: Ports> Replica<P> {
         }
     }
 }
-
-/// A turn that finds fewer datagrams than this has drained its socket: every device lends more at once.
-pub(super) const DRAINED: usize = 8;
 
 impl ReplicaCore {
     pub(super) fn lead_datagram<M: TailMemory>(

@@ -1,8 +1,8 @@
 //! The standby's half: frames into the journal, acks out.
 
-use super::lead::DRAINED;
 use super::own_log::{OwnLog, Refused, Stored};
 use super::{BLANK_TIMEOUTS, Replica, ReplicaCore, WEDGED_TIMEOUTS, send_small};
+use crate::engine::DRAINED;
 use crate::engine::counters::Counter;
 use crate::engine::event::{Event, Role};
 use crate::engine::ports::{Group, Net, Ports};
