@@ -53,10 +53,20 @@ pub fn is_resident(holdings: &Holdings, seq: Seq) -> bool {
 
 /// REPAIR-6 (who stamps does not repair): a leader refers a reader once to the members that are alive and have
 /// acknowledged what it asks for, below `others_next`. Who comes back within [`REFERRED_NS`] has found that
-/// none of them answers it, and is given.
+/// none of them answers it, and is given, for [`led_cost`].
 pub fn refers(now: Nanos, referred_at: Option<Nanos>, others_next: Seq, range: SeqRange) -> bool {
     let came_back = referred_at.is_some_and(|at| now < at + REFERRED_NS);
     range.to <= others_next && !came_back && !planted(Mutation::LeaderRepairs)
+}
+
+/// What a leader gives of what others hold costs this many times as much of a reader's budget. So who loses half of
+/// what it is sent, and asks everybody in turn, takes no more than a thirtieth of a stamping core.
+const LED_COST: u64 = 16;
+
+/// REPAIR-6: what `bytes` of a frame that ends at `next` cost a reader that a leader gives them to.
+pub fn led_cost(bytes: u64, next: Seq, others_next: Seq) -> u64 {
+    let others_hold = next <= others_next && !planted(Mutation::LeaderRepairs);
+    if others_hold { LED_COST * bytes } else { bytes }
 }
 
 /// Twice the longest retry: whoever was referred has asked each of two others by then.
@@ -291,5 +301,10 @@ mod tests {
         assert!(!refers(0, None, 8, range), "nobody else is known to hold all of it");
         assert!(!refers(REFERRED_NS, Some(1), 9, range), "it came back");
         assert!(refers(REFERRED_NS + 1, Some(1), 9, range), "that was another loss");
+        assert_eq!(
+            (led_cost(100, 9, 9), led_cost(100, 10, 9)),
+            (1_600, 100),
+            "what only it holds costs no more"
+        );
     }
 }

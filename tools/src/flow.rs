@@ -93,6 +93,13 @@ impl Stream {
         stream
     }
 
+    /// What `subscribe` printed.
+    pub fn of_text(text: &str) -> Self {
+        let mut stream = Self::default();
+        text.lines().for_each(|line| stream.take(line));
+        stream
+    }
+
     fn take(&mut self, line: &str) {
         if let Some(from) = line.strip_prefix("retract from ") {
             let from: u64 = from.parse().unwrap_or_else(|_| panic!("no seq: {line}"));

@@ -7,6 +7,7 @@
 
 pub mod flow;
 pub mod images;
+pub mod late;
 pub mod netns;
 pub mod power;
 pub mod processes;

@@ -6,13 +6,14 @@
 //! cargo run --release -p tools -- power --times 100      all machines lose power at once (root)
 //! cargo run --release -p tools -- stale --times 500      a leader is stopped and goes on
 //! cargo run --release -p tools -- two-of-five --times 200  any two replicas are killed
+//! cargo run --release -p tools -- late --times 100       readers begin anywhere, over a bad network
 //! ```
 
 use clap::{Parser, Subcommand};
 use lockstep::sim::rng::Rng;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tools::{images, power, takeover};
+use tools::{images, late, power, takeover};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -52,6 +53,12 @@ enum Chore {
         #[arg(long, default_value_t = 200)]
         times: u32,
     },
+    /// Let readers begin at random places of a stream over a network that loses, doubles and reorders.
+    Late {
+        /// How many.
+        #[arg(long, default_value_t = 100)]
+        times: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -63,6 +70,7 @@ fn main() -> ExitCode {
             scenes(times, |rng, times| takeover::stale_leader(rng, (1.0, longest_ms), times))
         }
         Chore::TwoOfFive { times } => scenes(times, takeover::two_of_five),
+        Chore::Late { times } => late_joiners(times),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -130,6 +138,12 @@ fn scenes(times: u32, mut scenario: impl FnMut(&mut Rng, u32) -> takeover::Shown
         println!("{done} of {times}: {shown}");
     }
     println!("{times} times, {messages} messages: nothing lost, doubled or out of order");
+    Ok(())
+}
+
+fn late_joiners(times: u32) -> Result<(), String> {
+    build_program()?;
+    println!("{}", late::joiners(&mut Rng::new(new_seed()), times));
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::engine::counters::Counter;
 use crate::engine::ports::{Burst, Group, Net, Ports};
 use crate::journal::ports::TailMemory;
 use crate::journal::{Span, Tail};
-use crate::proto::repair::{Give, Given, GivenLimits, Holdings, refers};
+use crate::proto::repair::{Give, Given, GivenLimits, Holdings, led_cost, refers};
 use crate::proto::requesters::{BudgetLimits, Requesters};
 use crate::wire::{Epoch, Nanos, Refusal, RepairTrailer, Seq, SeqRange, repair_trailer};
 use std::net::SocketAddrV4;
@@ -176,9 +176,11 @@ impl ReplicaCore {
         let (now, who) = (request.now, key(request.from));
         self.giving.of_epoch(tail.end().epoch);
         self.giving.requesters.on_stream(now, tail.grown_bytes());
-        if self.role == Role::Leader {
+        let leads = self.role == Role::Leader;
+        let others_next = if leads { self.others_next(now) } else { 0 };
+        if leads {
             let referred_at = self.giving.requesters.referred_at(now, who);
-            if refers(now, referred_at, self.others_next(now), range) {
+            if refers(now, referred_at, others_next, range) {
                 self.giving.requesters.on_referred(now, who);
                 self.counters.add(Counter::NacksReferred, 1);
                 return Err((range.from, (Refusal::Referred, 0)));
@@ -199,7 +201,10 @@ impl ReplicaCore {
                 Give::Ignored => self.counters.add(Counter::NacksIgnored, 1),
                 Give::At(_) if crowded => return Err((first, (Refusal::Limited, CROWDED_NS))),
                 Give::At(at) => {
-                    let afforded = self.giving.requesters.afford(now, who, frame.bytes.len() as u64);
+                    let bytes = frame.bytes.len() as u64;
+                    let bytes =
+                        if leads { led_cost(bytes, frame.header.next_seq(), others_next) } else { bytes };
+                    let afforded = self.giving.requesters.afford(now, who, bytes);
                     afforded.map_err(|refused| (first.max(range.from), refused))?;
                     let Request { from: to, token, .. } = request;
                     self.giving.owed.push(Owed { span: found, first, to, token, at });
