@@ -29,7 +29,7 @@ pub struct Site {
     pub keeps_all: bool,
     /// Share that every process of lockstep loses of what it receives, like `1%`; empty for none.
     pub loss: String,
-    /// Bytes per second for all who read a journal, like `64MiB`; empty for no limit.
+    /// Bytes per second for all who read a journal, like `64MiB`; empty for the usual.
     pub replay_rate: String,
 }
 

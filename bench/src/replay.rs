@@ -165,7 +165,7 @@ impl Journal {
             listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
             journal: config.dir.clone(),
             readers_max: 4,
-            rate_bytes_per_s: None,
+            rate_bytes_per_s: u64::MAX,
             by_leader: true,
         };
         let server = Server::start(settings, handle.written()).map_err(|error| text(&error))?;

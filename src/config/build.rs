@@ -129,7 +129,7 @@ fn journal(values: &Values<'_, '_>) -> Journal {
 fn replay(values: &Values<'_, '_>) -> Replay {
     Replay {
         readers_max: values.narrow("readers"),
-        rate_bytes_per_s: values.optional("rate").map(|_| values.number("rate")),
+        rate_bytes_per_s: values.number("rate"),
         by_leader: values.truth("by_leader"),
     }
 }

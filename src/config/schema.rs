@@ -170,7 +170,7 @@ pub(super) const KEYS: &[Key] = &[
 
     key("replay.readers", Integer(0, 1024), Fixed("32"),
         "Readers of a journal over TCP at a time, at the port number of `unicast`; 0 serves nobody."),
-    key("replay.rate", Size(MIB, TIB), Absent("no limit"),
+    key("replay.rate", Size(MIB, TIB), Fixed("256MiB"),
         "Bytes per second for all readers of a journal together while the stream moves; without limit while it stands still."),
     key("replay.by_leader", Bool, ByProfile("false", "true"),
         "Whether a replica serves readers of its journal while it leads. The only replica of a cluster does."),

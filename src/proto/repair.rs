@@ -63,7 +63,7 @@ pub fn refers(now: Nanos, referred_at: Option<Nanos>, others_next: Seq, range: S
 /// what it is sent, and asks everybody in turn, takes no more than a thirtieth of a stamping core.
 const LED_COST: u64 = 16;
 
-/// REPAIR-6: what `bytes` of a frame that ends at `next` cost a reader that a leader gives them to.
+/// What `bytes` of a frame that ends at `next` cost a reader that a leader gives them to.
 pub fn led_cost(bytes: u64, next: Seq, others_next: Seq) -> u64 {
     let others_hold = next <= others_next && !planted(Mutation::LeaderRepairs);
     if others_hold { LED_COST * bytes } else { bytes }

@@ -48,7 +48,10 @@ impl World {
                 overran |= matches!(event, NodeEvent::Overrun { .. });
                 why = format!("{why} {event:?}");
             }
-            let overran = overran && self.oracle.overruns(index, replica.tail(), self.plan.ring_bytes);
+            // A ring that was recovered may begin where the commit is: what lies before it is read anew.
+            let begins_late = replica.tail().oldest_seq() >= replica.core.commit_next();
+            let is_long = self.oracle.overruns(index, replica.tail(), self.plan.ring_bytes);
+            let overran = overran && (begins_late || is_long);
             if machine.harmed {
                 return self.on_damage_noticed(index, why);
             }

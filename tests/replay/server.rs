@@ -99,7 +99,7 @@ impl Place {
             listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
             journal: config.dir,
             readers_max: 8,
-            rate_bytes_per_s: None,
+            rate_bytes_per_s: u64::MAX,
             by_leader: false,
         };
         change(&mut settings);
@@ -431,7 +431,7 @@ fn a_server_that_stops_tells_its_readers() {
 #[test]
 fn while_the_stream_moves_all_readers_together_have_their_rate_and_while_it_stands_all_there_is() {
     let rate = 4 << 20;
-    let mut place = Place::new(|settings| settings.rate_bytes_per_s = Some(rate));
+    let mut place = Place::new(|settings| settings.rate_bytes_per_s = rate);
     place.grow(4_000, 900);
     let next = place.tail.end().next;
     place.commit(next);

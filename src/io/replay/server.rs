@@ -28,8 +28,9 @@ pub struct ServerSettings {
     pub journal: PathBuf,
     /// Most readers at a time.
     pub readers_max: usize,
-    /// Bytes per second for all readers together while the stream moves; none is no limit.
-    pub rate_bytes_per_s: Option<u64>,
+    /// Bytes per second for all readers together while the stream moves; without limit while it
+    /// stands still.
+    pub rate_bytes_per_s: u64,
     /// Whether it serves while its node leads.
     pub by_leader: bool,
 }
@@ -286,12 +287,12 @@ impl Room {
 
     /// Bytes that may be sent in this turn.
     fn allowance(&mut self, now: Nanos) -> u64 {
-        let moves = now < self.moved_at + STILL_NS;
-        let Some(rate) = self.settings.rate_bytes_per_s.filter(|_| moves) else {
+        if now >= self.moved_at + STILL_NS {
             self.turned_at = now;
             self.saved = 0.0;
             return u64::MAX;
-        };
+        }
+        let rate = self.settings.rate_bytes_per_s;
         let passed = now.saturating_sub(self.turned_at).min(SAVED_NS);
         self.turned_at = now;
         let most = rate as f64 * SAVED_NS as f64 / 1e9;
