@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Events that wait for the thread that formats them.
-pub(super) const EVENTS_QUEUED: usize = 4096;
+const EVENTS_QUEUED: usize = 4096;
 
 /// Runs until it is told to stop.
 pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
@@ -33,14 +33,30 @@ pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
         itself.args(std::env::args_os().skip(1));
         return Ok(init::run(itself)?);
     }
-    log::start(&config.log);
-    serve(args, &config, &settings).map_err(Failure::logged)
+    let who = format!("replica {} of {}", args.replica, args.cluster.config.display());
+    serve(&config, &settings, &who, args.until_stdin_ends)
 }
 
-/// The same with a log: from here on stderr has log lines only.
-fn serve(args: &SequencerArgs, config: &Config, settings: &NodeSettings) -> Result<u8, Failure> {
+/// Runs a node until it is told to stop, or until stdin ends where that is wanted: from here on stderr has log lines
+/// only. Whose log nobody follows (an archiver's) has no watcher.
+pub(super) fn serve(
+    config: &Config,
+    settings: &NodeSettings,
+    who: &str,
+    until_stdin_ends: bool,
+) -> Result<u8, Failure> {
+    log::start(&config.log);
+    run_node(config, settings, who, until_stdin_ends).map_err(Failure::logged)
+}
+
+fn run_node(
+    config: &Config,
+    settings: &NodeSettings,
+    who: &str,
+    until_stdin_ends: bool,
+) -> Result<u8, Failure> {
     let stop = signals::stop_flag()?;
-    if args.until_stdin_ends {
+    if until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_QUEUED);
@@ -49,14 +65,14 @@ fn serve(args: &SequencerArgs, config: &Config, settings: &NodeSettings) -> Resu
     // Before this thread is bound to its own.
     let cores = cpu::cores();
     let mut node = Node::open(settings)?;
-    banner(config, &format!("replica {} of {}", args.replica, args.cluster.config.display()), &node);
-    if config.runtime.watcher {
+    banner(config, who, &node);
+    if config.runtime.watcher && !settings.is_archiver {
         node.watched_by(watcher(config, settings, &cores, &recorder)?);
     }
     let outcome = node.run(&stop, &recorder);
     drop(events); // its lines stand before our last word
     outcome?;
-    tracing::info!(replica = args.replica, "stopped in order: the journal is marked clean");
+    tracing::info!("{who}: stopped in order: the journal is marked clean");
     Ok(0)
 }
 
@@ -79,7 +95,7 @@ fn watcher(
 }
 
 /// Who this is, every setting, and what the system gave where it was asked.
-pub(super) fn banner(config: &Config, who: &str, node: &Node) {
+fn banner(config: &Config, who: &str, node: &Node) {
     let version = env!("CARGO_PKG_VERSION");
     let (identity, role, cluster) = (node.identity(), node.role().name(), config.cluster);
     tracing::info!(%identity, role, cluster, "lockstep {version}: {who}");
@@ -99,7 +115,7 @@ fn say_obtained(obtained: &Obtained) {
 }
 
 /// Sets `stop` when stdin ends: whoever holds its other end is gone.
-pub(super) fn stop_with_stdin(stop: Arc<AtomicBool>) -> Result<(), Failure> {
+fn stop_with_stdin(stop: Arc<AtomicBool>) -> Result<(), Failure> {
     let wait = move || {
         // An error is an end too.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());

@@ -12,6 +12,7 @@ pub mod losses;
 pub mod parts;
 pub mod ports;
 pub mod publisher;
+mod pulse;
 pub mod receiver;
 pub mod replay;
 pub mod replica;

@@ -177,11 +177,12 @@ impl<N: Net> Publisher<N> {
         if count == 0 {
             return 0;
         }
+        let leader_at = core.leader_at.or_else(|| core.unheard());
         let first = core.window.burst(0);
         let (offered, taken) = if first.count() == count {
-            (count, submit(net, core.leader_at, &[first]))
+            (count, submit(net, leader_at, &[first]))
         } else {
-            offer_bursts(net, core.leader_at, &core.window, count)
+            offer_bursts(net, leader_at, &core.window, count)
         };
         core.counters.add(Counter::Resends, taken.min(core.window.resends()) as u64);
         core.counters.add(Counter::SendsShort, (offered - taken) as u64);

@@ -11,7 +11,6 @@
 //! What no ring holds any more is read from a journal: `subscriber::replayed`.
 
 mod deliver;
-mod pulse;
 mod replayed;
 
 use super::UNICAST_TURNS;
@@ -20,13 +19,14 @@ use super::event::{Event, Events};
 use super::losses::Losses;
 use super::parts::{Parts, PartsBound, PartsLimits};
 use super::ports::Net;
+use super::pulse::ask_for_pulse;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::replay::{Replay, Standstill};
 use crate::proto::log::LogEnd;
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
-    Datagram, Destination, Epoch, FrameView, Identity, Nanos, PublisherId, PublisherSeq, Refusal, ReplayEnd,
-    Seq,
+    Datagram, Destination, Epoch, FrameView, Identity, Kind, Nanos, PublisherId, PublisherSeq, Refusal,
+    ReplayEnd, Seq,
 };
 use deliver::{Place, deliver};
 
@@ -266,7 +266,9 @@ impl<N: Net> Subscriber<N> {
         let whole_to = core.rx.is_whole().then(|| core.rx.seen_next());
         core.losses.look(now, net.dropped(), whole_to);
         if core.pulse.poll(now) {
-            core.ask_for_pulse(net, now);
+            core.number += 1;
+            let header = core.rx.header(Kind::Question, core.number);
+            ask_for_pulse(net, now, &core.rx, &mut core.pulse, &mut core.counters, header);
         }
         if core.pulse.is_lost() != core.multicast_told {
             core.multicast_told = core.pulse.is_lost();
@@ -365,7 +367,7 @@ impl SubscriberCore {
         self.number = 0;
         self.turns = UNICAST_TURNS - 1;
         self.caught_up = false;
-        (self.heard_at, self.replay_at) = (0, 0);
+        (self.heard_at, self.replay_at, self.standstill) = (0, 0, Standstill::default());
         self.lag_since = None;
         self.lag_told = 0;
         self.pulse = Pulse::new(PulseLimits::READER);

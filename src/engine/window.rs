@@ -336,6 +336,11 @@ impl SubmitWindow {
         }
     }
 
+    /// How often in a row something was sent again and not seen stamped, although the cluster takes more.
+    pub fn timeouts(&self) -> u16 {
+        if self.throttled { 0 } else { self.timer.timeouts() }
+    }
+
     /// How many of the prepared datagrams are sent again.
     pub fn resends(&self) -> usize {
         self.resend.len()

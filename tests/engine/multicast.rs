@@ -104,3 +104,19 @@ fn mcast_1_a_wedged_leader_does_not_answer_and_is_replaced() {
         |cluster: &Cluster| cluster.replicas[1..].iter().any(|replica| replica.role() == Role::Leader);
     assert!(cluster.run_until(replaced));
 }
+
+/// A publisher hears everything, and no group leads from it to the leader: nobody can tell it, for whoever is not
+/// heard looks like one who says nothing.
+#[test]
+fn a_publisher_whose_group_alone_is_dead_reaches_the_leader_by_unicast() {
+    let (mut cluster, id) = cluster();
+    publish(&mut cluster, id, 3);
+    cluster.groups_lost = |from, _| from > 100;
+    publish(&mut cluster, id, 5);
+    let began = cluster.now;
+    for _ in 0..20 {
+        cluster.publishers[0].publish(id, &["order"]);
+    }
+    assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 28));
+    assert!(cluster.now < began + 200_000_000, "{} ns", cluster.now - began);
+}

@@ -291,18 +291,23 @@ impl Receiver {
         }
     }
 
-    fn nack_header(&self, number: &mut u64, epoch: Epoch) -> Header {
-        *number += 1;
+    /// A header in the name of this receiver.
+    pub fn header(&self, kind: Kind, number: u64) -> Header {
         Header {
             cluster: self.limits.cluster,
             history: self.limits.history,
-            epoch: epoch.0,
+            epoch: self.follow.epoch().0,
             sender: self.limits.me.replica,
             incarnation: self.limits.me.incarnation,
-            commit_next: self.commit.commit_next(),
-            number: *number,
-            ..Header::new(Kind::Nack)
+            number,
+            ..Header::new(kind)
         }
+    }
+
+    fn nack_header(&self, number: &mut u64, epoch: Epoch) -> Header {
+        *number += 1;
+        let commit_next = self.commit.commit_next();
+        Header { epoch: epoch.0, commit_next, ..self.header(Kind::Nack, *number) }
     }
 
     /// A repairer gave a reason instead of frames.

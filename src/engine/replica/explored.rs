@@ -2,7 +2,7 @@
 //! counts or measures is forgotten after each turn, and what a timer would do is done when it says so.
 //! States that differ in nothing that a rule looks at are then one state.
 
-use super::{Beat, Events, Nanos, Replica, ReplicaCore};
+use super::{Beat, Events, Nanos, Replica, ReplicaCore, Standstill};
 use crate::engine::UNICAST_TURNS;
 use crate::engine::counters::Counters;
 use crate::engine::event::Role;
@@ -41,6 +41,7 @@ impl<P: Ports> Replica<P> {
         core.pulse.on_group(now);
         core.heard.forget_copies();
         core.giving.clear();
+        core.standstill = Standstill::default();
         core.rx.forget_times();
     }
 }

@@ -43,6 +43,11 @@ impl ResendTimer {
         self.backoff = (resends.max(self.backoff) + 1).min(BACKOFF_MAX);
     }
 
+    /// How often in a row the wait was doubled.
+    pub(super) fn timeouts(&self) -> u16 {
+        self.backoff
+    }
+
     /// Another leader answers: what the one before did not says nothing of it.
     pub(super) fn on_leader_changed(&mut self) {
         self.backoff = 0;
