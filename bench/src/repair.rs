@@ -360,7 +360,7 @@ impl Bench<'_> {
         }
         for (id, reader) in (1..).zip(&self.readers) {
             let read = reader.read.recv_timeout(PATIENCE);
-            reads.push(read.map_err(|_| {
+            reads.push(*read.map_err(|_| {
                 format!(
                     "reader {id} has {} of {} messages; its words are above",
                     reader.at(),
@@ -405,7 +405,7 @@ struct Report<'a> {
     arguments: &'a Arguments,
     leader: u32,
     published: Published,
-    reads: Vec<Box<Read>>,
+    reads: Vec<Read>,
     windows: Vec<Kind>,
     memory: BTreeMap<String, Memory>,
     caught_up: Option<(Duration, u64)>,
@@ -415,7 +415,7 @@ struct Report<'a> {
 
 impl Report<'_> {
     /// The readers that are measured: all, or all but the one that is hit.
-    fn measured(&self) -> &[Box<Read>] {
+    fn measured(&self) -> &[Read] {
         let spared = self.arguments.of == Of::One || self.arguments.stop.is_some();
         &self.reads[..self.reads.len() - usize::from(spared)]
     }
@@ -472,7 +472,7 @@ impl Report<'_> {
             "", "gaps", "requests", "repairs", "reasons", "replays", "replayed"
         );
         for (id, read) in (1..).zip(&self.reads) {
-            let Read { gaps, requests, repairs, refusals, replays, replayed, .. } = **read;
+            let Read { gaps, requests, repairs, refusals, replays, replayed, .. } = *read;
             let name = format!("reader {id}");
             println!(
                 "{name:<26}{gaps:>12}{requests:>12}{repairs:>12}{refusals:>12}{replays:>12}{replayed:>12}"
