@@ -373,7 +373,9 @@ fn without_multicast(
     scene.await_that("nobody says that multicast is lost", |scene| say(scene, lost));
     println!("multicast is named as lost by all who lost it after {:.0?}", began.elapsed());
     meanwhile(scene);
-    let status = scene.cluster.run(&["status"], b"").with_code(0).out;
+    let told = scene.cluster.run(&["status"], b"");
+    assert_eq!(told.code, Some(0), "{}\n{}\n{}", told.out, told.err, scene.logs());
+    let status = told.out;
     let named = status.matches("hears no group and is answered by unicast").count();
     assert_eq!(named, deaf.len(), "{status}");
     assert_eq!(scene.epoch(), (round, leader), "{}", scene.logs());

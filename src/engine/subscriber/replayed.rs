@@ -148,8 +148,10 @@ impl SubscriberCore {
         if is_live && self.rx.end().is_some() && self.rx.is_whole() {
             return self.replay.finish();
         }
+        // Who hears no group knows of more than any source has committed yet, all the time.
         let next = self.rx.end().map_or(0, |end| end.next);
-        if self.standstill.look(now, next, !self.replay.is_at_end()) && !self.rx.is_whole() {
+        let stands_still = self.standstill.look(now, next, !is_live || !self.replay.is_at_end());
+        if stands_still && !self.rx.is_whole() {
             self.replay.on_behind(now);
         }
         let Some(failed) = self.replay.failed() else { return };
