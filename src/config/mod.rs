@@ -248,8 +248,7 @@ pub struct Journal {
 pub struct Replay {
     /// Most readers of one journal; 0 is none.
     pub readers_max: u32,
-    /// Bytes per second for all of them while the stream moves; without limit while it
-    /// stands still.
+    /// Bytes per second for all of them while the stream moves; without limit while it stands still.
     pub rate_bytes_per_s: u64,
     /// Whether a replica serves them while it leads.
     pub by_leader: bool,

@@ -23,7 +23,7 @@ use crate::journal::replay::Replay;
 use crate::journal::segment::RECORDS_AT;
 use crate::journal::walk::{Found, Walk, read_header};
 use crate::proto::log::LogEnd;
-use crate::wire::{Chain, Epoch, Seq};
+use crate::wire::{Chain, Epoch, ReplayEnd, Seq};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -272,6 +272,32 @@ impl Shelf {
                 Found::Bad(offset, reject) => return Err(damage(number, offset, seq, &reject)),
             }
         }
+    }
+
+    /// Whether a reader may be given what is below `bound` from `seq` on, whose log has `chain` there where that is to
+    /// be compared. Returns where the first frame of it stands, if there is one yet, or why not.
+    ///
+    /// # Errors
+    /// As [`Shelf::refresh`].
+    pub fn begin<S: Store>(
+        &mut self,
+        store: &S,
+        seq: Seq,
+        chain: Option<Chain>,
+        bound: Seq,
+    ) -> Result<Result<Option<Spot>, ReplayEnd>, ShelfError> {
+        if seq < self.oldest_seq() {
+            return Ok(Err(ReplayEnd::TooOld));
+        }
+        if seq > bound {
+            return Ok(Err(ReplayEnd::Ahead));
+        }
+        let spot = self.locate(store, seq)?;
+        let found = spot.map_or(self.log.end.chain, |spot| spot.chain);
+        if chain.is_some_and(|wanted| wanted != found) {
+            return Ok(Err(ReplayEnd::ChainMismatch));
+        }
+        Ok(Ok(spot.filter(|spot| spot.first_seq < bound)))
     }
 
     /// The bytes from `offset` of segment `number` on, where the frame with first seq `seq` begins: whole

@@ -48,8 +48,7 @@ impl Ports for RealPorts {
 pub struct ReplaySettings {
     /// Most readers at a time.
     pub readers_max: usize,
-    /// Bytes per second for all of them while the stream moves; without limit while it
-    /// stands still.
+    /// Bytes per second for all of them while the stream moves; without limit while it stands still.
     pub rate_bytes_per_s: u64,
     /// Whether they are served while the node leads.
     pub by_leader: bool,

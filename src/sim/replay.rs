@@ -51,18 +51,10 @@ impl Machine {
         let (Giving { shelf, written }, store) = self.giving();
         shelf.refresh(store, written)?;
         let bound = written.commit_next.min(shelf.end().next);
-        match () {
-            () if order.from < shelf.oldest_seq() => return Ok(Given::Denied(ReplayEnd::TooOld)),
-            () if order.from > bound => return Ok(Given::Denied(ReplayEnd::Ahead)),
-            () => {}
-        }
-        let spot = shelf.locate(store, order.from)?;
-        let chain = spot.map_or(shelf.end().chain, |spot| spot.chain);
-        if order.chain.is_some_and(|known| known != chain) {
-            return Ok(Given::Denied(ReplayEnd::ChainMismatch));
-        }
-        let Some(spot) = spot.filter(|spot| spot.first_seq < bound) else {
-            return Ok(Given::Frames(Vec::new()));
+        let spot = match shelf.begin(store, order.from, order.chain, bound)? {
+            Ok(Some(spot)) => spot,
+            Ok(None) => return Ok(Given::Frames(Vec::new())),
+            Err(why) => return Ok(Given::Denied(why)),
         };
         let place = (spot.number, spot.offset);
         let Some(found) = shelf.stretch(store, place, spot.first_seq, bound, STRETCH_LEN)? else {

@@ -50,8 +50,8 @@ impl World {
             }
             // A ring that was recovered may begin where the commit is: what lies before it is read anew.
             let begins_late = replica.tail().oldest_seq() >= replica.core.commit_next();
-            let is_long = self.oracle.overruns(index, replica.tail(), self.plan.ring_bytes);
-            let overran = overran && (begins_late || is_long);
+            let overran =
+                overran && (begins_late || self.oracle.overruns(index, replica.tail(), self.plan.ring_bytes));
             if machine.harmed {
                 return self.on_damage_noticed(index, why);
             }

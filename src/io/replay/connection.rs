@@ -247,9 +247,8 @@ impl Connection {
         header: &Header,
         body: &ReplayRequestBody,
     ) -> Result<Result<(), ReplayEnd>, ShelfError> {
-        let (end, bound, oldest) = (desk.shelf.end(), desk.bound(), desk.shelf.oldest_seq());
-        let history = desk.written.history;
-        self.seq = if body.from == 0 { oldest } else { body.from };
+        let (bound, history) = (desk.bound(), desk.written.history);
+        self.seq = if body.from == 0 { desk.shelf.oldest_seq() } else { body.from };
         self.to = body.to;
         let refused = match () {
             () if self.doomed => Some(ReplayEnd::TooMany),
@@ -258,23 +257,18 @@ impl Connection {
             () if desk.damaged => Some(ReplayEnd::Damaged),
             () if history == 0 => Some(ReplayEnd::Ahead),
             () if header.history != 0 && header.history != history => Some(ReplayEnd::OtherHistory),
-            () if self.seq < oldest => Some(ReplayEnd::TooOld),
-            () if self.seq > bound => Some(ReplayEnd::Ahead),
             () => None,
         };
         if let Some(refused) = refused {
             return Ok(Err(refused));
         }
-        let spot = desk.shelf.locate(desk.store, self.seq)?;
-        let chain = spot.map_or(end.chain, |spot| spot.chain);
-        if header.flags & REPLAY_CHAIN != 0 && header.chain != chain {
-            return Ok(Err(ReplayEnd::ChainMismatch));
-        }
-        if let Some(spot) = spot.filter(|spot| spot.first_seq < bound) {
-            self.seq = spot.first_seq;
-            self.place = Some((spot.number, spot.offset));
-        }
-        Ok(Ok(()))
+        let chain = (header.flags & REPLAY_CHAIN != 0).then_some(header.chain);
+        Ok(desk.shelf.begin(desk.store, self.seq, chain, bound)?.map(|spot| {
+            if let Some(spot) = spot {
+                self.seq = spot.first_seq;
+                self.place = Some((spot.number, spot.offset));
+            }
+        }))
     }
 
     fn answer(&mut self, desk: &Desk<'_>, refused: Option<ReplayEnd>) {

@@ -28,8 +28,7 @@ pub struct ServerSettings {
     pub journal: PathBuf,
     /// Most readers at a time.
     pub readers_max: usize,
-    /// Bytes per second for all readers together while the stream moves; without limit while it
-    /// stands still.
+    /// Bytes per second for all readers together while the stream moves; without limit while it stands still.
     pub rate_bytes_per_s: u64,
     /// Whether it serves while its node leads.
     pub by_leader: bool,
