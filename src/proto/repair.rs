@@ -77,6 +77,10 @@ pub const GIVEN_MAX: usize = 128;
 /// So many requesters of one frame make it worth everybody's while.
 const SHARED: usize = 3;
 
+/// A frame that everybody was given so often, and that is still asked for, is given to each: at 30 % loss one reader
+/// in ten has not got it, or there are readers that no group reaches at all.
+const IN_VAIN: u32 = 2;
+
 /// How long what was asked for is remembered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct GivenLimits {
@@ -118,6 +122,8 @@ struct Slot {
     expected: bool,
     /// Everybody has been given it.
     shared: bool,
+    /// So many times everybody was given it before, and somebody did not get it.
+    in_vain: u32,
 }
 
 /// The frames that were asked for lately, by seq.
@@ -151,8 +157,9 @@ impl Given {
         if slot.first != first || now >= slot.since + self.limits.shared_ns {
             // What many lost is mostly followed by more of the kind: a queue that is too full, a line that fades.
             let expected = self.slots[self.newest].shared;
+            let in_vain = if slot.first == first { slot.in_vain + u32::from(slot.shared) } else { 0 };
             self.newest = at;
-            self.slots[at] = Slot { first, since: now, expected, ..Slot::default() };
+            self.slots[at] = Slot { first, since: now, expected, in_vain, ..Slot::default() };
         }
         &mut self.slots[at]
     }
@@ -178,16 +185,19 @@ impl Given {
             slot.count += 1;
         }
         // A second requester is a hint that it was lost by many, and so is a loss of that kind just before.
-        let held = count == 1 || count == 0 && slot.expected;
+        let held = (count == 1 || count == 0 && slot.expected) && slot.in_vain < IN_VAIN;
         Give::At(if held { now + hold_ns } else { now })
     }
 
     /// REPAIR-3 (many are one): whether the frame at `first` goes to everybody at once, as three have asked for it
-    /// within a round trip, or two where the loss before was shared. Once: then it has been given to whoever asked.
+    /// within a round trip, or two where the loss before was shared. Once: then it has been given to whoever asked,
+    /// and those who ask again, whom no group may reach at all, get it each.
     pub fn is_shared(&self, first: Seq) -> bool {
         let slot = self.slots.get(first as usize % GIVEN_MAX).filter(|slot| slot.first == first);
         let many = |slot: &Slot| slot.count >= SHARED - usize::from(slot.expected);
-        slot.is_some_and(|slot| slot.shared || many(slot) && !planted(Mutation::EachAlone))
+        slot.is_some_and(|slot| {
+            slot.shared || many(slot) && slot.in_vain < IN_VAIN && !planted(Mutation::EachAlone)
+        })
     }
 
     /// Whether everybody has been given it; from now on it has.
@@ -272,11 +282,25 @@ mod tests {
             assert_eq!(given.on_asked(10, who, 7), Give::Ignored);
         }
         assert!(given.share(10, 7));
-        // Whoever missed that one too asks again after a retry.
-        assert_eq!((given.on_asked(160, 5, 7), given.is_shared(7)), (Give::At(170), false));
-        given.on_asked(165, 6, 7);
-        assert!(given.is_shared(7), "the loss before was shared: two are enough");
+        // What is lost next is expected to be of that kind.
+        assert_eq!((given.on_asked(160, 5, 9), given.is_shared(9)), (Give::At(170), false));
+        given.on_asked(165, 6, 9);
+        assert!(given.is_shared(9), "the loss before was shared: two are enough");
         assert_eq!(given.on_asked(400, 5, 8), Give::At(400), "that one went to nobody after all");
+    }
+
+    /// REPAIR-3.
+    #[test]
+    fn repair_3_readers_that_no_group_reaches_get_each_their_own_when_they_ask_again() {
+        let mut given = Given::new(LIMITS);
+        for (again, told) in [(0, true), (150, true), (300, false), (450, false)] {
+            for who in 1..4 {
+                given.on_asked(again, who, 7);
+            }
+            assert_eq!(given.is_shared(7), told, "at {again}");
+            assert!(!told || !given.share(again, 7));
+        }
+        assert_eq!(given.on_asked(600, 5, 7), Give::At(600), "nor does anybody wait for others");
     }
 
     /// REPAIR-3.

@@ -40,7 +40,7 @@ fn standby(log: &Log, change: impl Fn(&mut ReplicaLimits)) -> Node {
     node
 }
 
-fn decoded(sent: &[(To, Vec<u8>)]) -> Vec<Datagram<'_>> {
+pub fn decoded(sent: &[(To, Vec<u8>)]) -> Vec<Datagram<'_>> {
     sent.iter().map(|(_, bytes)| Datagram::decode(bytes, CLUSTER).expect("our own bytes")).collect()
 }
 

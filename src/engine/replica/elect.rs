@@ -479,7 +479,7 @@ impl ReplicaCore {
             self.say(net, tail, wall, Kind::Promise, promised, Epoch::NONE);
         }
         if let Some(candidate) = self.owed.salvage.take() {
-            self.salvage(net, tail, wall, &candidate);
+            self.salvage(tail, wall, &candidate);
         }
         if let Some((ballot, about)) = self.owed.grant.take() {
             self.say(net, tail, wall, Kind::Grant, ballot, about);

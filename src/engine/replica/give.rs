@@ -1,9 +1,10 @@
-//! What a replica repairs to readers: within its budgets, and at most so many frames a turn, so that the duty
-//! cycle goes on meanwhile. Members are not served here: they gate the commit, and are few.
+//! What a replica repairs: at most so many frames a turn, so that the duty cycle goes on meanwhile. Members are
+//! given theirs first and without a budget: they gate the commit, and are few. Readers have budgets.
 //!
 //! ```text
-//!   ranges ─▶ referred? afforded? repeat? ─▶ owed ──(so many a turn)──▶ to the one who asked
-//!                      └──▶ a reason                 └─(three asked)──▶ to everybody, once
+//!   a member's ranges ─▶ owed, in the place of what it is owed of them already ───▶ to it
+//!   a reader's ranges ─▶ referred? afforded? repeat? ─▶ owed ──(so many a turn)──▶ to the one who asked
+//!                               └──▶ a reason                └─(three asked)──▶ to everybody, once
 //! ```
 
 use super::serve::{Request, give};
@@ -14,11 +15,15 @@ use crate::journal::ports::TailMemory;
 use crate::journal::{Span, Tail};
 use crate::proto::repair::{Give, Given, GivenLimits, Holdings, led_cost, refers};
 use crate::proto::requesters::{BudgetLimits, Requesters};
-use crate::wire::{Epoch, Nanos, Refusal, RepairTrailer, Seq, SeqRange, repair_trailer};
+use crate::wire::{
+    Epoch, FrameView, MEMBERS_MAX, Nanos, Refusal, RepairTrailer, Seq, SeqRange, repair_trailer,
+};
 use std::net::SocketAddrV4;
 
 /// Frames that wait to be given: a socket's worth of requests for a handful each. More are limited.
 const OWED_MAX: usize = 1024;
+/// The same for members: each may have four requests under way, which is all that it keeps of what it misses.
+const OWED_MEMBERS_MAX: usize = 4 * 64 * MEMBERS_MAX;
 /// Frames given in one turn: some 20 µs of sending, less than a standby's ack may wait unnoticed, ...
 const GIVEN_PER_TURN: usize = 16;
 /// ... and by a leader, which stamps meanwhile.
@@ -37,12 +42,20 @@ struct Owed {
     at: Nanos,
 }
 
+impl Owed {
+    /// `None` once it has left the ring: whoever asked asks again, and is told.
+    fn frame<'t, M: TailMemory>(&self, tail: &'t Tail<M>) -> Option<FrameView<'t>> {
+        tail.frame(self.span).ok().filter(|frame| frame.header.first_seq == self.first)
+    }
+}
+
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Giving {
     requesters: Requesters,
     given: Given,
     owed: Vec<Owed>,
+    owed_members: Vec<Owed>,
     /// The epoch of the log that they are owed of.
     epoch: Epoch,
 }
@@ -52,8 +65,13 @@ pub(super) type Refused = (Refusal, Nanos);
 
 impl Giving {
     pub(super) fn new(budget: BudgetLimits, given: GivenLimits) -> Self {
-        let owed = Vec::with_capacity(OWED_MAX);
-        Self { requesters: Requesters::new(budget), given: Given::new(given), owed, epoch: Epoch::NONE }
+        Self {
+            requesters: Requesters::new(budget),
+            given: Given::new(given),
+            owed: Vec::with_capacity(OWED_MAX),
+            owed_members: Vec::with_capacity(OWED_MEMBERS_MAX),
+            epoch: Epoch::NONE,
+        }
     }
 
     /// Forgets who asked for what.
@@ -61,6 +79,7 @@ impl Giving {
         self.requesters.clear();
         self.given.clear();
         self.owed.clear();
+        self.owed_members.clear();
     }
 
     /// S11: what was granted was granted to a follower of the log's epoch. In another one it may not have it, and
@@ -68,13 +87,14 @@ impl Giving {
     fn of_epoch(&mut self, epoch: Epoch) {
         if self.epoch != epoch {
             self.owed.clear();
+            self.owed_members.clear();
             self.epoch = epoch;
         }
     }
 
     /// Whether frames wait to be given.
     pub(super) fn owes(&self) -> bool {
-        !self.owed.is_empty()
+        !self.owed.is_empty() || !self.owed_members.is_empty()
     }
 
     /// Another repairer gave the frame at `first` to everybody (REPAIR-3).
@@ -98,7 +118,16 @@ impl<P: Ports> Replica<P> {
         let max = if core.role == Role::Leader { LED_PER_TURN } else { GIVEN_PER_TURN };
         let holdings = core.holdings(tail);
         core.giving.of_epoch(holdings.end.epoch);
-        let (mut sent, mut kept) = (0, 0);
+        let for_members = core.giving.owed_members.len().min(max);
+        for index in 0..for_members {
+            if let Some(frame) = core.giving.owed_members[index].frame(tail) {
+                let Owed { to, token, .. } = core.giving.owed_members[index];
+                let taken = give(net, core.identity(), &holdings, to, token, &frame);
+                core.on_given(u64::from(taken));
+            }
+        }
+        core.giving.owed_members.drain(..for_members);
+        let (mut sent, mut kept) = (for_members, 0);
         for index in 0..core.giving.owed.len() {
             let owed = core.giving.owed[index];
             let is_shared = core.giving.given.is_shared(owed.first);
@@ -107,9 +136,7 @@ impl<P: Ports> Replica<P> {
                 kept += 1;
                 continue;
             }
-            // It has left the ring since: whoever asked asks again, and is told.
-            let frame = tail.frame(owed.span).ok().filter(|frame| frame.header.first_seq == owed.first);
-            let Some(frame) = frame else { continue };
+            let Some(frame) = owed.frame(tail) else { continue };
             let giver = core.identity();
             let taken = if is_shared && frame.header.next_seq() <= holdings.commit_next {
                 if core.giving.given.share(now, owed.first) {
@@ -162,6 +189,43 @@ impl ReplicaCore {
         });
         let acked = alive.map(|(member, _)| self.rx.commit.acked_by(member.identity()));
         acked.max().unwrap_or(0)
+    }
+
+    /// REPAIR-7 (the newest request counts): a member asks for `ranges`. What it is owed of them is owed once, and
+    /// for this request: a queue of repeats, behind a stall of ours, is answered once and not each.
+    pub(super) fn forget_owed(&mut self, member: SocketAddrV4, ranges: &[SeqRange]) {
+        let asked = |first: Seq| ranges.iter().any(|range| range.from <= first && first < range.to);
+        self.giving.owed_members.retain(|owed| owed.to != member || !asked(owed.first));
+    }
+
+    /// A member asks for `range`, which it may have: its frames are owed from now on, at most `left` of them.
+    /// Otherwise why not, and from which seq on.
+    pub(super) fn owe_member<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        request: Request,
+        range: SeqRange,
+        left: &mut usize,
+    ) -> Result<(), (Seq, Refused)> {
+        self.giving.of_epoch(tail.end().epoch);
+        let Request { from: to, token, now: at, .. } = request;
+        let mut span = tail.find(range.from);
+        while let Some(found) = span
+            && *left > 0
+        {
+            let Ok(frame) = tail.frame(found) else { return Ok(()) };
+            let first = frame.header.first_seq;
+            if first >= range.to {
+                break;
+            }
+            if self.giving.owed_members.len() == OWED_MEMBERS_MAX {
+                return Err((first.max(range.from), (Refusal::Limited, CROWDED_NS)));
+            }
+            self.giving.owed_members.push(Owed { span: found, first, to, token, at });
+            *left -= 1;
+            span = tail.after(found);
+        }
+        Ok(())
     }
 
     /// A reader asks for `range`, which it may have: its frames are owed from now on, at most `left` of them.

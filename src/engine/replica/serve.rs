@@ -148,6 +148,9 @@ impl ReplicaCore {
         let member = self.log.membership.lists(header.identity()) || self.is_candidate(header.identity());
         let last_to = ranges.iter().map(|range| range.to).max().unwrap_or(0);
         let mut left = self.limits.repairs_per_request;
+        if member {
+            self.forget_owed(request.from, ranges);
+        }
         for &range in ranges {
             let granted = match () {
                 () if !known => Err(Refusal::OtherHistory),
@@ -155,9 +158,12 @@ impl ReplicaCore {
                 () => grant(&holdings, header.epoch(), range),
             };
             match granted {
-                Ok(range) if member => left = self.repair(net, tail, &holdings, request, range, left),
                 Ok(range) => {
-                    if let Err((from, (why, wait))) = self.owe(tail, request, range, &mut left) {
+                    let owed = match member {
+                        true => self.owe_member(tail, request, range, &mut left),
+                        false => self.owe(tail, request, range, &mut left),
+                    };
+                    if let Err((from, (why, wait))) = owed {
                         // What is behind it would be refused as well: one answer for all of it.
                         self.on_limited(why);
                         let rest = SeqRange { from, to: last_to };
@@ -181,44 +187,9 @@ impl ReplicaCore {
         promised.leader() == identity && promised > self.rx.follow.epoch()
     }
 
-    /// Sends the frames of `range`, at most `left`; returns how many more may go.
-    fn repair<M: TailMemory>(
-        &mut self,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        holdings: &Holdings,
-        request: Request,
-        range: SeqRange,
-        mut left: usize,
-    ) -> usize {
-        let mut span = tail.find(range.from);
-        while let Some(found) = span
-            && left > 0
-        {
-            // Damage in memory is not repaired from here; whoever asked asks the next one.
-            let Ok(frame) = tail.frame(found) else { return left };
-            if frame.header.first_seq >= range.to {
-                break;
-            }
-            if !give(net, self.identity(), holdings, request.from, request.token, &frame) {
-                return 0;
-            }
-            self.on_given(1);
-            left -= 1;
-            span = tail.after(found);
-        }
-        left
-    }
-
     /// Salvage: a candidate's log is shorter than ours and of the same epoch, and no promise of ours will
     /// tell it so, as we have no vote. It gets the rest unasked, and takes it if it has not won yet.
-    pub(super) fn salvage<M: TailMemory>(
-        &mut self,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        wall: Nanos,
-        candidate: &Header,
-    ) {
+    pub(super) fn salvage<M: TailMemory>(&mut self, tail: &Tail<M>, wall: Nanos, candidate: &Header) {
         let end = tail.end();
         // A candidate that does not know a change from two members to be committed asks us in vain for a vote
         // that we have no more: the frame in which that commit ends tells it.
@@ -231,9 +202,10 @@ impl ReplicaCore {
         if end.epoch != candidate.epoch() || range.from >= range.to {
             return;
         }
-        let holdings = self.holdings(tail);
+        self.forget_owed(from, &[range]);
         let request = Request { from, token: 0, now: 0, wall };
-        self.repair(net, tail, &holdings, request, range, self.limits.repairs_per_request);
+        // What finds no room is asked for.
+        let _ = self.owe_member(tail, request, range, &mut self.limits.repairs_per_request.clone());
     }
 
     fn answer(
