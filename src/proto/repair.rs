@@ -2,7 +2,7 @@
 //!
 //! The question: somebody asks for frames. May it have them (S11)? Are they at hand (REPAIR-1)? Was it given them
 //! just now (REPAIR-2)? Do so many ask that all should hear the answer (REPAIR-3)? Should somebody else give
-//! them (REPAIR-6)? What it may cost is the business of [`super::requesters`].
+//! them (REPAIR-6)? Has it asked again (REPAIR-7)? What it may cost is the business of [`super::requesters`].
 //!
 //! ```text
 //!   asked ─▶ granted? ─▶ referred? ─▶ afforded? ─▶ repeat? ──▶ first: at once
@@ -67,6 +67,13 @@ const LED_COST: u64 = 16;
 pub fn led_cost(bytes: u64, next: Seq, others_next: Seq) -> u64 {
     let others_hold = next <= others_next && !planted(Mutation::LeaderRepairs);
     if others_hold { LED_COST * bytes } else { bytes }
+}
+
+/// REPAIR-7 (the newest request counts): whether a member's newer request, for `ranges`, takes the place of what it
+/// is owed of the frame at `first` for an older one. So a queue of repeats, behind a stall of ours, is answered
+/// once and not each: answering all of them takes longer than asking again, and the queue would never end.
+pub fn supersedes(ranges: &[SeqRange], first: Seq) -> bool {
+    ranges.iter().any(|range| range.from <= first && first < range.to)
 }
 
 /// Twice the longest retry: whoever was referred has asked each of two others by then.

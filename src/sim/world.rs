@@ -346,17 +346,21 @@ impl World {
                 Actor::Subscriber(None, _) => false,
                 Actor::Replica(machine) => machine.replica().is_some_and(|replica| {
                     replica.core.commit_next() >= self.oracle.commit_next()
-                        || self.stays_behind(replica.tail().promised(), machine.identity)
+                        || self.stays_behind(replica.tail().promised(), machine.identity, healthy)
                 }),
             }
         })
     }
 
-    /// Who is no member and has promised above the epoch that is led (it asked for votes when it took itself for
-    /// one) follows nobody until a higher one begins: the others need not listen to it (S2).
-    fn stays_behind(&self, promised: Epoch, identity: Identity) -> bool {
+    /// Who has promised above the epoch that is led follows nobody until a higher one begins (S2). The others need
+    /// not listen to it where it is no member (it asked for votes when it took itself for one), and a leader that
+    /// stays broken may never hear it: a quorum that hears that leader commits without it.
+    fn stays_behind(&self, promised: Epoch, identity: Identity, healthy: Seats) -> bool {
         let led = self.oracle.ghost.tip().map_or(Epoch::NONE, |tip| self.oracle.tree.stem(tip).epoch);
-        promised > led && !self.members_in_force().contains(&identity)
+        let leads =
+            |seat: &Seat| matches!(&seat.actor, Actor::Replica(machine) if machine.identity == led.leader());
+        let is_heard = self.seats.iter().position(leads).is_some_and(|seat| healthy >> seat & 1 == 1);
+        promised > led && !(is_heard && self.members_in_force().contains(&identity))
     }
 
     fn describe_stuck(&self, healthy: Seats) -> Violation {

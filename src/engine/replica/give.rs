@@ -13,7 +13,7 @@ use crate::engine::counters::Counter;
 use crate::engine::ports::{Burst, Group, Net, Ports};
 use crate::journal::ports::TailMemory;
 use crate::journal::{Span, Tail};
-use crate::proto::repair::{Give, Given, GivenLimits, Holdings, led_cost, refers};
+use crate::proto::repair::{Give, Given, GivenLimits, Holdings, led_cost, refers, supersedes};
 use crate::proto::requesters::{BudgetLimits, Requesters};
 use crate::wire::{
     Epoch, FrameView, MEMBERS_MAX, Nanos, Refusal, RepairTrailer, Seq, SeqRange, repair_trailer,
@@ -191,11 +191,9 @@ impl ReplicaCore {
         acked.max().unwrap_or(0)
     }
 
-    /// REPAIR-7 (the newest request counts): a member asks for `ranges`. What it is owed of them is owed once, and
-    /// for this request: a queue of repeats, behind a stall of ours, is answered once and not each.
+    /// A member asks for `ranges`: what it is owed of them already is owed for this request (REPAIR-7).
     pub(super) fn forget_owed(&mut self, member: SocketAddrV4, ranges: &[SeqRange]) {
-        let asked = |first: Seq| ranges.iter().any(|range| range.from <= first && first < range.to);
-        self.giving.owed_members.retain(|owed| owed.to != member || !asked(owed.first));
+        self.giving.owed_members.retain(|owed| owed.to != member || !supersedes(ranges, owed.first));
     }
 
     /// A member asks for `range`, which it may have: its frames are owed from now on, at most `left` of them.
