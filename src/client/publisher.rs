@@ -7,7 +7,7 @@ use crate::engine::publisher::{PublishError, Publisher as Engine, PublisherEvent
 use crate::io::IoError;
 use crate::io::clock::{Clock, random_u64};
 use crate::io::device::Device;
-use crate::wire::{Destination, NAME_LEN_MAX, PublisherId, PublisherSeq, frame_len_max};
+use crate::wire::{DayMark, Destination, NAME_LEN_MAX, PublisherId, PublisherSeq, frame_len_max};
 use std::fmt;
 use std::time::Duration;
 
@@ -165,12 +165,25 @@ impl<N: Net> Publisher<N> {
         self.engine.core.try_claim(publisher, destination, len)
     }
 
-    /// Closes a publisher behind all of its messages.
+    /// Closes a publisher behind all of its messages; `said` goes to whoever reads the stream
+    /// ([`SubscriberEvent::Closed`](super::SubscriberEvent::Closed)).
     ///
     /// # Errors
     /// As [`Publisher::try_publish`].
-    pub fn try_close(&mut self, publisher: PublisherId) -> Result<(), PublishError> {
-        self.engine.core.try_close(publisher)
+    pub fn try_close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
+        self.engine.core.try_close(publisher, said)
+    }
+
+    /// Marks the begin or the end of a trading day; its fate comes like a message's.
+    ///
+    /// # Errors
+    /// As [`Publisher::try_publish`].
+    pub fn try_day(
+        &mut self,
+        publisher: PublisherId,
+        mark: DayMark<'_>,
+    ) -> Result<PublisherSeq, PublishError> {
+        self.engine.core.try_day(publisher, mark)
     }
 
     /// Sends what is written, in one call. Returns the datagrams sent.

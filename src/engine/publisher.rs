@@ -292,10 +292,11 @@ impl PublisherCore {
 
     /// Begins to open `name` under `nonce`; [`PublisherEvent::Opened`] brings the id. Copies of a
     /// deterministic application that publish the same messages share a nonce. Returns the ticket that
-    /// the event names, or `None` if the name is empty, longer than [`NAME_LEN_MAX`], or one too many.
+    /// the event names, or `None` if the name is empty, longer than [`NAME_LEN_MAX`], or one too many. A name that was
+    /// fenced or closed here can be opened again, under its old ticket.
     pub fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
         let valid = (1..=NAME_LEN_MAX).contains(&name.len())
-            && self.lines.list.len() < self.limits.names_max as usize;
+            && (self.lines.list.len() < self.limits.names_max as usize || self.lines.ended(name).is_some());
         valid.then(|| self.lines.add(name, nonce))
     }
 

@@ -25,8 +25,8 @@ use super::replay::{Replay, Standstill};
 use crate::proto::log::LogEnd;
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
-    Datagram, Destination, Epoch, FrameView, Identity, Kind, Nanos, PublisherId, PublisherSeq, Refusal,
-    ReplayEnd, Seq,
+    Datagram, DayMark, Destination, Epoch, FrameView, Identity, Kind, Nanos, PublisherId, PublisherSeq,
+    Refusal, ReplayEnd, Seq,
 };
 use deliver::{Place, deliver};
 
@@ -97,6 +97,37 @@ pub enum SubscriberEvent<'a> {
         seq: Seq,
         /// How many members it lists.
         members: usize,
+    },
+    /// A name is opened: from here on its messages are of this incarnation.
+    Opened {
+        /// The seq of the entry.
+        seq: Seq,
+        /// The name's id, for the life of the stream.
+        publisher: PublisherId,
+        /// Whoever has a lower one is fenced.
+        incarnation: u32,
+        /// What its opener drew, or was configured with.
+        nonce: [u64; 2],
+        /// The number of its last message so far; 0 if there is none.
+        last: PublisherSeq,
+        /// The name.
+        name: &'a str,
+    },
+    /// A publisher is closed.
+    Closed {
+        /// The seq of the entry.
+        seq: Seq,
+        /// Whose.
+        publisher: PublisherId,
+        /// What its owner said on closing it: at most [`crate::wire::CLOSE_LEN_MAX`] bytes, mostly none.
+        said: &'a [u8],
+    },
+    /// A trading day begins or ends here.
+    Day {
+        /// The seq of the entry.
+        seq: Seq,
+        /// Which of both, and the day's name.
+        mark: DayMark<'a>,
     },
     /// Messages are missing and asked for.
     Gap {

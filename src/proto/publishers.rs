@@ -135,7 +135,9 @@ impl Publishers {
     /// The entry `seq` of the log.
     pub fn on_entry(&mut self, seq: Seq, entry: &Entry<'_>) {
         match entry.kind() {
-            EntryKind::Message => self.on_message(entry.header.publisher, entry.header.publisher_seq),
+            EntryKind::Message | EntryKind::Day => {
+                self.on_message(entry.header.publisher, entry.header.publisher_seq);
+            }
             EntryKind::Open => {
                 if let Ok(open) = OpenView::parse(entry.payload) {
                     self.on_open(seq, entry.header.publisher, &open);
@@ -181,7 +183,7 @@ impl Publishers {
     pub fn on_cut<'a>(&mut self, cut: Seq, suffix: impl Iterator<Item = Entry<'a>>) {
         // The first number of each publisher in the suffix: its last one before is the one below.
         let mut firsts = BTreeMap::new();
-        for entry in suffix.filter(|entry| matches!(entry.kind(), EntryKind::Message | EntryKind::Close)) {
+        for entry in suffix.filter(|entry| entry.kind().is_numbered()) {
             firsts.entry(entry.header.publisher).or_insert(entry.header.publisher_seq);
         }
         while let Some(&Change { seq, before }) = self.changes.back()
@@ -230,7 +232,7 @@ impl Publishers {
             return Some(state);
         }
         let first = uncommitted
-            .filter(|entry| matches!(entry.kind(), EntryKind::Message | EntryKind::Close))
+            .filter(|entry| entry.kind().is_numbered())
             .filter(|entry| entry.header.publisher == state.id)
             .map(|entry| entry.header.publisher_seq)
             .next();

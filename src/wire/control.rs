@@ -309,3 +309,44 @@ pub fn write_open(out: &mut [u8], nonce: [u64; 2], incarnation: u32, name: &str)
     out[24..24 + name.len()].copy_from_slice(name.as_bytes());
     24 + name.len()
 }
+
+/// Most bytes that the owner of a publisher says on closing it: an edge's reason.
+pub const CLOSE_LEN_MAX: usize = 16;
+
+/// Longest name of a trading day: what SoupBinTCP and MoldUDP64 have room for in their field Session.
+pub const DAY_LEN_MAX: usize = 10;
+
+/// A trading day begins or ends: the payload of an entry of kind [`EntryKind::Day`](super::EntryKind::Day).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct DayMark<'a> {
+    /// Whether it begins, or ends.
+    pub begins: bool,
+    /// The day's name: 1 to [`DAY_LEN_MAX`] ASCII letters and digits.
+    pub name: &'a str,
+}
+
+impl<'a> DayMark<'a> {
+    /// Whether a day may have this name.
+    pub fn is_name(name: &str) -> bool {
+        (1..=DAY_LEN_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    }
+
+    /// Judges the payload of a day's entry: one byte, 1 where the day begins and 2 where it ends, and the name.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, Reject> {
+        let (what, name) = payload.split_first().ok_or(Reject::Body)?;
+        let begins = match what {
+            1 => true,
+            2 => false,
+            _ => return Err(Reject::Body),
+        };
+        let name = std::str::from_utf8(name).ok().filter(|name| Self::is_name(name)).ok_or(Reject::Body)?;
+        Ok(Self { begins, name })
+    }
+
+    /// Writes the payload and returns its bytes. The name has been judged by whoever took it from a user.
+    pub fn write(&self, out: &mut [u8; 1 + DAY_LEN_MAX]) -> usize {
+        out[0] = if self.begins { 1 } else { 2 };
+        out[1..=self.name.len()].copy_from_slice(self.name.as_bytes());
+        1 + self.name.len()
+    }
+}

@@ -22,8 +22,10 @@ pub enum EntryKind {
     Message = 1,
     /// A publisher's name is bound to its id and its incarnation rises.
     Open = 2,
-    /// A publisher is closed.
+    /// A publisher is closed; [`CloseBody`] says why, if its owner does.
     Close = 3,
+    /// A trading day begins or ends: a message of its own kind, of whoever keeps the calendar ([`DayBody`]).
+    Day = 4,
     /// Entry 1 of a history: the identities that it begins with.
     Birth = 16,
     /// The first entry of an epoch.
@@ -33,12 +35,19 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
+    /// Whether entries of this kind carry a number of their publisher's, each the next: they are stamped once, in
+    /// its order (S8), and have a fate.
+    pub fn is_numbered(self) -> bool {
+        matches!(self, Self::Message | Self::Close | Self::Day)
+    }
+
     /// The kind with this number, if there is one.
     pub fn from_u8(kind: u8) -> Option<Self> {
         Some(match kind {
             1 => Self::Message,
             2 => Self::Open,
             3 => Self::Close,
+            4 => Self::Day,
             16 => Self::Birth,
             17 => Self::EpochStart,
             18 => Self::Membership,

@@ -242,7 +242,7 @@ fn s8_a_close_that_did_not_survive_is_sent_again_and_closes_once() {
     let mut log = Log::begun(3);
     let mut writer = Writer::opened(&mut log);
     writer.publish(1);
-    writer.publisher.core.try_close(ORDERS).unwrap();
+    writer.publisher.core.try_close(ORDERS, b"").unwrap();
     writer.poll();
     writer.sent();
     writer.hear(&[&log.push_of(ORDERS, &[1])]);
@@ -284,6 +284,49 @@ fn s8_a_fence_that_did_survive_fences_and_says_from_where() {
     let told = [stamped(1, 4), stamped(2, 5), unstamped(2), committed(1, 4), fenced];
     assert_eq!(writer.told(), told);
     assert!(writer.publisher.core.is_drained());
+}
+
+#[test]
+fn a_trading_day_is_marked_once_and_in_its_publishers_order_like_a_message() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    let mark = DayMark { begins: true, name: "20261121" };
+    assert_eq!(writer.publisher.core.try_day(ORDERS, mark), Ok(1));
+    writer.poll();
+    assert_eq!(writer.sent(), [(EntryKind::Day, 1)]);
+    let day = log.push_day(ORDERS, 1, mark);
+    let next = log.end.next;
+    writer.hear(&[&day, &log.ack(2, next)]);
+    assert_eq!(writer.told(), [stamped(1, 4), committed(1, 4)]);
+    assert!(writer.publisher.core.is_drained());
+}
+
+#[test]
+fn a_name_that_ended_here_is_opened_again_under_its_old_ticket_and_takes_no_more_room() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    for incarnation in 2..9 {
+        let nonce = [u64::from(incarnation), 9];
+        writer.hear(&[&log.push_open("orders", (ORDERS, B), incarnation * 2, 0)]);
+        let next = log.end.next;
+        writer.hear(&[&log.ack(2, next)]);
+        assert_eq!(writer.told(), [PublisherEvent::Fenced { publisher: ORDERS, publisher_seq: 1 }]);
+        assert_eq!(
+            writer.publisher.core.open("orders", nonce),
+            Some(0),
+            "at most four names, and it was one"
+        );
+        writer.poll();
+        writer.reply(&log, |body| {
+            (body.publisher, body.incarnation, body.nonce) = (ORDERS, incarnation * 2, B);
+        });
+        assert_eq!(writer.sent(), [(EntryKind::Open, 0)]);
+        let open = log.push_open("orders", (ORDERS, nonce), incarnation * 2 + 1, 0);
+        let next = log.end.next;
+        writer.hear(&[&open, &log.ack(2, next)]);
+        let opened = PublisherEvent::Opened { ticket: 0, publisher: ORDERS, publisher_seq: 1, last: 0 };
+        assert_eq!(writer.told(), [opened]);
+    }
 }
 
 #[test]

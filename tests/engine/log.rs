@@ -142,6 +142,21 @@ impl Log {
         self.push_headed(&[of(EntryKind::Close, publisher, number)])
     }
 
+    pub fn push_close_saying(
+        &mut self,
+        publisher: PublisherId,
+        number: PublisherSeq,
+        said: &[u8],
+    ) -> Vec<u8> {
+        self.push_headed(&[(of(EntryKind::Close, publisher, number).0, said.to_vec())])
+    }
+
+    pub fn push_day(&mut self, publisher: PublisherId, number: PublisherSeq, mark: DayMark<'_>) -> Vec<u8> {
+        let mut payload = [0; 1 + DAY_LEN_MAX];
+        let length = mark.write(&mut payload);
+        self.push_headed(&[(of(EntryKind::Day, publisher, number).0, payload[..length].to_vec())])
+    }
+
     fn push_entries(&mut self, entries: &[(EntryKind, Vec<u8>)]) -> Vec<u8> {
         let headed = entries.iter().map(|(kind, payload)| (of(*kind, 0, 0).0, payload.clone()));
         self.push_headed(&headed.collect::<Vec<_>>())

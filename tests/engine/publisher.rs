@@ -228,7 +228,7 @@ fn a_closed_publisher_is_told_so_and_its_name_can_be_opened_again() {
         let (first, second) = (cluster.add_publisher(plain), cluster.add_publisher(plain));
         let id = cluster.open(first, "orders", A);
         cluster.publishers[first].publish(id, &["a"]);
-        cluster.publishers[first].publisher.core.try_close(id).unwrap();
+        cluster.publishers[first].publisher.core.try_close(id, b"").unwrap();
         drain(&mut cluster, first);
         cluster.run(20);
         let closed = PublisherEvent::Closed { publisher: id, publisher_seq: 2 };
@@ -250,7 +250,7 @@ fn a_twin_learns_that_its_name_is_closed() {
     let (left, right) = (cluster.add_publisher(plain), cluster.add_publisher(plain));
     let id = cluster.open(left, "twins", A);
     cluster.open(right, "twins", A);
-    cluster.publishers[left].publisher.core.try_close(id).unwrap();
+    cluster.publishers[left].publisher.core.try_close(id, b"").unwrap();
     cluster.run(50);
     let closed = PublisherEvent::Closed { publisher: id, publisher_seq: 1 };
     assert_eq!(cluster.publishers[right].events.last(), Some(&closed));

@@ -25,6 +25,9 @@ pub enum Told {
     Diverged(Seq),
     Replaying(Seq),
     Refused(Option<ReplayEnd>),
+    Opened(Seq, PublisherId, String),
+    Closed(Seq, PublisherId, Vec<u8>),
+    Day(Seq, bool, String),
 }
 
 fn owned(event: &SubscriberEvent<'_>) -> Told {
@@ -43,6 +46,11 @@ fn owned(event: &SubscriberEvent<'_>) -> Told {
         SubscriberEvent::Retract { from } => Told::Retract(*from),
         SubscriberEvent::Replaying { from } => Told::Replaying(*from),
         SubscriberEvent::Refused { why, .. } => Told::Refused(*why),
+        SubscriberEvent::Opened { seq, publisher, name, .. } => {
+            Told::Opened(*seq, *publisher, name.to_string())
+        }
+        SubscriberEvent::Closed { seq, publisher, said } => Told::Closed(*seq, *publisher, said.to_vec()),
+        SubscriberEvent::Day { seq, mark } => Told::Day(*seq, mark.begins, mark.name.to_owned()),
         other => panic!("an event that the tests do not know: {other:?}"),
     }
 }
@@ -184,6 +192,26 @@ fn begun(delivery: Delivery, log: &Log) -> Reader {
     reader.hear(&log.frames[1]);
     reader.repair(log.repair(0, 2, 3));
     reader
+}
+
+#[test]
+fn opens_closes_and_trading_days_are_told_at_their_place_in_the_stream() {
+    let mut log = Log::begun(3);
+    let mut reader = Reader::new(Delivery::Stamped, Start::Live);
+    reader.hear(&log.frames[1].clone());
+    reader.hear(&log.heartbeat());
+    reader.told.clear();
+    reader.hear(&log.push_day(7, 1, DayMark { begins: true, name: "20261121" }));
+    reader.hear(&log.push_open("client/alice", (9, [1, 2]), 4, 17));
+    reader.hear(&log.push_of(9, &[18]));
+    reader.hear(&log.push_close_saying(9, 19, &[2]));
+    reader.hear(&log.push_day(7, 2, DayMark { begins: false, name: "20261121" }));
+    let places: Vec<_> = reader.told.iter().filter(|told| !matches!(told, Told::CaughtUp(_))).collect();
+    let day = |seq, begins| Told::Day(seq, begins, "20261121".into());
+    let [begins, opened, Told::Message(5, _), closed, ends] = places[..] else { panic!("{places:?}") };
+    assert_eq!((begins, ends), (&day(3, true), &day(7, false)));
+    assert_eq!(opened, &Told::Opened(4, 9, "client/alice".into()));
+    assert_eq!(closed, &Told::Closed(6, 9, vec![2]));
 }
 
 #[test]

@@ -151,7 +151,7 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<Replica<Te
                     recovered.membership = Membership::of_change(&changed, seq).expect("a new list");
                     recovered.open_change = Membership::before_change(&changed).map(|before| (seq, before));
                 }
-                EntryKind::Message | EntryKind::Open | EntryKind::Close => {}
+                EntryKind::Message | EntryKind::Open | EntryKind::Close | EntryKind::Day => {}
             }
         }
         span = tail.after(found);

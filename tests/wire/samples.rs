@@ -89,6 +89,8 @@ pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
         ),
         ("open", entry(EntryKind::Open), open()),
         ("close", entry(EntryKind::Close), vec![]),
+        ("close that says why", entry(EntryKind::Close), vec![2]),
+        ("a day begins", entry(EntryKind::Day), b"\x0120261121".to_vec()),
         ("birth", entry(EntryKind::Birth), bytemuck::cast_slice(&birth).to_vec()),
         ("epoch start", entry(EntryKind::EpochStart), epoch_start()),
         ("membership", entry(EntryKind::Membership), membership(Change::Add, &birth)),

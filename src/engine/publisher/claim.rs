@@ -3,8 +3,8 @@
 use super::lines::LineState;
 use super::{PublishError, PublisherCore};
 use crate::wire::{
-    Destination, ENTRY_HEADER_LEN, EntryHeader, EntryKind, HEADER_LEN, PART_MORE, PART_NEXT, PublisherId,
-    PublisherSeq,
+    CLOSE_LEN_MAX, DAY_LEN_MAX, DayMark, Destination, ENTRY_HEADER_LEN, EntryHeader, EntryKind, HEADER_LEN,
+    PART_MORE, PART_NEXT, PublisherId, PublisherSeq,
 };
 
 impl PublisherCore {
@@ -85,10 +85,26 @@ impl PublisherCore {
         self.claim((EntryKind::Message, 0), publisher, destination, len, max)
     }
 
-    /// Closes a publisher: a message of its own kind behind all of its others. Its fate is
-    /// [`super::PublisherEvent::Closed`].
-    pub fn try_close(&mut self, publisher: PublisherId) -> Result<(), PublishError> {
-        self.claim((EntryKind::Close, 0), publisher, 0, 0, 0).map(|_| ())
+    /// Closes a publisher: a message of its own kind behind all of its others, which says `said` to whoever reads
+    /// the stream, at most [`CLOSE_LEN_MAX`] bytes. Its fate is [`super::PublisherEvent::Closed`].
+    pub fn try_close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
+        let (_, body) = self.claim((EntryKind::Close, 0), publisher, 0, said.len(), CLOSE_LEN_MAX)?;
+        body.copy_from_slice(said);
+        Ok(())
+    }
+
+    /// Marks the begin or the end of a trading day, at its place in the publisher's order. Its fate comes like a
+    /// message's.
+    pub fn try_day(
+        &mut self,
+        publisher: PublisherId,
+        mark: DayMark<'_>,
+    ) -> Result<PublisherSeq, PublishError> {
+        let mut payload = [0; 1 + DAY_LEN_MAX];
+        let length = mark.write(&mut payload);
+        let (number, body) = self.claim((EntryKind::Day, 0), publisher, 0, length, payload.len())?;
+        body.copy_from_slice(&payload[..length]);
+        Ok(number)
     }
 
     /// The line of `publisher`, if it is open; else why nothing is taken for it.

@@ -141,9 +141,10 @@ impl Lines {
         }
     }
 
-    /// One more name. Returns its ticket.
+    /// One more name, or one again that has ended here. Returns its ticket.
     pub(super) fn add(&mut self, name: &str, nonce: [u64; 2]) -> usize {
-        self.list.push(Line {
+        let ticket = self.ended(name).unwrap_or(self.list.len());
+        let line = Line {
             name: name.to_owned(),
             nonce,
             state: LineState::LookingUp { asked_at: 0, tries: 0 },
@@ -158,9 +159,22 @@ impl Lines {
             watched_from: 0,
             diverged: false,
             outstanding: Outstanding::default(),
-        });
+        };
         self.unopened += 1;
-        self.list.len() - 1
+        match self.list.get_mut(ticket) {
+            Some(old) => {
+                self.by_id[old.id as usize] = u32::MAX;
+                *old = line;
+            }
+            None => self.list.push(line),
+        }
+        ticket
+    }
+
+    /// The ticket of a name that has ended here: opening it again takes no more room.
+    pub(super) fn ended(&self, name: &str) -> Option<usize> {
+        let is_over = |line: &Line| matches!(line.state, LineState::Fenced | LineState::Closed);
+        self.list.iter().position(|line| line.name == name && is_over(line))
     }
 
     /// The line of an id.
@@ -242,7 +256,7 @@ impl Lines {
     ) {
         for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
             match entry.kind() {
-                EntryKind::Message => {
+                EntryKind::Message | EntryKind::Day => {
                     if let Some(index) = self.of(entry.header.publisher) {
                         self.read_message(now, window, index, seq, &entry, f);
                     }

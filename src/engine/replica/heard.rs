@@ -124,7 +124,7 @@ impl Heard {
         for entry in entries {
             let header = &entry.header;
             let verdict = match entry.kind() {
-                EntryKind::Message | EntryKind::Close => {
+                EntryKind::Message | EntryKind::Close | EntryKind::Day => {
                     publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq)
                 }
                 EntryKind::Open => {

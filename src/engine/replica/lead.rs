@@ -237,7 +237,7 @@ impl ReplicaCore {
     #[inline]
     fn submit<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos, entry: &Entry<'_>) {
         match entry.kind() {
-            EntryKind::Message | EntryKind::Close => {}
+            EntryKind::Message | EntryKind::Close | EntryKind::Day => {}
             EntryKind::Open => return self.submit_open(tail, wall, entry),
             EntryKind::Membership => return self.submit_change(tail, wall, entry),
             EntryKind::Birth | EntryKind::EpochStart => return self.drop_one(Counter::SubmissionsDropped),

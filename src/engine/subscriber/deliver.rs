@@ -2,7 +2,9 @@
 
 use super::{Flow, Message, SubscriberEvent};
 use crate::engine::parts::{Joined, Parts};
-use crate::wire::{Chain, Entry, EntryKind, EpochStartView, FrameView, Header, MembershipView, Nanos, Seq};
+use crate::wire::{
+    Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, Header, MembershipView, Nanos, OpenView, Seq,
+};
 
 /// Where delivery stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -73,10 +75,21 @@ fn tell(
             Some(f(SubscriberEvent::Membership { seq, members: changed.members().len() }))
         }
         EntryKind::Open | EntryKind::Close => {
+            let (publisher, last) = (entry.header.publisher, entry.header.publisher_seq);
             if !parts.is_empty() {
-                parts.on_end(seq, entry.header.publisher);
+                parts.on_end(seq, publisher);
             }
-            None
+            let said = entry.payload;
+            if entry.kind() == EntryKind::Close {
+                return Some(f(SubscriberEvent::Closed { seq, publisher, said }));
+            }
+            let OpenView { body, name } = OpenView::parse(entry.payload).ok()?;
+            let (incarnation, nonce) = (body.incarnation, body.nonce);
+            Some(f(SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name }))
+        }
+        EntryKind::Day => {
+            let mark = DayMark::parse(entry.payload).ok()?;
+            Some(f(SubscriberEvent::Day { seq, mark }))
         }
         EntryKind::Birth => None,
     }

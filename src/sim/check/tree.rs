@@ -226,7 +226,7 @@ impl Tree {
                     return Err(format!("S5: {:?} at {seq} within epoch {epoch}", entry.kind()));
                 }
                 _ if begins => return Err(format!("S5: {epoch} begins at {seq} without its start")),
-                EntryKind::Message => {
+                EntryKind::Message | EntryKind::Day => {
                     let key =
                         (entry.header.publisher, entry.header.publisher_seq, super::digest(entry.payload));
                     stem.take_number(seq, key.0, key.1)?;
