@@ -366,16 +366,18 @@ impl Receiver {
         let mut called_committed = 0;
         if let Some(trailer) = trailer {
             counters.add(Counter::RepairsIn, 1);
-            let header = &frame.header;
-            let range = SeqRange { from: header.first_seq, to: header.next_seq() };
-            self.asking.on_repair(Identity::from_packed(trailer.giver), trailer.token, range);
             called_committed = trailer.commit_next;
             self.commit.on_announced(Epoch(trailer.accepted), trailer.commit_next);
             if planted(Mutation::RepairIsFinal) {
                 self.commit.on_announced(epoch, frame.header.next_seq());
             }
         }
-        if !self.follow.admits(&frame.header, called_committed) {
+        let admitted = self.follow.admits(&frame.header, called_committed);
+        if let Some(trailer) = trailer {
+            let range = SeqRange { from: frame.header.first_seq, to: frame.header.next_seq() };
+            self.asking.on_repair(Identity::from_packed(trailer.giver), trailer.token, range, admitted);
+        }
+        if !admitted {
             counters.add(Counter::FramesUnowned, 1);
             return Placement::Dropped;
         }

@@ -164,6 +164,29 @@ fn s10_late_frames_of_a_lower_epoch_are_not_used() {
 }
 
 /// S10: evidence of a higher epoch without its start.
+/// Seed 620234808: a blank replica asked one that had lost its commit, and it alone, for the first entry, for ever.
+#[test]
+fn s10_a_repairer_whose_frames_may_not_be_used_is_followed_by_the_next_one() {
+    let mut log = Log::begun(3);
+    log.push(&["old"]);
+    let start = log.begin_with_rows(epoch(2, 1), &member_list(3), 1);
+    let mut reader = Reader::new(Delivery::Stamped, Start::From(1));
+    reader.hear(&start);
+    reader.wait(1_000_000);
+    let mut asked = std::collections::BTreeSet::new();
+    for _ in 0..8 {
+        let request = reader.requests().pop().expect("it asks");
+        asked.insert(request.to);
+        // It does not know what it gives to be committed.
+        let frame = &log.frames[0];
+        let header = Header::peek(frame).unwrap();
+        let trailer = repair_trailer(identity(2), log.epoch, 1, request.token, &header);
+        reader.repair([frame.as_slice(), &trailer].concat());
+        reader.wait(1_000_000);
+    }
+    assert!(asked.len() > 1, "{asked:?}");
+}
+
 #[test]
 fn s10_what_is_called_committed_in_an_epoch_is_used_for_its_log_only() {
     for heard in 0..3 {

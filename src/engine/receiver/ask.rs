@@ -113,13 +113,14 @@ impl Asking {
         self.repairers.on_epoch(epoch);
     }
 
-    /// A frame of `range` came as an answer to the request `token`, or as one to everybody.
-    pub(super) fn on_repair(&mut self, giver: Identity, token: u64, range: SeqRange) {
+    /// A frame of `range` came as an answer to the request `token`, or as one to everybody. One that may not be used
+    /// (who gave it does not know it to be committed) brings nothing: the next repairer may know more.
+    pub(super) fn on_repair(&mut self, giver: Identity, token: u64, range: SeqRange, admitted: bool) {
         let answered = self.requests.on_answered(token);
         if answered.is_none() {
             self.repairers.on_given(giver.replica);
         }
-        self.gaps.on_frames(answered, range);
+        self.gaps.on_frames(answered, if admitted { range } else { SeqRange { from: 0, to: 0 } });
         if let Some(ask) = &mut self.start {
             ask.on_frames(answered, false);
         }
