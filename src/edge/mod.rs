@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod field;
+pub mod mold;
 pub mod soup;
 
 pub use field::{Field, FieldError, Session, Text};
