@@ -5,6 +5,7 @@
 //! the golden bytes, `negative` one of those that must be refused.
 
 mod mold_packet;
+mod mold_server;
 mod soup_client;
 mod soup_packet;
 mod soup_server;

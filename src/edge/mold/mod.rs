@@ -18,6 +18,8 @@
 
 pub mod packer;
 pub mod packet;
+pub mod server;
 
 pub use packer::{PackError, Packer, Push};
 pub use packet::{Downstream, Header, Messages, MoldError, Request};
+pub use server::{Answer, Rate, RequestServer, ServerLimits, SessionBounds, Silence, TableFull};
