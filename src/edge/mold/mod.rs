@@ -16,10 +16,12 @@
 //! A request and a heartbeat look alike: nothing on the wire tells them apart. So requests are taken on a
 //! port of their own, and only there.
 
+pub mod client;
 pub mod packer;
 pub mod packet;
 pub mod server;
 
+pub use client::{Client, ClientCounters, ClientLimits, Event, Intake, Start};
 pub use packer::{PackError, Packer, Push};
 pub use packet::{Downstream, Header, Messages, MoldError, Request};
 pub use server::{Answer, Rate, RequestServer, ServerLimits, SessionBounds, Silence, TableFull};
