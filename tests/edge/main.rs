@@ -11,7 +11,7 @@ mod soup_client;
 mod soup_packet;
 mod soup_server;
 
-use lockstep::edge::Session;
+use lockstep::edge::{Field, Session};
 
 /// Bytes of a hex text; blanks are for the eye.
 fn hex(text: &str) -> Vec<u8> {
@@ -19,8 +19,12 @@ fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect()
 }
 
+fn field<const N: usize>(text: &[u8]) -> Field<N> {
+    Field::new(text).expect("a text that fits its field")
+}
+
 fn session(name: &str) -> Session {
-    Session::new(name.as_bytes()).expect("a session's name")
+    field(name.as_bytes())
 }
 
 const SECOND: u64 = 1_000_000_000;

@@ -30,7 +30,7 @@ fn datagram(seq: u64, count: u64) -> Vec<u8> {
 }
 
 fn datagram_of(name: &str, seq: u64, count: u64) -> Vec<u8> {
-    let mut packer = Packer::new(session(name), 9_000).unwrap();
+    let mut packer = Packer::new(session(name), 9_000).expect("a packer");
     for seq in seq..seq + count {
         assert_eq!(packer.push(seq, &message(seq)), Ok(Push::Taken));
     }

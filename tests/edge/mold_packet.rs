@@ -180,7 +180,7 @@ fn each_reason_has_its_own_place_and_a_text_that_says_what_to_do() {
 fn packed(packer: &mut Packer, messages: &[(u64, Vec<u8>)]) -> Vec<Vec<u8>> {
     let mut datagrams = Vec::new();
     for (seq, message) in messages {
-        while packer.push(*seq, message).unwrap() == Push::Full {
+        while packer.push(*seq, message).expect("it fits") == Push::Full {
             datagrams.push(packer.flush().expect("full").to_vec());
         }
     }

@@ -22,8 +22,8 @@ fn bounds(name: &str, first: u64, next: u64) -> SessionBounds {
 /// Knows a former session and the current one, of which the beginning is gone.
 fn server(limits: ServerLimits) -> RequestServer {
     let mut server = RequestServer::new(limits);
-    server.set_session(bounds("OLD", 1, 50)).unwrap();
-    server.set_session(bounds("NEW", 100, 1_000)).unwrap();
+    server.set_session(bounds("OLD", 1, 50)).expect("room");
+    server.set_session(bounds("NEW", 100, 1_000)).expect("room");
     server
 }
 

@@ -1,17 +1,17 @@
 //! The client's machine of SoupBinTCP, alone and with the server's.
 
-use crate::{SECOND, hex, session};
+use crate::{SECOND, field, hex, session};
+use lockstep::edge::Session;
 use lockstep::edge::soup::client::*;
 use lockstep::edge::soup::server::{self, Server, ServerLimits, begin_at};
 use lockstep::edge::soup::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
-use lockstep::edge::{Field, Session};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 const T0: u64 = 1_000 * SECOND;
 
 fn request(session: Session, seq: u64) -> LoginRequest {
-    let (username, password) = (Field::new(b"joe").unwrap(), Field::new(b"pass").unwrap());
+    let (username, password) = (field(b"joe"), field(b"pass"));
     LoginRequest { username, password, session, seq, timeout: Timeout::Absent }
 }
 
@@ -24,7 +24,7 @@ fn sent(request: LoginRequest) -> Client {
 
 fn accepted(session: Session, next_seq: u64) -> Vec<u8> {
     let mut out = Vec::new();
-    Packet::LoginAccepted { session, next_seq }.append(&mut out).unwrap();
+    Packet::LoginAccepted { session, next_seq }.append(&mut out).expect("a packet");
     out
 }
 

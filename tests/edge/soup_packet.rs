@@ -1,6 +1,6 @@
 //! The codec of SoupBinTCP.
 
-use crate::{hex, session};
+use crate::{field, hex, session};
 use lockstep::edge::soup::packet::{HEADER_LEN, PACKET_LEN_MAX, PAYLOAD_LEN_MAX, data_header, kind};
 use lockstep::edge::soup::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
 use lockstep::edge::{Field, FieldError, Session, Text};
@@ -25,8 +25,8 @@ fn decoded(bytes: &[u8]) -> Packet<'_> {
 
 fn login(timeout: Timeout) -> LoginRequest {
     LoginRequest {
-        username: Field::new(b"USER").unwrap(),
-        password: Field::new(b"secret").unwrap(),
+        username: field(b"USER"),
+        password: field(b"secret"),
         session: session("S1"),
         seq: 17,
         timeout,
@@ -171,9 +171,9 @@ fn what_lies_within_a_field_is_kept() {
 #[test]
 fn names_are_the_same_in_any_case() {
     let request = login_of(&login_bytes("JoE   ", "PaSs      ", "s1        ", ONE, "")).unwrap();
-    assert!(request.username.is_same_name(&Field::new(b"jOe").unwrap()));
-    assert!(request.password.is_same_name(&Field::new(b"pass").unwrap()));
-    assert!(!request.password.is_same_name(&Field::new(b"pas").unwrap()));
+    assert!(request.username.is_same_name(&field(b"jOe")));
+    assert!(request.password.is_same_name(&field(b"pass")));
+    assert!(!request.password.is_same_name(&field(b"pas")));
     assert_ne!(request.session, session("S1"), "sessions are compared as they are");
 }
 
@@ -263,7 +263,7 @@ fn what_is_missing_is_known_from_two_bytes_on() {
 // ---------------------------------------------------------------------------- properties
 
 fn name<const N: usize>() -> impl Strategy<Value = Field<N>> {
-    vec(0x21..0x7fu8, 0..=N).prop_map(|text| Field::new(&text).unwrap())
+    vec(0x21..0x7fu8, 0..=N).prop_map(|text| field(&text))
 }
 
 fn logins() -> impl Strategy<Value = LoginRequest> {

@@ -1,7 +1,6 @@
 //! The server's machine of SoupBinTCP.
 
-use crate::{SECOND, hex, session};
-use lockstep::edge::Field;
+use crate::{SECOND, field, hex, session};
 use lockstep::edge::soup::server::{begin_at, *};
 use lockstep::edge::soup::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
 use proptest::collection::vec;
@@ -16,7 +15,7 @@ fn bytes_of(packet: Packet<'_>) -> Vec<u8> {
 }
 
 fn request(timeout: Timeout) -> LoginRequest {
-    let (username, password) = (Field::new(b"joe").unwrap(), Field::new(b"pass").unwrap());
+    let (username, password) = (field(b"joe"), field(b"pass"));
     LoginRequest { username, password, session: session("S1"), seq: 1, timeout }
 }
 
