@@ -214,6 +214,7 @@ fn of_two_feeds_the_first_copy_wins_however_they_are_packed() {
     assert_eq!(hears(&mut client, 1, &datagram(1, 1)), []);
     assert_eq!(hears(&mut client, 2, &datagram(6, 2)), [], "line A lost 4 and 5");
     assert_eq!(hears(&mut client, 3, &datagram(2, 5)), messages(4..8), "line B has them within the guard");
+    assert_eq!(client.kept(), (0, 0), "the copies that were kept are given back");
     assert_eq!(asks(&mut client, 1_000), None);
     assert_eq!(client.counters().requests, 0);
 }
@@ -257,6 +258,18 @@ fn a_lost_tail_is_found_by_a_heartbeat_and_by_the_end() {
     assert_eq!(asks(&mut gives_up, 10), None);
     assert_eq!(says(&mut gives_up, 10), [Said::Lost(1, 6), Said::Ended(6)]);
     assert_eq!(gives_up.next_deadline(), u64::MAX);
+}
+
+/// mold 5: an end behind which somebody still sends.
+#[test]
+fn nothing_is_delivered_from_behind_the_end() {
+    let mut client = from_one();
+    hears(&mut client, 0, &datagram(1, 2));
+    assert_eq!(hears(&mut client, 0, &end(6)), []);
+    assert_eq!(hears(&mut client, 0, &datagram(5, 4)), []);
+    assert_eq!((client.known_next(), client.kept().0, client.counters().beyond), (6, 1, 3));
+    assert_eq!(hears(&mut client, 0, &datagram(3, 2)), [messages(3..6), vec![Said::Ended(6)]].concat());
+    assert_eq!(client.next_deadline(), u64::MAX);
 }
 
 /// mold 13, negative: of what is refused nothing is believed.
