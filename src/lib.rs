@@ -13,6 +13,7 @@
 //! sim      4'  stands where io stands: virtual network and clock, and the checkers
 //! client   5   Publisher and Subscriber handles
 //! node     5   a replica on this machine: device, journal, threads
+//! edge     5   other people's protocols, sans-IO: SoupBinTCP and MoldUDP64
 //! config       text → validated values; builds the limits of the other rooms
 //! cli      6   one file per subcommand
 //! ```
@@ -23,6 +24,7 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod edge;
 pub mod engine;
 #[allow(unsafe_code, clippy::disallowed_methods)]
 pub mod io;

@@ -1,0 +1,22 @@
+//! # edge: other people's protocols
+//!
+//! What lockstep speaks to programs that do not know it: [`soup`] (SoupBinTCP, a session over TCP) and
+//! [`mold`] (MoldUDP64, messages over multicast). Both are sans-IO: bytes and `now` are arguments, what is to
+//! be sent is appended to the owner's buffer, and nothing that a peer sends makes them panic or grow without
+//! a bound.
+//!
+//! ```text
+//!  bytes ─▶ packet (codec) ─▶ server or client (one peer's machine) ─event─▶ owner
+//! ```
+//!
+//! Where the specifications are silent and implementations disagree, this takes the stricter reading that
+//! still accepts what real peers send, and says so beside the code. Both protocols are big-endian and carry
+//! their texts in blank-padded fields, which are compared without their blanks ([`Field`]).
+
+#![forbid(unsafe_code)]
+
+mod field;
+pub mod mold;
+pub mod soup;
+
+pub use field::{Field, FieldError, Session, Text};

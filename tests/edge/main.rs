@@ -1,0 +1,30 @@
+//! # Other people's protocols: the promises of `edge`
+//!
+//! Every vector and every trap that is known of the protocols' implementations has its test. A comment names
+//! it: `soup 6` is the sixth disagreement about SoupBinTCP, `mold 6` that about MoldUDP64, `vector` one of
+//! the golden bytes, `negative` one of those that must be refused.
+
+mod mold_client;
+mod mold_packet;
+mod mold_server;
+mod soup_client;
+mod soup_packet;
+mod soup_server;
+
+use lockstep::edge::{Field, Session};
+
+/// Bytes of a hex text; blanks are for the eye.
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
+    digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect()
+}
+
+fn field<const N: usize>(text: &[u8]) -> Field<N> {
+    Field::new(text).expect("a text that fits its field")
+}
+
+fn session(name: &str) -> Session {
+    field(name.as_bytes())
+}
+
+const SECOND: u64 = 1_000_000_000;
