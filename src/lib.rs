@@ -12,8 +12,8 @@
 //! io       4   the real world: sockets, mapped files, clocks, cores, threads; the only unsafe room
 //! sim      4'  stands where io stands: virtual network and clock, and the checkers
 //! client   5   Publisher and Subscriber handles
+//! edge     5   other people's protocols: SoupBinTCP, MoldUDP64; the gateway
 //! node     5   a replica on this machine: device, journal, threads
-//! edge     5   other people's protocols, sans-IO: SoupBinTCP and MoldUDP64
 //! config       text → validated values; builds the limits of the other rooms
 //! cli      6   one file per subcommand
 //! ```

@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("io", &["wire", "proto", "journal", "engine"]),
     ("sim", &["wire", "proto", "journal", "engine"]),
     ("client", &["wire", "proto", "journal", "engine", "io"]),
-    ("edge", &["wire"]),
+    ("edge", &["wire", "engine", "io", "client"]),
     ("config", &["wire", "proto", "journal", "engine", "io", "client", "node"]),
     ("node", &["wire", "proto", "journal", "engine", "io", "client"]),
     ("cli", &["wire", "proto", "journal", "engine", "io", "sim", "client", "node", "edge", "config"]),

@@ -40,6 +40,8 @@ pub enum Command {
     Sequencer(SequencerArgs),
     /// Runs an archiver until SIGTERM: it keeps the whole stream, repairs and replays it, and never votes
     Archiver(ArchiverArgs),
+    /// Runs a gateway until SIGTERM: SoupBinTCP clients on the stream
+    Gateway(Box<super::gateway::GatewayArgs>),
     /// A sequencer's watcher: started by it, with what it needs on stdin and stdout
     #[command(hide = true)]
     Watch(WatchArgs),
@@ -55,6 +57,8 @@ pub enum Command {
     Membership(MembershipArgs),
     /// Tells the leader to give its place to another
     Handover(HandoverArgs),
+    /// Marks where a trading day begins or ends
+    Day(super::day::DayArgs),
     /// Two nodes without a witness: lets the survivor go on alone. Only if the other is gone for good
     DeclareDead(DeclareDeadArgs),
     /// Judges a configuration: all problems at once

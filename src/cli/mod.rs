@@ -15,10 +15,12 @@ pub mod orders;
 mod archiver;
 mod args;
 mod bootstrap;
+mod day;
 mod declare_dead;
 mod demo;
 mod failure;
 mod format;
+mod gateway;
 mod handover;
 mod input;
 mod log;
@@ -69,12 +71,14 @@ impl Command {
             Self::Bootstrap(args) => bootstrap::run(&args),
             Self::Sequencer(args) => sequencer::run(&args),
             Self::Archiver(args) => archiver::run(&args),
+            Self::Gateway(args) => gateway::run(&args),
             Self::Watch(args) => watch::run(&args),
             Self::Publish(args) => publish::run(&args),
             Self::Subscribe(args) => subscribe::run(&args),
             Self::Status(args) => status::run(&args),
             Self::Losses(args) => losses::run(&args),
             Self::Membership(args) => membership::run(&args),
+            Self::Day(args) => day::run(&args),
             Self::Handover(args) => handover::run(&args),
             Self::DeclareDead(args) => declare_dead::run(&args),
             Self::Check(args) => {

@@ -107,7 +107,7 @@ fn banner(config: &Config, who: &str, node: &Node) {
     }
 }
 
-fn say_obtained(obtained: &Obtained) {
+pub(super) fn say_obtained(obtained: &Obtained) {
     match obtained.note {
         None => tracing::info!("obtained {obtained}"),
         Some(_) => tracing::warn!("obtained {obtained}"),
@@ -115,7 +115,7 @@ fn say_obtained(obtained: &Obtained) {
 }
 
 /// Sets `stop` when stdin ends: whoever holds its other end is gone.
-fn stop_with_stdin(stop: Arc<AtomicBool>) -> Result<(), Failure> {
+pub(super) fn stop_with_stdin(stop: Arc<AtomicBool>) -> Result<(), Failure> {
     let wait = move || {
         // An error is an end too.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());

@@ -6,10 +6,10 @@
 use super::layers::{Item, Layers};
 use super::schema;
 use super::value::Value;
-use super::words::{Compression, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
+use super::words::{Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
 use super::{
-    Archiver, Config, Journal, Line, Log, Publisher, Rehearse, Replay, Replica, Runtime, Stream, Subscriber,
-    Timing,
+    Archiver, Config, Gateway, Journal, Line, Log, Publisher, Rehearse, Replay, Replica, Runtime, Stream,
+    Subscriber, Timing,
 };
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -37,6 +37,7 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
             buffer_bytes: table("subscriber").number("buffer"),
             parts_bytes: table("subscriber").number("parts"),
         },
+        gateway: gateway(&table("gateway")),
         runtime: runtime(&table("runtime")),
         rehearse: rehearse(&table("rehearse")),
         log: Log {
@@ -131,6 +132,20 @@ fn replay(values: &Values<'_, '_>) -> Replay {
         readers_max: values.narrow("readers"),
         rate_bytes_per_s: values.number("rate"),
         by_leader: values.truth("by_leader"),
+    }
+}
+
+fn gateway(values: &Values<'_, '_>) -> Gateway {
+    Gateway {
+        users: values.path("users"),
+        delivery: values.word("delivery", Delivery::from_word),
+        clients_max: values.narrow("clients"),
+        login_timeout_ns: values.number("login_timeout"),
+        silence_ns: values.number("silence"),
+        stall_ns: values.number("stall"),
+        beat_ns: values.number("beat"),
+        spool: values.path("spool"),
+        spool_size_bytes: values.number("spool_size"),
     }
 }
 

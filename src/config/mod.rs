@@ -33,7 +33,7 @@ mod words;
 pub use problem::{Code, ConfigError, ConfigErrors};
 pub use schema::{key_paths, reference};
 pub use words::{
-    Compression, Durability, Gso, Idle, Interface, LogFormat, LogLevel, Profile, Role, Scheduling,
+    Compression, Delivery, Durability, Gso, Idle, Interface, LogFormat, LogLevel, Profile, Role, Scheduling,
 };
 
 use layers::Layers;
@@ -105,6 +105,8 @@ pub struct Config {
     pub publisher: Publisher,
     /// Limits of a subscriber.
     pub subscriber: Subscriber,
+    /// Limits of a gateway.
+    pub gateway: Gateway,
     /// How the pinned thread runs.
     pub runtime: Runtime,
     /// What is spoilt on purpose; nothing, as a rule.
@@ -272,6 +274,30 @@ pub struct Subscriber {
     pub buffer_bytes: u64,
     /// Bytes of messages larger than a frame whose parts have not all come.
     pub parts_bytes: u64,
+}
+
+/// Limits of a gateway.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Gateway {
+    /// File of the users.
+    pub users: PathBuf,
+    /// When clients get their messages.
+    pub delivery: Delivery,
+    /// Most connections.
+    pub clients_max: u32,
+    /// From a connection to its whole login request.
+    pub login_timeout_ns: u64,
+    /// Silence after which a client is gone.
+    pub silence_ns: u64,
+    /// How long a client may take nothing of what waits for it.
+    pub stall_ns: u64,
+    /// Between two signs of life in the stream.
+    pub beat_ns: u64,
+    /// Directory of the unnamed file of the day's messages.
+    pub spool: PathBuf,
+    /// Bytes of that file at most.
+    pub spool_size_bytes: u64,
 }
 
 /// How the pinned thread runs.

@@ -5,7 +5,7 @@
 //! `*` stands for a line's number or a replica's id.
 
 use super::value::Kind::{self, *};
-use super::words::{Compression, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
+use super::words::{Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
@@ -184,6 +184,25 @@ pub(super) const KEYS: &[Key] = &[
     key("subscriber.parts", Size(64 * KIB, 16 * GIB), Fixed("16MiB"),
         "Most memory of messages larger than a frame whose parts have not all come; taken when it is needed."),
 
+    key("gateway.users", Path, Fixed("/etc/lockstep/users.toml"),
+        "File of the gateways' users; `lockstep gateway user` writes it. Nobody but its owner may read it."),
+    key("gateway.delivery", Word(Delivery::WORDS), Fixed("committed"),
+        "When clients get their messages. `stamped` is a message delay sooner, and a takeover may cut a client off."),
+    key("gateway.clients", Integer(1, 60_000), Fixed("4096"),
+        "Most connections of one gateway."),
+    key("gateway.login_timeout", Duration(100 * MS, 300 * S), Fixed("30s"),
+        "From a connection to its whole login request."),
+    key("gateway.silence", Duration(2 * S, 300 * S), Fixed("15s"),
+        "Silence after which a client is gone, where its login names no time of its own."),
+    key("gateway.stall", Duration(100 * MS, 3600 * S), Fixed("10s"),
+        "How long a client may take nothing of what waits for it; then it is cut, and resumes by number."),
+    key("gateway.beat", Duration(10 * MS, 10 * S), Fixed("500ms"),
+        "Time between two signs of life of a gateway in the stream; a gateway that misses six is lost."),
+    key("gateway.spool", Path, Fixed("/var/tmp"),
+        "Directory of the unnamed file that holds the day's messages to clients; a disk, not memory."),
+    key("gateway.spool_size", Size(MIB, 16 * TIB), Fixed("16GiB"),
+        "Bytes of that file at most. A day that is larger ends all logins of this gateway."),
+
     key("runtime.idle", Word(Idle::WORDS), ByProfile("spin", "yield"),
         "What the pinned thread does when there is nothing to do."),
     key("runtime.scheduling", Scheduling, Fixed("other"),
@@ -215,8 +234,18 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The tables of a file that are written once.
-pub(super) const SECTIONS: &[&str] =
-    &["stream", "timing", "journal", "replay", "publisher", "subscriber", "runtime", "rehearse", "log"];
+pub(super) const SECTIONS: &[&str] = &[
+    "stream",
+    "timing",
+    "journal",
+    "replay",
+    "publisher",
+    "subscriber",
+    "gateway",
+    "runtime",
+    "rehearse",
+    "log",
+];
 /// The tables of a file that are written once per item.
 pub(super) const LISTS: &[&str] = &["lines", "replicas", "archivers"];
 

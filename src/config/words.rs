@@ -73,6 +73,14 @@ words! {
         Park = "park",
     }
 
+    /// When the edges' clients get a message.
+    Delivery {
+        /// When it is final.
+        Committed = "committed",
+        /// When it is stamped; a takeover may take it back.
+        Stamped = "stamped",
+    }
+
     /// Whether bursts leave by UDP segmentation offload.
     Gso {
         /// Where it pays and the kernel takes it.

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod field;
+pub mod gateway;
 pub mod mold;
 pub mod soup;
 

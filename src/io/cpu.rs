@@ -193,6 +193,15 @@ pub fn yield_to_others() {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 10) };
 }
 
+/// This thread computes only when nobody else does (`SCHED_IDLE`): where logins are checked in a flood of them, the
+/// stream goes first. A kernel that refuses leaves it as it is.
+pub fn idle_only() {
+    // SAFETY: plain integers; all zero is a value of it.
+    let parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    // SAFETY: `parameters` lives across the call; 0 is the calling thread.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+}
+
 /// Keeps all memory of this process, present and future, from being paged out.
 pub fn lock_memory() -> Obtained {
     lock(libc::MCL_CURRENT | libc::MCL_FUTURE)

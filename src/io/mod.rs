@@ -28,6 +28,7 @@ pub mod lines;
 pub mod rehearse;
 pub mod replay;
 pub mod signal;
+pub mod spool;
 pub mod store;
 pub mod tail;
 pub mod udp;

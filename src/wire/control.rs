@@ -321,7 +321,7 @@ pub const DAY_LEN_MAX: usize = 10;
 pub struct DayMark<'a> {
     /// Whether it begins, or ends.
     pub begins: bool,
-    /// The day's name: 1 to [`DAY_LEN_MAX`] ASCII letters and digits.
+    /// The day's name: 1 to [`DAY_LEN_MAX`] ASCII letters and digits; none where one ends.
     pub name: &'a str,
 }
 
@@ -331,7 +331,8 @@ impl<'a> DayMark<'a> {
         (1..=DAY_LEN_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 
-    /// Judges the payload of a day's entry: one byte, 1 where the day begins and 2 where it ends, and the name.
+    /// Judges the payload of a day's entry: one byte, 1 where the day begins and 2 where it ends, and the name of one
+    /// that begins.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Reject> {
         let (what, name) = payload.split_first().ok_or(Reject::Body)?;
         let begins = match what {
@@ -339,8 +340,9 @@ impl<'a> DayMark<'a> {
             2 => false,
             _ => return Err(Reject::Body),
         };
-        let name = std::str::from_utf8(name).ok().filter(|name| Self::is_name(name)).ok_or(Reject::Body)?;
-        Ok(Self { begins, name })
+        let name = std::str::from_utf8(name).map_err(|_| Reject::Body)?;
+        let fits = if begins { Self::is_name(name) } else { name.is_empty() };
+        fits.then_some(Self { begins, name }).ok_or(Reject::Body)
     }
 
     /// Writes the payload and returns its bytes. The name has been judged by whoever took it from a user.

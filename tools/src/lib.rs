@@ -5,7 +5,9 @@
 //! cut, disks whose power fails. Each scenario is one function: `tests/` runs it a few times, the chores
 //! of `tools` hundreds of times.
 
+pub mod exchange;
 pub mod flow;
+pub mod gateways;
 pub mod images;
 pub mod late;
 pub mod netns;
@@ -13,3 +15,4 @@ pub mod power;
 pub mod processes;
 pub mod switch;
 pub mod takeover;
+pub mod trader;

@@ -1,0 +1,478 @@
+//! One thread for all sockets: clients', and the two handles'.
+//!
+//! ```text
+//!   turn:  publisher ─ subscriber ─▶ core ◀─ verdicts        idle: one poll over clients, handles and waker
+//!             ▲            sockets ─▶ │ ─▶ sockets, passwords
+//!             └───────────────────────┘
+//! ```
+
+use super::RunArgs;
+use super::user;
+use super::verifier::Verifier;
+use crate::cli::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
+use crate::cli::sequencer::stop_with_stdin;
+use crate::cli::{Failure, log, signals};
+use crate::client::{
+    Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
+};
+use crate::config::{self, Config};
+use crate::edge::gateway::core::{Gateway, GatewayLimits, Stream};
+use crate::edge::gateway::ledger::Ledger;
+use crate::edge::gateway::users::Whom;
+use crate::edge::soup::ServerLimits;
+use crate::io::IoError;
+use crate::io::clock::{Clock, random_u64};
+use crate::io::idle::Idle;
+use crate::io::spool::Spool;
+use crate::wire::{Destination, NAME_LEN_MAX, Nanos, PublisherId, PublisherSeq};
+use mio::net::{TcpListener, TcpStream};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const LISTENER: Token = Token(0);
+const WAKER: Token = Token(1);
+/// From here on the handles' sockets, ...
+const HANDLES: usize = 2;
+/// ... and the clients'.
+const CLIENTS: usize = 32;
+/// Connections accepted in one turn, so that a storm of them leaves time for those who are there.
+const ACCEPTED_PER_TURN: usize = 16;
+/// Bytes read of one client in one turn.
+const READ_LEN: usize = 16 << 10;
+/// Messages of the stream in one turn.
+const BATCH: usize = 256;
+/// Most logins that wait for the verifier.
+const CHECKS_MAX: usize = 256;
+/// Signs of life that a gateway may miss.
+const LOST_BEATS: u32 = 6;
+/// Longest sleep: a handle may have a request due.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How long a stop waits for its disconnects to be stamped.
+const STOP_NS: Nanos = 3_000_000_000;
+
+/// The publisher as the core sees it.
+struct Handle<'a>(&'a mut Publisher);
+
+impl Stream for Handle<'_> {
+    fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
+        self.0.begin_open(name, nonce)
+    }
+
+    fn publish(
+        &mut self,
+        publisher: PublisherId,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError> {
+        self.0.try_publish(publisher, destination, payload)
+    }
+
+    fn close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
+        self.0.try_close(publisher, said)
+    }
+
+    fn draw(&mut self) -> [u64; 2] {
+        // A kernel that has no random numbers has refused the handles already.
+        [random_u64().unwrap_or_default(), random_u64().unwrap_or_default()]
+    }
+}
+
+/// Runs until it is told to stop.
+pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
+    let config = args.cluster.load(&[])?;
+    log::start(&config.log);
+    let stop = signals::stop_flag()?;
+    let reload = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reload))
+        .map_err(|error| IoError::new("listen to SIGHUP", error))?;
+    if args.until_stdin_ends {
+        stop_with_stdin(Arc::clone(&stop))?;
+    }
+    let whole = serve(args, &config, &stop, &reload, true)?;
+    if whole {
+        return Ok(0);
+    }
+    // Nobody has the stream's beginning any more: numbers are known from the next trading day on.
+    tracing::warn!("no journal holds the stream from seq 1 on: logins wait for the begin of a trading day");
+    serve(args, &config, &stop, &reload, false).map(|_| 0)
+}
+
+/// Serves until it is told to stop. `false`: the stream cannot be had from its beginning.
+fn serve(
+    args: &RunArgs,
+    config: &Config,
+    stop: &AtomicBool,
+    reload: &AtomicBool,
+    whole: bool,
+) -> Result<bool, Failure> {
+    let mut server = Server::open(args, config, whole)?;
+    let mut told_ready = false;
+    let mut deadline = None;
+    loop {
+        server.turn()?;
+        if server.is_cut {
+            return Ok(false);
+        }
+        if !told_ready && server.core.is_ready() {
+            told_ready = true;
+            println!("listening on {}", server.address);
+            tracing::info!(address = %server.address, name = args.name, "clients may log in");
+        }
+        if reload.swap(false, Ordering::AcqRel) {
+            server.reload();
+        }
+        let now = server.clock.now();
+        if stop.load(Ordering::Acquire) {
+            let until = *deadline.get_or_insert_with(|| {
+                server.core.stop(now);
+                now + STOP_NS
+            });
+            let drained = server.core.has_left() && server.publisher.is_drained();
+            if now >= until || drained && now + STOP_NS > until + 100_000_000 {
+                let counts = server.core.counts;
+                tracing::info!(?counts, "stopped");
+                return Ok(true);
+            }
+        }
+    }
+}
+
+struct Client {
+    socket: TcpStream,
+    number: u64,
+    /// The socket had more to read when it was looked at last.
+    readable: bool,
+    writable: bool,
+}
+
+struct Server {
+    core: Gateway,
+    publisher: Publisher,
+    subscriber: Subscriber,
+    verifier: Verifier,
+    listener: TcpListener,
+    address: std::net::SocketAddr,
+    poll: Poll,
+    events: Events,
+    /// The handles' sockets, registered anew before each sleep: see `io::idle`.
+    handles: Vec<OwnedFd>,
+    clients: Vec<Option<Client>>,
+    readable: BTreeSet<usize>,
+    touched: Vec<usize>,
+    told: Vec<PublisherEvent>,
+    clock: Clock,
+    idle: Idle,
+    users: std::path::PathBuf,
+    accepts: bool,
+    is_cut: bool,
+    buffer: Vec<u8>,
+}
+
+impl Server {
+    fn open(args: &RunArgs, config: &Config, whole: bool) -> Result<Self, Failure> {
+        let name = &args.name;
+        if name.is_empty() || name.len() > NAME_LEN_MAX - 8 {
+            return Err(Failure::new(USAGE, format!("--name '{name}': 1 to {} bytes", NAME_LEN_MAX - 8)));
+        }
+        let users_path = user::path(args.users.as_deref(), config);
+        let users = user::read(&users_path)?;
+        let endpoint: Endpoint = config.endpoint();
+        let limits = &config.gateway;
+        let delivery = match limits.delivery {
+            config::Delivery::Committed => Delivery::Committed,
+            config::Delivery::Stamped => Delivery::Stamped,
+        };
+        let keeps_everybody = users.iter().any(|user| user.hear.contains(&Whom::Everybody));
+        let spool = Spool::open(Path::new(&limits.spool), limits.spool_size_bytes)?;
+        let ledger = Ledger::new(spool, whole, keeps_everybody);
+        let poll = Poll::new().map_err(|error| IoError::new("make the gateway's poll", error))?;
+        let waker =
+            Waker::new(poll.registry(), WAKER).map_err(|error| IoError::new("make a waker", error))?;
+        let wrong = |error| IoError::new(format!("listen on {} (--listen)", args.listen), error);
+        let mut listener = TcpListener::bind(args.listen).map_err(wrong)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(wrong)?;
+        let address = listener.local_addr().map_err(wrong)?;
+        let mut publisher = Publisher::connect(&endpoint)?;
+        let start = if whole { Start::From(1) } else { Start::Oldest };
+        let subscriber = Subscriber::connect(&endpoint, delivery, start)?;
+        let sockets = publisher.net().sockets().into_iter().chain(subscriber.net().sockets());
+        let handles = sockets.map(|socket| socket.try_clone_to_owned()).collect::<Result<Vec<_>, _>>();
+        let handles = handles.map_err(|error| IoError::new("share the handles' sockets", error))?;
+        for (index, socket) in handles.iter().enumerate() {
+            let source = &mut SourceFd(&socket.as_raw_fd());
+            let registered = poll.registry().register(source, Token(HANDLES + index), Interest::READABLE);
+            registered.map_err(|error| IoError::new("watch the handles' sockets", error))?;
+        }
+        let clients_max = limits.clients_max as usize;
+        let soup = ServerLimits {
+            login_ns: limits.login_timeout_ns,
+            silence_ns: limits.silence_ns,
+            ..ServerLimits::default()
+        };
+        let core = GatewayLimits {
+            clients_max,
+            soup,
+            stall_ns: limits.stall_ns,
+            checks_max: CHECKS_MAX,
+            beat_ns: limits.beat_ns,
+            lost_beats: LOST_BEATS,
+        };
+        let mut core = Gateway::new(core, users, ledger);
+        core.open_own(&mut Handle(&mut publisher), name);
+        Ok(Self {
+            core,
+            publisher,
+            subscriber,
+            verifier: Verifier::start(CHECKS_MAX, Arc::new(waker))?,
+            listener,
+            address,
+            poll,
+            events: Events::with_capacity(1_024),
+            handles,
+            clients: Vec::new(),
+            readable: BTreeSet::new(),
+            touched: Vec::new(),
+            told: Vec::new(),
+            clock: Clock::start(),
+            idle: endpoint.idle,
+            users: users_path,
+            accepts: true,
+            is_cut: false,
+            buffer: vec![0; READ_LEN],
+        })
+    }
+
+    /// Everything once; then a sleep, if there was nothing to do.
+    fn turn(&mut self) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let mut work = self.turn_stream(now)?;
+        while let Some((check, is_right)) = self.verifier.verdict() {
+            work += 1;
+            self.core.on_checked(now, &mut Handle(&mut self.publisher), &check, is_right);
+            self.touched.push(check.conn.0);
+        }
+        if self.accepts {
+            work += self.accept(now);
+        }
+        work += self.read(now);
+        while self.verifier.has_room()
+            && let Some(check) = self.core.next_check()
+        {
+            self.verifier.check(check);
+        }
+        let Self { core, publisher, touched, .. } = self;
+        core.turn(now, &mut Handle(publisher), touched);
+        work += self.write(now);
+        work += self.publisher.flush();
+        if let Some(error) = self.core.take_failure() {
+            return Err(error.into());
+        }
+        self.wait(work)
+    }
+
+    fn turn_stream(&mut self, now: Nanos) -> Result<usize, Failure> {
+        let Self { core, publisher, subscriber, told, is_cut, .. } = self;
+        let mut work = publisher.poll(BATCH, |event| told.push(event));
+        for event in told.drain(..) {
+            if event == PublisherEvent::Lost {
+                let what = "the gateway fell so far behind the stream that nobody can tell it the fates of its \
+                            clients' messages: start it again, clients resume by number";
+                return Err(Failure::new(FAILED, what));
+            }
+            core.on_publisher(now, &mut Handle(publisher), &event);
+        }
+        let mut failed = None;
+        work += subscriber.poll(BATCH, |event| {
+            match &event {
+                SubscriberEvent::Abandoned { .. } => *is_cut = true,
+                SubscriberEvent::Refused { why, next } => {
+                    failed = Some(Failure::new(
+                        NOT_READY,
+                        format!(
+                            "seq {next} of the stream cannot be had ({}): start a standby or an archiver, they \
+                             listen on the port of their unicast address, TCP",
+                            why.map_or("no journal can be reached", crate::client::ReplayEnd::name)
+                        ),
+                    ));
+                }
+                SubscriberEvent::Diverged { seq } => {
+                    let what = format!("the stream contradicts itself at seq {seq}: no number can be trusted");
+                    failed = Some(Failure::new(INTEGRITY, what));
+                }
+                event => core.on_stream(now, &mut Handle(publisher), event),
+            }
+            Flow::Continue
+        });
+        failed.map_or(Ok(work), Err)
+    }
+
+    fn accept(&mut self, now: Nanos) -> usize {
+        for count in 0..ACCEPTED_PER_TURN {
+            let (mut socket, peer) = match self.listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.accepts = false;
+                    return count;
+                }
+                Err(error) => {
+                    tracing::warn!("a client could not be accepted: {error}");
+                    return count;
+                }
+            };
+            let Some((index, number)) = self.core.accept(now, peer) else {
+                tracing::warn!(%peer, "a client was turned away: gateway.clients are connected");
+                continue;
+            };
+            if self.clients.len() <= index {
+                self.clients.resize_with(index + 1, || None);
+            }
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let _ = socket.set_nodelay(true); // it delays what it sends, and is otherwise as good
+            let token = Token(CLIENTS + index);
+            if let Err(error) = self.poll.registry().register(&mut socket, token, interest) {
+                tracing::warn!(%peer, "a client's socket cannot be watched: {error}");
+                self.core.on_closed(now, index);
+                continue;
+            }
+            self.clients[index] = Some(Client { socket, number, readable: true, writable: true });
+            self.readable.insert(index);
+        }
+        ACCEPTED_PER_TURN
+    }
+
+    fn read(&mut self, now: Nanos) -> usize {
+        let mut work = 0;
+        for index in self.readable.clone() {
+            if !self.core.wants(index) {
+                continue;
+            }
+            let Some(client) = self.clients.get_mut(index).and_then(Option::as_mut) else {
+                self.readable.remove(&index);
+                continue;
+            };
+            match client.socket.read(&mut self.buffer) {
+                Ok(0) => self.close(now, index),
+                Ok(len) => {
+                    work += 1;
+                    let Self { core, publisher, buffer, .. } = self;
+                    core.on_bytes(now, &mut Handle(publisher), index, &buffer[..len]);
+                    self.touched.push(index);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    client.readable = false;
+                    self.readable.remove(&index);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => self.close(now, index),
+            }
+        }
+        work
+    }
+
+    fn write(&mut self, now: Nanos) -> usize {
+        let mut work = 0;
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for index in touched.drain(..) {
+            loop {
+                let out = self.core.out(index);
+                let Some(client) = self.clients.get_mut(index).and_then(Option::as_mut) else { break };
+                if out.is_empty() || !client.writable {
+                    break;
+                }
+                match client.socket.write(out) {
+                    Ok(len) => {
+                        work += 1;
+                        self.core.on_sent(now, index, len);
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => client.writable = false,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(_) => {
+                        self.close(now, index);
+                        break;
+                    }
+                }
+            }
+            let is_known = self.clients.get(index).is_some_and(Option::is_some);
+            if is_known && self.core.is_done(now, index) {
+                self.close(now, index);
+            }
+        }
+        self.touched = touched;
+        work
+    }
+
+    fn close(&mut self, now: Nanos, index: usize) {
+        if let Some(mut client) = self.clients.get_mut(index).and_then(Option::take) {
+            let _ = self.poll.registry().deregister(&mut client.socket); // it goes with its descriptor
+            tracing::debug!(client.number, "connection closed");
+            self.core.on_closed(now, index);
+        }
+        self.readable.remove(&index);
+    }
+
+    /// Looks who has something, and sleeps meanwhile if there is nothing to do.
+    fn wait(&mut self, work: usize) -> Result<(), Failure> {
+        let parks = work == 0 && self.idle == Idle::Park;
+        if parks {
+            for (index, socket) in self.handles.iter().enumerate() {
+                let source = &mut SourceFd(&socket.as_raw_fd());
+                // Without it the sleep may be a millisecond too long.
+                let _ = self.poll.registry().reregister(source, Token(HANDLES + index), Interest::READABLE);
+            }
+        }
+        let pause = if parks { PAUSE } else { Duration::ZERO };
+        match self.poll.poll(&mut self.events, Some(pause)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => {
+                return Err(IoError::new("wait for clients", error).into());
+            }
+            _ => {}
+        }
+        for event in &self.events {
+            match event.token() {
+                LISTENER => self.accepts = true,
+                Token(token) if token >= CLIENTS => {
+                    let index = token - CLIENTS;
+                    let Some(client) = self.clients.get_mut(index).and_then(Option::as_mut) else { continue };
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        client.readable = true;
+                        self.readable.insert(index);
+                    }
+                    if event.is_writable() {
+                        client.writable = true;
+                        self.touched.push(index);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if work == 0 && self.idle == Idle::Yield {
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// Reads the users again; a file that is wrong changes nothing.
+    fn reload(&mut self) {
+        let now = self.clock.now();
+        match user::read(&self.users) {
+            Ok(users) => {
+                let hears_everybody = users.iter().any(|user| user.hear.contains(&Whom::Everybody));
+                if hears_everybody && !self.core.ledger().keeps_everybody() {
+                    tracing::warn!("who hears everybody does so after the gateway's next start");
+                }
+                self.core.set_users(now, users);
+                tracing::info!("users read again");
+            }
+            Err(failure) => tracing::error!("the users stay as they were: {failure}"),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! `lockstep gateway user`: the file of the users, written whole or not at all.
+
+use crate::cli::Failure;
+use crate::cli::args::ClusterArgs;
+use crate::cli::failure::{FAILED, USAGE};
+use crate::config::Config;
+use crate::edge::gateway::passwords;
+use crate::edge::gateway::users::{User, Users, Whom, user_name};
+use crate::io::clock::random_u64;
+use clap::{Args, Subcommand};
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Longest password: SoupBinTCP's field.
+const PASSWORD_LEN_MAX: usize = 10;
+
+/// The subcommands.
+#[derive(Subcommand, Debug)]
+pub enum UserCommand {
+    /// Adds a user, or changes one; the password is read from stdin
+    Add(AddArgs),
+    /// Keeps a user from logging in, and cuts it off
+    Disable(NameArgs),
+    /// Removes a user, and cuts it off
+    Remove(NameArgs),
+    /// Lists the users
+    List(ListArgs),
+}
+
+/// Which file.
+#[derive(Args, Debug)]
+pub struct FileArgs {
+    /// File of the users; the configuration's gateway.users if it is not given
+    #[arg(long, value_name = "FILE")]
+    pub users: Option<PathBuf>,
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// Flags of `user list`.
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+}
+
+/// Flags of `user disable` and `user remove`.
+#[derive(Args, Debug)]
+pub struct NameArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// The user
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+/// Flags of `user add`.
+#[derive(Args, Debug)]
+pub struct AddArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// The user: 1 to 6 letters and digits
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Whose messages are its sequence: self, everybody, client:NAME, channel:NUMBER; repeatable
+    #[arg(long, value_name = "WHOM")]
+    pub hear: Vec<Whom>,
+    /// Whom its messages are for
+    #[arg(long, value_name = "WHOM", default_value = "everybody")]
+    pub to: Whom,
+    /// Its messages begin with a number of its own, by which each is stamped exactly once
+    #[arg(long)]
+    pub numbered: bool,
+    /// How long it may be away before its disconnect is stamped, in milliseconds
+    #[arg(long, value_name = "MS")]
+    pub grace_ms: Option<u32>,
+    /// The application is told to cancel its orders when it disconnects
+    #[arg(long)]
+    pub cancel_on_disconnect: bool,
+    /// Messages a second that are taken of it
+    #[arg(long, value_name = "COUNT")]
+    pub rate: Option<u32>,
+}
+
+impl FileArgs {
+    fn path(&self) -> Result<PathBuf, Failure> {
+        match &self.users {
+            Some(path) => Ok(path.clone()),
+            None => Ok(self.cluster.load(&[])?.gateway.users),
+        }
+    }
+}
+
+/// Does what the arguments say.
+pub(super) fn run(command: &UserCommand) -> Result<u8, Failure> {
+    match command {
+        UserCommand::Add(args) => {
+            let path = args.file.path()?;
+            let name = user_name(&args.name).map_err(|what| Failure::new(USAGE, what))?;
+            let mut users = read_or_none(&path)?;
+            let mut user = User::new(name, hashed()?);
+            (user.destination, user.numbered) = (args.to.clone(), args.numbered);
+            user.cancel_on_disconnect = args.cancel_on_disconnect;
+            user.grace_ms = args.grace_ms.unwrap_or(user.grace_ms);
+            user.rate = args.rate.unwrap_or(user.rate);
+            if !args.hear.is_empty() {
+                user.hear.clone_from(&args.hear);
+            }
+            users.insert(user);
+            write(&path, &users)
+        }
+        UserCommand::Disable(args) => {
+            change(args, |users, name| users.get_mut(name).map(|user| user.disabled = true).is_some())
+        }
+        UserCommand::Remove(args) => change(args, |users, name| users.remove(name)),
+        UserCommand::List(args) => {
+            let mut out = std::io::stdout().lock();
+            for user in read(&args.file.path()?)?.iter() {
+                let hear: Vec<_> = user.hear.iter().map(ToString::to_string).collect();
+                let state = if user.disabled { "disabled" } else { "enabled" };
+                writeln!(
+                    out,
+                    "{:6} {state:8} hears {} publishes to {}",
+                    user.name,
+                    hear.join(","),
+                    user.destination
+                )?;
+            }
+            Ok(0)
+        }
+    }
+}
+
+fn change(args: &NameArgs, change: impl Fn(&mut Users, &str) -> bool) -> Result<u8, Failure> {
+    let path = args.file.path()?;
+    let mut users = read(&path)?;
+    if !change(&mut users, &args.name.to_ascii_lowercase()) {
+        let what = format!(
+            "{} has no user '{}'; `lockstep gateway user list` shows them",
+            path.display(),
+            args.name
+        );
+        return Err(Failure::new(USAGE, what));
+    }
+    write(&path, &users)
+}
+
+/// The password on stdin, hashed.
+fn hashed() -> Result<String, Failure> {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        eprint!("password (1 to {PASSWORD_LEN_MAX} letters and digits; it is shown): ");
+    }
+    let mut text = String::new();
+    if stdin.is_terminal() {
+        stdin.read_line(&mut text)?;
+    } else {
+        stdin.lock().take(1_024).read_to_string(&mut text)?;
+    }
+    let password = text.trim_end_matches(['\r', '\n']);
+    let fits = (1..=PASSWORD_LEN_MAX).contains(&password.len())
+        && password.bytes().all(|byte| byte.is_ascii_graphic());
+    if !fits {
+        let what = format!(
+            "the password on stdin does not fit: SoupBinTCP has room for 1 to {PASSWORD_LEN_MAX} printable \
+             characters without blanks, and does not tell upper from lower case"
+        );
+        return Err(Failure::new(USAGE, what));
+    }
+    let drawn = [random_u64()?.to_le_bytes(), random_u64()?.to_le_bytes()];
+    let mut salt = [0; 16];
+    salt[..8].copy_from_slice(&drawn[0]);
+    salt[8..].copy_from_slice(&drawn[1]);
+    passwords::hash(password.as_bytes(), salt).map_err(|what| Failure::new(FAILED, what))
+}
+
+/// Reads the file, which nobody but its owner may read.
+pub(super) fn read(path: &Path) -> Result<Users, Failure> {
+    let wrong = |what: String| Failure::new(USAGE, format!("{}: {what}", path.display()));
+    let hint = "write it by `lockstep gateway user add NAME`";
+    let metadata = fs::metadata(path).map_err(|error| wrong(format!("{error}; {hint}")))?;
+    if metadata.mode() & 0o077 != 0 {
+        let what = format!("others may read it (mode {:o}); chmod 600 it", metadata.mode() & 0o777);
+        return Err(wrong(what));
+    }
+    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    Users::parse(&text).map_err(wrong)
+}
+
+fn read_or_none(path: &Path) -> Result<Users, Failure> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Users::default()),
+        _ => read(path),
+    }
+}
+
+/// Writes beside the file and renames: whoever reads it sees the old one or the new one.
+fn write(path: &Path, users: &Users) -> Result<u8, Failure> {
+    let wrong =
+        |error: std::io::Error| Failure::new(FAILED, format!("cannot write {}: {error}", path.display()));
+    let beside = path.with_extension("toml.new");
+    let _ = fs::remove_file(&beside); // left by a command that was killed
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(wrong)?;
+    file.write_all(users.write().as_bytes()).and_then(|()| file.sync_all()).map_err(wrong)?;
+    fs::rename(&beside, path).map_err(wrong)?;
+    Ok(0)
+}
+
+/// The path that a run reads: the flag's, or the configuration's.
+pub(super) fn path(flag: Option<&Path>, config: &Config) -> PathBuf {
+    flag.map_or_else(|| config.gateway.users.clone(), Path::to_path_buf)
+}

@@ -1,0 +1,524 @@
+//! The gateway without its sockets: connections, logins, the stream in and out.
+//!
+//! ```text
+//!  client bytes ─▶ soup ─▶ login: user ─▶ password ─▶ open entry ─ delivered ─▶ accepted at its number
+//!                     └──▶ message ─▶ publisher's window ─▶ stream ─▶ ledger ─▶ who hears it ─▶ soup ─▶ bytes
+//! ```
+//! The owner hands over bytes, events of its two handles and the verdicts of whoever checks passwords, all with `now`;
+//! and takes bytes, and the passwords to be checked. A connection's index is used again once it is closed, so each has
+//! a number too.
+
+mod login;
+mod stream;
+
+use super::clients::{Clients, Reason, close_payload};
+use super::conn::{Conn, Phase};
+use super::ledger::Ledger;
+use super::locks::Locks;
+use super::users::Users;
+use crate::client::PublishError;
+use crate::edge::Text;
+use crate::edge::soup::{End, Event, ServerLimits};
+use crate::io::IoError;
+use crate::wire::{Destination, Nanos, PublisherId, PublisherSeq};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+
+/// Where gateways tell each other that they live.
+pub const GATEWAYS: Destination = u32::MAX;
+/// Bytes that one connection may have waiting to be sent; what does not fit stays in the ledger.
+const OUT_MAX: usize = 64 << 10;
+/// How long a closed connection may take to send its last bytes.
+const LINGER_NS: Nanos = 1_000_000_000;
+/// Time between two looks at all timers.
+const SCAN_NS: Nanos = 10_000_000;
+
+/// What the core publishes through; the handle, or a test's.
+pub trait Stream {
+    /// See [`crate::client::Publisher::begin_open`].
+    fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize>;
+    /// See [`crate::client::Publisher::try_publish`].
+    fn publish(
+        &mut self,
+        publisher: PublisherId,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError>;
+    /// See [`crate::client::Publisher::try_close`].
+    fn close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError>;
+    /// Random words.
+    fn draw(&mut self) -> [u64; 2];
+}
+
+/// A gateway's settings.
+#[derive(Clone, Debug)]
+pub struct GatewayLimits {
+    /// Most connections.
+    pub clients_max: usize,
+    /// Timers of the protocol.
+    pub soup: ServerLimits,
+    /// How long a client may take nothing of what waits for it.
+    pub stall_ns: Nanos,
+    /// Most logins whose passwords wait to be checked.
+    pub checks_max: usize,
+    /// Time between two signs of life to the other gateways.
+    pub beat_ns: Nanos,
+    /// Another gateway is lost when so many of our own signs of life were delivered since its last.
+    pub lost_beats: u32,
+}
+
+/// A password to be checked. It is printed nowhere.
+#[derive(Clone)]
+pub struct Check {
+    /// The connection's index and number.
+    pub conn: (usize, u64),
+    /// The user's name, in lower case.
+    pub user: String,
+    /// What it gave, in lower case.
+    pub password: Vec<u8>,
+    /// What it must be; none where there is no such user: then the check fails, and takes as long.
+    pub hash: Option<String>,
+}
+
+impl std::fmt::Debug for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Check").field("conn", &self.conn).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// What happened, in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Logins that were accepted.
+    pub accepted: u64,
+    /// Logins that were refused.
+    pub rejected: u64,
+    /// Messages of clients that were submitted.
+    pub submitted: u64,
+    /// Messages of clients that were not taken, and told so.
+    pub refused: u64,
+    /// Numbered messages that were known already.
+    pub duplicates: u64,
+    /// Messages that were sent to clients.
+    pub sent: u64,
+    /// Connections that were cut by us.
+    pub cut: u64,
+    /// Times that a connection waited for the window or its rate.
+    pub blocked: u64,
+    /// Clients that were taken away from gateways that are gone.
+    pub reaped: u64,
+}
+
+/// A client whose connection is gone and whose disconnect is not stamped yet.
+#[derive(Clone, Copy, Debug)]
+struct Leaving {
+    publisher: PublisherId,
+    nonce: [u64; 2],
+    /// Whether the open entry with that nonce was delivered.
+    seen: bool,
+    due: Nanos,
+    reason: Reason,
+    cancels: bool,
+}
+
+/// Whom an open is for.
+#[derive(Clone, Debug)]
+enum OpenFor {
+    Own,
+    Login(usize, u64, [u64; 2]),
+    /// A client of a gateway that is gone.
+    Reap {
+        nonce: [u64; 2],
+        cancels: bool,
+    },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Gateway {
+    limits: GatewayLimits,
+    users: Users,
+    ledger: Ledger,
+    clients: Clients,
+    conns: Vec<Option<(u64, Conn)>>,
+    free: Vec<usize>,
+    number: u64,
+    by_publisher: BTreeMap<PublisherId, usize>,
+    hearers: BTreeMap<Destination, BTreeSet<usize>>,
+    /// Connections for whom there may be something to send.
+    ready: BTreeSet<usize>,
+    opens: BTreeMap<usize, OpenFor>,
+    leaving: Vec<Leaving>,
+    checks: VecDeque<Check>,
+    checking: usize,
+    locks: Locks,
+    own: Option<PublisherId>,
+    caught_up: bool,
+    beat_at: Nanos,
+    /// Own signs of life delivered since each other gateway's last.
+    beats_since: BTreeMap<PublisherId, u32>,
+    /// Clients of gateways that are gone, and since when that is known.
+    orphans: BTreeMap<PublisherId, ([u64; 2], Nanos)>,
+    scan_at: Nanos,
+    /// A message that is read of the ledger.
+    message: Vec<u8>,
+    /// What happened so far.
+    pub counts: Counts,
+    failed: Option<IoError>,
+}
+
+impl Gateway {
+    /// Nobody is connected.
+    pub fn new(limits: GatewayLimits, users: Users, ledger: Ledger) -> Self {
+        Self {
+            limits,
+            users,
+            ledger,
+            clients: Clients::default(),
+            conns: Vec::new(),
+            free: Vec::new(),
+            number: 0,
+            by_publisher: BTreeMap::new(),
+            hearers: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            opens: BTreeMap::new(),
+            leaving: Vec::new(),
+            checks: VecDeque::new(),
+            checking: 0,
+            locks: Locks::default(),
+            own: None,
+            caught_up: false,
+            beat_at: 0,
+            beats_since: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            scan_at: 0,
+            message: Vec::new(),
+            counts: Counts::default(),
+            failed: None,
+        }
+    }
+
+    /// Begins to open the gateway's own name.
+    pub fn open_own(&mut self, stream: &mut impl Stream, name: &str) {
+        let drawn = stream.draw();
+        if let Some(ticket) = stream.open(&format!("{}{name}", super::clients::GATEWAY), drawn) {
+            self.opens.insert(ticket, OpenFor::Own);
+        }
+    }
+
+    /// Whether logins can be decided: the stream was read to its end, and our own name is open.
+    pub fn is_ready(&self) -> bool {
+        self.caught_up && self.own.is_some()
+    }
+
+    /// What the stream says of the clients.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// What the stream has for them.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Connections that are logged in.
+    pub fn open_count(&self) -> usize {
+        self.by_publisher.len()
+    }
+
+    /// The spool's failure, which ends the gateway: without it nothing can be counted.
+    pub fn take_failure(&mut self) -> Option<IoError> {
+        self.failed.take()
+    }
+
+    /// A client has connected. Its index and number; `None`: there are too many.
+    pub fn accept(&mut self, now: Nanos, peer: SocketAddr) -> Option<(usize, u64)> {
+        if self.conns.len() - self.free.len() >= self.limits.clients_max {
+            return None;
+        }
+        self.number += 1;
+        let conn = Some((self.number, Conn::new(now, peer, self.limits.soup)));
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.conns[index] = conn;
+                index
+            }
+            None => {
+                self.conns.push(conn);
+                self.conns.len() - 1
+            }
+        };
+        Some((index, self.number))
+    }
+
+    fn conn(&mut self, index: usize) -> Option<&mut Conn> {
+        self.conns.get_mut(index)?.as_mut().map(|(_, conn)| conn)
+    }
+
+    /// Bytes came; they are taken as far as they can be.
+    pub fn on_bytes(&mut self, now: Nanos, stream: &mut impl Stream, index: usize, bytes: &[u8]) {
+        if let Some(conn) = self.conn(index)
+            && !conn.is_over()
+        {
+            conn.inbox.extend_from_slice(bytes);
+            self.take(now, stream, index);
+        }
+    }
+
+    /// Whether the owner should read this connection's socket.
+    pub fn wants(&self, index: usize) -> bool {
+        let conn = self.conns.get(index).and_then(Option::as_ref);
+        conn.is_some_and(|(_, conn)| !conn.blocked && !conn.is_over())
+    }
+
+    /// What is to be sent.
+    pub fn out(&self, index: usize) -> &[u8] {
+        let conn = self.conns.get(index).and_then(Option::as_ref);
+        conn.map_or(&[], |(_, conn)| &conn.out[conn.sent..])
+    }
+
+    /// So much of it was.
+    pub fn on_sent(&mut self, now: Nanos, index: usize, len: usize) {
+        if let Some(conn) = self.conn(index) {
+            conn.on_sent(now, len);
+            if conn.waiting() < OUT_MAX / 2 {
+                self.ready.insert(index);
+            }
+        }
+    }
+
+    /// Whether the connection is to be closed now.
+    pub fn is_done(&self, now: Nanos, index: usize) -> bool {
+        match self.conns.get(index).and_then(Option::as_ref) {
+            Some((_, conn)) => match conn.phase {
+                Phase::Over { since } => conn.waiting() == 0 || now >= since + LINGER_NS,
+                _ => false,
+            },
+            None => true,
+        }
+    }
+
+    /// The socket is closed: by the client, or by the owner who was told to.
+    pub fn on_closed(&mut self, now: Nanos, index: usize) {
+        self.leave(now, index, Reason::Broken);
+        if self.conns.get_mut(index).and_then(Option::take).is_some() {
+            self.free.push(index);
+            self.ready.remove(&index);
+        }
+    }
+
+    /// Takes what waits in a connection's inbox.
+    fn take(&mut self, now: Nanos, stream: &mut impl Stream, index: usize) {
+        let Some(conn) = self.conn(index) else { return };
+        let mut inbox = std::mem::take(&mut conn.inbox);
+        conn.blocked = false;
+        let mut at = 0;
+        while let Some(conn) = self.conn(index)
+            && !conn.is_over()
+        {
+            let taken = conn.soup.on_bytes(now, &inbox[at..]);
+            let Some(event) = taken.event else {
+                at += taken.len;
+                break;
+            };
+            match event {
+                Event::Message(message) => {
+                    if !self.on_message(now, stream, index, message) {
+                        self.counts.blocked += 1;
+                        if let Some(conn) = self.conn(index) {
+                            conn.blocked = true;
+                        }
+                        break;
+                    }
+                }
+                Event::Login(request) => self.on_login(now, index, &request),
+                Event::Debug(text) => tracing::debug!(text = %Text(text), "a client says"),
+                Event::Logout => self.end(now, index, Reason::Logout, ""),
+                Event::Fault(fault) => self.end(now, index, Reason::Fault, &fault.to_string()),
+            }
+            at += taken.len;
+        }
+        if let Some(conn) = self.conn(index) {
+            inbox.drain(..at);
+            conn.inbox = inbox;
+        }
+    }
+
+    /// Ends a connection, and tells why.
+    fn end(&mut self, now: Nanos, index: usize, reason: Reason, why: &str) {
+        self.leave(now, index, reason);
+        if let Some(conn) = self.conn(index)
+            && !conn.is_over()
+        {
+            if !why.is_empty() && conn.waiting() < OUT_MAX {
+                let _ = conn.soup.debug(now, why, &mut conn.out); // a connection that has ended is told nothing
+            }
+            conn.soup.close();
+            conn.phase = Phase::Over { since: now };
+        }
+    }
+
+    /// A client that was logged in is here no more: its disconnect is stamped when its grace is over.
+    fn leave(&mut self, now: Nanos, index: usize, reason: Reason) {
+        let Some((_, conn)) = self.conns.get(index).and_then(Option::as_ref) else { return };
+        let (Phase::Open { publisher, nonce }, Some(user)) = (&conn.phase, &conn.user) else { return };
+        let graced = matches!(reason, Reason::Broken | Reason::Silent | Reason::Slow | Reason::Fault);
+        let grace_ns = if graced { Nanos::from(user.grace_ms) * 1_000_000 } else { 0 };
+        let leaving = Leaving {
+            publisher: *publisher,
+            nonce: *nonce,
+            seen: true,
+            due: now + grace_ns,
+            reason,
+            cancels: user.cancel_on_disconnect,
+        };
+        tracing::info!(user = user.name, peer = %conn.peer, "client left: {reason}");
+        self.leaving.push(leaving);
+        self.forget(index);
+    }
+
+    fn forget(&mut self, index: usize) {
+        self.by_publisher.retain(|_, served| *served != index);
+        self.hearers.retain(|_, hearers| {
+            hearers.remove(&index);
+            !hearers.is_empty()
+        });
+        self.ready.remove(&index);
+    }
+
+    /// The users' file was read again.
+    pub fn set_users(&mut self, now: Nanos, users: Users) {
+        self.users = users;
+        for index in 0..self.conns.len() {
+            let gone = self.conns[index].as_ref().is_some_and(|(_, conn)| {
+                let known = conn.user.as_ref().map(|user| self.users.get(&user.name));
+                known.is_some_and(|user| user.is_none_or(|user| user.disabled))
+            });
+            if gone {
+                self.counts.cut += 1;
+                self.end(now, index, Reason::Disabled, "this user was disabled");
+            }
+        }
+    }
+
+    /// The gateway stops: all clients leave, and log in elsewhere.
+    pub fn stop(&mut self, now: Nanos) {
+        for index in 0..self.conns.len() {
+            self.end(now, index, Reason::Stopped, "the gateway stops: log in at another one");
+        }
+    }
+
+    /// Whether every disconnect is handed to the stream.
+    pub fn has_left(&self) -> bool {
+        self.leaving.is_empty()
+    }
+
+    /// Does what is due: sends, timers, disconnects. Connections with something to send or to close are added to
+    /// `touched`.
+    pub fn turn(&mut self, now: Nanos, stream: &mut impl Stream, touched: &mut Vec<usize>) {
+        while let Some(index) = self.ready.pop_first() {
+            self.fill(now, index);
+            touched.push(index);
+        }
+        if now < self.scan_at {
+            return;
+        }
+        self.scan_at = now + SCAN_NS;
+        for index in 0..self.conns.len() {
+            self.scan(now, stream, index);
+            touched.push(index);
+        }
+        self.stamp_disconnects(now, stream);
+        self.beat(now, stream);
+        self.reap(now, stream);
+    }
+
+    /// When [`Gateway::turn`] has something to do that no event tells.
+    pub fn next_deadline(&self) -> Nanos {
+        if self.ready.is_empty() { self.scan_at } else { 0 }
+    }
+
+    /// Moves messages from the ledger into a connection's output, as many as fit.
+    fn fill(&mut self, now: Nanos, index: usize) {
+        let Self { conns, ledger, message, counts, failed, .. } = self;
+        let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
+        if !conn.is_open() {
+            return;
+        }
+        if conn.waiting() == 0 {
+            conn.stalled_at = now;
+        }
+        while conn.waiting() < OUT_MAX {
+            match ledger.next(&mut conn.place, message) {
+                Ok(true) => {
+                    if conn.soup.sequenced(now, message, &mut conn.out).is_err() {
+                        return;
+                    }
+                    counts.sent += 1;
+                }
+                Ok(false) => break,
+                Err(error) => {
+                    *failed = Some(error);
+                    return;
+                }
+            }
+        }
+        if conn.day_is_over && ledger.is_at_end(&conn.place) {
+            let _ = conn.soup.end_session(now, &mut conn.out); // it is open
+            self.end(now, index, Reason::DayEnd, "");
+        }
+    }
+
+    fn scan(&mut self, now: Nanos, stream: &mut impl Stream, index: usize) {
+        let stall_ns = self.limits.stall_ns;
+        let Some(conn) = self.conn(index) else { return };
+        if conn.is_over() {
+            return;
+        }
+        let is_slow = conn.is_open() && conn.waiting() > 0 && now >= conn.stalled_at + stall_ns;
+        let blocked = conn.blocked;
+        let ended = conn.soup.on_timer(now, &mut conn.out);
+        match ended {
+            Some(End::Silent) => self.end(now, index, Reason::Silent, ""),
+            Some(_) => self.end(now, index, Reason::Broken, ""),
+            None if is_slow => {
+                self.counts.cut += 1;
+                self.end(
+                    now,
+                    index,
+                    Reason::Slow,
+                    "what is sent to you is not taken: read, and log in again",
+                );
+            }
+            None if blocked => self.take(now, stream, index),
+            None => {}
+        }
+    }
+
+    fn stamp_disconnects(&mut self, now: Nanos, stream: &mut impl Stream) {
+        let Self { leaving, clients, .. } = self;
+        leaving.retain_mut(|leaving| {
+            let client = clients.get(leaving.publisher);
+            let has_it = client.is_some_and(|client| client.nonce == leaving.nonce && client.connected);
+            // Somebody has it again, here or elsewhere.
+            if leaving.seen && !has_it {
+                return false;
+            }
+            leaving.seen = has_it;
+            if !has_it || now < leaving.due {
+                return true;
+            }
+            let said = close_payload(leaving.reason, leaving.cancels);
+            matches!(stream.close(leaving.publisher, &said), Err(PublishError::Backpressure))
+        });
+    }
+
+    fn beat(&mut self, now: Nanos, stream: &mut impl Stream) {
+        if let Some(own) = self.own
+            && now >= self.beat_at
+            && stream.publish(own, GATEWAYS, b"").is_ok()
+        {
+            self.beat_at = now + self.limits.beat_ns;
+        }
+    }
+}

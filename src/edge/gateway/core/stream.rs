@@ -1,0 +1,227 @@
+//! What the stream tells: of our opens, of other gateways, of messages for our clients; and the clients of gateways
+//! that are gone.
+
+use super::{Gateway, Leaving, OpenFor, Stream};
+use crate::client::{PublisherEvent, SubscriberEvent};
+use crate::edge::gateway::clients::{CLIENT, Reason, nonce};
+use crate::edge::gateway::conn::Phase;
+use crate::edge::gateway::users::Whom;
+use crate::edge::soup::begin_at;
+use crate::io::IoError;
+use crate::wire::{DayMark, Nanos, PublisherId};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Gateway {
+    /// The publisher's handle tells something.
+    pub fn on_publisher(&mut self, now: Nanos, stream: &mut impl Stream, event: &PublisherEvent) {
+        let PublisherEvent::Opened { ticket, publisher, .. } = *event else { return };
+        match self.opens.remove(&ticket) {
+            Some(OpenFor::Own) => self.own = Some(publisher),
+            Some(OpenFor::Login(index, number, nonce)) => {
+                let conn = self.conns.get_mut(index).and_then(Option::as_mut);
+                let waits =
+                    conn.filter(|(known, _)| *known == number).and_then(|(_, conn)| match &mut conn.phase {
+                        Phase::Opening { publisher, ticket: own, .. } if *own == ticket => Some(publisher),
+                        _ => None,
+                    });
+                match waits {
+                    Some(waits) => {
+                        *waits = Some(publisher);
+                        self.try_accept(now, stream, index);
+                    }
+                    // It did not wait: it has connected and left.
+                    None => self.leave_unseen(now, publisher, nonce),
+                }
+            }
+            Some(OpenFor::Reap { nonce, cancels }) => {
+                self.counts.reaped += 1;
+                let reason = Reason::GatewayLost;
+                self.leaving.push(Leaving { publisher, nonce, seen: false, due: now, reason, cancels });
+            }
+            None => {}
+        }
+    }
+
+    fn leave_unseen(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
+        let client = self.clients.get(publisher);
+        let cancels = client
+            .and_then(|client| self.users.get(&client.user))
+            .is_some_and(|user| user.cancel_on_disconnect);
+        let reason = Reason::Broken;
+        self.leaving.push(Leaving { publisher, nonce, seen: false, due: now, reason, cancels });
+    }
+
+    /// The subscription tells something, in the order of the stream.
+    pub fn on_stream(&mut self, now: Nanos, stream: &mut impl Stream, event: &SubscriberEvent<'_>) {
+        self.clients.on_event(event);
+        let kept = match event {
+            SubscriberEvent::Message(message) => {
+                self.on_sign_of_life(message.publisher);
+                let kept = self.ledger.on_message(message);
+                if let (Ok(true), Some(hearers)) = (&kept, self.hearers.get(&message.destination)) {
+                    self.ready.extend(hearers);
+                }
+                kept.map(|_| ())
+            }
+            SubscriberEvent::Opened { publisher, nonce, .. } => {
+                self.on_sign_of_life(*publisher);
+                self.on_opened(now, stream, *publisher, *nonce);
+                Ok(())
+            }
+            SubscriberEvent::Day { mark, .. } => self.on_day(now, mark),
+            SubscriberEvent::Retract { from } => {
+                let kept = self.ledger.on_retract(*from);
+                self.cut_retracted(now);
+                kept
+            }
+            SubscriberEvent::CaughtUp { .. } => {
+                self.caught_up = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = kept {
+            self.failed = Some(error);
+        }
+    }
+
+    fn on_day(&mut self, now: Nanos, mark: &DayMark<'_>) -> Result<(), IoError> {
+        if mark.begins {
+            // Who has not taken all of the day before is cut: its messages are kept no longer.
+            for index in 0..self.conns.len() {
+                if self.conns[index].as_ref().is_some_and(|(_, conn)| conn.is_open()) {
+                    self.end(now, index, Reason::DayEnd, "another trading day has begun");
+                }
+            }
+            self.clients.on_day();
+        } else {
+            for (index, conn) in self.conns.iter_mut().enumerate() {
+                if let Some((_, conn)) = conn.as_mut().filter(|(_, conn)| conn.is_open()) {
+                    conn.day_is_over = true;
+                    self.ready.insert(index);
+                }
+            }
+        }
+        self.ledger.on_day(mark)
+    }
+
+    /// An open entry was delivered: one of ours is accepted from here on, and one of another gateway's takes a client
+    /// away. Whoever hears it by name hears it from now on.
+    fn on_opened(&mut self, now: Nanos, stream: &mut impl Stream, publisher: PublisherId, nonce: [u64; 2]) {
+        let waits = self.conns.iter().position(|conn| {
+            conn.as_ref().is_some_and(
+                |(_, conn)| matches!(&conn.phase, Phase::Opening { nonce: own, .. } if *own == nonce),
+            )
+        });
+        if let Some(index) = waits {
+            let heard = self.heard(index, publisher);
+            let next = self.ledger.next_number(&heard);
+            let last = self.clients.get(publisher).map_or(0, |client| client.last_number);
+            let Some((_, conn)) = self.conns[index].as_mut() else { return };
+            let Phase::Opening { asked, begins, .. } = &mut conn.phase else { return };
+            match begin_at(asked.seq, 1, next) {
+                Ok(number) => {
+                    *begins = Some((self.ledger.place(&heard, number), number, last));
+                    self.try_accept(now, stream, index);
+                }
+                Err(reason) => {
+                    let why = "no such number yet: leave it blank or 0 to begin with what comes next";
+                    self.reject(now, index, reason, why);
+                    self.leave_unseen(now, publisher, nonce);
+                }
+            }
+        } else if let Some(&index) = self.by_publisher.get(&publisher) {
+            let conn = self.conns.get(index).and_then(Option::as_ref);
+            let is_own = conn.is_some_and(
+                |(_, conn)| matches!(conn.phase, Phase::Open { nonce: own, .. } if own == nonce),
+            );
+            if !is_own {
+                self.supersede(now, index);
+                self.forget(index);
+            }
+        }
+        let user = self.clients.get(publisher).map(|client| client.user.clone());
+        let by_name: Vec<_> = self
+            .by_publisher
+            .iter()
+            .filter(|(_, index)| {
+                let conn = self.conns.get(**index).and_then(Option::as_ref);
+                let hears = conn.and_then(|(_, conn)| conn.user.as_ref()).map(|user| &user.hear);
+                hears.is_some_and(|hears| {
+                    hears.iter().any(|whom| matches!(whom, Whom::Client(name) if Some(name) == user.as_ref()))
+                })
+            })
+            .map(|(own, index)| (*index, *own))
+            .collect();
+        by_name.into_iter().for_each(|(index, own)| self.listen(index, own));
+    }
+
+    /// What some clients were given is taken back (`delivery = "stamped"`): their sequences are wrong now.
+    fn cut_retracted(&mut self, now: Nanos) {
+        for index in 0..self.conns.len() {
+            let conn = self.conns[index].as_ref();
+            if conn.is_some_and(|(_, conn)| conn.is_open() && self.ledger.is_retracted(&conn.place)) {
+                self.counts.cut += 1;
+                let why = "a takeover took back what was sent: log in again at your last number before it";
+                self.end(now, index, Reason::Broken, why);
+            }
+        }
+    }
+
+    fn on_sign_of_life(&mut self, publisher: PublisherId) {
+        if Some(publisher) == self.own {
+            self.beats_since.values_mut().for_each(|beats| *beats += 1);
+        } else if self.clients.gateway(publisher) != 0 {
+            self.beats_since.insert(publisher, 0);
+        }
+    }
+
+    /// Clients whose gateway is gone are disconnected by who notices: first by the gateway with the least id that is
+    /// left, the others a beat later each, should it die as well.
+    pub(super) fn reap(&mut self, now: Nanos, stream: &mut impl Stream) {
+        let Some(own) = self.own.filter(|_| self.caught_up) else { return };
+        let lost_beats = self.limits.lost_beats;
+        let is_lost = |gateway: PublisherId| {
+            gateway != own && self.beats_since.get(&gateway).is_some_and(|beats| *beats > lost_beats)
+        };
+        let known: BTreeSet<_> = self.clients.gateways().map(|(id, _)| id).collect();
+        let rank = known.iter().filter(|id| **id < own && !is_lost(**id)).count() as u64;
+        let opening: BTreeSet<_> = self
+            .conns
+            .iter()
+            .flatten()
+            .filter_map(|(_, conn)| match &conn.phase {
+                Phase::Opening { nonce, .. } => Some(*nonce),
+                _ => None,
+            })
+            .collect();
+        let mut orphans = BTreeMap::new();
+        for (publisher, client) in self.clients.connected() {
+            let (gateway, incarnation) = client.gateway;
+            let served = self.by_publisher.contains_key(&publisher)
+                || self.leaving.iter().any(|leaving| leaving.publisher == publisher)
+                || self.opens.values().any(|open| matches!(open, OpenFor::Reap { .. }));
+            // What is our own and nobody's connection was left behind.
+            let is_gone = gateway == own || self.clients.gateway(gateway) != incarnation || is_lost(gateway);
+            if is_gone && !served && !opening.contains(&client.nonce) {
+                let since = self.orphans.get(&publisher).filter(|(nonce, _)| *nonce == client.nonce);
+                let since = since.map_or(now, |(_, since)| *since);
+                orphans.insert(publisher, (client.nonce, since));
+            }
+        }
+        self.orphans = orphans;
+        let due = self.orphans.iter().find_map(|(publisher, (_, since))| {
+            let client = self.clients.get(*publisher)?;
+            let user = self.users.get(&client.user);
+            let grace_ns = Nanos::from(user.map_or(0, |user| user.grace_ms)) * 1_000_000;
+            let cancels = user.is_some_and(|user| user.cancel_on_disconnect);
+            (now >= since + grace_ns + rank * self.limits.beat_ns).then(|| (client.user.clone(), cancels))
+        });
+        if let Some((user, cancels)) = due {
+            let nonce = nonce(own, true, stream.draw());
+            if let Some(ticket) = stream.open(&format!("{CLIENT}{user}"), nonce) {
+                self.opens.insert(ticket, OpenFor::Reap { nonce, cancels });
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The messages of the trading day, by whom they are addressed to: what a client's sequence is counted over.
+//!
+//! A client's sequence is the count of committed messages for the destinations that it hears, since the day began.
+//! So it follows from the stream alone, and any gateway gives any client any of its numbers. The messages lie in a
+//! [`Spool`] in the order of the stream; of each destination a list says where. What is heard of several destinations
+//! is their lists merged, and as places rise with the stream, merging compares places.
+//!
+//! ```text
+//!   spool   │ 7: to 3 │ 8: to 5 │ 12: to 3 │ 15: to 4 │ …       lists   3: [7, 12]   4: [15]   5: [8]
+//!                                                               who hears 3 and 5: 1 = 7, 2 = 8, 3 = 12
+//! ```
+
+use crate::client::Message;
+use crate::io::IoError;
+use crate::io::spool::Spool;
+use crate::wire::{DayMark, Destination, Seq};
+use std::collections::BTreeMap;
+
+/// Before each message in the spool: its seq and its length.
+const RECORD_LEN: usize = 12;
+/// The day that a stream is in before anybody has said that one begins.
+pub const FIRST_DAY: &str = "FIRST";
+
+/// Whether messages have a number at present.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Day {
+    /// It was read too late to know: the stream began before, and no day has begun since.
+    Unknown,
+    /// It is open.
+    Open(String),
+    /// The last one is over. Messages until the next one begins have no number.
+    Over,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Ledger {
+    spool: Spool,
+    lists: BTreeMap<Destination, Vec<u64>>,
+    /// Messages for everybody are kept: somebody hears them.
+    keeps_everybody: bool,
+    day: Day,
+    /// Messages that were addressed to somebody while no day was open.
+    outside: u64,
+    /// A message found no room: nothing is counted any more.
+    full: bool,
+}
+
+/// Where a client stands among what it hears.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Place {
+    /// Each destination that it hears, and how many of it lie behind.
+    heard: Vec<(Destination, usize)>,
+}
+
+impl Place {
+    /// Whether `destination` is one of those.
+    pub fn hears(&self, destination: Destination) -> bool {
+        self.heard.iter().any(|(known, _)| *known == destination)
+    }
+
+    /// One more destination, from its beginning; nobody could be addressed by it before.
+    pub fn hear(&mut self, destination: Destination) {
+        if !self.hears(destination) {
+            self.heard.push((destination, 0));
+        }
+    }
+}
+
+impl Ledger {
+    /// Nothing yet, of a stream that is read from its first entry on if `whole`.
+    pub fn new(spool: Spool, whole: bool, keeps_everybody: bool) -> Self {
+        let day = if whole { Day::Open(FIRST_DAY.to_owned()) } else { Day::Unknown };
+        Self { spool, lists: BTreeMap::new(), keeps_everybody, day, outside: 0, full: false }
+    }
+
+    /// The trading day.
+    pub fn day(&self) -> &Day {
+        &self.day
+    }
+
+    /// Whether messages for everybody are kept.
+    pub fn keeps_everybody(&self) -> bool {
+        self.keeps_everybody
+    }
+
+    /// Messages that were addressed to somebody while no day was open.
+    pub fn outside(&self) -> u64 {
+        self.outside
+    }
+
+    /// Whether a message of the day found no room.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// A day begins or ends. One that begins while another is open ends that.
+    pub fn on_day(&mut self, mark: &DayMark<'_>) -> Result<(), IoError> {
+        if mark.begins {
+            self.spool.cut(0)?;
+            self.lists.clear();
+            self.full = false;
+            self.day = Day::Open(mark.name.to_owned());
+        } else {
+            self.day = Day::Over;
+        }
+        Ok(())
+    }
+
+    /// The next message of the stream. Returns whether it has a number in somebody's sequence.
+    pub fn on_message(&mut self, message: &Message<'_>) -> Result<bool, IoError> {
+        if message.destination == 0 && !self.keeps_everybody || self.day == Day::Unknown {
+            return Ok(false);
+        }
+        if self.day == Day::Over {
+            self.outside += u64::from(message.destination != 0);
+            return Ok(false);
+        }
+        if self.full || !self.spool.has_room(RECORD_LEN + message.payload.len()) {
+            self.full = true;
+            return Ok(false);
+        }
+        let mut record = [0; RECORD_LEN];
+        record[..8].copy_from_slice(&message.seq.to_le_bytes());
+        record[8..].copy_from_slice(&(message.payload.len() as u32).to_le_bytes());
+        let at = self.spool.append([&record, message.payload])?;
+        self.lists.entry(message.destination).or_default().push(at);
+        Ok(true)
+    }
+
+    /// Everything from `from` on did not survive a takeover (for who delivers what is only stamped). A day that was
+    /// marked there is not taken back: whoever marks days waits for the commit.
+    pub fn on_retract(&mut self, from: Seq) -> Result<(), IoError> {
+        let mut cut = self.spool.len();
+        for list in self.lists.values_mut() {
+            while let Some(&at) = list.last() {
+                let (seq, _) = header(&self.spool, at)?;
+                if seq < from {
+                    break;
+                }
+                cut = cut.min(at);
+                list.pop();
+            }
+        }
+        self.spool.cut(cut)
+    }
+
+    fn list(&self, destination: Destination) -> &[u64] {
+        self.lists.get(&destination).map_or(&[], Vec::as_slice)
+    }
+
+    /// The number that the next message will have for who hears `destinations`.
+    pub fn next_number(&self, destinations: &[Destination]) -> u64 {
+        1 + destinations.iter().map(|destination| self.list(*destination).len() as u64).sum::<u64>()
+    }
+
+    /// The place before message `number`, from 1 to the next one, of who hears these distinct destinations.
+    pub fn place(&self, destinations: &[Destination], number: u64) -> Place {
+        let before = |at: u64| -> u64 {
+            destinations.iter().map(|one| self.list(*one).partition_point(|place| *place < at) as u64).sum()
+        };
+        // The least place before which `number - 1` messages lie.
+        let (mut low, mut high) = (0, self.spool.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if before(middle) < number - 1 {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let behind = |one: &Destination| (*one, self.list(*one).partition_point(|place| *place < low));
+        Place { heard: destinations.iter().map(behind).collect() }
+    }
+
+    /// The next message from `place` on, read into `out`; then `place` stands behind it. `false`: there is none.
+    pub fn next(&self, place: &mut Place, out: &mut Vec<u8>) -> Result<bool, IoError> {
+        let ahead = place.heard.iter_mut().filter_map(|(destination, behind)| {
+            let at = *self.lists.get(destination)?.get(*behind)?;
+            Some((at, behind))
+        });
+        let Some((at, behind)) = ahead.min_by_key(|(at, _)| *at) else { return Ok(false) };
+        let (_, len) = header(&self.spool, at)?;
+        out.resize(len, 0);
+        self.spool.read(at + RECORD_LEN as u64, out)?;
+        *behind += 1;
+        Ok(true)
+    }
+
+    /// Whether nothing lies ahead of `place`.
+    pub fn is_at_end(&self, place: &Place) -> bool {
+        place.heard.iter().all(|(destination, behind)| *behind >= self.list(*destination).len())
+    }
+
+    /// Whether something that lay behind `place` has been retracted since.
+    pub fn is_retracted(&self, place: &Place) -> bool {
+        place.heard.iter().any(|(destination, behind)| *behind > self.list(*destination).len())
+    }
+}
+
+fn header(spool: &Spool, at: u64) -> Result<(Seq, usize), IoError> {
+    let mut record = [0; RECORD_LEN];
+    spool.read(at, &mut record)?;
+    let [a, b, c, d, e, f, g, h, len @ ..] = record;
+    Ok((u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes(len) as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger() -> Ledger {
+        Ledger::new(Spool::open(&std::env::temp_dir(), 1 << 20).unwrap(), true, false)
+    }
+
+    fn message(seq: Seq, destination: Destination, payload: &[u8]) -> Message<'_> {
+        Message { seq, publisher: 1, publisher_seq: seq, destination, timestamp: 0, payload }
+    }
+
+    fn all(ledger: &Ledger, place: &mut Place) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut read = Vec::new();
+        while ledger.next(place, &mut out).unwrap() {
+            read.push(String::from_utf8(out.clone()).unwrap());
+        }
+        read
+    }
+
+    #[test]
+    fn a_clients_sequence_counts_what_is_addressed_to_it_and_begins_anywhere() {
+        let mut ledger = ledger();
+        for seq in 1..=90u64 {
+            let text = seq.to_string();
+            ledger.on_message(&message(seq, (seq % 3) as u32, text.as_bytes())).unwrap();
+        }
+        assert_eq!(ledger.next_number(&[1]), 31);
+        assert_eq!(ledger.next_number(&[0]), 1, "nobody hears everybody's");
+        for number in 1..=31 {
+            let expected: Vec<_> = (1..=90).filter(|seq| seq % 3 == 1).map(|seq| seq.to_string()).collect();
+            let read = all(&ledger, &mut ledger.place(&[1], number));
+            assert_eq!(read, expected[number as usize - 1..]);
+        }
+    }
+
+    #[test]
+    fn who_hears_several_destinations_has_one_sequence_over_them_in_the_streams_order() {
+        let mut ledger = ledger();
+        for seq in 1..=60u64 {
+            let text = seq.to_string();
+            ledger.on_message(&message(seq, 1 + (seq * seq % 5) as u32, text.as_bytes())).unwrap();
+        }
+        let heard = [5, 2];
+        let expected: Vec<_> = (1..=60u64)
+            .filter(|seq| heard.contains(&(1 + (seq * seq % 5) as u32)))
+            .map(|seq| seq.to_string())
+            .collect();
+        let next = ledger.next_number(&heard);
+        assert_eq!(next as usize, expected.len() + 1);
+        for number in 1..=next {
+            let mut place = ledger.place(&heard, number);
+            assert_eq!(all(&ledger, &mut place), expected[number as usize - 1..]);
+            assert!(ledger.is_at_end(&place));
+        }
+    }
+
+    #[test]
+    fn numbers_begin_anew_with_the_day_and_what_comes_between_two_days_has_none() {
+        let mut ledger = ledger();
+        let day = |begins| DayMark { begins, name: if begins { "20261121" } else { "" } };
+        ledger.on_message(&message(1, 7, b"before")).unwrap();
+        ledger.on_day(&day(true)).unwrap();
+        assert_eq!(ledger.next_number(&[7]), 1);
+        ledger.on_message(&message(3, 7, b"in")).unwrap();
+        ledger.on_day(&day(false)).unwrap();
+        ledger.on_message(&message(5, 7, b"between")).unwrap();
+        assert_eq!((ledger.next_number(&[7]), ledger.outside()), (2, 1));
+        assert_eq!(
+            all(&ledger, &mut ledger.place(&[7], 1)),
+            ["in"],
+            "a slow client still gets what was its own"
+        );
+        ledger.on_day(&day(true)).unwrap();
+        assert_eq!(ledger.next_number(&[7]), 1);
+    }
+
+    #[test]
+    fn what_a_takeover_took_back_has_no_number_and_who_was_given_it_is_known() {
+        let mut ledger = ledger();
+        for seq in 1..=6 {
+            ledger.on_message(&message(seq, 1 + (seq % 2) as u32, b"x")).unwrap();
+        }
+        let mut place = ledger.place(&[1], 1);
+        assert_eq!(all(&ledger, &mut place).len(), 3);
+        ledger.on_retract(4).unwrap();
+        assert_eq!((ledger.next_number(&[1]), ledger.next_number(&[2])), (2, 3));
+        assert!(ledger.is_retracted(&place));
+        ledger.on_message(&message(4, 1, b"y")).unwrap();
+        assert_eq!(all(&ledger, &mut ledger.place(&[1], 2)), ["y"]);
+    }
+
+    #[test]
+    fn a_stream_that_is_not_read_from_its_beginning_has_no_numbers_before_a_day_begins() {
+        let spool = Spool::open(&std::env::temp_dir(), 1 << 20).unwrap();
+        let mut ledger = Ledger::new(spool, false, false);
+        assert!(!ledger.on_message(&message(50, 7, b"unknown")).unwrap());
+        ledger.on_day(&DayMark { begins: true, name: "A" }).unwrap();
+        assert!(ledger.on_message(&message(52, 7, b"known")).unwrap());
+        assert_eq!(ledger.next_number(&[7]), 2);
+    }
+
+    #[test]
+    fn a_day_that_is_larger_than_its_room_says_so_and_counts_nothing_wrong() {
+        let mut ledger = Ledger::new(Spool::open(&std::env::temp_dir(), 100).unwrap(), true, false);
+        let taken = (1..20).filter(|seq| ledger.on_message(&message(*seq, 7, b"12345678")).unwrap()).count();
+        assert_eq!((taken, ledger.is_full(), ledger.next_number(&[7])), (5, true, 6));
+    }
+}

@@ -1,0 +1,13 @@
+//! # gateway: order-entry clients of SoupBinTCP on the stream
+//!
+//! A client is a publisher of its own and a destination of its own. Everything that a gateway knows of it follows from
+//! the stream ([`clients`], [`ledger`]), so any gateway continues any client's session at any number, and nothing is
+//! replicated between gateways.
+
+pub mod clients;
+mod conn;
+pub mod core;
+pub mod ledger;
+mod locks;
+pub mod passwords;
+pub mod users;

@@ -1,0 +1,201 @@
+//! Gateways as processes, and clients that know nothing of lockstep.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
+
+use lockstep::client::Endpoint;
+use lockstep::config::Config;
+use lockstep::edge::soup::{ClientEnd, RejectReason};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tools::exchange::{Heard, acknowledge};
+use tools::gateways::{add_user, start};
+use tools::processes::Cluster;
+use tools::trader::{Trader, login_of};
+
+fn endpoint(cluster: &Cluster) -> Endpoint {
+    Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|error| panic!("{error}")).endpoint()
+}
+
+/// Runs `scene` beside an application that acknowledges every message, and returns what that heard.
+fn with_exchange(cluster: &Cluster, scene: impl FnOnce()) -> Heard {
+    let (endpoint, stop) = (endpoint(cluster), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let exchange = scope.spawn(|| acknowledge(&endpoint, &stop));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(scene));
+        stop.store(true, Ordering::Release);
+        let heard = exchange.join().unwrap();
+        outcome.unwrap_or_else(|why| std::panic::resume_unwind(why));
+        heard
+    })
+}
+
+fn texts(trader: &Trader) -> Vec<(u64, String)> {
+    trader.messages.iter().map(|(seq, bytes)| (*seq, String::from_utf8_lossy(bytes).into_owned())).collect()
+}
+
+fn acks(from: u64, to: u64) -> Vec<(u64, String)> {
+    (from..=to).map(|number| (number, format!("ack order {number}"))).collect()
+}
+
+#[test]
+fn a_client_gets_the_answers_to_its_messages_and_resumes_at_any_gateway_by_number() {
+    let cluster = Cluster::new(3, "");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &[]);
+    let (first, second) = (start(&cluster, "1"), start(&cluster, "2"));
+    let heard = with_exchange(&cluster, || {
+        let mut alice = Trader::log_in(first.address, login_of("ALICE", "Secret", "", 1)).unwrap();
+        assert_eq!(alice.accepted(), Some(("FIRST", 1)));
+        (1..=20).for_each(|number| alice.send(format!("order {number}").as_bytes()));
+        alice.await_messages(20);
+        assert_eq!(texts(&alice), acks(1, 20));
+        drop(alice);
+        let mut alice = Trader::log_in(second.address, login_of("alice", "secret", "FIRST", 8)).unwrap();
+        assert_eq!(alice.accepted(), Some(("FIRST", 8)));
+        alice.await_messages(13);
+        alice.send(b"order 21");
+        alice.await_messages(14);
+        assert_eq!(texts(&alice), acks(8, 21));
+        alice.log_out();
+        alice.until("the connection to be closed", |alice| alice.ended().is_some());
+    });
+    assert_eq!(heard.orders.len(), 21);
+    assert_eq!(heard.clients.first().map(String::as_str), Some("alice connected"));
+    assert_eq!(heard.clients.last().map(String::as_str), Some("alice disconnected: it logged out"));
+}
+
+#[test]
+fn a_login_that_cannot_be_is_refused_by_its_letter_and_says_why() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &[]);
+    let gateway = start(&cluster, "1");
+    let refused = |user: &str, password: &str, session: &str, seq: u64| {
+        let mut trader = Trader::connect(gateway.address, login_of(user, password, session, seq)).unwrap();
+        trader.until("a refusal", |trader| trader.ended().is_some());
+        (trader.ended().unwrap(), trader.said.join(" "))
+    };
+    let not_authorized = ClientEnd::Rejected(RejectReason::NotAuthorized);
+    let no_session = ClientEnd::Rejected(RejectReason::SessionNotAvailable);
+    assert_eq!(refused("alice", "wrong", "", 1), (not_authorized, String::new()));
+    assert_eq!(refused("bob", "secret", "", 1), (not_authorized, String::new()));
+    let (end, said) = refused("alice", "secret", "20991231", 1);
+    assert!(end == no_session && said.contains("not the open trading day"), "{end:?} {said}");
+    let (end, said) = refused("alice", "secret", "", 2);
+    assert!(end == no_session && said.contains("no such number yet"), "{end:?} {said}");
+    let alice = Trader::log_in(gateway.address, login_of("alice", "secret", "", 0)).unwrap();
+    assert_eq!(alice.accepted(), Some(("FIRST", 1)));
+}
+
+#[test]
+fn a_client_whose_gateway_is_killed_loses_and_repeats_nothing_at_the_other_one() {
+    let cluster = Cluster::new(3, "\n[gateway]\nbeat = \"50ms\"\n");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &["--numbered", "--grace-ms", "0"]);
+    add_user(&cluster, "bob", "secret", &["--cancel-on-disconnect", "--grace-ms", "0"]);
+    let (first, second) = (start(&cluster, "1"), start(&cluster, "2"));
+    let order = |number: u64| [&number.to_be_bytes()[..], format!("order {number}").as_bytes()].concat();
+    let heard = with_exchange(&cluster, || {
+        let mut alice = Trader::log_in(first.address, login_of("alice", "secret", "", 1)).unwrap();
+        alice.until("its last number", |alice| !alice.unsequenced.is_empty());
+        assert_eq!(alice.unsequenced, [0u64.to_be_bytes()]);
+        let _bob = Trader::log_in(first.address, login_of("bob", "secret", "", 1)).unwrap();
+        (1..=50).for_each(|number| alice.send(&order(number)));
+        alice.await_messages(10);
+        first.process.signal("KILL");
+        alice.until("its gateway's death", |alice| alice.ended().is_some());
+        let had = alice.messages.clone();
+        let next = alice.next_seq();
+        let mut alice = Trader::log_in(second.address, login_of("alice", "secret", "", next)).unwrap();
+        alice.until("its last number", |alice| !alice.unsequenced.is_empty());
+        let last = u64::from_be_bytes(alice.unsequenced[0][..].try_into().unwrap());
+        assert!((10..=50).contains(&last), "{last}");
+        // It does not remember what it sent, and sends everything again.
+        (1..=80).for_each(|number| alice.send(&order(number)));
+        alice.await_messages(80 - had.len());
+        std::thread::sleep(Duration::from_millis(100));
+        alice.poll();
+        let all: Vec<_> = had.into_iter().chain(alice.messages.clone()).collect();
+        let expected: Vec<_> =
+            (1..=80).map(|number| (number, [b"ack ", &order(number)[..]].concat())).collect();
+        assert_eq!(all, expected, "each answer once, in order");
+        std::thread::sleep(Duration::from_secs(1));
+    });
+    assert_eq!(heard.orders.len(), 80, "each order was stamped once");
+    let of_bob: Vec<_> = heard.clients.iter().filter(|what| what.starts_with("bob")).collect();
+    assert_eq!(of_bob, ["bob connected", "bob disconnected: its gateway died, cancel"]);
+}
+
+#[test]
+fn the_trading_day_turns_at_one_place_of_the_stream_and_numbers_begin_anew() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &["--grace-ms", "0"]);
+    let gateways = [start(&cluster, "1"), start(&cluster, "2")];
+    let heard = with_exchange(&cluster, || {
+        let day = |args: &[&str]| cluster.run(&[&["day"], args].concat(), b"");
+        let begun = day(&["start", "20261121"]).with_code(0).out;
+        assert!(begun.contains("the trading day 20261121 begins at seq"), "{begun}");
+        day(&["start", "20261122"]).with_code(2).saying(&["end it first"]);
+        let mut alice = Trader::log_in(gateways[0].address, login_of("alice", "secret", "", 1)).unwrap();
+        assert_eq!(alice.accepted(), Some(("20261121", 1)));
+        (1..=3).for_each(|number| alice.send(format!("order {number}").as_bytes()));
+        alice.await_messages(3);
+        day(&["end"]).with_code(0);
+        day(&["end"]).with_code(2).saying(&["no trading day is open"]);
+        alice.until("the end of the session", |alice| alice.ended().is_some());
+        assert_eq!((alice.ended(), texts(&alice)), (Some(ClientEnd::EndOfSession), acks(1, 3)));
+        let mut late = Trader::connect(gateways[1].address, login_of("alice", "secret", "", 1)).unwrap();
+        late.until("a refusal", |late| late.ended().is_some());
+        assert_eq!(late.ended(), Some(ClientEnd::Rejected(RejectReason::SessionNotAvailable)));
+        day(&["start", "20261122"]).with_code(0);
+        for gateway in &gateways {
+            let alice = Trader::log_in(gateway.address, login_of("alice", "secret", "20261122", 1)).unwrap();
+            assert_eq!(alice.accepted(), Some(("20261122", 1)));
+        }
+    });
+    assert_eq!(heard.clients[1], "alice disconnected: the trading day ended");
+}
+
+#[test]
+fn a_user_that_is_disabled_is_cut_at_once_and_a_drop_copy_counts_what_it_hears() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &["--to", "channel:7"]);
+    add_user(&cluster, "bob", "secret", &[]);
+    add_user(
+        &cluster,
+        "carol",
+        "secret",
+        &["--hear", "client:alice", "--hear", "channel:7", "--hear", "client:bob"],
+    );
+    let gateway = start(&cluster, "1");
+    let heard = with_exchange(&cluster, || {
+        let mut carol = Trader::log_in(gateway.address, login_of("carol", "secret", "", 1)).unwrap();
+        let mut alice = Trader::log_in(gateway.address, login_of("alice", "secret", "", 1)).unwrap();
+        let mut bob = Trader::log_in(gateway.address, login_of("bob", "secret", "", 1)).unwrap();
+        alice.send(b"a1");
+        alice.await_messages(1);
+        bob.send(b"b1");
+        bob.await_messages(1);
+        carol.await_messages(3);
+        let expected = [(1, "a1".into()), (2, "ack a1".into()), (3, "ack b1".into())];
+        assert_eq!(texts(&carol), expected, "bob's own went to everybody, whom it does not hear");
+        let users = cluster.path("users.toml");
+        let users = users.to_str().unwrap();
+        cluster.run(&["gateway", "user", "disable", "alice", "--users", users], b"").with_code(0);
+        gateway.process.signal("HUP");
+        alice.until("to be cut", |alice| alice.ended().is_some());
+        assert!(alice.said.join(" ").contains("disabled"), "{:?}", alice.said);
+        let mut again = Trader::connect(gateway.address, login_of("alice", "secret", "", 1)).unwrap();
+        again.until("a refusal", |again| again.ended().is_some());
+        assert_eq!(again.ended(), Some(ClientEnd::Rejected(RejectReason::NotAuthorized)));
+        bob.send(b"b2");
+        bob.await_messages(2);
+        // Another connection of its user takes its place.
+        let second = Trader::log_in(gateway.address, login_of("bob", "secret", "", 2)).unwrap();
+        bob.until("to be superseded", |bob| bob.ended().is_some());
+        assert_eq!(second.accepted(), Some(("FIRST", 2)));
+    });
+    assert!(heard.clients.contains(&"alice disconnected: its user was disabled".to_owned()), "{heard:?}");
+}

@@ -1,0 +1,38 @@
+//! Gateways as processes, and the file of their users.
+
+use crate::processes::{Cluster, Process};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+
+/// Adds a user with its password.
+#[track_caller]
+pub fn add_user(cluster: &Cluster, name: &str, password: &str, more: &[&str]) {
+    let users = cluster.path("users.toml");
+    let users = users.to_str().expect("a path of text");
+    let mut args = vec!["gateway", "user", "add", name, "--users", users];
+    args.extend(more);
+    cluster.run(&args, password.as_bytes()).with_code(0);
+}
+
+/// A running gateway and where it listens.
+pub struct Running {
+    /// The process.
+    pub process: Process,
+    /// Where its clients connect.
+    pub address: SocketAddr,
+}
+
+/// Starts a gateway and waits until clients may log in.
+#[track_caller]
+pub fn start(cluster: &Cluster, name: &str) -> Running {
+    let users = cluster.path("users.toml");
+    let users = users.to_str().expect("a path of text");
+    let args = ["gateway", "--name", name, "--listen", "127.0.0.1:0", "--users", users];
+    let mut process = cluster.start(&format!("gateway-{name}"), &args);
+    let mut line = String::new();
+    let mut out = BufReader::new(process.take_stdout());
+    let read = out.read_line(&mut line);
+    let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
+    let address = address.unwrap_or_else(|| panic!("{read:?} {line:?}: {}", process.log()));
+    Running { process, address }
+}
