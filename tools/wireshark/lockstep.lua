@@ -10,7 +10,8 @@ local common = dofile(folder .. "lockstep_fields.lua")
 local names, parts, single = common.names, common.parts, common.single
 local crc32c, unpacked, padded = common.crc32c, common.unpacked, common.padded
 local identity_text, epoch_text, name = common.identity_text, common.epoch_text, common.name
-local n8, n16, n32, n64, show = common.n8, common.n16, common.n32, common.n64, common.show
+local n8, n16, n32, n64 = common.n8, common.n16, common.n32, common.n64
+local range_text, show = common.range_text, common.show
 
 local HEADER_LEN, TRAILER_LEN, DATAGRAM_LEN_MAX, VERSION = parts.header.size, parts.trailer.size, 8972, 1
 local ENTRY_LEN = parts.entry.size + parts.stamped.size
@@ -83,10 +84,6 @@ local function ends(d, size, flags_max)
     end
 end
 
-local function range_text(d, at)
-    return tostring(n64(d, at)) .. ".." .. tostring(n64(d, at + 8))
-end
-
 -- A member's row; whether its role exists.
 local function member(d, tree, at)
     local row = subtree(d, tree, single.member, at, parts.member.size, "Member")
@@ -121,7 +118,7 @@ local PAYLOADS = {
             return false
         end
         local range = d.tvb(at + parts.open.size, len)
-        tree:add(name_field, range, range:string(ENC_UTF_8))
+        tree:add(single.name, range, range:string(ENC_UTF_8))
         return common.is_utf8(d.tvb:raw(at + parts.open.size, len))
     end,
     [16] = function(d, tree, at, size)
@@ -218,11 +215,12 @@ end
 -- Behind a frame: who repaired it.
 local function trailer(d)
     local at = d.length
-    local tree = subtree(d, d.top, single.repair, at, TRAILER_LEN, "Repair")
-    show(d, parts.trailer, tree, at)
     if at + TRAILER_LEN > d.here then
+        d.cut = true
         return " repair"
     end
+    local tree = subtree(d, d.top, single.repair, at, TRAILER_LEN, "Repair")
+    show(d, parts.trailer, tree, at)
     local _, replica, incarnation = unpacked(d.tvb, at)
     local giver = identity_text(replica, incarnation)
     tree:append_text(" by " .. giver)
@@ -278,9 +276,9 @@ local BODIES = {
         elseif last < first then
             refuse(d, "seq", "seqs beyond the end of u64")
         end
-        local at = entries(d, first)
-        if at and at < d.stop and at < d.here then
-            d.top:add(single.padding, d.tvb(at, math.min(d.stop, d.here) - at))
+        local at, to = entries(d, first), math.min(d.stop, d.here)
+        if at and at < to then
+            d.top:add(single.padding, d.tvb(at, to - at))
         end
         local words = string.format(" seq %s..%s commit %s", first, last, n64(d, 72))
         return d.behind == TRAILER_LEN and words .. trailer(d) or words
@@ -345,11 +343,6 @@ local BODIES = {
         return words
     end,
     [8] = fixed(parts.reply, 0, judge_nothing),
-    [9] = fixed(parts.ballot, 0, judge_ballot),
-    [10] = fixed(parts.ballot, 0, judge_ballot),
-    [11] = fixed(parts.ballot, 0, judge_ballot),
-    [12] = fixed(parts.ballot, 0, judge_ballot),
-    [13] = fixed(parts.ballot, 0, judge_ballot),
     [14] = fixed(parts.down, 0),
     [15] = fixed(parts.step_down, 0, function(d, at)
         local _, replica, incarnation = unpacked(d.tvb, at + 8)
@@ -418,6 +411,9 @@ local BODIES = {
         return " " .. table.concat(words, ", ")
     end,
 }
+for kind = 9, 13 do
+    BODIES[kind] = fixed(parts.ballot, 0, judge_ballot)
+end
 
 -- ---------------------------------------------------------------------------- the header, and what is whole
 
@@ -514,7 +510,8 @@ local function dissect(tvb, pinfo, tree, over_tcp)
     return words
 end
 
-function lockstep.dissector(tvb, pinfo, tree)
+-- A function of its own, as below: a call of `lockstep.dissector` is a layer more, and that joins nothing.
+local function datagram(tvb, pinfo, tree)
     pinfo.cols.protocol = "LOCKSTEP"
     pinfo.cols.info = dissect(tvb, pinfo, tree, false)
     return tvb:captured_len()
@@ -543,7 +540,7 @@ local function piece(tvb, at)
     return found and found - 1 or left, true
 end
 
-function replay.dissector(tvb, pinfo, tree)
+local function records(tvb, pinfo, tree)
     local here, at, words = tvb:captured_len(), 0, {}
     local joins = here == tvb:reported_len() and pinfo.can_desegment > 0
     pinfo.cols.protocol = "LOCKSTEP"
@@ -566,8 +563,10 @@ end
 
 -- ---------------------------------------------------------------------------- where it is looked for
 
+lockstep.dissector, replay.dissector = datagram, records
+
 lockstep:register_heuristic("udp", function(tvb, pinfo, tree)
-    return begins(tvb, 0, #MAGIC) and lockstep.dissector(tvb, pinfo, tree) > 0
+    return begins(tvb, 0, #MAGIC) and datagram(tvb, pinfo, tree) > 0
 end)
 
 replay:register_heuristic("tcp", function(tvb, pinfo, tree)
@@ -576,7 +575,7 @@ replay:register_heuristic("tcp", function(tvb, pinfo, tree)
     end
     -- From here on the whole conversation, also where a segment begins within a record.
     pinfo.conversation = replay
-    return replay.dissector(tvb, pinfo, tree) > 0
+    return records(tvb, pinfo, tree) > 0
 end)
 
 local udp, tcp = DissectorTable.get("udp.port"), DissectorTable.get("tcp.port")

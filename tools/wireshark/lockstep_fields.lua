@@ -147,6 +147,10 @@ local function n16(d, at) return d.tvb(at, 2):le_uint() end
 local function n32(d, at) return d.tvb(at, 4):le_uint() end
 local function n64(d, at) return d.tvb(at, 8):le_uint64() end
 
+local function range_text(d, at)
+    return tostring(n64(d, at)) .. ".." .. tostring(n64(d, at + 8))
+end
+
 -- Adds those items of a struct that are here.
 local function show(d, items, tree, at)
     for _, item in ipairs(items) do
@@ -260,7 +264,7 @@ single.multicast_lost = flag("health.multicast_lost", "No group brings the other
 
 -- Roots of what repeats; their text says the most important of it.
 for _, name in ipairs { "entry", "member", "range", "row", "repair" } do
-    single[name] = field(ProtoField.none, name, name:gsub("^%l", string.upper), base.NONE)
+    single[name] = field(ProtoField.none, name, (name:gsub("^%l", string.upper)))
 end
 
 local function whom(tvb, at)
@@ -439,5 +443,6 @@ parts.row = struct {
 return {
     names = names, parts = parts, single = single, fields = fields, crc32c = crc32c, unpacked = unpacked,
     identity_text = identity_text, epoch_text = epoch_text, is_utf8 = is_utf8, is_identity = is_identity,
-    padded = padded, name = name, n8 = n8, n16 = n16, n32 = n32, n64 = n64, show = show,
+    padded = padded, name = name, n8 = n8, n16 = n16, n32 = n32, n64 = n64,
+    range_text = range_text, show = show,
 }
