@@ -50,8 +50,8 @@ local function refuse(d, reason, words, tree)
     d.bad = reason
     local item = d.top:add(single.reject, reason)
     item:set_generated()
-    local marked = tree or item
-    marked:add_proto_expert_info(invalid, words)
+    item = tree or item
+    item:add_proto_expert_info(invalid, words)
 end
 
 -- Payloads of control entries are judged behind all of the datagram, by those whom they concern.
