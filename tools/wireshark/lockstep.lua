@@ -1,0 +1,599 @@
+-- lockstep's datagrams, and its replays over TCP, for Wireshark and tshark 3.6 and later.
+-- Installation, fields and filters: README.md beside this file. The bytes: docs/PROTOCOL.md.
+--
+-- What the decoder of src/wire refuses is marked `lockstep.invalid`, with the decoder's own word for it in
+-- `lockstep.reject`, and the judging goes in its order. tests/wireshark.rs holds the two together, so a
+-- change there wants its like here. Nothing here may throw: each read is behind a look at what is there.
+
+local folder = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
+local common = dofile(folder .. "lockstep_fields.lua")
+local names, parts, single = common.names, common.parts, common.single
+local crc32c, unpacked, padded = common.crc32c, common.unpacked, common.padded
+local identity_text, epoch_text, name = common.identity_text, common.epoch_text, common.name
+local n8, n16, n32, n64 = common.n8, common.n16, common.n32, common.n64
+local range_text, show = common.range_text, common.show
+
+local HEADER_LEN, TRAILER_LEN, DATAGRAM_LEN_MAX, VERSION = parts.header.size, parts.trailer.size, 8972, 1
+local ENTRY_LEN = parts.entry.size + parts.stamped.size
+local MAGIC = "LKST" .. string.char(VERSION)
+local MEMBERS_MAX, EPOCHS_MAX, RANGES_MAX, ROWS_MAX, NAME_LEN_MAX = 7, 16, 32, 16, 64
+local JOURNAL_FROM = 128
+local OVER_TCP = { [1] = true, [20] = true, [21] = true, [22] = true }
+local ZERO = UInt64.new(0, 0)
+
+local lockstep = Proto("lockstep", "lockstep, a multicast sequencer")
+-- The same records one behind the other: a protocol of its own only because ports of TCP need one.
+local replay = Proto("lockstep_replay", "lockstep, a replay over TCP")
+
+local invalid = ProtoExpert.new(
+    "lockstep.invalid", "lockstep refuses this", expert.group.MALFORMED, expert.severity.ERROR)
+local cut = ProtoExpert.new(
+    "lockstep.cut", "The capture holds only a part", expert.group.UNDECODED, expert.severity.NOTE)
+lockstep.fields = common.fields
+lockstep.experts = { invalid, cut }
+
+lockstep.prefs.udp_ports = Pref.range("UDP ports", "", "Ports of the groups and of unicast. Without them "
+    .. "datagrams are found by their first bytes, unless another protocol claims their port.", 65535)
+lockstep.prefs.tcp_ports = Pref.range("TCP ports", "", "Ports of replays: unicast's numbers.", 65535)
+lockstep.prefs.checksum = Pref.bool("Check the tags", true, "Compute the CRC-32C of each datagram.")
+
+-- ---------------------------------------------------------------------------- one datagram or record
+
+-- `d` is the datagram: its bytes `tvb`, its tree `top`. Of its `len` bytes `here` are captured; it ends at
+-- `stop`, which is what its header says if that can be.
+
+-- Marks what the decoder would refuse. The first reason counts, as there.
+local function refuse(d, reason, words, tree)
+    if d.bad then
+        return
+    end
+    d.bad = reason
+    local item = d.top:add(single.reject, reason)
+    item:set_generated()
+    item = tree or item
+    item:add_proto_expert_info(invalid, words)
+end
+
+-- Payloads of control entries are judged behind all of the datagram, by those whom they concern.
+local function refuse_later(d, words, tree)
+    d.later = d.later or { words, tree }
+end
+
+-- Whether `size` bytes from `at` on are here. What the capture cut off is not the sender's fault.
+local function has(d, at, size, reason)
+    if at + size > d.stop then
+        refuse(d, reason or "body", "it ends before what it must hold")
+        return false
+    end
+    d.cut = d.cut or at + size > d.here
+    return at + size <= d.here
+end
+
+local function subtree(d, tree, what, at, size, words)
+    local item = tree:add(what, d.tvb(at, math.min(size, d.here - at)))
+    item:set_text(words)
+    return item
+end
+
+-- The length that its kind demands, then the flags that it knows: in all of them the lowest bits.
+local function ends(d, size, flags_max)
+    if d.length ~= HEADER_LEN + size then
+        refuse(d, "length", string.format("length %d, its kind demands %d", d.length, HEADER_LEN + size))
+    elseif d.flags > flags_max then
+        refuse(d, "flags", "a flag that its kind does not have")
+    end
+end
+
+-- A member's row; whether its role exists.
+local function member(d, tree, at)
+    local row = subtree(d, tree, single.member, at, parts.member.size, "Member")
+    show(d, parts.member, row, at)
+    if at + parts.member.size > d.here then
+        return true
+    end
+    local ip, role = {}, n8(d, at + 26)
+    for place = at + 20, at + 23 do
+        ip[#ip + 1] = n8(d, place)
+    end
+    row:append_text(string.format(" %s at %s:%d, %s", identity_text(n32(d, at), n32(d, at + 4)),
+        table.concat(ip, "."), n16(d, at + 24), name(names.member_roles, role, "role")))
+    return names.member_roles[role] ~= nil
+end
+
+-- `count` members from `at` on; whether all their roles exist.
+local function members(d, tree, at, count)
+    local sound = true
+    for row = 0, count - 1 do
+        sound = member(d, tree, at + row * parts.member.size) and sound
+    end
+    return sound
+end
+
+-- Payloads of control entries, `size` bytes at `at`, which are here. They return whether they are sound.
+local PAYLOADS = {
+    [2] = function(d, tree, at, size)
+        show(d, parts.open, tree, at)
+        local len = size - parts.open.size
+        if len < 1 or len > NAME_LEN_MAX or len ~= n32(d, at + 20) then
+            return false
+        end
+        local range = d.tvb(at + parts.open.size, len)
+        tree:add(single.name, range, range:string(ENC_UTF_8))
+        return common.is_utf8(d.tvb:raw(at + parts.open.size, len))
+    end,
+    [16] = function(d, tree, at, size)
+        local count = math.floor(size / parts.member.size)
+        local sound = members(d, tree, at, count)
+        return sound and size % parts.member.size == 0 and count >= 1 and count <= MEMBERS_MAX
+    end,
+    [17] = function(d, tree, at, size)
+        if size < parts.epoch_start.size then
+            return false
+        end
+        show(d, parts.epoch_start, tree, at)
+        local listed, rows = n8(d, at + 65), n8(d, at + 66)
+        local table_at = at + parts.epoch_start.size + listed * parts.member.size
+        if listed < 1 or listed > MEMBERS_MAX or rows < 1 or rows > EPOCHS_MAX
+            or at + size ~= table_at + rows * parts.epoch_row.size then
+            return false
+        end
+        local sound = members(d, tree, at + parts.epoch_start.size, listed)
+        for row = table_at, at + size - 1, parts.epoch_row.size do
+            local words = string.format("Epoch %s from seq %s on", epoch_text(d.tvb, row), n64(d, row + 8))
+            show(d, parts.epoch_row, subtree(d, tree, single.row, row, parts.epoch_row.size, words), row)
+        end
+        return sound and names.durabilities[n8(d, at + 64)] ~= nil
+    end,
+    [18] = function(d, tree, at, size)
+        local front = parts.membership_front.size + parts.member.size + parts.membership_back.size
+        if size < front then
+            return false
+        end
+        show(d, parts.membership_front, tree, at)
+        local sound = member(d, tree, at + 8)
+        show(d, parts.membership_back, tree, at + 40)
+        local change, listed = n8(d, at + 40), n8(d, at + 41)
+        local fits = listed <= MEMBERS_MAX and size == front + listed * parts.member.size
+        if not names.changes[change] or not fits then
+            return false
+        end
+        return members(d, tree, at + front, listed) and sound
+    end,
+}
+
+-- One entry at `at`, whose header is here; returns where the next one begins, or nil.
+local function entry(d, at, first, index)
+    local kind, flags, len = n8(d, at), n8(d, at + 1), n16(d, at + 2)
+    local publisher, number = n32(d, at + 4), n64(d, at + 8)
+    local words = string.format("%s, publisher %d number %s, %d bytes",
+        name(names.entry_kinds, kind, "kind"), publisher, number, len)
+    local tree = subtree(d, d.top, single.entry, at, ENTRY_LEN + padded(len), "Entry: " .. words)
+    if first then
+        local own = first + UInt64.new(index, 0)
+        tree:set_text("Entry " .. tostring(own) .. ": " .. words)
+        tree:add(single.seq, d.tvb(at, ENTRY_LEN), own):set_generated()
+    end
+    show(d, parts.entry, tree, at)
+    tree:add(single.more, d.tvb(at + 1, 1))
+    tree:add(single.next, d.tvb(at + 1, 1))
+    show(d, first and parts.stamped or parts.submitted, tree, at + parts.entry.size)
+    if not names.entry_kinds[kind] then
+        refuse(d, "entry_kind", "an entry of unknown kind " .. kind, tree)
+    elseif flags ~= 0 and (kind ~= 1 or flags > 3) then
+        refuse(d, "flags", "a flag that this entry does not have", tree)
+    end
+    if at + ENTRY_LEN + padded(len) > d.stop then
+        refuse(d, "entry_length", "an entry that reaches beyond its datagram", tree)
+        return nil
+    end
+    local start = at + ENTRY_LEN
+    if has(d, start, len) then
+        local said = len > 0 and tree:add(single.payload, d.tvb(start, len)) or tree
+        local judge = PAYLOADS[kind]
+        if judge and not (len > 0 and judge(d, said, start, len)) then
+            refuse_later(d, "a payload that contradicts itself", said)
+        end
+    end
+    return start + padded(len)
+end
+
+-- The entries of a frame (from seq `first` on) or of a submission (nil); returns where they end, or nil.
+local function entries(d, first)
+    local at = HEADER_LEN
+    for index = 0, d.count - 1 do
+        if not has(d, at, ENTRY_LEN, "count") then
+            return nil
+        end
+        at = entry(d, at, first, index)
+        if not at then
+            return nil
+        end
+    end
+    return at
+end
+
+-- Behind a frame: who repaired it.
+local function trailer(d)
+    local at = d.length
+    if at + TRAILER_LEN > d.here then
+        d.cut = true
+        return " repair"
+    end
+    local tree = subtree(d, d.top, single.repair, at, TRAILER_LEN, "Repair")
+    show(d, parts.trailer, tree, at)
+    local _, replica, incarnation = unpacked(d.tvb, at)
+    local giver = identity_text(replica, incarnation)
+    tree:append_text(" by " .. giver)
+    if lockstep.prefs.checksum then
+        local sum = crc32c(d.tvb:raw(at, 32), crc32c(d.tvb:raw(8, 16)))
+        if n32(d, at + 32) ~= sum or n32(d, at + 36) ~= 0 or n64(d, at + 40) ~= ZERO then
+            refuse(d, "checksum", string.format("the tag of this trailer would be 0x%08x", sum), tree)
+        end
+    end
+    return " repair by " .. giver
+end
+
+-- A body of one struct; `judge` returns what is wrong with it, and words for the summary.
+local function fixed(items, flags_max, judge)
+    return function(d)
+        ends(d, items.size, flags_max)
+        show(d, items, d.top, HEADER_LEN)
+        if not judge or not has(d, HEADER_LEN, items.size) then
+            return ""
+        end
+        local wrong, words = judge(d, HEADER_LEN)
+        if wrong then
+            refuse(d, "body", wrong)
+        end
+        return words or ""
+    end
+end
+
+local function judge_ballot(d, at)
+    local round = unpacked(d.tvb, at + 8)
+    return round == 0 and "a ballot of round 0", " ballot " .. epoch_text(d.tvb, at + 8)
+end
+
+local function judge_nothing(d)
+    return nil, string.format(" next %s commit %s", n64(d, 64), n64(d, 72))
+end
+
+local function judge_replay(d, at)
+    local code = n32(d, at + 16)
+    local words = string.format(" next %s, %s", n64(d, at), name(names.ends, code, "end"))
+    return not names.ends[code] and "an end that does not exist", words
+end
+
+-- By kind: adds the body, judges it as `Datagram::decode` does, returns words for the summary.
+local BODIES = {
+    [1] = function(d)
+        local first, count = n64(d, 64), d.count
+        local last = first + UInt64.new(count, 0)
+        if d.flags ~= 0 then
+            refuse(d, "flags", "a frame has no flags")
+        elseif count == 0 or first == ZERO then
+            refuse(d, "count", "a frame has entries, and seqs begin at 1")
+        elseif last < first then
+            refuse(d, "seq", "seqs beyond the end of u64")
+        end
+        local at, to = entries(d, first), math.min(d.stop, d.here)
+        if at and at < to then
+            d.top:add(single.padding, d.tvb(at, to - at))
+        end
+        local words = string.format(" seq %s..%s commit %s", first, last, n64(d, 72))
+        return d.behind == TRAILER_LEN and words .. trailer(d) or words
+    end,
+    [2] = fixed(parts.heartbeat, 0, judge_nothing),
+    [3] = function(d)
+        local at = entries(d, nil)
+        if at then
+            ends(d, at - HEADER_LEN, 0)
+        end
+        return d.count == 1 and ": 1 entry" or string.format(": %d entries", d.count)
+    end,
+    [4] = fixed(parts.ack, 0, judge_nothing),
+    [5] = function(d)
+        ends(d, parts.nack.size + d.count * parts.range.size, 1)
+        if d.count > RANGES_MAX or (d.flags % 2 == 1) ~= (d.count == 0) then
+            refuse(d, "count", "1 to 32 ranges, or the flag and none")
+        end
+        show(d, parts.nack, d.top, HEADER_LEN)
+        local words = {}
+        for index = 0, d.count - 1 do
+            local at = HEADER_LEN + parts.nack.size + index * parts.range.size
+            if not has(d, at, parts.range.size) then
+                break
+            end
+            words[#words + 1] = range_text(d, at)
+            local row = subtree(d, d.top, single.range, at, parts.range.size, "Range " .. words[#words])
+            show(d, parts.range, row, at)
+            if n64(d, at) == ZERO or n64(d, at) >= n64(d, at + 8) then
+                refuse(d, "body", "a range that is none", row)
+            end
+        end
+        return d.count == 0 and " for the start" or " " .. table.concat(words, " ")
+    end,
+    [6] = fixed(parts.answer, 0, function(d, at)
+        local reason = n32(d, at + 32)
+        local words = " " .. range_text(d, at + 8) .. ": " .. name(names.refusals, reason, "reason")
+        return not names.refusals[reason] and "a reason that does not exist", words
+    end),
+    [7] = function(d)
+        show(d, parts.question, d.top, HEADER_LEN)
+        if not has(d, HEADER_LEN, parts.question.size) then
+            return ""
+        end
+        local topic, len = n32(d, HEADER_LEN + 8), n32(d, HEADER_LEN + 12)
+        local at = HEADER_LEN + parts.question.size
+        local is_order = topic == 4 or topic == 5
+        local wants, takes = topic == 2 or topic == 5, topic == 2 or is_order
+        if not names.topics[topic] or len > (takes and NAME_LEN_MAX or 0) or len < (wants and 1 or 0) then
+            refuse(d, "body", "a topic that does not exist, or not with a name of this length")
+        end
+        ends(d, parts.question.size + padded(len), 0)
+        local words = " " .. name(names.topics, topic, "topic")
+        if len > 0 and has(d, at, len) then
+            local said = d.tvb:raw(at, len)
+            local item = d.top:add(single.name, d.tvb(at, len), d.tvb(at, len):string(ENC_UTF_8))
+            if not common.is_utf8(said) or is_order and not common.is_identity(said) then
+                refuse(d, "body", "a name that is none, or no identity", item)
+            end
+            words = words .. " " .. d.tvb(at, len):string(ENC_UTF_8)
+        end
+        return words
+    end,
+    [8] = fixed(parts.reply, 0, judge_nothing),
+    [14] = fixed(parts.down, 0),
+    [15] = fixed(parts.step_down, 0, function(d, at)
+        local _, replica, incarnation = unpacked(d.tvb, at + 8)
+        return nil, replica == 0 and "" or " for " .. identity_text(replica, incarnation)
+    end),
+    [16] = function(d)
+        local row_len = parts.member.size + parts.status_member.size
+        ends(d, parts.status.size + d.count * row_len, 0)
+        if d.count > MEMBERS_MAX then
+            refuse(d, "count", "more than seven members")
+        end
+        show(d, parts.status, d.top, HEADER_LEN)
+        if not has(d, HEADER_LEN, parts.status.size) then
+            return ""
+        end
+        local at = HEADER_LEN + 80
+        d.top:add(single.exposed, d.tvb(at + 7, 1))
+        d.top:add(single.multicast_lost, d.tvb(at + 7, 1))
+        local sound = names.denials[n32(d, at)] and names.suspicions[n8(d, at + 5)]
+            and names.durabilities[n8(d, at + 6)] and n8(d, at + 7) <= 3
+        for index = 0, d.count - 1 do
+            local row = HEADER_LEN + parts.status.size + index * row_len
+            if not has(d, row, row_len) then
+                break
+            end
+            sound = member(d, d.top, row) and sound
+            show(d, parts.status_member, d.top, row + parts.member.size)
+        end
+        if not sound then
+            refuse(d, "body", "a word that does not exist")
+        end
+        local _, words = judge_nothing(d)
+        return words
+    end,
+    [17] = fixed(parts.verdict, 0, function(d, at)
+        local topic, denied = n32(d, at + 8), n32(d, at + 12)
+        local is_order = topic == 4 or topic == 5
+        return not (is_order and names.denials[denied]) and "a word that does not exist",
+            " " .. name(names.topics, topic, "topic") .. ": " .. name(names.denials, denied, "denial")
+    end),
+    [20] = fixed(parts.asked, 1, function(d, at)
+        return n64(d, at) >= n64(d, at + 8) and "a range that is none", " " .. range_text(d, at)
+    end),
+    [21] = fixed(parts.replay, 0, judge_replay),
+    [22] = fixed(parts.replay, 0, judge_replay),
+    [24] = function(d)
+        ends(d, d.count * parts.row.size, 0)
+        if d.count < 1 or d.count > ROWS_MAX then
+            refuse(d, "count", "1 to 16 rows")
+        end
+        local words = {}
+        for index = 0, d.count - 1 do
+            local at = HEADER_LEN + index * parts.row.size
+            if not has(d, at, parts.row.size) then
+                break
+            end
+            local told = names.told[n32(d, at + 24)]
+            words[#words + 1] = string.format("%s %d: %s", told or "told", n32(d, at), range_text(d, at + 8))
+            local row = subtree(d, d.top, single.row, at, parts.row.size, "Publisher " .. words[#words])
+            show(d, parts.row, row, at)
+            local from = n64(d, at + 8)
+            if not told or n32(d, at + 28) ~= 0 or from == ZERO or from >= n64(d, at + 16) then
+                refuse(d, "body", "a row that contradicts itself", row)
+            end
+        end
+        return " " .. table.concat(words, ", ")
+    end,
+}
+for kind = 9, 13 do
+    BODIES[kind] = fixed(parts.ballot, 0, judge_ballot)
+end
+
+-- ---------------------------------------------------------------------------- the header, and what is whole
+
+-- What every datagram is judged by before its kind; returns words for the summary.
+local function judge_header(d, over_tcp)
+    local kind, length = n8(d, 5), n32(d, 24)
+    d.kind, d.length, d.count, d.flags = kind, length, n16(d, 28), n16(d, 30)
+    d.behind = d.len - length
+    if n16(d, 6) ~= 0 then
+        refuse(d, "key", "a key that nobody has")
+    elseif not names.kinds[kind] then
+        refuse(d, "kind", "a kind that does not exist")
+    end
+    local fits = length >= HEADER_LEN and length % 8 == 0 and length <= d.len and length <= DATAGRAM_LEN_MAX
+    if not fits then
+        refuse(d, "length", string.format("length %d in a datagram of %d bytes", length, d.len))
+    else
+        d.stop = length
+    end
+    local status = 2
+    if fits and length > d.here then
+        d.cut = true
+    elseif fits and lockstep.prefs.checksum then
+        local sum = crc32c(d.tvb:raw(24, length - 24), crc32c(d.tvb:raw(0, 8)))
+        local right = n32(d, 8) == sum and n32(d, 12) == 0 and n64(d, 16) == ZERO
+        status = right and 1 or 0
+        if not right then
+            refuse(d, "checksum", string.format("the tag of these bytes would be 0x%08x", sum))
+        end
+    end
+    d.top:add(single.tag_status, d.tvb(8, 16), status):set_generated()
+    if kind >= JOURNAL_FROM or over_tcp and not OVER_TCP[kind] then
+        refuse(d, "kind", "a kind that does not travel this way")
+    elseif d.behind ~= 0 and not (kind == 1 and d.behind == TRAILER_LEN) then
+        refuse(d, "length", "bytes behind its end")
+    end
+    d.top:add(single.identity, d.tvb(56, 8), identity_text(n32(d, 56), n32(d, 60))):set_generated()
+    local second, at = UInt64.new(1000000000, 0), n64(d, 80)
+    local seconds = (at / second):tonumber()
+    if seconds > 0 and seconds <= 0x7fffffff then
+        local value = NSTime.new(seconds, (at % second):tonumber())
+        d.top:add(single.time, d.tvb(80, 8), value):set_generated()
+    end
+    if kind == 5 then
+        d.top:add_le(single.epoch_start, d.tvb(30, 2))
+    elseif kind == 20 then
+        d.top:add_le(single.chain, d.tvb(30, 2))
+    end
+end
+
+-- The summary of a datagram, which is added to its tree on the way.
+local function summary(d, over_tcp)
+    local magic = d.here >= 4 and d.tvb:raw(0, 4) == MAGIC:sub(1, 4)
+    local ours = magic and d.here >= 5 and n8(d, 4) == VERSION
+    -- Of another protocol or version nothing is known but this.
+    local known = ours and parts.header or { parts.header[1], magic and parts.header[2] or nil }
+    show(d, known, d.top, 0)
+    if d.len < HEADER_LEN then
+        refuse(d, "short", "fewer bytes than a header")
+    elseif not magic and d.here >= 4 then
+        refuse(d, "magic", "not lockstep's")
+    elseif not ours and d.here >= 5 then
+        refuse(d, "version", string.format("version %d, known here is %d", n8(d, 4), VERSION))
+    elseif d.here < HEADER_LEN then
+        d.cut = true
+    else
+        judge_header(d, over_tcp)
+        local body = BODIES[d.kind]
+        local words = name(names.kinds, d.kind, "kind") .. " " .. epoch_text(d.tvb, 48)
+        -- Of a frame and a heartbeat the epoch says it.
+        local by = d.kind > 2 and " by " .. identity_text(n32(d, 56), n32(d, 60)) or ""
+        words = words .. by .. (body and body(d) or "")
+        if d.later then
+            refuse(d, "body", d.later[1], d.later[2])
+        end
+        return words
+    end
+    return d.len .. " bytes"
+end
+
+-- One datagram, or one record of a replay, is all of `tvb`.
+local function dissect(tvb, pinfo, tree, over_tcp)
+    local top = tree:add(lockstep, tvb())
+    local d = { tvb = tvb, top = top, here = tvb:captured_len(), len = tvb:reported_len() }
+    d.stop = d.len
+    local words = summary(d, over_tcp)
+    if d.bad then
+        words = words .. " [invalid: " .. d.bad .. "]"
+    elseif d.cut then
+        top:add_proto_expert_info(cut)
+        words = words .. " [cut]"
+    end
+    top:append_text(": " .. words)
+    return words
+end
+
+-- A function of its own, as below: a call of `lockstep.dissector` is a layer more, and that joins nothing.
+local function datagram(tvb, pinfo, tree)
+    pinfo.cols.protocol = "LOCKSTEP"
+    pinfo.cols.info = dissect(tvb, pinfo, tree, false)
+    return tvb:captured_len()
+end
+
+-- ---------------------------------------------------------------------------- replays over TCP
+
+local function begins(tvb, at, size)
+    return tvb:captured_len() >= at + size and tvb:raw(at, size) == MAGIC:sub(1, size)
+end
+
+-- How many bytes belong to what begins at `at`, and whether they are there. What is no record reaches up to
+-- the next one: a capture may have begun in the middle of one.
+local function piece(tvb, at)
+    local left = tvb:captured_len() - at
+    if begins(tvb, at, math.min(left, #MAGIC)) then
+        if left < HEADER_LEN then
+            return HEADER_LEN, false
+        end
+        local length = tvb(at + 24, 4):le_uint()
+        if length >= HEADER_LEN and length <= DATAGRAM_LEN_MAX then
+            return length, length <= left
+        end
+    end
+    local found = tvb:raw(at, left):find(MAGIC, 2, true)
+    return found and found - 1 or left, true
+end
+
+local function records(tvb, pinfo, tree)
+    local here, at, words = tvb:captured_len(), 0, {}
+    local joins = here == tvb:reported_len() and pinfo.can_desegment > 0
+    pinfo.cols.protocol = "LOCKSTEP"
+    while at < here do
+        local size, whole = piece(tvb, at)
+        if not whole and joins then
+            pinfo.desegment_offset = at
+            pinfo.desegment_len = at + size - here
+            break
+        end
+        size = math.min(size, here - at)
+        words[#words + 1] = dissect(tvb(at, size):tvb(), pinfo, tree, true)
+        at = at + size
+    end
+    if #words > 0 then
+        pinfo.cols.info = table.concat(words, "; ")
+    end
+    return here
+end
+
+-- ---------------------------------------------------------------------------- where it is looked for
+
+lockstep.dissector, replay.dissector = datagram, records
+
+lockstep:register_heuristic("udp", function(tvb, pinfo, tree)
+    return begins(tvb, 0, #MAGIC) and datagram(tvb, pinfo, tree) > 0
+end)
+
+replay:register_heuristic("tcp", function(tvb, pinfo, tree)
+    if not begins(tvb, 0, #MAGIC) then
+        return false
+    end
+    -- From here on the whole conversation, also where a segment begins within a record.
+    pinfo.conversation = replay
+    return records(tvb, pinfo, tree) > 0
+end)
+
+local udp, tcp = DissectorTable.get("udp.port"), DissectorTable.get("tcp.port")
+udp:add_for_decode_as(lockstep)
+tcp:add_for_decode_as(replay)
+
+local ports = { udp = "", tcp = "" }
+local function moved(registered, old, new, proto)
+    if old ~= "" then
+        registered:remove(old, proto)
+    end
+    if new ~= "" then
+        registered:add(new, proto)
+    end
+    return new
+end
+
+function lockstep.prefs_changed()
+    ports.udp = moved(udp, ports.udp, lockstep.prefs.udp_ports, lockstep)
+    ports.tcp = moved(tcp, ports.tcp, lockstep.prefs.tcp_ports, replay)
+end
