@@ -52,6 +52,7 @@ fn decoded(bytes: &[u8]) -> Result<(Header, Datagram<'_>), Reject> {
             EntryKind::Birth => drop(parse_birth(entry.payload)?),
             EntryKind::EpochStart => drop(EpochStartView::parse(entry.payload)?),
             EntryKind::Membership => drop(MembershipView::parse(entry.payload)?),
+            EntryKind::Day => drop(DayMark::parse(entry.payload)?),
         }
     }
     Ok((header, datagram))

@@ -16,7 +16,7 @@ local range_text, show = common.range_text, common.show
 local HEADER_LEN, TRAILER_LEN, DATAGRAM_LEN_MAX, VERSION = parts.header.size, parts.trailer.size, 8972, 1
 local ENTRY_LEN = parts.entry.size + parts.stamped.size
 local MAGIC = "LKST" .. string.char(VERSION)
-local MEMBERS_MAX, EPOCHS_MAX, RANGES_MAX, ROWS_MAX, NAME_LEN_MAX = 7, 16, 32, 16, 64
+local MEMBERS_MAX, EPOCHS_MAX, RANGES_MAX, ROWS_MAX, NAME_LEN_MAX, DAY_LEN_MAX = 7, 16, 32, 16, 64, 10
 local JOURNAL_FROM = 128
 local OVER_TCP = { [1] = true, [20] = true, [21] = true, [22] = true }
 local ZERO = UInt64.new(0, 0)
@@ -120,6 +120,18 @@ local PAYLOADS = {
         local range = d.tvb(at + parts.open.size, len)
         tree:add(single.name, range, range:string(ENC_UTF_8))
         return common.is_utf8(d.tvb:raw(at + parts.open.size, len))
+    end,
+    [4] = function(d, tree, at, size)
+        local what, day = n8(d, at), d.tvb:raw(at + 1, size - 1)
+        if what == 2 then
+            tree:append_text(" (a trading day ends)")
+            return size == 1
+        end
+        if what ~= 1 or size > 1 + DAY_LEN_MAX or not day:match("^%w+$") then
+            return false
+        end
+        tree:append_text(" (the trading day " .. day .. " begins)")
+        return true
     end,
     [16] = function(d, tree, at, size)
         local count = math.floor(size / parts.member.size)

@@ -14,7 +14,8 @@ names.kinds = {
     [128] = "stage", [129] = "switch",
 }
 names.entry_kinds = {
-    [1] = "message", [2] = "open", [3] = "close", [16] = "birth", [17] = "epoch start", [18] = "membership",
+    [1] = "message", [2] = "open", [3] = "close", [4] = "day",
+    [16] = "birth", [17] = "epoch start", [18] = "membership",
 }
 names.refusals = {
     [1] = "ahead", [2] = "too old", [3] = "other epoch", [4] = "other history", [5] = "limited",
