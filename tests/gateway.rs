@@ -199,3 +199,8 @@ fn a_user_that_is_disabled_is_cut_at_once_and_a_drop_copy_counts_what_it_hears()
     });
     assert!(heard.clients.contains(&"alice disconnected: its user was disabled".to_owned()), "{heard:?}");
 }
+
+#[test]
+fn gateways_and_leaders_die_while_clients_trade_and_each_order_and_each_answer_is_there_once() {
+    println!("{}", tools::trading::trade(&mut lockstep::sim::rng::Rng::new(20_261_121), 10, 2, 2));
+}
