@@ -101,6 +101,8 @@ pub struct Counts {
     pub duplicates: u64,
     /// Messages that were sent to clients.
     pub sent: u64,
+    /// Messages to clients that no packet takes: they have no number, at any gateway.
+    pub too_long: u64,
     /// Connections that were cut by us.
     pub cut: u64,
     /// Times that a connection waited for the window or its rate.

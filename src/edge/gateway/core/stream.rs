@@ -7,6 +7,7 @@ use crate::edge::gateway::clients::{CLIENT, Reason, nonce};
 use crate::edge::gateway::conn::Phase;
 use crate::edge::gateway::users::Whom;
 use crate::edge::soup::begin_at;
+use crate::edge::soup::packet::PAYLOAD_LEN_MAX;
 use crate::io::IoError;
 use crate::wire::{DayMark, Nanos, PublisherId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +58,12 @@ impl Gateway {
         let kept = match event {
             SubscriberEvent::Message(message) => {
                 self.on_sign_of_life(message.publisher);
-                let kept = self.ledger.on_message(message);
+                let kept = if message.payload.len() > PAYLOAD_LEN_MAX {
+                    self.counts.too_long += 1;
+                    Ok(false)
+                } else {
+                    self.ledger.on_message(message)
+                };
                 if let (Ok(true), Some(hearers)) = (&kept, self.hearers.get(&message.destination)) {
                     self.ready.extend(hearers);
                 }
