@@ -22,9 +22,9 @@ pub enum EntryKind {
     Message = 1,
     /// A publisher's name is bound to its id and its incarnation rises.
     Open = 2,
-    /// A publisher is closed; [`CloseBody`] says why, if its owner does.
+    /// A publisher is closed; the payload is what its owner says on closing it.
     Close = 3,
-    /// A trading day begins or ends: a message of its own kind, of whoever keeps the calendar ([`DayBody`]).
+    /// A trading day begins or ends: a message of its own kind, of whoever keeps the calendar ([`super::DayMark`]).
     Day = 4,
     /// Entry 1 of a history: the identities that it begins with.
     Birth = 16,

@@ -1,5 +1,7 @@
 //! A feed: its numbers are a function of the stream, whoever emits them and whenever it began.
 
+#![allow(clippy::unwrap_used, reason = "a test ends there")]
+
 use super::SECOND;
 use lockstep::client::{Message, SubscriberEvent};
 use lockstep::edge::feed::{Feed, Source};
@@ -21,8 +23,8 @@ enum Entry {
 }
 
 fn feed_of(source: Source) -> Feed {
-    let spools = [0, 0].map(|_| Spool::open(&std::env::temp_dir(), 1 << 20).unwrap());
-    Feed::new(source, LEN_MAX, spools, true, RequestServer::new(ServerLimits::default())).unwrap()
+    let spools = [0, 0].map(|_| Spool::open(&std::env::temp_dir(), 1 << 20).expect("a spool"));
+    Feed::new(source, LEN_MAX, spools, true, RequestServer::new(ServerLimits::default())).expect("a feed")
 }
 
 /// Hands `entries` of `stream` to the feed in batches; the datagrams that it sends.

@@ -189,7 +189,7 @@ fn flow(clients: &mut [Client], gateways: &[SocketAddr], until: u64, answers: u6
         clients.iter_mut().for_each(|client| client.poll(gateways, until));
         if Instant::now() > deadline {
             let waits = |client: &&Client| (client.answers.len() as u64) < answers;
-            let stuck: Vec<_> = clients.iter().filter(waits).map(|client| describe(client)).collect();
+            let stuck: Vec<_> = clients.iter().filter(waits).map(describe).collect();
             panic!("waiting for {answers} answers of {until}: {stuck:?}");
         }
         std::thread::sleep(Duration::from_micros(500));
