@@ -2,32 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
-use lockstep::client::Endpoint;
-use lockstep::config::Config;
 use lockstep::edge::soup::{ClientEnd, RejectReason};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tools::exchange::{Heard, acknowledge};
-use tools::gateways::{add_user, start};
+use tools::gateways::{add_user, start, with_exchange};
 use tools::processes::Cluster;
 use tools::trader::{Trader, login_of};
-
-fn endpoint(cluster: &Cluster) -> Endpoint {
-    Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|error| panic!("{error}")).endpoint()
-}
-
-/// Runs `scene` beside an application that acknowledges every message, and returns what that heard.
-fn with_exchange(cluster: &Cluster, scene: impl FnOnce()) -> Heard {
-    let (endpoint, stop) = (endpoint(cluster), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        let exchange = scope.spawn(|| acknowledge(&endpoint, &stop));
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(scene));
-        stop.store(true, Ordering::Release);
-        let heard = exchange.join().unwrap();
-        outcome.unwrap_or_else(|why| std::panic::resume_unwind(why));
-        heard
-    })
-}
 
 fn texts(trader: &Trader) -> Vec<(u64, String)> {
     trader.messages.iter().map(|(seq, bytes)| (*seq, String::from_utf8_lossy(bytes).into_owned())).collect()
