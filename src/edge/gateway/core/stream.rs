@@ -1,7 +1,7 @@
 //! What the stream tells: of our opens, of other gateways, of messages for our clients; and the clients of gateways
 //! that are gone.
 
-use super::{Gateway, Leaving, OpenFor, Stream};
+use super::{FULL, Gateway, Leaving, OpenFor, Stream};
 use crate::client::{PublisherEvent, SubscriberEvent};
 use crate::edge::gateway::clients::{CLIENT, Reason, nonce};
 use crate::edge::gateway::conn::Phase;
@@ -57,7 +57,11 @@ impl Gateway {
         let kept = match event {
             SubscriberEvent::Message(message) => {
                 self.on_sign_of_life(message.publisher);
+                let was_full = self.ledger.is_full();
                 let kept = self.ledger.on_message(message);
+                if self.ledger.is_full() && !was_full {
+                    self.cut_full(now);
+                }
                 if let (Ok(true), Some(hearers)) = (&kept, self.hearers.get(&message.destination)) {
                     self.ready.extend(hearers);
                 }
@@ -125,7 +129,7 @@ impl Gateway {
                     self.try_accept(now, stream, index);
                 }
                 Err(reason) => {
-                    let why = "no such number yet: leave it blank or 0 to begin with what comes next";
+                    let why = "no such number yet: ask for 0 to begin with what comes next";
                     self.reject(now, index, reason, why);
                     self.leave_unseen(now, publisher, nonce);
                 }
@@ -154,6 +158,19 @@ impl Gateway {
             .map(|(own, index)| (*index, *own))
             .collect();
         by_name.into_iter().for_each(|(index, own)| self.listen(index, own));
+    }
+
+    /// The day has outgrown the spool: from here on nobody's numbers would be the stream's.
+    fn cut_full(&mut self, now: Nanos) {
+        tracing::error!(
+            "the day is larger than gateway.spool_size: clients are cut, logins wait for the next day"
+        );
+        for index in 0..self.conns.len() {
+            if self.conns[index].as_ref().is_some_and(|(_, conn)| conn.is_open()) {
+                self.counts.cut += 1;
+                self.end(now, index, Reason::Stopped, FULL);
+            }
+        }
     }
 
     /// What some clients were given is taken back (`delivery = "stamped"`): their sequences are wrong now.
