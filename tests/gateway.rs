@@ -2,11 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
+use lockstep::client::Endpoint;
+use lockstep::config::Config;
 use lockstep::edge::soup::{ClientEnd, RejectReason};
 use std::time::Duration;
 use tools::gateways::{add_user, start, with_exchange};
 use tools::processes::Cluster;
 use tools::trader::{Trader, login_of};
+
+fn endpoint(cluster: &Cluster) -> Endpoint {
+    Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|error| panic!("{error}")).endpoint()
+}
+
+/// The id of the second publisher of a stream: behind the gateway, the first client.
+const ALICE: u32 = 2;
 
 fn texts(trader: &Trader) -> Vec<(u64, String)> {
     trader.messages.iter().map(|(seq, bytes)| (*seq, String::from_utf8_lossy(bytes).into_owned())).collect()
@@ -253,4 +262,77 @@ fn no_command_writes_a_users_file_that_a_gateway_would_refuse() {
     let row = "alice  enabled  hears self publishes to everybody grace 0 ms rate 10000 numbered\n";
     assert_eq!(listed, row, "bob was never written");
     user(&["remove", "bob"]).with_code(2).saying(&["no user 'bob'"]);
+}
+
+#[test]
+fn gateways_and_leaders_die_while_clients_trade_and_each_order_and_each_answer_is_there_once() {
+    println!("{}", tools::trading::trade(&mut lockstep::sim::rng::Rng::new(20_261_121), 10, 2, 2));
+}
+
+/// A client that reads nothing has the kernel's buffers and its gateway's, and then nothing more.
+#[test]
+fn a_client_that_never_reads_is_cut_costs_the_others_nothing_and_resumes_by_number() {
+    let cluster = Cluster::new(1, "\n[gateway]\nstall = \"500ms\"\n");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &["--grace-ms", "0"]);
+    add_user(&cluster, "bob", "secret", &["--to", "client:alice"]);
+    let gateway = start(&cluster, "1");
+    let payload = vec![7; 1_000];
+    let count = 12_000;
+    let mut deaf = Trader::log_in(gateway.address, login_of("alice", "secret", "", 1)).unwrap();
+    let mut bob = Trader::log_in(gateway.address, login_of("bob", "secret", "", 1)).unwrap();
+    for _ in 0..count {
+        bob.send(&payload);
+    }
+    bob.until("everything to be sent", Trader::has_sent);
+    // Nobody polls `deaf` while all of it is sent, and half a second and more.
+    std::thread::sleep(Duration::from_secs(2));
+    deaf.until("to be cut", |deaf| deaf.ended().is_some());
+    let had = deaf.messages.len();
+    assert!(had < count, "{had}");
+    let mut again = Trader::log_in(gateway.address, login_of("alice", "secret", "", 1 + had as u64)).unwrap();
+    again.await_messages(count - had);
+    assert!(again.messages.iter().all(|(_, message)| *message == payload));
+    assert!(gateway.process.log().contains("it did not take what it was sent"), "{}", gateway.process.log());
+}
+
+#[test]
+fn a_login_that_trickles_in_is_cut_by_its_time_and_messages_of_any_length_pass_or_are_refused_by_name() {
+    let cluster = Cluster::new(1, "\n[gateway]\nlogin_timeout = \"500ms\"\n");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &["--to", "self"]);
+    let gateway = start(&cluster, "1");
+    let mut loris = std::net::TcpStream::connect(gateway.address).unwrap();
+    let began = std::time::Instant::now();
+    // A packet of a login's length, a byte at a time.
+    let mut bytes = [0, 47, b'L'].into_iter().chain(std::iter::repeat(b' '));
+    let cut = loop {
+        let byte = bytes.next().unwrap();
+        if std::io::Write::write_all(&mut loris, &[byte]).is_err() {
+            break true;
+        }
+        if began.elapsed() > Duration::from_secs(10) {
+            break false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(cut, "it trickled for ten seconds");
+    let mut alice = Trader::log_in(gateway.address, login_of("alice", "secret", "", 1)).unwrap();
+    let lengths = [0, 1, 1_296, 1_297, 9_000, 65_000, 65_534];
+    lengths.iter().for_each(|len| alice.send(&vec![b'x'; *len]));
+    alice.await_messages(lengths.len());
+    let had: Vec<_> = alice.messages.iter().map(|(_, message)| message.len()).collect();
+    assert_eq!(had, lengths);
+    // What no packet takes has no number; it is the application's, as no client can send it.
+    let endpoint = endpoint(&cluster);
+    let mut publisher = lockstep::client::Publisher::connect(&endpoint).unwrap();
+    let id = publisher.open("application", Duration::from_secs(10)).unwrap();
+    for len in [65_535, 65_536, 5] {
+        publisher.try_publish(id, ALICE, &vec![b'y'; len]).unwrap();
+        while !publisher.is_drained() {
+            publisher.poll(64, |_| {});
+        }
+    }
+    alice.await_messages(lengths.len() + 1);
+    assert_eq!(alice.messages.last(), Some(&(8, vec![b'y'; 5])));
 }

@@ -42,6 +42,8 @@ pub enum Command {
     Archiver(ArchiverArgs),
     /// Runs a gateway until SIGTERM: SoupBinTCP clients on the stream
     Gateway(Box<super::gateway::GatewayArgs>),
+    /// Multicasts the committed stream as MoldUDP64 until SIGTERM, and answers requests for what was missed
+    Feed(super::feed::FeedArgs),
     /// A sequencer's watcher: started by it, with what it needs on stdin and stdout
     #[command(hide = true)]
     Watch(WatchArgs),

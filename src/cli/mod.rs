@@ -19,6 +19,7 @@ mod day;
 mod declare_dead;
 mod demo;
 mod failure;
+mod feed;
 mod format;
 mod gateway;
 mod handover;
@@ -71,6 +72,7 @@ impl Command {
             Self::Bootstrap(args) => bootstrap::run(&args),
             Self::Sequencer(args) => sequencer::run(&args),
             Self::Archiver(args) => archiver::run(&args),
+            Self::Feed(args) => feed::run(&args),
             Self::Gateway(args) => gateway::run(&args),
             Self::Watch(args) => watch::run(&args),
             Self::Publish(args) => publish::run(&args),

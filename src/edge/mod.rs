@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod feed;
 mod field;
 pub mod gateway;
 pub mod mold;

@@ -25,6 +25,7 @@ pub mod init;
 pub mod journal_files;
 pub mod journal_thread;
 pub mod lines;
+pub mod multicast;
 pub mod rehearse;
 pub mod replay;
 pub mod signal;

@@ -22,6 +22,14 @@ mod tests;
 pub use interface::Interface;
 pub use socket::{announcer, free_port};
 
+/// The address of an interface.
+///
+/// # Errors
+/// There is none of that name, or it carries no multicast.
+pub fn address_of(interface: &Interface) -> Result<std::net::Ipv4Addr, super::IoError> {
+    interface::find(interface).map(|card| card.address)
+}
+
 use crate::engine::ports::{Burst, Group, Net};
 use crate::io::{IoError, Obtained};
 use inbox::Inbox;

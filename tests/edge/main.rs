@@ -4,6 +4,7 @@
 //! it: `soup 6` is the sixth disagreement about SoupBinTCP, `mold 6` that about MoldUDP64, `vector` one of
 //! the golden bytes, `negative` one of those that must be refused.
 
+mod feed;
 mod mold_client;
 mod mold_packet;
 mod mold_server;

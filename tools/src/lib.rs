@@ -16,3 +16,4 @@ pub mod processes;
 pub mod switch;
 pub mod takeover;
 pub mod trader;
+pub mod trading;

@@ -7,13 +7,14 @@
 //! cargo run --release -p tools -- stale --times 500      a leader is stopped and goes on
 //! cargo run --release -p tools -- two-of-five --times 200  any two replicas are killed
 //! cargo run --release -p tools -- late --times 100       readers begin anywhere, over a bad network
+//! cargo run --release -p tools -- trade --times 50       gateways and leaders are killed while clients trade
 //! ```
 
 use clap::{Parser, Subcommand};
 use lockstep::sim::rng::Rng;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tools::{images, late, power, takeover};
+use tools::{images, late, power, takeover, trading};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -53,6 +54,15 @@ enum Chore {
         #[arg(long, default_value_t = 200)]
         times: u32,
     },
+    /// Kill gateways and leaders while scripted clients trade through two gateways.
+    Trade {
+        /// How often each.
+        #[arg(long, default_value_t = 50)]
+        times: u32,
+        /// How many clients.
+        #[arg(long, default_value_t = 100)]
+        clients: usize,
+    },
     /// Let readers begin at random places of a stream over a network that loses, doubles and reorders.
     Late {
         /// How many.
@@ -71,6 +81,7 @@ fn main() -> ExitCode {
         }
         Chore::TwoOfFive { times } => scenes(times, takeover::two_of_five),
         Chore::Late { times } => late_joiners(times),
+        Chore::Trade { times, clients } => trade(times, clients),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -138,6 +149,12 @@ fn scenes(times: u32, mut scenario: impl FnMut(&mut Rng, u32) -> takeover::Shown
         println!("{done} of {times}: {shown}");
     }
     println!("{times} times, {messages} messages: nothing lost, doubled or out of order");
+    Ok(())
+}
+
+fn trade(times: u32, clients: usize) -> Result<(), String> {
+    build_program()?;
+    println!("{}", trading::trade(&mut Rng::new(new_seed()), clients, times, times));
     Ok(())
 }
 

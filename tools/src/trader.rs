@@ -108,6 +108,11 @@ impl Trader {
         self.poll();
     }
 
+    /// Whether everything that was to be sent is with the kernel.
+    pub fn has_sent(&self) -> bool {
+        self.out.is_empty()
+    }
+
     /// Logs out.
     pub fn log_out(&mut self) {
         let now = self.now();

@@ -10,6 +10,8 @@
 
 mod login;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use super::clients::{Clients, Reason, close_payload};
 use super::conn::{Conn, Phase};
@@ -103,6 +105,8 @@ pub struct Counts {
     pub duplicates: u64,
     /// Messages that were sent to clients.
     pub sent: u64,
+    /// Messages to clients that no packet takes: they have no number, at any gateway.
+    pub too_long: u64,
     /// Connections that were cut by us.
     pub cut: u64,
     /// Times that a connection waited for the window or its rate.

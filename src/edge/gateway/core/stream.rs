@@ -6,7 +6,8 @@ use crate::client::{PublisherEvent, SubscriberEvent};
 use crate::edge::gateway::clients::{CLIENT, Reason, nonce};
 use crate::edge::gateway::conn::Phase;
 use crate::edge::gateway::users::Whom;
-use crate::edge::soup::begin_at;
+use crate::edge::soup::packet::PAYLOAD_LEN_MAX;
+use crate::edge::soup::{RejectReason, begin_at};
 use crate::io::IoError;
 use crate::wire::{DayMark, Nanos, PublisherId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +59,12 @@ impl Gateway {
             SubscriberEvent::Message(message) => {
                 self.on_sign_of_life(message.publisher);
                 let was_full = self.ledger.is_full();
-                let kept = self.ledger.on_message(message);
+                let kept = if message.payload.len() > PAYLOAD_LEN_MAX {
+                    self.counts.too_long += 1;
+                    Ok(false)
+                } else {
+                    self.ledger.on_message(message)
+                };
                 if self.ledger.is_full() && !was_full {
                     self.cut_full(now);
                 }
@@ -92,9 +98,14 @@ impl Gateway {
     fn on_day(&mut self, now: Nanos, mark: &DayMark<'_>) -> Result<(), IoError> {
         if mark.begins {
             // Who has not taken all of the day before is cut: its messages are kept no longer.
+            let why = "another trading day has begun";
             for index in 0..self.conns.len() {
-                if self.conns[index].as_ref().is_some_and(|(_, conn)| conn.is_open()) {
-                    self.end(now, index, Reason::DayEnd, "another trading day has begun");
+                let Some((_, conn)) = self.conns[index].as_ref() else { continue };
+                if conn.is_open() {
+                    self.end(now, index, Reason::DayEnd, why);
+                } else if matches!(conn.phase, Phase::Opening { begins: Some(_), .. }) {
+                    // The number that it would be told is one of the day before; its open is left when it comes.
+                    self.reject(now, index, RejectReason::SessionNotAvailable, why);
                 }
             }
             self.clients.on_day();

@@ -1,0 +1,177 @@
+//! `lockstep feed`: the committed stream as MoldUDP64, until SIGTERM.
+
+use super::args::ClusterArgs;
+use super::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
+use super::sequencer::stop_with_stdin;
+use super::{Failure, log, signals};
+use crate::client::{Delivery, Flow, ReplayEnd, Start, Subscriber, SubscriberEvent};
+use crate::config::Config;
+use crate::edge::feed::{Feed, FeedError, Source};
+use crate::edge::gateway::users::Whom;
+use crate::edge::mold::{RequestServer, ServerLimits};
+use crate::io::clock::Clock;
+use crate::io::idle::Idle;
+use crate::io::multicast;
+use crate::io::spool::Spool;
+use clap::Args;
+use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::os::fd::AsFd;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Messages of the stream in one turn.
+const BATCH: usize = 256;
+/// Requests in one turn, so that a flood of them leaves time for the stream.
+const REQUESTS_PER_TURN: usize = 32;
+/// Longest sleep: a request for missing frames may be due.
+const PAUSE_NS: u64 = 1_000_000;
+
+/// What `--of` takes.
+#[derive(Clone, Debug)]
+pub struct Of(Source);
+
+impl FromStr for Of {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self(Source::All)),
+            "self" => {
+                Err("'self' is a user's word: write all, everybody, client:NAME or channel:NUMBER".into())
+            }
+            _ => Whom::from_str(text).map(|whom| Self(Source::For(whom))),
+        }
+    }
+}
+
+/// Flags of `feed`.
+#[derive(Args, Debug)]
+pub struct FeedArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The group that the feed is sent to, on the interface of the first line
+    #[arg(long, value_name = "IP:PORT")]
+    pub group: SocketAddrV4,
+    /// Where missing messages are asked for
+    #[arg(long, value_name = "IP:PORT")]
+    pub requests: SocketAddr,
+    /// What it carries: all, everybody, client:NAME, channel:NUMBER
+    #[arg(long, value_name = "WHOM", default_value = "all")]
+    pub of: Of,
+    /// Ends when stdin does: for whoever starts it as a child
+    #[arg(long, hide = true)]
+    pub until_stdin_ends: bool,
+}
+
+/// Runs until it is told to stop.
+pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
+    let config = args.cluster.load(&[])?;
+    log::start(&config.log);
+    if !args.group.ip().is_multicast() {
+        return Err(Failure::new(
+            USAGE,
+            format!("--group {}: no group; write one from 224.0.0.0/4", args.group),
+        ));
+    }
+    let stop = signals::stop_flag()?;
+    if args.until_stdin_ends {
+        stop_with_stdin(Arc::clone(&stop))?;
+    }
+    if serve(args, &config, &stop, true)? {
+        return Ok(0);
+    }
+    tracing::warn!(
+        "no journal holds the stream from seq 1 on: the feed waits for the begin of a trading day"
+    );
+    serve(args, &config, &stop, false).map(|_| 0)
+}
+
+fn failed(error: FeedError) -> Failure {
+    Failure::new(FAILED, error)
+}
+
+/// Serves until it is told to stop. `false`: the stream cannot be had from its beginning.
+fn serve(args: &FeedArgs, config: &Config, stop: &AtomicBool, whole: bool) -> Result<bool, Failure> {
+    let endpoint = config.endpoint();
+    let ttl = config.lines.first().map_or(1, |line| line.ttl);
+    let group = multicast::sender(args.group, &endpoint.udp.interface, ttl)?;
+    let requests = multicast::requests(args.requests)?;
+    let (spool, len) = (&config.gateway.spool, config.gateway.spool_size_bytes);
+    let spools = [Spool::open(spool, len)?, Spool::open(spool, len)?];
+    let server = RequestServer::new(ServerLimits::default());
+    // IPv4 and UDP.
+    let len_max = endpoint.mtu - 28;
+    let mut feed = Feed::new(args.of.0.clone(), len_max, spools, whole, server).map_err(failed)?;
+    let start = if whole { Start::From(1) } else { Start::Oldest };
+    let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, start)?;
+    let mut sockets = subscriber.net().sockets();
+    sockets.push(requests.as_fd());
+    let mut waiter = endpoint.idle.waiter(&sockets)?;
+    drop(sockets);
+    let mut send = |datagram: &[u8]| {
+        // What is not sent is asked for, like what is lost on the way.
+        if let Err(error) = group.send(datagram) {
+            tracing::debug!("a datagram was not sent: {error}");
+        }
+    };
+    let (clock, mut buffer, mut told_live) = (Clock::start(), [0; 64], false);
+    while !stop.load(Ordering::Acquire) {
+        let now = clock.now();
+        let (mut outcome, mut failure, mut is_cut) = (Ok(()), None, false);
+        let mut work = subscriber.poll(BATCH, |event| {
+            match &event {
+                SubscriberEvent::Abandoned { .. } => is_cut = true,
+                SubscriberEvent::Refused { why, next } => failure = Some(refused(*why, *next)),
+                SubscriberEvent::Diverged { seq } => {
+                    let what =
+                        format!("the stream contradicts itself at seq {seq}: no number can be trusted");
+                    failure = Some(Failure::new(INTEGRITY, what));
+                }
+                event => outcome = feed.on_stream(now, event, &mut send),
+            }
+            if outcome.is_ok() { Flow::Continue } else { Flow::Stop }
+        });
+        outcome.map_err(failed)?;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        if is_cut {
+            return Ok(false);
+        }
+        feed.turn(now, &mut send);
+        work += answer(&mut feed, &requests, &mut buffer, now)?;
+        if !told_live && feed.is_live() {
+            told_live = true;
+            let at = feed.stands_at().map_or_else(String::new, |(session, next)| {
+                format!(" session {} next {next}", String::from_utf8_lossy(session.as_bytes()))
+            });
+            println!(
+                "feeding {} requests {}{at}",
+                args.group,
+                requests.local_addr().unwrap_or(args.requests)
+            );
+        }
+        if work == 0 && endpoint.idle != Idle::Spin {
+            waiter.wait(PAUSE_NS);
+        }
+    }
+    tracing::info!(counts = ?feed.counts, "stopped");
+    Ok(true)
+}
+
+fn answer(feed: &mut Feed, requests: &UdpSocket, buffer: &mut [u8], now: u64) -> Result<usize, Failure> {
+    for count in 0..REQUESTS_PER_TURN {
+        let Ok((len, from)) = requests.recv_from(buffer) else { return Ok(count) };
+        if let Some(datagram) = feed.on_request(now, from, &buffer[..len]).map_err(failed)? {
+            let _ = requests.send_to(&datagram, from); // who does not get it asks again
+        }
+    }
+    Ok(REQUESTS_PER_TURN)
+}
+
+fn refused(why: Option<ReplayEnd>, next: u64) -> Failure {
+    let what = why.map_or("no journal can be reached", ReplayEnd::name);
+    let hint = "start a standby or an archiver, they listen on the port of their unicast address, TCP";
+    Failure::new(NOT_READY, format!("seq {next} of the stream cannot be had ({what}): {hint}"))
+}

@@ -1,0 +1,292 @@
+//! # feed: the committed stream as MoldUDP64
+//!
+//! A feed gives the messages of one source (everything, a destination, a channel) the numbers 1, 2, 3 … since the
+//! trading day began, and multicasts them under the day's name as their session. Numbers are a function of the stream:
+//! a feed that restarts goes on at the same number, two feeds beside each other emit the same ones (A/B), and what was
+//! missed meanwhile is asked for. Its request server answers for the open day and the one before.
+//!
+//! What a datagram does not take has no number, in any feed of the same datagram length: it is passed over and
+//! counted. `channels.*.message_len_max` refuses it where it is published.
+
+use super::Session;
+use super::gateway::clients::Clients;
+use super::gateway::ledger::{Day, Ledger};
+use super::gateway::users::{CHANNELS, Whom};
+use super::mold::{PackError, Packer, Push, RequestServer, SessionBounds};
+use crate::client::{Message, SubscriberEvent};
+use crate::io::IoError;
+use crate::io::spool::Spool;
+use crate::wire::Nanos;
+use std::fmt;
+use std::net::SocketAddr;
+
+/// A heartbeat follows when nothing was sent for so long (MoldUDP64 1.00, "Heartbeats": about a second).
+const HEARTBEAT_NS: Nanos = 1_000_000_000;
+
+/// What a feed carries.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// Every message.
+    All,
+    /// Those for somebody.
+    For(Whom),
+}
+
+/// Why a feed ends.
+#[derive(Debug)]
+pub enum FeedError {
+    /// The spool of its messages.
+    Spool(IoError),
+    /// A datagram length that no message fits, or a day's name that no session takes.
+    Pack(PackError),
+    /// The day is larger than its spool: what follows could not be given again.
+    Full,
+}
+
+impl fmt::Display for FeedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spool(error) => error.fmt(f),
+            Self::Pack(error) => error.fmt(f),
+            Self::Full => {
+                f.write_str("the day is larger than gateway.spool_size: raise it, and start the feed again")
+            }
+        }
+    }
+}
+
+impl std::error::Error for FeedError {}
+
+impl From<IoError> for FeedError {
+    fn from(error: IoError) -> Self {
+        Self::Spool(error)
+    }
+}
+
+impl From<PackError> for FeedError {
+    fn from(error: PackError) -> Self {
+        Self::Pack(error)
+    }
+}
+
+/// What happened, in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FeedCounts {
+    /// Messages with a number, of all days.
+    pub messages: u64,
+    /// Datagrams that were multicast, heartbeats and ends of sessions among them.
+    pub datagrams: u64,
+    /// Messages that were passed over: longer than a datagram.
+    pub too_long: u64,
+    /// Requests that were answered.
+    pub answered: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Feed {
+    source: Source,
+    len_max: usize,
+    clients: Clients,
+    today: Ledger,
+    /// The day before, and its session.
+    former: (Ledger, Option<Session>),
+    session: Session,
+    packer: Packer,
+    server: RequestServer,
+    caught_up: bool,
+    sent_at: Nanos,
+    payload: Vec<u8>,
+    /// What happened so far.
+    pub counts: FeedCounts,
+}
+
+impl Feed {
+    /// A feed of `source` in datagrams of at most `len_max` bytes, over a stream that is read from its first entry on
+    /// if `whole`; one spool for the open day, and one for the day before.
+    ///
+    /// # Errors
+    /// `len_max` takes no message.
+    pub fn new(
+        source: Source,
+        len_max: usize,
+        spools: [Spool; 2],
+        whole: bool,
+        server: RequestServer,
+    ) -> Result<Self, FeedError> {
+        let [today, before] = spools.map(|spool| Ledger::new(spool, whole, true));
+        let session = session_of(super::gateway::ledger::FIRST_DAY)?;
+        let packer = Packer::new(session, len_max)?;
+        let clients = Clients::default();
+        let (former, payload) = ((before, None), Vec::new());
+        let (caught_up, sent_at, counts) = (false, 0, FeedCounts::default());
+        Ok(Self {
+            source,
+            len_max,
+            clients,
+            today,
+            former,
+            session,
+            packer,
+            server,
+            caught_up,
+            sent_at,
+            payload,
+            counts,
+        })
+    }
+
+    /// Whether it multicasts: the stream was read to its end.
+    pub fn is_live(&self) -> bool {
+        self.caught_up
+    }
+
+    /// The session and the number of its next message; `None` while no day is known or open.
+    pub fn stands_at(&self) -> Option<(Session, u64)> {
+        match self.today.day() {
+            Day::Open(name) => session_of(name).ok().map(|session| (session, self.next())),
+            _ => None,
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.today.next_number(&[0])
+    }
+
+    fn carries(&self, message: &Message<'_>) -> bool {
+        match &self.source {
+            Source::All => true,
+            Source::For(Whom::Everybody | Whom::Own) => message.destination == 0,
+            Source::For(Whom::Channel(number)) => message.destination == CHANNELS + number,
+            Source::For(Whom::Client(name)) => self.clients.id_of(name) == Some(message.destination),
+        }
+    }
+
+    /// The committed subscription tells something; datagrams that are full are given to `send`.
+    ///
+    /// # Errors
+    /// See [`FeedError`].
+    pub fn on_stream(
+        &mut self,
+        now: Nanos,
+        event: &SubscriberEvent<'_>,
+        send: &mut impl FnMut(&[u8]),
+    ) -> Result<(), FeedError> {
+        self.clients.on_event(event);
+        match event {
+            SubscriberEvent::Message(message) if self.carries(message) => self.on_message(now, message, send),
+            SubscriberEvent::Day { mark, .. } => {
+                self.flush(now, send);
+                if mark.begins {
+                    let former = match self.today.day() {
+                        Day::Unknown => None,
+                        _ => Some(self.session),
+                    };
+                    if let Some(session) = self.former.1.take() {
+                        self.server.forget_session(session);
+                    }
+                    std::mem::swap(&mut self.today, &mut self.former.0);
+                    self.former.1 = former;
+                    self.session = session_of(mark.name)?;
+                    self.packer = Packer::new(self.session, self.len_max)?;
+                }
+                self.today.on_day(mark)?;
+                self.sent_at = 0;
+                Ok(())
+            }
+            SubscriberEvent::CaughtUp { .. } => {
+                self.caught_up = true;
+                self.sent_at = 0;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_message(
+        &mut self,
+        now: Nanos,
+        message: &Message<'_>,
+        send: &mut impl FnMut(&[u8]),
+    ) -> Result<(), FeedError> {
+        if message.payload.len() > self.packer.message_len_max() {
+            self.counts.too_long += 1;
+            return Ok(());
+        }
+        let number = self.next();
+        // One list for whatever it carries.
+        if !self.today.on_message(&Message { destination: 0, ..*message })? {
+            return if self.today.is_full() { Err(FeedError::Full) } else { Ok(()) };
+        }
+        self.counts.messages += 1;
+        if self.caught_up && self.packer.push(number, message.payload)? == Push::Full {
+            self.flush(now, send);
+            // An empty datagram takes what `message_len_max` allows.
+            let _ = self.packer.push(number, message.payload)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, now: Nanos, send: &mut impl FnMut(&[u8])) {
+        if let Some(datagram) = self.packer.flush() {
+            send(datagram);
+            self.counts.datagrams += 1;
+            self.sent_at = now;
+        }
+    }
+
+    /// Behind a batch of the stream: sends what is open, or a heartbeat if one is due, or that the session is over.
+    pub fn turn(&mut self, now: Nanos, send: &mut impl FnMut(&[u8])) {
+        self.flush(now, send);
+        if !self.caught_up || self.sent_at != 0 && now < self.sent_at + HEARTBEAT_NS {
+            return;
+        }
+        let next = self.next();
+        let datagram = match self.today.day() {
+            Day::Unknown => return,
+            Day::Open(_) => self.packer.heartbeat(next),
+            Day::Over => self.packer.end_of_session(next),
+        };
+        send(&datagram);
+        self.counts.datagrams += 1;
+        self.sent_at = now.max(1);
+    }
+
+    /// Somebody asks for messages. The datagram to answer with, if it is answered.
+    ///
+    /// # Errors
+    /// The spool.
+    pub fn on_request(
+        &mut self,
+        now: Nanos,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) -> Result<Option<Vec<u8>>, FeedError> {
+        let today = (*self.today.day() != Day::Unknown).then_some(self.session);
+        for (session, ledger) in [(today, &self.today), (self.former.1, &self.former.0)] {
+            if let Some(session) = session {
+                let bounds = SessionBounds { session, first: 1, next: ledger.next_number(&[0]) };
+                // Two sessions, and room for sixteen.
+                let _ = self.server.set_session(bounds);
+            }
+        }
+        let Ok(answer) = self.server.on_request(now, from, bytes) else { return Ok(None) };
+        let is_former = self.former.1 == Some(answer.session);
+        let ledger = if is_former { &self.former.0 } else { &self.today };
+        let mut packer = Packer::new(answer.session, self.len_max)?;
+        let mut place = ledger.place(&[0], answer.from);
+        for number in answer.from..answer.to {
+            if !ledger.next(&mut place, &mut self.payload)?
+                || packer.push(number, &self.payload)? == Push::Full
+            {
+                break;
+            }
+        }
+        self.counts.answered += 1;
+        Ok(packer.flush().map(<[u8]>::to_vec))
+    }
+}
+
+fn session_of(name: &str) -> Result<Session, PackError> {
+    Session::new(name.as_bytes()).map_err(|_| PackError::Session)
+}

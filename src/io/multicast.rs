@@ -1,0 +1,41 @@
+//! # multicast: a plain sender to somebody else's group
+//!
+//! What lockstep's own datagrams need is in [`super::udp`]; a feed of another protocol sends one datagram at a time.
+
+use super::IoError;
+use super::udp::Interface;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+
+/// A socket that sends to `group` out of `interface`, through `ttl` routers less one, and to this host's members.
+///
+/// # Errors
+/// There is no such interface, or the kernel refuses.
+pub fn sender(group: SocketAddrV4, interface: &Interface, ttl: u8) -> Result<UdpSocket, IoError> {
+    let fails = |what: &str| {
+        let doing = format!("{what} for {group}");
+        move |error| IoError::new(doing, error)
+    };
+    let card = super::udp::address_of(interface)?;
+    let socket =
+        Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).map_err(fails("open a socket"))?;
+    socket.set_multicast_if_v4(&card).map_err(fails("choose the interface"))?;
+    socket.set_multicast_ttl_v4(u32::from(ttl)).map_err(fails("set the TTL"))?;
+    socket.set_multicast_loop_v4(true).map_err(fails("hand datagrams to this host's members"))?;
+    let own = SocketAddr::from((card, 0));
+    socket.bind(&own.into()).map_err(fails("bind a socket"))?;
+    socket.connect(&SocketAddr::from(group).into()).map_err(fails("connect a socket"))?;
+    socket.set_nonblocking(true).map_err(fails("make a socket that does not block"))?;
+    Ok(socket.into())
+}
+
+/// A socket that requests come to, and answers leave from; it does not block.
+///
+/// # Errors
+/// The address is not ours, or taken.
+pub fn requests(address: SocketAddr) -> Result<UdpSocket, IoError> {
+    let socket = UdpSocket::bind(address)
+        .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
+        .map_err(|error| IoError::new(format!("listen for requests on {address}"), error))?;
+    Ok(socket)
+}
