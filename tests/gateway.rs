@@ -5,28 +5,13 @@
 use lockstep::client::Endpoint;
 use lockstep::config::Config;
 use lockstep::edge::soup::{ClientEnd, RejectReason};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tools::exchange::{Heard, acknowledge};
-use tools::gateways::{add_user, start};
+use tools::gateways::{add_user, start, with_exchange};
 use tools::processes::Cluster;
 use tools::trader::{Trader, login_of};
 
 fn endpoint(cluster: &Cluster) -> Endpoint {
     Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|error| panic!("{error}")).endpoint()
-}
-
-/// Runs `scene` beside an application that acknowledges every message, and returns what that heard.
-fn with_exchange(cluster: &Cluster, scene: impl FnOnce()) -> Heard {
-    let (endpoint, stop) = (endpoint(cluster), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        let exchange = scope.spawn(|| acknowledge(&endpoint, &stop));
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(scene));
-        stop.store(true, Ordering::Release);
-        let heard = exchange.join().unwrap();
-        outcome.unwrap_or_else(|why| std::panic::resume_unwind(why));
-        heard
-    })
 }
 
 /// The id of the second publisher of a stream: behind the gateway, the first client.
@@ -201,6 +186,82 @@ fn a_user_that_is_disabled_is_cut_at_once_and_a_drop_copy_counts_what_it_hears()
         assert_eq!(second.accepted(), Some(("FIRST", 2)));
     });
     assert!(heard.clients.contains(&"alice disconnected: its user was disabled".to_owned()), "{heard:?}");
+}
+
+#[test]
+fn a_client_that_is_cut_is_told_why() {
+    let cluster = Cluster::new(1, "\n[gateway]\nlogin_timeout = \"300ms\"\n");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &["--numbered"]);
+    let gateway = start(&cluster, "1");
+    let told = |raw: &[u8], text: &str| {
+        let mut alice = Trader::log_in(gateway.address, login_of("alice", "secret", "", 0)).unwrap();
+        alice.send_raw(raw);
+        alice.until(text, |alice| alice.said.join(" ").contains(text));
+        alice
+    };
+    told(b"\0\0", "packet length 0").until("its end", |alice| alice.ended().is_some());
+    told(b"\0\x02Sx", "only servers send it").until("its end", |alice| alice.ended().is_some());
+    // What it may not send so is refused, and it stays.
+    let alice = told(b"\0\x02Ux", "must begin with the next number");
+    assert_eq!(alice.ended(), None);
+    // Who connects and says nothing.
+    let mut idle = std::net::TcpStream::connect(gateway.address).unwrap();
+    idle.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut said = Vec::new();
+    std::io::Read::read_to_end(&mut idle, &mut said).unwrap();
+    assert!(String::from_utf8_lossy(&said).contains("no login request in time"), "{said:?}");
+}
+
+#[test]
+fn a_day_that_outgrows_the_spool_ends_all_logins_until_the_next_day_and_gives_no_wrong_number() {
+    let cluster = Cluster::new(1, "\n[gateway]\nspool_size = \"1MiB\"\n");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &[]);
+    let gateway = start(&cluster, "1");
+    with_exchange(&cluster, || {
+        cluster.run(&["day", "start", "20261121"], b"").with_code(0);
+        let mut alice = Trader::log_in(gateway.address, login_of("alice", "secret", "", 1)).unwrap();
+        let order = |number: usize| format!("{number:01000}");
+        for number in 0..1_200 {
+            alice.send(order(number).as_bytes());
+            alice.poll();
+        }
+        alice.until("to be cut", |alice| alice.ended().is_some());
+        assert!(alice.said.join(" ").contains("no room for more of this day"), "{:?}", alice.said);
+        for (index, (number, answer)) in alice.messages.iter().enumerate() {
+            assert_eq!((*number, answer), (index as u64 + 1, &format!("ack {}", order(index)).into_bytes()));
+        }
+        let mut again = Trader::connect(gateway.address, login_of("alice", "secret", "", 0)).unwrap();
+        again.until("a refusal", |again| again.ended().is_some());
+        assert_eq!(again.ended(), Some(ClientEnd::Rejected(RejectReason::SessionNotAvailable)));
+        cluster.run(&["day", "end"], b"").with_code(0);
+        cluster.run(&["day", "start", "20261122"], b"").with_code(0);
+        let alice = Trader::log_in(gateway.address, login_of("alice", "secret", "", 1)).unwrap();
+        assert_eq!(alice.accepted(), Some(("20261122", 1)));
+    });
+}
+
+#[test]
+fn no_command_writes_a_users_file_that_a_gateway_would_refuse() {
+    let cluster = Cluster::new(1, "");
+    let users = cluster.path("users.toml");
+    let user = |args: &[&str]| {
+        let users = ["--users", users.to_str().unwrap()];
+        cluster.run(&[&["gateway", "user"], args, &users].concat(), b"secret")
+    };
+    user(&["add", "alice", "--numbered", "--grace-ms", "0"]).with_code(0).saying(&["SIGHUP"]);
+    user(&["add", "bob", "--rate", "0"]).with_code(2).saying(&["'bob' has rate 0"]);
+    let many: Vec<_> = (0..17).map(|number| format!("--hear=channel:{number}")).collect();
+    let many: Vec<_> = ["add", "bob"].into_iter().chain(many.iter().map(String::as_str)).collect();
+    user(&many).with_code(2).saying(&["hears 17 destinations: 1 to 16"]);
+    user(&["disable", "alice"]).with_code(0);
+    assert!(user(&["list"]).with_code(0).out.starts_with("alice  disabled "));
+    user(&["enable", "ALICE"]).with_code(0);
+    let listed = user(&["list"]).with_code(0).out;
+    let row = "alice  enabled  hears self publishes to everybody grace 0 ms rate 10000 numbered\n";
+    assert_eq!(listed, row, "bob was never written");
+    user(&["remove", "bob"]).with_code(2).saying(&["no user 'bob'"]);
 }
 
 #[test]

@@ -1,8 +1,12 @@
-//! Gateways as processes, and the file of their users.
+//! Gateways as processes, the file of their users, and the application behind them.
 
+use crate::exchange::{Heard, acknowledge};
 use crate::processes::{Cluster, Process};
+use lockstep::config::Config;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Adds a user with its password.
 #[track_caller]
@@ -35,4 +39,18 @@ pub fn start(cluster: &Cluster, name: &str) -> Running {
     let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
     let address = address.unwrap_or_else(|| panic!("{read:?} {line:?}: {}", process.log()));
     Running { process, address }
+}
+
+/// Runs `scene` beside an application that acknowledges every message, and returns what that heard.
+pub fn with_exchange(cluster: &Cluster, scene: impl FnOnce()) -> Heard {
+    let config = Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
+    let (endpoint, stop) = (config.endpoint(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let exchange = scope.spawn(|| acknowledge(&endpoint, &stop));
+        let outcome = catch_unwind(AssertUnwindSafe(scene));
+        stop.store(true, Ordering::Release);
+        let heard = exchange.join();
+        outcome.unwrap_or_else(|why| resume_unwind(why));
+        heard.unwrap_or_else(|why| resume_unwind(why))
+    })
 }

@@ -54,6 +54,8 @@ const CHECKS_MAX: usize = 256;
 const LOST_BEATS: u32 = 6;
 /// Longest sleep: a handle may have a request due.
 const PAUSE: Duration = Duration::from_millis(1);
+/// Time between two words about what a start waits for.
+const WAITS_NS: Nanos = 5_000_000_000;
 /// How long a stop waits for its disconnects to be stamped.
 const STOP_NS: Nanos = 3_000_000_000;
 
@@ -114,6 +116,7 @@ fn serve(
 ) -> Result<bool, Failure> {
     let mut server = Server::open(args, config, whole)?;
     let mut told_ready = false;
+    let mut waits_at = server.clock.now() + WAITS_NS;
     let mut deadline = None;
     loop {
         server.turn()?;
@@ -129,6 +132,12 @@ fn serve(
             server.reload();
         }
         let now = server.clock.now();
+        if !told_ready && now >= waits_at {
+            waits_at = now + WAITS_NS;
+            tracing::warn!(
+                "clients may not log in yet: waiting for a leader, and for the stream up to its end"
+            );
+        }
         if stop.load(Ordering::Acquire) {
             let until = *deadline.get_or_insert_with(|| {
                 server.core.stop(now);
@@ -189,8 +198,14 @@ impl Server {
             config::Delivery::Committed => Delivery::Committed,
             config::Delivery::Stamped => Delivery::Stamped,
         };
+        if users.iter().next().is_none() {
+            tracing::warn!(file = %users_path.display(), "no user is in the file: nobody can log in");
+        }
         let keeps_everybody = users.iter().any(|user| user.hear.contains(&Whom::Everybody));
-        let spool = Spool::open(Path::new(&limits.spool), limits.spool_size_bytes)?;
+        let spool = Spool::open(Path::new(&limits.spool), limits.spool_size_bytes).map_err(|error| {
+            let hint = "gateway.spool names a writable directory of a file system that has unnamed files";
+            Failure::new(FAILED, format!("{error}; {hint}"))
+        })?;
         let ledger = Ledger::new(spool, whole, keeps_everybody);
         let poll = Poll::new().map_err(|error| IoError::new("make the gateway's poll", error))?;
         let waker =

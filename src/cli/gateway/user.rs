@@ -19,10 +19,12 @@ const PASSWORD_LEN_MAX: usize = 10;
 /// The subcommands.
 #[derive(Subcommand, Debug)]
 pub enum UserCommand {
-    /// Adds a user, or changes one; the password is read from stdin
+    /// Adds a user, or puts it in the place of the one with its name; the password is read from stdin
     Add(AddArgs),
     /// Keeps a user from logging in, and cuts it off
     Disable(NameArgs),
+    /// Lets a user that was disabled log in again
+    Enable(NameArgs),
     /// Removes a user, and cuts it off
     Remove(NameArgs),
     /// Lists the users
@@ -64,7 +66,8 @@ pub struct AddArgs {
     /// The user: 1 to 6 letters and digits
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Whose messages are its sequence: self, everybody, client:NAME, channel:NUMBER; repeatable
+    /// Whose messages are its sequence: self, everybody, client:NAME, channel:NUMBER; repeatable; self if none
+    /// is given
     #[arg(long, value_name = "WHOM")]
     pub hear: Vec<Whom>,
     /// Whom its messages are for
@@ -73,13 +76,13 @@ pub struct AddArgs {
     /// Its messages begin with a number of its own, by which each is stamped exactly once
     #[arg(long)]
     pub numbered: bool,
-    /// How long it may be away before its disconnect is stamped, in milliseconds
+    /// How long it may be away before its disconnect is stamped, in milliseconds; 2000 if not given
     #[arg(long, value_name = "MS")]
     pub grace_ms: Option<u32>,
     /// The application is told to cancel its orders when it disconnects
     #[arg(long)]
     pub cancel_on_disconnect: bool,
-    /// Messages a second that are taken of it
+    /// Messages a second that are taken of it; 10000 if not given
     #[arg(long, value_name = "COUNT")]
     pub rate: Option<u32>,
 }
@@ -114,23 +117,31 @@ pub(super) fn run(command: &UserCommand) -> Result<u8, Failure> {
         UserCommand::Disable(args) => {
             change(args, |users, name| users.get_mut(name).map(|user| user.disabled = true).is_some())
         }
+        UserCommand::Enable(args) => {
+            change(args, |users, name| users.get_mut(name).map(|user| user.disabled = false).is_some())
+        }
         UserCommand::Remove(args) => change(args, |users, name| users.remove(name)),
         UserCommand::List(args) => {
             let mut out = std::io::stdout().lock();
             for user in read(&args.file.path()?)?.iter() {
-                let hear: Vec<_> = user.hear.iter().map(ToString::to_string).collect();
-                let state = if user.disabled { "disabled" } else { "enabled" };
-                writeln!(
-                    out,
-                    "{:6} {state:8} hears {} publishes to {}",
-                    user.name,
-                    hear.join(","),
-                    user.destination
-                )?;
+                writeln!(out, "{}", row(user))?;
             }
             Ok(0)
         }
     }
+}
+
+/// A user, but for its password.
+fn row(user: &User) -> String {
+    let hear: Vec<_> = user.hear.iter().map(ToString::to_string).collect();
+    let state = if user.disabled { "disabled" } else { "enabled" };
+    let (hear, to, grace_ms, rate) = (hear.join(","), &user.destination, user.grace_ms, user.rate);
+    let numbered = if user.numbered { " numbered" } else { "" };
+    let cancels = if user.cancel_on_disconnect { " cancel-on-disconnect" } else { "" };
+    let name = &user.name;
+    format!(
+        "{name:6} {state:8} hears {hear} publishes to {to} grace {grace_ms} ms rate {rate}{numbered}{cancels}"
+    )
 }
 
 fn change(args: &NameArgs, change: impl Fn(&mut Users, &str) -> bool) -> Result<u8, Failure> {
@@ -151,7 +162,7 @@ fn change(args: &NameArgs, change: impl Fn(&mut Users, &str) -> bool) -> Result<
 fn hashed() -> Result<String, Failure> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        eprint!("password (1 to {PASSWORD_LEN_MAX} letters and digits; it is shown): ");
+        eprint!("password (1 to {PASSWORD_LEN_MAX} characters without blanks; it is shown): ");
     }
     let mut text = String::new();
     if stdin.is_terminal() {
@@ -198,14 +209,18 @@ fn read_or_none(path: &Path) -> Result<Users, Failure> {
 
 /// Writes beside the file and renames: whoever reads it sees the old one or the new one.
 fn write(path: &Path, users: &Users) -> Result<u8, Failure> {
+    let text = users.write();
+    // What a gateway would refuse is not written.
+    Users::parse(&text).map_err(|what| Failure::new(USAGE, what))?;
     let wrong =
         |error: std::io::Error| Failure::new(FAILED, format!("cannot write {}: {error}", path.display()));
     let beside = path.with_extension("toml.new");
     let _ = fs::remove_file(&beside); // left by a command that was killed
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(wrong)?;
-    file.write_all(users.write().as_bytes()).and_then(|()| file.sync_all()).map_err(wrong)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(wrong)?;
     fs::rename(&beside, path).map_err(wrong)?;
+    eprintln!("{} is written: running gateways read it at SIGHUP", path.display());
     Ok(0)
 }
 

@@ -10,6 +10,8 @@
 
 mod login;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use super::clients::{Clients, Reason, close_payload};
 use super::conn::{Conn, Phase};
@@ -18,7 +20,7 @@ use super::locks::Locks;
 use super::users::Users;
 use crate::client::PublishError;
 use crate::edge::Text;
-use crate::edge::soup::{End, Event, ServerLimits};
+use crate::edge::soup::{End, Event, Packet, ServerLimits};
 use crate::io::IoError;
 use crate::wire::{Destination, Nanos, PublisherId, PublisherSeq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,6 +32,8 @@ pub const GATEWAYS: Destination = u32::MAX;
 const OUT_MAX: usize = 64 << 10;
 /// How long a closed connection may take to send its last bytes.
 const LINGER_NS: Nanos = 1_000_000_000;
+/// Told to clients when the day has outgrown the spool.
+const FULL: &str = "the gateway has no room for more of this day: log in at another one";
 /// Time between two looks at all timers.
 const SCAN_NS: Nanos = 10_000_000;
 
@@ -353,7 +357,8 @@ impl Gateway {
             && !conn.is_over()
         {
             if !why.is_empty() && conn.waiting() < OUT_MAX {
-                let _ = conn.soup.debug(now, why, &mut conn.out); // a connection that has ended is told nothing
+                // Past the machine: after the client's own fault or silence it takes nothing more.
+                let _ = Packet::Debug(why.as_bytes()).append(&mut conn.out); // our texts are short
             }
             conn.soup.close();
             conn.phase = Phase::Over { since: now };
@@ -481,8 +486,10 @@ impl Gateway {
         let blocked = conn.blocked;
         let ended = conn.soup.on_timer(now, &mut conn.out);
         match ended {
-            Some(End::Silent) => self.end(now, index, Reason::Silent, ""),
-            Some(_) => self.end(now, index, Reason::Broken, ""),
+            Some(end) => {
+                let reason = if end == End::Silent { Reason::Silent } else { Reason::Broken };
+                self.end(now, index, reason, &end.to_string());
+            }
             None if is_slow => {
                 self.counts.cut += 1;
                 self.end(

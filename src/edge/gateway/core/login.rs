@@ -1,6 +1,6 @@
 //! Logins: user, password, open entry; and what a client that is logged in sends.
 
-use super::{Check, Gateway, OpenFor, Stream};
+use super::{Check, FULL, Gateway, OpenFor, Stream};
 use crate::client::PublishError;
 use crate::edge::Session;
 use crate::edge::gateway::clients::{CLIENT, Reason, nonce};
@@ -26,6 +26,7 @@ impl Gateway {
         let refusal = match session {
             _ if !self.is_ready() => Some("the gateway still reads the stream: try again in a moment"),
             None => Some("no trading day is open"),
+            _ if self.ledger.is_full() => Some(FULL),
             Some(name) if !fits(&name) => Some("that session is not the open trading day: leave it blank"),
             _ if self.checking >= self.limits.checks_max => {
                 Some("too many logins wait: try again in a second")

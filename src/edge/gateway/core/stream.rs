@@ -1,13 +1,13 @@
 //! What the stream tells: of our opens, of other gateways, of messages for our clients; and the clients of gateways
 //! that are gone.
 
-use super::{Gateway, Leaving, OpenFor, Stream};
+use super::{FULL, Gateway, Leaving, OpenFor, Stream};
 use crate::client::{PublisherEvent, SubscriberEvent};
 use crate::edge::gateway::clients::{CLIENT, Reason, nonce};
 use crate::edge::gateway::conn::Phase;
 use crate::edge::gateway::users::Whom;
-use crate::edge::soup::begin_at;
 use crate::edge::soup::packet::PAYLOAD_LEN_MAX;
+use crate::edge::soup::{RejectReason, begin_at};
 use crate::io::IoError;
 use crate::wire::{DayMark, Nanos, PublisherId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,12 +58,16 @@ impl Gateway {
         let kept = match event {
             SubscriberEvent::Message(message) => {
                 self.on_sign_of_life(message.publisher);
+                let was_full = self.ledger.is_full();
                 let kept = if message.payload.len() > PAYLOAD_LEN_MAX {
                     self.counts.too_long += 1;
                     Ok(false)
                 } else {
                     self.ledger.on_message(message)
                 };
+                if self.ledger.is_full() && !was_full {
+                    self.cut_full(now);
+                }
                 if let (Ok(true), Some(hearers)) = (&kept, self.hearers.get(&message.destination)) {
                     self.ready.extend(hearers);
                 }
@@ -94,9 +98,14 @@ impl Gateway {
     fn on_day(&mut self, now: Nanos, mark: &DayMark<'_>) -> Result<(), IoError> {
         if mark.begins {
             // Who has not taken all of the day before is cut: its messages are kept no longer.
+            let why = "another trading day has begun";
             for index in 0..self.conns.len() {
-                if self.conns[index].as_ref().is_some_and(|(_, conn)| conn.is_open()) {
-                    self.end(now, index, Reason::DayEnd, "another trading day has begun");
+                let Some((_, conn)) = self.conns[index].as_ref() else { continue };
+                if conn.is_open() {
+                    self.end(now, index, Reason::DayEnd, why);
+                } else if matches!(conn.phase, Phase::Opening { begins: Some(_), .. }) {
+                    // The number that it would be told is one of the day before; its open is left when it comes.
+                    self.reject(now, index, RejectReason::SessionNotAvailable, why);
                 }
             }
             self.clients.on_day();
@@ -131,7 +140,7 @@ impl Gateway {
                     self.try_accept(now, stream, index);
                 }
                 Err(reason) => {
-                    let why = "no such number yet: leave it blank or 0 to begin with what comes next";
+                    let why = "no such number yet: ask for 0 to begin with what comes next";
                     self.reject(now, index, reason, why);
                     self.leave_unseen(now, publisher, nonce);
                 }
@@ -160,6 +169,19 @@ impl Gateway {
             .map(|(own, index)| (*index, *own))
             .collect();
         by_name.into_iter().for_each(|(index, own)| self.listen(index, own));
+    }
+
+    /// The day has outgrown the spool: from here on nobody's numbers would be the stream's.
+    fn cut_full(&mut self, now: Nanos) {
+        tracing::error!(
+            "the day is larger than gateway.spool_size: clients are cut, logins wait for the next day"
+        );
+        for index in 0..self.conns.len() {
+            if self.conns[index].as_ref().is_some_and(|(_, conn)| conn.is_open()) {
+                self.counts.cut += 1;
+                self.end(now, index, Reason::Stopped, FULL);
+            }
+        }
     }
 
     /// What some clients were given is taken back (`delivery = "stamped"`): their sequences are wrong now.

@@ -1,0 +1,125 @@
+//! Moments that no process can be brought to at will.
+
+use super::*;
+use crate::client::{PublisherEvent, SubscriberEvent};
+use crate::edge::gateway::users::User;
+use crate::io::spool::Spool;
+use crate::wire::DayMark;
+
+/// A stream whose answers the test gives.
+#[derive(Default)]
+struct Told {
+    opens: Vec<(String, [u64; 2])>,
+    closes: Vec<PublisherId>,
+}
+
+impl Stream for Told {
+    fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
+        self.opens.push((name.to_owned(), nonce));
+        Some(self.opens.len() - 1)
+    }
+
+    fn publish(&mut self, _: PublisherId, _: Destination, _: &[u8]) -> Result<PublisherSeq, PublishError> {
+        Ok(1)
+    }
+
+    fn close(&mut self, publisher: PublisherId, _: &[u8]) -> Result<(), PublishError> {
+        self.closes.push(publisher);
+        Ok(())
+    }
+
+    fn draw(&mut self) -> [u64; 2] {
+        [7 + self.opens.len() as u64, 7]
+    }
+}
+
+const OWN: PublisherId = 1;
+const ALICE: PublisherId = 2;
+
+fn handle_opened(gateway: &mut Gateway, stream: &mut Told, publisher: PublisherId) {
+    let ticket = stream.opens.len() - 1;
+    gateway.on_publisher(0, stream, &PublisherEvent::Opened { ticket, publisher, publisher_seq: 1, last: 0 });
+}
+
+fn entry_delivered(gateway: &mut Gateway, stream: &mut Told, publisher: PublisherId) {
+    let (name, nonce) = stream.opens.last().cloned().unwrap();
+    let name = name.as_str();
+    let opened = SubscriberEvent::Opened { seq: 1, publisher, incarnation: 1, nonce, last: 0, name };
+    gateway.on_stream(0, stream, &opened);
+}
+
+/// A gateway, and alice's connection to it, whose open is under way.
+fn opening() -> (Gateway, Told, usize) {
+    let limits = GatewayLimits {
+        clients_max: 8,
+        soup: ServerLimits::default(),
+        stall_ns: 1_000_000_000,
+        checks_max: 8,
+        beat_ns: 500_000_000,
+        lost_beats: 6,
+    };
+    let mut users = Users::default();
+    users.insert(User::new("alice".into(), "hash".into()));
+    let ledger = Ledger::new(Spool::open(&std::env::temp_dir(), 1 << 20).unwrap(), true, false);
+    let (mut gateway, mut stream) = (Gateway::new(limits, users, ledger), Told::default());
+    gateway.open_own(&mut stream, "1");
+    entry_delivered(&mut gateway, &mut stream, OWN);
+    handle_opened(&mut gateway, &mut stream, OWN);
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::CaughtUp { next: 2 });
+    let (index, _) = gateway.accept(0, "127.0.0.1:1".parse().unwrap()).unwrap();
+    let login = [&b"\0\x2fLalice secret    "[..], &[b' '; 29], b"0"].concat();
+    gateway.on_bytes(0, &mut stream, index, &login);
+    let check = gateway.next_check().unwrap();
+    gateway.on_checked(0, &mut stream, &check, true);
+    (gateway, stream, index)
+}
+
+#[test]
+fn a_login_is_accepted_once_both_halves_of_its_open_are_there_in_either_order() {
+    for entry_first in [true, false] {
+        let (mut gateway, mut stream, index) = opening();
+        for half in [entry_first, !entry_first] {
+            assert_eq!(gateway.out(index), b"");
+            let deliver = if half { entry_delivered } else { handle_opened };
+            deliver(&mut gateway, &mut stream, ALICE);
+        }
+        assert_eq!(gateway.out(index), b"\0\x1fA     FIRST                   1");
+    }
+}
+
+#[test]
+fn a_day_that_begins_between_the_halves_of_a_login_refuses_it_as_its_number_was_of_the_day_before() {
+    let (mut gateway, mut stream, index) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    let mark = DayMark { begins: true, name: "20261122" };
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 2, mark });
+    assert!(gateway.out(index).ends_with(b"\0\x02JS"), "{:?}", gateway.out(index));
+    // It is connected in the stream, and leaves it.
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.turn(1, &mut stream, &mut Vec::new());
+    assert_eq!(stream.closes, [ALICE]);
+}
+
+#[test]
+fn a_gateway_whose_spool_is_full_cuts_who_is_logged_in_and_refuses_logins() {
+    let (mut gateway, mut stream, index) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    let payload = vec![0; 60_000];
+    for seq in 2..40 {
+        let message = crate::client::Message {
+            seq,
+            publisher: 9,
+            publisher_seq: seq,
+            destination: ALICE,
+            timestamp: 0,
+            payload: &payload,
+        };
+        gateway.on_stream(0, &mut stream, &SubscriberEvent::Message(message));
+    }
+    assert!(gateway.ledger().is_full() && gateway.open_count() == 0);
+    assert!(gateway.out(index).ends_with(FULL.as_bytes()));
+    let (again, _) = gateway.accept(0, "127.0.0.1:2".parse().unwrap()).unwrap();
+    gateway.on_bytes(0, &mut stream, again, &[&b"\0\x2fLalice secret    "[..], &[b' '; 29], b"0"].concat());
+    assert!(gateway.out(again).ends_with(b"\0\x02JS") && gateway.next_check().is_none());
+}

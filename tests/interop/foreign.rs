@@ -1,0 +1,158 @@
+//! Other people's clients: how each is had, and one connection of it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use tools::gateways::Running;
+use tools::processes::run;
+
+/// Seconds that a registry may take; `timeout` ends what takes longer.
+const INSTALL_S: &str = "50";
+/// Written when all of a client is there: half an installation is made anew.
+const WHOLE: &str = "whole";
+/// Tests run side by side; each client is installed once.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+/// A client that is installed.
+pub struct Foreign {
+    interpreter: PathBuf,
+    script: &'static str,
+    node_path: Option<PathBuf>,
+}
+
+/// One connection.
+#[derive(Clone, Copy, Default)]
+pub struct Visit<'a> {
+    pub user: &'a str,
+    pub password: &'a str,
+    pub session: &'a str,
+    pub number: u64,
+    /// First and last order that it sends; none by default.
+    pub orders: (u64, u64),
+    /// Messages that it waits for before it logs out, ...
+    pub count: u64,
+    /// ... and seconds that it stays idle in between.
+    pub idle: u64,
+    /// Orders begin with their number.
+    pub numbered: bool,
+}
+
+/// What a client was told.
+#[derive(Debug, Default)]
+pub struct Taken {
+    pub accepted: Option<(String, u64)>,
+    pub refused: Option<String>,
+    pub messages: Vec<(u64, Vec<u8>)>,
+    pub unsequenced: Vec<Vec<u8>>,
+    /// It was still connected when it logged out.
+    pub stayed: bool,
+}
+
+impl Taken {
+    pub fn texts(&self) -> Vec<(u64, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        self.messages.iter().map(|(number, bytes)| (*number, text(bytes))).collect()
+    }
+}
+
+/// Runs a command; the last line that it said if it failed.
+fn install(program: &str, args: &[&str], folder: &Path) -> Result<(), String> {
+    let mut command = Command::new("timeout");
+    command.args([INSTALL_S, program]).args(args).current_dir(folder);
+    let outcome = run(command, b"");
+    let said = outcome.err + &outcome.out;
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned();
+    if outcome.code == Some(0) { Ok(()) } else { Err(format!("{program} {}: {last}", args.join(" "))) }
+}
+
+/// The folder of a client, in which `make` has installed it once.
+fn folder(name: &str, make: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
+    let _one = INSTALLING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop").join(name);
+    if !folder.join(WHOLE).exists() {
+        let _ = std::fs::remove_dir_all(&folder); // it may not be there
+        std::fs::create_dir_all(&folder).unwrap();
+        make(&folder)?;
+        std::fs::write(folder.join(WHOLE), "").unwrap();
+    }
+    Ok(folder)
+}
+
+impl Foreign {
+    /// `nasdaq-protocols`; `None` where it cannot be had, which is said.
+    pub fn python() -> Option<Self> {
+        let made = folder("python-nasdaq-protocols-1.3.0", |folder| {
+            install("python3", &["-m", "venv", "venv"], folder)?;
+            let flags = ["-m", "pip", "install", "--quiet", "--retries", "1", "--timeout", "10"];
+            let flags = [&flags[..], &["--disable-pip-version-check", "nasdaq-protocols==1.3.0"]].concat();
+            install("venv/bin/python", &flags, folder)
+        });
+        let found = made.map(|folder| Self {
+            interpreter: folder.join("venv/bin/python"),
+            script: "soup_client.py",
+            node_path: None,
+        });
+        found.map_err(|why| println!("SKIPPED: the Python client nasdaq-protocols cannot be had: {why}")).ok()
+    }
+
+    /// `soupbintcp`; `None` where it cannot be had, which is said.
+    pub fn node() -> Option<Self> {
+        let made = folder("node-soupbintcp-1.0.2", |folder| {
+            install("node", &["--version"], folder)?;
+            let flags = ["install", "--prefix", ".", "--no-audit", "--no-fund", "--fetch-retries", "1"];
+            install("npm", &[&flags[..], &["soupbintcp@1.0.2"]].concat(), folder)
+        });
+        let found = made.map(|folder| Self {
+            interpreter: "node".into(),
+            script: "soup_client.js",
+            node_path: Some(folder.join("node_modules")),
+        });
+        found.map_err(|why| println!("SKIPPED: the Node client soupbintcp cannot be had: {why}")).ok()
+    }
+
+    /// One connection, from its login to its end.
+    pub fn visit(&self, gateway: &Running, visit: &Visit<'_>) -> Taken {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(self.script);
+        let (first, last) = if visit.orders == (0, 0) { (1, 0) } else { visit.orders };
+        let numbers = [visit.number, first, last, visit.count, visit.idle].map(|number| number.to_string());
+        let address = (gateway.address.ip().to_string(), gateway.address.port().to_string());
+        let mut command = Command::new(&self.interpreter);
+        command.arg(script).args([&address.0, &address.1, visit.user, visit.password, visit.session]);
+        command.args(&numbers).args(visit.numbered.then_some("numbered"));
+        command.envs(self.node_path.iter().map(|path| ("NODE_PATH", path)));
+        let outcome = run(command, b"").with_code(0);
+        let mut taken = Taken::default();
+        let bytes = |hex: &str| -> Vec<u8> {
+            let digits = (0..hex.len()).step_by(2).map(|at| &hex[at..at + 2]);
+            digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+        };
+        for line in outcome.out.lines() {
+            let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match (what, rest.split_once(' ')) {
+                ("accepted", Some((session, number))) => {
+                    taken.accepted = Some((session.to_owned(), number.parse().unwrap()));
+                }
+                ("message", Some((number, hex))) => {
+                    taken.messages.push((number.parse().unwrap(), bytes(hex)))
+                }
+                ("unsequenced", None) => taken.unsequenced.push(bytes(rest)),
+                ("refused", _) => taken.refused = Some(rest.to_owned()),
+                ("still", _) => taken.stayed = true,
+                ("done", None) => {}
+                _ => panic!("{line}:\n{}\n{}", outcome.out, outcome.err),
+            }
+        }
+        assert!(taken.accepted.is_some() || taken.refused.is_some(), "{}\n{}", outcome.out, outcome.err);
+        taken
+    }
+
+    /// Whether a refusal, in this client's words, is the letter A.
+    pub fn says_not_authorized(&self, why: &str) -> bool {
+        if self.node_path.is_some() { why == "A" } else { why.contains("NOT_AUTHORIZED") }
+    }
+
+    /// Whether it is the letter S. The Python client takes the words before the letter for the refusal.
+    pub fn says_no_session(&self, why: &str) -> bool {
+        if self.node_path.is_some() { why == "S" } else { why.contains("no such number yet") }
+    }
+}
