@@ -10,8 +10,8 @@ use tools::processes::run;
 const INSTALL_S: &str = "50";
 /// Written when all of a client is there: half an installation is made anew.
 const WHOLE: &str = "whole";
-/// Tests run side by side; each client is installed once.
-static INSTALLING: Mutex<()> = Mutex::new(());
+/// Tests run side by side; each client is installed once, and what cannot be had is tried once: its name, and why.
+static REFUSED: Mutex<Vec<(&str, String)>> = Mutex::new(Vec::new());
 
 /// A client that is installed.
 pub struct Foreign {
@@ -61,18 +61,26 @@ fn install(program: &str, args: &[&str], folder: &Path) -> Result<(), String> {
     command.args([INSTALL_S, program]).args(args).current_dir(folder);
     let outcome = run(command, b"");
     let said = outcome.err + &outcome.out;
-    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned();
+    // npm ends by where its log is.
+    let tells = |line: &&str| !line.trim().is_empty() && !line.contains("complete log");
+    let last = said.lines().rfind(tells).unwrap_or("it said nothing").to_owned();
     if outcome.code == Some(0) { Ok(()) } else { Err(format!("{program} {}: {last}", args.join(" "))) }
 }
 
 /// The folder of a client, in which `make` has installed it once.
-fn folder(name: &str, make: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
-    let _one = INSTALLING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+fn folder(name: &'static str, make: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
+    let mut refused = REFUSED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some((_, why)) = refused.iter().find(|(known, _)| *known == name) {
+        return Err(why.clone());
+    }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop").join(name);
     if !folder.join(WHOLE).exists() {
         let _ = std::fs::remove_dir_all(&folder); // it may not be there
         std::fs::create_dir_all(&folder).unwrap();
-        make(&folder)?;
+        if let Err(why) = make(&folder) {
+            refused.push((name, why.clone()));
+            return Err(why);
+        }
         std::fs::write(folder.join(WHOLE), "").unwrap();
     }
     Ok(folder)
