@@ -27,8 +27,10 @@ fn what_the_replicas_lost_is_told_with_its_cause_its_repairer_and_its_time() {
     let recent: Vec<&Value> = replicas.iter().filter_map(|row| row["recent"].as_array()).flatten().collect();
     let repaired: Vec<_> = recent.iter().filter(|loss| loss["closed"] == "repaired").collect();
     assert!(!repaired.is_empty(), "{report}");
+    // One that is found and filled within one turn took no time that the turn's clock could tell.
+    assert!(repaired.iter().any(|loss| loss["took_ns"].as_u64() > Some(0)), "{report}");
     for loss in repaired {
-        assert!(loss["by"].is_string() && loss["took_ns"].as_u64() > Some(0), "{loss}");
+        assert!(loss["by"].is_string() && loss["took_ns"].is_u64(), "{loss}");
         assert!(loss["entries"].as_u64() > Some(0) && loss["ago_ns"].as_u64() >= loss["took_ns"].as_u64());
     }
 
