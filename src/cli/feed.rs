@@ -1,10 +1,11 @@
 //! `lockstep feed`: the committed stream as MoldUDP64, until SIGTERM.
 
 use super::args::ClusterArgs;
-use super::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
+use super::ended::ended;
+use super::failure::{FAILED, USAGE};
 use super::sequencer::stop_with_stdin;
 use super::{Failure, log, signals};
-use crate::client::{Delivery, Flow, ReplayEnd, Start, Subscriber, SubscriberEvent};
+use crate::client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
 use crate::config::Config;
 use crate::edge::feed::{Feed, FeedError, Source};
 use crate::edge::gateway::users::Whom;
@@ -118,21 +119,13 @@ fn serve(args: &FeedArgs, config: &Config, stop: &AtomicBool, whole: bool) -> Re
     let (clock, mut buffer, mut told_live) = (Clock::start(), [0; 64], false);
     while !stop.load(Ordering::Acquire) {
         let now = clock.now();
-        let (mut outcome, mut failure, mut is_cut) = (Ok(()), None, false);
+        let (mut failure, mut is_cut) = (None, false);
         let mut work = subscriber.poll(BATCH, |event| {
-            match &event {
-                SubscriberEvent::Abandoned { .. } => is_cut = true,
-                SubscriberEvent::Refused { why, next } => failure = Some(refused(*why, *next)),
-                SubscriberEvent::Diverged { seq } => {
-                    let what =
-                        format!("the stream contradicts itself at seq {seq}: no number can be trusted");
-                    failure = Some(Failure::new(INTEGRITY, what));
-                }
-                event => outcome = feed.on_stream(now, event, &mut send),
-            }
-            if outcome.is_ok() { Flow::Continue } else { Flow::Stop }
+            is_cut |= matches!(event, SubscriberEvent::Abandoned { .. });
+            failure = failure.take().or_else(|| ended(&event));
+            failure = failure.take().or_else(|| feed.on_stream(now, &event, &mut send).map_err(failed).err());
+            if failure.is_none() { Flow::Continue } else { Flow::Stop }
         });
-        outcome.map_err(failed)?;
         if let Some(failure) = failure {
             return Err(failure);
         }
@@ -168,10 +161,4 @@ fn answer(feed: &mut Feed, requests: &UdpSocket, buffer: &mut [u8], now: u64) ->
         }
     }
     Ok(REQUESTS_PER_TURN)
-}
-
-fn refused(why: Option<ReplayEnd>, next: u64) -> Failure {
-    let what = why.map_or("no journal can be reached", ReplayEnd::name);
-    let hint = "start a standby or an archiver, they listen on the port of their unicast address, TCP";
-    Failure::new(NOT_READY, format!("seq {next} of the stream cannot be had ({what}): {hint}"))
 }

@@ -18,6 +18,7 @@ mod bootstrap;
 mod day;
 mod declare_dead;
 mod demo;
+mod ended;
 mod failure;
 mod feed;
 mod format;

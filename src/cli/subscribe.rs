@@ -1,12 +1,12 @@
 //! `lockstep subscribe`: the stream on stdout, and on stderr what it was: messages, gaps, digest.
 
 use super::args::{Beginning, SubscribeArgs};
+use super::ended::ended;
 use super::failure::{INTEGRITY, NOT_READY};
 use super::text::Form;
 use super::{Failure, log, signals, waiting};
 use crate::client::{
-    Delivery, Endpoint, Flow, Message, PartsBound, Questioner, ReplayEnd, Start, StreamDigest, Subscriber,
-    SubscriberEvent,
+    Delivery, Endpoint, Flow, Message, Questioner, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
 use crate::engine::counters::Counter;
 use crate::io::clock::Clock;
@@ -89,32 +89,6 @@ fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<Seq, Failure>
     }
 }
 
-/// Why nothing is delivered from `next` on, and what to do.
-fn refused(why: Option<ReplayEnd>, next: Seq) -> Failure {
-    let what = why.map_or("no journal can be reached", ReplayEnd::name);
-    let (code, hint) = match why {
-        Some(ReplayEnd::OtherHistory) => (
-            INTEGRITY,
-            "the cluster was founded anew since: what was read before and what would be read now are two streams;              begin with --from oldest, and forget what was derived from the old one",
-        ),
-        Some(ReplayEnd::ChainMismatch) => (
-            INTEGRITY,
-            "what was read before is not what the cluster has committed there (it was read with --stamped, or the              cursor is another cluster's); begin with --from oldest",
-        ),
-        Some(ReplayEnd::Damaged) => {
-            (INTEGRITY, "run `lockstep format --verify` on each journal, and replace what is damaged")
-        }
-        Some(ReplayEnd::Leads) => {
-            (NOT_READY, "start a standby or an archiver, or set replay.by_leader = true")
-        }
-        _ => (
-            NOT_READY,
-            "start a standby or an archiver; they listen on the port of their unicast address, TCP",
-        ),
-    };
-    Failure::new(code, format!("seq {next} cannot be delivered: {what}; {hint}"))
-}
-
 /// What is printed, and when it is enough.
 struct Print<W: Write> {
     out: W,
@@ -171,29 +145,11 @@ impl<W: Write> Print<W> {
                     why.name()
                 ),
             )),
-            SubscriberEvent::Refused { why, next } => Err(refused(why, next)),
             SubscriberEvent::Replaying { from } => {
                 tracing::info!(from, "reading from a journal");
                 Ok(())
             }
-            SubscriberEvent::Diverged { seq } => Err(Failure::new(
-                INTEGRITY,
-                format!(
-                    "what was received differs from the cluster's log at seq {seq}: two clusters share one \
-                     id, or a replica is damaged; run `lockstep format --verify` on each"
-                ),
-            )),
-            SubscriberEvent::GivenUp { publisher, from, bound } => {
-                let raise = match bound {
-                    PartsBound::Memory(bytes) => format!("subscriber.parts, which is {bytes} bytes"),
-                    PartsBound::Length(max) => format!("stream.message_len_max, which is {max} bytes"),
-                };
-                let what = format!(
-                    "a message of publisher {publisher} that began at seq {from} is not joined: raise {raise}"
-                );
-                Err(Failure::new(INTEGRITY, what))
-            }
-            _ => Ok(()),
+            event => ended(&event).map_or(Ok(()), Err),
         };
         self.failed = told.err();
         let enough = self.failed.is_some() || self.is_done(0);

@@ -9,7 +9,8 @@
 use super::RunArgs;
 use super::user;
 use super::verifier::Verifier;
-use crate::cli::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
+use crate::cli::ended::ended;
+use crate::cli::failure::{FAILED, USAGE};
 use crate::cli::sequencer::stop_with_stdin;
 use crate::cli::{Failure, log, signals};
 use crate::client::{
@@ -305,25 +306,10 @@ impl Server {
         }
         let mut failed = None;
         work += subscriber.poll(BATCH, |event| {
-            match &event {
-                SubscriberEvent::Abandoned { .. } => *is_cut = true,
-                SubscriberEvent::Refused { why, next } => {
-                    failed = Some(Failure::new(
-                        NOT_READY,
-                        format!(
-                            "seq {next} of the stream cannot be had ({}): start a standby or an archiver, they \
-                             listen on the port of their unicast address, TCP",
-                            why.map_or("no journal can be reached", crate::client::ReplayEnd::name)
-                        ),
-                    ));
-                }
-                SubscriberEvent::Diverged { seq } => {
-                    let what = format!("the stream contradicts itself at seq {seq}: no number can be trusted");
-                    failed = Some(Failure::new(INTEGRITY, what));
-                }
-                event => core.on_stream(now, &mut Handle(publisher), event),
-            }
-            Flow::Continue
+            *is_cut |= matches!(event, SubscriberEvent::Abandoned { .. });
+            failed = failed.take().or_else(|| ended(&event));
+            core.on_stream(now, &mut Handle(publisher), &event);
+            if failed.is_none() { Flow::Continue } else { Flow::Stop }
         });
         failed.map_or(Ok(work), Err)
     }

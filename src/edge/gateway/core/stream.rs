@@ -208,6 +208,10 @@ impl Gateway {
     /// left, the others a beat later each, should it die as well.
     pub(super) fn reap(&mut self, now: Nanos, stream: &mut impl Stream) {
         let Some(own) = self.own.filter(|_| self.caught_up) else { return };
+        // One at a time; the others keep the time that they have been waiting for.
+        if self.opens.values().any(|open| matches!(open, OpenFor::Reap { .. })) {
+            return;
+        }
         let lost_beats = self.limits.lost_beats;
         let is_lost = |gateway: PublisherId| {
             gateway != own && self.beats_since.get(&gateway).is_some_and(|beats| *beats > lost_beats)
@@ -227,8 +231,7 @@ impl Gateway {
         for (publisher, client) in self.clients.connected() {
             let (gateway, incarnation) = client.gateway;
             let served = self.by_publisher.contains_key(&publisher)
-                || self.leaving.iter().any(|leaving| leaving.publisher == publisher)
-                || self.opens.values().any(|open| matches!(open, OpenFor::Reap { .. }));
+                || self.leaving.iter().any(|leaving| leaving.publisher == publisher);
             // What is our own and nobody's connection was left behind.
             let is_gone = gateway == own || self.clients.gateway(gateway) != incarnation || is_lost(gateway);
             if is_gone && !served && !opening.contains(&client.nonce) {

@@ -123,3 +123,36 @@ fn a_gateway_whose_spool_is_full_cuts_who_is_logged_in_and_refuses_logins() {
     gateway.on_bytes(0, &mut stream, again, &[&b"\0\x2fLalice secret    "[..], &[b' '; 29], b"0"].concat());
     assert!(gateway.out(again).ends_with(b"\0\x02JS") && gateway.next_check().is_none());
 }
+
+/// Each of them waits its grace once, and not again behind each that went before.
+#[test]
+fn the_clients_of_a_gateway_that_is_gone_wait_out_their_grace_together() {
+    let (mut gateway, mut stream, _) = opening();
+    let (other, second) = (9, 1_000_000_000);
+    let open = |gateway: &mut Gateway, stream: &mut Told, publisher, name: &str, incarnation| {
+        let nonce = crate::edge::gateway::clients::nonce(other, false, [u64::from(publisher) << 9, 5]);
+        let opened = SubscriberEvent::Opened { seq: 1, publisher, incarnation, nonce, last: 0, name };
+        gateway.on_stream(0, stream, &opened);
+    };
+    open(&mut gateway, &mut stream, other, "gateway/2", 1);
+    let names = ["client/a", "client/b", "client/c"];
+    for (publisher, name) in (20..).zip(names) {
+        open(&mut gateway, &mut stream, publisher, name, 1);
+    }
+    for name in ["a", "b", "c"] {
+        gateway.users.insert(User::new(name.into(), "hash".into()));
+    }
+    // It has started anew: its clients did not survive it.
+    open(&mut gateway, &mut stream, other, "gateway/2", 2);
+    let before = stream.opens.len();
+    gateway.turn(second, &mut stream, &mut Vec::new());
+    assert_eq!(stream.opens.len(), before, "their grace is two seconds");
+    for (reaped, publisher) in (1..).zip(20..23) {
+        let at = 4 * second + reaped as u64 * second / 10;
+        for turn in [at, at + second / 20] {
+            gateway.turn(turn, &mut stream, &mut Vec::new());
+            assert_eq!(stream.opens.len(), before + reaped, "one at a time: {:?}", stream.opens);
+        }
+        handle_opened(&mut gateway, &mut stream, publisher);
+    }
+}
