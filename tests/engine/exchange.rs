@@ -87,3 +87,22 @@ fn s7_what_was_staged_of_a_log_that_never_came_to_be_is_forgotten() {
     assert_eq!(exchanged(&mut node), [(4, epoch(4, 3))]);
     assert_eq!(node.replica.tail().end(), log.end);
 }
+
+/// S6, seed 650122669: what waits beside a log is not in it, and a commit of that seq is none of what stands there.
+#[test]
+fn s6_a_process_that_starts_again_calls_nothing_committed_that_it_has_only_staged() {
+    let (node, mut log) = staging();
+    let mut node = Node::new(start(node.replica.into_tail(), replica_limits(2, 5)).unwrap());
+    node.hear(&[log.at(8)]);
+    let give = |node: &mut Node, seq| {
+        let (now, bytes) = (node.now, log.at(seq));
+        assert!(node.replica.on_replayed(now, identity(1), &FrameView::from_prefix(&bytes).unwrap()));
+        node.replica.core.commit_next()
+    };
+    assert_eq!((give(&mut node, 6), node.next()), (4, 7), "seq 4 and 5 are still those of epoch 1");
+    assert_eq!(give(&mut node, 7), 4);
+    log.commit_next = log.end.next;
+    node.hear(&[log.at(8), log.heartbeat()]);
+    assert_eq!(exchanged(&mut node), [(4, epoch(3, 1))]);
+    assert_eq!((node.next(), node.replica.core.commit_next()), (9, 9));
+}

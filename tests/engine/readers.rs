@@ -547,7 +547,7 @@ fn s10_a_replica_cuts_its_own_log_and_keeps_only_what_follows_it() {
     half.learn(&third);
     assert_eq!(half.receiver.take_lost(), None, "a replica is not cut behind its back");
     assert_eq!(half.receiver.end().map(|end| end.next), Some(6));
-    half.receiver.cut_to(cut);
+    half.receiver.cut_to(cut, cut.next);
     assert_eq!((half.receiver.end(), half.receiver.has_ready()), (Some(cut), false));
     assert_eq!(half.hear(&third), Placement::Stored);
     assert_eq!(half.hear(&behind), Placement::Stored);
@@ -563,7 +563,7 @@ fn s10_a_replica_cuts_its_own_log_and_keeps_only_what_follows_it() {
 fn s6_a_cut_into_what_is_committed_stops_with_words() {
     let log = Log::begun(3);
     let mut half = Half::new(Start::Behind(log.end, 3), true);
-    half.receiver.cut_to(log.before(2).end);
+    half.receiver.cut_to(log.before(2).end, 2);
 }
 
 #[test]

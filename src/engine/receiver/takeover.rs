@@ -92,7 +92,7 @@ impl Receiver {
     /// For a candidate: nobody is followed but its own log, which ends at `end`; what was seen of any other
     /// may never come to be. Frames of its epoch that are still under way are admitted.
     pub fn follow_own(&mut self, end: LogEnd) {
-        self.cut_to(end);
+        self.cut_to(end, end.next);
         self.adopting = end.epoch;
         self.seen_next = end.next;
         self.news = (Epoch::NONE, 0);
@@ -107,7 +107,7 @@ impl Receiver {
     /// [`Receiver::raise_floor`] is called. Somebody says that its log ends at `next`.
     pub fn follow_only(&mut self, epoch: Epoch, next: Seq) {
         self.follow = Follow::default();
-        self.cut_to(LogEnd::BLANK);
+        self.cut_to(LogEnd::BLANK, LogEnd::BLANK.next);
         (self.follow_floor, self.adopting) = (Epoch(u64::MAX), epoch);
         (self.news, self.seen_next) = ((epoch, next), 1);
     }
@@ -158,20 +158,20 @@ impl Receiver {
         self.lost_from.take()
     }
 
-    /// For an owner that knows its log (a replica): the log ends at `end` now. Kept frames that the followed
-    /// epoch does not own are forgotten; what follows `end` of the others is ready anew.
+    /// For an owner that knows its log (a replica): what it holds of the followed epoch's log ends at `end` now. Its
+    /// own log is that one below `same_to`, the rest waits beside it and is neither acknowledged nor committed here.
+    /// Kept frames that the followed epoch does not own are forgotten; what follows `end` of the others is ready anew.
     ///
     /// # Panics
-    /// If `end` lies below the own commit (S6): the owner looks before it cuts.
-    pub fn cut_to(&mut self, end: LogEnd) {
+    /// If `same_to` lies below the own commit (S6): the owner looks before it cuts.
+    pub fn cut_to(&mut self, end: LogEnd, same_to: Seq) {
         let commit_next = self.commit.commit_next();
         assert!(
-            end.next >= commit_next,
-            "the log may not be cut at seq {}: everything below {commit_next} is committed (S6)",
-            end.next
+            same_to >= commit_next,
+            "the log may not be cut at seq {same_to}: everything below {commit_next} is committed (S6)",
         );
         self.end = Some(end);
-        self.commit.on_cut(end.next);
+        self.commit.on_cut(same_to);
         self.ready = 0;
         self.forget_kept();
         self.advance();

@@ -225,15 +225,15 @@ impl ReplicaCore {
         }
         let commit_next = self.commit_next();
         let end = tail.end();
-        let cut = match OwnLog::cut(tail, &self.rx.follow, commit_next) {
-            Ok(None) => end,
+        let (cut, same_to) = match OwnLog::cut(tail, &self.rx.follow, commit_next) {
+            Ok(None) => (end, end.next),
             Err(from) => {
                 self.events.push(Event::Cut { from, commit_next, epoch: followed });
                 self.stopped = true;
                 return false;
             }
             Ok(Some(from)) => match self.log.stage(tail, from, &self.rx.follow) {
-                Ok(()) => tail.staged_end().unwrap_or(end),
+                Ok(()) => (tail.staged_end().unwrap_or(end), from),
                 Err(StageError::Full(_)) => {
                     self.on_refused(tail, Refused::Full);
                     return false;
@@ -253,7 +253,7 @@ impl ReplicaCore {
             self.log.abandon();
         }
         self.pursued = followed;
-        self.rx.cut_to(cut);
+        self.rx.cut_to(cut, same_to);
         if followed >= self.acceptor.promised() {
             // Somebody has won: nothing below is followed, or promised, any more. Who holds nothing waits with
             // that: the log that everybody else agrees on may be a lower one, and this one nowhere to be had.
