@@ -123,12 +123,12 @@ fn seeds(mutation: Mutation) -> Looked {
     let limit = Duration::from_secs(SEED_SECONDS);
     let mut first = 0;
     loop {
-        let tally = run_many(first, SEEDS - first, 2, 1, || begun.elapsed() < limit);
+        let tally = run_many(first, SEEDS - first, 2, 1, |_| begun.elapsed() < limit);
         let Some(failure) = tally.failures.into_iter().next() else {
             return if first + tally.runs < SEEDS { Looked::TimeOver } else { Looked::Nowhere };
         };
         plant(None);
-        let fails_anyway = !run_many(failure.seed, 1, 1, 1, || true).failures.is_empty();
+        let fails_anyway = !run_many(failure.seed, 1, 1, 1, |_| true).failures.is_empty();
         plant(Some(mutation));
         if !fails_anyway {
             let after = format!("{} seeds", failure.seed + 1);

@@ -62,7 +62,7 @@ fn no_seed_breaks_a_rule_and_every_healed_quorum_gets_done() {
     };
     println!("seeds from {first} on");
     let begun = Instant::now();
-    let tally = run_many(first, seeds, 2, 1, || limit.is_none_or(|limit| begun.elapsed() < limit));
+    let tally = run_many(first, seeds, 2, 1, |_| limit.is_none_or(|limit| begun.elapsed() < limit));
     println!(
         "{} seeds, {} steps, {:.1?}\n{}",
         tally.runs,
@@ -80,7 +80,7 @@ fn no_seed_breaks_a_rule_and_every_healed_quorum_gets_done() {
 #[test]
 fn what_failed_once_does_not_fail_again() {
     for &seed in REGRESSIONS {
-        let tally = run_many(seed, 1, 1, 1, || true);
+        let tally = run_many(seed, 1, 1, 1, |_| true);
         assert!(tally.failures.is_empty(), "{}", explain(&tally));
     }
 }

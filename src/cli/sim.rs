@@ -2,9 +2,9 @@
 //!
 //! Many seeds, and what they generated; or one of them, with its story as text or as a picture.
 
-use super::Failure;
 use super::args::SimArgs;
 use super::failure::{FAILED, INTEGRITY};
+use super::{Failure, signals};
 use crate::engine::subscriber::Delivery;
 use crate::sim::explore::{self, Explored, Scope};
 use crate::sim::many::{Tally, caught, run_many};
@@ -12,6 +12,7 @@ use crate::sim::shrink::{Recipe, shrink};
 use crate::sim::{Plan, svg};
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Runs that make a failing one simpler.
@@ -129,13 +130,21 @@ fn describe(plan: &Plan) -> String {
     out
 }
 
+/// Seeds one after the other; a line each minute. SIGINT and SIGTERM end it as its time limit does.
 fn many(args: &SimArgs) -> Result<u8, Failure> {
     let first = args.first.unwrap_or_else(new_seed);
     let begun = Instant::now();
     let limit = args.seconds.map(Duration::from_secs);
     eprintln!("seeds from {first} on, {} at a time", args.jobs);
     let seeds = if limit.is_some() && args.seeds.is_none() { u64::MAX } else { args.seeds.unwrap_or(10_000) };
-    let tally = run_many(first, seeds, args.jobs, 1, || limit.is_none_or(|limit| begun.elapsed() < limit));
+    let (stop, told_minutes) = (signals::stop_flag()?, AtomicU64::new(0));
+    let tally = run_many(first, seeds, args.jobs, 1, |done| {
+        let minutes = begun.elapsed().as_secs() / 60;
+        if told_minutes.fetch_max(minutes, Ordering::Relaxed) < minutes {
+            eprintln!("{minutes} min: {} seeds, {} events", done.runs, done.total.steps);
+        }
+        limit.is_none_or(|limit| begun.elapsed() < limit) && !stop.load(Ordering::Acquire)
+    });
     let took = begun.elapsed();
     report(&tally, first, took, args.jobs)?;
     if let Some(failure) = tally.failures.first() {

@@ -17,14 +17,14 @@ pub struct Tally {
     pub failures: Vec<Failure>,
 }
 
-/// Runs the seeds from `first` on, `seeds` of them, on `jobs` threads, for as long as `goes_on` says so. Ends
-/// early after `failures_max` failures.
+/// Runs the seeds from `first` on, `seeds` of them, on `jobs` threads, for as long as `goes_on` says so of what was
+/// done until then. Ends early after `failures_max` failures.
 pub fn run_many(
     first: u64,
     seeds: u64,
     jobs: usize,
     failures_max: usize,
-    goes_on: impl Fn() -> bool + Sync,
+    goes_on: impl Fn(&Tally) -> bool + Sync,
 ) -> Tally {
     let next = AtomicU64::new(first);
     let tally = Mutex::new(Tally::default());
@@ -34,8 +34,8 @@ pub fn run_many(
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let over = seed >= first.saturating_add(seeds) || !goes_on();
-                    if over || lock().failures.len() >= failures_max {
+                    let is_over = |done: &Tally| done.failures.len() >= failures_max || !goes_on(done);
+                    if seed >= first.saturating_add(seeds) || is_over(&lock()) {
                         return;
                     }
                     match run_caught(seed) {

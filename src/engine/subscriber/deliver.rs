@@ -52,6 +52,7 @@ pub(super) fn deliver(
 
 /// One entry as an event; `None` for entries that are the cluster's own business, and for parts of a message
 /// that is not whole: they are passed over.
+#[inline]
 fn tell(
     seq: Seq,
     frame: &Header,
@@ -59,11 +60,23 @@ fn tell(
     parts: &mut Parts,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> Option<Flow> {
+    if entry.kind() == EntryKind::Message && entry.header.flags == 0 {
+        return Some(f(SubscriberEvent::Message(message(seq, frame.timestamp, entry, entry.payload))));
+    }
+    tell_other(seq, frame, entry, parts, f)
+}
+
+/// What is no message in one piece.
+#[cold]
+fn tell_other(
+    seq: Seq,
+    frame: &Header,
+    entry: &Entry<'_>,
+    parts: &mut Parts,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+) -> Option<Flow> {
     match entry.kind() {
-        EntryKind::Message if entry.header.flags != 0 => tell_part(seq, frame, entry, parts, f),
-        EntryKind::Message => {
-            Some(f(SubscriberEvent::Message(message(seq, frame.timestamp, entry, entry.payload))))
-        }
+        EntryKind::Message => tell_part(seq, frame, entry, parts, f),
         EntryKind::EpochStart => {
             let start = EpochStartView::parse(entry.payload).ok()?;
             let flow = f(SubscriberEvent::Epoch { epoch: start.epoch(), seq });
@@ -96,7 +109,6 @@ fn tell(
 }
 
 /// A part of a message: with the last one it is told, under that one's seq and number.
-#[cold]
 fn tell_part(
     seq: Seq,
     frame: &Header,
