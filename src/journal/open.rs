@@ -15,6 +15,7 @@ use crate::journal::recover::{self, State, Torn, Trouble};
 use crate::journal::segments::{SegmentWriter, copy_behind};
 use crate::journal::superblock::{NoSuperblock, Superblock};
 use crate::journal::tail::{RUNS_MAX, Tail};
+use crate::journal::walk::read_header;
 use crate::proto::log::LogEnd;
 use crate::wire::{Epoch, Identity, Seq};
 use std::fmt;
@@ -303,8 +304,8 @@ pub fn open<S: Store, M: TailMemory>(
         generation: superblock.generation + 1,
         record_len_max: settings.frame_len_max as u32,
     };
-    let used = state.filling.as_ref().map_or(0, |filling| filling.index.end_offset);
-    let tail = refilled(store, memory, label, &numbers, used, end)?;
+    let from = refill_from(store, &numbers, &state, memory.ring_len())?;
+    let tail = refilled(store, memory, label, &numbers[from..], end)?;
     let opening = Opening { label, geometry, superblock, promised, settings };
     let doubt = damage.first().map(Damage::to_string).or(doubt);
     opening.finish(store, tail, state, Findings { damage, cut, high_next, doubt })
@@ -337,19 +338,34 @@ fn reopened<S: Store, M: TailMemory>(
     open(store, memory, settings)
 }
 
-/// A new ring with the newest frames of the segments, as many as fit. `used` bytes of the newest one do.
+/// The first of the segments that a new ring is filled from: the newest, the one before where it has too little
+/// to fill the ring, and however many it takes to reach the last commit. One may be full of what was staged and
+/// never won, and then hold little of the log.
+fn refill_from<S: Store>(
+    store: &S,
+    numbers: &[u64],
+    state: &State,
+    ring_len: u64,
+) -> Result<usize, StoreError> {
+    let used = state.filling.as_ref().map_or(0, |filling| filling.index.end_offset);
+    let newest = numbers.len().saturating_sub(1);
+    let mut from = newest.saturating_sub(usize::from(used < ring_len));
+    let commit_next = state.checkpoint.commit_next;
+    while from > 0 && read_header(store, numbers[from])?.is_ok_and(|header| header.first_seq >= commit_next) {
+        from -= 1;
+    }
+    Ok(from)
+}
+
+/// A new ring with the newest frames of the segments `numbers`, as many as fit.
 fn refilled<S: Store, M: TailMemory>(
     store: &S,
     memory: M,
     label: TailLabel,
     numbers: &[u64],
-    used: u64,
     end: LogEnd,
 ) -> Result<Tail<M>, OpenError> {
-    // The newest segment, and the one before where it has too little to fill the ring.
-    let newest = numbers.len().saturating_sub(1);
-    let from = newest.saturating_sub(usize::from(used < memory.ring_len()));
-    let mut reader = LogReader::over(store, &numbers[from..], 1)?;
+    let mut reader = LogReader::over(store, numbers, 1)?;
     let mut memory = Some(memory);
     let mut tail: Option<Tail<M>> = None;
     while let Some(Ok(frame)) = reader.next()? {

@@ -271,3 +271,28 @@ fn a_ring_that_exchanges_have_filled_is_made_anew_from_the_segments_and_reaches_
     assert_eq!(journal.opened.superblock.promised, promised);
     journal.tail().stage(end.next - 4, epoch(501)).unwrap();
 }
+
+#[test]
+fn a_new_ring_reaches_the_commit_though_the_newest_segment_begins_behind_it() {
+    // Seed 651094067: the newest segment held the log from the commit on, and else what never won.
+    let mut journal = Journal::begun();
+    while segment_files(&journal.store).len() < 2 {
+        journal.grow(1, 1, 900);
+        journal.drain();
+    }
+    let newest = journal.end().next - 1;
+    // A frame here says that what is three below it is committed.
+    journal.grow(3, 1, 30);
+    for round in 2..100 {
+        let end = journal.end();
+        journal.tail().stage(end.next, epoch(round)).unwrap();
+        let bytes = messages(&end, 1, 900);
+        journal.tail().stage_frame(&FrameView::from_prefix(&bytes).unwrap()).unwrap();
+        journal.drain();
+    }
+    let (store, _) = journal.stop();
+    let mut journal = Journal::open(store, MemoryTail::new(RING_LEN), settings());
+    let commit_next = journal.opened.checkpoint.commit_next;
+    assert_eq!(commit_next, newest, "else this shows nothing");
+    journal.tail().stage(commit_next, epoch(501)).unwrap();
+}
