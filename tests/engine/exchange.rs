@@ -106,3 +106,27 @@ fn s6_a_process_that_starts_again_calls_nothing_committed_that_it_has_only_stage
     assert_eq!(exchanged(&mut node), [(4, epoch(3, 1))]);
     assert_eq!((node.next(), node.replica.core.commit_next()), (9, 9));
 }
+
+/// S6, seed 652001590: a ring that keeps what is not committed fills up for good, where a later epoch is heard
+/// already and what the frames in the log say of the commit is passed over.
+#[test]
+fn s6_what_a_frame_calls_committed_is_so_once_it_is_in_the_log_though_a_later_epoch_is_followed() {
+    let mut log = Log::begun(5);
+    log.push_open("a", (1, [1, 1]), 1, 0);
+    let mut node = Node::new(start(blank_tail(2, 256 << 10), replica_limits(2, 5)).unwrap());
+    node.hear(&log.frames[1..2]);
+    node.ask(1, log.repair(0, 1, 3));
+    log.begin(epoch(2, 3), &member_list(5));
+    for number in 1..4 {
+        log.push_of(1, &[number]);
+        log.commit_next = log.end.next;
+    }
+    log.push_of(1, &[4]);
+    let begun = log.begin(epoch(3, 1), &member_list(5));
+    node.hear(&[begun]);
+    let committed = |seq| {
+        give(&mut node, &log, &[seq]);
+        node.replica.core.commit_next()
+    };
+    assert_eq!((3..9).map(committed).collect::<Vec<_>>(), [3, 3, 3, 6, 7, 8]);
+}

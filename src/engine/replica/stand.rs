@@ -193,7 +193,7 @@ impl ReplicaCore {
         match self.log.store(&self.acceptor, admitted, tail, frame) {
             Ok(stored) => {
                 self.rx.pass(end);
-                self.on_stored(tail, now, stored, end.next);
+                self.on_stored(tail, now, stored, end.next, frame.header.commit_next);
                 self.rx.extend(&mut self.counters);
             }
             Err(refused) => self.on_refused(tail, refused),
@@ -278,16 +278,24 @@ impl ReplicaCore {
             // The tail judges the frame against its own end; the store lends it meanwhile.
             match self.log.store(&self.acceptor, admitted, tail, &frame) {
                 Ok(stored) => {
-                    let next = frame.header.next_seq();
+                    let (next, committed) = (frame.header.next_seq(), frame.header.commit_next);
                     self.rx.pop_front();
-                    self.on_stored(tail, now, stored, next);
+                    self.on_stored(tail, now, stored, next, committed);
                 }
                 Err(refused) => return self.on_refused(tail, refused),
             }
         }
     }
 
-    fn on_stored<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, stored: Stored, next: Seq) {
+    /// A frame that ends before `next` is in the journal. Its leader had counted everything below `committed`.
+    fn on_stored<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        stored: Stored,
+        next: Seq,
+        committed: Seq,
+    ) {
         self.counters.add(Counter::FramesAccepted, 1);
         self.on_journal_free(next);
         self.advanced_at = now;
@@ -301,6 +309,8 @@ impl ReplicaCore {
                 self.rx.commit.on_membership(seq, before, self.log.membership);
             }
             self.rx.on_stored(&end);
+            // It is in the log now, and so is all that its epoch's log has before it (S6), whichever is followed.
+            self.rx.commit.on_final(committed);
             let was_blank = self.role == Role::Blank;
             self.find_role(&end);
             if was_blank {
