@@ -4,6 +4,8 @@
 //! once, the order of the layers, where each value comes from, the examples, and that the reference
 //! forgets no key.
 
+#[path = "config/channels.rs"]
+mod channels;
 #[path = "config/refusals.rs"]
 mod refusals;
 

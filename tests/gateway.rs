@@ -7,7 +7,7 @@ use lockstep::config::Config;
 use lockstep::edge::soup::{ClientEnd, RejectReason};
 use std::time::Duration;
 use tools::gateways::{add_user, start, with_exchange};
-use tools::processes::Cluster;
+use tools::processes::{Cluster, payloads};
 use tools::trader::{Trader, login_of};
 
 fn endpoint(cluster: &Cluster) -> Endpoint {
@@ -294,6 +294,41 @@ fn a_client_that_never_reads_is_cut_costs_the_others_nothing_and_resumes_by_numb
     again.await_messages(count - had);
     assert!(again.messages.iter().all(|(_, message)| *message == payload));
     assert!(gateway.process.log().contains("it did not take what it was sent"), "{}", gateway.process.log());
+}
+
+#[test]
+fn a_client_whose_message_its_channel_does_not_take_is_told_and_the_stream_has_nothing_of_it() {
+    let cluster = Cluster::new(1, "\n[[channels]]\nid = 7\nmessage_len_max = 5\n");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &["--to", "channel:7"]);
+    let gateway = start(&cluster, "1");
+    let mut alice = Trader::log_in(gateway.address, login_of("alice", "secret", "", 1)).unwrap();
+    alice.send(b"longer");
+    alice.until("to be told", |alice| !alice.said.is_empty());
+    assert!(alice.said[0].contains("channels.*.message_len_max"), "{:?}", alice.said);
+    alice.send(b"short");
+    let has = |text: &str| payloads(&cluster.read(&[]).out).contains(&text);
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while !has("short") {
+        assert!(std::time::Instant::now() < deadline, "it is not published");
+    }
+    assert!(!has("longer"));
+}
+
+#[test]
+fn users_that_are_added_at_the_same_time_are_all_in_the_file() {
+    let cluster = Cluster::new(1, "");
+    let names: Vec<_> = (0..6).map(|number| format!("user{number}")).collect();
+    std::thread::scope(|scope| {
+        for name in &names {
+            scope.spawn(|| add_user(&cluster, name, "secret", &[]));
+        }
+    });
+    let users = cluster.path("users.toml");
+    let args = ["gateway", "user", "list", "--users", users.to_str().unwrap()];
+    let listed = cluster.run(&args, b"").with_code(0).out;
+    let listed: Vec<_> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(listed, names);
 }
 
 #[test]

@@ -13,12 +13,15 @@ use lockstep::io::events::Recorder;
 use lockstep::io::guard;
 use lockstep::io::udp::UdpCounts;
 use lockstep::node::{EVENT_KINDS, Node};
+use lockstep::wire::CHANNELS;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::Cluster;
 
-/// Nobody takes over here, however long the machine keeps a role waiting: that is no hot path.
-const SMALL: &str = "[journal]\ntail_size = \"8MiB\"\nsegment_size = \"16MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n\
+/// Nobody takes over here, however long the machine keeps a role waiting: that is no hot path. Every message is for a
+/// channel, whose limit is looked up, as another one has less.
+const SMALL: &str = "[[channels]]\nid = 1\nmessage_len_max = 8\n[[channels]]\nid = 7\nmessage_len_max = 64\n\
+    [journal]\ntail_size = \"8MiB\"\nsegment_size = \"16MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n\
     [timing]\nsuspect = \"30s\"\nsuspect_max = \"30s\"\n";
 const MESSAGES: u64 = 100_000;
 const WARM_UP: u64 = 5_000;
@@ -90,7 +93,7 @@ impl Parts {
                 if self.orders != 0 {
                     for _ in 0..3 {
                         // A full window passes.
-                        let _ = self.publisher.try_publish(self.orders, 0, &[7; 64]);
+                        let _ = self.publisher.try_publish(self.orders, CHANNELS + 7, &[7; 64]);
                     }
                 }
                 self.publisher.poll(usize::MAX, |event| match event {
@@ -252,7 +255,7 @@ fn split(parts: Parts, role: Role) -> (Turner, Vec<Turner>) {
         (
             Role::Publisher,
             Box::new(move |done| {
-                let _ = publisher.try_publish(orders, 0, &[7; 64]);
+                let _ = publisher.try_publish(orders, CHANNELS + 7, &[7; 64]);
                 publisher.poll(usize::MAX, |event| {
                     *done += u64::from(matches!(event, PublisherEvent::Committed { .. }))
                 });

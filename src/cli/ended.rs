@@ -1,12 +1,84 @@
-//! What a command says that reads the stream and cannot read on: why, and what to do.
+//! What a command does that reads the stream and cannot read on: it says why, and what to do; or, where the stream's
+//! beginning is gone, serves with what is left.
 
 use super::Failure;
 use super::failure::{INTEGRITY, NOT_READY};
-use crate::client::{PartsBound, ReplayEnd, SubscriberEvent};
-use crate::wire::Seq;
+use crate::client::{PartsBound, ReplayEnd, Start, SubscriberEvent};
+use crate::wire::{Refusal, Seq};
 
-/// The failure that an event means for whoever must have all of the stream; `None` if it goes on. What can be had no
-/// more ([`SubscriberEvent::Abandoned`]) is each command's own matter: some begin anew.
+/// Serves with the whole stream until it is told to stop. Where no journal has the stream's beginning any more, it says
+/// what waits for the next trading day, as `until_then` has it, and serves with what is left.
+///
+/// # Errors
+/// Those of `serve`.
+pub fn serve_whole_or_oldest(
+    until_then: &str,
+    mut serve: impl FnMut(&mut Reading) -> Result<(), Failure>,
+) -> Result<u8, Failure> {
+    let mut whole = Reading::from_start(true);
+    serve(&mut whole)?;
+    if whole.lacks_beginning() {
+        tracing::warn!("no journal holds the stream from seq 1 on: {until_then}");
+        serve(&mut Reading::from_start(false))?;
+    }
+    Ok(0)
+}
+
+/// How far a command is that must have all of the stream, because it counts.
+#[derive(Debug)]
+pub struct Reading {
+    whole: bool,
+    /// The end of the stream was reached once: others count on what was counted here.
+    has_begun: bool,
+    lacks_beginning: bool,
+}
+
+impl Reading {
+    fn from_start(whole: bool) -> Self {
+        Self { whole, has_begun: false, lacks_beginning: false }
+    }
+
+    /// Whether it has the stream from its first entry on; otherwise from the oldest that there is.
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Where its subscription begins.
+    pub fn start(&self) -> Start {
+        if self.whole { Start::From(1) } else { Start::Oldest }
+    }
+
+    /// The subscription tells something. The failure that it means, if it means one.
+    pub fn on_event(&mut self, event: &SubscriberEvent<'_>) -> Option<Failure> {
+        match *event {
+            SubscriberEvent::CaughtUp { .. } => self.has_begun = true,
+            SubscriberEvent::Abandoned { .. } if self.whole && !self.has_begun => self.lacks_beginning = true,
+            SubscriberEvent::Abandoned { from, oldest, why } => {
+                let hint = "it fell behind by more than journals keep; start it again, and it waits for the begin of \
+                            a trading day; an archiver, or a journal that keeps more, spares it that";
+                return Some(abandoned(from, oldest, why, hint));
+            }
+            _ => return ended(event),
+        }
+        None
+    }
+
+    /// Whether the stream cannot be had from its beginning: this reading is over.
+    pub fn lacks_beginning(&self) -> bool {
+        self.lacks_beginning
+    }
+}
+
+/// What lies from `from` on is gone, and was not delivered.
+pub fn abandoned(from: Seq, oldest: Seq, why: Refusal, hint: &str) -> Failure {
+    let why = why.name();
+    let what =
+        format!("seq {from} cannot be had any more ({why}): the oldest that is held is {oldest}; {hint}");
+    Failure::new(INTEGRITY, what)
+}
+
+/// The failure that an event means for whoever must have all of the stream; `None` if it goes on. Of what can be had no
+/// more, [`Reading`] and [`abandoned`] tell.
 pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
     Some(match *event {
         SubscriberEvent::Refused { why, next } => refused(why, next),
@@ -57,4 +129,38 @@ fn refused(why: Option<ReplayEnd>, next: Seq) -> Failure {
         ),
     };
     Failure::new(code, format!("seq {next} cannot be delivered: {what}; {hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GONE: SubscriberEvent<'_> = SubscriberEvent::Abandoned { from: 5, oldest: 9, why: Refusal::TooOld };
+
+    #[test]
+    fn who_cannot_have_the_beginning_serves_with_the_oldest_and_fails_if_that_is_gone_too() {
+        let mut starts = Vec::new();
+        let code = serve_whole_or_oldest("it waits", |reading| {
+            starts.push(reading.start());
+            assert!(reading.is_whole() == (starts.len() == 1) && !reading.lacks_beginning());
+            if reading.is_whole() { reading.on_event(&GONE).map_or(Ok(()), Err) } else { Ok(()) }
+        });
+        assert_eq!((code.ok(), starts), (Some(0), vec![Start::From(1), Start::Oldest]));
+        let failed = serve_whole_or_oldest("it waits", |reading| reading.on_event(&GONE).map_or(Ok(()), Err));
+        assert_eq!(failed.map_err(|failure| failure.code()), Err(INTEGRITY));
+    }
+
+    #[test]
+    fn who_falls_behind_for_good_after_its_start_fails_and_says_what_to_do() {
+        let mut served = 0;
+        let failed = serve_whole_or_oldest("it waits", |reading| {
+            served += 1;
+            assert!(reading.on_event(&SubscriberEvent::CaughtUp { next: 5 }).is_none());
+            reading.on_event(&GONE).map_or(Ok(()), Err)
+        });
+        let failure = failed.expect_err("it is cut off");
+        assert_eq!((served, failure.code()), (1, INTEGRITY));
+        let said = failure.to_string();
+        assert!(said.contains("seq 5") && said.contains("is 9") && said.contains("start it again"), "{said}");
+    }
 }

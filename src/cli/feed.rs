@@ -1,12 +1,12 @@
 //! `lockstep feed`: the committed stream as MoldUDP64, until SIGTERM.
 
 use super::args::ClusterArgs;
-use super::ended::ended;
+use super::ended::{Reading, serve_whole_or_oldest};
 use super::failure::{FAILED, USAGE};
 use super::sequencer::stop_with_stdin;
 use super::{Failure, log, signals};
-use crate::client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
-use crate::config::Config;
+use crate::client::{Delivery, Flow, Subscriber};
+use crate::config::{Channel, Config};
 use crate::edge::feed::{Feed, FeedError, Source};
 use crate::edge::gateway::users::Whom;
 use crate::edge::mold::{RequestServer, ServerLimits};
@@ -79,21 +79,40 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
     }
-    if serve(args, &config, &stop, true)? {
-        return Ok(0);
-    }
-    tracing::warn!(
-        "no journal holds the stream from seq 1 on: the feed waits for the begin of a trading day"
-    );
-    serve(args, &config, &stop, false).map(|_| 0)
+    let until_then = "the feed waits for the begin of a trading day";
+    serve_whole_or_oldest(until_then, |reading| serve(args, &config, &stop, reading))
 }
 
 fn failed(error: FeedError) -> Failure {
     Failure::new(FAILED, error)
 }
 
-/// Serves until it is told to stop. `false`: the stream cannot be had from its beginning.
-fn serve(args: &FeedArgs, config: &Config, stop: &AtomicBool, whole: bool) -> Result<bool, Failure> {
+/// What is longer than a datagram takes has no number, and no receiver hears of it. A channel that nothing keeps from
+/// that is refused, anything else warned of: its messages may be as long as the stream's.
+fn judge_lengths(source: &Source, config: &Config, takes: usize) -> Result<(), Failure> {
+    if let Source::For(Whom::Channel(number)) = source {
+        let fits = |channel: &Channel| channel.message_len_max as usize <= takes;
+        if !config.channel(*number).is_some_and(fits) {
+            let what = format!(
+                "--of channel:{number}: nothing keeps its messages within the {takes} bytes that a datagram takes, and \
+                 what is longer would be passed over; add [[channels]] with id = {number} to the file, here and \
+                 wherever somebody publishes for it"
+            );
+            return Err(Failure::new(USAGE, what));
+        }
+    } else if config.stream.message_len_max as usize > takes {
+        tracing::warn!(
+            takes,
+            stream_message_len_max = config.stream.message_len_max,
+            "messages that are longer than a datagram takes are passed over: lower stream.message_len_max, or publish \
+             what the feed is for on a channel, and feed that"
+        );
+    }
+    Ok(())
+}
+
+/// Serves until it is told to stop, or `reading` is over.
+fn serve(args: &FeedArgs, config: &Config, stop: &AtomicBool, reading: &mut Reading) -> Result<(), Failure> {
     let endpoint = config.endpoint();
     let ttl = config.lines.first().map_or(1, |line| line.ttl);
     let group = multicast::sender(args.group, &endpoint.udp.interface, ttl)?;
@@ -103,9 +122,10 @@ fn serve(args: &FeedArgs, config: &Config, stop: &AtomicBool, whole: bool) -> Re
     let server = RequestServer::new(ServerLimits::default());
     // IPv4 and UDP.
     let len_max = endpoint.mtu - 28;
-    let mut feed = Feed::new(args.of.0.clone(), len_max, spools, whole, server).map_err(failed)?;
-    let start = if whole { Start::From(1) } else { Start::Oldest };
-    let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, start)?;
+    let source = args.of.0.clone();
+    let mut feed = Feed::new(source, len_max, spools, reading.is_whole(), server).map_err(failed)?;
+    judge_lengths(&args.of.0, config, feed.message_len_max())?;
+    let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, reading.start())?;
     let mut sockets = subscriber.net().sockets();
     sockets.push(requests.as_fd());
     let mut waiter = endpoint.idle.waiter(&sockets)?;
@@ -116,24 +136,27 @@ fn serve(args: &FeedArgs, config: &Config, stop: &AtomicBool, whole: bool) -> Re
             tracing::debug!("a datagram was not sent: {error}");
         }
     };
-    let (clock, mut buffer, mut told_live) = (Clock::start(), [0; 64], false);
+    let (clock, mut buffer, mut told_live, mut told_long) = (Clock::start(), [0; 64], false, false);
     while !stop.load(Ordering::Acquire) {
         let now = clock.now();
-        let (mut failure, mut is_cut) = (None, false);
+        let mut failure = None;
         let mut work = subscriber.poll(BATCH, |event| {
-            is_cut |= matches!(event, SubscriberEvent::Abandoned { .. });
-            failure = failure.take().or_else(|| ended(&event));
+            failure = failure.take().or_else(|| reading.on_event(&event));
             failure = failure.take().or_else(|| feed.on_stream(now, &event, &mut send).map_err(failed).err());
-            if failure.is_none() { Flow::Continue } else { Flow::Stop }
+            if failure.is_none() && !reading.lacks_beginning() { Flow::Continue } else { Flow::Stop }
         });
         if let Some(failure) = failure {
             return Err(failure);
         }
-        if is_cut {
-            return Ok(false);
+        if reading.lacks_beginning() {
+            return Ok(());
         }
         feed.turn(now, &mut send);
         work += answer(&mut feed, &requests, &mut buffer, now)?;
+        if !told_long && feed.counts.too_long > 0 {
+            told_long = true;
+            tracing::warn!("a message is longer than a datagram takes: it and its like have no number");
+        }
         if !told_live && feed.is_live() {
             told_live = true;
             let at = feed.stands_at().map_or_else(String::new, |(session, next)| {
@@ -150,7 +173,7 @@ fn serve(args: &FeedArgs, config: &Config, stop: &AtomicBool, whole: bool) -> Re
         }
     }
     tracing::info!(counts = ?feed.counts, "stopped");
-    Ok(true)
+    Ok(())
 }
 
 fn answer(feed: &mut Feed, requests: &UdpSocket, buffer: &mut [u8], now: u64) -> Result<usize, Failure> {

@@ -41,15 +41,23 @@ impl Spelling {
     }
 }
 
+/// How long a message may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limit {
+    /// Its bytes at most.
+    pub bytes: usize,
+    /// The keys that say so.
+    pub keys: &'static str,
+}
+
 /// A message, or what is wrong with the input.
 pub type Item = Result<Vec<u8>, Failure>;
 
-/// Starts to read `path` (`-` is stdin), whose messages have at most `len_max` bytes. After an error there
-/// is no more.
+/// Starts to read `path` (`-` is stdin), whose messages are within `limit`. After an error there is no more.
 ///
 /// # Errors
 /// The file cannot be opened.
-pub fn start(path: &Path, spelling: Spelling, len_max: usize) -> Result<Receiver<Item>, Failure> {
+pub fn start(path: &Path, spelling: Spelling, limit: Limit) -> Result<Receiver<Item>, Failure> {
     let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
     let source: Box<dyn Read + Send> = if path == Path::new("-") {
         Box::new(io::stdin())
@@ -61,7 +69,7 @@ pub fn start(path: &Path, spelling: Spelling, len_max: usize) -> Result<Receiver
         Box::new(File::open(path).map_err(fails)?)
     };
     let (to, from) = sync_channel(AHEAD);
-    let mut reader = Reader { source: BufReader::new(source), name, spelling, len_max, number: 0 };
+    let mut reader = Reader { source: BufReader::new(source), name, spelling, limit, number: 0 };
     // Never joined: it may be blocked in a read of stdin when everything else is over.
     std::thread::Builder::new()
         .name("lockstep-input".into())
@@ -74,7 +82,7 @@ struct Reader<R> {
     source: BufReader<R>,
     name: String,
     spelling: Spelling,
-    len_max: usize,
+    limit: Limit,
     /// Of the message that is being read, from 1.
     number: u64,
 }
@@ -93,7 +101,7 @@ impl<R: Read> Reader<R> {
         self.number += 1;
         match self.spelling {
             Spelling::LengthPrefixed => self.prefixed().transpose(),
-            Spelling::Lines => self.line(self.len_max).transpose(),
+            Spelling::Lines => self.line(self.limit.bytes).transpose(),
             Spelling::Hex => self.line(usize::MAX).and_then(|line| self.unhex(line)).transpose(),
         }
     }
@@ -145,7 +153,7 @@ impl<R: Read> Reader<R> {
         }
         let bytes = digits.chunks_exact(2).filter_map(|pair| Some(value(pair[0])? * 16 + value(pair[1])?));
         let message: Vec<u8> = bytes.map(|byte| byte as u8).collect();
-        if message.len() > self.len_max {
+        if message.len() > self.limit.bytes {
             return Err(self.too_long(message.len() as u64));
         }
         Ok(Some(message))
@@ -154,7 +162,7 @@ impl<R: Read> Reader<R> {
     fn prefixed(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let Some(head) = self.exactly(4)? else { return Ok(None) };
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
-        if length as usize > self.len_max {
+        if length as usize > self.limit.bytes {
             return Err(self.too_long(u64::from(length)));
         }
         match self.exactly(length as usize)? {
@@ -181,10 +189,9 @@ impl<R: Read> Reader<R> {
     }
 
     fn too_long(&self, len: u64) -> Failure {
-        let max = self.len_max;
+        let Limit { bytes: max, keys } = self.limit;
         let what = format_args!(
-            "{len} bytes are too long for a message: the limit is {max} (stream.message_len_max, and what \
-             publisher.window and publisher.buffer hold); split it, or raise them"
+            "{len} bytes are too long for a message: the limit is {max} ({keys}); split it, or raise them"
         );
         self.fails(USAGE, what)
     }
@@ -200,7 +207,13 @@ mod tests {
 
     fn read(spelling: Spelling, bytes: &[u8]) -> (Vec<Vec<u8>>, Option<String>) {
         let source = BufReader::new(bytes);
-        let mut reader = Reader { source, name: "in".into(), spelling, len_max: 4, number: 0 };
+        let mut reader = Reader {
+            source,
+            name: "in".into(),
+            spelling,
+            limit: Limit { bytes: 4, keys: "that.key" },
+            number: 0,
+        };
         let mut messages = Vec::new();
         while let Some(item) = reader.next() {
             match item {
@@ -227,7 +240,7 @@ mod tests {
         assert_eq!((messages.len(), failure.is_some()), (1, true));
         let text = failure.unwrap_or_default();
         assert!(text.starts_with("in, line 2: 7 bytes are too long for a message: the limit is 4"), "{text}");
-        assert!(text.contains("split it"), "{text}");
+        assert!(text.contains("(that.key); split it"), "{text}");
     }
 
     #[test]

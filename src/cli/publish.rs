@@ -2,13 +2,13 @@
 
 use super::args::PublishArgs;
 use super::failure::{FAILED, FENCED, NOT_READY, USAGE};
-use super::input::{self, Item, Spelling};
+use super::input::{self, Item, Limit, Spelling};
 use super::{Failure, log, signals, waiting};
 use crate::client::{OpenError, PublishError, Publisher, PublisherEvent};
 use crate::config::Config;
 use crate::engine::counters::Counter;
 use crate::io::idle::Idle;
-use crate::wire::{Nanos, PublisherId, Seq};
+use crate::wire::{Destination, Nanos, PublisherId, Seq};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
@@ -24,8 +24,7 @@ pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
     log::start(&config.log);
     let stop = signals::stop_flag()?;
     let mut publisher = Publisher::connect(&config.endpoint())?;
-    let len_max = publisher.message_len_max().min(config.stream.message_len_max as usize);
-    let input = input::start(&args.file, Spelling::of(args), len_max)?;
+    let input = input::start(&args.file, Spelling::of(args), limit(&publisher, args.destination))?;
     let id = publisher.open(&args.name, args.timeout).map_err(|error| match error {
         OpenError::TimedOut(name, timeout) => Failure::new(
             NOT_READY,
@@ -53,6 +52,15 @@ pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
     run.print_counts(run.publisher.clock().now() - began);
     outcome?;
     Ok(0)
+}
+
+/// How long a message for `destination` may be.
+fn limit(publisher: &Publisher, destination: Destination) -> Limit {
+    let bytes = publisher.message_len_max_for(destination);
+    if bytes < publisher.message_len_max() {
+        return Limit { bytes, keys: "channels.*.message_len_max, which is what a feed's datagram takes" };
+    }
+    Limit { bytes, keys: "stream.message_len_max, and what publisher.window and publisher.buffer hold" }
 }
 
 /// What the events said.
@@ -137,7 +145,9 @@ impl Run<'_> {
                 Err(PublishError::Backpressure) => return Ok(taken),
                 Err(PublishError::Fenced) => return Err(self.failure(&Ended::Fenced)),
                 Err(PublishError::Closed) => return Err(self.failure(&Ended::Closed)),
-                Err(error @ PublishError::TooLong { .. }) => return Err(Failure::new(USAGE, error)),
+                Err(error @ (PublishError::TooLong { .. } | PublishError::TooLongFor { .. })) => {
+                    return Err(Failure::new(USAGE, error));
+                }
                 Err(error @ PublishError::NotOpen) => return Err(Failure::new(FAILED, error)),
             }
         }

@@ -1,8 +1,8 @@
 //! `lockstep subscribe`: the stream on stdout, and on stderr what it was: messages, gaps, digest.
 
 use super::args::{Beginning, SubscribeArgs};
-use super::ended::ended;
-use super::failure::{INTEGRITY, NOT_READY};
+use super::ended::{abandoned, ended};
+use super::failure::NOT_READY;
 use super::text::Form;
 use super::{Failure, log, signals, waiting};
 use crate::client::{
@@ -137,14 +137,12 @@ impl<W: Write> Print<W> {
         let told = match event {
             SubscriberEvent::Message(message) => self.on_message(&message),
             SubscriberEvent::Retract { from } => self.form.write_retract(&mut self.out, from),
-            SubscriberEvent::Abandoned { from, oldest, why } => Err(Failure::new(
-                INTEGRITY,
-                format!(
-                    "seq {from} cannot be had any more ({}): the oldest that is held is {oldest}; begin there with \
-                     --from {oldest}, or with --from oldest, and run an archiver that keeps more",
-                    why.name()
-                ),
-            )),
+            SubscriberEvent::Abandoned { from, oldest, why } => {
+                let hint = format!(
+                    "begin there with --from {oldest}, or with --from oldest, and run an archiver that keeps more"
+                );
+                Err(abandoned(from, oldest, why, &hint))
+            }
             SubscriberEvent::Replaying { from } => {
                 tracing::info!(from, "reading from a journal");
                 Ok(())

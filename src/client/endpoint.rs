@@ -10,7 +10,8 @@ use crate::io::udp::UdpSettings;
 use crate::io::{IoError, idle::Idle};
 use crate::proto::nack::NackLimits;
 use crate::proto::repairers::Repairer;
-use crate::wire::{Identity, Nanos, frame_len_max};
+use crate::wire::{Destination, Identity, Nanos, frame_len_max};
+use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
 /// Everything that a handle needs to know: `Config::endpoint` builds it from the cluster's file.
@@ -40,6 +41,8 @@ pub struct Endpoint {
     pub subscriber_parts_bytes: usize,
     /// Bytes of the longest message.
     pub message_len_max: usize,
+    /// The same for destinations that take less: channels.
+    pub message_len_max_of: BTreeMap<Destination, usize>,
     /// Most messages of a publisher without a fate.
     pub window_entries: u32,
     /// A publisher's memory for them.

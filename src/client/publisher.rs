@@ -83,6 +83,7 @@ impl<N: Net> Publisher<N> {
             ask_again_ns: ASK_AGAIN_NS,
             names_max: NAMES_MAX,
             message_len_max: endpoint.message_len_max,
+            message_len_max_of: endpoint.message_len_max_of.clone(),
         };
         Ok(Self { engine: Engine::new(net, limits), clock: Clock::start(), waiter: endpoint.idle })
     }
@@ -212,6 +213,12 @@ impl<N: Net> Publisher<N> {
     /// The longest message that is taken: `stream.message_len_max`, or less where the window holds less.
     pub fn message_len_max(&self) -> usize {
         self.engine.core.message_len_max()
+    }
+
+    /// The longest message for `destination` that is taken: a channel's may be shorter
+    /// (`channels.*.message_len_max`).
+    pub fn message_len_max_for(&self, destination: Destination) -> usize {
+        self.engine.core.message_len_max_for(destination)
     }
 
     /// The longest message that can be claimed in place, and that goes out as a whole: what one frame takes.

@@ -8,8 +8,8 @@ use super::schema;
 use super::value::Value;
 use super::words::{Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
 use super::{
-    Archiver, Config, Gateway, Journal, Line, Log, Publisher, Rehearse, Replay, Replica, Runtime, Stream,
-    Subscriber, Timing,
+    Archiver, Channel, Config, Gateway, Journal, Line, Log, Publisher, Rehearse, Replay, Replica, Runtime,
+    Stream, Subscriber, Timing,
 };
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -25,6 +25,7 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
         lines: layers.lines.iter().map(|line| self::line(&item("lines", line))).collect(),
         replicas: layers.replicas.iter().map(|replica| self::replica(&item("replicas", replica))).collect(),
         archivers: layers.archivers.iter().map(|one| archiver(&item("archivers", one))).collect(),
+        channels: layers.channels.iter().map(|one| channel(&item("channels", one))).collect(),
         stream: stream(&table("stream")),
         timing: timing(&table("timing")),
         journal: journal(&table("journal")),
@@ -91,6 +92,10 @@ fn archiver(values: &Values<'_, '_>) -> Archiver {
         retention_age_ns: values.optional("retention_age").map(|_| values.number("retention_age")),
         compression: values.word("compression", Compression::from_word),
     }
+}
+
+fn channel(values: &Values<'_, '_>) -> Channel {
+    Channel { id: values.narrow("id"), message_len_max: values.narrow("message_len_max") }
 }
 
 fn stream(values: &Values<'_, '_>) -> Stream {
@@ -184,12 +189,7 @@ fn effective(layers: &Layers<'_>) -> Vec<(String, String, super::Origin)> {
         };
         if !lists_done.contains(&list) {
             lists_done.push(list);
-            let items = match list {
-                "lines" => &layers.lines,
-                "archivers" => &layers.archivers,
-                _ => &layers.replicas,
-            };
-            for item in items {
+            for item in layers.items(list) {
                 keys.extend(schema::names_in(list).map(|name| format!("{list}.{}.{name}", item.label)));
             }
         }

@@ -77,6 +77,7 @@ impl Layers<'_> {
             let items = match list {
                 "lines" => &mut self.lines,
                 "archivers" => &mut self.archivers,
+                "channels" => &mut self.channels,
                 _ => &mut self.replicas,
             };
             items.push(Item { label, span: item.span() });

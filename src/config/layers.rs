@@ -23,10 +23,10 @@ pub(super) struct Cell {
     pub span: Option<Span>,
 }
 
-/// A line or a replica of the file.
+/// A line, a replica, an archiver or a channel of the file.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
-    /// Its number in keys: a line's position from 1, a replica's id (`#2` if it has no good one).
+    /// Its number in keys: a line's position from 1, any other's id (`#2` if it has no good one).
     pub label: String,
     /// Its header in the file.
     pub span: Span,
@@ -51,6 +51,7 @@ pub(super) struct Layers<'a> {
     pub lines: Vec<Item>,
     pub replicas: Vec<Item>,
     pub archivers: Vec<Item>,
+    pub channels: Vec<Item>,
     pub problems: Vec<ConfigError>,
 }
 
@@ -65,6 +66,7 @@ impl<'a> Layers<'a> {
             lines: Vec::new(),
             replicas: Vec::new(),
             archivers: Vec::new(),
+            channels: Vec::new(),
             problems: Vec::new(),
         };
         layers.read_file();
@@ -250,11 +252,13 @@ impl<'a> Layers<'a> {
         self.push(Code::Override, key, text, rule, hint, At::Outside(origin.clone()));
     }
 
-    fn items(&self, path: &str) -> &[Item] {
+    /// The items of the list that a path begins with.
+    pub fn items(&self, path: &str) -> &[Item] {
         match path.split('.').next() {
             Some("lines") => &self.lines,
             Some("replicas") => &self.replicas,
             Some("archivers") => &self.archivers,
+            Some("channels") => &self.channels,
             _ => &[],
         }
     }
@@ -272,10 +276,18 @@ pub(super) fn labels(items: &[Item]) -> Vec<String> {
     items.iter().map(|item| item.label.clone()).collect()
 }
 
+/// What the keys of each item of these lists begin with.
+pub(super) fn tables(layers: &Layers<'_>, lists: &[&str]) -> Vec<String> {
+    let of_list = |list: &&str| {
+        let items = layers.items(list).iter();
+        items.map(|item| format!("{list}.{}", item.label)).collect::<Vec<_>>()
+    };
+    lists.iter().flat_map(of_list).collect()
+}
+
 /// What the keys of each node begin with: replicas first, then archivers.
 pub(super) fn nodes(layers: &Layers<'_>) -> Vec<String> {
-    let replicas = layers.replicas.iter().map(|item| format!("replicas.{}", item.label));
-    replicas.chain(layers.archivers.iter().map(|item| format!("archivers.{}", item.label))).collect()
+    tables(layers, &["replicas", "archivers"])
 }
 
 /// What a required key might look like.
@@ -291,6 +303,7 @@ fn example(row: &Key) -> &'static str {
         "archivers.*.unicast" => "\"10.0.0.9:7001\", the archiver's own address",
         "archivers.*.journal" => "\"/var/lib/lockstep/archive\", a directory on a disk",
         "replicas.*.id" => "1, 2, 3 …",
+        "channels.*.id" => "7, the number of a channel",
         "replicas.*.unicast" => "\"10.0.0.1:7001\", the replica's own address",
         "replicas.*.journal" => "\"/var/lib/lockstep/1\", a directory on a disk",
         _ => "a value",

@@ -16,6 +16,7 @@ use crate::proto::commit;
 use crate::proto::nack::NackLimits;
 use crate::proto::repairers::Repairer;
 use crate::proto::window::Window;
+use crate::wire::CHANNELS;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
@@ -35,6 +36,10 @@ impl Config {
             subscriber_buffer_bytes: self.subscriber.buffer_bytes as usize,
             subscriber_parts_bytes: self.subscriber.parts_bytes as usize,
             message_len_max: self.stream.message_len_max as usize,
+            message_len_max_of: {
+                let limits = self.channels.iter();
+                limits.map(|channel| (CHANNELS + channel.id, channel.message_len_max as usize)).collect()
+            },
             window_entries: self.publisher.window_entries,
             publisher_buffer_bytes: self.publisher.buffer_bytes as usize,
             resend_ns_min: self.timing.resend_min_ns,

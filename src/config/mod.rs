@@ -93,6 +93,8 @@ pub struct Config {
     pub replicas: Vec<Replica>,
     /// The archivers in the order of the file, with ids of their own.
     pub archivers: Vec<Archiver>,
+    /// The channels that feeds carry, in the order of the file, with distinct ids.
+    pub channels: Vec<Channel>,
     /// What is promised about the stream.
     pub stream: Stream,
     /// Times of the protocol.
@@ -186,6 +188,16 @@ pub struct Archiver {
     pub retention_age_ns: Option<u64>,
     /// How sealed segments are kept.
     pub compression: Compression,
+}
+
+/// A destination that feeds carry: what is published for it fits their datagrams.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Channel {
+    /// Its number, from 0.
+    pub id: u32,
+    /// Bytes of the largest message for it; at most the stream's.
+    pub message_len_max: u32,
 }
 
 /// What is promised about the stream.
@@ -407,6 +419,11 @@ impl Config {
             };
             unknown("replica", id, ids, hint)
         })
+    }
+
+    /// The channel with this number, if the file has it.
+    pub fn channel(&self, id: u32) -> Option<&Channel> {
+        self.channels.iter().find(|channel| channel.id == id)
     }
 
     /// The archiver with this id, or an error that lists those there are.

@@ -48,13 +48,13 @@ codes! {
     Ports = "LS0110", "Groups and ports that do not go together.";
     Lines = "LS0111", "The number of lines.";
     Replicas = "LS0112", "The number of replicas, or one that does not exist.";
-    DuplicateId = "LS0113", "A replica id that is used twice.";
+    DuplicateId = "LS0113", "An id that is used twice.";
     DuplicateAddress = "LS0114", "A unicast address that is used twice.";
     DuplicatePath = "LS0115", "A file or directory that is used twice on one host.";
     GroupPort = "LS0116", "Unicast to a port of the groups.";
     Window = "LS0118", "Windows and buffers that cannot work together.";
     Timing = "LS0119", "Times that cannot work together.";
-    MessageLength = "LS0120", "Messages that fit no frame.";
+    MessageLength = "LS0120", "Messages longer than what carries them.";
     Profile = "LS0121", "A setting that the profile refuses.";
     Reach = "LS0122", "Replicas that this interface or TTL cannot reach.";
     Override = "LS0123", "A flag or variable that names no key of this configuration.";

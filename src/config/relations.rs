@@ -14,6 +14,8 @@ use crate::journal::packed::PACKED_LEN_MAX;
 
 /// Bytes of the IPv4 and UDP headers and of a repair's trailer, which a frame leaves room for.
 const AROUND_FRAME_LEN: u64 = 28 + 48;
+/// Bytes of the IPv4 and UDP headers, of a MoldUDP64 datagram's and of one block's, which a message leaves room for.
+const AROUND_BLOCK_LEN: u64 = 28 + 20 + 2;
 /// Bytes of a frame's header and of one entry's.
 const HEADERS_LEN: u64 = 104 + 24;
 /// Bytes of the largest message.
@@ -41,6 +43,9 @@ pub(super) fn check(layers: &mut Layers<'_>) {
     let mtu = |label: &String| layers.number(&format!("lines.{label}.mtu")).unwrap_or(u64::MAX);
     if let Some(label) = labels(&layers.lines).into_iter().min_by_key(mtu) {
         message_len_max(layers, &label);
+        for channel in labels(&layers.channels) {
+            channel_message_len_max(layers, &label, &channel);
+        }
     }
     topology::check(layers);
     stream_window(layers);
@@ -186,6 +191,32 @@ fn message_len_max(layers: &mut Layers<'_>, label: &str) -> Option<()> {
         );
         let hint = format!("write {holds} or less, or raise them");
         layers.blame(Code::MessageLength, &[key, window_key, buffer_key], rule, hint);
+    }
+    Some(())
+}
+
+/// A feed passes a channel's messages on, each whole in a datagram that its line takes.
+fn channel_message_len_max(layers: &mut Layers<'_>, line: &str, channel: &str) -> Option<()> {
+    let (key, mtu_key) = (format!("channels.{channel}.message_len_max"), format!("lines.{line}.mtu"));
+    let stream_key = "stream.message_len_max";
+    let (mtu, stream) = (layers.number(&mtu_key)?, layers.number(stream_key)?);
+    let fits = mtu - AROUND_BLOCK_LEN;
+    if !layers.is_set(&key) {
+        let why = "what a feed's datagram takes, at most stream.message_len_max";
+        layers.derive(key.clone(), Value::Integer(fits.min(stream)), why.into());
+    }
+    let asked = layers.number(&key)?;
+    let most = fits.min(stream);
+    if asked > fits {
+        let rule = format!(
+            "a feed's datagram takes {fits} bytes of a message at mtu {mtu}, and blocks are not split"
+        );
+        let hint = format!("write {most} or less, or leave it out");
+        layers.blame(Code::MessageLength, &[&key, &mtu_key], rule, hint);
+    } else if asked > stream {
+        let rule = format!("{asked} bytes are more than any message has: {stream_key} is {stream}");
+        let hint = format!("write {most} or less, or leave it out");
+        layers.blame(Code::MessageLength, &[&key, stream_key], rule, hint);
     }
     Some(())
 }

@@ -2,7 +2,7 @@
 //!
 //! The one table from which files are read, flags and variables are named, defaults are taken and the
 //! reference in `docs/CONFIGURATION.md` is printed, so that none of them can forget a key. In a path
-//! `*` stands for a line's number or a replica's id.
+//! `*` stands for a line's number, or the id of a replica, an archiver or a channel.
 
 use super::value::Kind::{self, *};
 use super::words::{Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
@@ -47,6 +47,8 @@ pub(super) const REPLICA_ID_MAX: u64 = 255;
 pub(super) const LINES_MAX: usize = 2;
 /// Most replicas of a membership.
 pub(super) const REPLICAS_MAX: usize = 7;
+/// Channels are counted from 0 to this: destinations are 2^31 and more, and the last one is the gateways' own.
+pub(super) const CHANNEL_MAX: u64 = (1 << 31) - 2;
 /// Most archivers: readers ask each of them before they give up.
 pub(super) const ARCHIVERS_MAX: usize = 16;
 
@@ -126,6 +128,11 @@ pub(super) const KEYS: &[Key] = &[
         "Segments older than this go; as `journal.retention_age`, for this archiver."),
     key("archivers.*.compression", Word(Compression::WORDS), Fixed("none"),
         "How sealed segments are kept: `none` replays without a copy, `lz4` takes a third to a half of the room."),
+
+    key("channels.*.id", Integer(0, CHANNEL_MAX), Required,
+        "Number of a channel, as `channel:NUMBER` names it. Its destination is 2^31 more. Feeds carry it."),
+    key("channels.*.message_len_max", Integer(1, 65_536), Derived("what a feed's datagram takes: `mtu` - 50"),
+        "Bytes of the largest message for it; what is longer is refused where it is published. At most `stream.message_len_max`."),
 
     key("stream.durability", Word(Durability::WORDS), Fixed("process"),
         "What an acknowledgement means: in memory that survives the process, or on the device."),
@@ -247,7 +254,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "log",
 ];
 /// The tables of a file that are written once per item.
-pub(super) const LISTS: &[&str] = &["lines", "replicas", "archivers"];
+pub(super) const LISTS: &[&str] = &["lines", "replicas", "archivers", "channels"];
 
 /// The row of a path as the schema spells it.
 pub(super) fn row(path: &str) -> Option<&'static Key> {

@@ -4,7 +4,7 @@
 //! same on every machine, and multicast goes only as far as interface and TTL let it.
 
 use super::Origin;
-use super::layers::{Layers, labels, nodes};
+use super::layers::{Layers, labels, nodes, tables};
 use super::problem::Code;
 use super::value::Value;
 use super::words::{Idle, Interface, Profile};
@@ -21,8 +21,10 @@ pub(super) fn check(layers: &mut Layers<'_>) {
         group_port(layers, &label);
     }
     two_lines(layers);
-    distinct(layers, Code::DuplicateId, &["id"]);
-    distinct(layers, Code::DuplicateAddress, &["unicast", "unicast_b"]);
+    let nodes = nodes(layers);
+    distinct(layers, Code::DuplicateId, &nodes, &["id"]);
+    distinct(layers, Code::DuplicateAddress, &nodes, &["unicast", "unicast_b"]);
+    distinct(layers, Code::DuplicateId, &tables(layers, &["channels"]), &["id"]);
     distinct_files(layers);
     own_hosts(layers);
     own_cores(layers);
@@ -204,16 +206,19 @@ fn group_port(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     Some(())
 }
 
-/// No two nodes share an id or an address.
-fn distinct(layers: &mut Layers<'_>, code: Code, names: &[&str]) {
+/// No two of these tables share an id or an address.
+fn distinct(layers: &mut Layers<'_>, code: Code, tables: &[String], names: &[&str]) {
     let mut first: BTreeMap<String, String> = BTreeMap::new();
-    let nodes = nodes(layers);
-    for (node, name) in nodes.iter().flat_map(|node| names.iter().map(move |name| (node, name))) {
-        let key = format!("{node}.{name}");
+    for (table, name) in tables.iter().flat_map(|table| names.iter().map(move |name| (table, name))) {
+        let key = format!("{table}.{name}");
         let Some(value) = layers.printed(&key) else { continue };
         if let Some(other) = first.get(&value) {
             let rule = format!("{value} is used by {other} already");
-            let who = if node.starts_with("replicas") { "replica" } else { "replica and archiver" };
+            let who = match table.split('.').next() {
+                Some("replicas") => "replica",
+                Some("channels") => "channel",
+                _ => "replica and archiver",
+            };
             layers.blame(code, &[&key, other], rule, format!("give each {who} its own {name}"));
         } else {
             first.insert(value, key);

@@ -7,16 +7,43 @@
 //!
 //! What a datagram does not take has no number, in any feed of the same datagram length: it is passed over and
 //! counted. `channels.*.message_len_max` refuses it where it is published.
+//!
+//! A block holds the message as it is, or what an application makes of it: [`Feed::with_mapping`]. As the mapping sees
+//! nothing but the message, numbers stay a function of the stream.
+//!
+//! ```no_run
+//! use lockstep::edge::feed::{Feed, Source};
+//! use lockstep::edge::gateway::users::Whom;
+//! use lockstep::edge::mold::{RequestServer, ServerLimits};
+//! use lockstep::io::spool::Spool;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let day = || Spool::open("/var/tmp".as_ref(), 16 << 30);
+//! let requests = RequestServer::new(ServerLimits::default());
+//! let feed = Feed::new(Source::For(Whom::Channel(7)), 1_472, [day()?, day()?], true, requests)?;
+//! // Inside, the first byte says what a message is. Trades (`T`) go out, without that byte; nothing else does.
+//! let feed = feed.with_mapping(|message, block| match message.payload.split_first() {
+//!     Some((b'T', trade)) => {
+//!         block.extend_from_slice(trade);
+//!         true
+//!     }
+//!     _ => false,
+//! });
+//! // From here on as `lockstep feed` does: each event of a committed subscription to `on_stream`, then `turn`.
+//! # let _ = feed.message_len_max();
+//! # Ok(())
+//! # }
+//! ```
 
 use super::Session;
 use super::gateway::clients::Clients;
 use super::gateway::ledger::{Day, Ledger};
-use super::gateway::users::{CHANNELS, Whom};
+use super::gateway::users::Whom;
 use super::mold::{PackError, Packer, Push, RequestServer, SessionBounds};
 use crate::client::{Message, SubscriberEvent};
 use crate::io::IoError;
 use crate::io::spool::Spool;
-use crate::wire::Nanos;
+use crate::wire::{CHANNELS, Nanos};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -30,6 +57,17 @@ pub enum Source {
     All,
     /// Those for somebody.
     For(Whom),
+}
+
+/// Writes the block of a message, or says that it has none: see [`Feed::with_mapping`].
+type WriteBlock = dyn Fn(&Message<'_>, &mut Vec<u8>) -> bool + Send;
+
+struct Mapping(Box<WriteBlock>);
+
+impl fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mapping")
+    }
 }
 
 /// Why a feed ends.
@@ -76,8 +114,10 @@ pub struct FeedCounts {
     pub messages: u64,
     /// Datagrams that were multicast, heartbeats and ends of sessions among them.
     pub datagrams: u64,
-    /// Messages that were passed over: longer than a datagram.
+    /// Messages that were passed over: their blocks are longer than a datagram takes.
     pub too_long: u64,
+    /// Messages that were passed over: the mapping gave them no block.
+    pub unmapped: u64,
     /// Requests that were answered.
     pub answered: u64,
 }
@@ -86,6 +126,7 @@ pub struct FeedCounts {
 #[derive(Debug)]
 pub struct Feed {
     source: Source,
+    mapping: Mapping,
     len_max: usize,
     clients: Clients,
     today: Ledger,
@@ -96,7 +137,8 @@ pub struct Feed {
     server: RequestServer,
     caught_up: bool,
     sent_at: Nanos,
-    payload: Vec<u8>,
+    /// The block of the message that is being taken, or given again.
+    block: Vec<u8>,
     /// What happened so far.
     pub counts: FeedCounts,
 }
@@ -118,10 +160,12 @@ impl Feed {
         let session = session_of(super::gateway::ledger::FIRST_DAY)?;
         let packer = Packer::new(session, len_max)?;
         let clients = Clients::default();
-        let (former, payload) = ((before, None), Vec::new());
+        let mapping = Mapping(Box::new(as_it_is));
+        let (former, block) = ((before, None), Vec::new());
         let (caught_up, sent_at, counts) = (false, 0, FeedCounts::default());
         Ok(Self {
             source,
+            mapping,
             len_max,
             clients,
             today,
@@ -131,9 +175,29 @@ impl Feed {
             server,
             caught_up,
             sent_at,
-            payload,
+            block,
             counts,
         })
+    }
+
+    /// The same feed with blocks that `mapping` makes of the messages which the source carries. It writes a message's
+    /// block, which may be empty, into memory that is empty, and returns `true`; or `false`, and the message is passed
+    /// over and has no number.
+    ///
+    /// Feeds emit the same numbers if they have the same mapping, and if it makes the same of equal messages wherever
+    /// and whenever it is called. So change it between two trading days only, in all feeds of a group.
+    #[must_use]
+    pub fn with_mapping(
+        mut self,
+        mapping: impl Fn(&Message<'_>, &mut Vec<u8>) -> bool + Send + 'static,
+    ) -> Self {
+        self.mapping = Mapping(Box::new(mapping));
+        self
+    }
+
+    /// The longest block that a datagram takes.
+    pub fn message_len_max(&self) -> usize {
+        self.packer.message_len_max()
     }
 
     /// Whether it multicasts: the stream was read to its end.
@@ -209,20 +273,25 @@ impl Feed {
         message: &Message<'_>,
         send: &mut impl FnMut(&[u8]),
     ) -> Result<(), FeedError> {
-        if message.payload.len() > self.packer.message_len_max() {
+        self.block.clear();
+        if !(self.mapping.0)(message, &mut self.block) {
+            self.counts.unmapped += 1;
+            return Ok(());
+        }
+        if self.block.len() > self.message_len_max() {
             self.counts.too_long += 1;
             return Ok(());
         }
         let number = self.next();
         // One list for whatever it carries.
-        if !self.today.on_message(&Message { destination: 0, ..*message })? {
+        if !self.today.on_message(&Message { destination: 0, payload: &self.block, ..*message })? {
             return if self.today.is_full() { Err(FeedError::Full) } else { Ok(()) };
         }
         self.counts.messages += 1;
-        if self.caught_up && self.packer.push(number, message.payload)? == Push::Full {
+        if self.caught_up && self.packer.push(number, &self.block)? == Push::Full {
             self.flush(now, send);
             // An empty datagram takes what `message_len_max` allows.
-            let _ = self.packer.push(number, message.payload)?;
+            let _ = self.packer.push(number, &self.block)?;
         }
         Ok(())
     }
@@ -276,15 +345,19 @@ impl Feed {
         let mut packer = Packer::new(answer.session, self.len_max)?;
         let mut place = ledger.place(&[0], answer.from);
         for number in answer.from..answer.to {
-            if !ledger.next(&mut place, &mut self.payload)?
-                || packer.push(number, &self.payload)? == Push::Full
-            {
+            if !ledger.next(&mut place, &mut self.block)? || packer.push(number, &self.block)? == Push::Full {
                 break;
             }
         }
         self.counts.answered += 1;
         Ok(packer.flush().map(<[u8]>::to_vec))
     }
+}
+
+/// The mapping of a feed that was given none.
+fn as_it_is(message: &Message<'_>, block: &mut Vec<u8>) -> bool {
+    block.extend_from_slice(message.payload);
+    true
 }
 
 fn session_of(name: &str) -> Result<Session, PackError> {

@@ -27,11 +27,12 @@ use super::window::{ResendTimer, SubmitWindow};
 use super::{DRAINED, UNICAST_TURNS};
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
-    Datagram, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows, OpenFrame,
-    Reject, Seq, Told, Topic, write_open, write_question,
+    Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows,
+    OpenFrame, Reject, Seq, Told, Topic, write_open, write_question,
 };
 use lines::{Content, LineState, Lines, Stamped};
 use pulse::submit;
+use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 pub use told::{PublishError, PublisherEvent};
 
@@ -54,12 +55,16 @@ pub struct PublisherLimits {
     pub names_max: u32,
     /// Bytes of the longest message; one that is longer than a datagram goes out in parts.
     pub message_len_max: usize,
+    /// The same for destinations whose readers take less: they pass messages on in datagrams of their own.
+    pub message_len_max_of: BTreeMap<Destination, usize>,
 }
 
 /// The rules of a publisher without its device.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PublisherCore {
     limits: PublisherLimits,
+    /// What every destination takes: a message within it is compared with this alone.
+    len_least: usize,
     rx: Receiver,
     window: SubmitWindow,
     lines: Lines,
@@ -264,7 +269,9 @@ impl PublisherCore {
     fn new(limits: PublisherLimits) -> Self {
         let timer = ResendTimer::new(limits.resend_ns_min, limits.resend_ns_max);
         let datagram_len_max = limits.receiver.frame_len_max;
+        let len_least = limits.message_len_max_of.values().copied().min().unwrap_or(usize::MAX);
         Self {
+            len_least,
             rx: Receiver::new(limits.receiver.clone(), Start::Live),
             window: SubmitWindow::new(
                 limits.window_entries,

@@ -52,6 +52,23 @@ impl IoError {
         Self { doing: doing.into(), source }
     }
 
+    /// An error of binding an address while `doing`, which ends with what to do about it.
+    pub fn of_bind(doing: impl Into<String>, source: std::io::Error) -> Self {
+        let remedy = match source.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                ": another process has that port; `ss -lntup` names it: end it, or choose another port"
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                ": this host has no such address; `ip address` lists those that it has, and 0.0.0.0 is all of them"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                ": ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher one"
+            }
+            _ => "",
+        };
+        Self::new(format!("{}{remedy}", doing.into()), source)
+    }
+
     /// An error of the last system call of this thread while `doing`.
     pub(crate) fn last(doing: impl Into<String>) -> Self {
         Self::new(doing, std::io::Error::last_os_error())

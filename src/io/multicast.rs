@@ -36,6 +36,6 @@ pub fn sender(group: SocketAddrV4, interface: &Interface, ttl: u8) -> Result<Udp
 pub fn requests(address: SocketAddr) -> Result<UdpSocket, IoError> {
     let socket = UdpSocket::bind(address)
         .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
-        .map_err(|error| IoError::new(format!("listen for requests on {address}"), error))?;
+        .map_err(|error| IoError::of_bind(format!("listen for requests on {address}"), error))?;
     Ok(socket)
 }

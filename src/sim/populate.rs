@@ -22,6 +22,7 @@ use crate::proto::repairers::Repairer;
 use crate::proto::requesters::BudgetLimits;
 use crate::proto::suspect::SuspectLimits;
 use crate::wire::{Identity, Nanos, Seq, frame_len_max};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The life of the stream.
@@ -96,6 +97,7 @@ pub(super) fn publisher(plan: &Plan, seat: usize, work: &Work, rng: &mut Rng) ->
         ask_again_ns: 1_000_000,
         names_max: 4,
         message_len_max: MESSAGE_LEN_MAX,
+        message_len_max_of: BTreeMap::new(),
     };
     let mut publisher = Publisher::new(SimNet::of_client(), limits);
     publisher.core.open(&work.name, [rng.next_u64(), rng.next_u64()]);

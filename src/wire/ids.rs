@@ -9,13 +9,15 @@ pub type Seq = u64;
 pub type PublisherSeq = u64;
 /// Whose message an entry is. 0 is nobody (entries of the cluster itself).
 pub type PublisherId = u32;
-/// Whom an entry is for: 0 everybody, a `PublisherId` that client, from 2^31 a configured channel.
+/// Whom an entry is for: 0 everybody, a `PublisherId` that client, from [`CHANNELS`] on a channel.
 pub type Destination = u32;
 /// Nanoseconds: of the monotonic clock where it is called `now`, since the Unix epoch where it is a timestamp.
 pub type Nanos = u64;
 /// The running digest over the frames of a log up to a seq.
 pub type Chain = u64;
 
+/// Destinations from here on are channels, counted from 0.
+pub const CHANNELS: Destination = 1 << 31;
 /// Most members that a membership may have; a quorum of seven survives three deaths.
 pub const MEMBERS_MAX: usize = 7;
 /// Largest replica id (it has 8 bits in an [`Epoch`]).

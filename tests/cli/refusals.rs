@@ -229,3 +229,22 @@ fn a_full_disk_is_told_nothing_is_acknowledged_that_is_not_stored_and_room_ends_
     assert_eq!(payloads(&cluster.read(&["--from", seq]).out), ["after that"]);
     assert_eq!(replica.terminate(), Some(0));
 }
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "it is the other process")]
+fn a_port_that_another_process_has_is_named_with_what_to_do() {
+    let cluster = Cluster::new(1, "");
+    let users = cluster.path("users.toml");
+    let users = users.to_str().expect("a path of text");
+    cluster.run(&["gateway", "user", "add", "alice", "--users", users], b"secret").with_code(0);
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let taken = tcp.local_addr().expect("it").to_string();
+    let gateway = cluster.run(&["gateway", "--listen", &taken, "--users", users], b"").with_code(1);
+    gateway.saying(&[&taken, "--listen", "another process has that port", "choose another port"]);
+    let taken = udp.local_addr().expect("it").to_string();
+    let feed = cluster.run(&["feed", "--group", "239.77.7.7:7007", "--requests", &taken], b"").with_code(1);
+    feed.saying(&[&taken, "listen for requests", "another process has that port", "choose another port"]);
+    let foreign = cluster.run(&["gateway", "--listen", "192.0.2.1:9000", "--users", users], b"").with_code(1);
+    foreign.saying(&["192.0.2.1:9000", "this host has no such address"]);
+}

@@ -263,6 +263,28 @@ refused! {
     a_message_larger_than_any_is_refused: SHARED, ["[stream]" => "[stream]\nmessage_len_max = 65537"];
         "LS0107: stream.message_len_max: 65537 is out of range; write a value from 1 to 65536 (c.toml:18:19)";
 
+    a_channels_message_that_no_feeds_datagram_takes_is_refused: SHARED,
+        ["ttl = 0" => "ttl = 0\nmtu = 1400", "[stream]" => "[[channels]]\nid = 7\nmessage_len_max = 1351\n[stream]"];
+        "LS0120: channels.7.message_len_max: a feed's datagram takes 1350 bytes of a message at mtu 1400, and blocks \
+         are not split; write 1350 or less, or leave it out (c.toml:20:19)";
+
+    a_channels_message_larger_than_the_streams_is_refused: SHARED,
+        ["[stream]" => "[[channels]]\nid = 7\nmessage_len_max = 1001\n[stream]\nmessage_len_max = 1000"];
+        "LS0120: channels.7.message_len_max: 1001 bytes are more than any message has: stream.message_len_max is \
+         1000; write 1000 or less, or leave it out (c.toml:19:19)";
+
+    a_channel_that_stands_twice_is_refused: SHARED,
+        ["[stream]" => "[[channels]]\nid = 7\n[[channels]]\nid = 7\n[stream]"];
+        "LS0113: channels.#2.id: 7 is used by channels.7.id already; give each channel its own id (c.toml:20:6)";
+
+    a_channel_beyond_the_last_is_refused: SHARED, ["[stream]" => "[[channels]]\nid = 2147483647\n[stream]"];
+        "LS0107: channels.2147483647.id: 2147483647 is out of range; write a value from 0 to 2147483646 \
+         (c.toml:18:6)";
+
+    a_channel_without_a_number_is_told_how_to_write_it: SHARED,
+        ["[stream]" => "[[channels]]\nmessage_len_max = 9\n[stream]"];
+        "LS0103: channels.#1.id: is required and missing; add id = 7, the number of a channel (c.toml:17:1)";
+
     a_window_that_the_tail_cannot_hold_is_refused: SHARED,
         ["[stream]" => "[stream]\nwindow_bytes = \"65MiB\""];
         "LS0118: stream.window_bytes: a window of 65MiB needs a tail of four times its size, and \

@@ -186,6 +186,49 @@ fn what_no_datagram_takes_has_no_number_and_is_counted() {
     assert_eq!(sent.len(), 2);
 }
 
+/// Of every message but those that begin with 7 what follows its first digit, three times.
+fn mapped(payload: &[u8]) -> Option<Vec<u8>> {
+    let (first, rest) = payload.split_first()?;
+    (*first != b'7').then(|| rest.repeat(3))
+}
+
+#[test]
+fn a_mapping_decides_the_blocks_and_what_it_gives_none_has_no_number_in_any_feed() {
+    let feed = || {
+        feed_of(Source::All).with_mapping(|message, block| match mapped(message.payload) {
+            Some(bytes) => {
+                block.extend_from_slice(&bytes);
+                true
+            }
+            None => false,
+        })
+    };
+    let stream = stream();
+    let takes = feed().message_len_max();
+    let mut blocks: Vec<(String, u64, Vec<u8>)> = Vec::new();
+    for (day, _, payload) in expected(&stream, |_| true) {
+        if let Some(block) = mapped(&payload).filter(|block| block.len() <= takes) {
+            let number = blocks.iter().filter(|(of, ..)| *of == day).count() as u64 + 1;
+            blocks.push((day, number, block));
+        }
+    }
+    let (mut a, mut b) = (feed(), feed());
+    catch_up(&mut a);
+    let whole = stream.len();
+    let sent = play(&mut a, &stream, 0..whole, 5);
+    // The other one begins late, and is asked for what the first one sent.
+    assert!(play(&mut b, &stream, 0..600, 11).is_empty());
+    catch_up(&mut b);
+    let rest = play(&mut b, &stream, 600..whole, 11);
+    for (feed, datagrams) in [(&mut a, &sent), (&mut b, &rest)] {
+        let had: Vec<_> = received(feed, datagrams, DAYS[1]);
+        assert_eq!(had, blocks.iter().filter(|(day, ..)| day == DAYS[1]).cloned().collect::<Vec<_>>());
+    }
+    assert_eq!(a.counts.messages, blocks.len() as u64);
+    assert!(a.counts.unmapped > 0 && a.counts.too_long > 0, "{:?}", a.counts);
+    assert_eq!(a.stands_at(), b.stands_at());
+}
+
 #[test]
 fn a_quiet_feed_beats_once_a_second_and_says_when_the_day_is_over() {
     let mut feed = feed_of(Source::All);

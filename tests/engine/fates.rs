@@ -7,6 +7,7 @@ use lockstep::engine::ports::Group;
 use lockstep::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
 use lockstep::sim::net::{SimNet, To};
 use lockstep::wire::*;
+use std::collections::BTreeMap;
 
 const A: [u64; 2] = [1, 1];
 const B: [u64; 2] = [2, 2];
@@ -33,6 +34,7 @@ impl Writer {
             ask_again_ns: 1_000_000,
             names_max: 4,
             message_len_max: MESSAGE_LEN_MAX,
+            message_len_max_of: BTreeMap::new(),
         };
         change(&mut limits);
         let publisher = Publisher::new(SimNet::default(), limits);

@@ -7,6 +7,7 @@ use lockstep::engine::publisher::{PublishError, Publisher, PublisherEvent, Publi
 use lockstep::engine::replica::ReplicaLimits;
 use lockstep::sim::net::SimNet;
 use lockstep::wire::*;
+use std::collections::BTreeMap;
 
 const A: [u64; 2] = [1, 1];
 const B: [u64; 2] = [2, 2];
@@ -310,6 +311,40 @@ fn a_message_too_long_names_limit_and_remedy() {
 }
 
 #[test]
+fn a_channel_that_takes_less_refuses_what_is_longer_whole_or_in_parts_and_names_its_limit() {
+    let mut cluster = Cluster::new(1, unchanged);
+    let (large, small) = (CHANNELS + 7, CHANNELS);
+    let publisher = cluster.add_publisher(|limits| {
+        limits.message_len_max_of = BTreeMap::from([(large, 1_450), (small, 100)]);
+    });
+    let id = cluster.open(publisher, "orders", A);
+    let core = &mut cluster.publishers[publisher].publisher.core;
+    assert_eq!(core.message_len_max_for(large), 1_450);
+    assert_eq!(core.message_len_max_for(0), core.message_len_max());
+    for (destination, max) in [(large, 1_450), (small, 100)] {
+        let refused = PublishError::TooLongFor { destination, len: max + 1, max };
+        assert_eq!(core.try_publish(id, destination, &vec![0; max + 1]), Err(refused));
+        // Longer than any message: the channel's limit is the one that helps.
+        let longest = core.try_publish(id, destination, &vec![0; 20_000]);
+        assert_eq!(longest, Err(PublishError::TooLongFor { destination, len: 20_000, max }));
+    }
+    assert_eq!(
+        core.try_claim(id, small, 101).map(|_| ()),
+        Err(PublishError::TooLongFor { destination: small, len: 101, max: 100 })
+    );
+    let text = PublishError::TooLongFor { destination: large, len: 1_451, max: 1_450 }.to_string();
+    assert!(text.contains("1451") && text.contains("channel 7, the limit is 1450"), "{text}");
+    assert!(text.contains("`channels.*.message_len_max`"), "{text}");
+    // Two parts, whose whole is within the limit; and what is within it, or for somebody else.
+    assert_eq!(core.try_publish(id, large, &[7; 1_450]), Ok(2));
+    assert_eq!(core.try_publish(id, small, &[7; 100]), Ok(3));
+    assert_eq!(core.try_publish(id, 0, &[7; 1_000]), Ok(4));
+    drain(&mut cluster, publisher);
+    let lengths: Vec<_> = stamped(&cluster).iter().map(|(.., text)| text.len()).collect();
+    assert_eq!(lengths, [1_296, 154, 100, 1_000], "nothing of what was refused is in the stream");
+}
+
+#[test]
 fn a_full_window_is_backpressure_and_nothing_is_lost() {
     let mut cluster = Cluster::new(3, unchanged);
     let publisher = cluster.add_publisher(|limits| limits.window_entries = 4);
@@ -350,6 +385,7 @@ pub fn connected(log: &mut Log) -> (Publisher<SimNet>, Vec<PublisherEvent>) {
         ask_again_ns: 1_000_000,
         names_max: 1,
         message_len_max: MESSAGE_LEN_MAX,
+        message_len_max_of: BTreeMap::new(),
     };
     let mut publisher = Publisher::new(SimNet::default(), limits);
     publisher.net_mut().groups.extend([log.frames[1].clone(), log.heartbeat()]);

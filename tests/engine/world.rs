@@ -23,6 +23,7 @@ use lockstep::proto::suspect::SuspectLimits;
 use lockstep::proto::window::Window;
 use lockstep::sim::net::{SimNet, To};
 use lockstep::wire::*;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 pub const CLUSTER: u64 = 7;
@@ -286,6 +287,7 @@ impl Cluster {
             ask_again_ns: 1_000_000,
             names_max: 4,
             message_len_max: MESSAGE_LEN_MAX,
+            message_len_max_of: BTreeMap::new(),
         };
         change(&mut limits);
         let publisher = Publisher::new(SimNet::default(), limits);

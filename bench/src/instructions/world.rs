@@ -32,6 +32,7 @@ use lockstep::wire::{
     AckBody, EntryHeader, EntryKind, Header, Identity, Kind, MESSAGE_LEN_MAX, Nanos, OpenFrame, PublisherId,
     Seq, frame_len_max, write_ack,
 };
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -185,6 +186,7 @@ impl World {
                 ask_again_ns: 1_000_000,
                 names_max: 1,
                 message_len_max: MESSAGE_LEN_MAX,
+                message_len_max_of: BTreeMap::new(),
             },
         );
         publisher.core.open("bench", [1, 2]);

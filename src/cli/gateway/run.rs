@@ -9,13 +9,11 @@
 use super::RunArgs;
 use super::user;
 use super::verifier::Verifier;
-use crate::cli::ended::ended;
+use crate::cli::ended::{Reading, serve_whole_or_oldest};
 use crate::cli::failure::{FAILED, USAGE};
 use crate::cli::sequencer::stop_with_stdin;
 use crate::cli::{Failure, log, signals};
-use crate::client::{
-    Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
-};
+use crate::client::{Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Subscriber};
 use crate::config::{self, Config};
 use crate::edge::gateway::core::{Gateway, GatewayLimits, Stream};
 use crate::edge::gateway::ledger::Ledger;
@@ -98,31 +96,26 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
     }
-    let whole = serve(args, &config, &stop, &reload, true)?;
-    if whole {
-        return Ok(0);
-    }
-    // Nobody has the stream's beginning any more: numbers are known from the next trading day on.
-    tracing::warn!("no journal holds the stream from seq 1 on: logins wait for the begin of a trading day");
-    serve(args, &config, &stop, &reload, false).map(|_| 0)
+    let until_then = "logins wait for the begin of a trading day";
+    serve_whole_or_oldest(until_then, |reading| serve(args, &config, &stop, &reload, reading))
 }
 
-/// Serves until it is told to stop. `false`: the stream cannot be had from its beginning.
+/// Serves until it is told to stop, or `reading` is over.
 fn serve(
     args: &RunArgs,
     config: &Config,
     stop: &AtomicBool,
     reload: &AtomicBool,
-    whole: bool,
-) -> Result<bool, Failure> {
-    let mut server = Server::open(args, config, whole)?;
+    reading: &mut Reading,
+) -> Result<(), Failure> {
+    let mut server = Server::open(args, config, reading)?;
     let mut told_ready = false;
     let mut waits_at = server.clock.now() + WAITS_NS;
     let mut deadline = None;
     loop {
-        server.turn()?;
-        if server.is_cut {
-            return Ok(false);
+        server.turn(reading)?;
+        if reading.lacks_beginning() {
+            return Ok(());
         }
         if !told_ready && server.core.is_ready() {
             told_ready = true;
@@ -148,7 +141,7 @@ fn serve(
             if now >= until || drained && now + STOP_NS > until + 100_000_000 {
                 let counts = server.core.counts;
                 tracing::info!(?counts, "stopped");
-                return Ok(true);
+                return Ok(());
             }
         }
     }
@@ -181,12 +174,11 @@ struct Server {
     idle: Idle,
     users: std::path::PathBuf,
     accepts: bool,
-    is_cut: bool,
     buffer: Vec<u8>,
 }
 
 impl Server {
-    fn open(args: &RunArgs, config: &Config, whole: bool) -> Result<Self, Failure> {
+    fn open(args: &RunArgs, config: &Config, reading: &Reading) -> Result<Self, Failure> {
         let name = &args.name;
         if name.is_empty() || name.len() > NAME_LEN_MAX - 8 {
             return Err(Failure::new(USAGE, format!("--name '{name}': 1 to {} bytes", NAME_LEN_MAX - 8)));
@@ -207,17 +199,16 @@ impl Server {
             let hint = "gateway.spool names a writable directory of a file system that has unnamed files";
             Failure::new(FAILED, format!("{error}; {hint}"))
         })?;
-        let ledger = Ledger::new(spool, whole, keeps_everybody);
+        let ledger = Ledger::new(spool, reading.is_whole(), keeps_everybody);
         let poll = Poll::new().map_err(|error| IoError::new("make the gateway's poll", error))?;
         let waker =
             Waker::new(poll.registry(), WAKER).map_err(|error| IoError::new("make a waker", error))?;
-        let wrong = |error| IoError::new(format!("listen on {} (--listen)", args.listen), error);
+        let wrong = |error| IoError::of_bind(format!("listen on {} (--listen)", args.listen), error);
         let mut listener = TcpListener::bind(args.listen).map_err(wrong)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(wrong)?;
         let address = listener.local_addr().map_err(wrong)?;
         let mut publisher = Publisher::connect(&endpoint)?;
-        let start = if whole { Start::From(1) } else { Start::Oldest };
-        let subscriber = Subscriber::connect(&endpoint, delivery, start)?;
+        let subscriber = Subscriber::connect(&endpoint, delivery, reading.start())?;
         let sockets = publisher.net().sockets().into_iter().chain(subscriber.net().sockets());
         let handles = sockets.map(|socket| socket.try_clone_to_owned()).collect::<Result<Vec<_>, _>>();
         let handles = handles.map_err(|error| IoError::new("share the handles' sockets", error))?;
@@ -260,15 +251,14 @@ impl Server {
             idle: endpoint.idle,
             users: users_path,
             accepts: true,
-            is_cut: false,
             buffer: vec![0; READ_LEN],
         })
     }
 
     /// Everything once; then a sleep, if there was nothing to do.
-    fn turn(&mut self) -> Result<(), Failure> {
+    fn turn(&mut self, reading: &mut Reading) -> Result<(), Failure> {
         let now = self.clock.now();
-        let mut work = self.turn_stream(now)?;
+        let mut work = self.turn_stream(now, reading)?;
         while let Some((check, is_right)) = self.verifier.verdict() {
             work += 1;
             self.core.on_checked(now, &mut Handle(&mut self.publisher), &check, is_right);
@@ -293,8 +283,8 @@ impl Server {
         self.wait(work)
     }
 
-    fn turn_stream(&mut self, now: Nanos) -> Result<usize, Failure> {
-        let Self { core, publisher, subscriber, told, is_cut, .. } = self;
+    fn turn_stream(&mut self, now: Nanos, reading: &mut Reading) -> Result<usize, Failure> {
+        let Self { core, publisher, subscriber, told, .. } = self;
         let mut work = publisher.poll(BATCH, |event| told.push(event));
         for event in told.drain(..) {
             if event == PublisherEvent::Lost {
@@ -306,10 +296,9 @@ impl Server {
         }
         let mut failed = None;
         work += subscriber.poll(BATCH, |event| {
-            *is_cut |= matches!(event, SubscriberEvent::Abandoned { .. });
-            failed = failed.take().or_else(|| ended(&event));
+            failed = failed.take().or_else(|| reading.on_event(&event));
             core.on_stream(now, &mut Handle(publisher), &event);
-            if failed.is_none() { Flow::Continue } else { Flow::Stop }
+            if failed.is_none() && !reading.lacks_beginning() { Flow::Continue } else { Flow::Stop }
         });
         failed.map_or(Ok(work), Err)
     }

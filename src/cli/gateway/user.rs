@@ -8,7 +8,7 @@ use crate::edge::gateway::passwords;
 use crate::edge::gateway::users::{User, Users, Whom, user_name};
 use crate::io::clock::random_u64;
 use clap::{Args, Subcommand};
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -102,7 +102,6 @@ pub(super) fn run(command: &UserCommand) -> Result<u8, Failure> {
         UserCommand::Add(args) => {
             let path = args.file.path()?;
             let name = user_name(&args.name).map_err(|what| Failure::new(USAGE, what))?;
-            let mut users = read_or_none(&path)?;
             let mut user = User::new(name, hashed()?);
             (user.destination, user.numbered) = (args.to.clone(), args.numbered);
             user.cancel_on_disconnect = args.cancel_on_disconnect;
@@ -111,6 +110,8 @@ pub(super) fn run(command: &UserCommand) -> Result<u8, Failure> {
             if !args.hear.is_empty() {
                 user.hear.clone_from(&args.hear);
             }
+            let _lock = lock(&path)?;
+            let mut users = read_or_none(&path)?;
             users.insert(user);
             write(&path, &users)
         }
@@ -146,6 +147,7 @@ fn row(user: &User) -> String {
 
 fn change(args: &NameArgs, change: impl Fn(&mut Users, &str) -> bool) -> Result<u8, Failure> {
     let path = args.file.path()?;
+    let _lock = lock(&path)?;
     let mut users = read(&path)?;
     if !change(&mut users, &args.name.to_ascii_lowercase()) {
         let what = format!(
@@ -185,6 +187,18 @@ fn hashed() -> Result<String, Failure> {
     salt[..8].copy_from_slice(&drawn[0]);
     salt[8..].copy_from_slice(&drawn[1]);
     passwords::hash(password.as_bytes(), salt).map_err(|what| Failure::new(FAILED, what))
+}
+
+/// Makes other changes of the file wait until this is dropped: each begins with what the one before has written. The
+/// folder is locked, as the file is another one after each change.
+fn lock(path: &Path) -> Result<File, Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let locked = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    locked.map_err(|error| {
+        let what = "cannot lock the folder of the users' file";
+        let hint = "make it, or name another file with --users";
+        Failure::new(FAILED, format!("{what}, {}: {error}; {hint}", folder.display()))
+    })
 }
 
 /// Reads the file, which nobody but its owner may read.

@@ -8,14 +8,13 @@
 //! destination = "everybody"         # whom its messages are for
 //! ```
 
-use crate::wire::Destination;
+use super::core::GATEWAYS;
+use crate::wire::CHANNELS;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// Destinations from here on are channels.
-pub const CHANNELS: Destination = 1 << 31;
 /// Longest name of a user: SoupBinTCP's field Username.
 pub const USER_LEN_MAX: usize = 6;
 /// Most destinations that one user hears: merging looks at each.
@@ -31,7 +30,7 @@ pub enum Whom {
     Everybody,
     /// Another user's client.
     Client(String),
-    /// A channel, counted from 0; its destination is 2^31 more.
+    /// A channel, counted from 0; its destination is [`CHANNELS`] more. The last is the gateways' own.
     Channel(u32),
 }
 
@@ -45,7 +44,8 @@ impl FromStr for Whom {
             None if text == "everybody" => Ok(Self::Everybody),
             Some(("client", name)) => user_name(name).map(Self::Client),
             Some(("channel", number)) => {
-                number.parse().ok().filter(|number| *number < CHANNELS).map(Self::Channel).ok_or_else(wrong)
+                let known = number.parse().ok().filter(|number| *number < GATEWAYS - CHANNELS);
+                known.map(Self::Channel).ok_or_else(wrong)
             }
             _ => Err(wrong()),
         }
@@ -260,7 +260,7 @@ mod tests {
             (user("colour = 1"), "unknown field `colour`"),
             (user("hear = []"), "hears 0"),
             (user("hear = [\"nobody\"]"), "write self, everybody, client:NAME"),
-            (user("destination = \"channel:2147483648\""), "is nobody"),
+            (user("destination = \"channel:2147483647\""), "is nobody"),
             (user("rate = 0"), "rate 0"),
             (user(&user("")), "stands twice"),
             (user("").replace("alice", "Alice"), "lower case"),

@@ -20,6 +20,27 @@ impl PublisherCore {
         self.limits.receiver.frame_len_max - HEADER_LEN - ENTRY_HEADER_LEN
     }
 
+    /// The longest message for `destination` that is taken: less than [`PublisherCore::message_len_max`] where it
+    /// has a limit of its own.
+    pub fn message_len_max_for(&self, destination: Destination) -> usize {
+        let max = self.message_len_max();
+        self.limits.message_len_max_of.get(&destination).map_or(max, |own| max.min(*own))
+    }
+
+    /// Whether `destination` takes `len` bytes, as a whole or in parts. One comparison, unless some destination takes
+    /// less.
+    #[inline]
+    fn check_len(&self, destination: Destination, len: usize) -> Result<(), PublishError> {
+        if len <= self.len_least { Ok(()) } else { self.check_own_len(destination, len) }
+    }
+
+    fn check_own_len(&self, destination: Destination, len: usize) -> Result<(), PublishError> {
+        match self.limits.message_len_max_of.get(&destination) {
+            Some(&max) if len > max => Err(PublishError::TooLongFor { destination, len, max }),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes a message: it is written into the open datagram, which leaves when it is full or at the next
     /// `flush` or `poll`. Returns its number. The message is copied once; nothing is allocated.
     ///
@@ -32,6 +53,7 @@ impl PublisherCore {
         destination: Destination,
         payload: &[u8],
     ) -> Result<PublisherSeq, PublishError> {
+        self.check_len(destination, payload.len())?;
         if payload.len() > self.part_len_max() {
             return self.publish_parts(publisher, destination, payload);
         }
@@ -81,6 +103,7 @@ impl PublisherCore {
         destination: Destination,
         len: usize,
     ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
+        self.check_len(destination, len)?;
         let max = self.part_len_max().min(self.message_len_max());
         self.claim((EntryKind::Message, 0), publisher, destination, len, max)
     }

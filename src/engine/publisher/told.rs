@@ -1,6 +1,6 @@
 //! What a publisher's application is told: why a message was not taken, and what became of it.
 
-use crate::wire::{PublisherId, PublisherSeq, Seq};
+use crate::wire::{CHANNELS, Destination, PublisherId, PublisherSeq, Seq};
 
 /// Why a message was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -14,6 +14,15 @@ pub enum PublishError {
         /// Its bytes.
         len: usize,
         /// The limit: of `stream.message_len_max`, of the window, or of one frame where it was to be claimed.
+        max: usize,
+    },
+    /// The message is longer than what its destination takes, however many parts it would go out in.
+    TooLongFor {
+        /// Whom it is for.
+        destination: Destination,
+        /// Its bytes.
+        len: usize,
+        /// The destination's limit.
         max: usize,
     },
     /// A newer process publishes under this name.
@@ -34,6 +43,18 @@ impl std::fmt::Display for PublishError {
                 "a message of {len} bytes is too long, the limit is {max}: raise `stream.message_len_max` and \
                  `publisher.buffer`; what is written in place fits one datagram of `mtu`"
             ),
+            Self::TooLongFor { destination, len, max } => {
+                let whom = match destination.checked_sub(CHANNELS) {
+                    Some(number) => format!("channel {number}"),
+                    None => format!("destination {destination}"),
+                };
+                write!(
+                    f,
+                    "a message of {len} bytes is too long for {whom}, the limit is {max}: shorten it, publish it \
+                     for another destination, or raise `channels.*.message_len_max` if the datagrams of its \
+                     feeds take more"
+                )
+            }
             Self::Fenced => {
                 f.write_str("a newer process has opened this publisher's name: this one is fenced")
             }

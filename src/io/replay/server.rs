@@ -91,7 +91,8 @@ impl Server {
         written: impl Fn() -> Written + Send + 'static,
     ) -> Result<Self, IoError> {
         let listen = settings.listen;
-        let fails = |error| IoError::new(format!("listening for readers of the journal on {listen}"), error);
+        let doing = || format!("listening for readers of the journal on {listen}");
+        let fails = |error| IoError::new(doing(), error);
         let mut listener = match TcpListener::bind(listen.into()) {
             // An address that a host does not know itself by (a container's, a router's).
             Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
@@ -99,7 +100,7 @@ impl Server {
             }
             bound => bound,
         }
-        .map_err(fails)?;
+        .map_err(|error| IoError::of_bind(doing(), error))?;
         let address = listener.local_addr().map_err(fails)?;
         let poll = Poll::new().map_err(fails)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(fails)?;

@@ -24,7 +24,7 @@ use crate::sim::net::{SimNet, To};
 use crate::sim::rng::Rng;
 use crate::wire::{Header, Identity, Kind, MemberBody, Nanos, PublisherId, Seq, frame_len_max};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
@@ -219,6 +219,7 @@ fn engine(seat: usize) -> Result<Engine, String> {
                 ask_again_ns: 10_000_000,
                 names_max: 1,
                 message_len_max: MESSAGE_LEN_MAX,
+                message_len_max_of: BTreeMap::new(),
             };
             let mut publisher = Publisher::new(SimNet::of_client(), limits);
             publisher.core.open("gateway", [1, 2]);

@@ -6,9 +6,9 @@ use crate::edge::Session;
 use crate::edge::gateway::clients::{CLIENT, Reason, nonce};
 use crate::edge::gateway::conn::{Asked, ONE_MESSAGE, Phase};
 use crate::edge::gateway::ledger::Day;
-use crate::edge::gateway::users::{CHANNELS, Whom};
+use crate::edge::gateway::users::Whom;
 use crate::edge::soup::{LoginRequest, RejectReason};
-use crate::wire::{Destination, Nanos, PublisherId};
+use crate::wire::{CHANNELS, Destination, Nanos, PublisherId};
 
 impl Gateway {
     pub(super) fn on_login(&mut self, now: Nanos, index: usize, request: &LoginRequest) {
@@ -241,6 +241,11 @@ impl Gateway {
             }
             Err(PublishError::TooLong { .. }) => {
                 self.refuse(now, index, "a message is longer than the stream takes (stream.message_len_max)");
+                true
+            }
+            Err(PublishError::TooLongFor { .. }) => {
+                let why = "a message is longer than the channel that yours are for takes (channels.*.message_len_max)";
+                self.refuse(now, index, why);
                 true
             }
             // The stream says so in its own time.

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::client::{PublisherEvent, SubscriberEvent};
-use crate::edge::gateway::users::User;
+use crate::edge::gateway::users::{User, Whom};
 use crate::io::spool::Spool;
-use crate::wire::DayMark;
+use crate::wire::{CHANNELS, DayMark};
 
 /// A stream whose answers the test gives.
 #[derive(Default)]
@@ -19,8 +19,16 @@ impl Stream for Told {
         Some(self.opens.len() - 1)
     }
 
-    fn publish(&mut self, _: PublisherId, _: Destination, _: &[u8]) -> Result<PublisherSeq, PublishError> {
-        Ok(1)
+    fn publish(
+        &mut self,
+        _: PublisherId,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError> {
+        match (destination, payload.len()) {
+            (SHORT, len @ 4..) => Err(PublishError::TooLongFor { destination, len, max: 3 }),
+            _ => Ok(1),
+        }
     }
 
     fn close(&mut self, publisher: PublisherId, _: &[u8]) -> Result<(), PublishError> {
@@ -33,6 +41,8 @@ impl Stream for Told {
     }
 }
 
+/// A channel whose messages have three bytes at most.
+const SHORT: Destination = CHANNELS + 7;
 const OWN: PublisherId = 1;
 const ALICE: PublisherId = 2;
 
@@ -59,7 +69,9 @@ fn opening() -> (Gateway, Told, usize) {
         lost_beats: 6,
     };
     let mut users = Users::default();
-    users.insert(User::new("alice".into(), "hash".into()));
+    let mut alice = User::new("alice".into(), "hash".into());
+    alice.destination = Whom::Channel(7);
+    users.insert(alice);
     let ledger = Ledger::new(Spool::open(&std::env::temp_dir(), 1 << 20).unwrap(), true, false);
     let (mut gateway, mut stream) = (Gateway::new(limits, users, ledger), Told::default());
     gateway.open_own(&mut stream, "1");
@@ -122,6 +134,21 @@ fn a_gateway_whose_spool_is_full_cuts_who_is_logged_in_and_refuses_logins() {
     let (again, _) = gateway.accept(0, "127.0.0.1:2".parse().unwrap()).unwrap();
     gateway.on_bytes(0, &mut stream, again, &[&b"\0\x2fLalice secret    "[..], &[b' '; 29], b"0"].concat());
     assert!(gateway.out(again).ends_with(b"\0\x02JS") && gateway.next_check().is_none());
+}
+
+#[test]
+fn a_message_that_its_channel_does_not_take_is_told_and_counted_and_the_connection_goes_on() {
+    let (mut gateway, mut stream, index) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    let accepted = gateway.out(index).len();
+    // A millisecond later, as its rate takes no two at once.
+    gateway.on_bytes(0, &mut stream, index, b"\0\x05Ulong");
+    gateway.on_bytes(1_000_000, &mut stream, index, b"\0\x04Uyes");
+    let said = String::from_utf8_lossy(&gateway.out(index)[accepted..]).into_owned();
+    assert!(said.get(2..).is_some_and(|said| said.starts_with('+')), "{said:?}");
+    assert!(said.contains("(channels.*.message_len_max)"), "{said:?}");
+    assert_eq!((gateway.counts.refused, gateway.counts.submitted, gateway.open_count()), (1, 1, 1));
 }
 
 /// Each of them waits its grace once, and not again behind each that went before.

@@ -1,0 +1,49 @@
+//! Channels: what feeds carry fits their datagrams.
+
+use super::{SHARED, accepted, changed, effective, env};
+use lockstep::edge::Session;
+use lockstep::edge::gateway::core::GATEWAYS;
+use lockstep::edge::gateway::users::Whom;
+use lockstep::edge::mold::Packer;
+use lockstep::wire::CHANNELS;
+
+/// Config knows no other room, so the two sides of one fact are held together here.
+#[test]
+fn a_channels_limit_is_what_a_feeds_datagram_takes_unless_it_or_the_stream_says_less() {
+    let day = Session::new(b"FIRST").expect("a session");
+    for mtu in [768, 1_500, 9_000] {
+        let line = format!("ttl = 0\nmtu = {mtu}");
+        let text = changed(SHARED, &[("ttl = 0", &line), ("[stream]", "[[channels]]\nid = 7\n[stream]")]);
+        let takes = Packer::new(day, mtu - 28).expect("a packer").message_len_max();
+        let config = accepted(&text, &[]);
+        assert_eq!(
+            config.channel(7).map(|channel| channel.message_len_max as usize),
+            Some(takes),
+            "mtu {mtu}"
+        );
+        assert_eq!(config.endpoint().message_len_max_of.get(&(CHANNELS + 7)), Some(&takes));
+    }
+    let table =
+        "[[channels]]\nid = 0\nmessage_len_max = 64\n[[channels]]\nid = 7\n[stream]\nmessage_len_max = 1000";
+    let config = accepted(&changed(SHARED, &[("[stream]", table)]), &[]);
+    let told = "1000 from default (what a feed's datagram takes, at most stream.message_len_max)";
+    assert_eq!(effective(&config, "channels.7.message_len_max"), told);
+    assert_eq!(config.channel(0).map(|channel| channel.message_len_max), Some(64));
+    assert_eq!(config.channel(8), None);
+}
+
+#[test]
+fn a_variable_reaches_a_channel_by_its_number() {
+    let text = changed(SHARED, &[("[stream]", "[[channels]]\nid = 7\n[stream]")]);
+    let config = accepted(&text, &env("LOCKSTEP_CHANNELS_7_MESSAGE_LEN_MAX", "99"));
+    assert_eq!(config.channel(7).map(|channel| channel.message_len_max), Some(99));
+}
+
+#[test]
+fn the_last_channel_of_a_file_is_the_last_that_users_can_name_and_none_is_the_gateways() {
+    let last = GATEWAYS - CHANNELS - 1;
+    let table = format!("[[channels]]\nid = {last}\n[stream]");
+    assert!(accepted(&changed(SHARED, &[("[stream]", &table)]), &[]).channel(last).is_some());
+    assert_eq!(format!("channel:{last}").parse(), Ok(Whom::Channel(last)));
+    assert!(format!("channel:{}", last + 1).parse::<Whom>().is_err());
+}
