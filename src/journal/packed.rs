@@ -7,11 +7,12 @@
 //! ```text
 //!  0      40                 40 + 16 × blocks
 //!  │ head │ table            │ block │ block │ ...          segments/0000000007.lz4
-//!           offset, length, checksum of the bytes before compression
+//!           offset, length, checksum of the bytes before compression and behind it
 //! ```
 //!
-//! The checksum is that of what was written, so it proves both: that the file is what it was, and that it
-//! unpacks to what it should. A packed file takes its segment's place only after all of it was read back.
+//! The checksum is that of the plain bytes and then of the compressed ones, so it proves both: that the file is what
+//! it was, and that it unpacks to what it should. One of them would not do: where bytes repeat, LZ4 says the same in
+//! many ways. A packed file takes its segment's place only after all of it was read back.
 
 use crate::journal::damage::Damage;
 use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};
@@ -47,6 +48,11 @@ struct Row {
 
 const _: () = assert!(size_of::<Head>() == 40 && size_of::<Row>() == 16);
 
+/// The checksum of a unit.
+fn checksum(plain: &[u8], compressed: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(plain), compressed)
+}
+
 /// The packed file of segment `number`, whose bytes are `segment`.
 fn packed(number: u64, segment: &[u8]) -> Vec<u8> {
     let units = segment.chunks(UNIT_LEN);
@@ -55,7 +61,7 @@ fn packed(number: u64, segment: &[u8]) -> Vec<u8> {
     let mut rows = Vec::with_capacity(units.len());
     for unit in units {
         let compressed = lz4_flex::block::compress(unit);
-        let (offset, len, checksum) = (at as u64, compressed.len() as u32, crc32c::crc32c(unit));
+        let (offset, len, checksum) = (at as u64, compressed.len() as u32, checksum(unit, &compressed));
         rows.push(Row { offset, len, checksum });
         at += compressed.len();
         bytes.extend_from_slice(&compressed);
@@ -117,7 +123,7 @@ fn read_packed<S: Store>(
         let read = store.read_at(FileName::Packed(number), row.offset, &mut compressed)?;
         let plain = lz4_flex::block::decompress(&compressed[..read], unit_len);
         let Ok(plain) = plain.as_ref().map_err(ToString::to_string).and_then(|plain| {
-            let whole = plain.len() == unit_len && crc32c::crc32c(plain) == row.checksum;
+            let whole = plain.len() == unit_len && checksum(plain, &compressed[..read]) == row.checksum;
             if whole { Ok(plain) } else { Err("checksum".to_owned()) }
         }) else {
             let what =
