@@ -143,6 +143,8 @@ fn replay(values: &Values<'_, '_>) -> Replay {
 fn gateway(values: &Values<'_, '_>) -> Gateway {
     Gateway {
         users: values.path("users"),
+        tls_certificate: values.optional("tls_certificate").map(|_| values.path("tls_certificate")),
+        tls_key: values.optional("tls_key").map(|_| values.path("tls_key")),
         delivery: values.word("delivery", Delivery::from_word),
         clients_max: values.narrow("clients"),
         login_timeout_ns: values.number("login_timeout"),

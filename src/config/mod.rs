@@ -294,6 +294,10 @@ pub struct Subscriber {
 pub struct Gateway {
     /// File of the users.
     pub users: PathBuf,
+    /// File of the certificate and its chain.
+    pub tls_certificate: Option<PathBuf>,
+    /// File of the certificate's key.
+    pub tls_key: Option<PathBuf>,
     /// When clients get their messages.
     pub delivery: Delivery,
     /// Most connections.

@@ -193,6 +193,10 @@ pub(super) const KEYS: &[Key] = &[
 
     key("gateway.users", Path, Fixed("/etc/lockstep/users.toml"),
         "File of the gateways' users; `lockstep gateway user` writes it. Nobody but its owner may read it."),
+    key("gateway.tls_certificate", Path, Absent("no TLS"),
+        "File of a gateway's certificate and its chain, as PEM; for `--listen-tls`."),
+    key("gateway.tls_key", Path, Absent("no TLS"),
+        "File of the certificate's key, as PEM. Nobody but its owner may read it."),
     key("gateway.delivery", Word(Delivery::WORDS), Fixed("committed"),
         "When clients get their messages. `stamped` is a message delay sooner, and a takeover may cut a client off."),
     key("gateway.clients", Integer(1, 60_000), Fixed("4096"),

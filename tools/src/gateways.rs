@@ -29,16 +29,33 @@ pub struct Running {
 /// Starts a gateway and waits until clients may log in.
 #[track_caller]
 pub fn start(cluster: &Cluster, name: &str) -> Running {
+    let (process, [address]) = start_on(cluster, name, ["--listen"], &[]);
+    Running { process, address }
+}
+
+/// Starts a gateway with a listener for each of these flags, and waits until clients may log in; their addresses.
+#[track_caller]
+pub fn start_on<const N: usize>(
+    cluster: &Cluster,
+    name: &str,
+    listeners: [&str; N],
+    more: &[&str],
+) -> (Process, [SocketAddr; N]) {
     let users = cluster.path("users.toml");
     let users = users.to_str().expect("a path of text");
-    let args = ["gateway", "--name", name, "--listen", "127.0.0.1:0", "--users", users];
+    let mut args = vec!["gateway", "--name", name, "--users", users];
+    args.extend(listeners.iter().flat_map(|flag| [*flag, "127.0.0.1:0"]));
+    args.extend(more);
     let mut process = cluster.start(&format!("gateway-{name}"), &args);
-    let mut line = String::new();
     let mut out = BufReader::new(process.take_stdout());
-    let read = out.read_line(&mut line);
-    let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
-    let address = address.unwrap_or_else(|| panic!("{read:?} {line:?}: {}", process.log()));
-    Running { process, address }
+    let addresses = listeners.map(|_| {
+        let mut line = String::new();
+        let read = out.read_line(&mut line);
+        let address = line.trim().strip_prefix("listening ").and_then(|rest| rest.rsplit(' ').next());
+        let address = address.and_then(|address| address.parse().ok());
+        address.unwrap_or_else(|| panic!("{read:?} {line:?}: {}", process.log()))
+    });
+    (process, addresses)
 }
 
 /// Runs `scene` beside an application that acknowledges every message, and returns what that heard.

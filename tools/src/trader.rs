@@ -1,17 +1,21 @@
-//! A client of a gateway as a trading firm would write it: SoupBinTCP over a socket, with what it was sent.
+//! A client of a gateway as a trading firm would write it: SoupBinTCP over a socket, or over what encrypts for
+//! one, with what it was sent.
 
+use crate::processes::PATIENCE;
 use lockstep::edge::Field;
 use lockstep::edge::soup::{Client, ClientEnd, ClientEvent, ClientLimits, LoginRequest, Timeout};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// How long anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// What carries a trader's bytes, and never waits.
+pub trait Wire: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Wire for T {}
 
 /// One connection, and what came of it.
 pub struct Trader {
-    socket: TcpStream,
+    wire: Box<dyn Wire>,
     client: Client,
     began: Instant,
     inbox: Vec<u8>,
@@ -48,9 +52,16 @@ impl Trader {
         let socket = TcpStream::connect_timeout(&gateway, Duration::from_secs(5))?;
         socket.set_nodelay(true)?;
         socket.set_nonblocking(true)?;
+        Ok(Self::over(socket, login))
+    }
+
+    /// Sends its login over a connection that is there.
+    pub fn over(wire: impl Wire + 'static, login: LoginRequest) -> Self {
+        // Passwords are checked by a thread that yields to everything else on this machine.
+        let limits = ClientLimits { answer_ns: PATIENCE.as_nanos() as u64, ..ClientLimits::default() };
         let mut trader = Self {
-            socket,
-            client: Client::new(0, login, ClientLimits::default()),
+            wire: Box::new(wire),
+            client: Client::new(0, login, limits),
             began: Instant::now(),
             inbox: Vec::new(),
             out: Vec::new(),
@@ -60,7 +71,7 @@ impl Trader {
             accepted: None,
         };
         trader.client.login(0, &mut trader.out).unwrap_or_else(|error| panic!("{error}"));
-        Ok(trader)
+        trader
     }
 
     /// Connects, logs in, and waits for the answer.
@@ -68,17 +79,24 @@ impl Trader {
     /// # Errors
     /// The login was refused, or the connection ended.
     pub fn log_in(gateway: SocketAddr, login: LoginRequest) -> Result<Self, ClientEnd> {
-        let mut trader = Self::connect(gateway, login).unwrap_or_else(|error| panic!("{gateway}: {error}"));
+        Self::connect(gateway, login).unwrap_or_else(|error| panic!("{gateway}: {error}")).logged_in()
+    }
+
+    /// Waits for the answer to its login.
+    ///
+    /// # Errors
+    /// The login was refused, or the connection ended.
+    pub fn logged_in(mut self) -> Result<Self, ClientEnd> {
         let deadline = Instant::now() + PATIENCE;
-        while trader.accepted.is_none() {
-            trader.poll();
-            if let Some(end) = trader.client.ended() {
+        while self.accepted.is_none() {
+            self.poll();
+            if let Some(end) = self.client.ended() {
                 return Err(end);
             }
             assert!(Instant::now() < deadline, "no answer to a login");
             std::thread::sleep(Duration::from_micros(200));
         }
-        Ok(trader)
+        Ok(self)
     }
 
     fn now(&self) -> u64 {
@@ -130,7 +148,7 @@ impl Trader {
     pub fn poll(&mut self) {
         let now = self.now();
         while !self.out.is_empty() {
-            match self.socket.write(&self.out) {
+            match self.wire.write(&self.out) {
                 Ok(len) => drop(self.out.drain(..len)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(_) => {
@@ -142,7 +160,7 @@ impl Trader {
         let mut buffer = [0; 16 << 10];
         let mut is_over = false;
         loop {
-            match self.socket.read(&mut buffer) {
+            match self.wire.read(&mut buffer) {
                 Ok(0) => is_over = true,
                 Ok(len) => {
                     self.inbox.extend_from_slice(&buffer[..len]);

@@ -1,14 +1,26 @@
 //! `lockstep gateway`: SoupBinTCP clients on the stream, until SIGTERM; and the file of their users.
 
+mod link;
+mod listeners;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
 mod run;
+#[cfg(feature = "tls")]
+mod tls;
 mod user;
 mod verifier;
 
+#[cfg(not(feature = "tls"))]
+use no_tls as tls;
+
 use super::Failure;
 use super::args::ClusterArgs;
+use super::failure::USAGE;
 use clap::{Args, Subcommand};
+use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// Flags of `gateway`.
 #[derive(Args, Debug)]
@@ -30,9 +42,12 @@ pub struct RunArgs {
     /// The gateway's name, of its own among all gateways of the cluster
     #[arg(long, value_name = "NAME", env = "LOCKSTEP_GATEWAY", default_value = "1")]
     pub name: String,
-    /// Where clients connect
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9000")]
-    pub listen: SocketAddr,
+    /// Where clients connect in the clear; 127.0.0.1:9000 if neither this nor --listen-tls is given
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where clients connect by TLS, with gateway.tls_certificate and gateway.tls_key
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen_tls: Option<SocketAddr>,
     /// File of the users (gateway.users)
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
@@ -55,4 +70,15 @@ pub fn run(args: &GatewayArgs) -> Result<u8, Failure> {
         Some(GatewayCommand::User(command)) => user::run(command),
         None => run::run(&args.run),
     }
+}
+
+/// Reads a file of secrets, which nobody but its owner may read; `hint` says where it comes from.
+fn read_private(path: &Path, hint: &str) -> Result<String, Failure> {
+    let wrong = |what: String| Failure::new(USAGE, format!("{}: {what}", path.display()));
+    let metadata = fs::metadata(path).map_err(|error| wrong(format!("{error}; {hint}")))?;
+    if metadata.mode() & 0o077 != 0 {
+        let what = format!("others may read it (mode {:o}); chmod 600 it", metadata.mode() & 0o777);
+        return Err(wrong(what));
+    }
+    fs::read_to_string(path).map_err(|error| wrong(error.to_string()))
 }

@@ -7,6 +7,8 @@
 //! ```
 
 use super::RunArgs;
+use super::link::{Faults, Heard, Link};
+use super::listeners::{LISTENERS_MAX, Listener};
 use super::user;
 use super::verifier::Verifier;
 use crate::cli::ended::{Reading, serve_whole_or_oldest};
@@ -24,21 +26,20 @@ use crate::io::clock::{Clock, random_u64};
 use crate::io::idle::Idle;
 use crate::io::spool::Spool;
 use crate::wire::{Destination, NAME_LEN_MAX, Nanos, PublisherId, PublisherSeq};
-use mio::net::{TcpListener, TcpStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-const LISTENER: Token = Token(0);
-const WAKER: Token = Token(1);
+const WAKER: Token = Token(LISTENERS_MAX);
 /// From here on the handles' sockets, ...
-const HANDLES: usize = 2;
+const HANDLES: usize = LISTENERS_MAX + 1;
 /// ... and the clients'.
 const CLIENTS: usize = 32;
 /// Connections accepted in one turn, so that a storm of them leaves time for those who are there.
@@ -119,8 +120,10 @@ fn serve(
         }
         if !told_ready && server.core.is_ready() {
             told_ready = true;
-            println!("listening on {}", server.address);
-            tracing::info!(address = %server.address, name = args.name, "clients may log in");
+            for listener in &server.listeners {
+                println!("{}", listener.row());
+                tracing::info!(address = %listener.address, name = args.name, "clients may log in");
+            }
         }
         if reload.swap(false, Ordering::AcqRel) {
             server.reload();
@@ -134,13 +137,14 @@ fn serve(
         }
         if stop.load(Ordering::Acquire) {
             let until = *deadline.get_or_insert_with(|| {
+                server.stops = true;
                 server.core.stop(now);
                 now + STOP_NS
             });
             let drained = server.core.has_left() && server.publisher.is_drained();
             if now >= until || drained && now + STOP_NS > until + 100_000_000 {
                 let counts = server.core.counts;
-                tracing::info!(?counts, "stopped");
+                tracing::info!(?counts, faults = server.faults.total(), "stopped");
                 return Ok(());
             }
         }
@@ -148,7 +152,8 @@ fn serve(
 }
 
 struct Client {
-    socket: TcpStream,
+    link: Link,
+    peer: SocketAddr,
     number: u64,
     /// The socket had more to read when it was looked at last.
     readable: bool,
@@ -160,20 +165,23 @@ struct Server {
     publisher: Publisher,
     subscriber: Subscriber,
     verifier: Verifier,
-    listener: TcpListener,
-    address: std::net::SocketAddr,
+    listeners: Vec<Listener>,
     poll: Poll,
     events: Events,
     /// The handles' sockets, registered anew before each sleep: see `io::idle`.
     handles: Vec<OwnedFd>,
     clients: Vec<Option<Client>>,
     readable: BTreeSet<usize>,
+    /// Whose handshake went on last.
+    shook: usize,
+    faults: Faults,
     touched: Vec<usize>,
     told: Vec<PublisherEvent>,
     clock: Clock,
     idle: Idle,
     users: std::path::PathBuf,
-    accepts: bool,
+    /// It was told to stop.
+    stops: bool,
     buffer: Vec<u8>,
 }
 
@@ -203,10 +211,7 @@ impl Server {
         let poll = Poll::new().map_err(|error| IoError::new("make the gateway's poll", error))?;
         let waker =
             Waker::new(poll.registry(), WAKER).map_err(|error| IoError::new("make a waker", error))?;
-        let wrong = |error| IoError::of_bind(format!("listen on {} (--listen)", args.listen), error);
-        let mut listener = TcpListener::bind(args.listen).map_err(wrong)?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(wrong)?;
-        let address = listener.local_addr().map_err(wrong)?;
+        let listeners = Listener::open_all(args, config, poll.registry())?;
         let mut publisher = Publisher::connect(&endpoint)?;
         let subscriber = Subscriber::connect(&endpoint, delivery, reading.start())?;
         let sockets = publisher.net().sockets().into_iter().chain(subscriber.net().sockets());
@@ -238,19 +243,20 @@ impl Server {
             publisher,
             subscriber,
             verifier: Verifier::start(CHECKS_MAX, Arc::new(waker))?,
-            listener,
-            address,
+            listeners,
             poll,
             events: Events::with_capacity(1_024),
             handles,
             clients: Vec::new(),
             readable: BTreeSet::new(),
+            shook: 0,
+            faults: Faults::default(),
             touched: Vec::new(),
             told: Vec::new(),
             clock: Clock::start(),
             idle: endpoint.idle,
             users: users_path,
-            accepts: true,
+            stops: false,
             buffer: vec![0; READ_LEN],
         })
     }
@@ -264,10 +270,12 @@ impl Server {
             self.core.on_checked(now, &mut Handle(&mut self.publisher), &check, is_right);
             self.touched.push(check.conn.0);
         }
-        if self.accepts {
-            work += self.accept(now);
+        for listener in 0..self.listeners.len() {
+            if self.listeners[listener].accepts {
+                work += self.accept(now, listener);
+            }
         }
-        work += self.read(now);
+        work += self.shake_hands(now) + self.read(now);
         while self.verifier.has_room()
             && let Some(check) = self.core.next_check()
         {
@@ -303,12 +311,12 @@ impl Server {
         failed.map_or(Ok(work), Err)
     }
 
-    fn accept(&mut self, now: Nanos) -> usize {
+    fn accept(&mut self, now: Nanos, listener: usize) -> usize {
         for count in 0..ACCEPTED_PER_TURN {
-            let (mut socket, peer) = match self.listener.accept() {
+            let (mut link, peer) = match self.listeners[listener].accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.accepts = false;
+                    self.listeners[listener].accepts = false;
                     return count;
                 }
                 Err(error) => {
@@ -324,46 +332,72 @@ impl Server {
                 self.clients.resize_with(index + 1, || None);
             }
             let interest = Interest::READABLE | Interest::WRITABLE;
-            let _ = socket.set_nodelay(true); // it delays what it sends, and is otherwise as good
             let token = Token(CLIENTS + index);
-            if let Err(error) = self.poll.registry().register(&mut socket, token, interest) {
+            if let Err(error) = self.poll.registry().register(link.socket(), token, interest) {
                 tracing::warn!(%peer, "a client's socket cannot be watched: {error}");
                 self.core.on_closed(now, index);
                 continue;
             }
-            self.clients[index] = Some(Client { socket, number, readable: true, writable: true });
+            self.clients[index] = Some(Client { link, peer, number, readable: true, writable: true });
             self.readable.insert(index);
         }
         ACCEPTED_PER_TURN
     }
 
+    fn is_handshaking(&self, index: usize) -> bool {
+        self.clients.get(index).and_then(Option::as_ref).is_some_and(|client| client.link.is_handshaking())
+    }
+
+    /// One step of one handshake, and of another one in the next turn: a step costs a signature, for which
+    /// everybody else waits.
+    fn shake_hands(&mut self, now: Nanos) -> usize {
+        let in_turn = self.readable.range(self.shook + 1..).chain(self.readable.range(..=self.shook));
+        let in_turn: Vec<_> = in_turn.copied().filter(|index| self.is_handshaking(*index)).collect();
+        for index in in_turn {
+            self.shook = index;
+            if self.core.wants(index) && self.hear(now, index) > 0 {
+                return 1;
+            }
+        }
+        0
+    }
+
+    /// What everybody says whose handshake is over.
     fn read(&mut self, now: Nanos) -> usize {
         let mut work = 0;
         for index in self.readable.clone() {
-            if !self.core.wants(index) {
-                continue;
-            }
-            let Some(client) = self.clients.get_mut(index).and_then(Option::as_mut) else {
-                self.readable.remove(&index);
-                continue;
-            };
-            match client.socket.read(&mut self.buffer) {
-                Ok(0) => self.close(now, index),
-                Ok(len) => {
-                    work += 1;
-                    let Self { core, publisher, buffer, .. } = self;
-                    core.on_bytes(now, &mut Handle(publisher), index, &buffer[..len]);
-                    self.touched.push(index);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    client.readable = false;
-                    self.readable.remove(&index);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => self.close(now, index),
+            if self.core.wants(index) && !self.is_handshaking(index) {
+                work += self.hear(now, index);
             }
         }
         work
+    }
+
+    /// Reads of one client. Returns whether anything came.
+    fn hear(&mut self, now: Nanos, index: usize) -> usize {
+        let Some(client) = self.clients.get_mut(index).and_then(Option::as_mut) else {
+            self.readable.remove(&index);
+            return 0;
+        };
+        match client.link.read(&mut self.buffer) {
+            Heard::Bytes(len) => {
+                let Self { core, publisher, buffer, .. } = self;
+                core.on_bytes(now, &mut Handle(publisher), index, &buffer[..len]);
+                self.touched.push(index);
+            }
+            Heard::Again => self.touched.push(index), // there may be an answer
+            Heard::Nothing => {
+                client.readable = false;
+                self.readable.remove(&index);
+                return 0;
+            }
+            Heard::End => self.close(now, index),
+            Heard::Fault(what) => {
+                self.faults.tell(now, client.peer, &what);
+                self.close(now, index);
+            }
+        }
+        1
     }
 
     fn write(&mut self, now: Nanos) -> usize {
@@ -375,10 +409,10 @@ impl Server {
             loop {
                 let out = self.core.out(index);
                 let Some(client) = self.clients.get_mut(index).and_then(Option::as_mut) else { break };
-                if out.is_empty() || !client.writable {
+                if !client.writable || out.is_empty() && !client.link.wants_write() {
                     break;
                 }
-                match client.socket.write(out) {
+                match client.link.write(out) {
                     Ok(len) => {
                         work += 1;
                         self.core.on_sent(now, index, len);
@@ -391,8 +425,13 @@ impl Server {
                     }
                 }
             }
-            let is_known = self.clients.get(index).is_some_and(Option::is_some);
-            if is_known && self.core.is_done(now, index) {
+            if self.core.is_done(now, index)
+                && let Some(client) = self.clients.get_mut(index).and_then(Option::as_mut)
+                && client.link.part(now)
+            {
+                if client.link.is_handshaking() && !self.stops {
+                    self.faults.tell(now, client.peer, "its TLS handshake was not over in time");
+                }
                 self.close(now, index);
             }
         }
@@ -402,7 +441,8 @@ impl Server {
 
     fn close(&mut self, now: Nanos, index: usize) {
         if let Some(mut client) = self.clients.get_mut(index).and_then(Option::take) {
-            let _ = self.poll.registry().deregister(&mut client.socket); // it goes with its descriptor
+            client.link.part(now);
+            let _ = self.poll.registry().deregister(client.link.socket()); // it goes with its descriptor
             tracing::debug!(client.number, "connection closed");
             self.core.on_closed(now, index);
         }
@@ -428,7 +468,13 @@ impl Server {
         }
         for event in &self.events {
             match event.token() {
-                LISTENER => self.accepts = true,
+                Token(token) if token < LISTENERS_MAX => {
+                    self.listeners
+                        .iter_mut()
+                        .skip(token)
+                        .take(1)
+                        .for_each(|listener| listener.accepts = true);
+                }
                 Token(token) if token >= CLIENTS => {
                     let index = token - CLIENTS;
                     let Some(client) = self.clients.get_mut(index).and_then(Option::as_mut) else { continue };
@@ -450,9 +496,10 @@ impl Server {
         Ok(())
     }
 
-    /// Reads the users again; a file that is wrong changes nothing.
+    /// Reads the users again, and certificate and key; a file that is wrong changes nothing.
     fn reload(&mut self) {
         let now = self.clock.now();
+        self.listeners.iter_mut().for_each(Listener::reload);
         match user::read(&self.users) {
             Ok(users) => {
                 let hears_everybody = users.iter().any(|user| user.hear.contains(&Whom::Everybody));

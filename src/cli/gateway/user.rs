@@ -1,5 +1,6 @@
 //! `lockstep gateway user`: the file of the users, written whole or not at all.
 
+use super::read_private;
 use crate::cli::Failure;
 use crate::cli::args::ClusterArgs;
 use crate::cli::failure::{FAILED, USAGE};
@@ -10,7 +11,7 @@ use crate::io::clock::random_u64;
 use clap::{Args, Subcommand};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, IsTerminal, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Longest password: SoupBinTCP's field.
@@ -203,15 +204,8 @@ fn lock(path: &Path) -> Result<File, Failure> {
 
 /// Reads the file, which nobody but its owner may read.
 pub(super) fn read(path: &Path) -> Result<Users, Failure> {
-    let wrong = |what: String| Failure::new(USAGE, format!("{}: {what}", path.display()));
-    let hint = "write it by `lockstep gateway user add NAME`";
-    let metadata = fs::metadata(path).map_err(|error| wrong(format!("{error}; {hint}")))?;
-    if metadata.mode() & 0o077 != 0 {
-        let what = format!("others may read it (mode {:o}); chmod 600 it", metadata.mode() & 0o777);
-        return Err(wrong(what));
-    }
-    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    Users::parse(&text).map_err(wrong)
+    let text = read_private(path, "write it by `lockstep gateway user add NAME`")?;
+    Users::parse(&text).map_err(|what| Failure::new(USAGE, format!("{}: {what}", path.display())))
 }
 
 fn read_or_none(path: &Path) -> Result<Users, Failure> {

@@ -1,0 +1,146 @@
+//! A client's connection: in the clear, or by TLS. The loop reads and writes the client's bytes and knows no more.
+
+use super::tls::Session;
+use crate::wire::Nanos;
+use mio::net::TcpStream;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+
+/// The first byte of a TLS connection, and so of a handshake's record. A login request in the clear begins with
+/// 0, as it is shorter than 256 bytes.
+pub(super) const TLS_BEGINS: u8 = 0x16;
+/// Most lines in a second about clients that were cut for what they sent.
+const LINES_PER_SECOND: u32 = 8;
+
+/// What reading brought.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// So many bytes of the client's.
+    Bytes(usize),
+    /// Bytes that TLS kept for itself: there may be more behind them.
+    Again,
+    /// Nothing until the socket is readable again.
+    Nothing,
+    /// The client has closed the connection, or it broke.
+    End,
+    /// What came is not what is spoken here.
+    Fault(String),
+}
+
+impl From<io::Result<usize>> for Heard {
+    fn from(read: io::Result<usize>) -> Self {
+        match read {
+            Ok(0) => Self::End,
+            Ok(len) => Self::Bytes(len),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Self::Nothing,
+            Err(error) if error.kind() == ErrorKind::Interrupted => Self::Again,
+            Err(_) => Self::End,
+        }
+    }
+}
+
+/// See the module.
+pub(super) enum Link {
+    /// In the clear.
+    Plain {
+        socket: TcpStream,
+        /// Its first byte was looked at.
+        begun: bool,
+    },
+    Tls(Box<Session>),
+}
+
+impl Link {
+    /// The socket, to be watched.
+    pub fn socket(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Plain { socket, .. } => socket,
+            Self::Tls(session) => session.socket(),
+        }
+    }
+
+    /// Whether the next bytes that come cost a key exchange or a signature.
+    pub fn is_handshaking(&self) -> bool {
+        match self {
+            Self::Plain { .. } => false,
+            Self::Tls(session) => session.is_handshaking(),
+        }
+    }
+
+    /// Whether there is something to be sent beside what the core has.
+    pub fn wants_write(&self) -> bool {
+        match self {
+            Self::Plain { .. } => false,
+            Self::Tls(session) => session.wants_write(),
+        }
+    }
+
+    /// Reads what the client says, once.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Heard {
+        match self {
+            Self::Plain { socket, begun } => {
+                let heard = Heard::from(socket.read(buffer));
+                if let Heard::Bytes(len) = heard
+                    && !std::mem::replace(begun, true)
+                    // The third byte of a packet in the clear is a letter.
+                    && let [TLS_BEGINS, 3, 0..=4, ..] = buffer[..len]
+                {
+                    return Heard::Fault("it begins like TLS, and here clients speak in the clear".into());
+                }
+                heard
+            }
+            Self::Tls(session) => session.read(buffer),
+        }
+    }
+
+    /// Sends what waits, and takes as much of `out` as it can.
+    ///
+    /// # Errors
+    /// The socket takes nothing now, or it broke.
+    pub fn write(&mut self, out: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain { socket, .. } => socket.write(out),
+            Self::Tls(session) => session.write(out),
+        }
+    }
+
+    /// Says that nothing more will be sent. Returns whether the socket may be closed: it has everything, or it did
+    /// not take it for too long.
+    pub fn part(&mut self, now: Nanos) -> bool {
+        match self {
+            Self::Plain { .. } => true,
+            Self::Tls(session) => session.part(now),
+        }
+    }
+}
+
+/// Clients that were cut for what they sent before anybody knew them: all are counted, and some are told.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    total: u64,
+    untold: u64,
+    second_began: Nanos,
+    told: u32,
+}
+
+impl Faults {
+    /// Another one.
+    pub fn tell(&mut self, now: Nanos, peer: SocketAddr, what: &str) {
+        self.total += 1;
+        if now >= self.second_began + 1_000_000_000 {
+            (self.second_began, self.told) = (now, 0);
+        }
+        if self.told == LINES_PER_SECOND {
+            self.untold += 1;
+            return;
+        }
+        self.told += 1;
+        let untold = std::mem::take(&mut self.untold);
+        tracing::warn!(%peer, total = self.total, untold, "a client was cut: {what}");
+    }
+
+    /// How many there were.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+}

@@ -1,0 +1,75 @@
+//! Where clients connect: in the clear, by TLS, or both.
+
+use super::RunArgs;
+use super::link::Link;
+use super::tls::Acceptor;
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::io::IoError;
+use mio::net::TcpListener;
+use mio::{Interest, Registry, Token};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Most of them; their tokens are the numbers below.
+pub(super) const LISTENERS_MAX: usize = 2;
+/// Where clients connect if nobody says where.
+const DEFAULT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9_000);
+
+/// One of them.
+pub(super) struct Listener {
+    /// Somebody may be there to be accepted.
+    pub accepts: bool,
+    /// Where it listens.
+    pub address: SocketAddr,
+    socket: TcpListener,
+    tls: Option<Acceptor>,
+}
+
+impl Listener {
+    /// Opens those that the arguments ask for. The token of each is its index.
+    pub fn open_all(args: &RunArgs, config: &Config, registry: &Registry) -> Result<Vec<Self>, Failure> {
+        let plain = args.listen.or_else(|| args.listen_tls.is_none().then(|| DEFAULT.into()));
+        let plain = plain.map(|address| (address, "--listen", None));
+        let by_tls = Acceptor::open(args, config)?
+            .map(|(address, acceptor)| (address, "--listen-tls", Some(acceptor)));
+        let mut listeners = Vec::new();
+        for (address, flag, tls) in plain.into_iter().chain(by_tls) {
+            let wrong = |error| IoError::of_bind(format!("listen on {address} ({flag})"), error);
+            let mut socket = TcpListener::bind(address).map_err(wrong)?;
+            registry.register(&mut socket, Token(listeners.len()), Interest::READABLE).map_err(wrong)?;
+            let address = socket.local_addr().map_err(wrong)?;
+            listeners.push(Self { accepts: true, address, socket, tls });
+        }
+        Ok(listeners)
+    }
+
+    /// What clients speak here, and where: a line for people and for programs.
+    pub fn row(&self) -> String {
+        let how = if self.tls.is_some() { " with TLS" } else { "" };
+        format!("listening{how} on {}", self.address)
+    }
+
+    /// The next client.
+    ///
+    /// # Errors
+    /// Nobody is there now, or it could not be accepted.
+    pub fn accept(&self) -> io::Result<(Link, SocketAddr)> {
+        let (socket, peer) = self.socket.accept()?;
+        let _ = socket.set_nodelay(true); // it delays what it sends, and is otherwise as good
+        let link = match &self.tls {
+            None => Link::Plain { socket, begun: false },
+            Some(acceptor) => Link::Tls(Box::new(acceptor.session(socket).map_err(io::Error::other)?)),
+        };
+        Ok((link, peer))
+    }
+
+    /// Reads its certificate and key again, if it has any.
+    pub fn reload(&mut self) {
+        match self.tls.as_mut().map(Acceptor::reopen) {
+            Some(Ok(())) => tracing::info!("certificate and key read again"),
+            Some(Err(failure)) => tracing::error!("certificate and key stay as they were: {failure}"),
+            None => {}
+        }
+    }
+}
