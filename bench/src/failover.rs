@@ -13,18 +13,17 @@
 //! fast somebody is elected) is part of it. Beside it stands the largest gap of equally long windows in
 //! which nobody was struck: this is what the machine does by itself.
 
-mod condition;
 mod load;
 mod picture;
 mod report;
 
 use crate::check::SIZE_MIN;
 use crate::cluster::{Cluster, Site};
+use crate::condition::Condition;
 use crate::environment;
 use crate::fleet::Fleet;
 use crate::place::{self, Holders, Place};
 use clap::ValueEnum;
-use condition::Condition;
 use load::{Delivered, EpochSeen, Load, Seen, Totals};
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;

@@ -8,11 +8,13 @@
 mod check;
 mod client;
 mod cluster;
+mod condition;
 mod down;
 mod environment;
 mod failover;
 mod fleet;
 mod floor;
+mod gateway;
 mod instructions;
 mod latency;
 mod node;
@@ -55,6 +57,11 @@ enum What {
     Hog(failover::HogArguments),
     /// Bytes per second that a journal is replayed with, beside `cat` of its segments into a socket.
     Replay(replay::Arguments),
+    /// What gateway and feed add to plain sockets, and what a storm of logins does to who is there.
+    Gateway(gateway::Arguments),
+    /// A process that does nothing but read and write.
+    #[command(hide = true)]
+    Relay(gateway::RelayArguments),
     /// The death of a leader to its watcher's Down.
     Down(down::Arguments),
     /// What callgrind watches.
@@ -74,10 +81,15 @@ enum What {
 /// Subcommands of lockstep itself: failover starts replicas, and they their watchers, as this very program,
 /// so that no older one is measured by mistake.
 const LOCKSTEPS_OWN: [&str; 2] = ["sequencer", "watch"];
+/// Behind this word stands any subcommand of lockstep.
+const LOCKSTEP: &str = "lockstep";
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| LOCKSTEPS_OWN.contains(&first.as_str())) {
         return ExitCode::from(lockstep::cli::run(std::env::args_os()));
+    }
+    if std::env::args().nth(1).is_some_and(|first| first == LOCKSTEP) {
+        return ExitCode::from(lockstep::cli::run(std::env::args_os().skip(1)));
     }
     let done = match Arguments::parse().what {
         What::Instructions(arguments) => instructions::run(&arguments),
@@ -87,6 +99,8 @@ fn main() -> ExitCode {
         What::Repair(arguments) => repair::run(&arguments),
         What::Reader(arguments) => repair::read(&arguments),
         What::Replay(arguments) => replay::run(&arguments),
+        What::Gateway(arguments) => gateway::run(&arguments),
+        What::Relay(arguments) => gateway::relay(&arguments),
         What::Hog(arguments) => failover::hog(&arguments),
         What::Down(arguments) => down::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments),

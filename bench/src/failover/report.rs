@@ -1,8 +1,8 @@
 //! What failover found: a table for people, JSON for programs, and the verdict.
 
 use super::How;
-use super::condition::Condition;
 use super::load::Ended;
+use crate::condition::Condition;
 use crate::stats::Latencies;
 use lockstep::wire::Nanos;
 use serde_json::{Value, json};

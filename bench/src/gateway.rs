@@ -1,0 +1,127 @@
+//! # gateway: what gateway and feed cost over plain relays, and what a storm of logins costs others
+//!
+//! Two measurements, each a run of alternating segments of which only neighbours are compared:
+//!
+//! * `added`: the gateway's ways in and out, and the feed's, beside relays without a stream. What is timed
+//!   is seen from outside: a socket hears the groups, the kernel notes when, and no process is changed for it.
+//! * `storm`: clients trade while others connect, log in and drop their connections without pause, and while
+//!   somebody floods the gateway with wrong passwords.
+
+mod added;
+mod crowd;
+mod market;
+mod relay;
+mod report;
+mod site;
+mod storm;
+mod taps;
+
+pub use relay::{RelayArguments, relay};
+
+use crate::condition::Condition;
+use crate::environment;
+use clap::ValueEnum;
+use lockstep::io::cpu;
+use lockstep::io::idle::Idle;
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Which {
+    /// What gateway and feed add.
+    Added,
+    /// What a storm of logins does to others.
+    Storm,
+}
+
+/// What to do.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Only one of the two.
+    #[arg(long, value_enum)]
+    only: Option<Which>,
+    /// Rounds; each has every segment and every window once.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: u32,
+    /// Seconds of a segment or a window.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    seconds: f64,
+    /// Messages or orders per second.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    rate: u64,
+    /// Bytes of a message.
+    #[arg(long, default_value_t = 64)]
+    size: usize,
+    /// Clients, those that storm among them.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    clients: u32,
+    /// Clients that storm.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    storm: u32,
+    /// Logins a second of all who storm together, or flood, at most; without it as many as are answered.
+    #[arg(long)]
+    logins: Option<u64>,
+    /// What replica, gateway and floor do when there is nothing to do: `spin`, `yield` or `park`; by default as
+    /// the number of cores has it, and in a storm on too few cores `park`: what checks passwords needs some too.
+    #[arg(long)]
+    idle: Option<Idle>,
+    /// A limit that makes this fail, like `storm.p99_ratio>1.5` or `in.p50>30us`; as many as you like.
+    #[arg(long, value_name = "CONDITION")]
+    fail_if: Vec<Condition>,
+    /// Prints the figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is no number of seconds"))?;
+    // Who is not measured stands still meanwhile, and is cut after gateway.silence, which is at most 300 s.
+    if (0.05..=40.0).contains(&seconds) { Ok(seconds) } else { Err("0.05 to 40 seconds".into()) }
+}
+
+/// Measures, prints, and judges.
+///
+/// # Errors
+/// What did not start, did not come or was cut; a condition that holds. Fewer than two cores are none: SKIPPED.
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    let Arguments { size, clients, storm, .. } = *arguments;
+    if !(taps::SIZE_MIN..=1_000).contains(&size) {
+        return Err(format!("--size: a message has mark and number, {} to 1000 bytes", taps::SIZE_MIN));
+    }
+    if clients <= storm {
+        return Err(format!("--clients: beside the {storm} that storm there must be others to be measured"));
+    }
+    let cores = cpu::cores().len();
+    if cores < 2 {
+        println!("SKIPPED: gateway: load and gateway need a core each, this machine has {cores}");
+        return Ok(());
+    }
+    let mut environment = environment::lines();
+    environment.extend(environment::device()?);
+    let say = |what: &str| {
+        if !arguments.json {
+            eprintln!("gateway: {what}");
+        }
+    };
+    let (rounds, rate, seconds) = (arguments.rounds as usize, arguments.rate, arguments.seconds);
+    let mut tables = Vec::new();
+    if arguments.only != Some(Which::Storm) {
+        let idle = arguments.idle.unwrap_or_else(|| Idle::for_machine(added::THREADS, cores));
+        environment.push(format!("added      {} threads on {cores} cores, idle {idle}", added::THREADS));
+        tables.push(added::measure(&added::Plan { rounds, rate, size, seconds, idle }, say)?);
+    }
+    if arguments.only != Some(Which::Added) {
+        let enough = if storm::THREADS <= cores { Idle::Spin } else { Idle::Park };
+        let idle = arguments.idle.unwrap_or(enough);
+        environment.push(format!("storm      {} threads on {cores} cores, idle {idle}", storm::THREADS));
+        let (clients, storm, logins) = (clients as usize, storm as usize, arguments.logins);
+        let plan = storm::Plan { rounds, clients, storm, logins, rate, size, seconds, idle };
+        tables.push(storm::measure(&plan, say)?);
+    }
+    if arguments.json {
+        println!("{}", report::json(&tables, &environment)?);
+    } else {
+        environment.iter().for_each(|line| println!("{line}"));
+        tables.iter().for_each(report::Table::print);
+    }
+    report::judge(&tables, &arguments.fail_if)
+}

@@ -1,0 +1,488 @@
+//! What gateway and feed add to the sockets that they stand on, beside processes that only read and write.
+//!
+//! ```text
+//!   in     client's write ─▶ submission passes                  floor: TCP to group
+//!   out    frame with the entry passes ─▶ client has its bytes  floor: MoldUDP64 to SoupBinTCP
+//!   feed   frame with the entry passes ─▶ the feed's datagram   floor: MoldUDP64 to MoldUDP64
+//!   trip   client's write ─▶ client has its own message         floor: TCP echo; there is no stream in it
+//! ```
+//! Who is not measured stands still (SIGSTOP), but for the replica, which idles beside everybody. The load is open:
+//! it waits for no answer, and a message that came behind a stall counts from when it came itself. A cluster of one
+//! replica has committed an entry when its frame is out. Times are the kernel's, but for the client's write, which
+//! counts from the call.
+
+use super::relay::{Way, packer};
+use super::report::{Line, Table};
+use super::site::{Process, Site, log_in, users};
+use super::taps::{Tap, wall, write_mark};
+use crate::stats::{Latencies, Summary};
+use lockstep::client::Publisher;
+use lockstep::edge::gateway::users::Whom;
+use lockstep::edge::mold::{Packer, Push};
+use lockstep::edge::soup::Packet;
+use lockstep::io::clock::Clock;
+use lockstep::io::cpu;
+use lockstep::io::idle::{Idle, Waiter};
+use lockstep::io::multicast;
+use lockstep::io::udp::free_port;
+use lockstep::wire::{Nanos, PublisherId};
+use std::io::{ErrorKind, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+use std::time::Duration;
+
+/// Share of a segment's messages before those that count.
+const WARM_UP: f64 = 0.2;
+/// Who goes on has everything by then.
+const PATIENCE_NS: Nanos = 30_000_000_000;
+/// Between two attempts to be heard.
+const AGAIN_NS: Nanos = 500_000_000;
+/// How long a name may take to be opened.
+const OPEN: Duration = Duration::from_secs(10);
+/// What is due comes every 10 us.
+const SLACK_NS: u64 = 1_000;
+
+/// Replica, contestant, load.
+pub const THREADS: usize = 3;
+
+/// Where something is seen to pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum At {
+    /// Submissions, ...
+    Submit,
+    /// ... and frames with what was stamped.
+    Data,
+    /// What the feed sends.
+    Feed,
+    /// What each relay sends or is sent.
+    RelayIn,
+    ToRelayOut,
+    ToRelayFeed,
+    RelayFeed,
+    /// What clients receive.
+    Echo,
+    RelayOut,
+    Gateway,
+}
+
+impl At {
+    const GROUPS: [Self; 7] = [
+        Self::Submit,
+        Self::Data,
+        Self::Feed,
+        Self::RelayIn,
+        Self::ToRelayOut,
+        Self::ToRelayFeed,
+        Self::RelayFeed,
+    ];
+    const COUNT: usize = 10;
+}
+
+/// How a message sets out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum By {
+    Echo,
+    RelayIn,
+    Gateway,
+    ToRelayOut,
+    ToRelayFeed,
+    Stream,
+}
+
+/// Who runs meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Who {
+    Relay(Way),
+    Gateway,
+    Feed,
+}
+
+/// Figures by round of what is measured, in the order of the table.
+#[derive(Default)]
+struct Found {
+    client_in: Vec<Summary>,
+    relay_in: Vec<Summary>,
+    client_out: Vec<Summary>,
+    relay_out: Vec<Summary>,
+    feed: Vec<Summary>,
+    relay_feed: Vec<Summary>,
+    trip: Vec<Summary>,
+    echo: Vec<Summary>,
+    write: Vec<Summary>,
+    late: Vec<Summary>,
+}
+
+impl Found {
+    fn lines(self) -> Vec<Line> {
+        let both: &[&str] = &["p50", "p99"];
+        let plain =
+            |key, words: &str, figures| Line { key, words: words.into(), figures, beside: None, aims: &[] };
+        let pair = |(key, words, figures), aims, (floor_key, floor_words, floor): (_, _, Vec<Summary>)| {
+            let measured = Line { beside: Some(floor.clone()), aims, ..plain(key, words, figures) };
+            [measured, plain(floor_key, floor_words, floor)]
+        };
+        [
+            pair(
+                ("in", "gateway, in: client's write -> submission sent", self.client_in),
+                both,
+                ("relay_in", "TCP relay: client's write -> datagram sent", self.relay_in),
+            ),
+            pair(
+                ("out", "gateway, out: entry delivered -> client has the bytes", self.client_out),
+                both,
+                ("relay_out", "MoldUDP64 to SoupBinTCP relay: datagram -> client has it", self.relay_out),
+            ),
+            pair(
+                ("feed", "feed: entry delivered -> MoldUDP64 datagram sent", self.feed),
+                both,
+                ("relay_feed", "MoldUDP64 relay: datagram -> datagram sent", self.relay_feed),
+            ),
+            pair(
+                ("trip", "gateway, stream, gateway: client's write -> it has its message", self.trip),
+                &[],
+                ("echo", "TCP echo: client's write -> it has its message", self.echo),
+            ),
+            [
+                plain("write", "of each way in: the client's call of write alone", self.write),
+                plain("load", "load: due -> written", self.late),
+            ],
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// How to measure.
+pub struct Plan {
+    /// Rounds, each with every segment once.
+    pub rounds: usize,
+    /// Messages per second.
+    pub rate: u64,
+    /// Bytes of a message.
+    pub size: usize,
+    /// Seconds of a segment.
+    pub seconds: f64,
+    /// What everybody does when there is nothing to do.
+    pub idle: Idle,
+}
+
+/// Measures.
+///
+/// # Errors
+/// In words, what did not start or did not come.
+pub fn measure(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Table, String> {
+    let cores = cpu::cores();
+    cpu::timer_slack(SLACK_NS);
+    // The replica shares the load's core; whoever is measured has the other.
+    cpu::pin(cores[0]);
+    let mut scene = Scene::open(plan, &cores)?;
+    cpu::pin(cores[0]);
+    let mut found = Found::default();
+    for round in 1..=plan.rounds {
+        scene.round(&mut found)?;
+        scene.site.check_alive()?;
+        say(&format!("round {round} of {}", plan.rounds));
+    }
+    cpu::allow(&cores);
+    let Plan { rounds, rate, size, seconds, idle } = plan;
+    Ok(Table {
+        title: format!(
+            "what gateway and feed add: {rate}/s of {size} B, one client, idle {idle}, segments of {seconds} s, \
+             {rounds} of each; ratios are to the line below"
+        ),
+        lines: found.lines(),
+        ..Table::default()
+    })
+}
+
+struct Scene<'a> {
+    plan: &'a Plan,
+    relays: Vec<(Way, Process)>,
+    feed: Process,
+    taps: Vec<(At, Tap)>,
+    echo: TcpStream,
+    relay_in: TcpStream,
+    gateway: TcpStream,
+    to_relay_out: UdpSocket,
+    to_relay_feed: UdpSocket,
+    publisher: Publisher,
+    id: PublisherId,
+    site: Site,
+    clock: Clock,
+    waiter: Waiter,
+    message: Vec<u8>,
+    packet: Vec<u8>,
+    packer: Packer,
+    number: u64,
+}
+
+/// When each message of a segment set out, and when it was seen where; 0 is never.
+struct Times {
+    sent: Vec<Nanos>,
+    seen: Vec<Vec<Nanos>>,
+    warm_up: usize,
+    write: Latencies,
+    late: Latencies,
+}
+
+impl Times {
+    /// From one place to another; `None` is where it set out.
+    fn between(&self, from: Option<At>, to: At) -> Result<Summary, String> {
+        let from = from.map_or(&self.sent, |at| &self.seen[at as usize]);
+        let mut latencies = Latencies::new()?;
+        for (from, to) in from.iter().zip(&self.seen[to as usize]).skip(self.warm_up) {
+            latencies.record(to.saturating_sub(*from));
+        }
+        Ok(latencies.summary())
+    }
+}
+
+impl<'a> Scene<'a> {
+    fn open(plan: &'a Plan, cores: &[usize]) -> Result<Self, String> {
+        let name = String::from("probe");
+        let site = Site::start(&users(std::slice::from_ref(&name), &Whom::Own, &[])?, plan.idle, || {
+            cpu::allow(cores);
+        })?;
+        let port = free_port(Ipv4Addr::LOCALHOST).map_err(|error| error.to_string())?;
+        let group = |at: At| match at {
+            At::Submit => site.submit,
+            At::Data => site.data,
+            at => SocketAddrV4::new(Ipv4Addr::new(239, 78, std::process::id() as u8, at as u8 + 1), port),
+        };
+        let start = |way: Way, from: Option<At>, to: Option<At>| {
+            let way_name = clap::ValueEnum::to_possible_value(&way).map(|value| value.get_name().to_owned());
+            let mut args = vec![String::from("relay"), way_name.unwrap_or_default()];
+            args.extend(["--config".into(), site.path.display().to_string()]);
+            args.extend(["--idle".into(), plan.idle.to_string()]);
+            for (flag, at) in [("--from", from), ("--to", to)] {
+                args.extend(at.into_iter().flat_map(|at| [flag.to_owned(), group(at).to_string()]));
+            }
+            Process::start("a relay", &args, &site.log)
+        };
+        let client = |listens: String| {
+            let fails = |error: std::io::Error| format!("connecting to a relay at {listens}: {error}");
+            let socket = TcpStream::connect(&listens).map_err(fails)?;
+            socket.set_nodelay(true).map_err(fails)?;
+            socket.set_nonblocking(true).map_err(fails)?;
+            Ok::<_, String>(socket)
+        };
+        let (echo_relay, echo) = start(Way::Echo, None, None)?;
+        let (in_relay, relay_in) = start(Way::In, None, Some(At::RelayIn))?;
+        let (out_relay, relay_out) = start(Way::Out, Some(At::ToRelayOut), None)?;
+        let (feed_relay, _) = start(Way::Feed, Some(At::ToRelayFeed), Some(At::RelayFeed))?;
+        let (echo, relay_in, relay_out) = (client(echo)?, client(relay_in)?, client(relay_out)?);
+        let gateway = log_in(site.address, &[name])?.pop().ok_or("nobody has logged in")?;
+        let requests = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut args: Vec<String> = ["lockstep", "feed", "--until-stdin-ends"].map(String::from).into();
+        args.extend(["--config".into(), site.path.display().to_string()]);
+        args.extend(["--group".into(), group(At::Feed).to_string()]);
+        args.extend(["--requests".into(), requests.to_string()]);
+        args.extend(["--set".into(), format!("gateway.spool={}", site.path.with_file_name("").display())]);
+        let (feed, _) = Process::start("the feed", &args, &site.log)?;
+        let fails = |error: lockstep::io::IoError| error.to_string();
+        let speaker = |at| multicast::sender(group(at), &site.endpoint.udp.interface, 0).map_err(fails);
+        let (to_relay_out, to_relay_feed) = (speaker(At::ToRelayOut)?, speaker(At::ToRelayFeed)?);
+        let mut taps = Vec::new();
+        for at in At::GROUPS {
+            taps.push((at, Tap::group(group(at))?));
+        }
+        let shared =
+            |socket: &TcpStream| socket.try_clone().map_err(|error| format!("sharing a socket: {error}"));
+        taps.push((At::Echo, Tap::wire(shared(&echo)?)?));
+        taps.push((At::RelayOut, Tap::wire(relay_out)?));
+        taps.push((At::Gateway, Tap::wire(shared(&gateway)?)?));
+        let mut publisher = Publisher::connect(&site.endpoint).map_err(fails)?;
+        let id = publisher.open("bench", OPEN).map_err(|error| error.to_string())?;
+        let relays = vec![
+            (Way::Echo, echo_relay),
+            (Way::In, in_relay),
+            (Way::Out, out_relay),
+            (Way::Feed, feed_relay),
+        ];
+        for (_, relay) in &relays {
+            relay.stand_still()?;
+        }
+        feed.stand_still()?;
+        site.gateway.stand_still()?;
+        Ok(Self {
+            plan,
+            relays,
+            feed,
+            taps,
+            echo,
+            relay_in,
+            gateway,
+            to_relay_out,
+            to_relay_feed,
+            publisher,
+            id,
+            site,
+            clock: Clock::start(),
+            waiter: plan.idle.waiter(&[]).map_err(fails)?,
+            message: vec![0x5a; plan.size],
+            packet: Vec::new(),
+            packer: packer()?,
+            number: 0,
+        })
+    }
+
+    /// Every segment once, those that are compared beside each other.
+    fn round(&mut self, found: &mut Found) -> Result<(), String> {
+        let times = self.segment(Who::Relay(Way::In), By::RelayIn, &[At::RelayIn])?;
+        found.relay_in.push(times.between(None, At::RelayIn)?);
+        found.write.push(times.write.summary());
+        let times = self.segment(Who::Gateway, By::Gateway, &[At::Submit, At::Data, At::Gateway])?;
+        found.client_in.push(times.between(None, At::Submit)?);
+        found.client_out.push(times.between(Some(At::Data), At::Gateway)?);
+        found.trip.push(times.between(None, At::Gateway)?);
+        found.late.push(times.late.summary());
+        let times = self.segment(Who::Relay(Way::Out), By::ToRelayOut, &[At::ToRelayOut, At::RelayOut])?;
+        found.relay_out.push(times.between(Some(At::ToRelayOut), At::RelayOut)?);
+        let times = self.segment(Who::Relay(Way::Echo), By::Echo, &[At::Echo])?;
+        found.echo.push(times.between(None, At::Echo)?);
+        let times = self.segment(Who::Feed, By::Stream, &[At::Data, At::Feed])?;
+        found.feed.push(times.between(Some(At::Data), At::Feed)?);
+        let times =
+            self.segment(Who::Relay(Way::Feed), By::ToRelayFeed, &[At::ToRelayFeed, At::RelayFeed])?;
+        found.relay_feed.push(times.between(Some(At::ToRelayFeed), At::RelayFeed)?);
+        Ok(())
+    }
+
+    fn process(&self, who: Who) -> Result<&Process, String> {
+        match who {
+            Who::Gateway => Ok(&self.site.gateway),
+            Who::Feed => Ok(&self.feed),
+            Who::Relay(way) => self
+                .relays
+                .iter()
+                .find(|(known, _)| *known == way)
+                .map(|(_, process)| process)
+                .ok_or_else(|| String::from("there is no such relay")),
+        }
+    }
+
+    /// One goes on, is sent messages for a while, and stands still again.
+    fn segment(&mut self, who: Who, by: By, at: &[At]) -> Result<Times, String> {
+        self.process(who)?.go_on()?;
+        self.await_heard(by, at[at.len() - 1])?;
+        let interval_ns = 1_000_000_000 / self.plan.rate;
+        let counted = (self.plan.rate as f64 * self.plan.seconds) as usize;
+        let warm_up = (counted as f64 * WARM_UP) as usize;
+        let count = warm_up + counted;
+        let first = self.number;
+        let mut times = Times {
+            sent: Vec::with_capacity(count),
+            seen: vec![vec![0; count]; At::COUNT],
+            warm_up,
+            write: Latencies::new()?,
+            late: Latencies::new()?,
+        };
+        let mut missing = count * at.len();
+        let began = self.clock.now();
+        let deadline = began + count as u64 * interval_ns + PATIENCE_NS;
+        while missing > 0 {
+            let now = self.clock.now();
+            let due = began + times.sent.len() as u64 * interval_ns;
+            let is_due = times.sent.len() < count && now >= due;
+            if is_due {
+                let sent = wall();
+                self.send(by)?;
+                times.sent.push(sent);
+                times.write.record(wall().saturating_sub(sent));
+                times.late.record(now - due);
+            }
+            let work = self.hear(at, |at, number, seen| {
+                let index = number.checked_sub(first).map_or(usize::MAX, |index| index as usize);
+                if let Some(cell) = times.seen[at as usize].get_mut(index)
+                    && *cell == 0
+                {
+                    *cell = seen;
+                    missing -= 1;
+                }
+            })?;
+            if now > deadline {
+                let unseen = at.iter().map(|at| {
+                    let unseen = times.seen[*at as usize].iter().filter(|seen| **seen == 0).count();
+                    format!("{unseen} at {at:?}")
+                });
+                let unseen: Vec<_> = unseen.collect();
+                return Err(format!("of {count} messages were not seen in time: {}", unseen.join(", ")));
+            }
+            if work == 0 && !is_due {
+                self.waiter.wait(due.saturating_sub(now));
+            }
+        }
+        self.process(who)?.stand_still()?;
+        Ok(times)
+    }
+
+    /// Speaks until it is heard at the other end.
+    fn await_heard(&mut self, by: By, at: At) -> Result<(), String> {
+        let (first, began) = (self.number, self.clock.now());
+        let (mut spoke_at, mut is_heard) = (0, false);
+        while !is_heard {
+            let now = self.clock.now();
+            if now > began + PATIENCE_NS {
+                return Err(format!("nothing comes to {at:?}"));
+            }
+            if spoke_at == 0 || now > spoke_at + AGAIN_NS {
+                self.send(by)?;
+                spoke_at = now;
+            }
+            self.hear(&[at], |_, number, _| is_heard |= number >= first)?;
+            self.waiter.wait(0);
+        }
+        // What the others left in their sockets is not looked at later.
+        self.hear(&At::GROUPS, |_, _, _| {})?;
+        Ok(())
+    }
+
+    fn hear(&mut self, at: &[At], mut f: impl FnMut(At, u64, Nanos)) -> Result<usize, String> {
+        let mut work = self.publisher.poll(usize::MAX, |_| {});
+        for (known, tap) in self.taps.iter_mut().filter(|(known, _)| at.contains(known)) {
+            work += tap.hear(|number, seen| f(*known, number, seen))?;
+        }
+        Ok(work)
+    }
+
+    fn send(&mut self, by: By) -> Result<(), String> {
+        write_mark(&mut self.message, self.number);
+        self.number += 1;
+        let Self { message, packet, packer, number, .. } = self;
+        let mut spoken = |socket: &UdpSocket| {
+            let taken = packer.push(*number, message).map_err(|error| error.to_string())?;
+            debug_assert_eq!(taken, Push::Taken, "every datagram has one message");
+            let sent = packer.flush().map(|datagram| socket.send(datagram)).transpose();
+            sent.map(drop).map_err(|error| format!("a datagram to a relay: {error}"))
+        };
+        match by {
+            By::Echo => write(&self.echo, message),
+            By::RelayIn => write(&self.relay_in, message),
+            By::Gateway => {
+                packet.clear();
+                Packet::Unsequenced(message).append(packet).map_err(|error| error.to_string())?;
+                write(&self.gateway, packet)
+            }
+            By::ToRelayOut => spoken(&self.to_relay_out),
+            By::ToRelayFeed => spoken(&self.to_relay_feed),
+            By::Stream => {
+                self.publisher.try_publish(self.id, 0, message).map_err(|error| error.to_string())?;
+                self.publisher.flush();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Writes all of it, however long that takes: what holds it up is the one that is measured.
+fn write(mut socket: &TcpStream, bytes: &[u8]) -> Result<(), String> {
+    let mut at = 0;
+    while at < bytes.len() {
+        match socket.write(&bytes[at..]) {
+            Ok(len) => at += len,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
+            Err(error) => return Err(format!("a client's connection: {error}")),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,309 @@
+//! Clients that do not trade: those who are quiet, and those who storm.
+//!
+//! A storm: each of its clients connects, logs in, drops its connection when it is answered, and begins again. A
+//! flood: connections that log in as nobody with a wrong password, again as soon as they are answered, each from an
+//! address that has not failed yet. The gateway has to hash what they give, and these few keep it hashing without
+//! pause: more of them would wait longer, and still be hashed when others are measured.
+
+use super::site::{Login, PASSWORD};
+use lockstep::edge::soup::{ClientEnd, Packet, RejectReason};
+use lockstep::io::clock::Clock;
+use lockstep::wire::Nanos;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Connections of a flood.
+const FLOODERS: usize = 8;
+/// Between two looks at quiet clients; in a second each of them has said that it lives.
+const LOOK: Duration = Duration::from_millis(10);
+const LOOKS: usize = 90;
+/// Longest wait of the storm for an answer before it looks whether it is over.
+const PAUSE: Duration = Duration::from_millis(2);
+/// A connection that is not answered for so long is dropped, and begun anew.
+const ANSWER_NS: Nanos = 5_000_000_000;
+
+/// Clients that are connected, and say nothing but that they live.
+pub struct Crowd {
+    thread: Option<JoinHandle<usize>>,
+    ending: Arc<AtomicBool>,
+}
+
+impl Crowd {
+    /// Keeps these connections alive.
+    ///
+    /// # Errors
+    /// There can be no other thread.
+    pub fn start(mut sockets: Vec<std::net::TcpStream>) -> Result<Self, String> {
+        let ending = Arc::new(AtomicBool::new(false));
+        let theirs = Arc::clone(&ending);
+        let run = move || {
+            let (mut alive, mut buffer) = (Vec::new(), [0; 4096]);
+            let _ = Packet::ClientHeartbeat.append(&mut alive); // three bytes
+            let part = sockets.len().div_ceil(LOOKS).max(1);
+            let mut at = 0;
+            while !theirs.load(Ordering::Acquire) {
+                for _ in 0..part.min(sockets.len()) {
+                    at = (at + 1) % sockets.len().max(1);
+                    let socket = &mut sockets[at];
+                    let is_over = match socket.read(&mut buffer) {
+                        Ok(len) => len == 0,
+                        Err(error) => error.kind() != ErrorKind::WouldBlock,
+                    };
+                    if is_over || socket.write(&alive).is_err() {
+                        sockets.swap_remove(at);
+                        at = 0;
+                    }
+                }
+                std::thread::sleep(LOOK);
+            }
+            sockets.len()
+        };
+        let thread = std::thread::Builder::new().name("crowd".into()).spawn(run);
+        let thread = thread.map_err(|error| format!("starting the crowd's thread: {error}"))?;
+        Ok(Self { thread: Some(thread), ending })
+    }
+
+    /// Ends it; how many are still connected.
+    pub fn end(mut self) -> usize {
+        self.ending.store(true, Ordering::Release);
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or(0)
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.ending.store(true, Ordering::Release);
+    }
+}
+
+/// What the storm's thread does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Weather {
+    /// Nothing.
+    Calm = 0,
+    /// Right logins.
+    Storm = 1,
+    /// Wrong ones.
+    Flood = 2,
+}
+
+impl Weather {
+    fn from_u8(number: u8) -> Self {
+        [Self::Calm, Self::Storm, Self::Flood][usize::from(number.min(2))]
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    weather: AtomicU8,
+    ending: AtomicBool,
+    accepted: AtomicU64,
+    refused: AtomicU64,
+    turned_away: AtomicU64,
+    unanswered: AtomicU64,
+}
+
+/// How logins were answered.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Answers {
+    /// By `A`, ...
+    pub accepted: u64,
+    /// ... by a `J` that says `A`, ...
+    pub refused: u64,
+    /// ... by one that says `S`: too many wait already, ...
+    pub turned_away: u64,
+    /// ... and by an end or nothing.
+    pub unanswered: u64,
+}
+
+impl Answers {
+    /// What came since then.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            accepted: self.accepted - before.accepted,
+            refused: self.refused - before.refused,
+            turned_away: self.turned_away - before.turned_away,
+            unanswered: self.unanswered - before.unanswered,
+        }
+    }
+
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            refused: self.refused + other.refused,
+            turned_away: self.turned_away + other.turned_away,
+            unanswered: self.unanswered + other.unanswered,
+        }
+    }
+}
+
+/// The thread that storms.
+pub struct Storm {
+    thread: Option<JoinHandle<Result<(), String>>>,
+    shared: Arc<Shared>,
+}
+
+impl Storm {
+    /// These users storm when told to; at most `rate` logins a second of all of them together, or of a flood.
+    ///
+    /// # Errors
+    /// There can be no other thread.
+    pub fn start(gateway: SocketAddr, users: Vec<String>, rate: Option<u64>) -> Result<Self, String> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        let run = move || Stormers::new(gateway, users, rate)?.run(&theirs);
+        let thread = std::thread::Builder::new().name("storm".into()).spawn(run);
+        let thread = thread.map_err(|error| format!("starting the storm's thread: {error}"))?;
+        Ok(Self { thread: Some(thread), shared })
+    }
+
+    /// From now on.
+    pub fn set(&self, weather: Weather) {
+        self.shared.weather.store(weather as u8, Ordering::Release);
+    }
+
+    /// How logins were answered so far.
+    pub fn answers(&self) -> Answers {
+        let Shared { accepted, refused, turned_away, unanswered, .. } = &*self.shared;
+        Answers {
+            accepted: accepted.load(Ordering::Acquire),
+            refused: refused.load(Ordering::Acquire),
+            turned_away: turned_away.load(Ordering::Acquire),
+            unanswered: unanswered.load(Ordering::Acquire),
+        }
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// In words, what went wrong.
+    pub fn end(mut self) -> Result<(), String> {
+        self.shared.ending.store(true, Ordering::Release);
+        let thread = self.thread.take().ok_or("the storm was ended before")?;
+        thread.join().map_err(|_| String::from("the storm panicked; its words are above"))?
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        self.shared.ending.store(true, Ordering::Release);
+    }
+}
+
+struct Stormers {
+    gateway: SocketAddr,
+    users: Vec<String>,
+    interval_ns: Nanos,
+    poll: Poll,
+    clock: Clock,
+    logins: Vec<Option<(Login<TcpStream>, Nanos)>>,
+    /// Addresses that flooded, and names of nobody.
+    number: u32,
+    /// When the next may begin.
+    next_at: Nanos,
+}
+
+impl Stormers {
+    fn new(gateway: SocketAddr, users: Vec<String>, rate: Option<u64>) -> Result<Self, String> {
+        let poll = Poll::new().map_err(|error| format!("the storm's poll: {error}"))?;
+        let (logins, clock) = (users.iter().map(|_| None).collect(), Clock::start());
+        let interval_ns = rate.map_or(0, |rate| 1_000_000_000 / rate.max(1));
+        Ok(Self { gateway, users, interval_ns, poll, clock, logins, number: 0, next_at: 0 })
+    }
+
+    fn run(mut self, shared: &Shared) -> Result<(), String> {
+        let (mut events, mut before) = (Events::with_capacity(256), Weather::Calm);
+        while !shared.ending.load(Ordering::Acquire) {
+            let weather = Weather::from_u8(shared.weather.load(Ordering::Acquire));
+            if weather != before {
+                self.logins.iter_mut().for_each(|login| *login = None);
+                (before, self.next_at) = (weather, self.clock.now());
+            }
+            let count = match weather {
+                Weather::Calm => {
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+                Weather::Storm => self.users.len(),
+                Weather::Flood => FLOODERS.min(self.users.len()),
+            };
+            for index in 0..count {
+                self.begin(index, weather)?;
+            }
+            if let Err(error) = self.poll.poll(&mut events, Some(PAUSE))
+                && error.kind() != ErrorKind::Interrupted
+            {
+                return Err(format!("the storm's poll: {error}"));
+            }
+            for event in &events {
+                self.look(event.token().0, shared);
+            }
+            let now = self.clock.now();
+            for index in 0..count {
+                if self.logins[index].as_ref().is_some_and(|(_, since)| now > since + ANSWER_NS) {
+                    self.logins[index] = None;
+                    shared.unanswered.fetch_add(1, Ordering::AcqRel);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Connects and logs in, where that has not begun and may.
+    fn begin(&mut self, index: usize, weather: Weather) -> Result<(), String> {
+        let now = self.clock.now();
+        if self.logins[index].is_some() || now < self.next_at {
+            return Ok(());
+        }
+        self.next_at += self.interval_ns;
+        let (from, user, password) = if weather == Weather::Flood {
+            self.number += 1;
+            let [_, a, b, c] = self.number.to_be_bytes();
+            (Ipv4Addr::new(127, 64 | a & 63, b, c), format!("x{:05x}", self.number & 0xf_ffff), "wrong")
+        } else {
+            let address = index as u32 + 1;
+            let [_, _, a, b] = address.to_be_bytes();
+            (Ipv4Addr::new(127, 1, a, b), self.users[index].clone(), PASSWORD)
+        };
+        let fails = |error: std::io::Error| format!("a storming client from {from}: {error}");
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).map_err(fails)?;
+        // Dropped at once, as by a program that dies; and its port is free again.
+        socket.set_linger(Some(Duration::ZERO)).map_err(fails)?;
+        socket.bind(&SocketAddr::from((from, 0)).into()).map_err(fails)?;
+        if socket.connect(&self.gateway.into()).is_err() {
+            return Ok(()); // turned away: again in the next turn
+        }
+        socket.set_nonblocking(true).map_err(fails)?;
+        let mut socket = TcpStream::from_std(socket.into());
+        self.poll.registry().register(&mut socket, Token(index), Interest::READABLE).map_err(fails)?;
+        self.logins[index] = Login::send(socket, &self.clock, &user, password).ok().map(|login| (login, now));
+        Ok(())
+    }
+
+    fn look(&mut self, index: usize, shared: &Shared) {
+        let Some((login, _)) = &mut self.logins[index] else { return };
+        let counted = match login.answer(&self.clock) {
+            None => return,
+            Some(Ok(())) => &shared.accepted,
+            Some(Err(ClientEnd::Rejected(RejectReason::NotAuthorized))) => &shared.refused,
+            Some(Err(ClientEnd::Rejected(_))) => &shared.turned_away,
+            Some(Err(_)) => &shared.unanswered,
+        };
+        counted.fetch_add(1, Ordering::AcqRel);
+        self.logins[index] = None;
+    }
+}

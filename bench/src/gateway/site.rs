@@ -1,0 +1,254 @@
+//! A cluster of one replica, its gateway and its users: processes of this very program, ended with the site.
+
+use crate::cluster::{Cluster, Site as Ground};
+use crate::fleet::Fleet;
+use crate::place::Place;
+use lockstep::client::Endpoint;
+use lockstep::edge::gateway::passwords;
+use lockstep::edge::gateway::users::{User, Users, Whom};
+use lockstep::edge::soup::{Client, ClientEnd, ClientEvent, ClientLimits};
+use lockstep::io::clock::Clock;
+use lockstep::io::idle::Idle;
+use lockstep::io::signal::Signal;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tools::trader::login_of;
+
+/// Everybody's password.
+pub const PASSWORD: &str = "secret7";
+/// How long a login may take: passwords are checked by what the cores have left.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Logins that are under way at once; the gateway lets 256 wait.
+const LOGINS: usize = 100;
+
+/// A process of this program.
+pub struct Process {
+    child: Child,
+    name: &'static str,
+}
+
+impl Process {
+    /// Starts one, and waits until it says that it listens; returns where.
+    ///
+    /// # Errors
+    /// It did not start; its words are in `log`.
+    pub fn start(name: &'static str, args: &[String], log: &PathBuf) -> Result<(Self, String), String> {
+        let fails = |error: std::io::Error| format!("starting {name}: {error}");
+        let mut command = Command::new(std::env::current_exe().map_err(fails)?);
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_"))
+        {
+            command.env_remove(name);
+        }
+        let words = File::options().create(true).append(true).open(log).map_err(fails)?;
+        let child = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(words).spawn();
+        let mut process = Self { child: child.map_err(fails)?, name };
+        let mut line = String::new();
+        let out = process.child.stdout.take().ok_or("a process has no output")?;
+        BufReader::new(out.take(256)).read_line(&mut line).map_err(fails)?;
+        match line.trim().split_once("listening on ").or(line.trim().split_once("feeding ")) {
+            Some((_, place)) => Ok((process, place.to_owned())),
+            None => {
+                let words = std::fs::read_to_string(log).unwrap_or_default();
+                Err(format!("{name} did not start:\n{words}"))
+            }
+        }
+    }
+
+    /// Stands still, and takes no time of any core.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn stand_still(&self) -> Result<(), String> {
+        Signal::Stop.send(&self.child).map_err(|error| format!("{}: {error}", self.name))
+    }
+
+    /// Goes on.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn go_on(&self) -> Result<(), String> {
+        Signal::Continue.send(&self.child).map_err(|error| format!("{}: {error}", self.name))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may stand still, or have ended
+        let _ = self.child.wait();
+    }
+}
+
+/// See the module.
+pub struct Site {
+    /// The gateway, ...
+    pub gateway: Process,
+    /// ... and where it listens.
+    pub address: SocketAddr,
+    /// The cluster's file.
+    pub path: PathBuf,
+    /// What handles need to know.
+    pub endpoint: Endpoint,
+    /// Where submissions and frames pass.
+    pub submit: SocketAddrV4,
+    /// See [`Site::submit`].
+    pub data: SocketAddrV4,
+    /// What the gateway said, and what the others of this site say.
+    pub log: PathBuf,
+    fleet: Fleet,
+}
+
+/// The users of a site: one hash for all `alike`, so that they log in without delay, and one for each of `apart`.
+/// The messages of those who are alike are for `destination`.
+///
+/// # Errors
+/// There is no memory for a hash.
+pub fn users(alike: &[String], destination: &Whom, apart: &[String]) -> Result<Users, String> {
+    let mut users = Users::default();
+    let shared = passwords::hash(PASSWORD.as_bytes(), [1; 16])?;
+    for name in alike {
+        let user = User::new(name.clone(), shared.clone());
+        users.insert(User { rate: 1_000_000, destination: destination.clone(), ..user });
+    }
+    for (number, name) in (2u128..).zip(apart) {
+        let hash = passwords::hash(PASSWORD.as_bytes(), number.to_le_bytes())?;
+        users.insert(User::new(name.clone(), hash));
+    }
+    Ok(users)
+}
+
+impl Site {
+    /// Starts a replica, and then the gateway, between which `between` may say where what follows is to run.
+    ///
+    /// # Errors
+    /// In words, what did not start.
+    pub fn start(users: &Users, idle: Idle, between: impl FnOnce()) -> Result<Self, String> {
+        let cluster = Cluster::on(&Ground::loopback(1), idle)?;
+        let (path, endpoint, line) =
+            (cluster.path(), cluster.config.endpoint(), cluster.config.lines[0].clone());
+        let folder = path.with_file_name("");
+        let (log, file) = (folder.join("gateway.log"), folder.join("users.toml"));
+        let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&file);
+        written
+            .and_then(|mut file| file.write_all(users.write().as_bytes()))
+            .map_err(|error| format!("writing {}: {error}", file.display()))?;
+        let mut fleet = Fleet::start(cluster, Place::hosts(1))?;
+        fleet.await_whole()?;
+        between();
+        let clients = format!("gateway.clients={}", 2 * users.iter().count() + 100);
+        let (spool, silence) = (format!("gateway.spool={}", folder.display()), "gateway.silence=300s".into());
+        let mut args: Vec<String> =
+            ["lockstep", "gateway", "--listen", "127.0.0.1:0", "--until-stdin-ends"].map(String::from).into();
+        args.extend(["--config".into(), path.display().to_string()]);
+        args.extend(["--users".into(), file.display().to_string()]);
+        for set in [clients, spool, silence, "gateway.spool_size=2GiB".into()] {
+            args.extend(["--set".into(), set]);
+        }
+        let (gateway, address) = Process::start("the gateway", &args, &log)?;
+        let address = address.parse().map_err(|_| format!("the gateway listens on '{address}'"))?;
+        Ok(Self { gateway, address, path, endpoint, submit: line.submit, data: line.data, log, fleet })
+    }
+
+    /// Whether the replica runs.
+    ///
+    /// # Errors
+    /// It does not; its last words.
+    pub fn check_alive(&mut self) -> Result<(), String> {
+        self.fleet.check_alive()
+    }
+}
+
+/// A connection that logs in.
+pub struct Login<S> {
+    /// It does not block.
+    pub socket: S,
+    client: Client,
+    inbox: Vec<u8>,
+}
+
+impl<S: Read + Write> Login<S> {
+    /// Sends the login request of a user over a socket that is connected and does not block.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub fn send(mut socket: S, clock: &Clock, user: &str, password: &str) -> Result<Self, String> {
+        let mut client = Client::new(clock.now(), login_of(user, password, "", 0), ClientLimits::default());
+        let mut out = Vec::new();
+        client.login(clock.now(), &mut out).map_err(|error| error.to_string())?;
+        let written = socket.write(&out).map_err(|error| format!("logging in: {error}"))?;
+        if written < out.len() {
+            return Err(String::from("a fresh socket did not take a login"));
+        }
+        Ok(Self { socket, client, inbox: Vec::new() })
+    }
+
+    /// Whether it was accepted, once that is known.
+    pub fn answer(&mut self, clock: &Clock) -> Option<Result<(), ClientEnd>> {
+        let mut buffer = [0; 512];
+        let is_over = loop {
+            match self.socket.read(&mut buffer) {
+                Ok(0) => break true,
+                Ok(len) => self.inbox.extend_from_slice(&buffer[..len]),
+                Err(error) => break error.kind() != ErrorKind::WouldBlock,
+            }
+        };
+        loop {
+            let taken = self.client.on_bytes(clock.now(), &self.inbox);
+            let (len, event) = (taken.len, taken.event);
+            match event {
+                Some(ClientEvent::Accepted { .. }) => return Some(Ok(())),
+                Some(ClientEvent::Ended(end)) => return Some(Err(end)),
+                Some(_) => drop(self.inbox.drain(..len)),
+                None => break,
+            }
+        }
+        // Behind what it said: a refusal comes with the end.
+        if is_over {
+            self.client.close();
+        }
+        self.client.ended().map(Err)
+    }
+}
+
+/// Logs all of these users in; their sockets do not block.
+///
+/// # Errors
+/// One that was not accepted.
+pub fn log_in(gateway: SocketAddr, users: &[String]) -> Result<Vec<TcpStream>, String> {
+    let clock = Clock::start();
+    let fails = |error: std::io::Error| {
+        format!(
+            "connecting to the gateway at {gateway}: {error} (each client takes a descriptor: `ulimit -n`)"
+        )
+    };
+    let mut sockets = Vec::new();
+    for some in users.chunks(LOGINS) {
+        let mut logins = Vec::new();
+        for user in some {
+            let socket = TcpStream::connect(gateway).map_err(fails)?;
+            socket.set_nodelay(true).map_err(fails)?;
+            socket.set_nonblocking(true).map_err(fails)?;
+            logins.push(Login::send(socket, &clock, user, PASSWORD)?);
+        }
+        let deadline = clock.now() + PATIENCE.as_nanos() as u64;
+        for (user, mut login) in some.iter().zip(logins) {
+            loop {
+                match login.answer(&clock) {
+                    Some(Ok(())) => break,
+                    Some(Err(end)) => return Err(format!("{user} could not log in: {end}")),
+                    None if clock.now() > deadline => {
+                        return Err(format!("{user} was not answered within {PATIENCE:?}"));
+                    }
+                    None => std::thread::sleep(Duration::from_millis(1)),
+                }
+            }
+            sockets.push(login.socket);
+        }
+    }
+    Ok(sockets)
+}

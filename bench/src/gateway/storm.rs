@@ -1,0 +1,315 @@
+//! What a storm of logins does to clients who are there, and to the stream.
+//!
+//! ```text
+//!   traders ─ orders ─▶ gateway ─▶ stream ─▶ application ─▶ stream ─▶ gateway ─ answers ─▶ traders
+//!   quiet clients ◀─ signs of life ─▶ gateway ◀─ logins ─ storm        application ─▶ stream ─▶ application
+//!
+//!   ── quiet ──┬── storm ──┬── flood ──┬── quiet ──┬── storm …
+//! ```
+//! One run; each ratio is that of neighbours. The load is open: an order waits for no answer. Its latency runs
+//! from its write, or from when it was due if the gateway held it up, until the kernel has the answer for its client.
+
+use super::crowd::{Answers, Crowd, Storm, Weather};
+use super::market::Market;
+use super::report::{Line, Table};
+use super::site::{Site, log_in, users};
+use super::taps::{Tap, wall, write_mark};
+use crate::stats::{Latencies, Summary};
+use lockstep::edge::gateway::users::Whom;
+use lockstep::edge::soup::Packet;
+use lockstep::io::clock::Clock;
+use lockstep::io::cpu;
+use lockstep::io::idle::{Idle, Waiter};
+use lockstep::wire::Nanos;
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+
+/// Of the clients who do not storm, so many trade.
+const TRADERS: usize = 8;
+/// Nothing is counted before, ...
+const WARM_UP_NS: Nanos = 1_000_000_000;
+/// ... nor until all have logged in, at most so often.
+const WARM_UPS_MAX: usize = 30;
+/// Between two windows: who has dropped its connection is disconnected two seconds later.
+const BETWEEN_NS: Nanos = 2_500_000_000;
+/// How long the last answers may take.
+const DRAIN_NS: Nanos = 10_000_000_000;
+/// What is due comes every 10 us.
+const SLACK_NS: u64 = 1_000;
+
+/// Replica, gateway, application, traders, storm.
+pub const THREADS: usize = 5;
+const WEATHERS: [Weather; 3] = [Weather::Calm, Weather::Storm, Weather::Flood];
+
+/// How to measure.
+pub struct Plan {
+    /// Rounds of each weather.
+    pub rounds: usize,
+    /// Clients that are connected, those that storm among them.
+    pub clients: usize,
+    /// Clients that storm.
+    pub storm: usize,
+    /// Logins a second of the storm at most; as many as are answered where there is no limit.
+    pub logins: Option<u64>,
+    /// Orders per second.
+    pub rate: u64,
+    /// Bytes of an order.
+    pub size: usize,
+    /// Seconds of a window.
+    pub seconds: f64,
+    /// What everybody does when there is nothing to do.
+    pub idle: Idle,
+}
+
+/// Measures.
+///
+/// # Errors
+/// In words, what did not start; an order without an answer; a client that was cut.
+pub fn measure(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Table, String> {
+    cpu::timer_slack(SLACK_NS);
+    let name = |letter: char, number: usize| format!("{letter}{number:05}");
+    let quiet: Vec<_> = (0..plan.clients - plan.storm).map(|number| name('q', number)).collect();
+    let storm: Vec<_> = (0..plan.storm).map(|number| name('s', number)).collect();
+    let mut site = Site::start(&users(&quiet, &Whom::Everybody, &storm)?, plan.idle, || {})?;
+    let windows = 1 + plan.rounds * WEATHERS.len();
+    let market = Market::start(&site.endpoint, windows)?;
+    let mut traders = log_in(site.address, &quiet)?;
+    let crowd = traders.split_off(TRADERS.min(traders.len()));
+    let quiet = crowd.len();
+    let crowd = Crowd::start(crowd)?;
+    let storm = Storm::start(site.address, storm, plan.logins)?;
+    say(&format!("{} clients are connected", quiet + traders.len()));
+    let mut desk = Desk::open(plan, traders, windows)?;
+    // Who storms has logged in before, like any client that comes back.
+    storm.set(Weather::Storm);
+    for _ in 0..WARM_UPS_MAX {
+        desk.trade(0, WARM_UP_NS)?;
+        if storm.answers().accepted >= 2 * plan.storm as u64 {
+            break;
+        }
+    }
+    storm.set(Weather::Calm);
+    let mut answers = [Answers::default(); WEATHERS.len()];
+    for round in 0..plan.rounds {
+        for (place, weather) in WEATHERS.into_iter().enumerate() {
+            let window = 1 + round * WEATHERS.len() + place;
+            desk.trade(0, BETWEEN_NS)?;
+            storm.set(weather);
+            desk.trade(0, BETWEEN_NS / 5)?;
+            let before = storm.answers();
+            market.set_window(window);
+            desk.trade(window, (plan.seconds * 1e9) as Nanos)?;
+            market.set_window(0);
+            answers[place] = answers[place].plus(storm.answers().since(before));
+            storm.set(Weather::Calm);
+        }
+        site.check_alive()?;
+        if market.has_ended() {
+            market.end()?;
+            return Err(String::from("the application has ended by itself"));
+        }
+        if storm.has_ended() {
+            storm.end()?;
+            return Err(String::from("the storm has ended by itself"));
+        }
+        say(&format!("round {} of {}", round + 1, plan.rounds));
+    }
+    desk.drain()?;
+    storm.end()?;
+    let stream = market.end()?;
+    let left = crowd.end();
+    if left < quiet {
+        return Err(format!("{} of {quiet} quiet clients were cut", quiet - left));
+    }
+    desk.table(&stream, answers)
+}
+
+/// The traders.
+struct Desk<'a> {
+    plan: &'a Plan,
+    sockets: Vec<TcpStream>,
+    taps: Vec<Tap>,
+    clock: Clock,
+    waiter: Waiter,
+    /// When each order was written, and in which window.
+    orders: Vec<(Nanos, u16)>,
+    answered: usize,
+    due: Nanos,
+    latencies: Vec<Latencies>,
+    late: Vec<Latencies>,
+    packet: Vec<u8>,
+    message: Vec<u8>,
+    /// Bytes of an order that its socket has not taken yet.
+    unwritten: Vec<u8>,
+}
+
+impl<'a> Desk<'a> {
+    fn open(plan: &'a Plan, sockets: Vec<TcpStream>, windows: usize) -> Result<Self, String> {
+        let descriptors: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+        let waiter = plan.idle.waiter(&descriptors).map_err(|error| error.to_string())?;
+        let share = |socket: &TcpStream| {
+            Tap::wire(socket.try_clone().map_err(|error| format!("sharing a socket: {error}"))?)
+        };
+        let taps = sockets.iter().map(share).collect::<Result<_, _>>()?;
+        let latencies = || (0..windows).map(|_| Latencies::new()).collect::<Result<Vec<_>, _>>();
+        let clock = Clock::start();
+        Ok(Self {
+            plan,
+            taps,
+            clock,
+            waiter,
+            orders: Vec::new(),
+            answered: 0,
+            due: clock.now(),
+            latencies: latencies()?,
+            late: latencies()?,
+            packet: Vec::new(),
+            message: vec![0x5a; plan.size],
+            unwritten: Vec::new(),
+            sockets,
+        })
+    }
+
+    /// Orders at the rate, for so long.
+    fn trade(&mut self, window: usize, lasting: Nanos) -> Result<(), String> {
+        let interval_ns = 1_000_000_000 / self.plan.rate;
+        let until = self.clock.now() + lasting;
+        loop {
+            let now = self.clock.now();
+            if now >= until {
+                return Ok(());
+            }
+            let was_held_up = !self.unwritten.is_empty();
+            let is_due = now >= self.due && self.write_rest()?;
+            if is_due {
+                let late = now - self.due;
+                self.late[window].record(late);
+                // What the gateway held up counts from when it was due.
+                let sent = wall() - if was_held_up { late } else { 0 };
+                self.order(sent, window)?;
+                self.due += interval_ns;
+            }
+            if self.hear()? == 0 && !is_due {
+                self.waiter.wait(self.due.saturating_sub(now));
+            }
+        }
+    }
+
+    /// Waits for the answers that are under way.
+    fn drain(&mut self) -> Result<(), String> {
+        let until = self.clock.now() + DRAIN_NS;
+        while self.answered < self.orders.len() {
+            if self.clock.now() > until {
+                let (answered, all) = (self.answered, self.orders.len());
+                return Err(format!("{answered} of {all} orders were answered"));
+            }
+            self.write_rest()?;
+            self.hear()?;
+            self.waiter.wait(0);
+        }
+        Ok(())
+    }
+
+    fn order(&mut self, sent: Nanos, window: usize) -> Result<(), String> {
+        write_mark(&mut self.message, self.orders.len() as u64);
+        self.packet.clear();
+        Packet::Unsequenced(&self.message).append(&mut self.packet).map_err(|error| error.to_string())?;
+        self.orders.push((sent, window as u16));
+        self.unwritten.extend_from_slice(&self.packet);
+        self.write_rest().map(|_| ())
+    }
+
+    /// Writes what the last order's socket did not take. Returns whether it has all of it.
+    fn write_rest(&mut self) -> Result<bool, String> {
+        let index = self.orders.len() % self.sockets.len();
+        while !self.unwritten.is_empty() {
+            match self.sockets[index].write(&self.unwritten) {
+                Ok(len) => drop(self.unwritten.drain(..len)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(format!("a trader's connection: {error}")),
+            }
+        }
+        Ok(true)
+    }
+
+    fn hear(&mut self) -> Result<usize, String> {
+        let Self { taps, orders, latencies, answered, .. } = self;
+        let mut work = 0;
+        for tap in taps {
+            work += tap.hear(|number, seen| {
+                if let Some((sent, window)) = orders.get(number as usize) {
+                    *answered += 1;
+                    latencies[*window as usize].record(seen.saturating_sub(*sent));
+                }
+            })?;
+        }
+        Ok(work)
+    }
+
+    fn table(&self, stream: &[Summary], answers: [Answers; WEATHERS.len()]) -> Result<Table, String> {
+        let Plan { rounds, clients, storm, rate, size, seconds, logins, .. } = *self.plan;
+        let orders: Vec<Summary> = self.latencies.iter().map(Latencies::summary).collect();
+        let late: Vec<Summary> = self.late.iter().map(Latencies::summary).collect();
+        let of = |windows: &[Summary], place: usize| -> Vec<Summary> {
+            (0..rounds).map(|round| windows[1 + round * WEATHERS.len() + place]).collect()
+        };
+        let weathers = ["quiet".to_owned(), format!("{storm} storm"), "wrong passwords flood".to_owned()];
+        let (p99, nothing): (&[&str], &[&str]) = (&["p99"], &[]);
+        let mut lines = Vec::new();
+        for (windows, what, keys, aims) in [
+            (&orders[..], "order -> answer", ["quiet", "storm", "flood"], [nothing, p99, nothing]),
+            (
+                stream,
+                "stream: publish -> committed",
+                ["stream_quiet", "stream_storm", "stream_flood"],
+                [nothing, nothing, p99],
+            ),
+            (&late, "load: due -> written", ["load_quiet", "load_storm", "load_flood"], [nothing; 3]),
+        ] {
+            for (place, key) in keys.into_iter().enumerate() {
+                let words = format!("{what}, {}", weathers[place]);
+                let beside = (place > 0).then(|| of(windows, 0));
+                lines.push(Line { key, words, figures: of(windows, place), beside, aims: aims[place] });
+            }
+        }
+        let lasted = rounds as f64 * seconds;
+        let per_second = |count: u64| count as f64 / lasted;
+        let [_, stormed, flooded] = answers;
+        let note = |what: &str, answers: Answers| {
+            let Answers { accepted, refused, turned_away, unanswered } = answers;
+            let [accepted, refused, turned_away, unanswered] =
+                [accepted, refused, turned_away, unanswered].map(per_second);
+            format!(
+                "{what}: logins a second: {accepted:.0} accepted, {refused:.0} refused, {turned_away:.0} turned \
+                 away as too many waited, {unanswered:.1} not answered"
+            )
+        };
+        let mut wrongs = Vec::new();
+        for (what, is_wrong) in [
+            ("nobody of the storm was accepted", stormed.accepted == 0),
+            ("no password of the flood was refused", flooded.refused == 0),
+        ] {
+            if is_wrong {
+                wrongs.push(format!("{what}: what checks passwords had no core; let the machine be quiet"));
+            }
+        }
+        let limit = logins.map_or_else(String::new, |logins| format!(", at most {logins} logins a second"));
+        Ok(Table {
+            title: format!(
+                "{clients} clients, of which {storm} connect, log in and drop in a loop{limit}; {TRADERS} others \
+                 send {rate} orders/s of {size} B; windows of {seconds} s, {rounds} of each; ratios are to quiet"
+            ),
+            lines,
+            notes: vec![note("storm", stormed), note("flood", flooded)],
+            counts: vec![
+                ("storm_accepted_per_second", per_second(stormed.accepted)),
+                ("storm_turned_away_per_second", per_second(stormed.turned_away)),
+                ("flood_refused_per_second", per_second(flooded.refused)),
+                ("flood_turned_away_per_second", per_second(flooded.turned_away)),
+                ("orders", self.orders.len() as f64),
+            ],
+            wrongs,
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! What passes, and when: sockets on which the kernel notes the time of each datagram and segment as it comes in,
+//! so that it does not matter when the one who measures gets its core.
+//!
+//! A message says its number behind a mark that is looked for in whatever carries it: nobody's protocol has to be
+//! read to see it pass.
+
+use lockstep::wire::Nanos;
+use nix::sys::socket::sockopt::ReceiveTimestampns;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
+use nix::sys::time::TimeSpec;
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What no protocol here says by itself.
+const MARK: [u8; 8] = *b"\x02bench\x03\x1d";
+/// The shortest message: mark and number.
+pub const SIZE_MIN: usize = 16;
+/// What a socket may have waiting.
+const BUFFER_LEN: usize = 4 << 20;
+
+/// Writes mark and number to the beginning of a message.
+pub fn write_mark(message: &mut [u8], number: u64) {
+    message[..8].copy_from_slice(&MARK);
+    message[8..SIZE_MIN].copy_from_slice(&number.to_le_bytes());
+}
+
+/// Calls `f` with each number in `bytes`; returns what of them need not be looked at again.
+fn read_marks(bytes: &[u8], mut f: impl FnMut(u64)) -> usize {
+    let mut at = 0;
+    while let Some(found) = bytes[at..].windows(SIZE_MIN).position(|word| word.starts_with(&MARK)) {
+        let number = &bytes[at + found + 8..at + found + SIZE_MIN];
+        f(number.try_into().map_or(0, u64::from_le_bytes));
+        at += found + SIZE_MIN;
+    }
+    at.max((bytes.len() + 1).saturating_sub(SIZE_MIN))
+}
+
+/// The kernel's clock: what its notes of time are of.
+pub fn wall() -> Nanos {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as Nanos)
+}
+
+/// A socket that hears a group, and does not block.
+///
+/// # Errors
+/// In words, what the kernel refused.
+pub fn join(group: SocketAddrV4) -> Result<UdpSocket, String> {
+    let fails = |error: io::Error| format!("opening a socket that hears {group}: {error}");
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), Some(Protocol::UDP)).map_err(fails)?;
+    socket.set_reuse_address(true).map_err(fails)?;
+    socket.set_multicast_all_v4(false).map_err(fails)?;
+    socket.set_recv_buffer_size(BUFFER_LEN).map_err(fails)?;
+    socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, group.port()).into()).map_err(fails)?;
+    let by = InterfaceIndexOrAddress::Address(Ipv4Addr::LOCALHOST);
+    socket.join_multicast_v4_n(group.ip(), &by).map_err(fails)?;
+    Ok(socket.into())
+}
+
+/// A socket that is listened to.
+enum Source {
+    Group(UdpSocket),
+    Wire(TcpStream),
+}
+
+/// See the module.
+pub struct Tap {
+    source: Source,
+    buffer: Vec<u8>,
+    /// What came of a wire and may be the beginning of a mark.
+    rest: usize,
+    control: Vec<u8>,
+}
+
+impl Tap {
+    fn new(source: Source) -> Result<Self, String> {
+        let noted = match &source {
+            Source::Group(socket) => setsockopt(socket, ReceiveTimestampns, &true),
+            Source::Wire(socket) => setsockopt(socket, ReceiveTimestampns, &true),
+        };
+        noted.map_err(|error| format!("asking the kernel to note when datagrams come in: {error}"))?;
+        Ok(Self { source, buffer: vec![0; 64 << 10], rest: 0, control: nix::cmsg_space!(TimeSpec) })
+    }
+
+    /// Hears a group.
+    ///
+    /// # Errors
+    /// In words, what the kernel refused.
+    pub fn group(group: SocketAddrV4) -> Result<Self, String> {
+        Self::new(Source::Group(join(group)?))
+    }
+
+    /// Hears what comes to a client, whose socket does not block.
+    ///
+    /// # Errors
+    /// In words, what the kernel refused.
+    pub fn wire(socket: TcpStream) -> Result<Self, String> {
+        Self::new(Source::Wire(socket))
+    }
+
+    /// Calls `f` with each number that has come, and when the kernel had it. Returns how often something came.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub fn hear(&mut self, mut f: impl FnMut(u64, Nanos)) -> Result<usize, String> {
+        for count in 0.. {
+            let (fd, is_wire) = match &self.source {
+                Source::Group(socket) => (socket.as_raw_fd(), false),
+                Source::Wire(socket) => (socket.as_raw_fd(), true),
+            };
+            let free = &mut self.buffer[self.rest..];
+            let mut parts = [IoSliceMut::new(free)];
+            let came = recvmsg::<()>(fd, &mut parts, Some(&mut self.control), MsgFlags::MSG_DONTWAIT);
+            let (len, at) = match came {
+                Ok(came) => {
+                    let mut notes = came.cmsgs().map_err(|error| error.to_string())?;
+                    let at = notes.find_map(|note| match note {
+                        ControlMessageOwned::ScmTimestampns(at) => Some(at),
+                        _ => None,
+                    });
+                    (came.bytes, at)
+                }
+                Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => return Ok(count),
+                Err(error) => return Err(format!("a socket that is listened to: {error}")),
+            };
+            if len == 0 && is_wire {
+                return Err(String::from("a client's connection has ended"));
+            }
+            let at = at.map_or_else(wall, |at| at.tv_sec() as Nanos * 1_000_000_000 + at.tv_nsec() as Nanos);
+            let whole = self.rest + len;
+            let done = read_marks(&self.buffer[..whole], |number| f(number, at));
+            self.rest = 0;
+            if is_wire {
+                self.buffer.copy_within(done..whole, 0);
+                self.rest = whole - done;
+            }
+        }
+        Ok(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_found_wherever_it_stands_and_its_beginning_is_kept() {
+        let mut bytes = vec![7; 100];
+        write_mark(&mut bytes[3..], 5);
+        write_mark(&mut bytes[50..], 6);
+        let mut seen = Vec::new();
+        assert_eq!(read_marks(&bytes, |number| seen.push(number)), 85);
+        assert_eq!(seen, [5, 6]);
+        for cut in 50..66 {
+            let mut seen = Vec::new();
+            let done = read_marks(&bytes[..cut], |number| seen.push(number));
+            read_marks(&bytes[done..], |number| seen.push(number));
+            assert_eq!(seen, [5, 6], "cut at {cut}");
+        }
+    }
+}
