@@ -454,6 +454,20 @@ impl World {
         rings.max().unwrap_or(1)
     }
 
+    /// Whether a takeover waits for who is broken for ever: it led on meanwhile, half connected, and what has left the
+    /// rings of the witnesses that heard it is with nobody who is healed and stores.
+    pub(super) fn waits_for_the_broken(&self, healthy: Seats) -> bool {
+        let (witnesses, oldest) = (self.witnesses(), self.oldest_of_witnesses());
+        let holds = |index: usize| match &self.seats[index].actor {
+            Actor::Replica(machine) => {
+                !witnesses.contains(&machine.identity) && self.held_next(index) >= oldest
+            }
+            _ => false,
+        };
+        !witnesses.is_empty()
+            && !(0..self.plan.replicas).any(|index| healthy >> index & 1 == 1 && holds(index))
+    }
+
     fn heal(&mut self, index: usize) {
         let now = self.now;
         let seat = &mut self.seats[index];

@@ -191,7 +191,11 @@ impl World {
             Phase::Calm(healthy, since) => {
                 let done = self.steps.is_multiple_of(16) && self.is_done(healthy);
                 if !done && self.now >= since + LIVE_NS {
-                    return Err(self.describe_stuck(healthy));
+                    if !self.waits_for_the_broken(healthy) {
+                        return Err(self.describe_stuck(healthy));
+                    }
+                    self.oracle.coverage.count(Event::TakeoversThatWait);
+                    self.phase = Phase::Dead(self.now);
                 }
                 Ok(done)
             }
