@@ -43,7 +43,8 @@ pub fn start_on<const N: usize>(
 ) -> (Process, [SocketAddr; N]) {
     let users = cluster.path("users.toml");
     let users = users.to_str().expect("a path of text");
-    let mut args = vec!["gateway", "--name", name, "--users", users];
+    // A trader that nobody polls, as another one's login takes its time, is not gone.
+    let mut args = vec!["gateway", "--name", name, "--users", users, "--set", "gateway.silence=5min"];
     args.extend(listeners.iter().flat_map(|flag| [*flag, "127.0.0.1:0"]));
     args.extend(more);
     let mut process = cluster.start(&format!("gateway-{name}"), &args);
