@@ -1,7 +1,7 @@
-//! Other people's SoupBinTCP clients at `lockstep gateway`, and what Wireshark says of their bytes.
+//! Other people's clients at `lockstep gateway` and `lockstep feed`, and what Wireshark says of the bytes.
 //!
 //! Each client is installed from its registry into a folder of its own below cargo's target directory, once. What a
-//! client does in its own way stands in its script (`tests/interop/soup_client.*`).
+//! client does in its own way stands in its script (`tests/interop/soup_client.*`, `tests/interop/mold_client.rs`).
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
@@ -9,10 +9,17 @@
 mod capture;
 #[path = "interop/foreign.rs"]
 mod foreign;
+#[path = "interop/mold.rs"]
+mod mold;
+#[path = "interop/soup.rs"]
+mod soup;
 
 use capture::Capture;
-use foreign::{Foreign, Visit};
+use foreign::{Foreign, Visit, mold_client};
+use std::io::{BufRead, BufReader, Read};
+use std::process::Command;
 use tools::exchange::Heard;
+use tools::feeds::{self, Listener, Lossy};
 use tools::gateways::{Running, add_user, start, with_exchange};
 use tools::processes::Cluster;
 
@@ -115,11 +122,12 @@ fn wireshark_reads_what_gateways_and_a_client_say_and_counts_as_they_do() {
     add_user(&cluster, "alice", "secret", &[]);
     let gateways = [start(&cluster, "1"), start(&cluster, "2")];
     let ports = gateways.each_ref().map(|gateway| gateway.address.port());
-    let Some(capture) = Capture::start(&cluster.path("soup.pcap"), &ports) else { return };
+    let Some(capture) = Capture::start(&cluster.path("soup.pcap"), "tcp", "soupbintcp", &ports) else {
+        return;
+    };
     with_exchange(&cluster, || visits(&client, &gateways[0], &gateways[1]));
-    let told = capture.stop();
+    let told = soup::Told::read(&capture.stop(), &ports);
     told.assert_sound();
-    // The connection that looked whether the capture runs has no packets.
     let streams = told.streams();
     assert_eq!(streams.len(), 4);
     for (stream, first) in streams.iter().zip([1, 21, 0, 1]) {
@@ -138,4 +146,91 @@ fn wireshark_reads_what_gateways_and_a_client_say_and_counts_as_they_do() {
     assert!(beats('H') >= 2 && beats('R') >= 1, "{} and {}", beats('H'), beats('R'));
     let orders: usize = streams.iter().map(|stream| told.kinds(*stream, false).matches('U').count()).sum();
     assert_eq!(orders, 70);
+}
+
+const DAY: &str = "20261121";
+
+/// Begins a trading day, says all of this in it, and ends it.
+fn a_day_of(cluster: &Cluster, texts: &[String]) {
+    cluster.run(&["day", "start", DAY], b"").with_code(0);
+    for some in texts.chunks(texts.len().div_ceil(10)) {
+        cluster.publish(&some.iter().map(|text| format!("{text}\n")).collect::<String>());
+    }
+    cluster.run(&["day", "end"], b"").with_code(0);
+}
+
+/// Of all lengths that lines of a few hundred bytes have, none at all among them.
+fn texts(count: usize) -> Vec<String> {
+    (1..=count).map(|number| format!("{number} ").repeat(number % 50)).collect()
+}
+
+fn numbered(texts: &[String]) -> Vec<(u64, Vec<u8>)> {
+    (1..).zip(texts).map(|(number, text)| (number, text.clone().into_bytes())).collect()
+}
+
+#[test]
+fn the_rust_client_moldudp_has_every_message_of_a_day_over_a_network_that_loses() {
+    let Some(program) = mold_client() else { return };
+    let (cluster, _replicas) = cluster();
+    let feed = feeds::start(&cluster, "a", "everybody");
+    let network = Lossy::before(&feed, 300_000);
+    let mut command = Command::new(program);
+    command.args([network.group.to_string(), network.requests.to_string(), DAY.to_owned()]);
+    let mut client = cluster.start_command("moldudp", command);
+    let mut out = BufReader::new(client.take_stdout());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "listening\n", "{}", client.log());
+    let texts = texts(2_000);
+    a_day_of(&cluster, &texts);
+    let mut told = String::new();
+    out.read_to_string(&mut told).unwrap();
+    assert!(client.wait().success(), "{}", client.log());
+    let passed = network.stop();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let expected =
+        numbered(&texts).into_iter().map(|(number, text)| format!("message {number} {}", hex(&text)));
+    let (again, had): (Vec<_>, Vec<_>) = told.lines().partition(|line| line.starts_with("again "));
+    assert!(had.iter().copied().eq(expected), "all of them, each once, in order: {passed:?}\n{told}");
+    let again: u64 = again[0].trim_start_matches("again ").parse().unwrap();
+    println!("{passed:?}, asked again {again} times");
+    assert!(passed.lost > 10 && passed.unanswered > 0, "{passed:?}");
+    assert!(passed.requests > again, "it has asked by itself: {passed:?}, and {again} times was told to");
+}
+
+#[test]
+fn wireshark_reads_what_a_feed_and_a_receiver_say_and_counts_as_they_do() {
+    let (cluster, _replicas) = cluster();
+    let feed = feeds::start(&cluster, "a", "everybody");
+    let (group, requests) = (feed.group.port(), feed.requests.port());
+    let Some(capture) = Capture::start(&cluster.path("mold.pcap"), "udp", "moldudp64", &[group, requests])
+    else {
+        return;
+    };
+    let mut listener = Listener::new(&feed, DAY, 3);
+    let texts = texts(500);
+    a_day_of(&cluster, &texts);
+    listener.until("end of the day", |listener| listener.ended);
+    assert_eq!(listener.had, numbered(&texts));
+    assert_eq!(feed.process.terminate(), Some(0));
+    let told = mold::told(&capture.stop());
+    for told in &told {
+        assert_eq!(told.said, mold::ours(told, requests), "Wireshark reads what our codec reads");
+    }
+    let of = |to_group: bool, kind: &str| -> Vec<_> {
+        let datagrams = told.iter().filter(|told| (told.to == group) == to_group && told.said.kind == kind);
+        datagrams.map(|told| told.said.clone()).filter(|said| said.session == DAY).collect()
+    };
+    let multicast: Vec<_> = of(true, "Messages").into_iter().flat_map(|said| said.messages).collect();
+    assert_eq!(multicast, numbered(&texts), "each message once, by Wireshark's own count");
+    let ends = of(true, "End Of Session");
+    assert!(!ends.is_empty() && ends.iter().all(|end| end.number == 501), "{ends:?}");
+    assert!(told.iter().any(|told| told.to == group && told.said.kind == "Heartbeat"), "none came");
+    // Requests, and the answers that begin where they ask.
+    let (asked, answers) = (of(false, "Request"), of(false, "Messages"));
+    assert_eq!(asked.len() as u64, listener.client.counters().requests);
+    let begins = |all: &[mold::Said]| all.iter().map(|said| said.number).collect::<Vec<_>>();
+    assert!(asked.len() > 5, "{asked:?}");
+    assert_eq!(begins(&answers), begins(&asked));
+    assert!(answers.iter().zip(&asked).all(|(answer, asked)| answer.count <= asked.count));
 }

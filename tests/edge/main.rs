@@ -5,6 +5,7 @@
 //! the golden bytes, `negative` one of those that must be refused.
 
 mod feed;
+mod fuzz;
 mod mold_client;
 mod mold_packet;
 mod mold_server;

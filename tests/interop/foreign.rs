@@ -1,13 +1,15 @@
 //! Other people's clients: how each is had, and one connection of it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use tools::gateways::Running;
 use tools::processes::run;
 
 /// Seconds that a registry may take; `timeout` ends what takes longer.
-const INSTALL_S: &str = "50";
+const INSTALL_S: u32 = 50;
+/// Seconds that a compiler may take for some eighty crates.
+const BUILD_S: u32 = 400;
 /// Written when all of a client is there: half an installation is made anew.
 const WHOLE: &str = "whole";
 /// Tests run side by side; each client is installed once, and what cannot be had is tried once: its name, and why.
@@ -57,14 +59,21 @@ impl Taken {
 
 /// Runs a command; the last line that it said if it failed.
 fn install(program: &str, args: &[&str], folder: &Path) -> Result<(), String> {
+    install_within(INSTALL_S, program, args, folder)
+}
+
+fn install_within(seconds: u32, program: &str, args: &[&str], folder: &Path) -> Result<(), String> {
     let mut command = Command::new("timeout");
-    command.args([INSTALL_S, program]).args(args).current_dir(folder);
-    let outcome = run(command, b"");
-    let said = outcome.err + &outcome.out;
+    command.args([&seconds.to_string(), program]).args(args).current_dir(folder).stdin(Stdio::null());
+    // How our own tests are compiled is not how others are; and who is offline need not wait long.
+    command.env_remove("RUSTFLAGS").env("CARGO_NET_RETRY", "1").env("CARGO_HTTP_TIMEOUT", "10");
+    let outcome = command.output().map_err(|error| format!("{program}: {error}"))?;
+    let said = [outcome.stderr, outcome.stdout].concat();
+    let said = String::from_utf8_lossy(&said);
     // npm ends by where its log is.
     let tells = |line: &&str| !line.trim().is_empty() && !line.contains("complete log");
-    let last = said.lines().rfind(tells).unwrap_or("it said nothing").to_owned();
-    if outcome.code == Some(0) { Ok(()) } else { Err(format!("{program} {}: {last}", args.join(" "))) }
+    let last = said.lines().rfind(tells).unwrap_or("it said nothing").trim().to_owned();
+    if outcome.status.success() { Ok(()) } else { Err(format!("{program} {}: {last}", args.join(" "))) }
 }
 
 /// The folder of a client, in which `make` has installed it once.
@@ -84,6 +93,33 @@ fn folder(name: &'static str, make: impl FnOnce(&Path) -> Result<(), String>) ->
         std::fs::write(folder.join(WHOLE), "").unwrap();
     }
     Ok(folder)
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(name)
+}
+
+/// The program of `mold_client.rs`, around the crate `moldudp`; `None` where that cannot be had, which is said.
+pub fn mold_client() -> Option<PathBuf> {
+    let cargo = |seconds, args: &[&str], folder: &Path| {
+        let args = [args, &["--quiet", "--target-dir", "target"]].concat();
+        install_within(seconds, env!("CARGO"), &args, folder)
+    };
+    let made = folder("rust-moldudp-0.1.1", |folder| {
+        let manifest = format!(
+            "[package]\nname = \"mold_client\"\nedition = \"2024\"\n\n[[bin]]\nname = \"mold_client\"\npath = \
+             {:?}\n\n[dependencies]\nmoldudp = \"=0.1.1\"\n\n[profile.dev]\ndebug = false\n\n[workspace]\n",
+            script("mold_client.rs")
+        );
+        std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+        install(env!("CARGO"), &["fetch", "--quiet"], folder)?;
+        cargo(BUILD_S, &["build", "--offline"], folder)
+    });
+    // Ours may have changed since.
+    let made = made.and_then(|folder| {
+        cargo(INSTALL_S, &["build", "--offline"], &folder).map(|()| folder.join("target/debug/mold_client"))
+    });
+    made.map_err(|why| println!("SKIPPED: the Rust client moldudp cannot be had: {why}")).ok()
 }
 
 impl Foreign {
@@ -120,12 +156,17 @@ impl Foreign {
 
     /// One connection, from its login to its end.
     pub fn visit(&self, gateway: &Running, visit: &Visit<'_>) -> Taken {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(self.script);
         let (first, last) = if visit.orders == (0, 0) { (1, 0) } else { visit.orders };
         let numbers = [visit.number, first, last, visit.count, visit.idle].map(|number| number.to_string());
         let address = (gateway.address.ip().to_string(), gateway.address.port().to_string());
         let mut command = Command::new(&self.interpreter);
-        command.arg(script).args([&address.0, &address.1, visit.user, visit.password, visit.session]);
+        command.arg(script(self.script)).args([
+            &address.0,
+            &address.1,
+            visit.user,
+            visit.password,
+            visit.session,
+        ]);
         command.args(&numbers).args(visit.numbered.then_some("numbered"));
         command.envs(self.node_path.iter().map(|path| ("NODE_PATH", path)));
         let outcome = run(command, b"").with_code(0);

@@ -6,6 +6,7 @@
 //! of `tools` hundreds of times.
 
 pub mod exchange;
+pub mod feeds;
 pub mod flow;
 pub mod gateways;
 pub mod images;

@@ -134,6 +134,8 @@ pub struct Client {
     pub nonce: [u64; 2],
     /// Whether it is connected.
     pub connected: bool,
+    /// Whether its latest incarnation is not closed: a client that was taken away from a gateway is open until then.
+    pub open: bool,
     /// The gateway that stamped its latest open, and that gateway's incarnation then.
     pub gateway: (PublisherId, u32),
     /// The number that stands before its last message, if it numbers them.
@@ -166,6 +168,7 @@ impl Clients {
                 }
                 let client = self.by_id.get_mut(&publisher)?;
                 let was_connected = std::mem::take(&mut client.connected);
+                client.open = false;
                 let reason =
                     said.first().and_then(|reason| Reason::from_u8(*reason)).unwrap_or(Reason::Broken);
                 let cancels = said.get(1) == Some(&1);
@@ -199,10 +202,12 @@ impl Clients {
             incarnation,
             nonce,
             connected: false,
+            open: true,
             gateway,
             last_number: 0,
         });
         (client.incarnation, client.nonce, client.gateway) = (incarnation, nonce, gateway);
+        client.open = true;
         if nonce[0] >> 56 != REAP {
             client.connected = true;
             return Some(ClientEvent::Connected { user: &client.user, publisher });

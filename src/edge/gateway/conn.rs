@@ -2,6 +2,7 @@
 
 use super::ledger::Place;
 use super::users::User;
+use crate::edge::Session;
 use crate::edge::soup::{Server, ServerLimits};
 use crate::wire::{Nanos, PublisherId};
 use std::net::SocketAddr;
@@ -10,7 +11,15 @@ use std::net::SocketAddr;
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub user: String,
+    pub session: Session,
     pub seq: u64,
+}
+
+impl Asked {
+    /// Whether it is for this trading day; a blank session is for the one that is open.
+    pub fn fits(&self, day: &str) -> bool {
+        self.session.is_blank() || self.session.as_bytes().eq_ignore_ascii_case(day.as_bytes())
+    }
 }
 
 /// How far a login is.

@@ -8,7 +8,11 @@
 //! and takes bytes, and the passwords to be checked. A connection's index is used again once it is closed, so each has
 //! a number too.
 
+#[cfg(test)]
+mod fuzz;
 mod login;
+#[cfg(test)]
+mod model;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -34,6 +38,10 @@ const OUT_MAX: usize = 64 << 10;
 const LINGER_NS: Nanos = 1_000_000_000;
 /// Told to clients when the day has outgrown the spool.
 const FULL: &str = "the gateway has no room for more of this day: log in at another one";
+/// Told to clients who ask for a session that is over, or was never there.
+const OTHER_DAY: &str = "that session is not the open trading day: leave it blank";
+/// Told to a client whose user is logged in anew.
+const SUPERSEDED: &str = "another connection has logged in as this user";
 /// Time between two looks at all timers.
 const SCAN_NS: Nanos = 10_000_000;
 
@@ -122,21 +130,38 @@ struct Leaving {
     nonce: [u64; 2],
     /// Whether the open entry with that nonce was delivered.
     seen: bool,
+    /// Whether its close is under way.
+    closing: bool,
     due: Nanos,
     reason: Reason,
     cancels: bool,
 }
 
 /// Whom an open is for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum OpenFor {
     Own,
-    Login(usize, u64, [u64; 2]),
+    /// The connection with this index and number.
+    Login(usize, u64),
     /// A client of a gateway that is gone.
     Reap {
-        nonce: [u64; 2],
         cancels: bool,
     },
+}
+
+/// An open that is under way: the handle has not told yet that it is open.
+#[derive(Clone, Copy, Debug)]
+struct PendingOpen {
+    nonce: [u64; 2],
+    /// Whose open entry it is, once that was delivered.
+    delivered: Option<PublisherId>,
+    whom: OpenFor,
+}
+
+impl PendingOpen {
+    fn new(nonce: [u64; 2], whom: OpenFor) -> Self {
+        Self { nonce, delivered: None, whom }
+    }
 }
 
 /// See the module.
@@ -153,7 +178,7 @@ pub struct Gateway {
     hearers: BTreeMap<Destination, BTreeSet<usize>>,
     /// Connections for whom there may be something to send.
     ready: BTreeSet<usize>,
-    opens: BTreeMap<usize, OpenFor>,
+    opens: BTreeMap<usize, PendingOpen>,
     leaving: Vec<Leaving>,
     checks: VecDeque<Check>,
     checking: usize,
@@ -208,7 +233,7 @@ impl Gateway {
     pub fn open_own(&mut self, stream: &mut impl Stream, name: &str) {
         let drawn = stream.draw();
         if let Some(ticket) = stream.open(&format!("{}{name}", super::clients::GATEWAY), drawn) {
-            self.opens.insert(ticket, OpenFor::Own);
+            self.opens.insert(ticket, PendingOpen::new(drawn, OpenFor::Own));
         }
     }
 
@@ -375,6 +400,7 @@ impl Gateway {
             publisher: *publisher,
             nonce: *nonce,
             seen: true,
+            closing: false,
             due: now + grace_ns,
             reason,
             cancels: user.cancel_on_disconnect,
@@ -415,7 +441,7 @@ impl Gateway {
         }
     }
 
-    /// Whether every disconnect is handed to the stream.
+    /// Whether every disconnect was delivered.
     pub fn has_left(&self) -> bool {
         self.leaving.is_empty()
     }
@@ -508,17 +534,17 @@ impl Gateway {
         let Self { leaving, clients, .. } = self;
         leaving.retain_mut(|leaving| {
             let client = clients.get(leaving.publisher);
-            let has_it = client.is_some_and(|client| client.nonce == leaving.nonce && client.connected);
-            // Somebody has it again, here or elsewhere.
+            let has_it = client.is_some_and(|client| client.nonce == leaving.nonce && client.open);
+            // It is closed, or somebody has it again, here or elsewhere.
             if leaving.seen && !has_it {
                 return false;
             }
-            leaving.seen = has_it;
-            if !has_it || now < leaving.due {
-                return true;
+            if has_it && !leaving.closing && now >= leaving.due {
+                // What is not taken now is tried again, until the stream has told what became of it.
+                let said = close_payload(leaving.reason, leaving.cancels);
+                leaving.closing = stream.close(leaving.publisher, &said).is_ok();
             }
-            let said = close_payload(leaving.reason, leaving.cancels);
-            matches!(stream.close(leaving.publisher, &said), Err(PublishError::Backpressure))
+            true
         });
     }
 

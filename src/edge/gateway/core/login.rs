@@ -1,6 +1,6 @@
 //! Logins: user, password, open entry; and what a client that is logged in sends.
 
-use super::{Check, FULL, Gateway, OpenFor, Stream};
+use super::{Check, FULL, Gateway, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED, Stream};
 use crate::client::PublishError;
 use crate::edge::Session;
 use crate::edge::gateway::clients::{CLIENT, Reason, nonce};
@@ -14,20 +14,18 @@ impl Gateway {
     pub(super) fn on_login(&mut self, now: Nanos, index: usize, request: &LoginRequest) {
         let asked = Asked {
             user: String::from_utf8_lossy(request.username.as_bytes()).to_ascii_lowercase(),
+            session: request.session,
             seq: request.seq,
         };
         let session = match self.ledger.day() {
             Day::Open(name) => Some(name.clone()),
             _ => None,
         };
-        let fits = |name: &String| {
-            request.session.is_blank() || request.session.as_bytes().eq_ignore_ascii_case(name.as_bytes())
-        };
         let refusal = match session {
             _ if !self.is_ready() => Some("the gateway still reads the stream: try again in a moment"),
             None => Some("no trading day is open"),
             _ if self.ledger.is_full() => Some(FULL),
-            Some(name) if !fits(&name) => Some("that session is not the open trading day: leave it blank"),
+            Some(name) if !asked.fits(&name) => Some(OTHER_DAY),
             _ if self.checking >= self.limits.checks_max => {
                 Some("too many logins wait: try again in a second")
             }
@@ -87,7 +85,7 @@ impl Gateway {
             let why = "the gateway has opened too many names: ask its operator";
             return self.reject(now, index, RejectReason::SessionNotAvailable, why);
         };
-        self.opens.insert(ticket, OpenFor::Login(index, number, nonce));
+        self.opens.insert(ticket, PendingOpen::new(nonce, OpenFor::Login(index, number)));
         if let Some(conn) = self.conn(index)
             && let Phase::Checking(asked) = &conn.phase
         {
@@ -152,7 +150,7 @@ impl Gateway {
     /// Another connection of its user has taken the place of this one.
     pub(super) fn supersede(&mut self, now: Nanos, index: usize) {
         if let Some(conn) = self.conn(index) {
-            let _ = conn.soup.debug(now, "another connection has logged in as this user", &mut conn.out);
+            let _ = conn.soup.debug(now, SUPERSEDED, &mut conn.out);
             conn.soup.close();
             conn.phase = Phase::Over { since: now };
         }

@@ -1,7 +1,7 @@
 //! What the stream tells: of our opens, of other gateways, of messages for our clients; and the clients of gateways
 //! that are gone.
 
-use super::{FULL, Gateway, Leaving, OpenFor, Stream};
+use super::{FULL, Gateway, Leaving, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED, Stream};
 use crate::client::{PublisherEvent, SubscriberEvent};
 use crate::edge::gateway::clients::{CLIENT, Reason, nonce};
 use crate::edge::gateway::conn::Phase;
@@ -16,9 +16,10 @@ impl Gateway {
     /// The publisher's handle tells something.
     pub fn on_publisher(&mut self, now: Nanos, stream: &mut impl Stream, event: &PublisherEvent) {
         let PublisherEvent::Opened { ticket, publisher, .. } = *event else { return };
-        match self.opens.remove(&ticket) {
-            Some(OpenFor::Own) => self.own = Some(publisher),
-            Some(OpenFor::Login(index, number, nonce)) => {
+        let Some(PendingOpen { nonce, whom, .. }) = self.opens.remove(&ticket) else { return };
+        match whom {
+            OpenFor::Own => self.own = Some(publisher),
+            OpenFor::Login(index, number) => {
                 let conn = self.conns.get_mut(index).and_then(Option::as_mut);
                 let waits =
                     conn.filter(|(known, _)| *known == number).and_then(|(_, conn)| match &mut conn.phase {
@@ -31,25 +32,40 @@ impl Gateway {
                         self.try_accept(now, stream, index);
                     }
                     // It did not wait: it has connected and left.
-                    None => self.leave_unseen(now, publisher, nonce),
+                    None => self.leave_broken(now, publisher, nonce),
                 }
             }
-            Some(OpenFor::Reap { nonce, cancels }) => {
+            OpenFor::Reap { cancels } => {
                 self.counts.reaped += 1;
                 let reason = Reason::GatewayLost;
-                self.leaving.push(Leaving { publisher, nonce, seen: false, due: now, reason, cancels });
+                self.leave_unseen(now, publisher, nonce, reason, cancels);
             }
-            None => {}
         }
     }
 
-    fn leave_unseen(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
+    /// A client of ours was never accepted: its connection, or its login, came to nothing.
+    fn leave_broken(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
         let client = self.clients.get(publisher);
         let cancels = client
             .and_then(|client| self.users.get(&client.user))
             .is_some_and(|user| user.cancel_on_disconnect);
-        let reason = Reason::Broken;
-        self.leaving.push(Leaving { publisher, nonce, seen: false, due: now, reason, cancels });
+        self.leave_unseen(now, publisher, nonce, Reason::Broken, cancels);
+    }
+
+    /// Closes what this open opens, once its entry is delivered.
+    fn leave_unseen(
+        &mut self,
+        now: Nanos,
+        publisher: PublisherId,
+        nonce: [u64; 2],
+        reason: Reason,
+        cancels: bool,
+    ) {
+        if self.leaving.iter().all(|leaving| leaving.nonce != nonce) {
+            let seen = self.clients.get(publisher).is_some_and(|client| client.nonce == nonce);
+            let closing = false;
+            self.leaving.push(Leaving { publisher, nonce, seen, closing, due: now, reason, cancels });
+        }
     }
 
     /// The subscription tells something, in the order of the stream.
@@ -101,11 +117,17 @@ impl Gateway {
             let why = "another trading day has begun";
             for index in 0..self.conns.len() {
                 let Some((_, conn)) = self.conns[index].as_ref() else { continue };
-                if conn.is_open() {
-                    self.end(now, index, Reason::DayEnd, why);
-                } else if matches!(conn.phase, Phase::Opening { begins: Some(_), .. }) {
-                    // The number that it would be told is one of the day before; its open is left when it comes.
-                    self.reject(now, index, RejectReason::SessionNotAvailable, why);
+                // Of an open that is under way the client is left when it comes.
+                match &conn.phase {
+                    Phase::Open { .. } => self.end(now, index, Reason::DayEnd, why),
+                    // The number that it would be told is one of the day before.
+                    Phase::Opening { begins: Some(_), .. } => {
+                        self.reject(now, index, RejectReason::SessionNotAvailable, why);
+                    }
+                    Phase::Checking(asked) | Phase::Opening { asked, .. } if !asked.fits(mark.name) => {
+                        self.reject(now, index, RejectReason::SessionNotAvailable, OTHER_DAY);
+                    }
+                    _ => {}
                 }
             }
             self.clients.on_day();
@@ -123,6 +145,7 @@ impl Gateway {
     /// An open entry was delivered: one of ours is accepted from here on, and one of another gateway's takes a client
     /// away. Whoever hears it by name hears it from now on.
     fn on_opened(&mut self, now: Nanos, stream: &mut impl Stream, publisher: PublisherId, nonce: [u64; 2]) {
+        self.drop_fenced(now, publisher, nonce);
         let waits = self.conns.iter().position(|conn| {
             conn.as_ref().is_some_and(
                 |(_, conn)| matches!(&conn.phase, Phase::Opening { nonce: own, .. } if *own == nonce),
@@ -142,7 +165,7 @@ impl Gateway {
                 Err(reason) => {
                     let why = "no such number yet: ask for 0 to begin with what comes next";
                     self.reject(now, index, reason, why);
-                    self.leave_unseen(now, publisher, nonce);
+                    self.leave_broken(now, publisher, nonce);
                 }
             }
         } else if let Some(&index) = self.by_publisher.get(&publisher) {
@@ -169,6 +192,32 @@ impl Gateway {
             .map(|(own, index)| (*index, *own))
             .collect();
         by_name.into_iter().for_each(|(index, own)| self.listen(index, own));
+    }
+
+    /// An open of ours whose entry was delivered before this one of the same name is fenced by it: the handle may
+    /// never tell that it was open.
+    fn drop_fenced(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
+        for leaving in self.leaving.iter_mut().filter(|leaving| leaving.nonce == nonce) {
+            leaving.seen = true;
+        }
+        let mut fenced = Vec::new();
+        self.opens.retain(|_, open| {
+            if open.nonce == nonce {
+                open.delivered = Some(publisher);
+            }
+            let is_fenced = open.nonce != nonce && open.delivered == Some(publisher);
+            fenced.extend(is_fenced.then_some(open.whom));
+            !is_fenced
+        });
+        for whom in fenced {
+            if let OpenFor::Login(index, number) = whom
+                && let Some((known, conn)) = self.conns.get(index).and_then(Option::as_ref)
+                && *known == number
+                && matches!(conn.phase, Phase::Opening { .. })
+            {
+                self.reject(now, index, RejectReason::SessionNotAvailable, SUPERSEDED);
+            }
+        }
     }
 
     /// The day has outgrown the spool: from here on nobody's numbers would be the stream's.
@@ -209,7 +258,7 @@ impl Gateway {
     pub(super) fn reap(&mut self, now: Nanos, stream: &mut impl Stream) {
         let Some(own) = self.own.filter(|_| self.caught_up) else { return };
         // One at a time; the others keep the time that they have been waiting for.
-        if self.opens.values().any(|open| matches!(open, OpenFor::Reap { .. })) {
+        if self.opens.values().any(|open| matches!(open.whom, OpenFor::Reap { .. })) {
             return;
         }
         let lost_beats = self.limits.lost_beats;
@@ -251,7 +300,7 @@ impl Gateway {
         if let Some((user, cancels)) = due {
             let nonce = nonce(own, true, stream.draw());
             if let Some(ticket) = stream.open(&format!("{CLIENT}{user}"), nonce) {
-                self.opens.insert(ticket, OpenFor::Reap { nonce, cancels });
+                self.opens.insert(ticket, PendingOpen::new(nonce, OpenFor::Reap { cancels }));
             }
         }
     }

@@ -37,7 +37,7 @@ impl Stream for Told {
     }
 
     fn draw(&mut self) -> [u64; 2] {
-        [7 + self.opens.len() as u64, 7]
+        [(7 + self.opens.len() as u64) << 8, 7]
     }
 }
 
@@ -78,12 +78,25 @@ fn opening() -> (Gateway, Told, usize) {
     entry_delivered(&mut gateway, &mut stream, OWN);
     handle_opened(&mut gateway, &mut stream, OWN);
     gateway.on_stream(0, &mut stream, &SubscriberEvent::CaughtUp { next: 2 });
-    let (index, _) = gateway.accept(0, "127.0.0.1:1".parse().unwrap()).unwrap();
-    let login = [&b"\0\x2fLalice secret    "[..], &[b' '; 29], b"0"].concat();
-    gateway.on_bytes(0, &mut stream, index, &login);
-    let check = gateway.next_check().unwrap();
-    gateway.on_checked(0, &mut stream, &check, true);
+    let index = log_in(&mut gateway, &mut stream, b"");
     (gateway, stream, index)
+}
+
+/// Another connection of alice's, whose password is not checked yet.
+fn begin_login(gateway: &mut Gateway, stream: &mut Told, session: &[u8]) -> usize {
+    let (index, _) = gateway.accept(0, "127.0.0.1:1".parse().unwrap()).unwrap();
+    let blanks = vec![b' '; 29 - session.len()];
+    let login = [b"\0\x2fLalice secret    ", session, &blanks, b"0"].concat();
+    gateway.on_bytes(0, stream, index, &login);
+    index
+}
+
+/// And one whose open is under way.
+fn log_in(gateway: &mut Gateway, stream: &mut Told, session: &[u8]) -> usize {
+    let index = begin_login(gateway, stream, session);
+    let check = gateway.next_check().unwrap();
+    gateway.on_checked(0, stream, &check, true);
+    index
 }
 
 #[test]
@@ -131,8 +144,7 @@ fn a_gateway_whose_spool_is_full_cuts_who_is_logged_in_and_refuses_logins() {
     }
     assert!(gateway.ledger().is_full() && gateway.open_count() == 0);
     assert!(gateway.out(index).ends_with(FULL.as_bytes()));
-    let (again, _) = gateway.accept(0, "127.0.0.1:2".parse().unwrap()).unwrap();
-    gateway.on_bytes(0, &mut stream, again, &[&b"\0\x2fLalice secret    "[..], &[b' '; 29], b"0"].concat());
+    let again = begin_login(&mut gateway, &mut stream, b"");
     assert!(gateway.out(again).ends_with(b"\0\x02JS") && gateway.next_check().is_none());
 }
 
@@ -181,5 +193,76 @@ fn the_clients_of_a_gateway_that_is_gone_wait_out_their_grace_together() {
             assert_eq!(stream.opens.len(), before + reaped, "one at a time: {:?}", stream.opens);
         }
         handle_opened(&mut gateway, &mut stream, publisher);
+    }
+}
+
+/// An entry and what its publisher's handle tells may come in any order, and fenced opens are never told as open.
+#[test]
+fn of_two_logins_of_a_user_that_are_under_way_the_first_is_refused_once_the_second_stands_in_the_stream() {
+    let (mut gateway, mut stream, first) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    let second = log_in(&mut gateway, &mut stream, b"");
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    assert!(gateway.out(first).ends_with(b"\0\x02JS"), "{:?}", gateway.out(first));
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    assert!(gateway.out(second).starts_with(b"\0\x1fA"), "{:?}", gateway.out(second));
+    assert!(gateway.opens.is_empty());
+}
+
+#[test]
+fn a_client_that_is_leaving_is_closed_once_and_not_taken_for_left_behind_until_that_is_delivered() {
+    let (mut gateway, mut stream, index) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.on_bytes(0, &mut stream, index, b"\0\x01O");
+    let opens = stream.opens.len();
+    for turn in 1..9 {
+        gateway.turn(turn * 1_000_000_000, &mut stream, &mut Vec::new());
+    }
+    assert_eq!(
+        (stream.closes.as_slice(), stream.opens.len(), gateway.has_left()),
+        (&[ALICE][..], opens, false)
+    );
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 9, publisher: ALICE, said: b"" });
+    gateway.turn(9_000_000_000, &mut stream, &mut Vec::new());
+    assert!(gateway.has_left());
+}
+
+/// The client has left, at another gateway, before the open that was to take it away came.
+#[test]
+fn an_open_that_takes_away_a_client_that_is_gone_is_closed_all_the_same() {
+    let (mut gateway, mut stream, _) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    gateway.on_closed(0, 0);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 2, publisher: ALICE, said: b"" });
+    let nonce = crate::edge::gateway::clients::nonce(OWN, true, [9 << 8, 9]);
+    gateway.opens.insert(7, PendingOpen::new(nonce, OpenFor::Reap { cancels: false }));
+    let reap = SubscriberEvent::Opened {
+        seq: 3,
+        publisher: ALICE,
+        incarnation: 2,
+        nonce,
+        last: 0,
+        name: "client/alice",
+    };
+    gateway.on_stream(0, &mut stream, &reap);
+    let told = PublisherEvent::Opened { ticket: 7, publisher: ALICE, publisher_seq: 1, last: 0 };
+    gateway.on_publisher(0, &mut stream, &told);
+    gateway.turn(1, &mut stream, &mut Vec::new());
+    assert_eq!((stream.closes.as_slice(), gateway.has_left()), (&[ALICE][..], false));
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 4, publisher: ALICE, said: b"" });
+    gateway.turn(1_000_000_000, &mut stream, &mut Vec::new());
+    assert!(gateway.has_left());
+}
+
+#[test]
+fn who_asked_for_a_session_is_not_logged_in_to_another_that_begins_meanwhile() {
+    for (session, refused) in [(&b""[..], false), (b"FIRST", true)] {
+        let (mut gateway, mut stream, _) = opening();
+        let index = begin_login(&mut gateway, &mut stream, session);
+        let mark = DayMark { begins: true, name: "20261122" };
+        gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 2, mark });
+        assert_eq!(gateway.out(index).ends_with(b"\0\x02JS"), refused, "{:?}", gateway.out(index));
     }
 }
