@@ -15,20 +15,33 @@ fn demo(args: &[&str]) -> std::process::Output {
     command.arg("demo").args(args).output().expect("the demo runs")
 }
 
+/// All orders were sent, heard and answered, by everybody's word, and none of it is wrong.
+fn assert_faultless(report: &Value, all: u64) {
+    let clients = &report["clients"]["summary"];
+    let subscribers = report["subscribers"].as_array().cloned().unwrap_or_default();
+    assert_eq!(subscribers.len(), 2, "{report}");
+    for seen in subscribers.iter().map(|row| &row["summary"]).chain([clients]) {
+        for key in ["lost", "duplicated", "out_of_order", "altered"] {
+            assert_eq!(seen[key], 0, "{key} in {seen}");
+        }
+        assert_eq!([&seen["orders"], &seen["answers"]], [&Value::from(all); 2], "{seen}");
+    }
+    let exchange = &report["exchange"];
+    assert_eq!([&exchange["orders"], &exchange["answers"]], [&Value::from(all); 2], "{exchange}");
+}
+
 #[test]
-fn everybody_ends_with_one_digest_and_nothing_is_lost_doubled_or_out_of_order() {
+fn everybody_ends_with_one_digest_and_each_order_is_answered_once_and_in_order() {
     let output = demo(&["--messages", "3000", "--rate", "5000", "--json"]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{told}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
-    assert_eq!((&report["schema"], &report["ok"]), (&"lockstep.demo/1".into(), &true.into()));
+    assert_eq!((&report["schema"], &report["ok"]), (&"lockstep.demo/2".into(), &true.into()));
+    assert_faultless(&report, 3000);
     let rows = |key: &str| report[key].as_array().cloned().unwrap_or_default();
     let subscribers: Vec<Value> = rows("subscribers").iter().map(|row| row["summary"].clone()).collect();
     for seen in &subscribers {
-        for key in ["lost", "duplicated", "out_of_order", "altered"] {
-            assert_eq!(seen[key], 0, "{key} in {seen}");
-        }
-        assert_eq!((&seen["messages"], &seen["publishers"]), (&3000.into(), &2.into()));
+        assert_eq!(seen["publishers"], 2);
         let latency = &seen["latency"];
         assert!(
             latency["p99_ns"].is_u64() && latency["p999_ns"].is_null(),
@@ -39,11 +52,14 @@ fn everybody_ends_with_one_digest_and_nothing_is_lost_doubled_or_out_of_order() 
     let stamped: Vec<_> = subscribers.iter().map(|seen| seen["stamped"].clone()).collect();
     assert_eq!(stamped, [Value::from(true), Value::from(false)]);
     let journals = rows("journals");
-    assert!(journals.len() == 3 && journals.iter().all(|row| row["messages"] == 3000), "{journals:?}");
+    // Beside orders and answers there are the gateways' signs of life.
+    let held = subscribers[0]["messages"].as_u64().expect("a count");
+    assert!(journals.len() == 3 && held > 6000, "{report}");
+    assert!(journals.iter().all(|row| row["messages"] == held), "{journals:?}");
     let digests: BTreeSet<_> =
         subscribers.iter().chain(&journals).map(|row| row["digest"].as_str().unwrap_or_default()).collect();
     assert_eq!(digests.len(), 1, "{digests:?}");
-    assert_eq!((rows("replicas").len(), rows("publishers").len()), (3, 2));
+    assert_eq!((rows("replicas").len(), rows("gateways").len(), rows("publishers").len()), (3, 2, 0));
     // What it made is gone.
     let folder = told.lines().find_map(|line| line.split_once("temporary files in ")).expect("a folder").1;
     assert!(!Path::new(folder).exists(), "{folder} is left");
@@ -63,13 +79,25 @@ fn while_leaders_are_killed_and_stopped_nothing_is_lost_doubled_or_out_of_order(
     for takeover in &takeovers {
         assert!(takeover["next_epoch"].is_string() && takeover["gap_ns"].is_u64(), "{takeover}");
     }
-    for seen in rows("subscribers") {
-        for key in ["lost", "duplicated", "out_of_order", "altered"] {
-            assert_eq!(seen["summary"][key], 0, "{key} in {seen}");
-        }
-    }
+    assert_faultless(&report, 30_000);
     let digests: BTreeSet<_> = rows("journals").iter().map(|row| row["digest"].to_string()).collect();
     assert_eq!((rows("journals").len(), digests.len()), (3, 1), "{digests:?}");
+}
+
+#[test]
+fn while_gateways_are_killed_each_order_is_stamped_once_and_answered_once_and_in_order() {
+    let output = demo(&["--messages", "40000", "--rate", "4000", "--kill-gateway", "2", "--json"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    assert_eq!(report["ok"], true, "{report}");
+    assert_faultless(&report, 40_000);
+    let kills = report["gateway_kills"].as_array().cloned().unwrap_or_default();
+    let killed: Vec<_> = kills.iter().map(|kill| kill["gateway"].clone()).collect();
+    assert_eq!(killed, [1, 2]);
+    assert!(kills.iter().all(|kill| kill["wait_ns"].is_u64()), "every kill cut somebody: {kills:?}");
+    // The first kill moves one client, the second both.
+    assert!(report["clients"]["summary"]["logins"].as_u64() >= Some(3), "{report}");
 }
 
 /// What is asked for happens (the replicas lost something, and were repaired), and nobody's stream shows it.
@@ -93,6 +121,14 @@ fn on_a_network_that_loses_repeats_and_reorders_nothing_is_lost_doubled_or_out_o
 }
 
 #[test]
+fn without_gateways_there_is_none_to_kill() {
+    let output = demo(&["--direct", "--kill-gateway"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("'--direct' cannot be used with '--kill-gateway"), "{told}");
+}
+
+#[test]
 fn a_loss_that_is_no_share_is_refused_with_how_to_write_it() {
     let output = demo(&["--loss", "1"]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -101,8 +137,8 @@ fn a_loss_that_is_no_share_is_refused_with_how_to_write_it() {
 }
 
 #[test]
-fn as_fast_as_possible_ends_the_same_and_what_is_kept_can_be_verified() {
-    let output = demo(&["--messages", "20000", "--rate", "0", "--keep"]);
+fn publishers_as_fast_as_possible_end_the_same_and_what_is_kept_can_be_verified() {
+    let output = demo(&["--direct", "--messages", "20000", "--rate", "0", "--keep"]);
     let (out, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{told}");
     assert!(out.contains("equal digests at 2 subscribers and 3 journals, 0 lost, 0 duplicated"), "{out}");
@@ -198,9 +234,11 @@ fn a_demo_that_is_told_to_stop_leaves_nothing_behind() {
 
 #[test]
 fn a_process_that_dies_early_is_named_with_its_last_words() {
-    for (name, args, last_words) in
-        [("replica-2", "--replica 2", "obtained idle"), ("subscriber-stamped", "--stamped", "(none)")]
-    {
+    for (name, args, last_words) in [
+        ("replica-2", "--replica 2", "obtained idle"),
+        ("subscriber-stamped", "--stamped", "(none)"),
+        ("gateway-1", "--name 1", ""),
+    ] {
         let demo = Running::start();
         let clock = Clock::start();
         let deadline = clock.now() + PATIENCE_NS;

@@ -1,6 +1,7 @@
 //! Every flag of every subcommand. Flags that are keys of the configuration become its strongest layer.
 
 use super::Failure;
+use super::demo::args::{DemoArgs, DemoChildArgs, DemoPublisherArgs, DemoSenderArgs, DemoSubscriberArgs};
 use super::failure::USAGE;
 use crate::config::{self, Config, Origin, Override};
 use crate::wire::{Cursor, Destination, Identity, Seq};
@@ -74,6 +75,12 @@ pub enum Command {
     /// Tells what each exit code means
     #[command(after_help = EXIT_CODES)]
     ExitCodes,
+    /// The clients of the demo's gateways
+    #[command(hide = true)]
+    DemoClients(DemoSenderArgs),
+    /// The application of the demo
+    #[command(hide = true)]
+    DemoExchange(DemoChildArgs),
     /// A publisher of the demo
     #[command(hide = true)]
     DemoPublisher(DemoPublisherArgs),
@@ -423,29 +430,6 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
-/// Flags of `demo`.
-#[derive(Args, Debug)]
-pub struct DemoArgs {
-    /// Messages in all (200000, or more where --kill-leader needs it); the recorded flow is repeated as often
-    /// as that takes
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub messages: Option<u64>,
-    /// Messages per second in all; 0 is as fast as possible
-    #[arg(long, value_name = "R", default_value_t = 20_000)]
-    pub rate: u64,
-    #[command(flatten)]
-    pub rehearse: RehearseArgs,
-    /// Takes the leader away so many times while orders flow: by turns kill -9 and restart, stop and resume
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub kill_leader: u32,
-    /// Prints JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Keeps the folder with configuration, journals and logs, and says where it is
-    #[arg(long)]
-    pub keep: bool,
-}
-
 /// Flags of `netsim`.
 #[derive(Args, Debug)]
 pub struct NetsimArgs {
@@ -465,40 +449,6 @@ impl NetsimArgs {
     pub fn is_wanted(&self, name: &str) -> bool {
         let words: Vec<_> = name.split_whitespace().collect();
         self.only.as_deref().unwrap_or_default().split_whitespace().all(|word| words.contains(&word))
-    }
-}
-
-/// A network that is worse than the loopback.
-#[derive(Args, Debug)]
-pub struct RehearseArgs {
-    /// Every process loses this share of what it receives (rehearse.loss)
-    #[arg(long, value_name = "PERCENT", value_parser = config::share)]
-    pub loss: Option<String>,
-    /// receives this share twice (rehearse.duplication)
-    #[arg(long, value_name = "PERCENT", value_parser = config::share)]
-    pub duplicate: Option<String>,
-    /// receives this share behind later ones (rehearse.reordering)
-    #[arg(long, value_name = "PERCENT", value_parser = config::share)]
-    pub reorder: Option<String>,
-    /// and everything so late (rehearse.delay)
-    #[arg(long, value_name = "TIME", value_parser = config::duration)]
-    pub delay: Option<Duration>,
-    /// Decides which datagrams those are (rehearse.seed)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    pub loss_seed: Option<u64>,
-}
-
-impl RehearseArgs {
-    /// The keys of `[rehearse]` that are asked for, each with its value as a file has it.
-    pub fn keys(&self) -> Vec<(&'static str, String)> {
-        let delay = self.delay.map(|delay| format!("{}ns", delay.as_nanos()));
-        let shares = [("loss", &self.loss), ("duplication", &self.duplicate), ("reordering", &self.reorder)];
-        let shares = shares.map(|(key, value)| (key, value.clone()));
-        let texts = shares.into_iter().chain([("delay", delay)]);
-        let mut keys: Vec<_> =
-            texts.filter_map(|(key, value)| value.map(|value| (key, format!("\"{value}\"")))).collect();
-        keys.extend(self.loss_seed.map(|seed| ("seed", seed.to_string())));
-        keys
     }
 }
 
@@ -563,51 +513,6 @@ impl FromStr for FaultList {
         let numbers: Result<Vec<usize>, _> = text.split(',').map(str::parse).collect();
         numbers.map(Self).map_err(|_| "write numbers with commas between them, like 0,3, or none".to_owned())
     }
-}
-
-impl DemoArgs {
-    /// Messages in all: a strike and what follows take up to two seconds.
-    pub fn messages(&self) -> u64 {
-        let needed = u64::from(self.kill_leader).saturating_mul(self.rate).saturating_mul(2);
-        self.messages.unwrap_or_else(|| needed.max(200_000))
-    }
-}
-
-/// What the demo tells each of its clients.
-#[derive(Args, Debug)]
-pub struct DemoClientArgs {
-    /// The demo's configuration.
-    #[arg(long)]
-    pub config: PathBuf,
-    /// Messages of all publishers.
-    #[arg(long)]
-    pub messages: u64,
-    /// Core to be pinned to.
-    #[arg(long)]
-    pub core: Option<usize>,
-}
-
-/// What the demo tells a publisher.
-#[derive(Args, Debug)]
-pub struct DemoPublisherArgs {
-    #[command(flatten)]
-    pub client: DemoClientArgs,
-    /// Which of the publishers it is, from 0.
-    #[arg(long)]
-    pub number: u16,
-    /// Messages per second of all publishers.
-    #[arg(long)]
-    pub rate: u64,
-}
-
-/// What the demo tells a subscriber.
-#[derive(Args, Debug)]
-pub struct DemoSubscriberArgs {
-    #[command(flatten)]
-    pub client: DemoClientArgs,
-    /// Whether it delivers what is stamped.
-    #[arg(long)]
-    pub stamped: bool,
 }
 
 #[cfg(test)]

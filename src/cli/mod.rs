@@ -10,6 +10,7 @@
 //! its exit code and says what, where, and what to do instead. Nothing below `main` ends the process.
 
 pub mod check;
+pub mod exchange;
 pub mod orders;
 
 mod archiver;
@@ -96,6 +97,8 @@ impl Command {
             Self::Sim(args) => sim::run(&args),
             Self::Netsim(args) => netsim::run_table(&args),
             Self::Demo(args) => demo::run(&args),
+            Self::DemoClients(args) => demo::clients::run(&args),
+            Self::DemoExchange(args) => demo::exchange::run(&args),
             Self::DemoPublisher(args) => demo::publisher::run(&args),
             Self::DemoSubscriber(args) => demo::subscriber::run(&args),
             Self::ExitCodes => {

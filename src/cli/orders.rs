@@ -61,11 +61,28 @@ const _: () = assert!(std::mem::offset_of!(Order, instrument) == 24);
 const _: () = assert!(std::mem::offset_of!(Order, sent_ns) == 40);
 const _: () = assert!(cfg!(target_endian = "little"), "the layout is little-endian");
 
+/// Bytes of an order behind its number.
+pub const NUMBERED_LEN: usize = 8 + size_of::<Order>();
+
 impl Order {
     /// The order in a message; `None` if it is none.
     pub fn from_payload(payload: &[u8]) -> Option<Self> {
         let order: Self = bytemuck::try_pod_read_unaligned(payload).ok()?;
         (1..=4).contains(&order.kind).then_some(order)
+    }
+
+    /// The message of the order that is its publisher's `number`th: the number's highest byte first.
+    pub fn numbered(&self, number: u64) -> [u8; NUMBERED_LEN] {
+        let mut message = [0; NUMBERED_LEN];
+        message[..8].copy_from_slice(&number.to_be_bytes());
+        message[8..].copy_from_slice(bytemuck::bytes_of(self));
+        message
+    }
+
+    /// The number and the order in such a message; `None` if it is none.
+    pub fn from_numbered(payload: &[u8]) -> Option<(u64, Self)> {
+        let (number, order) = payload.split_first_chunk::<8>()?;
+        Some((u64::from_be_bytes(*number), Self::from_payload(order)?))
     }
 }
 

@@ -10,6 +10,7 @@ mod mold_client;
 mod mold_packet;
 mod mold_server;
 mod soup_client;
+mod soup_connection;
 mod soup_packet;
 mod soup_server;
 

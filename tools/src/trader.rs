@@ -3,8 +3,8 @@
 
 use crate::processes::PATIENCE;
 use lockstep::edge::Field;
-use lockstep::edge::soup::{Client, ClientEnd, ClientEvent, ClientLimits, LoginRequest, Timeout};
-use std::io::{ErrorKind, Read, Write};
+use lockstep::edge::soup::{ClientEnd, ClientEvent, ClientLimits, Connection, LoginRequest, Timeout};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,8 @@ impl<T: Read + Write + Send> Wire for T {}
 
 /// One connection, and what came of it.
 pub struct Trader {
-    wire: Box<dyn Wire>,
-    client: Client,
+    connection: Connection<Box<dyn Wire>>,
     began: Instant,
-    inbox: Vec<u8>,
-    out: Vec<u8>,
     /// Sequenced messages with their numbers.
     pub messages: Vec<(u64, Vec<u8>)>,
     /// Unsequenced ones.
@@ -59,18 +56,16 @@ impl Trader {
     pub fn over(wire: impl Wire + 'static, login: LoginRequest) -> Self {
         // Passwords are checked by a thread that yields to everything else on this machine.
         let limits = ClientLimits { answer_ns: PATIENCE.as_nanos() as u64, ..ClientLimits::default() };
+        let wire: Box<dyn Wire> = Box::new(wire);
         let mut trader = Self {
-            wire: Box::new(wire),
-            client: Client::new(0, login, limits),
+            connection: Connection::log_in(0, wire, login, limits).unwrap_or_else(|error| panic!("{error}")),
             began: Instant::now(),
-            inbox: Vec::new(),
-            out: Vec::new(),
             messages: Vec::new(),
             unsequenced: Vec::new(),
             said: Vec::new(),
             accepted: None,
         };
-        trader.client.login(0, &mut trader.out).unwrap_or_else(|error| panic!("{error}"));
+        trader.poll();
         trader
     }
 
@@ -90,7 +85,7 @@ impl Trader {
         let deadline = Instant::now() + PATIENCE;
         while self.accepted.is_none() {
             self.poll();
-            if let Some(end) = self.client.ended() {
+            if let Some(end) = self.ended() {
                 return Err(end);
             }
             assert!(Instant::now() < deadline, "no answer to a login");
@@ -110,92 +105,55 @@ impl Trader {
 
     /// Number of the message that it expects next.
     pub fn next_seq(&self) -> u64 {
-        self.client.next_seq()
+        self.connection.client().next_seq()
     }
 
     /// Why it is over, if it is.
     pub fn ended(&self) -> Option<ClientEnd> {
-        self.client.ended()
+        self.connection.client().ended()
     }
 
     /// Sends an unsequenced message.
     pub fn send(&mut self, message: &[u8]) {
         let now = self.now();
         // One that has ended loses what it sends, like any client.
-        let _ = self.client.unsequenced(now, message, &mut self.out);
+        let _ = self.connection.unsequenced(now, message);
         self.poll();
     }
 
     /// Whether everything that was to be sent is with the kernel.
     pub fn has_sent(&self) -> bool {
-        self.out.is_empty()
+        self.connection.waiting() == 0
     }
 
     /// Logs out.
     pub fn log_out(&mut self) {
         let now = self.now();
-        let _ = self.client.logout(now, &mut self.out); // it may have ended already
+        let _ = self.connection.log_out(now); // it may have ended already
         self.poll();
     }
 
     /// Sends bytes that are no packet of its own making.
     pub fn send_raw(&mut self, bytes: &[u8]) {
-        self.out.extend_from_slice(bytes);
+        self.poll();
+        let _ = self.connection.stream_mut().write_all(bytes); // a gateway that has closed hears nothing
         self.poll();
     }
 
     /// Sends and receives what can be; never waits.
     pub fn poll(&mut self) {
         let now = self.now();
-        while !self.out.is_empty() {
-            match self.wire.write(&self.out) {
-                Ok(len) => drop(self.out.drain(..len)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    self.out.clear();
-                    self.client.close();
-                }
+        let Self { connection, messages, unsequenced, said, accepted, .. } = self;
+        connection.poll(now, |event| match event {
+            ClientEvent::Accepted { session, next_seq, .. } => {
+                let session = String::from_utf8_lossy(session.as_bytes()).into_owned();
+                *accepted = Some((session, next_seq));
             }
-        }
-        let mut buffer = [0; 16 << 10];
-        let mut is_over = false;
-        loop {
-            match self.wire.read(&mut buffer) {
-                Ok(0) => is_over = true,
-                Ok(len) => {
-                    self.inbox.extend_from_slice(&buffer[..len]);
-                    continue;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => is_over = true,
-            }
-            break;
-        }
-        self.take(now);
-        if is_over {
-            self.client.close();
-        }
-        let _ = self.client.on_timer(now, &mut self.out); // asked by `ended`
-    }
-
-    fn take(&mut self, now: u64) {
-        let mut at = 0;
-        loop {
-            let taken = self.client.on_bytes(now, &self.inbox[at..]);
-            at += taken.len;
-            match taken.event {
-                None => break,
-                Some(ClientEvent::Accepted { session, next_seq, .. }) => {
-                    let session = String::from_utf8_lossy(session.as_bytes()).into_owned();
-                    self.accepted = Some((session, next_seq));
-                }
-                Some(ClientEvent::Message { seq, bytes }) => self.messages.push((seq, bytes.to_vec())),
-                Some(ClientEvent::Unsequenced(bytes)) => self.unsequenced.push(bytes.to_vec()),
-                Some(ClientEvent::Debug(text)) => self.said.push(String::from_utf8_lossy(text).into_owned()),
-                Some(ClientEvent::Ended(_)) => break,
-            }
-        }
-        self.inbox.drain(..at);
+            ClientEvent::Message { seq, bytes } => messages.push((seq, bytes.to_vec())),
+            ClientEvent::Unsequenced(bytes) => unsequenced.push(bytes.to_vec()),
+            ClientEvent::Debug(text) => said.push(String::from_utf8_lossy(text).into_owned()),
+            ClientEvent::Ended(_) => {}
+        });
     }
 
     /// Polls until `done` says so.
@@ -206,7 +164,7 @@ impl Trader {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
             self.poll();
-            let (state, count) = (self.client.state(), self.messages.len());
+            let (state, count) = (self.connection.client().state(), self.messages.len());
             assert!(Instant::now() < deadline, "{what}: {state:?}, {count} messages, said {:?}", self.said);
             std::thread::sleep(Duration::from_micros(200));
         }

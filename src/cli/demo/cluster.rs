@@ -60,6 +60,11 @@ impl Folder {
         self.disk.join("lockstep.toml")
     }
 
+    /// The file of the gateways' users.
+    pub fn users(&self) -> PathBuf {
+        self.disk.join("users.toml")
+    }
+
     fn config_text(
         &self,
         idle: Idle,
@@ -113,7 +118,10 @@ receive_buffer = "16MiB"
         let _ = write!(
             text,
             "\n[stream]\nwindow_bytes = \"4MiB\"\npublishers_max = 1000\n\n[journal]\n\
-             tail_size = \"{tail_mib}MiB\"\nsegment_size = \"64MiB\"\n\n[runtime]\nidle = \"{idle}\"\n"
+             tail_size = \"{tail_mib}MiB\"\nsegment_size = \"64MiB\"\n\n[runtime]\nidle = \"{idle}\"\n\n[gateway]\n\
+             users = {:?}\nspool = {:?}\n",
+            self.users().display().to_string(),
+            self.disk.display().to_string(),
         );
         if !rehearse.is_empty() {
             text.push_str("\n[rehearse]\n");

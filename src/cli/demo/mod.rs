@@ -1,29 +1,37 @@
 //! # demo: a whole cluster on this host's loopback
 //!
-//! The question: does everybody end with one digest? Eight processes give the answer, nothing is
-//! installed, and no datagram leaves the host.
+//! The question: does everybody end with one digest, and does every client get each of its answers once? Nine
+//! processes give the answer, nothing is installed, and no datagram leaves the host.
 //!
 //! ```text
 //!  demo ─┬─ sequencer ×3       leader and two standbys: the subcommand that production runs
-//!        ├─ demo-publisher ×2  the recorded orders, alternating by instrument
+//!        ├─ gateway ×2         SoupBinTCP on the stream: likewise
+//!        ├─ demo-clients       two clients, one at each gateway: the recorded orders, by instrument
+//!        ├─ demo-exchange      the application: it acknowledges each order to its client
 //!        └─ demo-subscriber ×2 one delivers what is stamped, one what is committed
 //! ```
 //!
-//! The children hold a pipe to this process and end when it does, however it ends. What they say is one
-//! JSON object a line ([`said::Said`]); their stderr goes to files in a temporary folder, and the
-//! last lines of one that dies early are shown.
+//! With `--direct` two `demo-publisher` stand in the place of gateways, clients and application.
+//!
+//! The children hold a pipe to this process and end when it does, however it ends. What they say, and are told,
+//! is one JSON object a line ([`said`]); their stderr goes to files in a temporary folder, and the last lines of
+//! one that dies early are shown.
 
+pub(super) mod args;
+pub(super) mod clients;
 mod cluster;
+pub(super) mod exchange;
+mod gateways;
 mod memory;
 mod process;
 pub(super) mod publisher;
 mod report;
 mod said;
+mod share;
 mod strike;
 pub(super) mod subscriber;
 mod watch;
 
-use super::args::DemoArgs;
 use super::failure::{FAILED, INTEGRITY, NOT_READY};
 use super::{Failure, signals};
 use crate::client::{NodeState, Questioner};
@@ -34,7 +42,9 @@ use crate::io::idle::Idle;
 use crate::io::{counters::CountersReader, cpu};
 use crate::node;
 use crate::wire::{MemberBody, Nanos, Seq};
+use args::DemoArgs;
 use cluster::Folder;
+use gateways::Killer;
 use process::{Process, Wiring};
 use report::{JournalRow, ReplicaRow, Report};
 use std::io::{IsTerminal, Write};
@@ -42,26 +52,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use strike::Striker;
-use watch::Watch;
+use watch::{Part, Watch};
 
-/// Publishers of the demo.
+/// Who send the orders: publishers, or clients of the gateways.
 const PUBLISHERS: u16 = 2;
 /// Replicas of the demo.
 const REPLICAS: u32 = 3;
-/// Threads that poll without pause: of the replicas, the publishers and the two subscribers.
-const BUSY_THREADS: usize = REPLICAS as usize + PUBLISHERS as usize + 2;
+/// Gateways of the demo.
+const GATEWAYS: usize = 2;
 /// How long the replicas may take to start, to agree at the end, and to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a round of questions waits for the last replica.
 const ASK_ROUND: Duration = Duration::from_millis(200);
-/// From the word to the publishers until the first message is due.
+/// From the word to the publishers until the first order is due.
 const HEAD_START_NS: Nanos = 50_000_000;
+
+/// Threads that poll without pause: of the replicas and the two subscribers, and of the publishers, or of
+/// gateways, clients and application.
+fn busy_threads(direct: bool) -> usize {
+    REPLICAS as usize + 2 + if direct { usize::from(PUBLISHERS) } else { GATEWAYS + 2 }
+}
+
+/// What idle threads do. A gateway checks passwords on a core that nobody else wants: with gateways one core is
+/// left for that, or all threads sleep when they are idle.
+fn idle(direct: bool, cores: usize) -> Idle {
+    match Idle::for_machine(busy_threads(direct) + usize::from(!direct), cores) {
+        Idle::Yield if !direct => Idle::Park,
+        idle => idle,
+    }
+}
 
 /// Runs the demo and prints its table; exits 3 if anything is lost, doubled, out of order or unequal.
 pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let stop = signals::stop_flag()?;
     let cores = cpu::cores();
-    let idle = Idle::for_machine(BUSY_THREADS, cores.len());
+    let idle = idle(args.direct, cores.len());
     let folder = Folder::create(idle, &cores, args.keep, &args.rehearse.keys())?;
     let config = Config::load(Some(&folder.config()), &[])?;
     say(&format!("{} in {}", if args.keep { "kept" } else { "temporary files" }, folder.disk().display()));
@@ -94,43 +119,79 @@ struct Demo<'a> {
     idle: Idle,
 }
 
+/// Replicas and gateways: whoever of them ends before it is told to ends the demo.
+struct Servers {
+    replicas: Vec<Process>,
+    gateways: Vec<Process>,
+}
+
+impl Servers {
+    fn check_alive(&mut self) -> Result<(), Failure> {
+        self.replicas.iter_mut().chain(&mut self.gateways).try_for_each(Process::check_alive)
+    }
+}
+
+/// Lets processes end that stop with their stdin, and waits until they have.
+fn stop(processes: &mut Vec<Process>) -> Result<(), Failure> {
+    processes.iter_mut().for_each(Process::close_stdin);
+    processes.iter_mut().try_for_each(|process| process.await_good_end(PATIENCE))?;
+    processes.clear();
+    Ok(())
+}
+
 impl Demo<'_> {
     fn run(&self) -> Result<Report, Failure> {
         self.found_cluster()?;
-        let mut replicas = self.start_replicas()?;
-        let leader = self.await_roles(&mut replicas)?;
+        let mut servers = Servers { replicas: self.start_replicas()?, gateways: Vec::new() };
+        let leader = self.await_roles(&mut servers)?;
         say(&format!("replica {leader} leads, {} stand by", REPLICAS - 1));
         let mut watch = Watch::new(self.args.messages(), self.stop.clone(), std::io::stderr().is_terminal());
         for stamped in [true, false] {
-            watch.add(self.start_subscriber(stamped)?);
+            watch.add(self.start_subscriber(stamped)?, Part::Subscriber)?;
         }
-        watch.until_ready(&mut replicas)?;
-        for number in 0..PUBLISHERS {
-            watch.add(self.start_publisher(number)?);
+        watch.until_ready(&mut servers)?;
+        if self.args.direct {
+            for number in 0..PUBLISHERS {
+                watch.add(self.start_publisher(number)?, Part::Sender)?;
+            }
+        } else {
+            self.start_gateways(&mut servers, &mut watch)?;
         }
-        watch.until_ready(&mut replicas)?;
+        watch.until_ready(&mut servers)?;
         let began = Clock::start().now() + HEAD_START_NS;
-        watch.tell_publishers(&format!("{began}\n"))?;
-        let times = self.args.kill_leader;
-        let mut striker = (times > 0).then(|| Striker::new(self.config.endpoint(), times)).transpose()?;
-        let next = watch.until_done(&mut replicas, striker.as_mut())?;
-        self.await_stored(&mut replicas, next)?;
-        let clients = watch.finish()?;
-        let rows = self.replica_rows(&replicas, &watch);
-        self.stop_replicas(replicas)?;
+        watch.begin(began)?;
+        let DemoArgs { kill_leader, kill_gateway, .. } = *self.args;
+        let striker = (kill_leader > 0).then(|| Striker::new(self.config.endpoint(), kill_leader));
+        let mut striker = striker.transpose()?;
+        let mut killer = (kill_gateway > 0).then(|| Killer::new(kill_gateway));
+        watch.until_done(&mut servers, striker.as_mut(), killer.as_mut())?;
+        let gateways: Vec<_> = servers
+            .gateways
+            .iter()
+            .map(|gateway| (gateway.name().to_owned(), watch.memory(gateway.pid())))
+            .collect();
+        // Whoever publishes ends first: then the stream has an end, at which everybody is compared.
+        stop(&mut servers.gateways)?;
+        watch.end_exchange(&mut servers)?;
+        let next = self.await_still(&mut servers)?;
+        let said = watch.finish(&mut servers, next)?;
+        let rows = self.replica_rows(&servers.replicas, &watch);
+        stop(&mut servers.replicas)?;
         let journals = self.journals(next)?;
         Ok(Report {
             messages: self.args.messages(),
             rate: self.args.rate,
+            direct: self.args.direct,
             rehearse: self.args.rehearse.keys(),
-            strikes_asked: times,
+            strikes_asked: kill_leader,
             strikes: striker.map_or_else(Vec::new, Striker::into_strikes),
-            epochs: clients.epochs,
+            kills_asked: kill_gateway,
+            kills: killer.map_or_else(Vec::new, Killer::into_kills),
             began,
             cores: self.cores.len(),
             idle: self.idle,
-            publishers: clients.published,
-            subscribers: clients.delivered,
+            said,
+            gateways,
             replicas: rows,
             journals,
         })
@@ -163,7 +224,7 @@ impl Demo<'_> {
         core.map_or_else(Vec::new, |core| vec!["--core".to_owned(), core.to_string()])
     }
 
-    fn client_args(&self, command: &str, index: usize) -> Vec<String> {
+    fn child_args(&self, command: &str, index: usize) -> Vec<String> {
         let mut args = vec![command.to_owned()];
         args.extend(["--config".to_owned(), self.folder.config().display().to_string()]);
         args.extend(["--messages".to_owned(), self.args.messages().to_string()]);
@@ -171,24 +232,49 @@ impl Demo<'_> {
         args
     }
 
+    fn start_child(&self, name: &str, args: &[String]) -> Result<Process, Failure> {
+        Process::start(name, args, self.folder.disk(), Wiring::Talking)
+    }
+
     fn start_subscriber(&self, stamped: bool) -> Result<Process, Failure> {
-        let mut args = self.client_args("demo-subscriber", usize::from(stamped));
+        let mut args = self.child_args("demo-subscriber", usize::from(stamped));
         args.extend(stamped.then(|| "--stamped".to_owned()));
-        let name = if stamped { "subscriber-stamped" } else { "subscriber-committed" };
-        Process::start(name, &args, self.folder.disk(), Wiring::Talking)
+        args.extend((!self.args.direct).then(|| "--answered".to_owned()));
+        self.start_child(if stamped { "subscriber-stamped" } else { "subscriber-committed" }, &args)
     }
 
     fn start_publisher(&self, number: u16) -> Result<Process, Failure> {
-        let mut args = self.client_args("demo-publisher", 2 + usize::from(number));
+        let mut args = self.child_args("demo-publisher", 2 + usize::from(number));
         args.extend(["--number".to_owned(), number.to_string()]);
         args.extend(["--rate".to_owned(), self.args.rate.to_string()]);
-        Process::start(&format!("publisher-{}", number + 1), &args, self.folder.disk(), Wiring::Talking)
+        self.start_child(&format!("publisher-{}", number + 1), &args)
+    }
+
+    /// Starts the gateways as production does, the application behind them and their clients.
+    fn start_gateways(&self, servers: &mut Servers, watch: &mut Watch) -> Result<(), Failure> {
+        gateways::write_users(&self.folder.users())?;
+        watch.add(self.start_child("exchange", &self.child_args("demo-exchange", 2))?, Part::Exchange)?;
+        for number in 0..GATEWAYS {
+            let mut args = vec!["gateway".to_owned(), "--until-stdin-ends".to_owned()];
+            args.extend(["--config".to_owned(), self.folder.config().display().to_string()]);
+            args.extend(["--name".to_owned(), (number + 1).to_string()]);
+            args.extend(["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
+            let mut gateway = self.start_child(&format!("gateway-{}", number + 1), &args)?;
+            watch.add_gateway(number, &mut gateway);
+            servers.gateways.push(gateway);
+        }
+        watch.until_listening(servers)?;
+        let mut args = self.child_args("demo-clients", 3);
+        args.extend(["--rate".to_owned(), self.args.rate.to_string()]);
+        watch.add(self.start_child("clients", &args)?, Part::Sender)?;
+        say(&format!("{GATEWAYS} gateways listen, {PUBLISHERS} clients log in"));
+        Ok(())
     }
 
     /// Waits for one leader and two standbys, and returns the leader's id.
-    fn await_roles(&self, replicas: &mut [Process]) -> Result<u32, Failure> {
+    fn await_roles(&self, servers: &mut Servers) -> Result<u32, Failure> {
         let mut leader = None;
-        self.ask_until(replicas, "one leads and the others stand by", |states| {
+        self.ask_until(servers, "one leads and the others stand by", |states| {
             let is = |role: Role| states.iter().filter(move |state| state.role == role);
             leader = is(Role::Leader).next().map(|state| state.identity.replica);
             leader.is_some() && is(Role::Standby).count() + 1 == REPLICAS as usize
@@ -196,18 +282,21 @@ impl Demo<'_> {
         leader.ok_or_else(|| Failure::new(FAILED, "no replica leads"))
     }
 
-    /// Waits until every replica holds everything below `next`: then their journals can be compared.
-    fn await_stored(&self, replicas: &mut [Process], next: Seq) -> Result<(), Failure> {
-        let what = format!("every journal reaches seq {next}");
-        self.ask_until(replicas, &what, |states| {
+    /// Waits until every replica holds the same, and all of it is committed, and returns the seq behind it: as
+    /// nobody publishes any more, that is where the stream ends.
+    fn await_still(&self, servers: &mut Servers) -> Result<Seq, Failure> {
+        let mut next = 0;
+        self.ask_until(servers, "every replica holds the same, and all of it is committed", |states| {
+            next = states.iter().map(|state| state.accept_next).max().unwrap_or(0);
             states.len() == REPLICAS as usize
-                && states.iter().all(|state| state.accept_next >= next && state.commit_next >= next)
-        })
+                && states.iter().all(|state| state.accept_next == next && state.commit_next == next)
+        })?;
+        Ok(next)
     }
 
     fn ask_until(
         &self,
-        replicas: &mut [Process],
+        servers: &mut Servers,
         what: &str,
         mut is_so: impl FnMut(&[NodeState]) -> bool,
     ) -> Result<(), Failure> {
@@ -221,7 +310,8 @@ impl Demo<'_> {
             if is_so(&states) {
                 return Ok(());
             }
-            check(&self.stop, replicas)?;
+            check(&self.stop)?;
+            servers.check_alive()?;
             if clock.now() > deadline {
                 let roles: Vec<_> = states
                     .iter()
@@ -260,11 +350,6 @@ impl Demo<'_> {
         .collect()
     }
 
-    fn stop_replicas(&self, mut replicas: Vec<Process>) -> Result<(), Failure> {
-        replicas.iter_mut().for_each(Process::close_stdin);
-        replicas.iter_mut().try_for_each(|replica| replica.await_good_end(PATIENCE))
-    }
-
     fn journals(&self, next: Seq) -> Result<Vec<JournalRow>, Failure> {
         let row = |id: u32| {
             let (digest, reached) = node::journal_digest(&self.config.node(id)?, Some(next))?;
@@ -275,10 +360,23 @@ impl Demo<'_> {
     }
 }
 
-/// Whether to go on: nobody said stop, and all of `processes` live.
-fn check(stop: &AtomicBool, processes: &mut [Process]) -> Result<(), Failure> {
-    if stop.load(Ordering::Acquire) {
-        return Err(Failure::new(FAILED, "stopped before the end, as asked; all processes are ended"));
+/// Whether to go on: nobody said stop.
+fn check(stop: &AtomicBool) -> Result<(), Failure> {
+    match stop.load(Ordering::Acquire) {
+        true => Err(Failure::new(FAILED, "stopped before the end, as asked; all processes are ended")),
+        false => Ok(()),
     }
-    processes.iter_mut().try_for_each(Process::check_alive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_checks_passwords_finds_a_core_that_is_free_now_and_then() {
+        let cores = busy_threads(false);
+        assert_eq!([cores, cores + 1].map(|cores| idle(false, cores)), [Idle::Park, Idle::Spin]);
+        let cores = busy_threads(true);
+        assert_eq!([cores - 1, cores].map(|cores| idle(true, cores)), [Idle::Yield, Idle::Spin]);
+    }
 }

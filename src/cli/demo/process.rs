@@ -28,6 +28,7 @@ pub enum Wiring {
 pub struct Process {
     name: String,
     args: Vec<String>,
+    wiring: Wiring,
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
@@ -56,7 +57,8 @@ impl Process {
         }
         let mut child = command.spawn().map_err(fails)?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        Ok(Self { name: name.to_owned(), args: args.to_vec(), child, stdin, stdout, stderr, struck: None })
+        let (name, args) = (name.to_owned(), args.to_vec());
+        Ok(Self { name, args, wiring, child, stdin, stdout, stderr, struck: None })
     }
 
     /// Kills it, or stops it where it is: until it is back it counts as alive.
@@ -73,8 +75,7 @@ impl Process {
             Some(_) => {
                 let ended = self.child.wait();
                 ended.map_err(|error| IoError::new(format!("wait for the demo's {}", self.name), error))?;
-                // Only replicas are struck, and they have nothing to say.
-                *self = Self::start_over(&self.name, &self.args, self.stderr.clone(), Wiring::Silent)?;
+                *self = Self::start_over(&self.name, &self.args, self.stderr.clone(), self.wiring)?;
                 Ok(())
             }
         }

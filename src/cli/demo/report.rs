@@ -1,17 +1,18 @@
 //! The demo's result: a table for people, JSON for programs, and the verdict.
 
+use super::gateways::Kill;
 use super::memory::Memory;
-use super::said::{Delivered, Latency, Published};
+use super::said::{Answered, Delivered, Latency};
 use super::strike::Strike;
-use super::watch::EpochSeen;
-use super::{BUSY_THREADS, PUBLISHERS};
+use super::watch::Summaries;
+use super::{PUBLISHERS, busy_threads};
 use crate::io::idle::Idle;
 use crate::wire::{Nanos, Seq};
 use serde_json::{Value, json};
 use std::fmt;
 
 /// The version of what `--json` prints.
-const SCHEMA: &str = "lockstep.demo/1";
+const SCHEMA: &str = "lockstep.demo/2";
 
 /// A replica, by its counters.
 pub struct ReplicaRow {
@@ -47,28 +48,32 @@ pub struct JournalRow {
 
 /// Everything that is told.
 pub struct Report {
-    /// Messages asked for.
+    /// Orders asked for.
     pub messages: u64,
-    /// Messages per second asked for; 0 is as fast as possible.
+    /// Orders per second asked for; 0 is as fast as possible.
     pub rate: u64,
+    /// Whether orders went past the gateways, and were not answered.
+    pub direct: bool,
     /// How the network was to be worse than it is: keys of `[rehearse]`.
     pub rehearse: Vec<(&'static str, String)>,
     /// How often the leader was to be struck.
     pub strikes_asked: u32,
     /// What was done to leaders.
     pub strikes: Vec<Strike>,
-    /// The epochs that the `committed` subscriber noticed.
-    pub epochs: Vec<EpochSeen>,
-    /// When the first message was due.
+    /// How often a gateway was to be killed.
+    pub kills_asked: u32,
+    /// What was done to gateways.
+    pub kills: Vec<Kill>,
+    /// When the first order was due.
     pub began: Nanos,
     /// Cores of this machine.
     pub cores: usize,
     /// What idle threads did.
     pub idle: Idle,
-    /// The publishers.
-    pub publishers: Vec<(String, Published, Memory)>,
-    /// The subscribers.
-    pub subscribers: Vec<(String, Delivered, Memory)>,
+    /// What publishers or clients, application and subscribers said.
+    pub said: Summaries,
+    /// The gateways, and what they held.
+    pub gateways: Vec<(String, Memory)>,
     /// The replicas.
     pub replicas: Vec<ReplicaRow>,
     /// Their journals.
@@ -84,37 +89,65 @@ impl Report {
     /// What is wrong, or that nothing is.
     pub fn verdict(&self) -> String {
         let wrongs = self.wrongs();
-        if wrongs.is_empty() {
+        if !wrongs.is_empty() {
             return format!(
-                "equal digests at {} subscribers and {} journals, 0 lost, 0 duplicated, FIFO per publisher",
-                self.subscribers.len(),
-                self.journals.len()
+                "{}; run it again with --keep and look at the journals and logs",
+                wrongs.join("; ")
             );
         }
-        format!("{}; run it again with --keep and look at the journals and logs", wrongs.join("; "))
+        let each = if self.direct { "" } else { ", each answer once and in order at its client" };
+        format!(
+            "equal digests at {} subscribers and {} journals, 0 lost, 0 duplicated, FIFO per publisher{each}",
+            self.said.delivered.len(),
+            self.journals.len()
+        )
     }
 
     fn wrongs(&self) -> Vec<String> {
         let mut wrongs = Vec::new();
-        for (name, seen, _) in &self.subscribers {
-            let Delivered { messages, lost, duplicated, out_of_order, altered, publishers, .. } = seen;
+        let (all, answers_all) = (self.messages, if self.direct { 0 } else { self.messages });
+        for (name, seen, _) in &self.said.delivered {
+            let Delivered { orders, answers, lost, duplicated, out_of_order, altered, publishers, .. } = seen;
             let faults = lost + duplicated + out_of_order + altered;
-            if faults > 0 || *messages != self.messages || *publishers > usize::from(PUBLISHERS) {
+            if faults > 0
+                || [*orders, *answers] != [all, answers_all]
+                || *publishers > usize::from(PUBLISHERS)
+            {
                 wrongs.push(format!(
-                    "{name}: {messages} of {} messages of {publishers} publishers, {lost} lost, {duplicated} \
-                     duplicated, {out_of_order} out of order, {altered} altered",
-                    self.messages
+                    "{name}: {orders} of {all} orders of {publishers} publishers, {answers} of {answers_all} \
+                     answers, {lost} lost, {duplicated} duplicated, {out_of_order} out of order, {altered} altered"
                 ));
             }
         }
-        for (name, done, _) in self.publishers.iter().filter(|(_, done, _)| done.committed != done.messages) {
-            wrongs.push(format!("{name}: {} of {} messages committed", done.committed, done.messages));
+        for (name, done, _) in
+            self.said.published.iter().filter(|(_, done, _)| done.committed != done.messages)
+        {
+            wrongs.push(format!("{name}: {} of {} orders committed", done.committed, done.messages));
         }
-        if (self.strikes.len() as u64) < u64::from(self.strikes_asked) {
+        if let Some((name, had, _)) = &self.said.answered {
+            let Answered { orders, answers, lost, duplicated, out_of_order, altered, .. } = had;
+            if [*orders, *answers, lost + duplicated + out_of_order + altered] != [all, all, 0] {
+                wrongs.push(format!(
+                    "{name}: {orders} of {all} orders sent, {answers} answers, {lost} lost, {duplicated} \
+                     duplicated, {out_of_order} out of order, {altered} altered"
+                ));
+            }
+        }
+        if let Some((name, [orders, answers], _)) = &self.said.exchanged
+            && [*orders, *answers] != [all, all]
+        {
+            wrongs.push(format!("{name}: {orders} orders heard and {answers} answered, of {all}"));
+        }
+        let strikes = [
+            ("leader", self.strikes.len(), self.strikes_asked),
+            ("gateway", self.kills.len(), self.kills_asked),
+        ];
+        for (whom, done, asked) in
+            strikes.into_iter().filter(|(_, done, asked)| (*done as u64) < u64::from(*asked))
+        {
             wrongs.push(format!(
-                "the flow was over after {} of {} strikes: give more --messages, or a lower --rate",
-                self.strikes.len(),
-                self.strikes_asked
+                "the flow was over when a {whom} had been taken away {done} of {asked} times: give more \
+                 --messages, or a lower --rate"
             ));
         }
         let mut digests = self.digests();
@@ -133,28 +166,41 @@ impl Report {
     /// next one.
     fn gap_ns(&self, index: usize) -> Option<Nanos> {
         let to = self.strikes.get(index + 1).map_or(Nanos::MAX, |next| next.at);
-        let around = self.epochs.iter().filter(|seen| (self.strikes[index].at..to).contains(&seen.at));
+        let around = self.said.epochs.iter().filter(|seen| (self.strikes[index].at..to).contains(&seen.at));
         around.map(|seen| seen.gap_ns).max()
+    }
+
+    /// The longest that a client waited from an answer to the next one, whose connection this kill broke.
+    fn wait_ns(&self, index: usize) -> Option<Nanos> {
+        let to = self.kills.get(index + 1).map_or(Nanos::MAX, |next| next.at);
+        let around = self.said.waits.iter().filter(|(at, _)| (self.kills[index].at..to).contains(at));
+        around.map(|(_, wait_ns)| *wait_ns).max()
+    }
+
+    /// The longest wait of a client across any kill.
+    fn wait_ns_max(&self) -> Option<Nanos> {
+        self.said.waits.iter().map(|(_, wait_ns)| *wait_ns).max()
     }
 
     /// Name, messages and digest of everybody who has one.
     fn digests(&self) -> impl Iterator<Item = (&str, u64, &str)> {
-        let seen =
-            self.subscribers.iter().map(|(name, seen, _)| (&name[..], seen.messages, &seen.digest[..]));
+        let seen = &self.said.delivered;
+        let seen = seen.iter().map(|(name, seen, _)| (&name[..], seen.messages, &seen.digest[..]));
         seen.chain(self.journals.iter().map(|row| (&row.name[..], row.messages, &row.digest[..])))
     }
 
-    /// From the first due message to the last delivery, in seconds.
+    /// From the first due order to the last order's delivery, in seconds.
     fn seconds(&self) -> f64 {
-        let last = self.subscribers.iter().map(|(_, seen, _)| seen.last_at).max().unwrap_or(self.began);
+        let last = self.said.delivered.iter().map(|(_, seen, _)| seen.last_at).max().unwrap_or(self.began);
         last.saturating_sub(self.began).max(1) as f64 / 1e9
     }
 
     /// Why the latencies say little, if they do.
     fn doubt(&self) -> Option<String> {
-        (BUSY_THREADS > self.cores).then(|| {
+        let busy_threads = busy_threads(self.direct);
+        (busy_threads > self.cores).then(|| {
             format!(
-                "{BUSY_THREADS} busy threads share {} cores: these latencies are mostly waiting for a core, and \
+                "{busy_threads} busy threads share {} cores: these latencies are mostly waiting for a core, and \
                  say little about lockstep",
                 self.cores
             )
@@ -179,6 +225,13 @@ impl Report {
                 "gap_ns": self.gap_ns(index),
             })
         });
+        let kills = self
+            .kills
+            .iter()
+            .enumerate()
+            .map(|(index, kill)| json!({ "gateway": kill.gateway + 1, "wait_ns": self.wait_ns(index) }));
+        let gateways =
+            self.gateways.iter().map(|(name, held)| json!({ "name": name, "memory": memory(held) }));
         let replicas = self.replicas.iter().map(|row| {
             json!({
                 "name": row.name,
@@ -191,14 +244,22 @@ impl Report {
                 "memory": memory(&row.memory),
             })
         });
-        let publishers = self
-            .publishers
+        let said = &self.said;
+        let publishers = said
+            .published
             .iter()
             .map(|(name, done, held)| json!({ "name": name, "summary": done, "memory": memory(held) }));
-        let subscribers = self
-            .subscribers
+        let subscribers = said
+            .delivered
             .iter()
             .map(|(name, seen, held)| json!({ "name": name, "summary": seen, "memory": memory(held) }));
+        let clients = said
+            .answered
+            .as_ref()
+            .map(|(name, had, held)| json!({ "name": name, "summary": had, "memory": memory(held) }));
+        let exchange = said.exchanged.as_ref().map(|(name, [orders, answers], held)| {
+            json!({ "name": name, "orders": orders, "answers": answers, "memory": memory(held) })
+        });
         let journals = self.journals.iter().map(|row| {
             json!({ "name": row.name, "messages": row.messages, "next": row.next, "digest": row.digest })
         });
@@ -211,11 +272,17 @@ impl Report {
             "rate": self.messages as f64 / self.seconds(),
             "seconds": self.seconds(),
             "cores": self.cores,
-            "busy_threads": BUSY_THREADS,
+            "busy_threads": busy_threads(self.direct),
             "idle": self.idle.to_string(),
             "doubt": self.doubt(),
             "rehearse": self.rehearse.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Value>(),
+            "direct": self.direct,
             "takeovers": takeovers.collect::<Value>(),
+            "gateway_kills": kills.collect::<Value>(),
+            "wait_ns_max": self.wait_ns_max(),
+            "gateways": gateways.collect::<Value>(),
+            "clients": clients,
+            "exchange": exchange,
             "replicas": replicas.collect::<Value>(),
             "publishers": publishers.collect::<Value>(),
             "subscribers": subscribers.collect::<Value>(),
@@ -224,16 +291,16 @@ impl Report {
     }
 
     fn write_latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:<22}{:>10}{:>10}{:>10}{:>10}  us",
-            "publish to delivery", "p50", "p99", "p99.9", "max"
-        )?;
-        for (_, Delivered { stamped, latency, .. }, _) in &self.subscribers {
-            let Latency { p50_ns, p99_ns, p999_ns, max_ns } = *latency;
-            write!(f, "  {:<20}", if *stamped { "stamped" } else { "committed" })?;
+        let header = "from order due until";
+        writeln!(f, "{header:<22}{:>12}{:>12}{:>12}{:>12}  us", "p50", "p99", "p99.9", "max")?;
+        let delivered = self.said.delivered.iter().map(|(_, Delivered { stamped, latency, .. }, _)| {
+            (if *stamped { "stamped" } else { "committed" }, *latency)
+        });
+        let answered = self.said.answered.iter().map(|(_, had, _)| ("answered", had.latency));
+        for (what, Latency { p50_ns, p99_ns, p999_ns, max_ns }) in delivered.chain(answered) {
+            write!(f, "  {what:<20}")?;
             for value in [p50_ns, p99_ns, p999_ns, max_ns] {
-                write!(f, "{:>10}", cell(value.map(|ns| format!("{:.1}", ns as f64 / 1e3))))?;
+                write!(f, "{:>12}", cell(value.map(|ns| format!("{:.1}", ns as f64 / 1e3))))?;
             }
             writeln!(f)?;
         }
@@ -255,16 +322,60 @@ impl Report {
     fn write_takeovers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<22}{:>10}{:>10}{:>16}", "takeover", "struck", "next", "gap, ms")?;
         for (index, strike) in self.strikes.iter().enumerate() {
-            let gap = cell(self.gap_ns(index).map(|ns| format!("{:.1}", ns as f64 / 1e6)));
+            let gap = cell(self.gap_ns(index).map(ms));
             let next = cell(strike.next.map(|epoch| epoch.leader().replica));
             let what = format!("leader {}", strike.how.name());
             writeln!(f, "  {what:<20}{:>10}{next:>10}{gap:>16}", strike.leader)?;
         }
-        let retracted: u64 = self.subscribers.iter().map(|(_, seen, _)| seen.retracted).sum();
+        let retracted: u64 = self.said.delivered.iter().map(|(_, seen, _)| seen.retracted).sum();
         writeln!(
             f,
             "  (gap: between two deliveries of committed messages; {retracted} stamped ones retracted)\n"
         )
+    }
+
+    fn write_kills(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<22}{:>20}", "gateway killed", "longest wait, ms")?;
+        for (index, kill) in self.kills.iter().enumerate() {
+            let name = self.gateways.get(kill.gateway).map_or("gateway", |(name, _)| name);
+            writeln!(f, "  {name:<20}{:>20}", cell(self.wait_ns(index).map(ms)))?;
+        }
+        writeln!(
+            f,
+            "  (wait: from an answer to the next one of a client that lost its gateway; meanwhile none of its orders falls due)\n"
+        )
+    }
+
+    /// From the orders that were sent to the answers that came.
+    fn write_flow(&self, f: &mut fmt::Formatter<'_>, had: &Answered) -> fmt::Result {
+        let Answered { clients, orders, answers, lost, duplicated, out_of_order, logins, resent, .. } = had;
+        let gateways = self.gateways.len();
+        writeln!(f, "{:<22}{:>12}", "order flow", "orders")?;
+        writeln!(f, "  {:<20}{orders:>12}  by {clients} clients at {gateways} gateways", "sent")?;
+        let faults = |[lost, duplicated, out_of_order]: [u64; 3]| {
+            format!("{lost} lost, {duplicated} duplicated, {out_of_order} out of order")
+        };
+        let committed = self.said.delivered.iter().map(|(_, seen, _)| seen).find(|seen| !seen.stamped);
+        if let Some(seen) = committed {
+            let stream = faults([seen.lost, seen.duplicated, seen.out_of_order]);
+            writeln!(
+                f,
+                "  {:<20}{:>12}  orders and answers in the stream: {stream}",
+                "stamped", seen.orders
+            )?;
+        }
+        let clients = faults([*lost, *duplicated, *out_of_order]);
+        writeln!(f, "  {:<20}{answers:>12}  answers at their clients: {clients}", "answered")?;
+        if self.kills_asked > 0 {
+            writeln!(
+                f,
+                "  {:<20}{resent:>12}  by clients that had logged in again, {logins} times",
+                "sent again"
+            )?;
+            let longest = cell(self.wait_ns_max().map(ms));
+            writeln!(f, "  {:<20}{longest:>12}  ms, across a kill, for the next answer", "longest wait")?;
+        }
+        writeln!(f)
     }
 
     fn write_processes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -285,11 +396,20 @@ impl Report {
             let ReplicaRow { datagrams_in, datagrams_out, dropped, repairs_in, .. } = *replica;
             row(&replica.name, [datagrams_in, datagrams_out, dropped, repairs_in], &replica.memory)?;
         }
-        for (name, done, memory) in &self.publishers {
+        for (name, memory) in &self.gateways {
+            row(name, [None; 4], memory)?;
+        }
+        let clients = self.said.answered.iter().map(|(name, _, memory)| (name, memory));
+        for (name, memory) in
+            clients.chain(self.said.exchanged.iter().map(|(name, _, memory)| (name, memory)))
+        {
+            row(name, [None; 4], memory)?;
+        }
+        for (name, done, memory) in &self.said.published {
             let counts = [done.datagrams_in, done.datagrams_out, done.dropped, done.repairs];
             row(name, counts.map(Some), memory)?;
         }
-        for (name, seen, memory) in &self.subscribers {
+        for (name, seen, memory) in &self.said.delivered {
             let counts = [seen.datagrams_in, seen.datagrams_out, seen.dropped, seen.repairs];
             row(name, counts.map(Some), memory)?;
         }
@@ -304,15 +424,23 @@ impl fmt::Display for Report {
             if self.rate == 0 { "as fast as possible".to_owned() } else { format!("{}/s", self.rate) };
         writeln!(
             f,
-            "messages {}, {rate:.0}/s (asked: {asked}), {seconds:.2} s, idle threads {}",
+            "orders {}, {rate:.0}/s (asked: {asked}), {seconds:.2} s, idle threads {}",
             self.messages, self.idle
         )?;
-        let resends: u64 = self.publishers.iter().map(|(_, done, _)| done.resends).sum();
-        let full: u64 = self.publishers.iter().map(|(_, done, _)| done.backpressure).sum();
-        writeln!(f, "publishers met a full window {full} times and sent {resends} datagrams again\n")?;
+        if let Some((_, had, _)) = &self.said.answered {
+            writeln!(f)?;
+            self.write_flow(f, had)?;
+        } else {
+            let resends: u64 = self.said.published.iter().map(|(_, done, _)| done.resends).sum();
+            let full: u64 = self.said.published.iter().map(|(_, done, _)| done.backpressure).sum();
+            writeln!(f, "publishers met a full window {full} times and sent {resends} datagrams again\n")?;
+        }
         self.write_rehearsal(f)?;
         if self.strikes_asked > 0 {
             self.write_takeovers(f)?;
+        }
+        if self.kills_asked > 0 {
+            self.write_kills(f)?;
         }
         self.write_latencies(f)?;
         writeln!(f)?;
@@ -321,8 +449,16 @@ impl fmt::Display for Report {
         for (name, messages, digest) in self.digests() {
             writeln!(f, "  {name:<20}{messages:>10}  {digest}")?;
         }
+        if !self.direct {
+            writeln!(f, "  (orders, answers, and the signs of life of the gateways)")?;
+        }
         writeln!(f, "\n{}", self.verdict())
     }
+}
+
+/// Nanoseconds as milliseconds.
+fn ms(ns: Nanos) -> String {
+    format!("{:.1}", ns as f64 / 1e6)
 }
 
 /// A cell of the table: `-` is what nobody knows.

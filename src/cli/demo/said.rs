@@ -1,20 +1,88 @@
-//! What the demo's clients say to it: one JSON object a line.
+//! What the demo's children say to it, and what it tells them: one JSON object a line.
 
+use super::GATEWAYS;
+use crate::cli::Failure;
+use crate::cli::failure::FAILED;
 use crate::wire::{Nanos, Seq};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, channel};
+
+/// One line to a child.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Told {
+    /// Orders flow from this moment on, by the monotonic clock.
+    Begin {
+        /// When the first one is due.
+        at: Nanos,
+    },
+    /// A gateway listens.
+    Gateway {
+        /// Which, from 0.
+        number: usize,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// Nothing more comes: deliver what is there, and say what was seen.
+    End {
+        /// The seq behind the last entry.
+        next: Seq,
+    },
+}
+
+impl Told {
+    /// The line.
+    pub fn line(&self) -> io::Result<String> {
+        Ok(serde_json::to_string(self).map_err(io::Error::other)? + "\n")
+    }
+
+    /// What is told on stdin. The channel breaks when stdin ends: the demo is over, or gone.
+    pub fn listen() -> Result<Receiver<Self>, Failure> {
+        let (to, from) = channel();
+        let read = move || {
+            for line in io::stdin().lock().lines().map_while(Result::ok) {
+                if let Ok(told) = serde_json::from_str(&line)
+                    && to.send(told).is_err()
+                {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("lockstep-stdin".into()).spawn(read);
+        thread.map_err(|error| {
+            Failure::new(FAILED, format!("starting the thread that reads stdin failed: {error}"))
+        })?;
+        Ok(from)
+    }
+}
+
+/// Nobody needs this child any more.
+pub fn abandoned() -> Failure {
+    Failure::new(FAILED, "the demo that started this process is gone")
+}
 
 /// One line.
 #[derive(Clone, Serialize, Deserialize, Debug)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Said {
-    /// Connected, and a publisher's name open.
+    /// Connected; a publisher's name is open, all clients are logged in.
     Ready,
-    /// So many messages are delivered here.
+    /// So many orders are delivered here.
     Progress {
-        /// Messages.
-        messages: u64,
+        /// Orders.
+        orders: u64,
+    },
+    /// Where the clients are that still have orders to send or answers to get.
+    Clients(Whereabouts),
+    /// A client has its first answer since its connection broke.
+    Resumed {
+        /// When, by the monotonic clock.
+        at: Nanos,
+        /// Since the last answer before it.
+        wait_ns: Nanos,
     },
     /// The first message of a new epoch was delivered here.
     Epoch {
@@ -25,13 +93,17 @@ pub enum Said {
         /// Since the last message before it.
         gap_ns: Nanos,
     },
-    /// All messages are delivered and committed.
-    Reached {
-        /// The seq behind the last one.
-        next: Seq,
-    },
     /// A publisher's summary.
     Published(Published),
+    /// The clients' summary.
+    Answered(Answered),
+    /// The application's summary.
+    Exchanged {
+        /// Messages of clients.
+        orders: u64,
+        /// Answers to them.
+        answers: u64,
+    },
     /// A subscriber's summary.
     Delivered(Delivered),
 }
@@ -44,6 +116,15 @@ impl Said {
         writeln!(out, "{line}")?;
         out.flush()
     }
+}
+
+/// Where clients are.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Debug)]
+pub struct Whereabouts {
+    /// So many are served at each gateway.
+    pub at: [usize; GATEWAYS],
+    /// So many are at none, or had no answer yet since they lost theirs.
+    pub away: usize,
 }
 
 /// What a publisher did.
@@ -67,31 +148,59 @@ pub struct Published {
     pub repairs: u64,
 }
 
+/// What the clients of the gateways had, all together.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct Answered {
+    /// Clients.
+    pub clients: u16,
+    /// Orders sent, each counted once.
+    pub orders: u64,
+    /// Of them sent again behind a login.
+    pub resent: u64,
+    /// Answers, each counted once.
+    pub answers: u64,
+    /// Answers that never came.
+    pub lost: u64,
+    /// Answers that came again.
+    pub duplicated: u64,
+    /// Answers that were not the next.
+    pub out_of_order: u64,
+    /// Answers to what was not sent.
+    pub altered: u64,
+    /// Logins behind the first ones.
+    pub logins: u64,
+    /// From the moment that an order was due to its answer.
+    pub latency: Latency,
+}
+
 /// What a subscriber saw.
 #[derive(Clone, Serialize, Deserialize, Debug)]
 pub struct Delivered {
     /// Whether it delivered what was stamped; else what was committed.
     pub stamped: bool,
-    /// Messages delivered.
+    /// Messages delivered: orders, answers, and the gateways' signs of life.
     pub messages: u64,
+    /// Orders, each counted once.
+    pub orders: u64,
+    /// Answers, each counted once.
+    pub answers: u64,
     /// Messages that it was told and that a takeover took back.
-    #[serde(default)]
     pub retracted: u64,
-    /// Messages of the flow that never came.
+    /// Orders and answers that never came.
     pub lost: u64,
-    /// Messages that came again.
+    /// Those that came again.
     pub duplicated: u64,
-    /// Messages that were not the next of their publisher.
+    /// Those that were not the next of their publisher, or to their client.
     pub out_of_order: u64,
     /// Messages that are not what was published.
     pub altered: u64,
-    /// Publishers seen.
+    /// Publishers of orders seen.
     pub publishers: usize,
-    /// The seq behind the last message.
+    /// The seq behind the last entry.
     pub next: Seq,
     /// Of the delivered stream.
     pub digest: String,
-    /// When the last message was delivered, by the monotonic clock.
+    /// When the last order was delivered, by the monotonic clock.
     pub last_at: Nanos,
     /// Times that something was missing.
     pub gaps: u64,
@@ -103,7 +212,7 @@ pub struct Delivered {
     pub datagrams_out: u64,
     /// Received by the kernel and thrown away, because the socket was full.
     pub dropped: u64,
-    /// From publish to delivery.
+    /// From the moment that an order was due to its delivery.
     pub latency: Latency,
 }
 
@@ -163,8 +272,13 @@ mod tests {
 
     #[test]
     fn what_is_said_is_understood() {
-        let line = serde_json::to_string(&Said::Reached { next: 7 }).expect("JSON");
-        assert_eq!(line, r#"{"event":"reached","next":7}"#);
-        assert!(matches!(serde_json::from_str(&line), Ok(Said::Reached { next: 7 })));
+        let clients = Whereabouts { at: [2, 0], away: 7 };
+        let line = serde_json::to_string(&Said::Clients(clients)).expect("JSON");
+        assert_eq!(line, r#"{"event":"clients","at":[2,0],"away":7}"#);
+        assert!(matches!(serde_json::from_str(&line), Ok(Said::Clients(said)) if said == clients));
+        let told = Told::Gateway { number: 1, address: ([127, 0, 0, 1], 9_000).into() };
+        let line = told.line().expect("JSON");
+        assert_eq!(line, "{\"event\":\"gateway\",\"number\":1,\"address\":\"127.0.0.1:9000\"}\n");
+        assert_eq!(serde_json::from_str::<Told>(&line).ok(), Some(told));
     }
 }

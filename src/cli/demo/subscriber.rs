@@ -2,21 +2,22 @@
 //! long it took.
 
 use super::PUBLISHERS;
-use super::said::{Delivered, Latency, Said};
+use super::args::DemoSubscriberArgs;
+use super::said::{Delivered, Latency, Said, Told, abandoned};
 use crate::cli::Failure;
-use crate::cli::args::DemoSubscriberArgs;
+use crate::cli::exchange::ACKNOWLEDGED;
 use crate::cli::failure::{FAILED, INTEGRITY};
 use crate::cli::orders::{Order, OrderFlow};
 use crate::client::{Delivery, Flow, Message, ReplayEnd, Start, StreamDigest, Subscriber, SubscriberEvent};
 use crate::config::Config;
+use crate::edge::gateway::core::GATEWAYS;
 use crate::engine::counters::Counter;
 use crate::io::clock::Clock;
 use crate::io::cpu;
 use crate::wire::{Destination, Epoch, Nanos, PublisherId, PublisherSeq, Seq};
 use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::TryRecvError;
 
 /// Most messages of one poll.
 const BATCH: usize = 4096;
@@ -28,56 +29,66 @@ const LATENCY_DIGITS: u8 = 3;
 /// Longest wait between two polls.
 const PAUSE_NS: Nanos = 1_000_000;
 
-/// Delivers until the demo says that it is over, and prints a summary.
+/// A histogram of latencies in nanoseconds.
+pub fn latencies() -> Result<Histogram<u64>, Failure> {
+    let latencies = Histogram::new_with_bounds(1, LATENCY_NS_MAX, LATENCY_DIGITS);
+    latencies.map_err(|error| Failure::new(FAILED, format!("the histogram: {error}")))
+}
+
+/// Delivers until the demo says where the stream ends, and prints a summary.
 pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
     let flow = OrderFlow::recorded().map_err(|error| Failure::new(FAILED, error))?;
-    let endpoint = Config::load(Some(&args.client.config), &[])?.endpoint();
-    if let Some(core) = args.client.core {
+    let endpoint = Config::load(Some(&args.child.config), &[])?.endpoint();
+    if let Some(core) = args.child.core {
         cpu::pin(core);
     }
     cpu::short_slice();
-    let over = over_with_stdin()?;
+    let told = Told::listen()?;
     let delivery = if args.stamped { Delivery::Stamped } else { Delivery::Committed };
     let mut subscriber = Subscriber::connect(&endpoint, delivery, Start::From(1))?;
     let mut waiter = endpoint.idle.waiter(&subscriber.net().sockets())?;
     Said::Ready.say()?;
-    let all = args.client.messages;
     let mut seen = Seen::new(flow, *subscriber.clock(), args.stamped)?;
-    let (mut told_at, mut has_reached) = (subscriber.clock().now(), false);
-    while !over.load(Ordering::Acquire) {
+    let (mut told_at, mut end) = (subscriber.clock().now(), Seq::MAX);
+    while subscriber.deliver_next() < end || subscriber.commit_next() < end || !seen.pending.is_empty() {
         let work = subscriber.poll(BATCH, |event| seen.on_event(event));
         if let Some(failure) = seen.failed.take() {
             return Err(failure);
-        }
-        if !has_reached && seen.distinct() >= all && subscriber.commit_next() >= seen.next {
-            has_reached = true;
-            Said::Reached { next: seen.next }.say()?;
         }
         for said in seen.epochs.drain(..) {
             said.say()?;
         }
         let now = subscriber.clock().now();
-        if !has_reached && now > told_at + TELL_NS {
+        if now > told_at + TELL_NS {
             told_at = now;
-            Said::Progress { messages: seen.distinct() }.say()?;
+            Said::Progress { orders: seen.orders.count }.say()?;
         }
-        if work == 0 {
-            waiter.wait(PAUSE_NS);
+        match told.try_recv() {
+            Ok(Told::End { next }) => end = next,
+            Err(TryRecvError::Disconnected) => return Err(abandoned()),
+            _ if work == 0 => waiter.wait(PAUSE_NS),
+            _ => {}
         }
     }
     let (counters, counts) = (subscriber.counters(), subscriber.net().counts());
+    let (orders, answers) = (&seen.orders, &seen.answers);
+    let all = args.child.messages;
+    let answers_all = if args.answered { all } else { 0 };
+    let lost = |all: u64, part: &Lines| all.saturating_sub(part.count).max(part.skipped);
     let summary = Delivered {
         stamped: args.stamped,
         messages: seen.digest.messages(),
+        orders: orders.count,
+        answers: answers.count,
         retracted: seen.retracted,
-        lost: all.saturating_sub(seen.distinct()).max(seen.skipped),
-        duplicated: seen.duplicated,
-        out_of_order: seen.out_of_order,
-        altered: seen.altered,
-        publishers: seen.lines.len(),
-        next: seen.next,
+        lost: lost(all, orders) + lost(answers_all, answers),
+        duplicated: orders.duplicated + answers.duplicated,
+        out_of_order: orders.out_of_order + answers.out_of_order,
+        altered: orders.altered + answers.altered + seen.strange,
+        publishers: orders.lines.len(),
+        next: end,
         digest: seen.digest.hex(),
-        last_at: seen.last_at,
+        last_at: seen.last_order_at,
         gaps: counters.get(Counter::Gaps),
         repairs: counters.get(Counter::RepairsIn),
         datagrams_in: counts.datagrams_in,
@@ -89,30 +100,56 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// A flag that is set when stdin ends: the demo is over, or gone.
-fn over_with_stdin() -> Result<Arc<AtomicBool>, Failure> {
-    let over = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&over);
-    let wait = move || {
-        // An error is an end too.
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        flag.store(true, Ordering::Release);
-    };
-    let thread = std::thread::Builder::new().name("lockstep-stdin".into()).spawn(wait);
-    thread.map_err(|error| {
-        Failure::new(FAILED, format!("starting the thread that reads stdin failed: {error}"))
-    })?;
-    Ok(over)
-}
-
-/// One publisher, as seen from here.
+/// One publisher's orders, or the answers to one client, as seen from here.
 struct Line {
     /// Which publisher of the demo it is.
-    number: u16,
-    /// The last message of it.
-    last: PublisherSeq,
-    /// Where its next message stands in the flow, or before it.
+    publisher: u16,
+    /// The number of its last order.
+    last: u64,
+    /// Where its next order stands in the flow, or before it.
     next_index: u64,
+}
+
+/// Orders, or answers: how many, and what was wrong with them.
+#[derive(Default)]
+struct Lines {
+    lines: BTreeMap<u32, Line>,
+    /// Each counted once.
+    count: u64,
+    skipped: u64,
+    duplicated: u64,
+    out_of_order: u64,
+    altered: u64,
+}
+
+impl Lines {
+    /// The next one of whoever is `id`.
+    fn take(&mut self, flow: &OrderFlow, id: u32, (number, order): (u64, Order)) {
+        let line = self.lines.entry(id).or_insert_with(|| Line {
+            publisher: publisher_of(flow, &order),
+            last: 0,
+            next_index: 0,
+        });
+        // FIFO: the numbers of one publisher follow each other without a hole.
+        if number <= line.last {
+            self.duplicated += 1;
+            return;
+        }
+        let skipped = number - line.last - 1;
+        self.count += 1;
+        self.skipped += skipped;
+        self.out_of_order += u64::from(skipped > 0);
+        line.last = number;
+        // And they are that publisher's share of the flow, in its order.
+        for _ in 0..=skipped {
+            while flow.publisher(line.next_index, PUBLISHERS) != line.publisher {
+                line.next_index += 1;
+            }
+            line.next_index += 1;
+        }
+        let published = Order { sent_ns: order.sent_ns, ..flow.message(line.next_index - 1) };
+        self.altered += u64::from(published != order);
+    }
 }
 
 /// What was delivered so far.
@@ -121,18 +158,19 @@ struct Seen {
     clock: Clock,
     digest: StreamDigest,
     latency: Histogram<u64>,
-    lines: BTreeMap<PublisherId, Line>,
-    next: Seq,
+    /// By publisher.
+    orders: Lines,
+    /// By destination.
+    answers: Lines,
+    /// Messages that are neither order nor answer nor a gateway's sign of life.
+    strange: u64,
     last_at: Nanos,
-    skipped: u64,
-    duplicated: u64,
-    out_of_order: u64,
-    altered: u64,
+    last_order_at: Nanos,
     failed: Option<Failure>,
     /// Whether messages are told before they are final.
     stamped: bool,
     /// What was told and may still be taken back.
-    pending: VecDeque<Told>,
+    pending: VecDeque<Pending>,
     retracted: u64,
     /// The epoch that began with no message of it yet.
     begun: Option<Epoch>,
@@ -141,7 +179,7 @@ struct Seen {
 }
 
 /// A message that is not final yet.
-struct Told {
+struct Pending {
     seq: Seq,
     publisher: PublisherId,
     publisher_seq: PublisherSeq,
@@ -152,19 +190,16 @@ struct Told {
 
 impl Seen {
     fn new(flow: OrderFlow, clock: Clock, stamped: bool) -> Result<Self, Failure> {
-        let latency = Histogram::new_with_bounds(1, LATENCY_NS_MAX, LATENCY_DIGITS);
         Ok(Self {
             flow,
             clock,
             digest: StreamDigest::new(),
-            latency: latency.map_err(|error| Failure::new(FAILED, format!("the histogram: {error}")))?,
-            lines: BTreeMap::new(),
-            next: 0,
+            latency: latencies()?,
+            orders: Lines::default(),
+            answers: Lines::default(),
+            strange: 0,
             last_at: 0,
-            skipped: 0,
-            duplicated: 0,
-            out_of_order: 0,
-            altered: 0,
+            last_order_at: 0,
             failed: None,
             stamped,
             pending: VecDeque::new(),
@@ -172,11 +207,6 @@ impl Seen {
             begun: None,
             epochs: Vec::new(),
         })
-    }
-
-    /// Messages, each counted once.
-    fn distinct(&self) -> u64 {
-        self.digest.messages() - self.duplicated
     }
 
     fn on_event(&mut self, event: SubscriberEvent<'_>) -> Flow {
@@ -216,7 +246,8 @@ impl Seen {
             self.epochs.push(Said::Epoch { epoch: epoch.0, at: now, gap_ns: now - self.last_at });
         }
         self.last_at = now;
-        if let Some(order) = Order::from_payload(message.payload) {
+        if let Some((_, order)) = Order::from_numbered(message.payload) {
+            self.last_order_at = now;
             self.latency.saturating_record(now.saturating_sub(order.sent_ns).max(1));
         }
         if !self.stamped {
@@ -224,7 +255,7 @@ impl Seen {
         }
         let Message { seq, publisher, publisher_seq, destination, timestamp, payload } = *message;
         let payload = payload.to_vec();
-        self.pending.push_back(Told { seq, publisher, publisher_seq, destination, timestamp, payload });
+        self.pending.push_back(Pending { seq, publisher, publisher_seq, destination, timestamp, payload });
     }
 
     /// What was told below `next` is final.
@@ -232,7 +263,7 @@ impl Seen {
         while self.pending.front().is_some_and(|told| told.seq < next)
             && let Some(told) = self.pending.pop_front()
         {
-            let Told { seq, publisher, publisher_seq, destination, timestamp, ref payload } = told;
+            let Pending { seq, publisher, publisher_seq, destination, timestamp, ref payload } = told;
             self.on_message(&Message { seq, publisher, publisher_seq, destination, timestamp, payload });
         }
     }
@@ -247,40 +278,18 @@ impl Seen {
     /// A message that is final.
     fn on_message(&mut self, message: &Message<'_>) {
         self.digest.add(message);
-        self.next = message.seq + 1;
-        let Some(order) = Order::from_payload(message.payload) else {
-            self.altered += 1;
-            return;
-        };
-        let Self { flow, lines, .. } = self;
-        let line = lines.entry(message.publisher).or_insert_with(|| Line {
-            number: number_of(flow, &order),
-            last: 0,
-            next_index: 0,
-        });
-        // FIFO: the numbers of one publisher follow each other without a hole.
-        if message.publisher_seq <= line.last {
-            self.duplicated += 1;
-            return;
+        let Self { flow, orders, answers, strange, .. } = self;
+        let answered = message.payload.strip_prefix(ACKNOWLEDGED).and_then(Order::from_numbered);
+        match (Order::from_numbered(message.payload), answered) {
+            (Some(order), _) => orders.take(flow, message.publisher, order),
+            (None, Some(order)) => answers.take(flow, message.destination, order),
+            (None, None) => *strange += u64::from(message.destination != GATEWAYS),
         }
-        let skipped = message.publisher_seq - line.last - 1;
-        self.skipped += skipped;
-        self.out_of_order += u64::from(skipped > 0);
-        line.last = message.publisher_seq;
-        // And they are that publisher's share of the flow, in its order.
-        for _ in 0..=skipped {
-            while flow.publisher(line.next_index, PUBLISHERS) != line.number {
-                line.next_index += 1;
-            }
-            line.next_index += 1;
-        }
-        let published = Order { sent_ns: order.sent_ns, ..flow.message(line.next_index - 1) };
-        self.altered += u64::from(published != order);
     }
 }
 
 /// Which publisher sends orders of this instrument.
-fn number_of(flow: &OrderFlow, order: &Order) -> u16 {
+fn publisher_of(flow: &OrderFlow, order: &Order) -> u16 {
     let mut day = 0..flow.len() as u64;
     let index = day.find(|&index| flow.message(index).instrument == order.instrument);
     index.map_or(PUBLISHERS, |index| flow.publisher(index, PUBLISHERS))
@@ -290,60 +299,66 @@ fn number_of(flow: &OrderFlow, order: &Order) -> u16 {
 mod tests {
     use super::*;
 
-    /// Message `publisher_seq` of publisher `number`, as it is published.
-    fn order(flow: &OrderFlow, number: u16, publisher_seq: u64) -> Order {
-        let share = (0..).filter(|&index| flow.publisher(index, PUBLISHERS) == number);
-        flow.message(share.take(publisher_seq as usize).last().expect("counted from 1"))
+    /// Order `number` of `publisher`.
+    fn order(flow: &OrderFlow, publisher: u16, number: u64) -> Order {
+        let share = (0..).filter(|&index| flow.publisher(index, PUBLISHERS) == publisher);
+        flow.message(share.take(number as usize).last().expect("counted from 1"))
     }
 
-    fn seen(messages: &[(u16, u64, bool)]) -> Seen {
+    fn tell(seen: &mut Seen, seq: Seq, publisher: PublisherId, destination: Destination, payload: &[u8]) {
+        let publisher_seq = seq;
+        let message = Message { seq, publisher, publisher_seq, destination, timestamp: 0, payload };
+        seen.on_event(SubscriberEvent::Message(message));
+    }
+
+    /// Orders by publisher and number, and whether they are right; each is answered.
+    fn seen(orders: &[(u16, u64, bool)]) -> Seen {
         let flow = OrderFlow::recorded().expect("the recorded day");
         let mut seen = Seen::new(flow.clone(), Clock::start(), false).expect("a histogram");
-        for (index, &(number, publisher_seq, is_right)) in messages.iter().enumerate() {
-            let mut order = order(&flow, number, publisher_seq);
+        for (index, &(publisher, number, is_right)) in orders.iter().enumerate() {
+            let mut order = order(&flow, publisher, number);
             order.quantity += u32::from(!is_right);
-            seen.on_event(SubscriberEvent::Message(Message {
-                seq: index as u64 + 1,
-                publisher: u32::from(number) + 7,
-                publisher_seq,
-                destination: 0,
-                timestamp: 0,
-                payload: bytemuck::bytes_of(&order),
-            }));
+            let (message, id, seq) = (order.numbered(number), u32::from(publisher) + 7, 2 * index as u64);
+            tell(&mut seen, seq + 1, id, 0, &message);
+            tell(&mut seen, seq + 2, 99, id, &[ACKNOWLEDGED, &message].concat());
         }
         seen
     }
 
+    fn judged(part: &Lines) -> [u64; 5] {
+        [part.count, part.skipped, part.out_of_order, part.duplicated, part.altered]
+    }
+
     #[test]
     fn what_was_published_in_its_order_is_found_faultless() {
-        let seen = seen(&[(0, 1, true), (1, 1, true), (1, 2, true), (0, 2, true), (1, 3, true)]);
-        assert_eq!((seen.distinct(), seen.skipped, seen.duplicated, seen.altered), (5, 0, 0, 0));
+        let mut seen = seen(&[(0, 1, true), (1, 1, true), (1, 2, true), (0, 2, true), (1, 3, true)]);
+        tell(&mut seen, 11, 5, GATEWAYS, b"");
+        assert_eq!(judged(&seen.orders), [5, 0, 0, 0, 0]);
+        assert_eq!((judged(&seen.answers), seen.strange), ([5, 0, 0, 0, 0], 0));
     }
 
     #[test]
     fn a_hole_a_copy_and_an_altered_message_are_counted_and_the_rest_is_right() {
-        let seen = seen(&[(0, 1, true), (0, 3, true), (0, 3, true), (1, 1, false), (0, 4, true)]);
-        assert_eq!((seen.skipped, seen.out_of_order, seen.duplicated, seen.altered), (1, 1, 1, 1));
-        assert_eq!(seen.distinct(), 4);
+        let mut seen = seen(&[(0, 1, true), (0, 3, true), (0, 3, true), (1, 1, false), (0, 4, true)]);
+        tell(&mut seen, 11, 5, 0, b"nobody's");
+        assert_eq!(judged(&seen.orders), [4, 1, 1, 1, 1]);
+        assert_eq!((judged(&seen.answers), seen.strange), ([4, 1, 1, 1, 1], 1));
     }
 
     #[test]
     fn what_is_stamped_is_judged_when_it_is_final_and_what_is_taken_back_never() {
         let flow = OrderFlow::recorded().expect("the recorded day");
         let mut seen = Seen::new(flow.clone(), Clock::start(), true).expect("a histogram");
-        let tell = |seen: &mut Seen, seq: Seq, publisher_seq: u64| {
-            let order = order(&flow, 0, publisher_seq);
-            let payload = bytemuck::bytes_of(&order);
-            let event = Message { seq, publisher: 7, publisher_seq, destination: 0, timestamp: 0, payload };
-            seen.on_event(SubscriberEvent::Message(event));
+        let tell = |seen: &mut Seen, seq: Seq, number: u64| {
+            tell(seen, seq, 7, 0, &order(&flow, 0, number).numbered(number));
         };
         tell(&mut seen, 1, 1);
         tell(&mut seen, 2, 2);
-        assert_eq!(seen.distinct(), 0);
+        assert_eq!(seen.orders.count, 0);
         seen.on_event(SubscriberEvent::Committed { next: 2 });
         seen.on_event(SubscriberEvent::Retract { from: 2 });
         tell(&mut seen, 3, 2);
         seen.on_event(SubscriberEvent::Committed { next: 4 });
-        assert_eq!((seen.distinct(), seen.retracted, seen.skipped, seen.duplicated), (2, 1, 0, 0));
+        assert_eq!((judged(&seen.orders), seen.retracted), ([2, 0, 0, 0, 0], 1));
     }
 }

@@ -1,17 +1,19 @@
-//! Listens to the demo's clients while it runs: who is ready, how far they are, how much memory everybody
+//! Listens to the demo's children while it runs: who is ready, how far they are, how much memory everybody
 //! holds, and what they say at the end.
 
+use super::gateways::{Killer, Step};
 use super::memory::Memory;
 use super::process::Process;
-use super::said::{Delivered, Published, Said};
+use super::said::{Answered, Delivered, Published, Said, Told, Whereabouts};
 use super::strike::Striker;
-use super::{PATIENCE, PUBLISHERS, check, say};
+use super::{GATEWAYS, PATIENCE, Servers, check, say};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
 use crate::io::clock::Clock;
 use crate::wire::{Epoch, Nanos, Seq};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::process::ChildStdout;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,18 +25,25 @@ const SAMPLE_NS: Nanos = 250_000_000;
 /// How often a terminal is told how far it is, and how often a file.
 const TELL_NS: [Nanos; 2] = [200_000_000, 5_000_000_000];
 /// The demo is over if nothing moves for so long.
-const STALL: Duration = Duration::from_secs(30);
+const STALL: Duration = Duration::from_secs(60);
 /// Longest wait for a word before everybody is looked after.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What the clients said at the end.
-pub struct Clients {
+/// What the children said.
+#[derive(Default)]
+pub struct Summaries {
     /// The publishers, in their order.
     pub published: Vec<(String, Published, Memory)>,
+    /// The clients of the gateways.
+    pub answered: Option<(String, Answered, Memory)>,
+    /// The application: orders and answers.
+    pub exchanged: Option<(String, [u64; 2], Memory)>,
     /// The subscribers, `stamped` first.
     pub delivered: Vec<(String, Delivered, Memory)>,
     /// The epochs that the `committed` one noticed.
     pub epochs: Vec<EpochSeen>,
+    /// Waits of clients whose connection broke: when they ended, and how long they were.
+    pub waits: Vec<(Nanos, Nanos)>,
 }
 
 /// A new epoch, as a subscriber noticed it.
@@ -48,24 +57,36 @@ pub struct EpochSeen {
     pub gap_ns: Nanos,
 }
 
-/// A client, and how far it is.
-struct Client {
-    process: Process,
-    is_ready: bool,
-    messages: u64,
-    reached: Option<Seq>,
-    epochs: Vec<EpochSeen>,
-    published: Option<Published>,
-    delivered: Option<Delivered>,
+/// What a child does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// It reads the stream, until it is told where that ends.
+    Subscriber,
+    /// It answers orders, until its stdin ends.
+    Exchange,
+    /// It sends orders, and ends by itself.
+    Sender,
 }
 
-/// A line of a client, or its end.
+/// A child, and how far it is.
+struct Child {
+    process: Process,
+    part: Part,
+    is_ready: bool,
+    orders: u64,
+    epochs: Vec<EpochSeen>,
+    summary: Option<Said>,
+}
+
+/// What was heard.
 enum Heard {
-    Said(Said),
-    /// A line that is none of ours, and why.
-    Unknown(String),
-    /// It says no more: it has ended, rightly or not.
-    End,
+    Said(usize, Said),
+    /// A line of a child's that is none of ours, and why.
+    Unknown(usize, String),
+    /// A child says no more: it has ended, rightly or not.
+    End(usize),
+    /// A gateway listens.
+    Listening(usize, SocketAddr),
 }
 
 /// See the module.
@@ -73,9 +94,14 @@ pub struct Watch {
     all: u64,
     stop: Arc<AtomicBool>,
     is_terminal: bool,
-    clients: Vec<Client>,
-    to: Sender<(usize, Heard)>,
-    heard: Receiver<(usize, Heard)>,
+    children: Vec<Child>,
+    to: Sender<Heard>,
+    heard: Receiver<Heard>,
+    /// Where the gateways listen.
+    listening: [Option<SocketAddr>; GATEWAYS],
+    /// Where the clients are.
+    clients: Whereabouts,
+    waits: Vec<(Nanos, Nanos)>,
     memory: BTreeMap<u32, Memory>,
     clock: Clock,
     sampled_at: Nanos,
@@ -84,68 +110,123 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Over a flow of `all` messages.
+    /// Over a flow of `all` orders.
     pub fn new(all: u64, stop: Arc<AtomicBool>, is_terminal: bool) -> Self {
         let (to, heard) = channel();
         let clock = Clock::start();
         let now = clock.now();
-        let (clients, memory) = (Vec::new(), BTreeMap::new());
-        let (told, moved) = ((now, 0), (now, 0));
-        Self { all, stop, is_terminal, clients, to, heard, memory, clock, sampled_at: 0, told, moved }
+        Self {
+            all,
+            stop,
+            is_terminal,
+            children: Vec::new(),
+            to,
+            heard,
+            listening: [None; GATEWAYS],
+            clients: Whereabouts::default(),
+            waits: Vec::new(),
+            memory: BTreeMap::new(),
+            clock,
+            sampled_at: 0,
+            told: (now, 0),
+            moved: (now, 0),
+        }
     }
 
-    /// Listens to one more client.
-    pub fn add(&mut self, mut process: Process) {
-        let (index, to) = (self.clients.len(), self.to.clone());
+    /// Listens to one more child. One that sends is told where the gateways are.
+    pub fn add(&mut self, mut process: Process, part: Part) -> Result<(), Failure> {
+        let (index, to) = (self.children.len(), self.to.clone());
         if let Some(stdout) = process.take_stdout() {
-            // It ends with the client's stdout, and so at the latest when the client is dropped.
+            // It ends with the child's stdout, and so at the latest when the child is dropped.
             std::thread::spawn(move || listen(index, stdout, &to));
         }
-        self.clients.push(Client {
-            process,
-            is_ready: false,
-            messages: 0,
-            reached: None,
-            epochs: Vec::new(),
-            published: None,
-            delivered: None,
-        });
-    }
-
-    /// Waits until every client is ready.
-    pub fn until_ready(&mut self, replicas: &mut [Process]) -> Result<(), Failure> {
-        let deadline = self.clock.now() + PATIENCE.as_nanos() as Nanos;
-        while let Some(late) = self.clients.iter().find(|client| !client.is_ready) {
-            if self.clock.now() > deadline {
-                let what = format!("{} was not ready within {PATIENCE:?}", late.process.name());
-                return Err(Failure::new(NOT_READY, what));
+        let (epochs, summary) = (Vec::new(), None);
+        self.children.push(Child { process, part, is_ready: false, orders: 0, epochs, summary });
+        for (number, address) in self.listening.into_iter().enumerate() {
+            if let Some(address) = address.filter(|_| part == Part::Sender) {
+                self.tell(part, &Told::Gateway { number, address })?;
             }
-            self.hear(replicas)?;
         }
         Ok(())
     }
 
-    /// Tells the publishers something.
-    pub fn tell_publishers(&mut self, line: &str) -> Result<(), Failure> {
-        let now = self.clock.now();
-        (self.told, self.moved) = ((now, 0), (now, 0));
-        let publishers = self.clients.iter_mut().rev().take(usize::from(PUBLISHERS));
-        publishers.map(|client| &mut client.process).try_for_each(|process| process.tell(line))
+    /// Listens to a gateway that was started.
+    pub fn add_gateway(&mut self, number: usize, process: &mut Process) {
+        let to = self.to.clone();
+        if let Some(stdout) = process.take_stdout() {
+            std::thread::spawn(move || listen_to_gateway(number, stdout, &to));
+        }
     }
 
-    /// Waits until everything is published and delivered everywhere, and returns the seq behind it. Meanwhile
-    /// leaders are struck, if somebody is there who does.
+    /// Waits until every gateway listens.
+    pub fn until_listening(&mut self, servers: &mut Servers) -> Result<(), Failure> {
+        let deadline = self.clock.now() + PATIENCE.as_nanos() as Nanos;
+        while let Some(late) =
+            servers.gateways.iter().zip(&self.listening).find(|(_, listening)| listening.is_none())
+        {
+            if self.clock.now() > deadline {
+                let what = format!("{} did not listen within {PATIENCE:?}", late.0.name());
+                return Err(Failure::new(NOT_READY, what));
+            }
+            self.hear(servers)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every child is ready.
+    pub fn until_ready(&mut self, servers: &mut Servers) -> Result<(), Failure> {
+        let what = format!("was not ready within {PATIENCE:?}");
+        self.until(servers, &what, |child| child.is_ready)
+    }
+
+    /// Waits until all children are so.
+    fn until(
+        &mut self,
+        servers: &mut Servers,
+        what: &str,
+        is_so: impl Fn(&Child) -> bool,
+    ) -> Result<(), Failure> {
+        let deadline = self.clock.now() + PATIENCE.as_nanos() as Nanos;
+        while let Some(late) = self.children.iter().find(|child| !is_so(child)) {
+            if self.clock.now() > deadline {
+                return Err(Failure::new(NOT_READY, format!("{} {what}", late.process.name())));
+            }
+            self.hear(servers)?;
+        }
+        Ok(())
+    }
+
+    /// Tells all senders when the first order is due.
+    pub fn begin(&mut self, at: Nanos) -> Result<(), Failure> {
+        let now = self.clock.now();
+        (self.told, self.moved) = ((now, 0), (now, 0));
+        self.tell(Part::Sender, &Told::Begin { at })
+    }
+
+    fn tell(&mut self, part: Part, told: &Told) -> Result<(), Failure> {
+        let line = told.line()?;
+        let open = |child: &&mut Child| child.part == part && child.summary.is_none();
+        self.children.iter_mut().filter(open).try_for_each(|child| child.process.tell(&line))
+    }
+
+    /// Waits until everything is sent, and committed or answered. Meanwhile leaders and gateways are struck, if
+    /// somebody is there who does.
     pub fn until_done(
         &mut self,
-        replicas: &mut [Process],
+        servers: &mut Servers,
         mut striker: Option<&mut Striker>,
-    ) -> Result<Seq, Failure> {
-        while !self.clients.iter().all(|client| client.reached.is_some() || client.published.is_some()) {
-            self.hear(replicas)?;
+        mut killer: Option<&mut Killer>,
+    ) -> Result<(), Failure> {
+        let sends = |child: &Child| child.part == Part::Sender && child.summary.is_none();
+        while self.children.iter().any(sends) {
+            self.hear(servers)?;
             if let Some(striker) = &mut striker {
-                striker.step(replicas)?;
+                striker.step(&mut servers.replicas)?;
             }
-            self.sample(replicas);
+            if let Some(killer) = &mut killer {
+                self.step(killer, servers)?;
+            }
+            self.sample(servers);
             self.tell_progress();
             self.check_movement()?;
         }
@@ -154,35 +235,58 @@ impl Watch {
         }
         // Whoever was struck last is to be back before journals are compared.
         while let Some(striker) = striker.as_mut().filter(|striker| striker.is_under_way()) {
-            striker.step(replicas)?;
-            self.hear(replicas)?;
+            striker.step(&mut servers.replicas)?;
+            self.hear(servers)?;
         }
-        Ok(self.clients.iter().filter_map(|client| client.reached).max().unwrap_or(0))
+        while let Some(killer) = killer.as_mut().filter(|killer| killer.is_under_way()) {
+            self.step(killer, servers)?;
+            self.hear(servers)?;
+        }
+        Ok(())
     }
 
-    /// Lets the subscribers end, and returns what everybody said.
-    pub fn finish(&mut self) -> Result<Clients, Failure> {
-        self.clients.iter_mut().for_each(|client| client.process.close_stdin());
-        let deadline = self.clock.now() + PATIENCE.as_nanos() as Nanos;
-        let is_open = |client: &Client| client.published.is_none() && client.delivered.is_none();
-        while let Some(late) = self.clients.iter().find(|client| is_open(client)) {
-            if self.clock.now() > deadline {
-                let what = format!("{} had no summary within {PATIENCE:?}", late.process.name());
-                return Err(Failure::new(NOT_READY, what));
-            }
-            self.hear(&mut [])?;
+    fn step(&mut self, killer: &mut Killer, servers: &mut Servers) -> Result<(), Failure> {
+        match killer.step(&mut servers.gateways, &self.listening, self.clients)? {
+            Step::Waits => {}
+            Step::Killed(number) => self.listening[number] = None,
+            Step::Started(number) => self.add_gateway(number, &mut servers.gateways[number]),
         }
-        let mut all = Clients { published: Vec::new(), delivered: Vec::new(), epochs: Vec::new() };
-        for client in &mut self.clients {
-            client.process.await_good_end(PATIENCE)?;
-            let pid = client.process.pid();
-            let memory = self.memory.get(&pid).copied().unwrap_or_default();
-            let name = client.process.name().to_owned();
-            all.published.extend(client.published.take().map(|said| (name.clone(), said, memory)));
-            if client.delivered.as_ref().is_some_and(|said| !said.stamped) {
-                all.epochs.append(&mut client.epochs);
+        Ok(())
+    }
+
+    /// Lets the application end: nobody asks it any more.
+    pub fn end_exchange(&mut self, servers: &mut Servers) -> Result<(), Failure> {
+        let exchanges = self.children.iter_mut().filter(|child| child.part == Part::Exchange);
+        exchanges.for_each(|child| child.process.close_stdin());
+        let what = format!("had no summary within {PATIENCE:?}");
+        self.until(servers, &what, |child| child.part != Part::Exchange || child.summary.is_some())
+    }
+
+    /// Lets the subscribers end at `next`, behind the last entry, and returns what everybody said.
+    pub fn finish(&mut self, servers: &mut Servers, next: Seq) -> Result<Summaries, Failure> {
+        self.tell(Part::Subscriber, &Told::End { next })?;
+        let what = format!("had no summary within {PATIENCE:?}");
+        self.until(servers, &what, |child| child.summary.is_some())?;
+        let mut all = Summaries { waits: std::mem::take(&mut self.waits), ..Summaries::default() };
+        for child in &mut self.children {
+            child.process.close_stdin();
+            child.process.await_good_end(PATIENCE)?;
+            let memory = self.memory.get(&child.process.pid()).copied().unwrap_or_default();
+            let name = child.process.name().to_owned();
+            match child.summary.take() {
+                Some(Said::Published(said)) => all.published.push((name, said, memory)),
+                Some(Said::Answered(said)) => all.answered = Some((name, said, memory)),
+                Some(Said::Exchanged { orders, answers }) => {
+                    all.exchanged = Some((name, [orders, answers], memory));
+                }
+                Some(Said::Delivered(said)) => {
+                    if !said.stamped {
+                        all.epochs.append(&mut child.epochs);
+                    }
+                    all.delivered.push((name, said, memory));
+                }
+                _ => {}
             }
-            all.delivered.extend(client.delivered.take().map(|said| (name, said, memory)));
         }
         Ok(all)
     }
@@ -192,57 +296,57 @@ impl Watch {
         self.memory.get(&pid).copied().unwrap_or_default()
     }
 
-    /// Takes what was said, or looks after the replicas when nothing is.
-    fn hear(&mut self, replicas: &mut [Process]) -> Result<(), Failure> {
+    /// Takes what was said, or looks after the servers when nothing is.
+    fn hear(&mut self, servers: &mut Servers) -> Result<(), Failure> {
         match self.heard.recv_timeout(LOOK) {
-            Ok((index, heard)) => self.on_heard(index, heard)?,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => check(&self.stop, replicas)?,
+            Ok(Heard::Said(index, said)) => self.on_said(index, said),
+            Ok(Heard::Unknown(index, line)) => {
+                let name = self.children[index].process.name();
+                return Err(Failure::new(FAILED, format!("{name} said what nobody understands: {line}")));
+            }
+            Ok(Heard::End(index)) if self.children[index].summary.is_some() => {}
+            Ok(Heard::End(index)) => return Err(self.children[index].process.await_death(PATIENCE)),
+            Ok(Heard::Listening(number, address)) => {
+                self.listening[number] = Some(address);
+                self.tell(Part::Sender, &Told::Gateway { number, address })?;
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => servers.check_alive()?,
         }
-        check(&self.stop, &mut [])
+        check(&self.stop)
     }
 
-    fn on_heard(&mut self, index: usize, heard: Heard) -> Result<(), Failure> {
-        let client = &mut self.clients[index];
-        let said = match heard {
-            Heard::Said(said) => said,
-            Heard::Unknown(line) => {
-                let what = format!("{} said what nobody understands: {line}", client.process.name());
-                return Err(Failure::new(FAILED, what));
-            }
-            Heard::End if client.published.is_some() || client.delivered.is_some() => return Ok(()),
-            Heard::End => return Err(client.process.await_death(PATIENCE)),
-        };
+    fn on_said(&mut self, index: usize, said: Said) {
+        let child = &mut self.children[index];
         match said {
-            Said::Ready => client.is_ready = true,
+            Said::Ready => child.is_ready = true,
             Said::Epoch { epoch, at, gap_ns } => {
-                client.epochs.push(EpochSeen { epoch: Epoch(epoch), at, gap_ns });
+                child.epochs.push(EpochSeen { epoch: Epoch(epoch), at, gap_ns });
             }
-            Said::Progress { messages } => client.messages = messages,
-            Said::Reached { next } => {
-                client.reached = Some(next);
-                client.messages = self.all;
+            Said::Progress { orders } => child.orders = orders,
+            Said::Clients(clients) => self.clients = clients,
+            Said::Resumed { at, wait_ns } => self.waits.push((at, wait_ns)),
+            Said::Published(_) | Said::Answered(_) | Said::Exchanged { .. } | Said::Delivered(_) => {
+                child.summary = Some(said);
             }
-            Said::Published(published) => client.published = Some(published),
-            Said::Delivered(delivered) => client.delivered = Some(delivered),
         }
-        Ok(())
     }
 
-    /// Messages that are delivered everywhere.
+    /// Orders that are delivered everywhere.
     fn done(&self) -> u64 {
-        let subscribers = &self.clients[..self.clients.len() - usize::from(PUBLISHERS)];
-        subscribers.iter().map(|client| client.messages).min().unwrap_or(0)
+        let subscribers = self.children.iter().filter(|child| child.part == Part::Subscriber);
+        subscribers.map(|child| child.orders).min().unwrap_or(0)
     }
 
-    fn sample(&mut self, replicas: &[Process]) {
+    fn sample(&mut self, servers: &Servers) {
         let now = self.clock.now();
         if now < self.sampled_at + SAMPLE_NS {
             return;
         }
         self.sampled_at = now;
         let (done, all) = (self.done(), self.all);
-        let clients = self.clients.iter().filter(|client| client.published.is_none());
-        for pid in replicas.iter().map(Process::pid).chain(clients.map(|client| client.process.pid())) {
+        let children = self.children.iter().filter(|child| child.summary.is_none());
+        let servers = servers.replicas.iter().chain(&servers.gateways);
+        for pid in servers.chain(children.map(|child| &child.process)).map(Process::pid) {
             self.memory.entry(pid).or_default().sample(pid, done, all);
         }
     }
@@ -257,7 +361,7 @@ impl Watch {
         self.told = (now, done);
         let rate = done.saturating_sub(told_done) as f64 * 1e9 / took_ns as f64;
         let percent = done as f64 * 100.0 / self.all as f64;
-        let line = format!("{percent:5.1} %, {done} of {} messages delivered, {rate:.0}/s", self.all);
+        let line = format!("{percent:5.1} %, {done} of {} orders delivered, {rate:.0}/s", self.all);
         match self.is_terminal {
             true => {
                 eprint!("\r\x1b[Kdemo: {line}");
@@ -269,35 +373,49 @@ impl Watch {
 
     fn check_movement(&mut self) -> Result<(), Failure> {
         let now = self.clock.now();
-        let sum =
-            self.clients.iter().map(|client| client.messages + u64::from(client.published.is_some())).sum();
+        let sum = self.children.iter().map(|child| child.orders + u64::from(child.summary.is_some())).sum();
         if sum > self.moved.1 {
             self.moved = (now, sum);
         }
         if now < self.moved.0 + STALL.as_nanos() as Nanos {
             return Ok(());
         }
-        let state = |client: &Client| {
-            let is_done = client.published.is_some() || client.reached.is_some();
-            let what = if is_done { "done".to_owned() } else { format!("{} messages", client.messages) };
-            format!("{}: {what}", client.process.name())
+        let state = |child: &Child| {
+            let what = match child.part {
+                _ if child.summary.is_some() => "done".to_owned(),
+                Part::Subscriber => format!("{} orders", child.orders),
+                Part::Exchange | Part::Sender => "not done".to_owned(),
+            };
+            format!("{}: {what}", child.process.name())
         };
-        let states: Vec<_> = self.clients.iter().map(state).collect();
+        let states: Vec<_> = self.children.iter().map(state).collect();
         let what = format!("nothing moved for {STALL:?}; {}; --keep keeps their logs", states.join(", "));
         Err(Failure::new(NOT_READY, what))
     }
 }
 
-/// Passes on what client `index` says, and that it says no more.
-fn listen(index: usize, stdout: ChildStdout, to: &Sender<(usize, Heard)>) {
+/// Passes on what child `index` says, and that it says no more.
+fn listen(index: usize, stdout: ChildStdout, to: &Sender<Heard>) {
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
         let heard = match serde_json::from_str(&line) {
-            Ok(said) => Heard::Said(said),
-            Err(error) => Heard::Unknown(format!("{line} ({error})")),
+            Ok(said) => Heard::Said(index, said),
+            Err(error) => Heard::Unknown(index, format!("{line} ({error})")),
         };
-        if to.send((index, heard)).is_err() {
+        if to.send(heard).is_err() {
             return; // nobody listens any more
         }
     }
-    let _ = to.send((index, Heard::End)); // likewise
+    let _ = to.send(Heard::End(index)); // likewise
+}
+
+/// Passes on where gateway `number` listens. That it ends is seen by whoever looks after it.
+fn listen_to_gateway(number: usize, stdout: ChildStdout, to: &Sender<Heard>) {
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        let address = line.strip_prefix("listening on ").and_then(|address| address.parse().ok());
+        if let Some(address) = address
+            && to.send(Heard::Listening(number, address)).is_err()
+        {
+            return; // nobody listens any more
+        }
+    }
 }

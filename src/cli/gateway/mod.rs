@@ -7,7 +7,7 @@ mod no_tls;
 mod run;
 #[cfg(feature = "tls")]
 mod tls;
-mod user;
+pub(in crate::cli) mod user;
 mod verifier;
 
 #[cfg(not(feature = "tls"))]

@@ -114,7 +114,7 @@ pub(super) fn run(command: &UserCommand) -> Result<u8, Failure> {
             let _lock = lock(&path)?;
             let mut users = read_or_none(&path)?;
             users.insert(user);
-            write(&path, &users)
+            change_file(&path, &users)
         }
         UserCommand::Disable(args) => {
             change(args, |users, name| users.get_mut(name).map(|user| user.disabled = true).is_some())
@@ -158,7 +158,7 @@ fn change(args: &NameArgs, change: impl Fn(&mut Users, &str) -> bool) -> Result<
         );
         return Err(Failure::new(USAGE, what));
     }
-    write(&path, &users)
+    change_file(&path, &users)
 }
 
 /// The password on stdin, hashed.
@@ -183,11 +183,16 @@ fn hashed() -> Result<String, Failure> {
         );
         return Err(Failure::new(USAGE, what));
     }
+    hash(password.as_bytes())
+}
+
+/// A password's hash, salted by the kernel.
+pub(in crate::cli) fn hash(password: &[u8]) -> Result<String, Failure> {
     let drawn = [random_u64()?.to_le_bytes(), random_u64()?.to_le_bytes()];
     let mut salt = [0; 16];
     salt[..8].copy_from_slice(&drawn[0]);
     salt[8..].copy_from_slice(&drawn[1]);
-    passwords::hash(password.as_bytes(), salt).map_err(|what| Failure::new(FAILED, what))
+    passwords::hash(password, salt).map_err(|what| Failure::new(FAILED, what))
 }
 
 /// Makes other changes of the file wait until this is dropped: each begins with what the one before has written. The
@@ -215,8 +220,14 @@ fn read_or_none(path: &Path) -> Result<Users, Failure> {
     }
 }
 
+fn change_file(path: &Path, users: &Users) -> Result<u8, Failure> {
+    write(path, users)?;
+    eprintln!("{} is written: running gateways read it at SIGHUP", path.display());
+    Ok(0)
+}
+
 /// Writes beside the file and renames: whoever reads it sees the old one or the new one.
-fn write(path: &Path, users: &Users) -> Result<u8, Failure> {
+pub(in crate::cli) fn write(path: &Path, users: &Users) -> Result<(), Failure> {
     let text = users.write();
     // What a gateway would refuse is not written.
     Users::parse(&text).map_err(|what| Failure::new(USAGE, what))?;
@@ -227,9 +238,7 @@ fn write(path: &Path, users: &Users) -> Result<u8, Failure> {
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(wrong)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(wrong)?;
-    fs::rename(&beside, path).map_err(wrong)?;
-    eprintln!("{} is written: running gateways read it at SIGHUP", path.display());
-    Ok(0)
+    fs::rename(&beside, path).map_err(wrong)
 }
 
 /// The path that a run reads: the flag's, or the configuration's.

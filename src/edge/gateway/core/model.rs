@@ -4,8 +4,7 @@
 use super::Stream;
 use crate::client::{PublishError, PublisherEvent};
 use crate::edge::gateway::clients::CLIENT;
-use crate::edge::gateway::users::CHANNELS;
-use crate::wire::{Destination, PublisherId, PublisherSeq};
+use crate::wire::{CHANNELS, Destination, PublisherId, PublisherSeq};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Bob numbers what he says, carol hears alice and others, and mally says anything.

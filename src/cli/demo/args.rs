@@ -1,0 +1,132 @@
+//! The flags of the demo, and what it tells its children.
+
+use crate::config;
+use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Flags of `demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Orders in all (200000, or more where what is killed needs it); the recorded flow is repeated as often
+    /// as that takes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: Option<u64>,
+    /// Orders per second in all; 0 is as fast as possible
+    #[arg(long, value_name = "R", default_value_t = 20_000)]
+    pub rate: u64,
+    /// Publishes the orders without gateways, clients and answers: what the stream alone carries
+    #[arg(long)]
+    pub direct: bool,
+    #[command(flatten)]
+    pub rehearse: RehearseArgs,
+    /// Takes the leader away so many times while orders flow: by turns kill -9 and restart, stop and resume
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub kill_leader: u32,
+    /// Kills a gateway so many times while orders flow, by turns: its clients go on at the other one
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        default_value_t = 0,
+        default_missing_value = "1",
+        conflicts_with = "direct"
+    )]
+    pub kill_gateway: u32,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Keeps the folder with configuration, journals and logs, and says where it is
+    #[arg(long)]
+    pub keep: bool,
+}
+
+impl DemoArgs {
+    /// Orders in all: a leader that is struck and what follows take up to two seconds, and a gateway likewise.
+    pub fn messages(&self) -> u64 {
+        let strikes = u64::from(self.kill_leader) + u64::from(self.kill_gateway);
+        let needed = strikes.saturating_mul(self.rate).saturating_mul(2);
+        self.messages.unwrap_or_else(|| needed.max(200_000))
+    }
+}
+
+/// A network that is worse than the loopback.
+#[derive(Args, Debug)]
+pub struct RehearseArgs {
+    /// Every process loses this share of what it receives (rehearse.loss)
+    #[arg(long, value_name = "PERCENT", value_parser = config::share)]
+    pub loss: Option<String>,
+    /// receives this share twice (rehearse.duplication)
+    #[arg(long, value_name = "PERCENT", value_parser = config::share)]
+    pub duplicate: Option<String>,
+    /// receives this share behind later ones (rehearse.reordering)
+    #[arg(long, value_name = "PERCENT", value_parser = config::share)]
+    pub reorder: Option<String>,
+    /// and everything so late (rehearse.delay)
+    #[arg(long, value_name = "TIME", value_parser = config::duration)]
+    pub delay: Option<Duration>,
+    /// Decides which datagrams those are (rehearse.seed)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub loss_seed: Option<u64>,
+}
+
+impl RehearseArgs {
+    /// The keys of `[rehearse]` that are asked for, each with its value as a file has it.
+    pub fn keys(&self) -> Vec<(&'static str, String)> {
+        let delay = self.delay.map(|delay| format!("{}ns", delay.as_nanos()));
+        let shares = [("loss", &self.loss), ("duplication", &self.duplicate), ("reordering", &self.reorder)];
+        let shares = shares.map(|(key, value)| (key, value.clone()));
+        let texts = shares.into_iter().chain([("delay", delay)]);
+        let mut keys: Vec<_> =
+            texts.filter_map(|(key, value)| value.map(|value| (key, format!("\"{value}\"")))).collect();
+        keys.extend(self.loss_seed.map(|seed| ("seed", seed.to_string())));
+        keys
+    }
+}
+
+/// What the demo tells each of its children.
+#[derive(Args, Debug)]
+pub struct DemoChildArgs {
+    /// The demo's configuration.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Orders of all publishers.
+    #[arg(long)]
+    pub messages: u64,
+    /// Core to be pinned to.
+    #[arg(long)]
+    pub core: Option<usize>,
+}
+
+/// What the demo tells whoever sends orders.
+#[derive(Args, Debug)]
+pub struct DemoSenderArgs {
+    #[command(flatten)]
+    pub child: DemoChildArgs,
+    /// Orders per second of all publishers.
+    #[arg(long)]
+    pub rate: u64,
+}
+
+/// What the demo tells a publisher.
+#[derive(Args, Debug)]
+pub struct DemoPublisherArgs {
+    #[command(flatten)]
+    pub sender: DemoSenderArgs,
+    /// Which of the publishers it is, from 0.
+    #[arg(long)]
+    pub number: u16,
+}
+
+/// What the demo tells a subscriber.
+#[derive(Args, Debug)]
+pub struct DemoSubscriberArgs {
+    #[command(flatten)]
+    pub child: DemoChildArgs,
+    /// Whether it delivers what is stamped.
+    #[arg(long)]
+    pub stamped: bool,
+    /// Whether each order is answered.
+    #[arg(long)]
+    pub answered: bool,
+}

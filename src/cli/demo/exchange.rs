@@ -1,0 +1,39 @@
+//! The application of the demo: it acknowledges each order to the client that sent it.
+
+use super::args::DemoChildArgs;
+use super::said::{Said, Told};
+use crate::cli::Failure;
+use crate::cli::exchange::{Exchange, Heard};
+use crate::config::Config;
+use crate::io::cpu;
+use crate::wire::Nanos;
+use std::sync::mpsc::TryRecvError;
+
+/// Longest wait between two turns.
+const PAUSE_NS: Nanos = 1_000_000;
+
+/// Answers until stdin ends, and prints a summary.
+pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
+    let endpoint = Config::load(Some(&args.config), &[])?.endpoint();
+    if let Some(core) = args.core {
+        cpu::pin(core);
+    }
+    cpu::short_slice();
+    let told = Told::listen()?;
+    let mut exchange = Exchange::connect(&endpoint)?;
+    Said::Ready.say()?;
+    let mut waiter = endpoint.idle.waiter(&exchange.sockets())?;
+    let mut orders = 0;
+    loop {
+        let work = exchange.turn(|heard| orders += u64::from(matches!(heard, Heard::Order { .. })))?;
+        if work == 0 {
+            let is_over = matches!(told.try_recv(), Err(TryRecvError::Disconnected));
+            if is_over && exchange.is_drained() {
+                break;
+            }
+            waiter.wait(PAUSE_NS);
+        }
+    }
+    Said::Exchanged { orders, answers: exchange.answered() }.say()?;
+    Ok(0)
+}
