@@ -11,6 +11,7 @@ use crate::edge::feed::{Feed, FeedError, Source};
 use crate::edge::gateway::users::Whom;
 use crate::edge::mold::{RequestServer, ServerLimits};
 use crate::io::clock::Clock;
+use crate::io::cpu;
 use crate::io::idle::Idle;
 use crate::io::multicast;
 use crate::io::spool::Spool;
@@ -113,6 +114,7 @@ fn judge_lengths(source: &Source, config: &Config, takes: usize) -> Result<(), F
 
 /// Serves until it is told to stop, or `reading` is over.
 fn serve(args: &FeedArgs, config: &Config, stop: &AtomicBool, reading: &mut Reading) -> Result<(), Failure> {
+    cpu::short_slice();
     let endpoint = config.endpoint();
     let ttl = config.lines.first().map_or(1, |line| line.ttl);
     let group = multicast::sender(args.group, &endpoint.udp.interface, ttl)?;

@@ -23,6 +23,7 @@ use crate::edge::gateway::users::Whom;
 use crate::edge::soup::ServerLimits;
 use crate::io::IoError;
 use crate::io::clock::{Clock, random_u64};
+use crate::io::cpu;
 use crate::io::idle::Idle;
 use crate::io::spool::Spool;
 use crate::wire::{Destination, NAME_LEN_MAX, Nanos, PublisherId, PublisherSeq};
@@ -109,6 +110,7 @@ fn serve(
     reload: &AtomicBool,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
+    cpu::short_slice();
     let mut server = Server::open(args, config, reading)?;
     let mut told_ready = false;
     let mut waits_at = server.clock.now() + WAITS_NS;
