@@ -5,7 +5,7 @@
 use lockstep::client::Endpoint;
 use lockstep::config::Config;
 use lockstep::edge::soup::{ClientEnd, RejectReason};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tools::gateways::{add_user, start, with_exchange};
 use tools::processes::{Cluster, payloads};
 use tools::trader::{Trader, login_of};
@@ -330,6 +330,22 @@ fn a_client_whose_message_its_channel_does_not_take_is_told_and_the_stream_has_n
         assert!(std::time::Instant::now() < deadline, "it is not published");
     }
     assert!(!has("longer"));
+}
+
+/// A lower bound of a time, which no busy machine makes shorter.
+#[test]
+fn connections_beyond_the_rate_of_gateway_accepts_wait_and_all_of_them_are_served() {
+    let cluster = Cluster::new(1, "\n[gateway]\naccepts = 20\n");
+    let _replicas = cluster.found();
+    let gateway = start(&cluster, "1");
+    let begun = Instant::now();
+    let connect = |_| Trader::connect(gateway.address, login_of("bob", "secret", "20991231", 1)).unwrap();
+    let mut traders: Vec<_> = (0..43).map(connect).collect();
+    for trader in &mut traders {
+        trader.until("a refusal", |trader| trader.ended().is_some());
+        assert_eq!(trader.ended(), Some(ClientEnd::Rejected(RejectReason::SessionNotAvailable)));
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(2), "two at once, and twenty in each second");
 }
 
 #[test]

@@ -147,6 +147,7 @@ fn gateway(values: &Values<'_, '_>) -> Gateway {
         tls_key: values.optional("tls_key").map(|_| values.path("tls_key")),
         delivery: values.word("delivery", Delivery::from_word),
         clients_max: values.narrow("clients"),
+        accepts: values.narrow("accepts"),
         login_timeout_ns: values.number("login_timeout"),
         silence_ns: values.number("silence"),
         stall_ns: values.number("stall"),

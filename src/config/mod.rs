@@ -302,6 +302,8 @@ pub struct Gateway {
     pub delivery: Delivery,
     /// Most connections.
     pub clients_max: u32,
+    /// Most that are accepted in a second.
+    pub accepts: u32,
     /// From a connection to its whole login request.
     pub login_timeout_ns: u64,
     /// Silence after which a client is gone.

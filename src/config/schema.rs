@@ -201,6 +201,8 @@ pub(super) const KEYS: &[Key] = &[
         "When clients get their messages. `stamped` is a message delay sooner, and a takeover may cut a client off."),
     key("gateway.clients", Integer(1, 60_000), Fixed("4096"),
         "Most connections of one gateway."),
+    key("gateway.accepts", Integer(1, 100_000), Fixed("500"),
+        "Connections that a gateway accepts in a second; the others wait, and who is served is not held up by them."),
     key("gateway.login_timeout", Duration(100 * MS, 300 * S), Fixed("30s"),
         "From a connection to its whole login request."),
     key("gateway.silence", Duration(2 * S, 300 * S), Fixed("15s"),

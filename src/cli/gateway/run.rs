@@ -232,6 +232,7 @@ impl Server {
         };
         let core = GatewayLimits {
             clients_max,
+            accepts: limits.accepts,
             soup,
             stall_ns: limits.stall_ns,
             checks_max: CHECKS_MAX,
@@ -315,13 +316,18 @@ impl Server {
 
     fn accept(&mut self, now: Nanos, listener: usize) -> usize {
         for count in 0..ACCEPTED_PER_TURN {
+            if !self.core.may_accept(now) {
+                return count;
+            }
             let (mut link, peer) = match self.listeners[listener].accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.core.accept_nobody();
                     self.listeners[listener].accepts = false;
                     return count;
                 }
                 Err(error) => {
+                    self.core.accept_nobody();
                     tracing::warn!("a client could not be accepted: {error}");
                     return count;
                 }

@@ -1,5 +1,6 @@
 //! One client's connection: what came and is not taken yet, what waits to be sent, and how far its login is.
 
+use super::allowance::Allowance;
 use super::ledger::Place;
 use super::users::User;
 use crate::edge::Session;
@@ -62,9 +63,8 @@ pub(super) struct Conn {
     pub place: Place,
     /// The last number that this connection took, if its user numbers messages.
     pub last_number: u64,
-    /// Messages that may be taken now, in millionths, and when that was reckoned.
-    pub credit: u64,
-    pub credited_at: Nanos,
+    /// Messages that its user's rate allows.
+    pub allowance: Allowance,
     /// A message waits in `inbox` for room in the window, or for its turn.
     pub blocked: bool,
     /// The day is over: behind its last message the session ends.
@@ -72,9 +72,6 @@ pub(super) struct Conn {
     /// A reason that it was told, so that it is told once in a row.
     pub told: Option<&'static str>,
 }
-
-/// A message in the units of [`Conn::credit`].
-pub(super) const ONE_MESSAGE: u64 = 1_000_000;
 
 impl Conn {
     pub fn new(now: Nanos, peer: SocketAddr, limits: ServerLimits) -> Self {
@@ -89,8 +86,7 @@ impl Conn {
             stalled_at: now,
             place: Place::default(),
             last_number: 0,
-            credit: ONE_MESSAGE,
-            credited_at: now,
+            allowance: Allowance::new(now),
             blocked: false,
             day_is_over: false,
             told: None,
@@ -112,19 +108,7 @@ impl Conn {
 
     /// Whether its user's rate allows another message now; then it is counted.
     pub fn takes_credit(&mut self, now: Nanos) -> bool {
-        let Some(user) = &self.user else { return false };
-        let rate = u64::from(user.rate);
-        let earned =
-            u128::from(now.saturating_sub(self.credited_at)) * u128::from(rate * ONE_MESSAGE) / 1_000_000_000;
-        // A tenth of a second at once.
-        let most = (rate * ONE_MESSAGE / 10).max(ONE_MESSAGE);
-        if earned > 0 {
-            self.credit = u64::try_from(earned).unwrap_or(most).saturating_add(self.credit).min(most);
-            self.credited_at = now;
-        }
-        let has = self.credit >= ONE_MESSAGE;
-        self.credit -= if has { ONE_MESSAGE } else { 0 };
-        has
+        self.user.as_ref().is_some_and(|user| self.allowance.take(now, user.rate))
     }
 
     /// The first `len` bytes of what waited have been sent.

@@ -17,6 +17,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use super::allowance::Allowance;
 use super::clients::{Clients, Reason, close_payload};
 use super::conn::{Conn, Phase};
 use super::ledger::Ledger;
@@ -67,6 +68,8 @@ pub trait Stream {
 pub struct GatewayLimits {
     /// Most connections.
     pub clients_max: usize,
+    /// Most that are accepted in a second.
+    pub accepts: u32,
     /// Timers of the protocol.
     pub soup: ServerLimits,
     /// How long a client may take nothing of what waits for it.
@@ -178,6 +181,8 @@ pub struct Gateway {
     hearers: BTreeMap<Destination, BTreeSet<usize>>,
     /// Connections for whom there may be something to send.
     ready: BTreeSet<usize>,
+    /// Connections that may be accepted.
+    allowance: Allowance,
     opens: BTreeMap<usize, PendingOpen>,
     leaving: Vec<Leaving>,
     checks: VecDeque<Check>,
@@ -212,6 +217,7 @@ impl Gateway {
             by_publisher: BTreeMap::new(),
             hearers: BTreeMap::new(),
             ready: BTreeSet::new(),
+            allowance: Allowance::new(0),
             opens: BTreeMap::new(),
             leaving: Vec::new(),
             checks: VecDeque::new(),
@@ -260,6 +266,17 @@ impl Gateway {
     /// The spool's failure, which ends the gateway: without it nothing can be counted.
     pub fn take_failure(&mut self) -> Option<IoError> {
         self.failed.take()
+    }
+
+    /// Whether the next connection may be accepted now; then it is counted. The others wait where they are, so that who
+    /// is served is not held up by who comes.
+    pub fn may_accept(&mut self, now: Nanos) -> bool {
+        self.allowance.take(now, self.limits.accepts)
+    }
+
+    /// There was none.
+    pub fn accept_nobody(&mut self) {
+        self.allowance.give_back();
     }
 
     /// A client has connected. Its index and number; `None`: there are too many.

@@ -4,6 +4,7 @@
 //! the stream ([`clients`], [`ledger`]), so any gateway continues any client's session at any number, and nothing is
 //! replicated between gateways.
 
+mod allowance;
 pub mod clients;
 mod conn;
 pub mod core;

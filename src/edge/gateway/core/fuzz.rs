@@ -57,6 +57,7 @@ impl Place {
     fn new(name: &str, number: u64) -> Self {
         let limits = GatewayLimits {
             clients_max: CLIENTS_MAX,
+            accepts: 500,
             soup: ServerLimits::default(),
             stall_ns: 1_000 * MS,
             checks_max: CHECKS_MAX,

@@ -4,7 +4,7 @@ use super::{Check, FULL, Gateway, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED, S
 use crate::client::PublishError;
 use crate::edge::Session;
 use crate::edge::gateway::clients::{CLIENT, Reason, nonce};
-use crate::edge::gateway::conn::{Asked, ONE_MESSAGE, Phase};
+use crate::edge::gateway::conn::{Asked, Phase};
 use crate::edge::gateway::ledger::Day;
 use crate::edge::gateway::users::Whom;
 use crate::edge::soup::{LoginRequest, RejectReason};
@@ -234,7 +234,7 @@ impl Gateway {
                 true
             }
             Err(PublishError::Backpressure) => {
-                conn.credit += ONE_MESSAGE;
+                conn.allowance.give_back();
                 false
             }
             Err(PublishError::TooLong { .. }) => {

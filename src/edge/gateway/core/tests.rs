@@ -62,6 +62,7 @@ fn entry_delivered(gateway: &mut Gateway, stream: &mut Told, publisher: Publishe
 fn opening() -> (Gateway, Told, usize) {
     let limits = GatewayLimits {
         clients_max: 8,
+        accepts: 500,
         soup: ServerLimits::default(),
         stall_ns: 1_000_000_000,
         checks_max: 8,
