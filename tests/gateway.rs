@@ -337,6 +337,7 @@ fn a_client_whose_message_its_channel_does_not_take_is_told_and_the_stream_has_n
 fn connections_beyond_the_rate_of_gateway_accepts_wait_and_all_of_them_are_served() {
     let cluster = Cluster::new(1, "\n[gateway]\naccepts = 20\n");
     let _replicas = cluster.found();
+    add_user(&cluster, "bob", "secret", &[]);
     let gateway = start(&cluster, "1");
     let begun = Instant::now();
     let connect = |_| Trader::connect(gateway.address, login_of("bob", "secret", "20991231", 1)).unwrap();
