@@ -157,8 +157,9 @@ impl Striker {
         let id = leader.identity.replica;
         let process = process(replicas, id)?;
         let how = if self.strikes.len().is_multiple_of(2) { How::Killed } else { How::Stopped };
-        process.strike(if how == How::Killed { Signal::Kill } else { Signal::Stop })?;
+        // Before it is done: the next epoch may have begun when the call returns.
         let at = self.clock.now();
+        process.strike(if how == How::Killed { Signal::Kill } else { Signal::Stop })?;
         self.strikes.push(Strike { leader: id, how, at, epoch: leader.accepted, next: None });
         self.left -= 1;
         self.phase = Phase::Struck { since: at };
