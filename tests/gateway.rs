@@ -6,7 +6,7 @@ use lockstep::client::Endpoint;
 use lockstep::config::Config;
 use lockstep::edge::soup::{ClientEnd, RejectReason};
 use std::time::{Duration, Instant};
-use tools::gateways::{add_user, start, with_exchange};
+use tools::gateways::{add_user, is_cut_and_resumes_who_reads_nothing, start, with_exchange};
 use tools::processes::{Cluster, payloads};
 use tools::trader::{Trader, login_of};
 
@@ -295,22 +295,10 @@ fn a_client_that_never_reads_is_cut_costs_the_others_nothing_and_resumes_by_numb
     add_user(&cluster, "alice", "secret", &["--grace-ms", "0"]);
     add_user(&cluster, "bob", "secret", &["--to", "client:alice"]);
     let mut gateway = start(&cluster, "1");
-    let payload = vec![7; 1_000];
-    let count = 12_000;
-    let mut deaf = Trader::log_in(gateway.address, login_of("alice", "secret", "", 1)).unwrap();
-    let mut bob = Trader::log_in(gateway.address, login_of("bob", "secret", "", 1)).unwrap();
-    for _ in 0..count {
-        bob.send(&payload);
-    }
-    bob.until("everything to be sent", Trader::has_sent);
-    // Nobody polls `deaf` meanwhile.
-    gateway.process.await_log("it did not take what it was sent");
-    deaf.until("to be cut", |deaf| deaf.ended().is_some());
-    let had = deaf.messages.len();
-    assert!(had < count, "{had}");
-    let mut again = Trader::log_in(gateway.address, login_of("alice", "secret", "", 1 + had as u64)).unwrap();
-    again.await_messages(count - had);
-    assert!(again.messages.iter().all(|(_, message)| *message == payload));
+    let address = gateway.address;
+    let bob = Trader::log_in(address, login_of("bob", "secret", "", 1)).unwrap();
+    let log_in = |seq| Trader::log_in(address, login_of("alice", "secret", "", seq)).unwrap();
+    is_cut_and_resumes_who_reads_nothing(&mut gateway.process, bob, log_in);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tools::gateways::{add_user, start, start_on, with_exchange};
+use tools::gateways::{add_user, is_cut_and_resumes_who_reads_nothing, start, start_on, with_exchange};
 use tools::processes::{Cluster, PATIENCE, Process};
 use tools::trader::{Trader, login_of};
 
@@ -353,22 +353,8 @@ fn a_client_that_never_reads_is_cut_and_resumes_by_number() {
     add_user(&cluster, "alice", "secret", &["--grace-ms", "0"]);
     add_user(&cluster, "bob", "secret", &["--to", "client:alice"]);
     let (mut gateway, [plain, by_tls]) = start_tls(&cluster, ["--listen", "--listen-tls"]);
-    let payload = vec![7; 1_000];
-    let count = 12_000;
-    let mut deaf = log_in(by_tls, "alice", 1);
-    let mut bob = Trader::log_in(plain, login_of("bob", "secret", "", 1)).unwrap();
-    for _ in 0..count {
-        bob.send(&payload);
-    }
-    bob.until("everything to be sent", Trader::has_sent);
-    // Nobody polls `deaf` meanwhile.
-    gateway.await_log("it did not take what it was sent");
-    deaf.until("to be cut", |deaf| deaf.ended().is_some());
-    let had = deaf.messages.len();
-    assert!(had < count, "{had}");
-    let mut again = log_in(by_tls, "alice", 1 + had as u64);
-    again.await_messages(count - had);
-    assert!(again.messages.iter().all(|(_, message)| *message == payload));
+    let bob = Trader::log_in(plain, login_of("bob", "secret", "", 1)).unwrap();
+    is_cut_and_resumes_who_reads_nothing(&mut gateway, bob, |seq| log_in(by_tls, "alice", seq));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
+use tools::processes::command_of;
 
 /// How long replicas may take to agree, to stop, and to start.
 const PATIENCE_NS: Nanos = 20_000_000_000;
@@ -67,14 +68,9 @@ impl Fleet {
         let fails = |error: std::io::Error| format!("starting replica {id}: {error}");
         let log = File::options().create(true).append(true).open(self.log(id)).map_err(fails)?;
         let itself = std::env::current_exe().map_err(fails)?;
-        let mut command = self.places[id as usize - 1].command(&itself);
-        command.args(["sequencer", "--until-stdin-ends", "--replica", &id.to_string(), "--config"]);
+        let args = ["sequencer", "--until-stdin-ends", "--replica", &id.to_string(), "--config"];
+        let mut command = command_of(self.places[id as usize - 1].command(&itself), &args);
         command.arg(self.cluster.path()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
-        for (name, _) in
-            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_"))
-        {
-            command.env_remove(name);
-        }
         let child = command.spawn().map_err(fails)?;
         self.running[id as usize - 1] = Some(Running { child, stopped: false });
         Ok(())

@@ -165,7 +165,7 @@ fn behind(unshare: &[&str], prepare: &str, args: &[String]) -> Command {
     let mut command = Command::new("unshare");
     command.args(unshare).args(["sh", "-ec", &format!("{prepare}\nexec \"$@\"")]);
     command.args(["sh", env!("CARGO_BIN_EXE_lockstep")]);
-    command_of(command, &args.iter().map(String::as_str).collect::<Vec<_>>())
+    command_of(command, args)
 }
 
 fn can(unshare: &[&str], what: &str) -> bool {

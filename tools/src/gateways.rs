@@ -2,6 +2,7 @@
 
 use crate::exchange::{Heard, acknowledge};
 use crate::processes::{Cluster, Process};
+use crate::trader::Trader;
 use lockstep::config::Config;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -57,6 +58,30 @@ pub fn start_on<const N: usize>(
         address.unwrap_or_else(|| panic!("{read:?} {line:?}: {}", process.log()))
     });
     (process, addresses)
+}
+
+/// Alice is sent more by `bob` than the kernel's buffers and her gateway's hold, and reads nothing: she is cut, and has
+/// the rest by its number at her next login.
+#[track_caller]
+pub fn is_cut_and_resumes_who_reads_nothing(
+    gateway: &mut Process,
+    mut bob: Trader,
+    log_in_alice: impl Fn(u64) -> Trader,
+) {
+    let (payload, count) = (vec![7; 1_000], 12_000);
+    let mut deaf = log_in_alice(1);
+    for _ in 0..count {
+        bob.send(&payload);
+    }
+    bob.until("everything to be sent", Trader::has_sent);
+    // Nobody polls `deaf` meanwhile.
+    gateway.await_log("it did not take what it was sent");
+    deaf.until("to be cut", |deaf| deaf.ended().is_some());
+    let had = deaf.messages.len();
+    assert!(had < count, "{had}");
+    let mut again = log_in_alice(1 + had as u64);
+    again.await_messages(count - had);
+    assert!(again.messages.iter().all(|(_, message)| *message == payload));
 }
 
 /// Runs `scene` beside an application that acknowledges every message, and returns what that heard.

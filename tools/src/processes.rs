@@ -8,6 +8,7 @@
 use crate::netns::Place;
 use lockstep::config::Config;
 use lockstep::io::udp::free_port;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -75,7 +76,7 @@ pub fn command(args: &[&str]) -> Command {
 }
 
 /// The same behind another program (`unshare …`).
-pub fn command_of(mut command: Command, args: &[&str]) -> Command {
+pub fn command_of(mut command: Command, args: &[impl AsRef<OsStr>]) -> Command {
     command.args(args);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_")) {
         command.env_remove(name);
@@ -412,8 +413,7 @@ impl Cluster {
 
     /// A command on this cluster in `place`.
     pub fn command_at(&self, place: &Place, args: &[&str]) -> Command {
-        let args = self.args(args);
-        command_of(place.command(program()), &args.iter().map(String::as_str).collect::<Vec<_>>())
+        command_of(place.command(program()), &self.args(args))
     }
 
     /// Runs a command on this cluster to its end.

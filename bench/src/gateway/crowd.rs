@@ -5,8 +5,8 @@
 //! address that has not failed yet. The gateway has to hash what they give, and these few keep it hashing without
 //! pause: more of them would wait longer, and still be hashed when others are measured.
 
-use super::site::{Login, PASSWORD};
-use lockstep::edge::soup::{ClientEnd, Packet, RejectReason};
+use super::site::{PASSWORD, answer, begin_login};
+use lockstep::edge::soup::{ClientEnd, Connection, Packet, RejectReason};
 use lockstep::io::clock::Clock;
 use lockstep::wire::Nanos;
 use mio::net::TcpStream;
@@ -210,7 +210,7 @@ struct Stormers {
     interval_ns: Nanos,
     poll: Poll,
     clock: Clock,
-    logins: Vec<Option<(Login<TcpStream>, Nanos)>>,
+    logins: Vec<Option<(Connection<TcpStream>, Nanos)>>,
     /// Addresses that flooded, and names of nobody.
     number: u32,
     /// When the next may begin.
@@ -290,13 +290,14 @@ impl Stormers {
         socket.set_nonblocking(true).map_err(fails)?;
         let mut socket = TcpStream::from_std(socket.into());
         self.poll.registry().register(&mut socket, Token(index), Interest::READABLE).map_err(fails)?;
-        self.logins[index] = Login::send(socket, &self.clock, &user, password).ok().map(|login| (login, now));
+        let login = begin_login(socket, &self.clock, &user, password)?;
+        self.logins[index] = Some((login, now));
         Ok(())
     }
 
     fn look(&mut self, index: usize, shared: &Shared) {
         let Some((login, _)) = &mut self.logins[index] else { return };
-        let counted = match login.answer(&self.clock) {
+        let counted = match answer(login, &self.clock) {
             None => return,
             Some(Ok(())) => &shared.accepted,
             Some(Err(ClientEnd::Rejected(RejectReason::NotAuthorized))) => &shared.refused,

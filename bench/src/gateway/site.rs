@@ -6,17 +6,19 @@ use crate::place::Place;
 use lockstep::client::Endpoint;
 use lockstep::edge::gateway::passwords;
 use lockstep::edge::gateway::users::{User, Users, Whom};
-use lockstep::edge::soup::{Client, ClientEnd, ClientEvent, ClientLimits};
+use lockstep::edge::soup::{ClientEnd, ClientEvent, ClientLimits, ClientState, Connection};
 use lockstep::io::clock::Clock;
 use lockstep::io::idle::Idle;
 use lockstep::io::signal::Signal;
+use lockstep::wire::Nanos;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use tools::processes::command_of;
 use tools::trader::login_of;
 
 /// Everybody's password.
@@ -39,14 +41,9 @@ impl Process {
     /// It did not start; its words are in `log`.
     pub fn start(name: &'static str, args: &[String], log: &PathBuf) -> Result<(Self, String), String> {
         let fails = |error: std::io::Error| format!("starting {name}: {error}");
-        let mut command = Command::new(std::env::current_exe().map_err(fails)?);
-        for (name, _) in
-            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_"))
-        {
-            command.env_remove(name);
-        }
+        let mut command = command_of(Command::new(std::env::current_exe().map_err(fails)?), args);
         let words = File::options().create(true).append(true).open(log).map_err(fails)?;
-        let child = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(words).spawn();
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(words).spawn();
         let mut process = Self { child: child.map_err(fails)?, name };
         let mut line = String::new();
         let out = process.child.stdout.take().ok_or("a process has no output")?;
@@ -163,55 +160,36 @@ impl Site {
     }
 }
 
-/// A connection that logs in.
-pub struct Login<S> {
-    /// It does not block.
-    pub socket: S,
-    client: Client,
-    inbox: Vec<u8>,
+/// Sends the login request of a user over a socket that is connected and does not block.
+///
+/// # Errors
+/// The login is no packet.
+pub fn begin_login<S: Read + Write>(
+    socket: S,
+    clock: &Clock,
+    user: &str,
+    password: &str,
+) -> Result<Connection<S>, String> {
+    let limits = ClientLimits { answer_ns: PATIENCE.as_nanos() as Nanos, ..ClientLimits::default() };
+    let login = login_of(user, password, "", 0);
+    let begun = Connection::log_in(clock.now(), socket, login, limits);
+    let mut connection = begun.map_err(|error| error.to_string())?;
+    connection.poll(clock.now(), |_| {});
+    Ok(connection)
 }
 
-impl<S: Read + Write> Login<S> {
-    /// Sends the login request of a user over a socket that is connected and does not block.
-    ///
-    /// # Errors
-    /// The connection has ended.
-    pub fn send(mut socket: S, clock: &Clock, user: &str, password: &str) -> Result<Self, String> {
-        let mut client = Client::new(clock.now(), login_of(user, password, "", 0), ClientLimits::default());
-        let mut out = Vec::new();
-        client.login(clock.now(), &mut out).map_err(|error| error.to_string())?;
-        let written = socket.write(&out).map_err(|error| format!("logging in: {error}"))?;
-        if written < out.len() {
-            return Err(String::from("a fresh socket did not take a login"));
-        }
-        Ok(Self { socket, client, inbox: Vec::new() })
-    }
-
-    /// Whether it was accepted, once that is known.
-    pub fn answer(&mut self, clock: &Clock) -> Option<Result<(), ClientEnd>> {
-        let mut buffer = [0; 512];
-        let is_over = loop {
-            match self.socket.read(&mut buffer) {
-                Ok(0) => break true,
-                Ok(len) => self.inbox.extend_from_slice(&buffer[..len]),
-                Err(error) => break error.kind() != ErrorKind::WouldBlock,
-            }
-        };
-        loop {
-            let taken = self.client.on_bytes(clock.now(), &self.inbox);
-            let (len, event) = (taken.len, taken.event);
-            match event {
-                Some(ClientEvent::Accepted { .. }) => return Some(Ok(())),
-                Some(ClientEvent::Ended(end)) => return Some(Err(end)),
-                Some(_) => drop(self.inbox.drain(..len)),
-                None => break,
-            }
-        }
-        // Behind what it said: a refusal comes with the end.
-        if is_over {
-            self.client.close();
-        }
-        self.client.ended().map(Err)
+/// Whether a login was accepted, once that is known.
+pub fn answer<S: Read + Write>(
+    connection: &mut Connection<S>,
+    clock: &Clock,
+) -> Option<Result<(), ClientEnd>> {
+    let mut is_accepted = false;
+    connection.poll(clock.now(), |event| is_accepted |= matches!(event, ClientEvent::Accepted { .. }));
+    match connection.client().state() {
+        _ if is_accepted => Some(Ok(())),
+        ClientState::Open => Some(Ok(())), // it was told while the login was sent
+        ClientState::Ended(end) => Some(Err(end)),
+        _ => None,
     }
 }
 
@@ -233,12 +211,12 @@ pub fn log_in(gateway: SocketAddr, users: &[String]) -> Result<Vec<TcpStream>, S
             let socket = TcpStream::connect(gateway).map_err(fails)?;
             socket.set_nodelay(true).map_err(fails)?;
             socket.set_nonblocking(true).map_err(fails)?;
-            logins.push(Login::send(socket, &clock, user, PASSWORD)?);
+            logins.push(begin_login(socket, &clock, user, PASSWORD)?);
         }
-        let deadline = clock.now() + PATIENCE.as_nanos() as u64;
+        let deadline = clock.now() + PATIENCE.as_nanos() as Nanos;
         for (user, mut login) in some.iter().zip(logins) {
             loop {
-                match login.answer(&clock) {
+                match answer(&mut login, &clock) {
                     Some(Ok(())) => break,
                     Some(Err(end)) => return Err(format!("{user} could not log in: {end}")),
                     None if clock.now() > deadline => {
@@ -247,7 +225,7 @@ pub fn log_in(gateway: SocketAddr, users: &[String]) -> Result<Vec<TcpStream>, S
                     None => std::thread::sleep(Duration::from_millis(1)),
                 }
             }
-            sockets.push(login.socket);
+            sockets.push(login.stream().try_clone().map_err(fails)?);
         }
     }
     Ok(sockets)

@@ -321,14 +321,12 @@ impl Server {
             }
             let (mut link, peer) = match self.listeners[listener].accept() {
                 Ok(accepted) => accepted,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.core.accept_nobody();
-                    self.listeners[listener].accepts = false;
-                    return count;
-                }
                 Err(error) => {
                     self.core.accept_nobody();
-                    tracing::warn!("a client could not be accepted: {error}");
+                    match error.kind() {
+                        ErrorKind::WouldBlock => self.listeners[listener].accepts = false,
+                        _ => tracing::warn!("a client could not be accepted: {error}"),
+                    }
                     return count;
                 }
             };
