@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::results::Verdict;
-use crate::{down, failover, gateway, instructions, latency, node, repair, replay, throughput};
+use crate::{compare, down, failover, gateway, instructions, latency, node, repair, replay, throughput};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -40,6 +40,8 @@ enum What {
     Relay(gateway::RelayArguments),
     /// The death of a leader to its watcher's Down.
     Down(down::Arguments),
+    /// Runs two programs in turn, and says whether the second is worse.
+    Compare(Box<compare::Arguments>),
     /// What callgrind watches.
     #[command(hide = true)]
     Turns(instructions::TurnsArguments),
@@ -92,6 +94,7 @@ pub fn run() -> ExitCode {
         What::Relay(arguments) => gateway::relay(&arguments).map(|()| Verdict::Passed),
         What::Hog(arguments) => failover::hog(&arguments).map(|()| Verdict::Passed),
         What::Down(arguments) => down::run(&arguments).map(|()| Verdict::Passed),
+        What::Compare(arguments) => compare::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments).map(|()| Verdict::Passed),
         What::DownWatcher => down::watcher().map(|()| Verdict::Passed),
         What::Turns(arguments) => instructions::turns(&arguments).map(|()| Verdict::Passed),

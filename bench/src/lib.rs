@@ -9,6 +9,7 @@ mod check;
 mod cli;
 mod client;
 pub mod cluster;
+mod compare;
 mod condition;
 mod down;
 pub mod environment;

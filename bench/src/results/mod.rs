@@ -56,6 +56,9 @@ pub enum Unit {
     /// How many; less is better.
     #[serde(rename = "count")]
     Count,
+    /// What one is of another; less is better.
+    #[serde(rename = "ratio")]
+    Ratio,
 }
 
 impl Unit {

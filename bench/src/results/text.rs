@@ -22,6 +22,7 @@ pub(super) fn scale(rows: &[&Row]) -> (f64, &'static str) {
         Unit::BytesPerSecond => (1e6, "MB/s"),
         Unit::Instructions => (1.0, "instructions"),
         Unit::Count => (1.0, "count"),
+        Unit::Ratio => (1.0, "ratio"),
     }
 }
 
