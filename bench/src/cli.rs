@@ -18,7 +18,9 @@ enum What {
     /// Instructions per message of each role, counted by callgrind.
     Instructions(instructions::Arguments),
     /// Publish to delivery, over what a raw forwarder takes.
-    Latency(latency::Arguments),
+    Latency(Box<latency::Arguments>),
+    /// The far end of a floor between two hosts, for `latency --config`.
+    Reflect(latency::ReflectArguments),
     /// Messages per second, over what a raw forwarder carries.
     Throughput(throughput::Arguments),
     /// Takes the leader away, again and again, and measures what a subscriber notices.
@@ -82,7 +84,8 @@ pub fn run() -> ExitCode {
     }
     let done = match Arguments::parse().what {
         What::Instructions(arguments) => instructions::run(&arguments).map(|()| Verdict::Passed),
-        What::Latency(arguments) => latency::run(&arguments).map(|()| Verdict::Passed),
+        What::Latency(arguments) => latency::run(&arguments),
+        What::Reflect(arguments) => latency::reflect(&arguments).map(|()| Verdict::Passed),
         What::Throughput(arguments) => throughput::run(&arguments).map(|()| Verdict::Passed),
         What::Failover(arguments) => failover::run(&arguments).map(|()| Verdict::Passed),
         What::Repair(arguments) => repair::run(&arguments).map(|()| Verdict::Passed),

@@ -21,6 +21,7 @@ mod latency;
 mod node;
 pub mod place;
 mod plain;
+mod progress;
 mod repair;
 mod replay;
 pub mod results;
