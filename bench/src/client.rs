@@ -22,6 +22,13 @@ pub struct Losses {
     pub repaired: u64,
 }
 
+impl Losses {
+    /// What came to be since `before`.
+    pub fn since(self, before: Self) -> Self {
+        Self { gaps: self.gaps - before.gaps, repaired: self.repaired - before.repaired }
+    }
+}
+
 /// A contestant's two ends.
 pub trait Client {
     /// Takes a message. Returns whether there was room; [`Client::flush`] sends it.

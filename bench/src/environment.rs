@@ -56,12 +56,12 @@ fn interface(name: &str) -> String {
     let class = format!("/sys/class/net/{name}");
     let driver = fs::read_link(format!("{class}/device/driver")).ok();
     let driver = driver.and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
-    format!(
-        "{name}, driver {}, {} Mbit/s, MTU {}",
-        driver.as_deref().unwrap_or("of the kernel"),
-        read(&format!("{class}/speed")),
-        read(&format!("{class}/mtu"))
-    )
+    let driver = driver.map_or_else(|| String::from("the kernel's own"), |driver| format!("driver {driver}"));
+    let speed = match read(&format!("{class}/speed")).parse::<u32>() {
+        Ok(speed) => format!(", {speed} Mbit/s"),
+        Err(_) => String::new(),
+    };
+    format!("{name}, {driver}{speed}, MTU {}", read(&format!("{class}/mtu")))
 }
 
 /// The facts, one line each.
@@ -94,9 +94,8 @@ pub fn device(config: Option<&Config>) -> Result<Facts, String> {
     let settings = cluster::device(config, &[Group::Data]);
     let name = settings.interface.to_string();
     let udp = Udp::open(settings).map_err(|error| error.to_string())?;
-    let mut facts = Facts::from([("interface".to_owned(), interface(&name))]);
-    facts.extend(
-        (1..).zip(udp.obtained()).map(|(place, obtained)| (format!("device {place}"), obtained.to_string())),
-    );
-    Ok(facts)
+    let obtained: Vec<String> = udp.obtained().iter().map(ToString::to_string).collect();
+    Ok([("interface", interface(&name)), ("device", obtained.join(", "))]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into())
 }

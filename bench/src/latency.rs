@@ -27,7 +27,7 @@ use crate::environment;
 use crate::floor::MESSAGE_LEN_MIN;
 use crate::node::{NodeArguments, Role};
 use crate::progress::Progress;
-use crate::results::{Output, Results, Row, Unit, Verdict};
+use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use crate::scene::{Contestant, Node, Scheduled};
 use lockstep::client::Delivery;
 use lockstep::config::share;
@@ -325,23 +325,24 @@ impl Bench<'_> {
                 self.progress.say(&format!("{case}, round {}, {}", round + 1, contestant.key()));
                 let at_s = self.began.elapsed().as_secs_f64();
                 let found = self.one(family, pace, contestant);
-                let found = match found {
-                    Ok(found) => found,
-                    // A floor repairs nothing; what it loses at its limit ends it.
-                    Err(error) if self.arguments.sweep && contestant != Contestant::Lockstep => {
-                        let note = format!("{case}: {} at its limit: {error}", contestant.name());
-                        self.results.notes.push(note);
-                        keep.retain(|other| *other != contestant);
-                        continue;
+                if !found.as_ref().is_ok_and(|found| !sweep::is_saturated(found)) {
+                    keep.retain(|other| *other != contestant);
+                }
+                let parts = match found {
+                    Ok(found) => self.parts(&case, &found)?,
+                    // A floor repairs nothing; what it loses at its limit ends its round.
+                    Err(error) if contestant != Contestant::Lockstep => {
+                        let marks = vec![format!("it did not carry this: {error}")];
+                        vec![(case.clone(), Round { marks, ..Round::default() })]
                     }
                     Err(error) => {
                         return Err(format!("{case}, {}, round {}: {error}", contestant.name(), round + 1));
                     }
                 };
-                if sweep::is_saturated(&found) {
-                    keep.retain(|other| *other != contestant);
+                for (case, mut round) in parts {
+                    round.at_s = at_s;
+                    self.results.add(&case, contestant.key(), round, || row(family, pace, contestant, &case));
                 }
-                self.add(family, pace, contestant, &found, at_s)?;
             }
         }
         if self.arguments.sweep {
@@ -350,34 +351,14 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        family: &Family,
-        pace: Pace,
-        contestant: Contestant,
-        found: &Found,
-        at_s: f64,
-    ) -> Result<(), String> {
-        let case = family.case(pace);
-        let mut parts = vec![(case.clone(), &found.latencies)];
+    /// The cases that one run tells of.
+    fn parts(&self, case: &str, found: &Found) -> Result<Vec<(String, Round)>, String> {
+        let mut parts = vec![(case.to_owned(), found.round()?)];
         if self.arguments.one_way {
-            parts.push((format!("{case}, to the stamp"), &found.ways[0]));
-            parts.push((format!("{case}, from the stamp"), &found.ways[1]));
+            parts.push((format!("{case}, to the stamp"), found.way(0)?));
+            parts.push((format!("{case}, from the stamp"), found.way(1)?));
         }
-        for (case, latencies) in parts {
-            let mut round = found.round(latencies)?;
-            round.at_s = at_s;
-            self.results.add(&case, contestant.key(), round, || Row {
-                case: case.clone(),
-                subject: contestant.key().to_owned(),
-                words: contestant.name().to_owned(),
-                floor: contestant != Contestant::Lockstep,
-                unit: Unit::Nanos,
-                axes: axes(family, pace),
-                rounds: Vec::new(),
-            });
-        }
-        Ok(())
+        Ok(parts)
     }
 
     fn idle(&self, family: &Family) -> Idle {
@@ -420,12 +401,20 @@ impl Bench<'_> {
     }
 }
 
-fn axes(family: &Family, pace: Pace) -> BTreeMap<String, f64> {
+fn row(family: &Family, pace: Pace, contestant: Contestant, case: &str) -> Row {
     let mut axes = BTreeMap::from([("bytes".to_owned(), family.message_len as f64)]);
     if let Pace::Open(rate, _) = pace {
         axes.insert("rate".to_owned(), rate as f64);
     }
-    axes
+    Row {
+        case: case.to_owned(),
+        subject: contestant.key().to_owned(),
+        words: contestant.name().to_owned(),
+        floor: contestant != Contestant::Lockstep,
+        unit: Unit::Nanos,
+        axes,
+        rounds: Vec::new(),
+    }
 }
 
 #[cfg(test)]

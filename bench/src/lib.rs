@@ -25,7 +25,9 @@ mod progress;
 mod repair;
 mod replay;
 pub mod results;
+mod scenario;
 mod scene;
+mod self_test;
 pub mod stats;
 mod throughput;
 

@@ -64,7 +64,7 @@ impl Schedule {
 
     /// When the next message is due, since the first.
     pub fn due(&self) -> Nanos {
-        self.at as Nanos
+        self.at.round() as Nanos
     }
 
     /// Goes on to the one behind it.

@@ -43,7 +43,7 @@ pub struct Found {
     /// From when a message was due until it was delivered.
     pub latencies: Latencies,
     /// From when it was due until the leader stamped it, and from there: by two clocks.
-    pub ways: [Latencies; 2],
+    ways: [Latencies; 2],
     /// Messages that count.
     counted: u64,
     /// From the first one due to the last one delivered.
@@ -65,11 +65,19 @@ impl Found {
         self.target
     }
 
-    /// As a round of `latencies`, which are its own or one of its ways.
+    /// A part of the latencies, without what must be said of the whole.
     ///
     /// # Errors
     /// A histogram cannot be written.
-    pub fn round(&self, latencies: &Latencies) -> Result<Round, String> {
+    pub fn way(&self, place: usize) -> Result<Round, String> {
+        Ok(Round { seconds: self.lasted_ns as f64 / 1e9, ..Round::of(&self.ways[place])? })
+    }
+
+    /// As a round.
+    ///
+    /// # Errors
+    /// A histogram cannot be written.
+    pub fn round(&self) -> Result<Round, String> {
         let mut marks = Vec::new();
         let late = self.late as f64 / self.counted.max(1) as f64;
         let behind = self.target.is_some_and(|target| self.achieved() < target * SENT_SHARE);
@@ -89,7 +97,7 @@ impl Found {
             lost: self.losses.gaps,
             repaired: self.losses.repaired,
             marks,
-            ..Round::of(latencies)?
+            ..Round::of(&self.latencies)?
         })
     }
 }
@@ -113,6 +121,7 @@ impl Measure for Rally {
         let (mut sent, mut came, mut misplaced) = (0, 0, None);
         let (mut counted, mut late, mut latest_ns) = (0, 0, 0);
         let mut moved_at = began;
+        let lost_before = client.losses();
         loop {
             let now = clock.now();
             let (before, mut is_over) = (sent, false);
@@ -190,7 +199,7 @@ impl Measure for Rally {
             target,
             late,
             latest_ns,
-            losses: client.losses(),
+            losses: client.losses().since(lost_before),
         })
     }
 }
