@@ -79,7 +79,7 @@ pub struct Arguments {
     /// Attaches to the cluster of this file instead of starting one.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// With `--config`: the port at which `lockstep-bench reflect` is the floor; one above the cluster's by default.
+    /// With `--config`: the port at which `lockstep-bench reflect` is the floor; 50 above the cluster's by default.
     #[arg(long, requires = "config", value_name = "PORT")]
     floor_port: Option<u16>,
     /// The client's core, by its place among ours.

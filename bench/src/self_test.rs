@@ -56,11 +56,11 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         println!("SKIPPED: self-test: stub and client need a core each, this machine has {}", cores.len());
         return Ok(Verdict::Passed);
     }
+    let title = "a stub that stands still for 5 ms once a second, as it is and as a closed loop sees it";
+    let mut results = Results::begin("self-test", title, environment::facts());
     if let Some(note) = cpu::pin(cores[0]).note {
         return Err(note);
     }
-    let title = "a stub that stands still for 5 ms once a second, as it is and as a closed loop sees it";
-    let mut results = Results::begin("self-test", title, environment::facts());
     results.tell("clock", "CLOCK_MONOTONIC of the client");
     results.tell("warm-up", "0.1 s of each round are not counted");
     let (began, progress) = (Instant::now(), Progress::new("self-test"));

@@ -28,12 +28,22 @@ pub struct Attached {
     pub floor_port: u16,
 }
 
-/// The port of the floor of a cluster.
-fn floor_port(config: &Config, port: Option<u16>) -> Result<u16, String> {
-    let cluster = config.endpoint().udp.port;
-    match port.or_else(|| cluster.checked_add(1)) {
-        Some(port) if port != cluster => Ok(port),
-        _ => Err(format!("--floor-port: another one than the cluster's own, {cluster}, is needed")),
+/// So far above a cluster's port is that of its floor, if nothing else is said.
+const FLOOR_PORT_ABOVE: u16 = 50;
+
+/// The port of the floor of a cluster: as it was said, or the first one from there on that the file gives to nobody.
+fn floor_port(config: &Config, said: Option<u16>) -> Result<u16, String> {
+    let endpoint = config.endpoint();
+    let cluster = endpoint.udp.port;
+    let is_taken = |port: u16| {
+        port == cluster
+            || endpoint.replicas.iter().chain(&endpoint.sources).any(|address| address.port() == port)
+    };
+    let port =
+        said.or_else(|| (cluster.saturating_add(FLOOR_PORT_ABOVE)..=u16::MAX).find(|port| !is_taken(*port)));
+    match port {
+        Some(port) if !is_taken(port) => Ok(port),
+        _ => Err(format!("--floor-port: a port is needed that nobody of the cluster at {cluster} has")),
     }
 }
 
@@ -86,7 +96,7 @@ pub struct ReflectArguments {
     /// With which calls: `plain` is recv and sendto, `io` is lockstep's own device.
     #[arg(long, value_enum, default_value_t = Contestant::Plain)]
     contestant: Contestant,
-    /// The port; one above the cluster's by default.
+    /// The port; by default, as for `latency`, 50 above the cluster's.
     #[arg(long, value_name = "PORT")]
     floor_port: Option<u16>,
     /// The core, by its place among ours.

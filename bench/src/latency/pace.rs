@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn messages_are_due_at_even_times_whatever_happens() {
         let dues = dues(3, None, 2 * SECOND_NS);
-        assert_eq!(dues, [0, 333_333_333, 666_666_666, 1_000_000_000, 1_333_333_333, 1_666_666_666]);
+        assert_eq!(dues, [0, 333_333_333, 666_666_667, 1_000_000_000, 1_333_333_333, 1_666_666_667]);
     }
 
     #[test]
