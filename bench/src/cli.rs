@@ -1,7 +1,10 @@
 //! The command line.
 
 use crate::results::Verdict;
-use crate::{compare, down, failover, gateway, instructions, latency, node, repair, replay, throughput};
+use crate::{
+    compare, down, failover, gateway, instructions, latency, node, repair, replay, report, scenario, self_test,
+    throughput,
+};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -18,7 +21,13 @@ enum What {
     /// Instructions per message of each role, counted by callgrind.
     Instructions(instructions::Arguments),
     /// Publish to delivery, over what a raw forwarder takes.
-    Latency(latency::Arguments),
+    Latency(Box<latency::Arguments>),
+    /// Measures a stub with a planted stall: what an open and a closed loop see of it.
+    SelfTest(self_test::Arguments),
+    /// Runs a scenario: a file that names a measure and its flags.
+    Run(scenario::Arguments),
+    /// The far end of a floor between two hosts, for `latency --config`.
+    Reflect(latency::ReflectArguments),
     /// Messages per second, over what a raw forwarder carries.
     Throughput(throughput::Arguments),
     /// Takes the leader away, again and again, and measures what a subscriber notices.
@@ -42,6 +51,8 @@ enum What {
     Down(down::Arguments),
     /// Runs two programs in turn, and says whether the second is worse.
     Compare(Box<compare::Arguments>),
+    /// Results as one page that opens offline, and as pictures.
+    Report(report::Arguments),
     /// What callgrind watches.
     #[command(hide = true)]
     Turns(instructions::TurnsArguments),
@@ -82,9 +93,26 @@ pub fn run() -> ExitCode {
     if let Some(code) = as_lockstep() {
         return code;
     }
-    let done = match Arguments::parse().what {
+    match measure(Arguments::parse().what) {
+        Ok(Verdict::Passed) => ExitCode::SUCCESS,
+        Ok(Verdict::Failed) => ExitCode::from(FAILED),
+        Err(error) => {
+            eprintln!("lockstep-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what is asked for.
+fn measure(what: What) -> Result<Verdict, String> {
+    match what {
         What::Instructions(arguments) => instructions::run(&arguments).map(|()| Verdict::Passed),
-        What::Latency(arguments) => latency::run(&arguments).map(|()| Verdict::Passed),
+        What::Latency(arguments) => latency::run(&arguments),
+        What::SelfTest(arguments) => self_test::run(&arguments),
+        What::Run(arguments) => {
+            scenario::command_line(&arguments).and_then(|line| measure(Arguments::parse_from(line).what))
+        }
+        What::Reflect(arguments) => latency::reflect(&arguments).map(|()| Verdict::Passed),
         What::Throughput(arguments) => throughput::run(&arguments).map(|()| Verdict::Passed),
         What::Failover(arguments) => failover::run(&arguments).map(|()| Verdict::Passed),
         What::Repair(arguments) => repair::run(&arguments).map(|()| Verdict::Passed),
@@ -94,18 +122,31 @@ pub fn run() -> ExitCode {
         What::Relay(arguments) => gateway::relay(&arguments).map(|()| Verdict::Passed),
         What::Hog(arguments) => failover::hog(&arguments).map(|()| Verdict::Passed),
         What::Down(arguments) => down::run(&arguments).map(|()| Verdict::Passed),
+        What::Report(arguments) => report::run(&arguments).map(|()| Verdict::Passed),
         What::Compare(arguments) => compare::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments).map(|()| Verdict::Passed),
         What::DownWatcher => down::watcher().map(|()| Verdict::Passed),
         What::Turns(arguments) => instructions::turns(&arguments).map(|()| Verdict::Passed),
         What::Node(arguments) => node::run(&arguments).map(|()| Verdict::Passed),
-    };
-    match done {
-        Ok(Verdict::Passed) => ExitCode::SUCCESS,
-        Ok(Verdict::Failed) => ExitCode::from(FAILED),
-        Err(error) => {
-            eprintln!("lockstep-bench: {error}");
-            ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_is_a_command_line_that_is_understood() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+        let mut seen = 0;
+        for file in std::fs::read_dir(folder).expect(folder) {
+            let file = file.expect(folder).path();
+            let run = Arguments::parse_from(["lockstep-bench".as_ref(), "run".as_ref(), file.as_os_str()]);
+            let What::Run(run) = run.what else { panic!("run is run") };
+            let line = scenario::command_line(&run).unwrap_or_else(|error| panic!("{error}"));
+            Arguments::try_parse_from(line).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            seen += 1;
         }
+        assert!(seen > 0, "{folder} is empty");
     }
 }

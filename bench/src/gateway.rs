@@ -96,7 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         return Ok(());
     }
     let mut environment = environment::lines();
-    environment.extend(environment::device()?);
+    environment.extend(environment::device(None)?.into_values());
     let say = |what: &str| {
         if !arguments.json {
             eprintln!("gateway: {what}");

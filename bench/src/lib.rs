@@ -22,10 +22,14 @@ mod latency;
 mod node;
 pub mod place;
 mod plain;
+mod progress;
 mod repair;
 mod replay;
+mod report;
 pub mod results;
+mod scenario;
 mod scene;
+mod self_test;
 pub mod stats;
 mod throughput;
 

@@ -5,10 +5,10 @@
 //! full frame, through the same processes; each stands for the fifteen messages that a frame has. Both keep
 //! the same number of messages under way.
 
-use crate::client::{Client, Measure, measure};
-use crate::cluster::{Cluster, MTU, PAYLOAD_LEN};
+use crate::client::{Client, Ground, Measure, measure};
+use crate::cluster::{Cluster, MESSAGE_LEN, MTU};
 use crate::environment;
-use crate::floor::{number, payload};
+use crate::floor::{number, write_message};
 use crate::node::{NodeArguments, Role};
 use crate::scene::{Contestant, Node};
 use crate::stats::{Spread, cell, paired};
@@ -19,7 +19,7 @@ use lockstep::io::idle::Idle;
 use lockstep::wire::{HEADER_LEN, Nanos, entry_len, frame_len_max};
 
 /// Messages of 64 bytes in a full frame.
-const PER_FRAME: u64 = ((frame_len_max(MTU) - HEADER_LEN) / entry_len(PAYLOAD_LEN)) as u64;
+const PER_FRAME: u64 = ((frame_len_max(MTU) - HEADER_LEN) / entry_len(MESSAGE_LEN)) as u64;
 /// Time before that which counts.
 const WARM_UP_NS: Nanos = 300_000_000;
 /// Without a delivery for so long, something is lost.
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         return Ok(());
     }
     let mut environment = environment::lines();
-    environment.extend(environment::device()?);
+    environment.extend(environment::device(None)?.into_values());
     if let Some(note) = cpu::pin(cores[0]).note {
         return Err(note);
     }
@@ -100,22 +100,24 @@ fn one(contestant: Contestant, idle: Idle, cores: &[usize], arguments: &Argument
     let cluster = Cluster::new(3, idle)?;
     // Never real time: it would starve the threads that write the segments, and the journal would be full.
     let scheduling = SchedulingClass::Other;
-    let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling };
+    let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling, stall_ns: 0 };
     let _leader = Node::start(&cluster, &leader)?;
     let standby_core = *cores.get(arguments.standby_core).ok_or("--standby-core: there is no such core")?;
     let _standby = Node::start(
         &cluster,
-        &NodeArguments { contestant, role: Role::Standby, core: standby_core, scheduling },
+        &NodeArguments { contestant, role: Role::Standby, core: standby_core, scheduling, stall_ns: 0 },
     )?;
     // The floor's unit is a datagram, lockstep's a message.
-    let each = if contestant == Contestant::Lockstep { 1 } else { PER_FRAME };
+    let (each, message_len) =
+        if contestant == Contestant::Lockstep { (1, MESSAGE_LEN) } else { (PER_FRAME, frame_len_max(MTU)) };
     let flood = Flood {
         window: arguments.window * PER_FRAME / each,
         burst: arguments.burst * PER_FRAME / each,
         lasts_ns: arguments.milliseconds * 1_000_000,
         idle,
+        message_len,
     };
-    let rate = measure(contestant, &cluster, Delivery::Committed, frame_len_max(MTU), flood)?;
+    let rate = measure(contestant, Ground::own(&cluster), Delivery::Committed, message_len, flood)?;
     Ok(rate * each as f64)
 }
 
@@ -125,6 +127,7 @@ struct Flood {
     burst: u64,
     lasts_ns: Nanos,
     idle: Idle,
+    message_len: usize,
 }
 
 impl Measure for Flood {
@@ -133,6 +136,7 @@ impl Measure for Flood {
     fn with(self, mut client: impl Client) -> Result<f64, String> {
         let clock = Clock::start();
         let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
+        let mut message = vec![0; self.message_len];
         let began = clock.now();
         let (counts_from, ends) = (began + WARM_UP_NS, began + WARM_UP_NS + self.lasts_ns);
         let (mut sent, mut came, mut misplaced) = (0, 0, None);
@@ -151,14 +155,15 @@ impl Measure for Flood {
             }
             let room = (self.window - (sent - came)).min(self.burst);
             for _ in 0..room {
-                if !client.publish(&payload(sent, now)) {
+                write_message(&mut message, sent, now);
+                if !client.publish(&message) {
                     break;
                 }
                 sent += 1;
             }
             client.flush();
             let before = came;
-            let work = client.turn(|payload| {
+            let work = client.turn(|payload, _| {
                 if number(payload) != came {
                     misplaced.get_or_insert((came, number(payload)));
                 }

@@ -16,12 +16,12 @@ mod files;
 mod statistics;
 
 use crate::environment;
+use crate::progress::Progress;
 use crate::results::{Facts, Output, Results, Round, Row, Unit, VALUE, Verdict};
 use contestant::{Contestant, Ran};
 use lockstep::config;
 use statistics::{Compared, Found, Judged, Rules};
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -31,8 +31,8 @@ const ALARMS: f64 = 0.01;
 /// The figures of subjects that are judged, where both have them; the first that a floor has is its control.
 const JUDGED: [&str; 3] = ["p50", "p99", VALUE];
 /// What is measured where nothing else is asked for: a turn takes about a second.
-const MEASURE: [&str; 8] =
-    ["latency", "--closed", "--only", "stamped", "--messages", "4000", "--rounds", "1"];
+const MEASURE: [&str; 10] =
+    ["latency", "--closed", "--only", "stamped", "--seconds", "0.2", "--warm-up", "0.05", "--rounds", "1"];
 
 /// Runs two programs in turn, and says whether the second is worse.
 ///
@@ -182,6 +182,7 @@ fn programs(arguments: &Arguments) -> Result<Result<(Results, Verdict), String>,
     results.tell("measure", arguments.measure.join(" "));
     results.tell("order", "AB BA AB BA …");
     let began = Instant::now();
+    let progress = Progress::new("compare");
     let mut longest = Duration::ZERO;
     let mut pairs: Vec<Pair> = Vec::new();
     let enough = |pairs: usize, longest: Duration| match arguments.rounds {
@@ -190,7 +191,11 @@ fn programs(arguments: &Arguments) -> Result<Result<(Results, Verdict), String>,
     };
     while !enough(pairs.len(), longest) {
         let pair_began = Instant::now();
-        progress(pairs.len(), began.elapsed(), arguments);
+        let until = arguments.rounds.map_or_else(
+            || format!("{} of {} s", began.elapsed().as_secs(), arguments.time.as_secs()),
+            |rounds| format!("of {rounds}"),
+        );
+        progress.say(&format!("pair {}, {until}", pairs.len() + 1));
         let first = pairs.len() % 2;
         let mut ran: [Option<Results>; 2] = [None, None];
         for index in [first, 1 - first] {
@@ -205,9 +210,7 @@ fn programs(arguments: &Arguments) -> Result<Result<(Results, Verdict), String>,
         }
         longest = longest.max(pair_began.elapsed());
     }
-    if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K");
-    }
+    drop(progress);
     results.tell("pairs", format!("{} in {:.0} s", pairs.len(), began.elapsed().as_secs_f64()));
     let compared = by_figure(&pairs);
     if compared.is_empty() {
@@ -221,17 +224,6 @@ fn programs(arguments: &Arguments) -> Result<Result<(Results, Verdict), String>,
         }
     }
     Ok(Ok((results, verdict)))
-}
-
-fn progress(pairs: usize, elapsed: Duration, arguments: &Arguments) {
-    if !std::io::stderr().is_terminal() {
-        return;
-    }
-    let of = match arguments.rounds {
-        Some(rounds) => format!(" of {rounds}, {} s", elapsed.as_secs()),
-        None => format!(", {} of {} s", elapsed.as_secs(), arguments.time.as_secs()),
-    };
-    eprint!("\r\x1b[Kpair {}{of}", pairs + 1);
 }
 
 /// One run of each, side by side: B/A of every figure.

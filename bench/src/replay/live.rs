@@ -9,9 +9,9 @@
 //! same round without it. Server and reader have no machine of their own here: they take their share of
 //! the cores that client, leader and standby run on.
 
-use crate::client::{Client, Measure, measure};
-use crate::cluster::{Cluster, PAYLOAD_LEN, Site};
-use crate::floor::{intended, number, payload};
+use crate::client::{Client, Ground, Measure, measure};
+use crate::cluster::{Cluster, MESSAGE_LEN, Site};
+use crate::floor::{intended, number, write_message};
 use crate::node::{NodeArguments, Role};
 use crate::scene::{Contestant, Node};
 use crate::stats::{Latencies, Spread, Summary, cell, paired};
@@ -115,7 +115,9 @@ fn one(
     let site = Site { replay_rate: replay_rate.unwrap_or_default().to_owned(), ..Site::loopback(3) };
     let cluster = Cluster::on(&site, idle)?;
     let (contestant, scheduling) = (Contestant::Lockstep, SchedulingClass::Other);
-    let start = |role, core| Node::start(&cluster, &NodeArguments { contestant, role, core, scheduling });
+    let start = |role, core| {
+        Node::start(&cluster, &NodeArguments { contestant, role, core, scheduling, stall_ns: 0 })
+    };
     let (_leader, _standby) = (start(Role::Leader, cores[1])?, start(Role::Standby, cores[0])?);
     let stop = Arc::new(AtomicBool::new(false));
     let errand = Errand {
@@ -130,7 +132,7 @@ fn one(
         idle,
         reads: replay_rate.map(|_| (errand, errands)),
     };
-    let measured = measure(contestant, &cluster, Delivery::Committed, PAYLOAD_LEN, orders);
+    let measured = measure(contestant, Ground::own(&cluster), Delivery::Committed, MESSAGE_LEN, orders);
     stop.store(true, Ordering::Release);
     let read = replay_rate.map(|_| told.recv().map_err(|error| error.to_string())?).transpose();
     Ok((measured?, read?))
@@ -151,6 +153,7 @@ impl Measure for Orders<'_> {
         let clock = Clock::start();
         let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
         let mut latencies = Latencies::new()?;
+        let mut message = [0; MESSAGE_LEN];
         let (counted, total) = (FILL + WARM_UP, FILL + WARM_UP + self.messages);
         let (opened, mut began, mut reads) = (clock.now(), 0, self.reads);
         let (mut sent, mut came) = (0, 0);
@@ -168,14 +171,15 @@ impl Measure for Orders<'_> {
                 0 => Nanos::MAX,
                 began => began + (sent - FILL) * self.interval_ns,
             };
-            if sent < total && now >= due && client.publish(&payload(sent, due)) {
+            write_message(&mut message, sent, due);
+            if sent < total && now >= due && client.publish(&message) {
                 sent += 1;
                 if !filling || sent.is_multiple_of(64) || sent == FILL {
                     client.flush();
                 }
             }
             let mut misplaced = None;
-            let work = client.turn(|payload| {
+            let work = client.turn(|payload, _| {
                 if number(payload) != came {
                     misplaced.get_or_insert((came, number(payload)));
                 }
