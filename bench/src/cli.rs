@@ -2,8 +2,8 @@
 
 use crate::results::Verdict;
 use crate::{
-    compare, down, failover, gateway, instructions, latency, node, repair, replay, report, scenario, self_test,
-    throughput,
+    compare, down, failover, gateway, instructions, latency, node, repair, replay, report, scenario,
+    self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -92,7 +92,8 @@ fn orders_alternate_and_both_are_asked_for_the_same() {
     let asked = ["a micro --only stamp --json", "b micro --only stamp --json"];
     assert_eq!(lines[..4], [asked[0], asked[1], asked[1], asked[0]]);
     assert_eq!(lines.len(), 20);
-    let results: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{:?}", said(&output)));
+    let results: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{:?}", said(&output)));
     assert_eq!(results["rows"][1]["unit"], "ratio");
     assert_eq!(results["rows"][1]["rounds"].as_array().map(Vec::len), Some(10));
 }

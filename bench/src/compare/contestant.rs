@@ -45,7 +45,8 @@ impl Contestant {
     /// The current folder has no name.
     pub fn new(path: &Path) -> Result<Self, String> {
         // Without a folder in front, a name would be looked up in PATH.
-        let program = std::path::absolute(path).map_err(|error| format!("finding {}: {error}", path.display()))?;
+        let program =
+            std::path::absolute(path).map_err(|error| format!("finding {}: {error}", path.display()))?;
         Ok(Self { program })
     }
 

@@ -20,7 +20,10 @@ pub fn judge(a: &Results, b: &Results) -> Result<(Vec<Compared>, Vec<Judged>), S
         let floors: Vec<&Common> =
             common.iter().filter(|other| other.a.floor && other.a.case == one.a.case).collect();
         if floors.is_empty() {
-            return Err(format!("{}: it has no floor, which two files need; compare the programs", one.a.case));
+            return Err(format!(
+                "{}: it has no floor, which two files need; compare the programs",
+                one.a.case
+            ));
         }
         let agree = floors.iter().all(|floor| {
             let ratio = floor.ratio().unwrap_or(f64::NAN);
@@ -31,7 +34,10 @@ pub fn judge(a: &Results, b: &Results) -> Result<(Vec<Compared>, Vec<Judged>), S
         let (of_a, of_b) = (over(one.a, one.figure, &of_a), over(one.b, one.figure, &of_b));
         let shift = unpaired(&of_a, &of_b, RULES.alarms).ok_or_else(|| {
             let (case, subject, a, b) = (&one.a.case, &one.a.subject, of_a.len(), of_b.len());
-            format!("{case}, {subject}, {}: {a} and {b} rounds cannot tell; files need five of each", one.figure)
+            format!(
+                "{case}, {subject}, {}: {a} and {b} rounds cannot tell; files need five of each",
+                one.figure
+            )
         })?;
         let verdict = match one.a.floor {
             _ if !agree => Found::NotComparable,

@@ -106,7 +106,8 @@ impl Common<'_> {
 fn in_common<'a>(a: &'a Results, b: &'a Results) -> Vec<Common<'a>> {
     let mut common = Vec::new();
     for of_a in &a.rows {
-        let Some(of_b) = b.rows.iter().find(|row| row.case == of_a.case && row.subject == of_a.subject) else {
+        let Some(of_b) = b.rows.iter().find(|row| row.case == of_a.case && row.subject == of_a.subject)
+        else {
             continue;
         };
         let both = |figure: &&str| of_a.spread(figure).is_some() && of_b.spread(figure).is_some();
@@ -277,7 +278,8 @@ fn conclude(results: &mut Results, compared: &[Compared], judged: &[Judged]) -> 
         .map(|(one, _)| format!("{} of {}", one.figure, one.case))
         .collect();
     let (verdict, words) = if judged.iter().any(|judged| judged.found == Found::NotComparable) {
-        let apart = both().filter(|(one, _)| one.floor).map(|(_, judged)| (judged.shift.estimate - 1.0).abs());
+        let apart =
+            both().filter(|(one, _)| one.floor).map(|(_, judged)| (judged.shift.estimate - 1.0).abs());
         let most = apart.fold(0.0, f64::max) * 100.0;
         (Verdict::Failed, format!("not comparable: the floors differ by {most:.1} %"))
     } else if worse.is_empty() {
@@ -312,7 +314,9 @@ fn words(one: &Compared, judged: &Judged) -> String {
         (Found::Same, true) => format!("the floors agree within {possible:.1} %"),
         (Found::Worse, false) => format!("B is {worse} than A {size}{over}"),
         (Found::Better, false) => format!("B is {better} than A {size}{over}"),
-        (Found::Same, false) if shift.certain() => format!("B differs from A {size}, which is too little to matter"),
+        (Found::Same, false) if shift.certain() => {
+            format!("B differs from A {size}, which is too little to matter")
+        }
         (Found::Same, false) => {
             format!("no difference found; one of {possible:.1} % or more would have been{over}")
         }

@@ -142,7 +142,8 @@ pub fn judge(compared: &[Compared], rules: &Rules) -> Result<Vec<Judged>, String
         }
         let both: Vec<(f64, f64)> =
             (0..subject.len()).filter_map(|pair| Some((subject[pair]?, mean_of(&agreeing, pair)?))).collect();
-        let corrected = |share: f64| -> Vec<f64> { both.iter().map(|(ours, floor)| ours - share * floor).collect() };
+        let corrected =
+            |share: f64| -> Vec<f64> { both.iter().map(|(ours, floor)| ours - share * floor).collect() };
         let scatter = |share: &f64| median(corrected(*share).into_iter().map(f64::abs).collect());
         let best = CORRECTIONS.into_iter().min_by(|a, b| scatter(a).total_cmp(&scatter(b))).unwrap_or(0.0);
         told(one, &corrected(best), best)

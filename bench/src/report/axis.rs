@@ -71,13 +71,7 @@ impl Axis {
     pub fn rounds(count: usize) -> Self {
         let step = count.div_ceil(12).max(1);
         let ticks = (1..=count).step_by(step).map(|round| (round as f64, round.to_string())).collect();
-        Self {
-            name: "round".to_owned(),
-            from: 0.5,
-            to: count as f64 + 0.5,
-            scale: Scale::Linear,
-            ticks,
-        }
+        Self { name: "round".to_owned(), from: 0.5, to: count as f64 + 0.5, scale: Scale::Linear, ticks }
     }
 
     /// Of seconds.
@@ -117,7 +111,8 @@ fn log_ticks(from: f64, to: f64) -> Option<Vec<f64>> {
 fn linear_ticks(from: f64, to: f64) -> Vec<f64> {
     let least = (to - from).max(1e-12) / (TICKS_MAX - 1) as f64;
     let power = 10_f64.powf(least.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|d| d * power).find(|step| *step >= least).unwrap_or(least);
+    let step =
+        [1.0, 2.0, 5.0, 10.0].into_iter().map(|d| d * power).find(|step| *step >= least).unwrap_or(least);
     let (first, last) = ((from / step).ceil() as i64, (to / step).floor() as i64);
     (first..=last).take(2 * TICKS_MAX).map(|index| index as f64 * step).collect()
 }
@@ -192,7 +187,10 @@ mod tests {
     #[test]
     fn ticks_are_round_and_have_units() {
         let axis = |from, to| Axis::log("latency", Unit::Nanos, [from, to].into_iter());
-        assert_eq!(labels(&axis(9_000.0, 2_000_000.0)), ["10 µs", "20 µs", "50 µs", "100 µs", "200 µs", "500 µs", "1 ms", "2 ms"]);
+        assert_eq!(
+            labels(&axis(9_000.0, 2_000_000.0)),
+            ["10 µs", "20 µs", "50 µs", "100 µs", "200 µs", "500 µs", "1 ms", "2 ms"]
+        );
         assert_eq!(labels(&axis(1e3, 1e9)), ["1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s"]);
         let rates = Axis::log("achieved", Unit::MessagesPerSecond, [10e3, 1.2e6].into_iter());
         assert_eq!(labels(&rates)[..2], ["10 k/s", "20 k/s"]);

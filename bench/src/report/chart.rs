@@ -4,7 +4,6 @@ use super::axis::Axis;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{RelativeSize, SizeDesc};
 
 /// Pictures are drawn at twice their size, as the library places points on whole pixels.
 const FINE: u32 = 2;
@@ -23,6 +22,8 @@ const ROW: u32 = 20;
 /// A legend's piece of line, and the room around it.
 const SAMPLE: u32 = 26;
 const GAP: u32 = 8;
+/// A dash of a broken line.
+const DASH: u32 = 5 * FINE;
 /// Rows that a legend, and the labels of marks, have at most.
 const LEGEND_MAX: usize = 5;
 const MARK_ROWS: usize = 2;
@@ -40,7 +41,8 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(0xe6, 0x9f, 0x00),
     RGBColor(0x56, 0xb4, 0xe9),
 ];
-const GREYS: [RGBColor; 3] = [RGBColor(0x70, 0x76, 0x7d), RGBColor(0xa4, 0xaa, 0xb2), RGBColor(0x4a, 0x4f, 0x55)];
+const GREYS: [RGBColor; 3] =
+    [RGBColor(0x70, 0x76, 0x7d), RGBColor(0xa4, 0xaa, 0xb2), RGBColor(0x4a, 0x4f, 0x55)];
 
 /// Who a line is of: places in their palettes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,9 +122,9 @@ fn fit(text: &str, width: u32, size: u32) -> String {
     cut
 }
 
-fn font(size: u32, colour: RGBColor) -> TextStyle<'static> {
+fn font(size: u32, colour: &'static RGBColor) -> TextStyle<'static> {
     let size = f64::from(size * FINE) * LETTER_SHRINK;
-    TextStyle::from((FAMILY, size).into_font()).color(&colour)
+    TextStyle::from((FAMILY, size).into_font()).color(colour)
 }
 
 fn at(x: u32, y: u32) -> (i32, i32) {
@@ -171,12 +173,17 @@ impl Chart {
         Ok(text)
     }
 
-    fn draw(&self, root: &Area<'_>, legend: &[Vec<&Line>], height: u32) -> Result<(), Box<dyn std::error::Error>> {
+    fn draw(
+        &self,
+        root: &Area<'_>,
+        legend: &[Vec<&Line>],
+        height: u32,
+    ) -> Result<(), Box<dyn std::error::Error>> {
         let width = self.width();
         let room = width - 2 * MARGIN;
         root.fill(&WHITE)?;
-        root.draw_text(&fit(&self.title, room, LETTER + 2), &font(LETTER + 2, INK), at(MARGIN, MARGIN))?;
-        root.draw_text(&fit(&self.subtitle, room, LETTER), &font(LETTER, SOFT), at(MARGIN, MARGIN + ROW))?;
+        root.draw_text(&fit(&self.title, room, LETTER + 2), &font(LETTER + 2, &INK), at(MARGIN, MARGIN))?;
+        root.draw_text(&fit(&self.subtitle, room, LETTER), &font(LETTER, &SOFT), at(MARGIN, MARGIN + ROW))?;
         let (_, below) = root.split_vertically(((MARGIN + 2 * ROW) * FINE) as i32);
         let plot_height = height - MARGIN - 2 * ROW - legend.len() as u32 * ROW - MARGIN;
         let (plot, _) = below.split_vertically((plot_height * FINE) as i32);
@@ -193,21 +200,21 @@ impl Chart {
             .bold_line_style(GRID.stroke_width(FINE / 2))
             .light_line_style(TRANSPARENT)
             .axis_style(SOFT.stroke_width(FINE))
-            .label_style(font(LETTER, INK))
-            .axis_desc_style(font(LETTER, SOFT))
+            .label_style(font(LETTER, &INK))
+            .axis_desc_style(font(LETTER, &SOFT))
             .x_desc(self.x.name.as_str())
             .y_desc(self.y.name.as_str())
             .draw()?;
         for line in &self.lines {
             let style = line.pen.colour().stroke_width(line.pen.width());
             if line.dashed {
-                let dashes = Dashes(5 * FINE as i32);
-                chart.draw_series(DashedLineSeries::new(line.points.iter().copied(), dashes, dashes, style))?;
+                chart.draw_series(DashedLineSeries::new(line.points.iter().copied(), DASH, DASH, style))?;
             } else {
                 chart.draw_series(LineSeries::new(line.points.iter().copied(), style))?;
             }
             if line.dots {
-                let dot = |point: &(f64, f64)| Circle::new(*point, (3 * FINE) as i32, line.pen.colour().filled());
+                let dot =
+                    |point: &(f64, f64)| Circle::new(*point, (3 * FINE) as i32, line.pen.colour().filled());
                 chart.draw_series(line.points.iter().map(dot))?;
             }
         }
@@ -226,7 +233,7 @@ impl Chart {
             let Some(row) = free else { continue };
             ends[row] = middle + half;
             let y = ys.start - ((row as u32 * ROW + GAP) * FINE) as i32;
-            let style = font(LETTER, MARK).pos(Pos::new(HPos::Center, VPos::Bottom));
+            let style = font(LETTER, &MARK).pos(Pos::new(HPos::Center, VPos::Bottom));
             root.draw_text(&label, &style, (middle, y))?;
         }
         for (index, row) in legend.iter().enumerate() {
@@ -234,26 +241,17 @@ impl Chart {
             let mut x = MARGIN;
             for line in row {
                 let style = line.pen.colour().stroke_width(line.pen.width());
-                let pieces: &[(u32, u32)] = if line.dashed { &[(0, 7), (10, 17), (20, 26)] } else { &[(0, SAMPLE)] };
+                let pieces: &[(u32, u32)] =
+                    if line.dashed { &[(0, 7), (10, 17), (20, 26)] } else { &[(0, SAMPLE)] };
                 for (from, to) in pieces {
                     root.draw(&PathElement::new([at(x + from, y), at(x + to, y)], style))?;
                 }
                 let label = fit(&line.name, room / 2, LETTER);
-                let left = font(LETTER, INK).pos(Pos::new(HPos::Left, VPos::Center));
+                let left = font(LETTER, &INK).pos(Pos::new(HPos::Left, VPos::Center));
                 root.draw_text(&label, &left, at(x + SAMPLE + GAP, y))?;
                 x += SAMPLE + 3 * GAP + text_width(&label, LETTER);
             }
         }
         Ok(())
-    }
-}
-
-/// Pixels of a dash.
-#[derive(Clone, Copy)]
-struct Dashes(i32);
-
-impl SizeDesc for Dashes {
-    fn in_pixels<D: plotters::style::HasDimension>(&self, _parent: &D) -> i32 {
-        self.0
     }
 }

@@ -18,6 +18,7 @@ mod text;
 
 pub use condition::Condition;
 pub use files::{Output, Verdict};
+pub(crate) use text::{digits, scale, sent};
 
 use crate::stats::{Latencies, Spread, paired};
 use serde::{Deserialize, Serialize};
