@@ -5,7 +5,9 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 use std::ops::Range;
 
 /// Ticks that fit beside each other at most.
-const TICKS_MAX: usize = 8;
+const TICKS_MAX: usize = 10;
+/// Steps between ticks of a linear axis.
+const STEPS_MAX: f64 = 7.0;
 /// Fewer say too little.
 const TICKS_MIN: usize = 3;
 
@@ -109,7 +111,7 @@ fn log_ticks(from: f64, to: f64) -> Option<Vec<f64>> {
 
 /// Multiples of 1, 2 or 5 times a power of ten.
 fn linear_ticks(from: f64, to: f64) -> Vec<f64> {
-    let least = (to - from).max(1e-12) / (TICKS_MAX - 1) as f64;
+    let least = (to - from).max(1e-12) / STEPS_MAX;
     let power = 10_f64.powf(least.log10().floor());
     let step =
         [1.0, 2.0, 5.0, 10.0].into_iter().map(|d| d * power).find(|step| *step >= least).unwrap_or(least);
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn any_values_have_from_three_to_eight_different_ticks() {
+    fn any_values_have_from_three_to_ten_different_ticks() {
         for (from, to) in [(1.0, 1.0), (99.0, 101.0), (14.3, 15.9), (3.0, 8e6), (17.0, 1900.0), (0.0, 5.0)] {
             for axis in [
                 Axis::log("", Unit::Nanos, [from, to].into_iter()),
@@ -207,7 +209,10 @@ mod tests {
                 let mut ticks = labels(&axis);
                 let count = ticks.len();
                 ticks.dedup();
-                assert!((3..=8).contains(&count) && ticks.len() == count, "{from} to {to}: {ticks:?}");
+                assert!(
+                    (3..=TICKS_MAX).contains(&count) && ticks.len() == count,
+                    "{from} to {to}: {ticks:?}"
+                );
             }
         }
     }

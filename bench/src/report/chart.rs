@@ -193,7 +193,7 @@ impl Chart {
             .margin_right(2 * MARGIN * FINE)
             .margin_top(top * FINE)
             .set_label_area_size(LabelAreaPosition::Left, 80 * FINE)
-            .set_label_area_size(LabelAreaPosition::Bottom, 50 * FINE)
+            .set_label_area_size(LabelAreaPosition::Bottom, 44 * FINE)
             .build_cartesian_2d(self.x.clone(), self.y.clone())?;
         chart
             .configure_mesh()
@@ -205,7 +205,8 @@ impl Chart {
             .x_desc(self.x.name.as_str())
             .y_desc(self.y.name.as_str())
             .draw()?;
-        for line in &self.lines {
+        // The first of the legend lies above the others.
+        for line in self.lines.iter().rev() {
             let style = line.pen.colour().stroke_width(line.pen.width());
             if line.dashed {
                 chart.draw_series(DashedLineSeries::new(line.points.iter().copied(), DASH, DASH, style))?;

@@ -184,8 +184,7 @@ fn table(results: &Results) -> Markup {
     let rounds = || results.rows.iter().flat_map(|row| &row.rounds);
     let paced = rounds().any(|round| round.target.is_some());
     let losing = rounds().any(|round| round.lost + round.repaired > 0);
-    let marked = rounds().any(|round| !round.marks.is_empty());
-    let width = 2 + columns.len() + usize::from(paced) + usize::from(losing) + usize::from(marked);
+    let width = 2 + columns.len() + usize::from(paced) + usize::from(losing);
     html! {
         div.scroll {
             table.results {
@@ -197,7 +196,6 @@ fn table(results: &Results) -> Markup {
                         @for column in &columns { th { (column) } }
                         @if paced { th { "sent of target" } }
                         @if losing { th { "lost / repaired" } }
-                        @if marked { th { "marks" } }
                     }
                 }
                 @for case in results.cases() {
@@ -206,10 +204,11 @@ fn table(results: &Results) -> Markup {
                     tbody {
                         tr.case { th colspan=(width) { (case) span.unit { (if unit == "us" { "µs" } else { unit }) } } }
                         @for row in &rows {
-                            (line(row, &columns, by, [paced, losing, marked]))
+                            (line(row, &columns, by, [paced, losing]))
                             @for ratio in ratios.iter().filter(|one| one.case == case && one.subject == row.subject) {
                                 (over(ratio, &columns, width))
                             }
+                            @for mark in row.marks() { tr.mark { td colspan=(width) { "! " (mark) } } }
                         }
                     }
                 }
@@ -218,7 +217,7 @@ fn table(results: &Results) -> Markup {
     }
 }
 
-fn line(row: &Row, columns: &[&str], by: f64, [paced, losing, marked]: [bool; 3]) -> Markup {
+fn line(row: &Row, columns: &[&str], by: f64, [paced, losing]: [bool; 2]) -> Markup {
     let lost: u64 = row.rounds.iter().map(|round| round.lost).sum();
     let repaired: u64 = row.rounds.iter().map(|round| round.repaired).sum();
     html! {
@@ -231,7 +230,6 @@ fn line(row: &Row, columns: &[&str], by: f64, [paced, losing, marked]: [bool; 3]
             }
             @if paced { (cell(sent(row), 1.0, 3)) }
             @if losing { td.number { (lost) " / " (repaired) } }
-            @if marked { td.marked { (row.marks().join("; ")) } }
         }
     }
 }

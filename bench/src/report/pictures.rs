@@ -172,6 +172,22 @@ impl Family<'_> {
         }
     }
 
+    /// The marked rows: those of one place share a mark.
+    fn knees(&self) -> Vec<(f64, String)> {
+        let mut marked: Vec<&Row> =
+            self.rows.iter().copied().filter(|row| row.axes.contains_key(KNEE)).collect();
+        marked.sort_by_key(|row| row.floor);
+        let mut knees: Vec<(f64, String)> = Vec::new();
+        for row in marked {
+            let label = amount(self.place(row), Unit::MessagesPerSecond);
+            match knees.iter_mut().find(|(_, words)| words.ends_with(&format!(": {label}"))) {
+                Some((_, words)) => *words = words.replace(':', &format!(" and {}:", row.subject)),
+                None => knees.push((self.place(row), format!("knee of {}: {label}", row.subject))),
+            }
+        }
+        knees
+    }
+
     fn chart(&self) -> Option<Chart> {
         let mut subjects: Vec<&Row> = Vec::new();
         for row in &self.rows {
@@ -205,19 +221,14 @@ impl Family<'_> {
             axis => Axis::log(axis, Unit::Count, xs(&lines)),
         };
         let over = if self.axis == RATE { "load" } else { self.axis };
-        let knees = self.rows.iter().filter(|row| row.axes.contains_key(KNEE));
-        let knee = |row: &&Row| {
-            let at = self.place(row);
-            (at, format!("knee of {}: {}", row.subject, amount(at, Unit::MessagesPerSecond)))
-        };
         let what = if self.unit == Unit::Nanos { "latency" } else { name_of(self.unit) };
         (!lines.is_empty()).then(|| Chart {
             name: format!("over {over} {}", self.name),
             title: self.name.clone(),
             subtitle: format!("{what} over {over}, medians over the rounds"),
-            y: Axis::log(name_of(self.unit), self.unit, ys(&lines)),
+            y: Axis::log(what, self.unit, ys(&lines)),
             x,
-            marks: knees.map(|row| knee(&row)).collect(),
+            marks: self.knees(),
             lines,
             wide: true,
         })
@@ -249,7 +260,7 @@ fn percentiles(case: &str, rows: &[&Row], all: &[Row]) -> Result<Option<Chart>, 
         title: case.to_owned(),
         subtitle: "latency over percentile, all rounds".to_owned(),
         x: Axis::percentiles(greatest),
-        y: Axis::log(name_of(Unit::Nanos), Unit::Nanos, ys(&lines)),
+        y: Axis::log("latency", Unit::Nanos, ys(&lines)),
         lines,
         marks: Vec::new(),
         wide: false,
@@ -306,7 +317,7 @@ fn over_time(series: &Series) -> Chart {
         subtitle: "over time".to_owned(),
         x,
         y,
-        lines: lines.into_iter().map(|line| Line { name: series.name.clone(), ..line }).collect(),
+        lines,
         marks: series.marks.iter().take(MARKS_MAX).cloned().collect(),
         wide: true,
     }
@@ -368,9 +379,12 @@ mod tests {
     #[test]
     fn the_row_that_is_marked_is_the_knee() {
         let mut sweep = sweep();
-        sweep.rows[3].axes.insert("knee".into(), 1.0);
+        for row in [2, 3, 4] {
+            sweep.rows[row].axes.insert("knee".into(), 1.0);
+        }
         let pictures = Pictures::of(&sweep).unwrap();
-        assert_eq!(pictures.over_axes[0].marks, [(18_000.0, "knee of lockstep: 18 k/s".to_owned())]);
+        let knees = [(18_000.0, "knee of lockstep and io: 18 k/s"), (36_000.0, "knee of io: 36 k/s")];
+        assert_eq!(pictures.over_axes[0].marks, knees.map(|(at, words)| (at, words.to_owned())));
         assert!(pictures.over_axes[1].marks.is_empty());
     }
 
