@@ -32,7 +32,7 @@ const ALARMS: f64 = 0.01;
 const JUDGED: [&str; 3] = ["p50", "p99", VALUE];
 /// What is measured where nothing else is asked for: a turn takes about a second.
 const MEASURE: [&str; 10] =
-    ["latency", "--closed", "--only", "stamped", "--seconds", "0.2", "--warm-up", "0.05", "--rounds", "1"];
+    ["latency", "--closed", "--only", "stamped", "--seconds", "0.1", "--warm-up", "0.05", "--rounds", "1"];
 
 /// Runs two programs in turn, and says whether the second is worse.
 ///
@@ -311,7 +311,7 @@ fn words(one: &Compared, judged: &Judged) -> String {
     match (judged.found, one.floor) {
         (Found::NotComparable, _) => format!("not comparable; B/A is {:.3}", shift.estimate),
         (Found::Worse | Found::Better, true) => format!("this floor differs {size}"),
-        (Found::Same, true) => format!("the floors agree within {possible:.1} %"),
+        (Found::Same, true) => format!("this floor agrees within {possible:.1} %"),
         (Found::Worse, false) => format!("B is {worse} than A {size}{over}"),
         (Found::Better, false) => format!("B is {better} than A {size}{over}"),
         (Found::Same, false) if shift.certain() => {
