@@ -14,7 +14,6 @@ mod relay;
 mod report;
 mod site;
 mod storm;
-mod taps;
 
 pub use relay::{RelayArguments, relay};
 
@@ -84,8 +83,11 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// What did not start, did not come or was cut; a condition that holds. Fewer than two cores are none: SKIPPED.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let Arguments { size, clients, storm, .. } = *arguments;
-    if !(taps::SIZE_MIN..=1_000).contains(&size) {
-        return Err(format!("--size: a message has mark and number, {} to 1000 bytes", taps::SIZE_MIN));
+    if !(crate::taps::SIZE_MIN..=1_000).contains(&size) {
+        return Err(format!(
+            "--size: a message has mark and number, {} to 1000 bytes",
+            crate::taps::SIZE_MIN
+        ));
     }
     if clients <= storm {
         return Err(format!("--clients: beside the {storm} that storm there must be others to be measured"));

@@ -17,6 +17,7 @@ mod attached;
 mod pace;
 mod rally;
 mod sweep;
+mod tap;
 
 pub use attached::{ReflectArguments, reflect};
 pub use rally::{Found, Rally};
@@ -72,6 +73,10 @@ pub struct Arguments {
     /// Splits each latency at the leader's stamp: from the intended time to it, and from it to the delivery.
     #[arg(long)]
     one_way: bool,
+    /// Splits each latency at the moment at which this host's kernel had the datagram (SO_TIMESTAMPNS), by one more
+    /// socket that hears the stream, for every contestant alike.
+    #[arg(long)]
+    kernel_times: bool,
     /// How far the clocks of this host and of the leader's are apart at most, like `200ns`: on one host they are one
     /// clock.
     #[arg(long, value_parser = time, value_name = "TIME")]
@@ -231,6 +236,12 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
             format!("wall clocks, each process's read at its start; hosts apart by {error} ns"),
         );
     }
+    if arguments.kernel_times {
+        results.tell(
+            "kernel times",
+            "SO_TIMESTAMPNS of one more socket beside the client's, and its wall clock",
+        );
+    }
     results.tell("warm-up", format!("{} s of each round are not counted", arguments.warm_up));
     results.tell("rounds", format!("{} of {} s, contestants in turn", arguments.rounds, arguments.seconds));
     results.tell("scheduling", arguments.scheduling);
@@ -354,10 +365,8 @@ impl Bench<'_> {
     /// The cases that one run tells of.
     fn parts(&self, case: &str, found: &Found) -> Result<Vec<(String, Round)>, String> {
         let mut parts = vec![(case.to_owned(), found.round()?)];
-        if self.arguments.one_way {
-            parts.push((format!("{case}, to the stamp"), found.way(0)?));
-            parts.push((format!("{case}, from the stamp"), found.way(1)?));
-        }
+        let split = found.parts(self.arguments.one_way)?;
+        parts.extend(split.into_iter().map(|(part, round)| (format!("{case}, {part}"), round)));
         Ok(parts)
     }
 
@@ -371,18 +380,23 @@ impl Bench<'_> {
     /// One contestant in one round.
     fn one(&self, family: &Family, pace: Pace, contestant: Contestant) -> Result<Found, String> {
         let Arguments { scheduling, .. } = *self.arguments;
-        let rally = |idle| Rally {
-            pace,
-            message_len: family.message_len,
-            warm_up_ns: (self.arguments.warm_up * 1e9) as Nanos,
-            lasts_ns: (self.arguments.seconds * 1e9) as Nanos,
-            idle,
-            plant_ns: if contestant == Contestant::Lockstep { self.arguments.plant } else { 0 },
+        let rally = |ground: Ground<'_>, idle| -> Result<Rally, String> {
+            let kernel = self.arguments.kernel_times.then(|| tap::KernelTimes::open(ground, contestant));
+            Ok(Rally {
+                pace,
+                message_len: family.message_len,
+                warm_up_ns: (self.arguments.warm_up * 1e9) as Nanos,
+                lasts_ns: (self.arguments.seconds * 1e9) as Nanos,
+                idle,
+                plant_ns: if contestant == Contestant::Lockstep { self.arguments.plant } else { 0 },
+                kernel: kernel.transpose()?,
+            })
         };
         let idle = self.idle(family);
         if let Some(attached) = &self.attached {
             let _scheduled = Scheduled::new(scheduling)?;
-            return measure(contestant, attached.ground(), family.delivery, family.message_len, rally(idle));
+            let rally = rally(attached.ground(), idle)?;
+            return measure(contestant, attached.ground(), family.delivery, family.message_len, rally);
         }
         let committed = family.delivery == Delivery::Committed;
         let loss = self.arguments.loss.clone();
@@ -397,7 +411,8 @@ impl Bench<'_> {
         let standby = || node(Role::Standby, self.arguments.standby_core, "--standby-core");
         let _standby = committed.then(standby).transpose()?;
         let _scheduled = Scheduled::new(scheduling)?;
-        measure(contestant, Ground::own(&cluster), family.delivery, family.message_len, rally(idle))
+        let ground = Ground::own(&cluster);
+        measure(contestant, ground, family.delivery, family.message_len, rally(ground, idle)?)
     }
 }
 

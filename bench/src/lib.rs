@@ -29,6 +29,7 @@ mod scenario;
 mod scene;
 mod self_test;
 pub mod stats;
+mod taps;
 mod throughput;
 
 pub use cli::{as_lockstep, run};

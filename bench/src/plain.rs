@@ -50,7 +50,10 @@ impl Plain {
 }
 
 /// The IPv4 address of an interface.
-fn address(interface: &Interface) -> Result<Ipv4Addr, String> {
+///
+/// # Errors
+/// It has none, or there is no such interface.
+pub fn address(interface: &Interface) -> Result<Ipv4Addr, String> {
     let name = match interface {
         Interface::Address(address) => return Ok(*address),
         Interface::Name(name) => name,

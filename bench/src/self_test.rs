@@ -112,6 +112,7 @@ fn one(stall_ns: Nanos, pace: Pace, seconds: u64, cores: &[usize]) -> Result<Fou
         lasts_ns: seconds * 1_000_000_000,
         idle,
         plant_ns: 0,
+        kernel: None,
     };
     measure(contestant, Ground::own(&cluster), Delivery::Stamped, MESSAGE_LEN, rally)
 }

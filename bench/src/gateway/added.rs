@@ -14,8 +14,8 @@
 use super::relay::{Way, packer};
 use super::report::{Line, Table};
 use super::site::{Process, Site, log_in, users};
-use super::taps::{Tap, wall, write_mark};
 use crate::stats::{Latencies, Summary};
+use crate::taps::{Tap, wall, write_mark};
 use lockstep::client::Publisher;
 use lockstep::edge::gateway::users::Whom;
 use lockstep::edge::mold::{Packer, Push};

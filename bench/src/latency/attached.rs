@@ -74,8 +74,15 @@ impl Attached {
         message_len: usize,
         idle: Idle,
     ) -> Result<bool, String> {
-        let probe =
-            Rally { pace: Pace::Closed, message_len, warm_up_ns: 0, lasts_ns: PROBE_NS, idle, plant_ns: 0 };
+        let probe = Rally {
+            pace: Pace::Closed,
+            message_len,
+            warm_up_ns: 0,
+            lasts_ns: PROBE_NS,
+            idle,
+            plant_ns: 0,
+            kernel: None,
+        };
         match measure(floor, self.ground(), delivery, message_len, probe) {
             Ok(found) => Ok(Found::achieved(&found) > 0.0),
             Err(error) if error.contains("did not come") => Ok(false),

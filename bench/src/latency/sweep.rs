@@ -27,7 +27,7 @@ pub fn is_saturated(found: &Found) -> bool {
 pub fn mark_knees(results: &mut Results) {
     let family =
         |row: &Row| (row.case.split(", ").take(2).collect::<Vec<_>>().join(", "), row.subject.clone());
-    let split = |row: &Row| row.case.ends_with("the stamp");
+    let split = |row: &Row| row.case.ends_with(" the stamp") || row.case.ends_with(" the kernel");
     let mut families: Vec<_> = results.rows.iter().map(family).collect();
     families.dedup();
     families.sort_unstable();
