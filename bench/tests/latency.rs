@@ -33,7 +33,7 @@ fn row<'a>(results: &'a Value, case: &str, subject: &str) -> &'a Value {
 fn every_size_and_rate_is_told_beside_both_floors_of_the_same_round() {
     let flags = [
         "--sizes=32,1344",
-        "--rates=1k,2k",
+        "--rates=2k",
         "--seconds=0.3",
         "--warm-up=0.05",
         "--rounds=2",
