@@ -83,7 +83,7 @@ pub fn run() -> ExitCode {
     let done = match Arguments::parse().what {
         What::Instructions(arguments) => instructions::run(&arguments).map(|()| Verdict::Passed),
         What::Latency(arguments) => latency::run(&arguments).map(|()| Verdict::Passed),
-        What::Throughput(arguments) => throughput::run(&arguments).map(|()| Verdict::Passed),
+        What::Throughput(arguments) => throughput::run(&arguments),
         What::Failover(arguments) => failover::run(&arguments).map(|()| Verdict::Passed),
         What::Repair(arguments) => repair::run(&arguments).map(|()| Verdict::Passed),
         What::Reader(arguments) => repair::read(&arguments).map(|()| Verdict::Passed),

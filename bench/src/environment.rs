@@ -82,6 +82,18 @@ pub fn rustc() -> String {
     )
 }
 
+/// The facts, and what the kernel grants a device like those of a measurement.
+///
+/// # Errors
+/// No such device can be opened here.
+pub fn with_device() -> Result<Facts, String> {
+    let mut facts = facts();
+    let device = device()?;
+    let obtained: Vec<&str> = device.iter().map(|line| line.trim_start_matches("device").trim()).collect();
+    facts.insert("device".to_owned(), obtained.join("; "));
+    Ok(facts)
+}
+
 /// What the kernel grants a device like those of a measurement.
 ///
 /// # Errors
