@@ -91,7 +91,7 @@ pub fn run() -> ExitCode {
         What::Gateway(arguments) => gateway::run(&arguments).map(|()| Verdict::Passed),
         What::Relay(arguments) => gateway::relay(&arguments).map(|()| Verdict::Passed),
         What::Hog(arguments) => failover::hog(&arguments).map(|()| Verdict::Passed),
-        What::Down(arguments) => down::run(&arguments).map(|()| Verdict::Passed),
+        What::Down(arguments) => down::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments).map(|()| Verdict::Passed),
         What::DownWatcher => down::watcher().map(|()| Verdict::Passed),
         What::Turns(arguments) => instructions::turns(&arguments).map(|()| Verdict::Passed),
