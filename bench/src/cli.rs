@@ -60,9 +60,6 @@ const LOCKSTEPS_OWN: [&str; 2] = ["sequencer", "watch"];
 /// Behind this word stands any subcommand of lockstep.
 const LOCKSTEP: &str = "lockstep";
 
-/// What a limit that holds, or a difference, ends the program with.
-const FAILED: u8 = 3;
-
 /// This program as lockstep itself, where its first argument says so: whoever starts a fleet does it with its own
 /// executable.
 pub fn as_lockstep() -> Option<ExitCode> {
@@ -84,8 +81,8 @@ pub fn run() -> ExitCode {
         What::Instructions(arguments) => instructions::run(&arguments).map(|()| Verdict::Passed),
         What::Latency(arguments) => latency::run(&arguments).map(|()| Verdict::Passed),
         What::Throughput(arguments) => throughput::run(&arguments),
-        What::Failover(arguments) => failover::run(&arguments).map(|()| Verdict::Passed),
-        What::Repair(arguments) => repair::run(&arguments).map(|()| Verdict::Passed),
+        What::Failover(arguments) => failover::run(&arguments),
+        What::Repair(arguments) => repair::run(&arguments),
         What::Reader(arguments) => repair::read(&arguments).map(|()| Verdict::Passed),
         What::Replay(arguments) => replay::run(&arguments).map(|()| Verdict::Passed),
         What::Gateway(arguments) => gateway::run(&arguments).map(|()| Verdict::Passed),
@@ -98,8 +95,7 @@ pub fn run() -> ExitCode {
         What::Node(arguments) => node::run(&arguments).map(|()| Verdict::Passed),
     };
     match done {
-        Ok(Verdict::Passed) => ExitCode::SUCCESS,
-        Ok(Verdict::Failed) => ExitCode::from(FAILED),
+        Ok(verdict) => ExitCode::from(verdict.code()),
         Err(error) => {
             eprintln!("lockstep-bench: {error}");
             ExitCode::FAILURE
