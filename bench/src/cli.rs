@@ -84,7 +84,7 @@ pub fn run() -> ExitCode {
         What::Failover(arguments) => failover::run(&arguments),
         What::Repair(arguments) => repair::run(&arguments),
         What::Reader(arguments) => repair::read(&arguments).map(|()| Verdict::Passed),
-        What::Replay(arguments) => replay::run(&arguments).map(|()| Verdict::Passed),
+        What::Replay(arguments) => replay::run(&arguments),
         What::Gateway(arguments) => gateway::run(&arguments).map(|()| Verdict::Passed),
         What::Relay(arguments) => gateway::relay(&arguments).map(|()| Verdict::Passed),
         What::Hog(arguments) => failover::hog(&arguments).map(|()| Verdict::Passed),
