@@ -85,7 +85,7 @@ pub fn run() -> ExitCode {
         What::Repair(arguments) => repair::run(&arguments),
         What::Reader(arguments) => repair::read(&arguments).map(|()| Verdict::Passed),
         What::Replay(arguments) => replay::run(&arguments),
-        What::Gateway(arguments) => gateway::run(&arguments).map(|()| Verdict::Passed),
+        What::Gateway(arguments) => gateway::run(&arguments),
         What::Relay(arguments) => gateway::relay(&arguments).map(|()| Verdict::Passed),
         What::Hog(arguments) => failover::hog(&arguments).map(|()| Verdict::Passed),
         What::Down(arguments) => down::run(&arguments),

@@ -9,7 +9,6 @@ mod check;
 mod cli;
 mod client;
 pub mod cluster;
-mod condition;
 mod down;
 pub mod environment;
 mod failover;

@@ -96,6 +96,15 @@ pub enum Weather {
 }
 
 impl Weather {
+    /// As results call it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Calm => "quiet",
+            Self::Storm => "storm",
+            Self::Flood => "flood",
+        }
+    }
+
     fn from_u8(number: u8) -> Self {
         [Self::Calm, Self::Storm, Self::Flood][usize::from(number.min(2))]
     }

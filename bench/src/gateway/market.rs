@@ -3,7 +3,7 @@
 
 use super::taps::SIZE_MIN;
 use crate::check::{due, write_message};
-use crate::stats::{Latencies, Summary};
+use crate::stats::Latencies;
 use lockstep::client::{
     Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
@@ -31,7 +31,7 @@ struct Shared {
 
 /// The running application.
 pub struct Market {
-    thread: Option<JoinHandle<Result<Vec<Summary>, String>>>,
+    thread: Option<JoinHandle<Result<Vec<Latencies>, String>>>,
     shared: Arc<Shared>,
 }
 
@@ -68,7 +68,7 @@ impl Market {
     ///
     /// # Errors
     /// In words, what went wrong.
-    pub fn end(mut self) -> Result<Vec<Summary>, String> {
+    pub fn end(mut self) -> Result<Vec<Latencies>, String> {
         self.shared.ending.store(true, Ordering::Release);
         let thread = self.thread.take().ok_or("the application was ended before")?;
         thread.join().map_err(|_| String::from("the application panicked; its words are above"))?
@@ -88,7 +88,7 @@ fn run(
     mut subscriber: Subscriber,
     id: PublisherId,
     mut latencies: Vec<Latencies>,
-) -> Result<Vec<Summary>, String> {
+) -> Result<Vec<Latencies>, String> {
     cpu::timer_slack(SLACK_NS);
     cpu::short_slice();
     let clock = *publisher.clock();
@@ -137,5 +137,5 @@ fn run(
             waiter.wait(due_at.saturating_sub(clock.now()));
         }
     }
-    Ok(latencies.iter().map(Latencies::summary).collect())
+    Ok(latencies)
 }
