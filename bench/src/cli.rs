@@ -1,7 +1,9 @@
 //! The command line.
 
 use crate::results::Verdict;
-use crate::{down, failover, gateway, instructions, latency, node, repair, replay, throughput};
+use crate::{
+    down, failover, gateway, instructions, latency, node, repair, replay, scenario, self_test, throughput,
+};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -18,7 +20,13 @@ enum What {
     /// Instructions per message of each role, counted by callgrind.
     Instructions(instructions::Arguments),
     /// Publish to delivery, over what a raw forwarder takes.
-    Latency(latency::Arguments),
+    Latency(Box<latency::Arguments>),
+    /// Measures a stub with a planted stall: what an open and a closed loop see of it.
+    SelfTest(self_test::Arguments),
+    /// Runs a scenario: a file that names a measure and its flags.
+    Run(scenario::Arguments),
+    /// The far end of a floor between two hosts, for `latency --config`.
+    Reflect(latency::ReflectArguments),
     /// Messages per second, over what a raw forwarder carries.
     Throughput(throughput::Arguments),
     /// Takes the leader away, again and again, and measures what a subscriber notices.
@@ -77,9 +85,25 @@ pub fn run() -> ExitCode {
     if let Some(code) = as_lockstep() {
         return code;
     }
-    let done = match Arguments::parse().what {
+    match measure(Arguments::parse().what) {
+        Ok(verdict) => ExitCode::from(verdict.code()),
+        Err(error) => {
+            eprintln!("lockstep-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what is asked for.
+fn measure(what: What) -> Result<Verdict, String> {
+    match what {
         What::Instructions(arguments) => instructions::run(&arguments).map(|()| Verdict::Passed),
-        What::Latency(arguments) => latency::run(&arguments).map(|()| Verdict::Passed),
+        What::Latency(arguments) => latency::run(&arguments),
+        What::SelfTest(arguments) => self_test::run(&arguments),
+        What::Run(arguments) => {
+            scenario::command_line(&arguments).and_then(|line| measure(Arguments::parse_from(line).what))
+        }
+        What::Reflect(arguments) => latency::reflect(&arguments).map(|()| Verdict::Passed),
         What::Throughput(arguments) => throughput::run(&arguments),
         What::Failover(arguments) => failover::run(&arguments),
         What::Repair(arguments) => repair::run(&arguments),
@@ -93,12 +117,25 @@ pub fn run() -> ExitCode {
         What::DownWatcher => down::watcher().map(|()| Verdict::Passed),
         What::Turns(arguments) => instructions::turns(&arguments).map(|()| Verdict::Passed),
         What::Node(arguments) => node::run(&arguments).map(|()| Verdict::Passed),
-    };
-    match done {
-        Ok(verdict) => ExitCode::from(verdict.code()),
-        Err(error) => {
-            eprintln!("lockstep-bench: {error}");
-            ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_is_a_command_line_that_is_understood() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+        let mut seen = 0;
+        for file in std::fs::read_dir(folder).expect(folder) {
+            let file = file.expect(folder).path();
+            let run = Arguments::parse_from(["lockstep-bench".as_ref(), "run".as_ref(), file.as_os_str()]);
+            let What::Run(run) = run.what else { panic!("run is run") };
+            let line = scenario::command_line(&run).unwrap_or_else(|error| panic!("{error}"));
+            Arguments::try_parse_from(line).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            seen += 1;
         }
+        assert!(seen > 0, "{folder} is empty");
     }
 }

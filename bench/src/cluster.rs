@@ -12,9 +12,9 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Bytes of a message: the size that all figures of lockstep are given for.
-pub const PAYLOAD_LEN: usize = 64;
-/// The network's MTU: frames of 1,424 bytes, fifteen messages of 64.
+/// Bytes of a message: the size that figures of lockstep are given for where nothing else is said.
+pub const MESSAGE_LEN: usize = 64;
+/// The network's MTU where nothing else is said: frames of 1,424 bytes, fifteen messages of 64.
 pub const MTU: usize = 1500;
 
 /// Where a cluster's processes find each other, and how much they keep.
@@ -31,6 +31,8 @@ pub struct Site {
     pub loss: String,
     /// Bytes per second for all who read a journal, like `64MiB`; empty for the usual.
     pub replay_rate: String,
+    /// The network's MTU, which frames keep to.
+    pub mtu: usize,
 }
 
 impl Site {
@@ -44,6 +46,7 @@ impl Site {
             keeps_all: false,
             loss: String::new(),
             replay_rate: String::new(),
+            mtu: MTU,
         }
     }
 }
@@ -184,11 +187,11 @@ data = "239.77.{block}.2:{port}"
 control = "239.77.{block}.3:{port}"
 interface = "{}"
 ttl = {}
-mtu = {MTU}
+mtu = {}
 receive_buffer = "4MiB"
 send_buffer = "4MiB"
 "#,
-        site.interface, site.ttl
+        site.interface, site.ttl, site.mtu
     );
     let (disk, memory) = (folders.disk.display(), folders.memory.display());
     for (replica, address) in (1..).zip(&site.addresses) {

@@ -8,6 +8,7 @@
 //! soon any supervisor can know of a death by itself.
 
 use crate::environment;
+use crate::progress::Progress;
 use crate::results::{Figures, Output, Results, Round, Row, Unit, VALUE, Verdict};
 use crate::scene::Scheduled;
 use crate::stats::Latencies;
@@ -86,7 +87,7 @@ pub struct VictimArguments {
 pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let title = "kill -9 of a process to its watcher's Down, over its parent's wait";
     let mut results = Results::begin("down", title, environment::facts());
-    let began = Instant::now();
+    let (began, progress) = (Instant::now(), Progress::new("down"));
     let cores = cpu::cores();
     // The victim has a core of its own where there are two; its watcher and we have the rest.
     let hot = cores.first().copied().unwrap_or(0);
@@ -102,6 +103,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let [mut by_mutex, mut by_process] = [0, 0];
     for number in 1..=arguments.kills {
         for mib in &arguments.mib {
+            progress.say(&format!("kill {number} of {}, {mib} MiB", arguments.kills));
             let case = format!("down, {mib} MiB of journal");
             let mut add = |key, words, floor, at_s, ns| -> Result<(), String> {
                 let row = || Row::new(&case, key, words, Unit::Nanos).over([("mib", *mib as f64)]);
@@ -115,10 +117,10 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
             add("lockstep", "kill -9 to Down heard", false, at_s, death.ns)?;
             *(if death.by_mutex { &mut by_mutex } else { &mut by_process }) += 1;
         }
-        eprintln!("down: kill {number} of {} at each size", arguments.kills);
     }
     results.counts.extend([("by_mutex".to_owned(), by_mutex), ("by_process".to_owned(), by_process)]);
     results.notes.push("by_mutex, by_process: what a watcher saw of a death first".to_owned());
+    drop(progress);
     arguments.output.give(&results)
 }
 

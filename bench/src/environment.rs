@@ -1,7 +1,8 @@
 //! What a figure depends on, to be printed above it: a number without its machine says nothing.
 
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster};
 use crate::results::Facts;
+use lockstep::config::Config;
 use lockstep::engine::ports::Group;
 use lockstep::io::idle::Idle;
 use lockstep::io::udp::Udp;
@@ -23,7 +24,7 @@ pub fn facts() -> Facts {
         let line = cpuinfo.lines().find_map(|line| line.strip_prefix(name)?.split_once(": "));
         line.map_or_else(|| String::from("?"), |(_, value)| value.to_owned())
     };
-    let virtual_by = cpuinfo.contains(" hypervisor").then_some(", virtual").unwrap_or_default();
+    let virtual_by = if cpuinfo.contains(" hypervisor") { ", virtual" } else { "" };
     let load = read("/proc/loadavg");
     let load: Vec<&str> = load.split(' ').take(3).collect();
     let cpu = "/sys/devices/system/cpu";
@@ -51,21 +52,16 @@ fn profile() -> &'static str {
 }
 
 /// An interface as the kernel has it: driver, speed, MTU.
-pub fn interface(name: &str) -> String {
+fn interface(name: &str) -> String {
     let class = format!("/sys/class/net/{name}");
     let driver = fs::read_link(format!("{class}/device/driver")).ok();
     let driver = driver.and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
-    format!(
-        "{name}, driver {}, {} Mbit/s, MTU {}",
-        driver.as_deref().unwrap_or("of the kernel"),
-        read(&format!("{class}/speed")),
-        read(&format!("{class}/mtu"))
-    )
-}
-
-/// The facts, one line each.
-pub fn lines() -> Vec<String> {
-    facts().into_iter().map(|(name, value)| format!("{name:<16} {value}")).collect()
+    let driver = driver.map_or_else(|| String::from("the kernel's own"), |driver| format!("driver {driver}"));
+    let speed = match read(&format!("{class}/speed")).parse::<u32>() {
+        Ok(speed) => format!(", {speed} Mbit/s"),
+        Err(_) => String::new(),
+    };
+    format!("{name}, {driver}{speed}, MTU {}", read(&format!("{class}/mtu")))
 }
 
 /// Cores that this process may run on.
@@ -82,24 +78,29 @@ pub fn rustc() -> String {
     )
 }
 
-/// The facts, and what the kernel grants a device like those of a measurement.
+/// The facts, and what the kernel grants a device like those of a measurement of our own.
 ///
 /// # Errors
-/// No such device can be opened here.
+/// As of [`device`].
 pub fn with_device() -> Result<Facts, String> {
     let mut facts = facts();
-    let device = device()?;
-    let obtained: Vec<&str> = device.iter().map(|line| line.trim_start_matches("device").trim()).collect();
-    facts.insert("device".to_owned(), obtained.join("; "));
+    facts.extend(device(None)?);
     Ok(facts)
 }
 
-/// What the kernel grants a device like those of a measurement.
+/// What the kernel grants a device like those of a measurement, and the interface: of `config`, or of a cluster of
+/// our own.
 ///
 /// # Errors
 /// No such device can be opened here.
-pub fn device() -> Result<Vec<String>, String> {
-    let cluster = Cluster::new(1, Idle::Spin)?;
-    let udp = Udp::open(cluster.udp(&[Group::Data])).map_err(|error| error.to_string())?;
-    Ok(udp.obtained().iter().map(|obtained| format!("device     {obtained}")).collect())
+pub fn device(config: Option<&Config>) -> Result<Facts, String> {
+    let own = if config.is_none() { Some(Cluster::new(1, Idle::Spin)?) } else { None };
+    let Some(config) = config.or(own.as_ref().map(|own| &own.config)) else { return Ok(Facts::new()) };
+    let settings = cluster::device(config, &[Group::Data]);
+    let name = settings.interface.to_string();
+    let udp = Udp::open(settings).map_err(|error| error.to_string())?;
+    let obtained: Vec<String> = udp.obtained().iter().map(ToString::to_string).collect();
+    Ok([("interface", interface(&name)), ("device", obtained.join(", "))]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into())
 }

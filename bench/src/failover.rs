@@ -21,6 +21,7 @@ use crate::cluster::{Cluster, Site};
 use crate::environment;
 use crate::fleet::Fleet;
 use crate::place::{self, Holders, Place};
+use crate::progress::Progress;
 use crate::results::{Output, Results, Verdict};
 use clap::ValueEnum;
 use load::{Delivered, EpochSeen, Load, Seen, Totals};
@@ -171,6 +172,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     }
     let mut bench = Bench {
         arguments,
+        progress: Progress::new("failover"),
         clock,
         fleet,
         load: Some(load),
@@ -225,6 +227,7 @@ impl Window {
 
 struct Bench<'a> {
     arguments: &'a Arguments,
+    progress: Progress,
     clock: Clock,
     fleet: Fleet,
     load: Option<Load>,
@@ -246,7 +249,7 @@ impl Bench<'_> {
         }
         for number in 1..=self.arguments.kills {
             let takeover = self.takeover().map_err(|error| format!("takeover {number}: {error}"))?;
-            eprintln!("failover: {number:>4}: {takeover}");
+            self.progress.say(&format!("{number} of {}: {takeover}", self.arguments.kills));
             takeovers.push(takeover);
         }
         Ok((began, takeovers))
@@ -255,24 +258,18 @@ impl Bench<'_> {
     /// One window after the other, without a strike.
     fn stand_by(&mut self, windows: &mut Vec<Takeover>) -> Result<(), String> {
         let until = self.clock.now() + (self.arguments.minutes * 60e9) as Nanos;
-        let (mut carried, mut told_at) = (None, self.clock.now());
+        let mut carried = None;
         while self.clock.now() < until {
             let (mut window, before) = (Window::default(), self.epoch);
             window.delivered.extend(carried);
             self.watch_for(self.arguments.window_ms * 1_000_000, &mut window)?;
             carried = window.delivered.last().copied();
             let gap_ns = window.gap(0, Nanos::MAX).unwrap_or(0);
-            if self.epoch != before {
-                eprintln!("failover: epoch {} follows {before}, and nobody was struck", self.epoch);
-            }
             let epochs = window.epochs.iter().filter(|seen| seen.epoch > before).count() as u64;
             let (at, wait_ns) = (self.clock.now(), window.wait(0));
             windows.push(Takeover { at, calm_ns: gap_ns, wait_ns, epochs, ..Takeover::default() });
-            if self.clock.now() > told_at + 60_000_000_000 {
-                told_at = self.clock.now();
-                let left = until.saturating_sub(told_at) / 1_000_000_000;
-                eprintln!("failover: {left} s left, {} takeovers so far", self.epochs - 1);
-            }
+            let left = until.saturating_sub(at) / 1_000_000_000;
+            self.progress.say(&format!("{left} s left, {} takeovers so far", self.epochs - 1));
             self.fleet.check_alive()?;
         }
         Ok(())

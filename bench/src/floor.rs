@@ -6,13 +6,13 @@
 //!                                     └────▶ standby: 8 bytes ─control─▶ client (committed)
 //! ```
 //!
-//! A datagram: kind, the client's number, its intended time, the leader's number, 8 bytes each.
+//! A message begins with four words of 8 bytes, whoever carries it: what it is and when the leader had it, the
+//! client's number, its intended time, the leader's number. Datagrams of the floor are messages and nothing else.
 
-use crate::client::Client;
-use crate::cluster::PAYLOAD_LEN;
+use crate::client::{Client, Losses};
 use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::wire::Nanos;
-use std::collections::VecDeque;
+use lockstep::io::clock::Clock;
+use lockstep::wire::{Nanos, PublisherId};
 
 /// What a datagram of the floor is.
 #[derive(Clone, Copy)]
@@ -22,10 +22,15 @@ enum Kind {
     Ack = 3,
 }
 
-/// Where a datagram's words stand.
+/// Where a message's words stand: the kind is the least byte of its word, the leader's time the others.
 const KIND: usize = 0;
 const NUMBER: usize = 8;
+const INTENDED: usize = 16;
 const STAMP: usize = 24;
+/// The shortest message.
+pub const MESSAGE_LEN_MIN: usize = 32;
+/// Datagrams of a floor's client that may be under way. It has no flow control, so the sockets must hold them.
+const WINDOW: u64 = 1024;
 
 fn word(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes)
@@ -33,6 +38,18 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 
 fn set_word(bytes: &mut [u8], at: usize, value: u64) {
     bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+}
+
+/// What a datagram is.
+fn kind(datagram: &[u8]) -> u64 {
+    word(datagram, KIND) & 0xff
+}
+
+/// When the leader had a datagram, in nanoseconds since the Unix epoch: a word less its kind holds two years of
+/// them, the rest is as now.
+fn stamped_at(datagram: &[u8], wall: Nanos) -> Nanos {
+    let age = (wall << 8).wrapping_sub(word(datagram, KIND) & !0xff) >> 8;
+    wall.wrapping_sub(age)
 }
 
 /// Datagrams of one size, one behind the other, on their way out.
@@ -61,29 +78,60 @@ impl Outgoing {
     }
 }
 
+/// A stall that is planted into a forwarder, to see whether the one who measures finds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stall {
+    /// How long nothing is done.
+    pub lasts_ns: Nanos,
+    /// From the beginning of one to that of the next.
+    pub every_ns: Nanos,
+}
+
 /// The forwarder in the leader's place.
-#[derive(Default)]
 pub struct Leader {
+    clock: Clock,
     stamped: u64,
     outgoing: Outgoing,
+    stall: Option<Stall>,
+    stall_at: Nanos,
 }
 
 impl Leader {
+    /// A forwarder, which stands still now and then if it is to.
+    pub fn new(clock: Clock, stall: Option<Stall>) -> Self {
+        let stall_at = clock.now() + stall.map_or(0, |stall| stall.every_ns);
+        Self { clock, stamped: 0, outgoing: Outgoing::default(), stall, stall_at }
+    }
+
     /// One turn: what was submitted goes to all, with its number.
     pub fn poll(&mut self, net: &mut impl Net) -> usize {
+        self.stand_still();
         let count = net.recv_groups();
+        let mut time = None;
         for index in 0..count {
             let datagram = net.group_datagram(index);
-            if word(datagram, KIND) != Kind::Submit as u64 {
+            if kind(datagram) != Kind::Submit as u64 {
                 continue;
             }
+            let time = *time.get_or_insert_with(|| self.clock.wall(self.clock.now()));
             self.stamped += 1;
             let out = self.outgoing.push(datagram);
-            set_word(out, KIND, Kind::Data as u64);
+            set_word(out, KIND, Kind::Data as u64 | time << 8);
             set_word(out, STAMP, self.stamped);
         }
         self.outgoing.send(net, Group::Data);
         count
+    }
+
+    fn stand_still(&mut self) {
+        let Some(Stall { lasts_ns, every_ns }) = self.stall else { return };
+        if self.clock.now() >= self.stall_at {
+            let ends = self.stall_at + lasts_ns;
+            while self.clock.now() < ends {
+                std::hint::spin_loop();
+            }
+            self.stall_at += every_ns;
+        }
     }
 }
 
@@ -98,9 +146,9 @@ impl Standby {
     pub fn poll(&mut self, net: &mut impl Net) -> usize {
         let count = net.recv_groups();
         let last = (0..count).rev().map(|index| net.group_datagram(index));
-        if let Some(last) = last.into_iter().find(|last| word(last, KIND) == Kind::Data as u64) {
+        if let Some(last) = last.into_iter().find(|last| kind(last) == Kind::Data as u64) {
             let stamped = word(last, STAMP);
-            let out = self.outgoing.push(&last[..PAYLOAD_LEN]);
+            let out = self.outgoing.push(&last[..MESSAGE_LEN_MIN]);
             set_word(out, KIND, Kind::Ack as u64);
             set_word(out, STAMP, stamped);
             self.outgoing.send(net, Group::Control);
@@ -115,45 +163,61 @@ pub struct FloorClient<N> {
     subscriber: N,
     /// Whether delivery waits for the ack.
     awaits_ack: bool,
-    datagram: Vec<u8>,
+    message_len: usize,
     outgoing: Outgoing,
-    /// Number of the next datagram to be delivered, and what was acknowledged.
+    clock: Clock,
+    /// Messages sent, number of the next to come and of the next to be delivered, from 1, and what was acknowledged.
+    sent: u64,
+    come_next: u64,
     deliver_next: u64,
     acked: u64,
-    held: VecDeque<[u8; PAYLOAD_LEN]>,
+    /// Messages that came and are not delivered, by number: as many slots as there may be under way.
+    held: Vec<u8>,
 }
 
 impl<N: Net> FloorClient<N> {
-    /// A client that sends datagrams of `datagram_len` bytes. The subscriber's device was opened first, as
+    /// A client that sends messages of `message_len` bytes. The subscriber's device was opened first, as
     /// lockstep's is: the kernel serves the sockets of a group one after the other.
-    pub fn new(subscriber: N, publisher: N, awaits_ack: bool, datagram_len: usize) -> Self {
+    pub fn new(subscriber: N, publisher: N, awaits_ack: bool, message_len: usize) -> Self {
         Self {
             publisher,
             subscriber,
             awaits_ack,
-            datagram: vec![0; datagram_len],
+            message_len,
             outgoing: Outgoing::default(),
+            clock: Clock::start(),
+            sent: 0,
+            come_next: 1,
             deliver_next: 1,
             acked: 0,
-            held: VecDeque::with_capacity(4096),
+            held: vec![0; WINDOW as usize * message_len],
         }
     }
 
-    fn deliver(&mut self, f: &mut impl FnMut(&[u8])) {
-        while let Some(payload) = self.held.front()
-            && (!self.awaits_ack || word(payload, STAMP) <= self.acked)
-        {
-            f(payload);
-            self.held.pop_front();
+    /// Where message `number` is held.
+    fn slot(&mut self, number: u64) -> &mut [u8] {
+        let at = (number % WINDOW) as usize * self.message_len;
+        &mut self.held[at..at + self.message_len]
+    }
+
+    fn deliver(&mut self, f: &mut impl FnMut(&[u8], Nanos)) {
+        let wall = self.clock.wall(self.clock.now());
+        while self.deliver_next < self.come_next && (!self.awaits_ack || self.deliver_next <= self.acked) {
+            let message = self.slot(self.deliver_next);
+            f(message, stamped_at(message, wall));
+            self.deliver_next += 1;
         }
     }
 }
 
 impl<N: Net> Client for FloorClient<N> {
-    fn publish(&mut self, payload: &[u8; PAYLOAD_LEN]) -> bool {
-        self.datagram[..payload.len()].copy_from_slice(payload);
-        set_word(&mut self.datagram, KIND, Kind::Submit as u64);
-        self.outgoing.push(&self.datagram);
+    fn publish(&mut self, message: &[u8]) -> bool {
+        if self.sent + 1 >= self.deliver_next + WINDOW {
+            return false;
+        }
+        let out = self.outgoing.push(message);
+        set_word(out, KIND, Kind::Submit as u64);
+        self.sent += 1;
         true
     }
 
@@ -161,18 +225,20 @@ impl<N: Net> Client for FloorClient<N> {
         self.outgoing.send(&mut self.publisher, Group::Submit);
     }
 
-    fn turn(&mut self, mut f: impl FnMut(&[u8])) -> usize {
+    fn turn(&mut self, mut f: impl FnMut(&[u8], Nanos)) -> usize {
         let count = self.subscriber.recv_groups();
         for index in 0..count {
             let datagram = self.subscriber.group_datagram(index);
             let stamped = word(datagram, STAMP);
-            match word(datagram, KIND) {
+            match kind(datagram) {
                 // What does not follow is left out, and the measurement ends for want of it.
-                kind if kind == Kind::Data as u64 && stamped == self.deliver_next => {
-                    self.deliver_next += 1;
-                    let mut payload = [0; PAYLOAD_LEN];
-                    payload.copy_from_slice(&datagram[..PAYLOAD_LEN]);
-                    self.held.push_back(payload);
+                kind if kind == Kind::Data as u64
+                    && stamped == self.come_next
+                    && datagram.len() == self.message_len =>
+                {
+                    let at = (stamped % WINDOW) as usize * self.message_len;
+                    self.held[at..at + self.message_len].copy_from_slice(datagram);
+                    self.come_next += 1;
                 }
                 kind if kind == Kind::Ack as u64 => self.acked = self.acked.max(stamped),
                 _ => {}
@@ -182,22 +248,48 @@ impl<N: Net> Client for FloorClient<N> {
         // The publisher's socket hears the same; a floor has no fates to tell.
         count + self.publisher.recv_groups()
     }
+
+    fn losses(&self) -> Losses {
+        Losses::default()
+    }
+
+    fn publisher(&self) -> Option<PublisherId> {
+        None
+    }
 }
 
-/// The client's own number in a payload.
-pub fn number(payload: &[u8]) -> u64 {
-    word(payload, NUMBER)
+/// Whether a datagram of the floor is what the leader sent to all.
+pub fn is_data(datagram: &[u8]) -> bool {
+    kind(datagram) == Kind::Data as u64
 }
 
-/// The intended time in a payload.
-pub fn intended(payload: &[u8]) -> Nanos {
-    word(payload, NUMBER + 8)
+/// The client's own number in a message.
+pub fn number(message: &[u8]) -> u64 {
+    word(message, NUMBER)
 }
 
-/// A message with a number and the time at which it was to be sent.
-pub fn payload(number: u64, intended: Nanos) -> [u8; PAYLOAD_LEN] {
-    let mut payload = [0; PAYLOAD_LEN];
-    set_word(&mut payload, NUMBER, number);
-    set_word(&mut payload, NUMBER + 8, intended);
-    payload
+/// The intended time in a message.
+pub fn intended(message: &[u8]) -> Nanos {
+    word(message, INTENDED)
+}
+
+/// Writes number and intended time to a message, of [`MESSAGE_LEN_MIN`] bytes at least.
+pub fn write_message(message: &mut [u8], number: u64, intended: Nanos) {
+    set_word(message, NUMBER, number);
+    set_word(message, INTENDED, intended);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_leaders_time_is_read_as_it_was_written_whatever_year_it_is() {
+        for wall in [1_800_000_000_000_000_000, 1 << 57, (1 << 56) - 3] {
+            let mut datagram = [0; MESSAGE_LEN_MIN];
+            set_word(&mut datagram, KIND, Kind::Data as u64 | wall << 8);
+            assert_eq!(stamped_at(&datagram, wall + 5_000), wall);
+            assert_eq!(kind(&datagram), Kind::Data as u64);
+        }
+    }
 }

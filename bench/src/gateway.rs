@@ -13,12 +13,13 @@ mod market;
 mod relay;
 mod site;
 mod storm;
-mod taps;
 
 pub use relay::{RelayArguments, relay};
 
 use crate::environment;
+use crate::progress::Progress;
 use crate::results::{Output, Results, Verdict};
+use crate::taps;
 use clap::ValueEnum;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
@@ -96,25 +97,27 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     }
     let title = "what gateway and feed cost over plain relays, and what a storm of logins costs others";
     let mut results = Results::begin("gateway", title, environment::with_device()?);
-    let began = Instant::now();
-    results.tell("clock", "wall, the kernel's: when it had what a socket receives; a write counts from its call");
-    results.tell("loop", "open: no message waits for an answer; what the subject holds up counts from when it was due");
+    let (began, progress) = (Instant::now(), Progress::new("gateway"));
+    results.tell(
+        "clock",
+        "wall, the kernel's: when it had what a socket receives; a write counts from its call",
+    );
+    results.tell(
+        "loop",
+        "open: no message waits for an answer; what the subject holds up counts from when it was due",
+    );
     let (rounds, rate, seconds) = (arguments.rounds as usize, arguments.rate, arguments.seconds);
     if arguments.only != Some(Which::Storm) {
         let idle = arguments.idle.unwrap_or_else(|| Idle::for_machine(added::THREADS, cores));
-        added::measure(&added::Plan { rounds, rate, size, seconds, idle, began }, &mut results)?;
+        added::measure(&added::Plan { rounds, rate, size, seconds, idle, began }, &progress, &mut results)?;
     }
     if arguments.only != Some(Which::Added) {
         let enough = if storm::THREADS <= cores { Idle::Spin } else { Idle::Park };
         let idle = arguments.idle.unwrap_or(enough);
         let (clients, storm, logins) = (clients as usize, storm as usize, arguments.logins);
         let plan = storm::Plan { rounds, clients, storm, logins, rate, size, seconds, idle, began };
-        storm::measure(&plan, &mut results)?;
+        storm::measure(&plan, &progress, &mut results)?;
     }
+    drop(progress);
     arguments.output.give(&results)
-}
-
-/// How far it is.
-fn say(what: &str) {
-    eprintln!("gateway: {what}");
 }

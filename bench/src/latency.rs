@@ -5,48 +5,95 @@
 //!   committed   client ─▶ leader ─▶ standby ─▶ client    one of two standbys; floor: three hops
 //! ```
 //!
-//! Closed loop: the next message leaves when the last one has come, which hides stalls. Open loop: message
-//! i is due at t0 + i / rate, and its latency runs from then, however late the client was. The contestants
-//! take turns within each round, and only ratios of one round are compared.
+//! Open loop: a message is due at its time, and its latency runs from then, however late the client was. Closed
+//! loop, only when asked: the next message leaves when the last one has come, which hides stalls. The contestants
+//! take turns within each round, and only what was measured side by side is compared. A sweep raises the rate until
+//! nobody keeps up: latency against load, and the knee of it.
+//!
+//! Publisher and subscriber are one process, so a round trip needs one clock. With `--config` they attach to a
+//! cluster that runs elsewhere, and `lockstep-bench reflect` beside its leader is the floor.
 
-use crate::client::{Client, Measure, measure};
-use crate::cluster::{Cluster, PAYLOAD_LEN, Site};
+mod attached;
+mod pace;
+mod rally;
+mod sweep;
+mod tap;
+
+pub use attached::{ReflectArguments, reflect};
+pub use rally::{Found, Rally};
+
+use crate::client::{Ground, measure};
+use crate::cluster::{Cluster, MESSAGE_LEN, MTU, Site};
 use crate::environment;
-use crate::floor::{intended, number, payload};
+use crate::floor::MESSAGE_LEN_MIN;
 use crate::node::{NodeArguments, Role};
+use crate::progress::Progress;
+use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use crate::scene::{Contestant, Node, Scheduled};
-use crate::stats::{HEADS, Latencies, Spread, Summary, cell, paired};
 use lockstep::client::Delivery;
-use lockstep::io::clock::Clock;
+use lockstep::config::share;
 use lockstep::io::cpu::{self, SchedulingClass};
 use lockstep::io::idle::Idle;
 use lockstep::wire::Nanos;
+pub use pace::{Burst, Pace};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
 
-/// Messages before those that count.
-const WARM_UP: u64 = 2_000;
-/// A message that takes longer is lost, and with it the measurement.
-const LOST_NS: Nanos = 5_000_000_000;
-/// A round that takes longer is ended: the machine is too busy to say anything.
-const ROUND_NS: Nanos = 60_000_000_000;
 /// How to measure.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Rounds; each runs every contestant once.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Messages of each contestant, loop and round.
-    #[arg(long, default_value_t = 20_000)]
-    messages: u64,
-    /// Messages per second of the open loop.
-    #[arg(long, default_value_t = 20_000)]
-    rate: u64,
-    /// Print the figures as JSON.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    rounds: u64,
+    /// Seconds of each contestant, case and round.
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    seconds: f64,
+    /// Seconds before those that count.
+    #[arg(long, default_value_t = 0.1, value_parser = seconds)]
+    warm_up: f64,
+    /// Messages per second of the open loop, like `20k`; several are measured one after the other.
+    #[arg(long, value_delimiter = ',', value_parser = rate, value_name = "RATE", default_value = "20k")]
+    rates: Vec<u64>,
+    /// Measures the closed loop instead: the next message leaves when the last one has come.
+    #[arg(long, conflicts_with_all = ["rates", "sweep", "burst"])]
+    closed: bool,
+    /// Goes on from the last of the rates in steps of a half until nobody keeps up.
     #[arg(long)]
-    json: bool,
+    sweep: bool,
+    /// More messages for a short time at the end of each second, like `10x50ms`.
+    #[arg(long, value_name = "BURST")]
+    burst: Option<Burst>,
+    /// Bytes of a message; several are measured one after the other.
+    #[arg(long, value_delimiter = ',', value_name = "BYTES", default_values_t = [MESSAGE_LEN])]
+    sizes: Vec<usize>,
     /// Only `stamped` or `committed`.
-    #[arg(long)]
+    #[arg(long, value_parser = ["stamped", "committed"])]
     only: Option<String>,
-    /// The standby's core, by its place among ours; the client has 0 and the leader 1.
+    /// Splits each latency at the leader's stamp: from the intended time to it, and from it to the delivery.
+    #[arg(long)]
+    one_way: bool,
+    /// Splits each latency at the moment at which this host's kernel had the datagram (SO_TIMESTAMPNS), by one more
+    /// socket that hears the stream, for every contestant alike.
+    #[arg(long)]
+    kernel_times: bool,
+    /// How far the clocks of this host and of the leader's are apart at most, like `200ns`: on one host they are one
+    /// clock.
+    #[arg(long, value_parser = time, value_name = "TIME")]
+    clock_error: Option<Nanos>,
+    /// Attaches to the cluster of this file instead of starting one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// With `--config`: the port at which `lockstep-bench reflect` is the floor; 50 above the cluster's by default.
+    #[arg(long, requires = "config", value_name = "PORT")]
+    floor_port: Option<u16>,
+    /// The client's core, by its place among ours.
+    #[arg(long, default_value_t = 0)]
+    client_core: usize,
+    /// The leader's.
+    #[arg(long, default_value_t = 1)]
+    leader_core: usize,
+    /// The standby's.
     #[arg(long, default_value_t = 0)]
     standby_core: usize,
     /// The scheduling class of every hot thread, the client's included. `fifo:N` keeps other work away, but
@@ -55,227 +102,347 @@ pub struct Arguments {
     scheduling: SchedulingClass,
     /// Lockstep's processes lose this share of what they receive, and repair it; the floor, which cannot repair,
     /// loses nothing. Then the ratio is what loss costs.
-    #[arg(long, value_name = "PERCENT", value_parser = lockstep::config::share, default_value = "0%")]
+    #[arg(long, value_name = "PERCENT", value_parser = share, default_value = "0%")]
     loss: String,
+    /// The network's MTU, which lockstep's frames keep to.
+    #[arg(long, default_value_t = MTU, value_parser = mtu)]
+    mtu: usize,
+    /// Nanoseconds that are burnt for each of lockstep's messages: to see whether `compare` finds it.
+    #[arg(long, hide = true, default_value_t = 0)]
+    plant: Nanos,
+    #[command(flatten)]
+    output: Output,
 }
 
-/// One table: a delivery mode and a loop.
-struct Table {
-    name: String,
+fn seconds(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number of seconds"))?;
+    if (0.01..=3600.0).contains(&value) { Ok(value) } else { Err("0.01 to 3600 seconds".to_owned()) }
+}
+
+/// A rate like `20000`, `20k`, `1.5M`, in messages per second.
+fn rate(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.strip_suffix(['k', 'M']) {
+        Some(digits) if text.ends_with('k') => (digits, 1e3),
+        Some(digits) => (digits, 1e6),
+        None => (text, 1.0),
+    };
+    let value =
+        digits.parse::<f64>().map_err(|_| format!("'{text}' is no rate; write 20000, 20k or 1.5M"))? * unit;
+    if (1.0..=1e8).contains(&value) {
+        Ok(value as u64)
+    } else {
+        Err("1 to 100M messages per second".to_owned())
+    }
+}
+
+/// A time like `200ns` or `5us`.
+fn time(text: &str) -> Result<Nanos, String> {
+    let wrong = || format!("'{text}' is no time; write 200ns, 5us or 1ms");
+    let (digits, unit) = [("ns", 1.0), ("us", 1e3), ("ms", 1e6)]
+        .into_iter()
+        .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))
+        .ok_or_else(wrong)?;
+    digits
+        .parse::<f64>()
+        .ok()
+        .filter(|value| *value >= 0.0)
+        .map(|value| (value * unit) as Nanos)
+        .ok_or_else(wrong)
+}
+
+fn mtu(text: &str) -> Result<usize, String> {
+    let value = text.parse().map_err(|_| format!("'{text}' is no number of bytes"))?;
+    if (576..=9000).contains(&value) { Ok(value) } else { Err("576 to 9000 bytes".to_owned()) }
+}
+
+/// What is measured at a time: a way to deliver, a size.
+#[derive(Clone)]
+struct Family {
+    mode: &'static str,
     delivery: Delivery,
-    /// Messages per second; `None` is the closed loop.
-    rate: Option<u64>,
-    idle: Idle,
-    threads: usize,
-    /// By contestant, then by round.
-    rounds: [Vec<Summary>; 3],
+    message_len: usize,
 }
 
-/// Measures, prints, and says where lockstep stands.
+impl Family {
+    fn case(&self, pace: Pace) -> String {
+        let Self { mode, message_len, .. } = self;
+        match pace {
+            Pace::Closed => format!("{mode}, {message_len} B, closed loop"),
+            Pace::Open(rate, None) => format!("{mode}, {message_len} B, {rate}/s"),
+            Pace::Open(rate, Some(burst)) => format!("{mode}, {message_len} B, {rate}/s, burst {burst}"),
+        }
+    }
+
+    /// Threads that poll without pause.
+    fn threads(&self) -> usize {
+        if self.delivery == Delivery::Committed { 3 } else { 2 }
+    }
+}
+
+/// Everything that stays the same.
+struct Bench<'a> {
+    arguments: &'a Arguments,
+    /// The cluster to attach to.
+    attached: Option<attached::Attached>,
+    cores: Vec<usize>,
+    began: Instant,
+    progress: Progress,
+    results: Results,
+}
+
+/// Measures, and says where lockstep stands.
 ///
 /// # Errors
 /// A process that did not start, a message that was lost. Fewer than two cores are none: SKIPPED.
-pub fn run(arguments: &Arguments) -> Result<(), String> {
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let cores = cpu::cores();
-    if cores.len() < 2 {
+    if cores.len() < 2 && arguments.config.is_none() {
         println!("SKIPPED: latency: leader and client need a core each, this machine has {}", cores.len());
-        return Ok(());
+        return Ok(Verdict::Passed);
     }
-    let mut environment = environment::lines();
-    environment.extend(environment::device()?);
-    environment.push(format!("scheduling {}", arguments.scheduling));
-    environment.push(format!("lockstep loses {} of what each process receives", arguments.loss));
-    if let Some(note) = cpu::pin(cores[0]).note {
+    if let Some(short) = arguments.sizes.iter().find(|size| **size < MESSAGE_LEN_MIN) {
+        return Err(format!(
+            "--sizes: a message has number and times, {MESSAGE_LEN_MIN} bytes at least, not {short}"
+        ));
+    }
+    let core = |place: usize, flag: &str| {
+        cores
+            .get(place)
+            .copied()
+            .ok_or_else(|| format!("{flag} {place}: this machine has {} cores", cores.len()))
+    };
+    let attached =
+        arguments.config.as_deref().map(|path| attached::Attached::open(path, arguments.floor_port));
+    let attached = attached.transpose()?;
+    if attached.is_some() && arguments.one_way && arguments.clock_error.is_none() {
+        return Err("--one-way with --config compares two hosts' clocks: say how far they are apart with \
+                    --clock-error, or 0ns where it is one host"
+            .to_owned());
+    }
+    let mut results = Results::begin("latency", "publish to delivery", environment::facts());
+    results.environment.extend(environment::device(attached.as_ref().map(|attached| &attached.config))?);
+    let client_core = core(arguments.client_core, "--client-core")?;
+    if let Some(note) = cpu::pin(client_core).note {
         return Err(note);
     }
-    let modes = [("stamped", Delivery::Stamped, 2), ("committed", Delivery::Committed, 3)];
-    let mut tables = Vec::new();
-    for (mode, delivery, threads) in modes {
-        if arguments.only.as_ref().is_some_and(|only| only != mode) {
-            continue;
-        }
-        for rate in [None, Some(arguments.rate)] {
-            tables.push(Table {
-                name: match rate {
-                    None => format!("{mode}, closed loop"),
-                    Some(rate) => format!("{mode}, open loop, {rate}/s from intended times"),
-                },
-                delivery,
-                rate,
-                idle: Idle::for_machine(threads, cores.len()),
-                threads,
-                rounds: Default::default(),
-            });
-        }
-    }
-    for round in 0..arguments.rounds {
-        for table in &mut tables {
-            for contestant in Contestant::ALL {
-                let summary = one(table, contestant, &cores, arguments).map_err(|error| {
-                    format!("{}, {}, round {}: {error}", table.name, contestant.name(), round + 1)
-                })?;
-                table.rounds[contestant as usize].push(summary);
-            }
-        }
-    }
-    if arguments.json { print_json(&tables, &environment) } else { print(&tables, &environment, cores.len()) }
-}
-
-/// One contestant in one round.
-fn one(
-    table: &Table,
-    contestant: Contestant,
-    cores: &[usize],
-    arguments: &Arguments,
-) -> Result<Summary, String> {
-    let committed = table.delivery == Delivery::Committed;
-    let site = Site { loss: arguments.loss.clone(), ..Site::loopback(if committed { 3 } else { 1 }) };
-    let cluster = Cluster::on(&site, table.idle)?;
-    let scheduling = arguments.scheduling;
-    let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling };
-    let _leader = Node::start(&cluster, &leader)?;
-    let standby_core = *cores.get(arguments.standby_core).ok_or("--standby-core: there is no such core")?;
-    let standby = NodeArguments { contestant, role: Role::Standby, core: standby_core, scheduling };
-    let _standby = committed.then(|| Node::start(&cluster, &standby)).transpose()?;
-    let interval_ns = table.rate.map(|rate| 1_000_000_000 / rate);
-    let rally = Rally { messages: arguments.messages, interval_ns, idle: table.idle };
-    let _scheduled = Scheduled::new(scheduling)?;
-    measure(contestant, &cluster, table.delivery, PAYLOAD_LEN, rally)
-}
-
-/// Messages there and back, one client, one thread.
-struct Rally {
-    messages: u64,
-    /// Between two messages of the open loop; `None` is the closed one.
-    interval_ns: Option<Nanos>,
-    idle: Idle,
-}
-
-impl Measure for Rally {
-    type Found = Summary;
-
-    fn with(self, mut client: impl Client) -> Result<Summary, String> {
-        let clock = Clock::start();
-        let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
-        let mut latencies = Latencies::new()?;
-        let total = WARM_UP + self.messages;
-        let began = clock.now();
-        let (mut sent, mut came, mut misplaced) = (0, 0, None);
-        let mut moved_at = began;
-        while came < total {
-            let now = clock.now();
-            let due = match self.interval_ns {
-                Some(interval_ns) => began + sent * interval_ns,
-                None if sent == came => now,
-                None => Nanos::MAX,
-            };
-            if sent < total && now >= due && client.publish(&payload(sent, due)) {
-                client.flush();
-                sent += 1;
-            }
-            let before = came;
-            let work = client.turn(|payload| {
-                if number(payload) != came {
-                    misplaced.get_or_insert((came, number(payload)));
-                }
-                if came >= WARM_UP {
-                    latencies.record(clock.now().saturating_sub(intended(payload)));
-                }
-                came += 1;
-            });
-            if let Some((expected, seen)) = misplaced {
-                return Err(format!("message {seen} came where {expected} was to come"));
-            }
-            if now > began + ROUND_NS {
-                return Err(format!(
-                    "{came} of {total} messages came within {ROUND_NS} ns: other work has the cores"
-                ));
-            }
-            if came > before || sent == came {
-                moved_at = now;
-            } else if now > moved_at + LOST_NS {
-                return Err(format!("message {came} of {sent} sent did not come within {LOST_NS} ns"));
-            }
-            if work == 0 {
-                waiter.wait(0);
-            }
-        }
-        Ok(latencies.summary())
-    }
-}
-
-/// One figure of one contestant, by round.
-fn column(table: &Table, contestant: Contestant, place: usize) -> Vec<Option<f64>> {
-    table.rounds[contestant as usize].iter().map(|summary| summary[place]).collect()
-}
-
-/// What lockstep is of a floor, by figure.
-fn ratios(table: &Table, floor: Contestant) -> [Option<Spread>; 4] {
-    std::array::from_fn(|place| {
-        paired(&column(table, Contestant::Lockstep, place), &column(table, floor, place))
-    })
-}
-
-fn spreads(table: &Table, contestant: Contestant) -> [Option<Spread>; 4] {
-    std::array::from_fn(|place| {
-        Spread::of(column(table, contestant, place).into_iter().flatten()).map(|spread| spread.scaled(1e-3))
-    })
-}
-
-/// What the kernel under all of this was found to do elsewhere, on the same class of machine.
-const LIMITS: &str = "for comparison, measured apart on this class of machine: one way, loopback multicast, \
-                      64 B: p50 4.0, p99 5.6, p99.9 17; two hops over a bridge: 14.2, 18.0, 53 (us)";
-
-fn print(tables: &[Table], environment: &[String], cores: usize) -> Result<(), String> {
-    environment.iter().for_each(|line| println!("{line}"));
-    for table in tables {
-        let rounds = table.rounds[0].len();
-        println!();
-        println!(
-            "publish -> {}: {} threads / {cores} cores, idle {}, {rounds} rounds; us, median [min-max]",
-            table.name, table.threads, table.idle
+    results.tell(
+        "clock",
+        "CLOCK_MONOTONIC of the client, which publishes and reads: a round trip needs no other",
+    );
+    if arguments.one_way {
+        let error = arguments.clock_error.unwrap_or(0);
+        results.tell(
+            "one way",
+            format!("wall clocks, each process's read at its start; hosts apart by {error} ns"),
         );
-        println!("{:<24}{}", "", HEADS.map(|head| format!("{head:>26}")).concat());
-        for contestant in Contestant::ALL {
-            let cells = spreads(table, contestant).map(|spread| format!("{:>26}", cell(spread, 1)));
-            println!("{:<24}{}", contestant.name(), cells.concat());
-        }
-        for floor in [Contestant::Io, Contestant::Plain] {
-            let cells = ratios(table, floor).map(|spread| format!("{:>26}", cell(spread, 2)));
-            println!("{:<24}{}", format!("lockstep / {}", floor.key()), cells.concat());
-        }
     }
-    println!("\naim: p50 <= 1.15, p99 <= 1.3 of the floor\n{LIMITS}");
-    Ok(())
+    if arguments.kernel_times {
+        results.tell(
+            "kernel times",
+            "SO_TIMESTAMPNS of one more socket beside the client's, and its wall clock",
+        );
+    }
+    results.tell("warm-up", format!("{} s of each round are not counted", arguments.warm_up));
+    results.tell("rounds", format!("{} of {} s, contestants in turn", arguments.rounds, arguments.seconds));
+    results.tell("scheduling", arguments.scheduling);
+    results.tell("planted loss", format!("{} of what each process of lockstep receives", arguments.loss));
+    results.tell("cores", place_words(arguments, &cores, attached.is_some()));
+    if arguments.plant > 0 {
+        results.tell("planted", format!("{} ns for each of lockstep's messages", arguments.plant));
+    }
+    let (began, progress) = (Instant::now(), Progress::new("latency"));
+    let mut bench = Bench { arguments, attached, cores, began, progress, results };
+    bench.measure()?;
+    let Bench { progress, mut results, .. } = bench;
+    drop(progress);
+    sweep::mark_knees(&mut results);
+    results.notes.push("aim: p50 <= 1.15, p99 <= 1.3 of the floor".to_owned());
+    arguments.output.give(&results)
 }
 
-fn print_json(tables: &[Table], environment: &[String]) -> Result<(), String> {
-    let figures = |row: [Option<Spread>; 4]| -> serde_json::Value {
-        HEADS.into_iter().zip(row).map(|(head, spread)| (head.to_owned(), Spread::json(spread))).collect()
-    };
-    let tables: Vec<serde_json::Value> = tables
-        .iter()
-        .map(|table| {
-            let rows: serde_json::Map<_, _> = Contestant::ALL
-                .into_iter()
-                .map(|contestant| (contestant.key().to_owned(), figures(spreads(table, contestant))))
-                .collect();
-            serde_json::json!({
-                "name": table.name,
-                "threads": table.threads,
-                "idle": table.idle.to_string(),
-                "rounds": table.rounds[0].len(),
-                "microseconds": rows,
-                "ratio_to_io": figures(ratios(table, Contestant::Io)),
-                "ratio_to_plain": figures(ratios(table, Contestant::Plain)),
+fn place_words(arguments: &Arguments, cores: &[usize], attached: bool) -> String {
+    let of = |place: usize| cores.get(place).map_or_else(|| "?".to_owned(), ToString::to_string);
+    let client = of(arguments.client_core);
+    if attached {
+        return format!("client {client}; the others where the cluster has them");
+    }
+    let (leader, standby) = (of(arguments.leader_core), of(arguments.standby_core));
+    format!("client {client}, leader {leader}, standby {standby}, of {}", cores.len())
+}
+
+impl Bench<'_> {
+    fn measure(&mut self) -> Result<(), String> {
+        let modes = [("stamped", Delivery::Stamped), ("committed", Delivery::Committed)];
+        for (mode, delivery) in modes {
+            if self.arguments.only.as_ref().is_some_and(|only| only != mode) {
+                continue;
+            }
+            for &message_len in &self.arguments.sizes {
+                self.family(&Family { mode, delivery, message_len })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn family(&mut self, family: &Family) -> Result<(), String> {
+        let name = format!("idle, {}", family.mode);
+        self.results.tell(&name, format!("{}, {} threads", self.idle(family), family.threads()));
+        let mut contestants = self.contestants(family)?;
+        if self.arguments.closed {
+            return self.case(family, Pace::Closed, &mut contestants);
+        }
+        let burst = self.arguments.burst;
+        for &rate in &self.arguments.rates {
+            self.case(family, Pace::Open(rate, burst), &mut contestants)?;
+        }
+        let mut rate = self.arguments.rates.last().copied().unwrap_or(1);
+        while self.arguments.sweep && !contestants.is_empty() {
+            rate = sweep::next(rate);
+            self.case(family, Pace::Open(rate, burst), &mut contestants)?;
+        }
+        Ok(())
+    }
+
+    /// Who takes part: of the floors, those that are there.
+    fn contestants(&mut self, family: &Family) -> Result<Vec<Contestant>, String> {
+        let Some(attached) = &self.attached else { return Ok(Contestant::ALL.to_vec()) };
+        let idle = self.idle(family);
+        let floors = [Contestant::Plain, Contestant::Io];
+        let mut found = Vec::new();
+        for floor in floors {
+            if attached.reflects(floor, family.delivery, family.message_len, idle)? {
+                found.push(floor);
+                break;
+            }
+        }
+        if found.is_empty() {
+            self.results.notes.push(format!(
+                "{}: no floor: nobody reflects at port {}; start `lockstep-bench reflect` beside the leader{}",
+                family.mode,
+                attached.floor_port,
+                if family.delivery == Delivery::Committed { ", and one with --role standby" } else { "" }
+            ));
+        }
+        found.push(Contestant::Lockstep);
+        Ok(found)
+    }
+
+    /// All rounds of a case. Who does not keep up in a sweep is no contestant any more.
+    fn case(&mut self, family: &Family, pace: Pace, contestants: &mut Vec<Contestant>) -> Result<(), String> {
+        let case = family.case(pace);
+        let mut keep = contestants.clone();
+        for round in 0..self.arguments.rounds {
+            for &contestant in contestants.iter() {
+                self.progress.say(&format!("{case}, round {}, {}", round + 1, contestant.key()));
+                let at_s = self.began.elapsed().as_secs_f64();
+                let found = self.one(family, pace, contestant);
+                if !found.as_ref().is_ok_and(|found| !sweep::is_saturated(found)) {
+                    keep.retain(|other| *other != contestant);
+                }
+                let parts = match found {
+                    Ok(found) => self.parts(&case, &found)?,
+                    // A floor repairs nothing; what it loses at its limit ends its round.
+                    Err(error) if contestant != Contestant::Lockstep => {
+                        let marks = vec![format!("it did not carry this: {error}")];
+                        vec![(case.clone(), Round { marks, ..Round::default() })]
+                    }
+                    Err(error) => {
+                        return Err(format!("{case}, {}, round {}: {error}", contestant.name(), round + 1));
+                    }
+                };
+                for (case, mut round) in parts {
+                    round.at_s = at_s;
+                    self.results.add(&case, contestant.key(), round, || row(family, pace, contestant, &case));
+                }
+            }
+        }
+        if self.arguments.sweep {
+            *contestants = keep;
+        }
+        Ok(())
+    }
+
+    /// The cases that one run tells of.
+    fn parts(&self, case: &str, found: &Found) -> Result<Vec<(String, Round)>, String> {
+        let mut parts = vec![(case.to_owned(), found.round()?)];
+        let split = found.parts(self.arguments.one_way)?;
+        parts.extend(split.into_iter().map(|(part, round)| (format!("{case}, {part}"), round)));
+        Ok(parts)
+    }
+
+    fn idle(&self, family: &Family) -> Idle {
+        match &self.attached {
+            Some(attached) => attached.config.endpoint().idle,
+            None => Idle::for_machine(family.threads(), self.cores.len()),
+        }
+    }
+
+    /// One contestant in one round.
+    fn one(&self, family: &Family, pace: Pace, contestant: Contestant) -> Result<Found, String> {
+        let Arguments { scheduling, .. } = *self.arguments;
+        let rally = |ground: Ground<'_>, idle| -> Result<Rally, String> {
+            let kernel = self.arguments.kernel_times.then(|| tap::KernelTimes::open(ground, contestant));
+            Ok(Rally {
+                pace,
+                message_len: family.message_len,
+                warm_up_ns: (self.arguments.warm_up * 1e9) as Nanos,
+                lasts_ns: (self.arguments.seconds * 1e9) as Nanos,
+                idle,
+                plant_ns: if contestant == Contestant::Lockstep { self.arguments.plant } else { 0 },
+                kernel: kernel.transpose()?,
             })
-        })
-        .collect();
-    let value = serde_json::json!({
-        "schema": "lockstep.bench.latency/1",
-        "environment": environment,
-        "tables": tables,
-    });
-    println!("{}", serde_json::to_string_pretty(&value).map_err(|error| error.to_string())?);
-    Ok(())
+        };
+        let idle = self.idle(family);
+        if let Some(attached) = &self.attached {
+            let _scheduled = Scheduled::new(scheduling)?;
+            let rally = rally(attached.ground(), idle)?;
+            return measure(contestant, attached.ground(), family.delivery, family.message_len, rally);
+        }
+        let committed = family.delivery == Delivery::Committed;
+        let loss = self.arguments.loss.clone();
+        let site = Site { loss, mtu: self.arguments.mtu, ..Site::loopback(if committed { 3 } else { 1 }) };
+        let cluster = Cluster::on(&site, idle)?;
+        let node = |role, place: usize, flag: &str| {
+            let core =
+                self.cores.get(place).copied().ok_or_else(|| format!("{flag}: there is no such core"))?;
+            Node::start(&cluster, &NodeArguments { contestant, role, core, scheduling, stall_ns: 0 })
+        };
+        let _leader = node(Role::Leader, self.arguments.leader_core, "--leader-core")?;
+        let standby = || node(Role::Standby, self.arguments.standby_core, "--standby-core");
+        let _standby = committed.then(standby).transpose()?;
+        let _scheduled = Scheduled::new(scheduling)?;
+        let ground = Ground::own(&cluster);
+        measure(contestant, ground, family.delivery, family.message_len, rally(ground, idle)?)
+    }
+}
+
+fn row(family: &Family, pace: Pace, contestant: Contestant, case: &str) -> Row {
+    let mut axes = BTreeMap::from([("bytes".to_owned(), family.message_len as f64)]);
+    if let Pace::Open(rate, _) = pace {
+        axes.insert("rate".to_owned(), rate as f64);
+    }
+    Row {
+        case: case.to_owned(),
+        subject: contestant.key().to_owned(),
+        words: contestant.name().to_owned(),
+        floor: contestant != Contestant::Lockstep,
+        unit: Unit::Nanos,
+        axes,
+        rounds: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_and_times_are_read_with_their_units_and_refused_with_an_example() {
+        assert_eq!((rate("20000"), rate("20k"), rate("1.5M")), (Ok(20_000), Ok(20_000), Ok(1_500_000)));
+        assert_eq!((time("200ns"), time("5us")), (Ok(200), Ok(5_000)));
+        for text in ["", "k", "20 k", "0", "fast"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+        assert!(time("5").is_err_and(|why| why.contains("200ns")));
+    }
 }

@@ -20,11 +20,15 @@ mod latency;
 mod node;
 pub mod place;
 mod plain;
+mod progress;
 mod repair;
 mod replay;
 pub mod results;
+mod scenario;
 mod scene;
+mod self_test;
 pub mod stats;
+mod taps;
 mod throughput;
 
 pub use cli::{as_lockstep, run};

@@ -1,7 +1,7 @@
 //! One process of a measurement: a leader or a standby, of the floor or of lockstep.
 
 use crate::cluster;
-use crate::floor;
+use crate::floor::{self, Stall};
 use crate::plain::Plain;
 use crate::scene::{Contestant, Scheduled};
 use clap::ValueEnum;
@@ -10,7 +10,7 @@ use lockstep::engine::ports::{Group, Net};
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu::SchedulingClass;
 use lockstep::io::events::Recorder;
-use lockstep::io::udp::Udp;
+use lockstep::io::udp::{Udp, UdpSettings};
 use lockstep::io::{cpu, duty};
 use lockstep::node::{EVENT_KINDS, Node};
 use lockstep::wire::Nanos;
@@ -38,7 +38,7 @@ impl Role {
     }
 
     /// What lockstep's node of this role receives, and so the floor's.
-    fn joins(self) -> &'static [Group] {
+    pub fn joins(self) -> &'static [Group] {
         match self {
             Self::Leader => &[Group::Submit, Group::Control],
             Self::Standby => &[Group::Data, Group::Control],
@@ -59,16 +59,23 @@ pub struct NodeArguments {
     /// The scheduling class of its hot thread.
     #[arg(long)]
     pub scheduling: SchedulingClass,
+    /// For how many nanoseconds a leader of the floor does nothing, once a second.
+    #[arg(long, default_value_t = 0)]
+    pub stall_ns: Nanos,
 }
+
+/// Between two stalls.
+const STALL_EVERY_NS: Nanos = 1_000_000_000;
 
 impl NodeArguments {
     /// As a command line.
-    pub fn flags(&self) -> [String; 4] {
+    pub fn flags(&self) -> [String; 5] {
         [
             format!("--contestant={}", self.contestant.key()),
             format!("--role={}", self.role.name()),
             format!("--core={}", self.core),
             format!("--scheduling={}", self.scheduling),
+            format!("--stall-ns={}", self.stall_ns),
         ]
     }
 }
@@ -101,11 +108,24 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let NodeArguments { contestant, role, .. } = arguments.which;
     let udp = cluster::device(&config, role.joins());
     match contestant {
-        Contestant::Plain => forward(&arguments.which, Plain::open(&udp)?, &config, &stop),
-        Contestant::Io => {
-            forward(&arguments.which, Udp::open(udp).map_err(|error| error.to_string())?, &config, &stop)
-        }
         Contestant::Lockstep => replicate(&arguments.which, &config, &stop),
+        _ => reflect(&arguments.which, udp, &config, &stop),
+    }
+}
+
+/// A forwarder of the floor on the sockets of its contestant, until it is told to stop.
+///
+/// # Errors
+/// In words, what could not be opened.
+pub fn reflect(
+    which: &NodeArguments,
+    udp: UdpSettings,
+    config: &Config,
+    stop: &AtomicBool,
+) -> Result<(), String> {
+    match which.contestant {
+        Contestant::Plain => forward(which, Plain::open(&udp)?, config, stop),
+        _ => forward(which, Udp::open(udp).map_err(|error| error.to_string())?, config, stop),
     }
 }
 
@@ -120,14 +140,17 @@ fn forward(
         return Err(note);
     }
     let _scheduled = Scheduled::new(which.scheduling)?;
-    let (mut leader, mut standby) = (floor::Leader::default(), floor::Standby::default());
+    let stall = Stall { lasts_ns: which.stall_ns, every_ns: STALL_EVERY_NS };
+    let clock = Clock::start();
+    let mut leader = floor::Leader::new(clock, (stall.lasts_ns > 0).then_some(stall));
+    let mut standby = floor::Standby::default();
     let turn = &mut |_: Nanos| match which.role {
         Role::Leader => leader.poll(&mut net),
         Role::Standby => standby.poll(&mut net),
     };
     let mut waiter = config.endpoint().idle.waiter(&[]).map_err(|error| error.to_string())?;
     ready()?;
-    duty::run(turn, &Clock::start(), &mut waiter, stop);
+    duty::run(turn, &clock, &mut waiter, stop);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! which somebody writes in an afternoon, and the fastest where datagrams come one by one.
 
 use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::udp::UdpSettings;
+use lockstep::io::udp::{Interface, UdpSettings};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 
@@ -29,11 +29,12 @@ impl Plain {
         socket.set_reuse_address(true).map_err(fails)?;
         socket.set_multicast_all_v4(false).map_err(fails)?;
         socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, settings.port).into()).map_err(fails)?;
+        let address = address(&settings.interface)?;
         for group in &settings.joins {
-            let by = InterfaceIndexOrAddress::Address(Ipv4Addr::LOCALHOST);
+            let by = InterfaceIndexOrAddress::Address(address);
             socket.join_multicast_v4_n(&settings.groups[*group as usize], &by).map_err(fails)?;
         }
-        socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).map_err(fails)?;
+        socket.set_multicast_if_v4(&address).map_err(fails)?;
         socket.set_multicast_ttl_v4(u32::from(settings.ttl)).map_err(fails)?;
         socket.set_multicast_loop_v4(true).map_err(fails)?;
         // What the kernel grants of these is printed for lockstep's device, which asks for the same.
@@ -46,6 +47,23 @@ impl Plain {
             len: 0,
         })
     }
+}
+
+/// The IPv4 address of an interface.
+///
+/// # Errors
+/// It has none, or there is no such interface.
+pub fn address(interface: &Interface) -> Result<Ipv4Addr, String> {
+    let name = match interface {
+        Interface::Address(address) => return Ok(*address),
+        Interface::Name(name) => name,
+    };
+    let all = nix::ifaddrs::getifaddrs().map_err(|error| format!("listing the interfaces: {error}"))?;
+    let of_it = all.filter(|one| one.interface_name == *name);
+    let mut addresses = of_it.filter_map(|one| Some(one.address?.as_sockaddr_in()?.ip()));
+    addresses
+        .next()
+        .ok_or_else(|| format!("interface {name} has no IPv4 address; `ip addr` shows those that have"))
 }
 
 impl Net for Plain {

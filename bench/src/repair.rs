@@ -26,6 +26,7 @@ use crate::cluster::{Cluster, Site};
 use crate::environment;
 use crate::fleet::Fleet;
 use crate::place::{self, Holders, Place};
+use crate::progress::Progress;
 use crate::results::{Output, Results, Verdict};
 use clap::ValueEnum;
 use load::{Load, Published};
@@ -170,6 +171,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         readers.into_iter().map(|place| Reader::start(place, &path)).collect::<Result<Vec<_>, _>>()?;
     let mut bench = Bench {
         arguments,
+        progress: Progress::new("repair"),
         began,
         fleet,
         readers,
@@ -238,6 +240,7 @@ fn follow(out: impl BufRead, at: &AtomicU64, ready: &Sender<()>, to: &Sender<Box
 
 struct Bench<'a> {
     arguments: &'a Arguments,
+    progress: Progress,
     /// When the results began.
     began: Instant,
     fleet: Fleet,
@@ -267,7 +270,7 @@ impl Bench<'_> {
                 self.window(&load, Kind::With)?;
                 self.one().place.heal()?;
                 self.mark("losses end");
-                say(&format!("round {round} of {}", self.arguments.rounds));
+                self.progress.say(&format!("round {round} of {}", self.arguments.rounds));
             }
         }
         load.end()
@@ -328,7 +331,7 @@ impl Bench<'_> {
         self.window(load, Kind::Without)?;
         Signal::Stop.send(&self.one().child).map_err(fails)?;
         self.mark("the last reader stands still");
-        say(&format!("the last reader stands still for {lasting:?}"));
+        self.progress.say(&format!("the last reader stands still for {lasting:?}"));
         self.window_lasting(load, Kind::With, lasting)?;
         let lacks = self.lacks(load);
         Signal::Continue.send(&self.one().child).map_err(fails)?;
@@ -412,10 +415,6 @@ impl Bench<'_> {
         let journals = fleet.end(next)?;
         Ok(Found { leader, published, reads, windows, memory, caught_up, behind, marks, counted, journals })
     }
-}
-
-fn say(what: &str) {
-    eprintln!("repair: {what}");
 }
 
 #[cfg(test)]

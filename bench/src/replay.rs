@@ -13,6 +13,7 @@
 mod live;
 
 use crate::environment;
+use crate::progress::Progress;
 use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use clap::Args;
 use lockstep::engine::replay::{Piece, REPLAY_BUFFER_LEN, piece};
@@ -85,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     }
     let title = "bytes a second of a journal that is replayed, over cat of its segments into a socket";
     let mut results = Results::begin("replay", title, environment::facts());
-    let began = Instant::now();
+    let (began, progress) = (Instant::now(), Progress::new("replay"));
     let memory = memory_folder();
     let folder = arguments.folder.clone().unwrap_or_else(|| memory.path().to_path_buf());
     results.tell("clock", "monotonic, of the reader, from its first call to the last byte");
@@ -94,6 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     results.tell("journal", format!("{mebibytes} MiB in {}", folder.display()));
     results.tell("loop", "closed: as fast as it is read, over loopback TCP");
     results.tell("warm-up", "none: the journal was written just before");
+    progress.say("the journals are written");
     let plain = Journal::fill(&folder.join("plain"), arguments, false)?;
     let packed =
         (!arguments.plain).then(|| Journal::fill(&folder.join("packed"), arguments, true)).transpose()?;
@@ -101,6 +103,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let axes = [("bytes", payload as f64), ("mib", mebibytes as f64)];
     for number in 1..=rounds {
         let mut add = |(key, words): (&str, &str), read: &dyn Fn() -> Result<f64, String>| {
+            progress.say(&format!("round {number} of {rounds}, {key}"));
             let (at_s, since) = (began.elapsed().as_secs_f64(), Instant::now());
             let value = Round::value(read()?);
             let round = Round { at_s, seconds: since.elapsed().as_secs_f64(), ..value };
@@ -114,8 +117,8 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         if let Some(packed) = &packed {
             add(PACKED, &|| replay(packed.address(), packed.next, false))?;
         }
-        eprintln!("replay: round {number} of {rounds}");
     }
+    drop(progress);
     arguments.output.give(&results)
 }
 

@@ -5,11 +5,12 @@
 //! full frame, through the same processes; each stands for the fifteen messages that a frame has. Both keep
 //! the same number of messages under way.
 
-use crate::client::{Client, Measure, measure};
-use crate::cluster::{Cluster, MTU, PAYLOAD_LEN};
+use crate::client::{Client, Ground, Measure, measure};
+use crate::cluster::{Cluster, MESSAGE_LEN, MTU};
 use crate::environment;
-use crate::floor::{number, payload};
+use crate::floor::{number, write_message};
 use crate::node::{NodeArguments, Role};
+use crate::progress::Progress;
 use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use crate::scene::{Contestant, Node};
 use lockstep::client::Delivery;
@@ -20,7 +21,7 @@ use lockstep::wire::{HEADER_LEN, Nanos, entry_len, frame_len_max};
 use std::time::Instant;
 
 /// Messages of 64 bytes in a full frame.
-const PER_FRAME: u64 = ((frame_len_max(MTU) - HEADER_LEN) / entry_len(PAYLOAD_LEN)) as u64;
+const PER_FRAME: u64 = ((frame_len_max(MTU) - HEADER_LEN) / entry_len(MESSAGE_LEN)) as u64;
 /// Time before that which counts.
 const WARM_UP_NS: Nanos = 300_000_000;
 /// Without a delivery for so long, something is lost.
@@ -60,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     }
     let title = "messages a second, committed, without loss, over what a raw forwarder carries";
     let mut results = Results::begin("throughput", title, environment::with_device()?);
-    let began = Instant::now();
+    let (began, progress) = (Instant::now(), Progress::new("throughput"));
     if let Some(note) = cpu::pin(cores[0]).note {
         return Err(note);
     }
@@ -69,12 +70,16 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     results.tell("clock", "monotonic, of the client");
     results.tell("cores", format!("3 threads on {}", cores.len()));
     results.tell("idle", idle);
-    results.tell("loop", format!("{window} messages under way, handed in up to {} at once", arguments.burst * PER_FRAME));
+    results.tell(
+        "loop",
+        format!("{window} messages under way, handed in up to {} at once", arguments.burst * PER_FRAME),
+    );
     results.tell("warm-up", format!("{} ms of each contestant and round", WARM_UP_NS / 1_000_000));
-    let case = format!("committed, {PAYLOAD_LEN} B, {window} under way");
-    let axes = [("bytes", PAYLOAD_LEN as f64), ("window", window as f64)];
+    let case = format!("committed, {MESSAGE_LEN} B, {window} under way");
+    let axes = [("bytes", MESSAGE_LEN as f64), ("window", window as f64)];
     for number in 1..=arguments.rounds {
         for contestant in Contestant::ALL {
+            progress.say(&format!("round {number} of {}, {}", arguments.rounds, contestant.key()));
             let at_s = began.elapsed().as_secs_f64();
             let rate = one(contestant, idle, &cores, arguments)
                 .map_err(|error| format!("{}, round {number}: {error}", contestant.name()))?;
@@ -84,10 +89,11 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
             let row = || Row::new(&case, key, words, Unit::MessagesPerSecond).over(axes);
             results.add(&case, key, round, || row().as_floor(contestant != Contestant::Lockstep));
         }
-        eprintln!("throughput: round {number} of {}", arguments.rounds);
     }
-    let each = format!("a datagram of the floors has {} B and counts as {PER_FRAME} messages", frame_len_max(MTU));
+    let each =
+        format!("a datagram of the floors has {} B and counts as {PER_FRAME} messages", frame_len_max(MTU));
     results.notes.push(each);
+    drop(progress);
     arguments.output.give(&results)
 }
 
@@ -96,22 +102,24 @@ fn one(contestant: Contestant, idle: Idle, cores: &[usize], arguments: &Argument
     let cluster = Cluster::new(3, idle)?;
     // Never real time: it would starve the threads that write the segments, and the journal would be full.
     let scheduling = SchedulingClass::Other;
-    let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling };
+    let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling, stall_ns: 0 };
     let _leader = Node::start(&cluster, &leader)?;
     let standby_core = *cores.get(arguments.standby_core).ok_or("--standby-core: there is no such core")?;
     let _standby = Node::start(
         &cluster,
-        &NodeArguments { contestant, role: Role::Standby, core: standby_core, scheduling },
+        &NodeArguments { contestant, role: Role::Standby, core: standby_core, scheduling, stall_ns: 0 },
     )?;
     // The floor's unit is a datagram, lockstep's a message.
-    let each = if contestant == Contestant::Lockstep { 1 } else { PER_FRAME };
+    let (each, message_len) =
+        if contestant == Contestant::Lockstep { (1, MESSAGE_LEN) } else { (PER_FRAME, frame_len_max(MTU)) };
     let flood = Flood {
         window: arguments.window * PER_FRAME / each,
         burst: arguments.burst * PER_FRAME / each,
         lasts_ns: arguments.milliseconds * 1_000_000,
         idle,
+        message_len,
     };
-    let rate = measure(contestant, &cluster, Delivery::Committed, frame_len_max(MTU), flood)?;
+    let rate = measure(contestant, Ground::own(&cluster), Delivery::Committed, message_len, flood)?;
     Ok(rate * each as f64)
 }
 
@@ -121,6 +129,7 @@ struct Flood {
     burst: u64,
     lasts_ns: Nanos,
     idle: Idle,
+    message_len: usize,
 }
 
 impl Measure for Flood {
@@ -129,6 +138,7 @@ impl Measure for Flood {
     fn with(self, mut client: impl Client) -> Result<f64, String> {
         let clock = Clock::start();
         let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
+        let mut message = vec![0; self.message_len];
         let began = clock.now();
         let (counts_from, ends) = (began + WARM_UP_NS, began + WARM_UP_NS + self.lasts_ns);
         let (mut sent, mut came, mut misplaced) = (0, 0, None);
@@ -147,14 +157,15 @@ impl Measure for Flood {
             }
             let room = (self.window - (sent - came)).min(self.burst);
             for _ in 0..room {
-                if !client.publish(&payload(sent, now)) {
+                write_message(&mut message, sent, now);
+                if !client.publish(&message) {
                     break;
                 }
                 sent += 1;
             }
             client.flush();
             let before = came;
-            let work = client.turn(|payload| {
+            let work = client.turn(|payload, _| {
                 if number(payload) != came {
                     misplaced.get_or_insert((came, number(payload)));
                 }

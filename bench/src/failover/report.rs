@@ -182,7 +182,8 @@ impl Found {
         let mark = |one: &Takeover| (self.seconds(one.at), format!("{}: {one}", how.key()));
         if how == How::None {
             let unasked = self.takeovers.iter().filter(|one| one.epochs > 0);
-            let marks = unasked.map(|one| (self.seconds(one.at), "an epoch that nobody asked for".to_owned()));
+            let marks =
+                unasked.map(|one| (self.seconds(one.at), "an epoch that nobody asked for".to_owned()));
             let gaps = Series { marks: marks.collect(), ..of("largest gap of each window", WITHOUT.of) };
             return vec![gaps, of("longest wait of each window", WAIT.of)];
         }
@@ -237,10 +238,17 @@ mod tests {
 
     #[test]
     fn a_word_of_fail_if_selects_one_figure_of_a_takeover() {
-        for (name, told) in [("gap", GAP), ("across", ACROSS), ("stamp", STAMP), ("full", FULL), ("wait", WAIT)] {
+        for (name, told) in
+            [("gap", GAP), ("across", ACROSS), ("stamp", STAMP), ("full", FULL), ("wait", WAIT)]
+        {
             for other in [GAP, ACROSS, STAMP, FULL, WAIT] {
                 let mut words = other.case.split(|c: char| !c.is_alphanumeric());
-                assert_eq!(words.any(|word| word == name), other.case == told.case, "{name} in {}", other.case);
+                assert_eq!(
+                    words.any(|word| word == name),
+                    other.case == told.case,
+                    "{name} in {}",
+                    other.case
+                );
             }
         }
     }

@@ -11,12 +11,13 @@
 //! replica has committed an entry when its frame is out. Times are the kernel's, but for the client's write, which
 //! counts from the call.
 
+use super::AIM;
 use super::relay::{Way, packer};
 use super::site::{Process, Site, log_in, users};
-use super::taps::{Tap, wall, write_mark};
-use super::{AIM, say};
+use crate::progress::Progress;
 use crate::results::{Results, Round, Row, Unit};
 use crate::stats::Latencies;
+use crate::taps::{Tap, wall, write_mark};
 use lockstep::client::Publisher;
 use lockstep::edge::gateway::users::Whom;
 use lockstep::edge::mold::{Packer, Push};
@@ -146,7 +147,7 @@ pub struct Plan {
 ///
 /// # Errors
 /// In words, what did not start or did not come.
-pub fn measure(plan: &Plan, results: &mut Results) -> Result<(), String> {
+pub fn measure(plan: &Plan, progress: &Progress, results: &mut Results) -> Result<(), String> {
     let cores = cpu::cores();
     cpu::timer_slack(SLACK_NS);
     // The replica shares the load's core; whoever is measured has the other.
@@ -156,13 +157,15 @@ pub fn measure(plan: &Plan, results: &mut Results) -> Result<(), String> {
     results.tell("added, cores", format!("{THREADS} threads on {}", cores.len()));
     results.tell("added, idle", idle);
     results.tell("added, warm-up", format!("{WARM_UP} of each segment's messages"));
-    results.notes.push(format!("aim: p50 and p99 of in, out and feed at most {AIM} of their relays; an echo has no stream"));
+    results.notes.push(format!(
+        "aim: p50 and p99 of in, out and feed at most {AIM} of their relays; an echo has no stream"
+    ));
     let mut scene = Scene::open(plan, &cores)?;
     cpu::pin(cores[0]);
     for round in 1..=plan.rounds {
         scene.round(results)?;
         scene.site.check_alive()?;
-        say(&format!("added: round {round} of {}", plan.rounds));
+        progress.say(&format!("added: round {round} of {}", plan.rounds));
     }
     cpu::allow(&cores);
     Ok(())

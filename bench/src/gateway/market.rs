@@ -1,9 +1,9 @@
 //! The application behind the gateway, on handles of its own: it answers each message of a client to that client,
 //! and times the stream itself by messages of its own, from when each is due to its delivery as committed.
 
-use super::taps::SIZE_MIN;
 use crate::check::{due, write_message};
 use crate::stats::Latencies;
+use crate::taps::SIZE_MIN;
 use lockstep::client::{
     Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };

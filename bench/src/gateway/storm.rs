@@ -9,13 +9,14 @@
 //! One run; each ratio is that of neighbours. The load is open: an order waits for no answer. Its latency runs
 //! from its write, or from when it was due if the gateway held it up, until the kernel has the answer for its client.
 
+use super::AIM;
 use super::crowd::{Answers, Crowd, Storm, Weather};
 use super::market::Market;
 use super::site::{Site, log_in, users};
-use super::taps::{Tap, wall, write_mark};
-use super::{AIM, say};
+use crate::progress::Progress;
 use crate::results::{Results, Round, Row, Series, Unit};
 use crate::stats::Latencies;
+use crate::taps::{Tap, wall, write_mark};
 use lockstep::edge::gateway::users::Whom;
 use lockstep::edge::soup::Packet;
 use lockstep::io::clock::Clock;
@@ -70,7 +71,7 @@ pub struct Plan {
 ///
 /// # Errors
 /// In words, what did not start; an order without an answer; a client that was cut.
-pub fn measure(plan: &Plan, results: &mut Results) -> Result<(), String> {
+pub fn measure(plan: &Plan, progress: &Progress, results: &mut Results) -> Result<(), String> {
     cpu::timer_slack(SLACK_NS);
     let name = |letter: char, number: usize| format!("{letter}{number:05}");
     let quiet: Vec<_> = (0..plan.clients - plan.storm).map(|number| name('q', number)).collect();
@@ -83,7 +84,7 @@ pub fn measure(plan: &Plan, results: &mut Results) -> Result<(), String> {
     let quiet = crowd.len();
     let crowd = Crowd::start(crowd)?;
     let storm = Storm::start(site.address, storm, plan.logins)?;
-    say(&format!("storm: {} clients are connected", quiet + traders.len()));
+    progress.say(&format!("storm: {} clients are connected", quiet + traders.len()));
     let mut desk = Desk::open(plan, traders, windows)?;
     // Who storms has logged in before, like any client that comes back.
     storm.set(Weather::Storm);
@@ -118,7 +119,7 @@ pub fn measure(plan: &Plan, results: &mut Results) -> Result<(), String> {
             storm.end()?;
             return Err(String::from("the storm has ended by itself"));
         }
-        say(&format!("storm: round {} of {}", round + 1, plan.rounds));
+        progress.say(&format!("storm: round {} of {}", round + 1, plan.rounds));
     }
     desk.drain()?;
     storm.end()?;
@@ -274,7 +275,9 @@ impl<'a> Desk<'a> {
         results.tell("storm, cores", format!("{THREADS} threads on {}", cpu::cores().len()));
         results.tell("storm, idle", idle);
         results.tell("storm, warm-up", "until every stormer has logged in twice, 30 s at most");
-        results.notes.push(format!("aim: p99 of orders in the storm, and of the stream in the flood, at most {AIM} of quiet"));
+        results.notes.push(format!(
+            "aim: p99 of orders in the storm, and of the stream in the flood, at most {AIM} of quiet"
+        ));
         let words = ["quiet".to_owned(), format!("{storm} storm"), "wrong passwords flood".to_owned()];
         for (windows, case) in [
             (&self.latencies[..], "orders, to their answers"),
@@ -285,7 +288,8 @@ impl<'a> Desk<'a> {
                 let weather = WEATHERS[window % WEATHERS.len()];
                 let mut round = Round { at_s: *at_s, seconds, ..Round::of(latencies)? };
                 if case.starts_with("orders") {
-                    let orders = self.orders.iter().filter(|(_, its)| usize::from(*its) == window + 1).count();
+                    let orders =
+                        self.orders.iter().filter(|(_, its)| usize::from(*its) == window + 1).count();
                     (round.target, round.achieved) = (Some(rate as f64), Some(orders as f64 / seconds));
                 }
                 let axes = [("clients", clients as f64), ("rate", rate as f64), ("bytes", size as f64)];
@@ -299,7 +303,8 @@ impl<'a> Desk<'a> {
         for (weather, answers) in WEATHERS.into_iter().zip(answers).skip(1) {
             let Answers { accepted, refused, turned_away, unanswered } = answers;
             let key = weather.key();
-            for (what, count) in [("accepted", accepted), ("refused", refused), ("turned_away", turned_away)] {
+            for (what, count) in [("accepted", accepted), ("refused", refused), ("turned_away", turned_away)]
+            {
                 results.counts.insert(format!("{key}_{what}_per_second"), per_second(count).round() as u64);
             }
             let [accepted, refused, turned_away, unanswered] =

@@ -10,7 +10,7 @@
 //! tail: no role pays for a copy that the device would have made.
 
 use super::desk::{Desk, DeskPorts};
-use crate::cluster::{Cluster, MTU, PAYLOAD_LEN};
+use crate::cluster::{Cluster, MESSAGE_LEN, MTU};
 use lockstep::engine::parts::PartsLimits;
 use lockstep::engine::ports::Group;
 use lockstep::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
@@ -41,7 +41,7 @@ const REPLICAS: u32 = 3;
 /// The ring comes round several times in a measurement, so that its turn is paid for.
 const RING_BYTES: u64 = 256 << 10;
 /// A message.
-const PAYLOAD: [u8; PAYLOAD_LEN] = [0x5a; PAYLOAD_LEN];
+const PAYLOAD: [u8; MESSAGE_LEN] = [0x5a; MESSAGE_LEN];
 /// Time from one step to the next: shorter than the first heartbeat, so that none is counted.
 const STEP_NS: Nanos = 10_000;
 /// Wall less monotonic time.

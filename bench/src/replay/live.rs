@@ -9,11 +9,12 @@
 //! same round without it. Server and reader have no machine of their own here: they take their share of
 //! the cores that client, leader and standby run on.
 
-use crate::client::{Client, Measure, measure};
-use crate::cluster::{Cluster, PAYLOAD_LEN, Site};
+use crate::client::{Client, Ground, Measure, measure};
+use crate::cluster::{Cluster, MESSAGE_LEN, Site};
 use crate::environment;
-use crate::floor::{intended, number, payload};
+use crate::floor::{intended, number, write_message};
 use crate::node::{NodeArguments, Role};
+use crate::progress::Progress;
 use crate::results::{Results, Round, Row, Unit};
 use crate::scene::{Contestant, Node};
 use crate::stats::Latencies;
@@ -69,7 +70,7 @@ pub fn run(rounds: usize, messages: u64, rate: u64) -> Result<Option<Results>, S
     }
     let title = "what a replay of a standby's journal costs those who read live";
     let mut results = Results::begin("replay", title, environment::with_device()?);
-    let began = Instant::now();
+    let (began, progress) = (Instant::now(), Progress::new("replay"));
     // Before this thread is bound to a core: the reader is not.
     let (errands, taken) = channel();
     let (tell, told) = channel();
@@ -80,16 +81,18 @@ pub fn run(rounds: usize, messages: u64, rate: u64) -> Result<Option<Results>, S
     results.tell("clock", "monotonic, one for all");
     results.tell("cores", format!("3 busy threads, a server and a reader on {}", cores.len()));
     results.tell("idle", Idle::for_machine(3, cores.len()));
-    results.tell("loop", format!("open: {rate}/s of {PAYLOAD_LEN} B, each at its intended time"));
+    results.tell("loop", format!("open: {rate}/s of {MESSAGE_LEN} B, each at its intended time"));
     results.tell("warm-up", format!("{FILL} messages that fill the journal, and {WARM_UP} more"));
-    let live = format!("live, published to committed, {rate}/s of {PAYLOAD_LEN} B");
+    let live = format!("live, published to committed, {rate}/s of {MESSAGE_LEN} B");
     let beside = "read, meanwhile";
-    let axes = [("bytes", PAYLOAD_LEN as f64), ("rate", rate as f64)];
+    let axes = [("bytes", MESSAGE_LEN as f64), ("rate", rate as f64)];
     for number in 1..=rounds {
         for (name, replay_rate) in ROWS {
+            progress.say(&format!("round {number} of {rounds}, {name}"));
             let at_s = began.elapsed().as_secs_f64();
             let run = one(replay_rate, (messages, rate), &cores, &errands, &told);
-            let ((latencies, achieved), read) = run.map_err(|error| format!("{name}, round {number}: {error}"))?;
+            let ((latencies, achieved), read) =
+                run.map_err(|error| format!("{name}, round {number}: {error}"))?;
             let (target, achieved, seconds) = (Some(rate as f64), Some(achieved), messages as f64 / achieved);
             let round = Round { at_s, seconds, target, achieved, ..Round::of(&latencies)? };
             let row = || Row::new(&live, name, name, Unit::Nanos).over(axes);
@@ -99,7 +102,6 @@ pub fn run(rounds: usize, messages: u64, rate: u64) -> Result<Option<Results>, S
                 results.add(beside, name, round, || Row::new(beside, name, name, Unit::BytesPerSecond));
             }
         }
-        eprintln!("replay: round {number} of {rounds}");
     }
     Ok(Some(results))
 }
@@ -119,7 +121,9 @@ fn one(
     let site = Site { replay_rate: replay_rate.unwrap_or_default().to_owned(), ..Site::loopback(3) };
     let cluster = Cluster::on(&site, idle)?;
     let (contestant, scheduling) = (Contestant::Lockstep, SchedulingClass::Other);
-    let start = |role, core| Node::start(&cluster, &NodeArguments { contestant, role, core, scheduling });
+    let start = |role, core| {
+        Node::start(&cluster, &NodeArguments { contestant, role, core, scheduling, stall_ns: 0 })
+    };
     let (_leader, _standby) = (start(Role::Leader, cores[1])?, start(Role::Standby, cores[0])?);
     let stop = Arc::new(AtomicBool::new(false));
     let errand = Errand {
@@ -134,7 +138,7 @@ fn one(
         idle,
         reads: replay_rate.map(|_| (errand, errands)),
     };
-    let measured = measure(contestant, &cluster, Delivery::Committed, PAYLOAD_LEN, orders);
+    let measured = measure(contestant, Ground::own(&cluster), Delivery::Committed, MESSAGE_LEN, orders);
     stop.store(true, Ordering::Release);
     let read = replay_rate.map(|_| told.recv().map_err(|error| error.to_string())?).transpose();
     Ok((measured?, read?))
@@ -155,6 +159,7 @@ impl Measure for Orders<'_> {
         let clock = Clock::start();
         let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
         let mut latencies = Latencies::new()?;
+        let mut message = [0; MESSAGE_LEN];
         let (counted, total) = (FILL + WARM_UP, FILL + WARM_UP + self.messages);
         let (opened, mut began, mut reads) = (clock.now(), 0, self.reads);
         let (mut sent, mut came, mut sent_at) = (0, 0, 0);
@@ -172,14 +177,15 @@ impl Measure for Orders<'_> {
                 0 => Nanos::MAX,
                 began => began + (sent - FILL) * self.interval_ns,
             };
-            if sent < total && now >= due && client.publish(&payload(sent, due)) {
+            write_message(&mut message, sent, due);
+            if sent < total && now >= due && client.publish(&message) {
                 (sent, sent_at) = (sent + 1, now);
                 if !filling || sent.is_multiple_of(64) || sent == FILL {
                     client.flush();
                 }
             }
             let mut misplaced = None;
-            let work = client.turn(|payload| {
+            let work = client.turn(|payload, _| {
                 if number(payload) != came {
                     misplaced.get_or_insert((came, number(payload)));
                 }

@@ -194,13 +194,19 @@ impl Row {
         Ok(all)
     }
 
-    /// Every mark of any round, once.
-    pub fn marks(&self) -> Vec<&str> {
-        let mut marks: Vec<&str> =
-            self.rounds.iter().flat_map(|round| &round.marks).map(String::as_str).collect();
-        marks.sort_unstable();
-        marks.dedup();
-        marks
+    /// What the rounds' marks say, a line for each kind: marks of one kind begin alike, up to their colon.
+    pub fn marks(&self) -> Vec<String> {
+        let marks: Vec<&String> = self.rounds.iter().flat_map(|round| &round.marks).collect();
+        let kind = |mark: &str| mark.split(':').next().unwrap_or_default().to_owned();
+        let mut kinds: Vec<String> = marks.iter().map(|mark| kind(mark)).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let line = |of: &String| {
+            let alike: Vec<&&String> = marks.iter().filter(|mark| kind(mark) == *of).collect();
+            let last = alike.last().map_or(of.as_str(), |mark| mark.as_str());
+            format!("in {} of {} rounds {last}", alike.len(), self.rounds.len())
+        };
+        kinds.iter().map(line).collect()
     }
 }
 

@@ -1,0 +1,116 @@
+//! When messages are due.
+
+use lockstep::wire::Nanos;
+use std::str::FromStr;
+
+/// A second, at the end of which a burst stands.
+const SECOND_NS: Nanos = 1_000_000_000;
+
+/// What decides when the next message leaves.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Pace {
+    /// The one before it has come. It hides what a stall does to those who do not wait for each other.
+    Closed,
+    /// A clock: so many a second, and more at times, however late the sender is.
+    Open(u64, Option<Burst>),
+}
+
+/// More messages for a short time, once a second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Burst {
+    /// How many times the rate.
+    factor: u64,
+    /// For how long.
+    lasts_ns: Nanos,
+}
+
+impl FromStr for Burst {
+    type Err = String;
+
+    /// As `10x50ms`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is no burst; write FACTORxTIME, like 10x50ms, of at most 900ms");
+        let (factor, time) = text.split_once('x').ok_or_else(wrong)?;
+        let milliseconds: u64 =
+            time.strip_suffix("ms").and_then(|time| time.parse().ok()).ok_or_else(wrong)?;
+        let factor: u64 = factor.parse().map_err(|_| wrong())?;
+        if (2..=1_000).contains(&factor) && (1..=900).contains(&milliseconds) {
+            Ok(Self { factor, lasts_ns: milliseconds * 1_000_000 })
+        } else {
+            Err(wrong())
+        }
+    }
+}
+
+impl std::fmt::Display for Burst {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}ms", self.factor, self.lasts_ns / 1_000_000)
+    }
+}
+
+/// The intended times of an open loop, one after the other.
+pub struct Schedule {
+    rate: f64,
+    burst: Option<Burst>,
+    /// Nanoseconds since the first, and what is behind their point.
+    at: f64,
+}
+
+impl Schedule {
+    /// Begins with a message at 0.
+    pub fn new(rate: u64, burst: Option<Burst>) -> Self {
+        Self { rate: rate.max(1) as f64, burst, at: 0.0 }
+    }
+
+    /// When the next message is due, since the first.
+    pub fn due(&self) -> Nanos {
+        self.at.round() as Nanos
+    }
+
+    /// Goes on to the one behind it.
+    pub fn pass(&mut self) {
+        let in_second = self.due() % SECOND_NS;
+        let factor = match self.burst {
+            Some(Burst { factor, lasts_ns }) if in_second >= SECOND_NS - lasts_ns => factor,
+            _ => 1,
+        };
+        self.at += SECOND_NS as f64 / (self.rate * factor as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dues(rate: u64, burst: Option<Burst>, until: Nanos) -> Vec<Nanos> {
+        let mut schedule = Schedule::new(rate, burst);
+        let next = || {
+            let due = schedule.due();
+            schedule.pass();
+            (due < until).then_some(due)
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn messages_are_due_at_even_times_whatever_happens() {
+        let dues = dues(3, None, 2 * SECOND_NS);
+        assert_eq!(dues, [0, 333_333_333, 666_666_667, 1_000_000_000, 1_333_333_333, 1_666_666_667]);
+    }
+
+    #[test]
+    fn a_burst_brings_as_many_more_for_as_long_as_it_says() {
+        let burst: Burst = "10x50ms".parse().unwrap();
+        let dues = dues(20_000, Some(burst), 3 * SECOND_NS);
+        let inside = dues.iter().filter(|due| **due % SECOND_NS >= 950_000_000).count();
+        assert!(inside.abs_diff(3 * 10_000) <= 3, "{inside}");
+        assert!((dues.len() - inside).abs_diff(3 * 19_000) <= 3, "{}", dues.len());
+    }
+
+    #[test]
+    fn what_is_no_burst_is_refused_with_an_example() {
+        for text in ["10", "10x", "x50ms", "1x50ms", "10x0ms", "10x50s", "10x2000ms"] {
+            assert!(text.parse::<Burst>().is_err_and(|why| why.contains("10x50ms")), "{text}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Messages there and back: one client, one thread, which publishes what is due and reads what comes.
+
+use super::pace::{Pace, Schedule};
+use super::tap::KernelTimes;
+use crate::client::{Client, Losses, Measure};
+use crate::floor::{MESSAGE_LEN_MIN, intended, number, write_message};
+use crate::results::Round;
+use crate::stats::Latencies;
+use lockstep::io::clock::Clock;
+use lockstep::io::idle::Idle;
+use lockstep::wire::Nanos;
+
+/// A message that takes longer is lost, and with it the measurement.
+const LOST_NS: Nanos = 5_000_000_000;
+/// A round that takes so much longer than it should is ended: the machine is too busy to say anything.
+const OVERTIME_NS: Nanos = 60_000_000_000;
+/// A message that left later than that after its time was late.
+const LATE_NS: Nanos = 100_000;
+/// A sender of which a greater share was late fell behind.
+const LATE_SHARE: f64 = 0.01;
+/// As one whose rate is a smaller share of its target.
+const SENT_SHARE: f64 = 0.99;
+/// The parts of a latency at the leader's stamp.
+const TO_STAMP: [&str; 2] = ["to the stamp", "from the stamp"];
+/// And at the kernel's note of its coming to the client's host.
+const TO_KERNEL: [&str; 2] = ["to the kernel", "from the kernel"];
+/// Messages that are due and leave together.
+const BATCH_MAX: usize = 64;
+
+/// What is to be done.
+pub struct Rally {
+    /// When messages leave.
+    pub pace: Pace,
+    /// Bytes of each.
+    pub message_len: usize,
+    /// What is due before that is not counted.
+    pub warm_up_ns: Nanos,
+    /// For how long it is counted.
+    pub lasts_ns: Nanos,
+    /// Between two turns.
+    pub idle: Idle,
+    /// What is burnt for each delivered message: planted, to see whether a comparison finds it.
+    pub plant_ns: Nanos,
+    /// When the kernel had what was delivered, if that is asked for.
+    pub kernel: Option<KernelTimes>,
+}
+
+/// What was found.
+pub struct Found {
+    /// From when a message was due until it was delivered.
+    pub latencies: Latencies,
+    /// From when it was due until the leader stamped it, and from there: by two clocks.
+    ways: [Latencies; 2],
+    /// The same two of the kernel's note of its coming.
+    kernel_ways: Option<[Latencies; 2]>,
+    /// Messages that count.
+    counted: u64,
+    /// From the first one due to the last one delivered.
+    lasted_ns: Nanos,
+    target: Option<f64>,
+    late: u64,
+    latest_ns: Nanos,
+    losses: Losses,
+}
+
+impl Found {
+    /// Messages delivered a second.
+    pub fn achieved(&self) -> f64 {
+        self.counted as f64 * 1e9 / self.lasted_ns.max(1) as f64
+    }
+
+    /// Messages a second that were due, in an open loop.
+    pub fn target(&self) -> Option<f64> {
+        self.target
+    }
+
+    /// Its parts by what they are called, without what must be said of the whole: on both sides of the leader's
+    /// stamp, and of the kernel's note.
+    ///
+    /// # Errors
+    /// A histogram cannot be written.
+    pub fn parts(&self, one_way: bool) -> Result<Vec<(&'static str, Round)>, String> {
+        let stamp = one_way.then_some(&self.ways).into_iter().flat_map(|ways| TO_STAMP.into_iter().zip(ways));
+        let kernel = self.kernel_ways.iter().flat_map(|ways| TO_KERNEL.into_iter().zip(ways));
+        let part = |(name, latencies): (&'static str, &Latencies)| {
+            Ok((name, Round { seconds: self.lasted_ns as f64 / 1e9, ..Round::of(latencies)? }))
+        };
+        stamp.chain(kernel).map(part).collect()
+    }
+
+    /// As a round.
+    ///
+    /// # Errors
+    /// A histogram cannot be written.
+    pub fn round(&self) -> Result<Round, String> {
+        let mut marks = Vec::new();
+        let late = self.late as f64 / self.counted.max(1) as f64;
+        let behind = self.target.is_some_and(|target| self.achieved() < target * SENT_SHARE);
+        if self.target.is_some() && (behind || late > LATE_SHARE) {
+            marks.push(format!(
+                "the sender fell behind: {:.1} % of the messages left more than {} us after their time, at most {:.1} \
+                 ms",
+                late * 100.0,
+                LATE_NS / 1_000,
+                self.latest_ns as f64 / 1e6
+            ));
+        }
+        Ok(Round {
+            seconds: self.lasted_ns as f64 / 1e9,
+            target: self.target,
+            achieved: Some(self.achieved()),
+            lost: self.losses.gaps,
+            repaired: self.losses.repaired,
+            marks,
+            ..Round::of(&self.latencies)?
+        })
+    }
+}
+
+impl Measure for Rally {
+    type Found = Found;
+
+    fn with(mut self, mut client: impl Client) -> Result<Found, String> {
+        let clock = Clock::start();
+        let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
+        let [mut latencies, mut out, mut back] = [Latencies::new()?, Latencies::new()?, Latencies::new()?];
+        let mut message = vec![0; self.message_len.max(MESSAGE_LEN_MIN)];
+        let (rate, burst) = match self.pace {
+            Pace::Closed => (1, None),
+            Pace::Open(rate, burst) => (rate, burst),
+        };
+        let mut schedule = Schedule::new(rate, burst);
+        let began = clock.now();
+        let counts_from = began + self.warm_up_ns;
+        let ends = counts_from + self.lasts_ns;
+        let (mut sent, mut came, mut misplaced) = (0, 0, None);
+        let (mut counted, mut late, mut latest_ns) = (0, 0, 0);
+        let mut moved_at = began;
+        let lost_before = client.losses();
+        loop {
+            let now = clock.now();
+            let (before, mut is_over) = (sent, false);
+            for _ in 0..BATCH_MAX {
+                let due = match self.pace {
+                    Pace::Closed if sent == came => now,
+                    Pace::Closed => Nanos::MAX,
+                    Pace::Open(..) => began + schedule.due(),
+                };
+                is_over = due.min(now) >= ends;
+                if is_over || now < due {
+                    break;
+                }
+                write_message(&mut message, sent, due);
+                if !client.publish(&message) {
+                    break;
+                }
+                schedule.pass();
+                sent += 1;
+                if due >= counts_from {
+                    counted += 1;
+                    late += u64::from(now - due > LATE_NS);
+                    latest_ns = latest_ns.max(now - due);
+                }
+            }
+            if sent > before {
+                client.flush();
+            }
+            if is_over && came == sent {
+                break;
+            }
+            let before = came;
+            let work = client.turn(|message, stamped| {
+                if number(message) != came {
+                    misplaced.get_or_insert((came, number(message)));
+                }
+                let due = intended(message);
+                if due >= counts_from {
+                    burn(&clock, self.plant_ns);
+                    let now = clock.now();
+                    latencies.record(now.saturating_sub(due));
+                    out.record(stamped.saturating_sub(clock.wall(due)));
+                    let wall = clock.wall(now);
+                    back.record(wall.saturating_sub(stamped));
+                    if let Some(kernel) = &mut self.kernel {
+                        kernel.delivered(number(message), clock.wall(due), wall);
+                    }
+                }
+                came += 1;
+            });
+            if let Some(kernel) = &mut self.kernel {
+                kernel.turn(client.publisher())?;
+            }
+            if let Some((expected, seen)) = misplaced {
+                return Err(format!("message {seen} came where {expected} was to come"));
+            }
+            if now > ends + OVERTIME_NS {
+                return Err(format!(
+                    "{came} of {sent} messages came within {} s: other work has the cores",
+                    (now - began) / 1_000_000_000
+                ));
+            }
+            if came > before || sent == came {
+                moved_at = now;
+            } else if now > moved_at + LOST_NS {
+                return Err(format!("message {came} of {sent} sent did not come within {LOST_NS} ns"));
+            }
+            if work == 0 {
+                waiter.wait(0);
+            }
+        }
+        let target = match self.pace {
+            // What its bursts add is in what it counted.
+            Pace::Open(..) => Some(counted as f64 * 1e9 / self.lasts_ns as f64),
+            Pace::Closed => None,
+        };
+        Ok(Found {
+            latencies,
+            ways: [out, back],
+            kernel_ways: self.kernel.map(|kernel| kernel.ways),
+            counted,
+            lasted_ns: moved_at.max(ends) - counts_from,
+            target,
+            late,
+            latest_ns,
+            losses: client.losses().since(lost_before),
+        })
+    }
+}
+
+fn burn(clock: &Clock, ns: Nanos) {
+    if ns > 0 {
+        let ends = clock.now() + ns;
+        while clock.now() < ends {
+            std::hint::spin_loop();
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Latency against load: which rates are tried, who keeps up, and where the knee is.
+
+use super::rally::Found;
+use crate::results::{Results, Row};
+
+/// A subject that carries a smaller share of what is due is saturated.
+const KEPT_UP: f64 = 0.97;
+/// Beyond the knee, the median latency is more than so many times that at the lowest rate.
+const KNEE_RATIO: f64 = 2.0;
+/// The axis that marks a knee.
+pub const KNEE: &str = "knee";
+
+/// The rate behind `rate`: a half more, in two digits.
+pub fn next(rate: u64) -> u64 {
+    let next = rate as f64 * 1.5;
+    let unit = 10_f64.powf(next.log10().floor() - 1.0).max(1.0);
+    ((next / unit).round() * unit) as u64
+}
+
+/// Whether a contestant did not keep up.
+pub fn is_saturated(found: &Found) -> bool {
+    found.target().is_some_and(|target| found.achieved() < target * KEPT_UP)
+}
+
+/// Marks the greatest rate of each subject that it carried without its median latency doubling, where a greater one
+/// was tried, and says so.
+pub fn mark_knees(results: &mut Results) {
+    let family =
+        |row: &Row| (row.case.split(", ").take(2).collect::<Vec<_>>().join(", "), row.subject.clone());
+    let split = |row: &Row| row.case.ends_with(" the stamp") || row.case.ends_with(" the kernel");
+    let mut families: Vec<_> = results.rows.iter().map(family).collect();
+    families.dedup();
+    families.sort_unstable();
+    families.dedup();
+    for one in families {
+        let of_family = |row: &&mut Row| family(row) == one && row.axes.contains_key("rate") && !split(row);
+        let mut rows: Vec<&mut Row> = results.rows.iter_mut().filter(of_family).collect();
+        rows.sort_by(|a, b| a.axes["rate"].total_cmp(&b.axes["rate"]));
+        let median = |row: &Row| row.spread("p50").map(|spread| spread.median);
+        let Some(lowest) = rows.first().and_then(|row| median(row)) else { continue };
+        let carries = |row: &Row| {
+            let sent = row.rounds.iter().filter_map(|round| Some(round.achieved? / round.target?));
+            let shares: Vec<f64> = sent.collect();
+            let kept_up = shares.iter().filter(|share| **share >= KEPT_UP).count() * 2 > shares.len();
+            kept_up && median(row).is_some_and(|p50| p50 <= lowest * KNEE_RATIO)
+        };
+        let carried = rows.iter().take_while(|row| carries(row)).count();
+        // Without a rate beyond it nothing shows that it is the knee.
+        if rows.len() < 2 || carried == 0 || carried == rows.len() {
+            continue;
+        }
+        let knee = &mut rows[carried - 1];
+        knee.axes.insert(KNEE.to_owned(), 1.0);
+        let rate = knee.axes["rate"];
+        let words = format!(
+            "{}, {}: the knee is at {rate} messages/s: beyond it the median latency is more than {KNEE_RATIO} times \
+             that at the lowest rate, or less than {KEPT_UP} of what is due is carried",
+            one.0, one.1
+        );
+        results.notes.push(words);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::{Facts, Figures, Round, Unit};
+
+    #[test]
+    fn rates_grow_by_a_half_in_round_numbers() {
+        let rates: Vec<u64> = std::iter::successors(Some(20_000), |rate| Some(next(*rate))).take(8).collect();
+        assert_eq!(rates, [20_000, 30_000, 45_000, 68_000, 100_000, 150_000, 230_000, 350_000]);
+    }
+
+    #[test]
+    fn the_knee_is_the_last_rate_that_is_carried_without_doubling_the_median() {
+        let mut results = Results::begin("latency", "", Facts::new());
+        for (rate, p50, share) in
+            [(1e4, 10.0, 1.0), (2e4, 12.0, 1.0), (4e4, 19.0, 1.0), (8e4, 25.0, 1.0), (16e4, 9e3, 0.8)]
+        {
+            let round = Round {
+                figures: Figures::from([("p50".to_owned(), p50)]),
+                target: Some(rate),
+                achieved: Some(rate * share),
+                ..Round::default()
+            };
+            let case = format!("stamped, 64 B, {rate}/s");
+            results.add(&case, "lockstep", round, || Row {
+                case: case.clone(),
+                subject: "lockstep".into(),
+                words: "lockstep".into(),
+                floor: false,
+                unit: Unit::Nanos,
+                axes: [("rate".to_owned(), rate)].into(),
+                rounds: Vec::new(),
+            });
+        }
+        mark_knees(&mut results);
+        let knees: Vec<f64> = results
+            .rows
+            .iter()
+            .filter(|row| row.axes.contains_key(KNEE))
+            .map(|row| row.axes["rate"])
+            .collect();
+        assert_eq!(knees, [4e4]);
+        assert!(results.notes.iter().any(|note| note.contains("40000")), "{:?}", results.notes);
+    }
+}

@@ -1,0 +1,129 @@
+//! The latency bench, short: what it tells is whole, on a cluster of its own and on one that runs already.
+
+use serde_json::Value;
+use std::process::{Child, Command, Output, Stdio};
+use tools::processes::Cluster;
+
+fn bench(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
+    command.args(arguments).output().expect("the bench runs")
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Nothing where the machine cannot measure, which it says itself.
+fn results(output: &Output) -> Option<Value> {
+    if output.stdout.starts_with(b"SKIPPED:") {
+        print!("{}", String::from_utf8_lossy(&output.stdout));
+        return None;
+    }
+    Some(serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", told(output))))
+}
+
+/// The rows of a case that its subjects have, by name.
+fn row<'a>(results: &'a Value, case: &str, subject: &str) -> &'a Value {
+    let rows = results["rows"].as_array().expect("rows");
+    let found = rows.iter().find(|row| row["case"] == case && row["subject"] == subject);
+    found.unwrap_or_else(|| panic!("{case}, {subject}: not in {rows:?}"))
+}
+
+#[test]
+fn every_size_and_rate_is_told_beside_both_floors_of_the_same_round() {
+    let flags = [
+        "--sizes=32,1344",
+        "--rates=2k",
+        "--seconds=0.3",
+        "--warm-up=0.05",
+        "--rounds=2",
+        "--one-way",
+        "--kernel-times",
+    ];
+    let output = bench(&[&["latency", "--only=stamped", "--json"], &flags[..]].concat());
+    let Some(results) = results(&output) else { return };
+    assert!(output.status.success(), "{}", told(&output));
+    let rate = 2000;
+    for size in [32, 1344] {
+        let case = format!("stamped, {size} B, {rate}/s");
+        for subject in ["plain", "io", "lockstep"] {
+            let row = row(&results, &case, subject);
+            let rounds = row["rounds"].as_array().expect("rounds");
+            assert_eq!(rounds.len(), 2, "{row}");
+            for round in rounds {
+                let due = (rate as f64 * 0.3) as u64;
+                assert!(
+                    round["samples"].as_u64().is_some_and(|samples| samples.abs_diff(due) <= 1),
+                    "{round}"
+                );
+                assert!(round["figures"]["p50"].as_f64() > Some(0.0), "{round}");
+                assert!(round["figures"].get("p99.9").is_none(), "600 messages tell no p99.9: {round}");
+            }
+        }
+        let parts = ["to the stamp", "from the stamp", "to the kernel", "from the kernel"];
+        for part in parts.map(|part| format!("{case}, {part}")) {
+            assert!(row(&results, &part, "lockstep")["rounds"][1]["samples"].as_u64() > Some(0));
+        }
+    }
+    let ratios = results["ratios"].as_array().expect("ratios");
+    assert_eq!(ratios.len(), 2 * 5 * 2, "two floors of each case");
+    for fact in ["kernel", "cpu", "governor", "clock source", "device", "interface", "lockstep"] {
+        assert!(results["environment"][fact].is_string(), "{fact}: {}", results["environment"]);
+    }
+}
+
+#[test]
+fn a_limit_that_holds_ends_with_exit_code_3_and_says_what_was_measured() {
+    let flags = ["--closed", "--only=stamped", "--seconds=0.2", "--rounds=1"];
+    let output = bench(&[&["latency", "--fail-if=p50>1ns", "--fail-if=ratio.p50<1000"], &flags[..]].concat());
+    if output.stdout.starts_with(b"SKIPPED:") {
+        return;
+    }
+    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+    assert!(told(&output).contains("p50>1ns: stamped, 64 B, closed loop: it is "), "{}", told(&output));
+    let output = bench(&[&["latency", "--fail-if=committed.p50>1ns"], &flags[..]].concat());
+    assert_eq!(output.status.code(), Some(1), "nothing committed was measured: {}", told(&output));
+}
+
+/// A reflector, ended with this.
+struct Reflector(Child);
+
+impl Drop for Reflector {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_cluster_that_runs_already_is_measured_beside_the_floor_that_reflects() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    let file = cluster.config();
+    let config = format!("--config={}", file.display());
+    let flags = [config.as_str(), "--only=stamped", "--rates=1k", "--seconds=0.3", "--rounds=2", "--json"];
+    let alone = bench(&[&["latency"], &flags[..]].concat());
+    let Some(alone) = results(&alone) else { return };
+    assert!(alone["notes"].to_string().contains("nobody reflects"), "{}", alone["notes"]);
+    assert_eq!(row(&alone, "stamped, 64 B, 1000/s", "lockstep")["rounds"].as_array().map(Vec::len), Some(2));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
+    command.args(["reflect", &config, "--seconds=60"]).stderr(Stdio::null());
+    let _reflector = Reflector(command.spawn().expect("a reflector"));
+    // It needs a moment to join; until then nobody reflects.
+    let beside = (0..10).map(|_| bench(&[&["latency"], &flags[..]].concat())).find_map(|output| {
+        let results = results(&output)?;
+        (results["ratios"].as_array().map(Vec::len) == Some(1)).then_some(results)
+    });
+    let beside = beside.expect("a floor");
+    assert_eq!(row(&beside, "stamped, 64 B, 1000/s", "plain")["floor"], true);
+}
+
+#[test]
+fn a_planted_stall_is_seen_by_the_open_loop_and_hidden_by_the_closed_one() {
+    let output = bench(&["self-test", "--rounds=1", "--seconds=3", "--json"]);
+    let Some(results) = results(&output) else { return };
+    let p999 = |case: &str| row(&results, case, "stub")["rounds"][0]["figures"]["p99.9"].as_f64();
+    // 5 ms are planted once a second: one in a thousand messages waits longer than 4 ms.
+    assert!(p999("open loop, stalls") > Some(3.6e6), "{}", results["notes"]);
+    assert!(p999("closed loop, stalls") < p999("open loop, stalls"), "{}", results["notes"]);
+}
