@@ -30,5 +30,6 @@ mod self_test;
 pub mod stats;
 mod taps;
 mod throughput;
+mod worker;
 
 pub use cli::{as_lockstep, run};

@@ -38,6 +38,14 @@ impl FromStr for Holders {
     }
 }
 
+/// The flag of a run within a network.
+const HOLDERS: &str = "--holders";
+
+/// The command line, without what a run within a network is told beside it.
+pub fn command_line() -> Vec<String> {
+    std::env::args().take_while(|argument| argument != HOLDERS).collect()
+}
+
 /// Runs this program anew with the same arguments on the last node of a network, the `others` first nodes
 /// being for whom it starts, and ends as it did. Where there can be no such network it is said that `what` is
 /// not measured.
@@ -54,7 +62,12 @@ pub fn run_in_network(others: usize, what: &str) -> Result<Verdict, String> {
     let holders = Holders { switch: network.switch().holder(), nodes };
     let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
     let mut command = network.node(others + 1).place().command(itself);
-    command.args(std::env::args_os().skip(1)).args(["--holders", &holders.to_string()]);
+    command.args(std::env::args_os().skip(1));
+    if std::env::args().nth(1).is_some_and(|first| first == "run") && !std::env::args().any(|arg| arg == "--")
+    {
+        command.arg("--"); // a scenario's further flags stand behind it
+    }
+    command.args([HOLDERS, &holders.to_string()]);
     let status =
         command.status().map_err(|error| format!("starting this program in a namespace: {error}"))?;
     let verdict = status.code().and_then(Verdict::of_code);

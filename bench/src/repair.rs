@@ -155,6 +155,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let cluster = Cluster::on(&site, idle)?;
     let title = "publish to committed delivery where something is lost, over where nothing is";
     let mut results = Results::begin("repair", title, environment::facts());
+    results.command = place::command_line();
     let began = Instant::now();
     let Arguments { rate, size, seconds, .. } = arguments;
     results.tell("clock", "monotonic, one for all processes");

@@ -124,7 +124,7 @@ pub fn measure(plan: &Plan, progress: &Progress, results: &mut Results) -> Resul
     desk.drain()?;
     storm.end()?;
     let stream = market.end()?;
-    let left = crowd.end();
+    let left = crowd.end()?;
     if left < quiet {
         return Err(format!("{} of {quiet} quiet clients were cut", quiet - left));
     }
