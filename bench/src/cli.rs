@@ -68,9 +68,6 @@ const LOCKSTEPS_OWN: [&str; 2] = ["sequencer", "watch"];
 /// Behind this word stands any subcommand of lockstep.
 const LOCKSTEP: &str = "lockstep";
 
-/// What a limit that holds, or a difference, ends the program with.
-const FAILED: u8 = 3;
-
 /// This program as lockstep itself, where its first argument says so: whoever starts a fleet does it with its own
 /// executable.
 pub fn as_lockstep() -> Option<ExitCode> {
@@ -89,8 +86,7 @@ pub fn run() -> ExitCode {
         return code;
     }
     match measure(Arguments::parse().what) {
-        Ok(Verdict::Passed) => ExitCode::SUCCESS,
-        Ok(Verdict::Failed) => ExitCode::from(FAILED),
+        Ok(verdict) => ExitCode::from(verdict.code()),
         Err(error) => {
             eprintln!("lockstep-bench: {error}");
             ExitCode::FAILURE
@@ -108,15 +104,15 @@ fn measure(what: What) -> Result<Verdict, String> {
             scenario::command_line(&arguments).and_then(|line| measure(Arguments::parse_from(line).what))
         }
         What::Reflect(arguments) => latency::reflect(&arguments).map(|()| Verdict::Passed),
-        What::Throughput(arguments) => throughput::run(&arguments).map(|()| Verdict::Passed),
-        What::Failover(arguments) => failover::run(&arguments).map(|()| Verdict::Passed),
-        What::Repair(arguments) => repair::run(&arguments).map(|()| Verdict::Passed),
+        What::Throughput(arguments) => throughput::run(&arguments),
+        What::Failover(arguments) => failover::run(&arguments),
+        What::Repair(arguments) => repair::run(&arguments),
         What::Reader(arguments) => repair::read(&arguments).map(|()| Verdict::Passed),
-        What::Replay(arguments) => replay::run(&arguments).map(|()| Verdict::Passed),
-        What::Gateway(arguments) => gateway::run(&arguments).map(|()| Verdict::Passed),
+        What::Replay(arguments) => replay::run(&arguments),
+        What::Gateway(arguments) => gateway::run(&arguments),
         What::Relay(arguments) => gateway::relay(&arguments).map(|()| Verdict::Passed),
         What::Hog(arguments) => failover::hog(&arguments).map(|()| Verdict::Passed),
-        What::Down(arguments) => down::run(&arguments).map(|()| Verdict::Passed),
+        What::Down(arguments) => down::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments).map(|()| Verdict::Passed),
         What::DownWatcher => down::watcher().map(|()| Verdict::Passed),
         What::Turns(arguments) => instructions::turns(&arguments).map(|()| Verdict::Passed),

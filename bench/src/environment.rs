@@ -64,11 +64,6 @@ fn interface(name: &str) -> String {
     format!("{name}, {driver}{speed}, MTU {}", read(&format!("{class}/mtu")))
 }
 
-/// The facts, one line each.
-pub fn lines() -> Vec<String> {
-    facts().into_iter().map(|(name, value)| format!("{name:<16} {value}")).collect()
-}
-
 /// Cores that this process may run on.
 pub fn cores() -> usize {
     lockstep::io::cpu::cores().len()
@@ -81,6 +76,16 @@ pub fn rustc() -> String {
         |_| String::from("an unknown rustc"),
         |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
     )
+}
+
+/// The facts, and what the kernel grants a device like those of a measurement of our own.
+///
+/// # Errors
+/// As of [`device`].
+pub fn with_device() -> Result<Facts, String> {
+    let mut facts = facts();
+    facts.extend(device(None)?);
+    Ok(facts)
 }
 
 /// What the kernel grants a device like those of a measurement, and the interface: of `config`, or of a cluster of

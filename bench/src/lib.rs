@@ -9,7 +9,6 @@ mod check;
 mod cli;
 mod client;
 pub mod cluster;
-mod condition;
 mod down;
 pub mod environment;
 mod failover;
@@ -31,5 +30,6 @@ mod self_test;
 pub mod stats;
 mod taps;
 mod throughput;
+mod worker;
 
 pub use cli::{as_lockstep, run};

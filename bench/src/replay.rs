@@ -12,7 +12,9 @@
 
 mod live;
 
-use crate::stats::Spread;
+use crate::environment;
+use crate::progress::Progress;
+use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use clap::Args;
 use lockstep::engine::replay::{Piece, REPLAY_BUFFER_LEN, piece};
 use lockstep::io::journal_files::{self, JournalConfig, OpenJournal};
@@ -59,51 +61,65 @@ pub struct Arguments {
     /// Of them, messages that are measured in each run
     #[arg(long, default_value_t = 60_000)]
     messages: u64,
+    #[command(flatten)]
+    output: Output,
 }
 
-/// The rows, and what each is.
-const ROWS: [(&str, &str); 4] = [
-    ("cat", "read and write of the segments into a socket"),
-    ("server", "sendfile of the committed log, read and thrown away"),
-    ("reader", "the same, each frame judged"),
-    ("packed", "lz4 segments, read and thrown away"),
-];
+/// The floor, and what it is.
+const CAT: (&str, &str) = ("cat", "read, write into a socket");
+/// The others.
+const SERVER: (&str, &str) = ("server", "sendfile, thrown away");
+const READER: (&str, &str) = ("reader", "the same, frames judged");
+const PACKED: (&str, &str) = ("packed", "lz4 segments, thrown away");
 
-/// Measures, and prints one line for each row.
+/// Measures, and gives out what was found.
 ///
 /// # Errors
 /// What failed.
-pub fn run(arguments: &Arguments) -> Result<(), String> {
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+    let Arguments { mebibytes, payload, rounds, .. } = *arguments;
     if arguments.live {
-        return live::run(arguments.rounds, arguments.messages, arguments.rate);
+        return match live::run(rounds, arguments.messages, arguments.rate)? {
+            Some(results) => arguments.output.give(&results),
+            None => Ok(Verdict::Passed),
+        };
     }
+    let title = "bytes a second of a journal that is replayed, over cat of its segments into a socket";
+    let mut results = Results::begin("replay", title, environment::facts());
+    let (began, progress) = (Instant::now(), Progress::new("replay"));
     let memory = memory_folder();
     let folder = arguments.folder.clone().unwrap_or_else(|| memory.path().to_path_buf());
+    results.tell("clock", "monotonic, of the reader, from its first call to the last byte");
+    results.tell("cores", format!("not bound, of {}", environment::cores()));
+    results.tell("idle", "all block");
+    results.tell("journal", format!("{mebibytes} MiB in {}", folder.display()));
+    results.tell("loop", "closed: as fast as it is read, over loopback TCP");
+    results.tell("warm-up", "none: the journal was written just before");
+    progress.say("the journals are written");
     let plain = Journal::fill(&folder.join("plain"), arguments, false)?;
     let packed =
         (!arguments.plain).then(|| Journal::fill(&folder.join("packed"), arguments, true)).transpose()?;
-    let mut rates: [Vec<f64>; 4] = Default::default();
-    for _ in 0..arguments.rounds {
-        rates[0].push(cat(&plain.segments()?)?);
-        rates[1].push(replay(plain.address(), plain.next, false)?);
-        rates[2].push(replay(plain.address(), plain.next, true)?);
+    let case = format!("journal of {mebibytes} MiB, messages of {payload} B");
+    let axes = [("bytes", payload as f64), ("mib", mebibytes as f64)];
+    for number in 1..=rounds {
+        let mut add = |(key, words): (&str, &str), read: &dyn Fn() -> Result<f64, String>| {
+            progress.say(&format!("round {number} of {rounds}, {key}"));
+            let (at_s, since) = (began.elapsed().as_secs_f64(), Instant::now());
+            let value = Round::value(read()?);
+            let round = Round { at_s, seconds: since.elapsed().as_secs_f64(), ..value };
+            let row = || Row::new(&case, key, words, Unit::BytesPerSecond).over(axes);
+            results.add(&case, key, round, || row().as_floor(key == CAT.0));
+            Ok::<_, String>(())
+        };
+        add(CAT, &|| cat(&plain.segments()?))?;
+        add(SERVER, &|| replay(plain.address(), plain.next, false))?;
+        add(READER, &|| replay(plain.address(), plain.next, true))?;
         if let Some(packed) = &packed {
-            rates[3].push(replay(packed.address(), packed.next, false)?);
+            add(PACKED, &|| replay(packed.address(), packed.next, false))?;
         }
     }
-    println!(
-        "journal of {} MiB, messages of {} B, {} rounds; MB/s, median (least to greatest); ratio to cat of the same \
-         round",
-        arguments.mebibytes, arguments.payload, arguments.rounds
-    );
-    for ((name, what), row) in ROWS.iter().zip(&rates) {
-        let Some(spread) = Spread::of(row.iter().copied()) else { continue };
-        let ratio = Spread::of(row.iter().zip(&rates[0]).map(|(rate, cat)| rate / cat));
-        let ratio = ratio.map_or(0.0, |ratio| ratio.median);
-        let (median, min, max) = (spread.median, spread.min, spread.max);
-        println!("{name:<8} {median:>7.0} ({min:.0} to {max:.0})  {ratio:>5.2}  {what}");
-    }
-    Ok(())
+    drop(progress);
+    arguments.output.give(&results)
 }
 
 struct Journal {
@@ -245,7 +261,7 @@ fn frame(end: &LogEnd, payload_len: usize) -> Result<Vec<u8>, String> {
     Ok(memory)
 }
 
-/// `cat segments | socket` to a reader that looks at nothing, in MB/s.
+/// `cat segments | socket` to a reader that looks at nothing, in bytes per second.
 fn cat(segments: &[PathBuf]) -> Result<f64, String> {
     let text = |error: std::io::Error| error.to_string();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(text)?;
@@ -275,13 +291,13 @@ fn cat(segments: &[PathBuf]) -> Result<f64, String> {
                 count => bytes += count,
             }
         }
-        let rate = bytes as f64 / began.elapsed().as_secs_f64() / 1e6;
+        let rate = bytes as f64 / began.elapsed().as_secs_f64();
         writer.join().map_err(|_| "the writer panicked".to_owned())?.map_err(text)?;
         Ok(rate)
     })
 }
 
-/// All of the log up to `next`, in MB/s; `judged` looks at each frame.
+/// All of the log up to `next`, in bytes per second; `judged` looks at each frame.
 fn replay(address: SocketAddr, next: Seq, judged: bool) -> Result<f64, String> {
     let text = |error: std::io::Error| error.to_string();
     let mut socket = TcpStream::connect(address).map_err(text)?;
@@ -317,5 +333,5 @@ fn replay(address: SocketAddr, next: Seq, judged: bool) -> Result<f64, String> {
     if judged && seen != next {
         return Err(format!("the replay ended at seq {seen} instead of {next}"));
     }
-    Ok(bytes as f64 / began.elapsed().as_secs_f64() / 1e6)
+    Ok(bytes as f64 / began.elapsed().as_secs_f64())
 }

@@ -10,13 +10,15 @@ use crate::cluster::{Cluster, MESSAGE_LEN, MTU};
 use crate::environment;
 use crate::floor::{number, write_message};
 use crate::node::{NodeArguments, Role};
+use crate::progress::Progress;
+use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use crate::scene::{Contestant, Node};
-use crate::stats::{Spread, cell, paired};
 use lockstep::client::Delivery;
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu::{self, SchedulingClass};
 use lockstep::io::idle::Idle;
 use lockstep::wire::{HEADER_LEN, Nanos, entry_len, frame_len_max};
+use std::time::Instant;
 
 /// Messages of 64 bytes in a full frame.
 const PER_FRAME: u64 = ((frame_len_max(MTU) - HEADER_LEN) / entry_len(MESSAGE_LEN)) as u64;
@@ -40,59 +42,59 @@ pub struct Arguments {
     /// Full datagrams that a client hands in at once.
     #[arg(long, default_value_t = 32)]
     burst: u64,
-    /// Print the figures as JSON.
-    #[arg(long)]
-    json: bool,
     /// The standby's core, by its place among ours; the client has 0 and the leader 1.
     #[arg(long, default_value_t = 0)]
     standby_core: usize,
+    #[command(flatten)]
+    output: Output,
 }
 
-/// Measures and prints.
+/// Measures, and gives out what was found.
 ///
 /// # Errors
 /// A process that did not start, a message that was lost. Fewer than two cores are none: SKIPPED.
-pub fn run(arguments: &Arguments) -> Result<(), String> {
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let cores = cpu::cores();
     if cores.len() < 2 {
         println!("SKIPPED: throughput: leader and client need a core each, this machine has {}", cores.len());
-        return Ok(());
+        return Ok(Verdict::Passed);
     }
-    let mut environment = environment::lines();
-    environment.extend(environment::device(None)?.into_values());
+    let title = "messages a second, committed, without loss, over what a raw forwarder carries";
+    let mut results = Results::begin("throughput", title, environment::with_device()?);
+    let (began, progress) = (Instant::now(), Progress::new("throughput"));
     if let Some(note) = cpu::pin(cores[0]).note {
         return Err(note);
     }
     let idle = Idle::for_machine(3, cores.len());
-    let mut rates: [Vec<Option<f64>>; 3] = Default::default();
-    for round in 0..arguments.rounds {
+    let window = arguments.window * PER_FRAME;
+    results.tell("clock", "monotonic, of the client");
+    results.tell("cores", format!("3 threads on {}", cores.len()));
+    results.tell("idle", idle);
+    results.tell(
+        "loop",
+        format!("{window} messages under way, handed in up to {} at once", arguments.burst * PER_FRAME),
+    );
+    results.tell("warm-up", format!("{} ms of each contestant and round", WARM_UP_NS / 1_000_000));
+    let case = format!("committed, {MESSAGE_LEN} B, {window} under way");
+    let axes = [("bytes", MESSAGE_LEN as f64), ("window", window as f64)];
+    for number in 1..=arguments.rounds {
         for contestant in Contestant::ALL {
+            progress.say(&format!("round {number} of {}, {}", arguments.rounds, contestant.key()));
+            let at_s = began.elapsed().as_secs_f64();
             let rate = one(contestant, idle, &cores, arguments)
-                .map_err(|error| format!("{}, round {}: {error}", contestant.name(), round + 1))?;
-            rates[contestant as usize].push(Some(rate));
+                .map_err(|error| format!("{}, round {number}: {error}", contestant.name()))?;
+            let seconds = arguments.milliseconds as f64 / 1e3;
+            let round = Round { at_s, seconds, samples: (rate * seconds) as u64, ..Round::value(rate) };
+            let (key, words) = (contestant.key(), contestant.name());
+            let row = || Row::new(&case, key, words, Unit::MessagesPerSecond).over(axes);
+            results.add(&case, key, round, || row().as_floor(contestant != Contestant::Lockstep));
         }
     }
-    if arguments.json {
-        return print_json(&rates, &environment);
-    }
-    environment.iter().for_each(|line| println!("{line}"));
-    println!(
-        "\nmessages of 64 B per second, committed, without loss: 3 threads / {} cores, idle {idle}, {} rounds, \
-         {} messages under way; thousands, median [min-max]",
-        cores.len(),
-        arguments.rounds,
-        arguments.window * PER_FRAME
-    );
-    for contestant in Contestant::ALL {
-        let spread = Spread::of(rates[contestant as usize].iter().copied().flatten());
-        println!("{:<24}{:>28}", contestant.name(), cell(spread.map(|spread| spread.scaled(1e-3)), 0));
-    }
-    for floor in [Contestant::Io, Contestant::Plain] {
-        let ratio = paired(&rates[Contestant::Lockstep as usize], &rates[floor as usize]);
-        println!("{:<24}{:>28}", format!("lockstep / {}", floor.key()), cell(ratio, 2));
-    }
-    println!("(the floors carry {} B datagrams; each counts as {PER_FRAME} messages)", frame_len_max(MTU));
-    Ok(())
+    let each =
+        format!("a datagram of the floors has {} B and counts as {PER_FRAME} messages", frame_len_max(MTU));
+    results.notes.push(each);
+    drop(progress);
+    arguments.output.give(&results)
 }
 
 /// One contestant in one round, in messages per second.
@@ -182,23 +184,4 @@ impl Measure for Flood {
             }
         }
     }
-}
-
-fn print_json(rates: &[Vec<Option<f64>>; 3], environment: &[String]) -> Result<(), String> {
-    let of = |contestant: Contestant| &rates[contestant as usize];
-    let rows: serde_json::Map<_, _> = Contestant::ALL
-        .into_iter()
-        .map(|contestant| {
-            (contestant.key().to_owned(), Spread::json(Spread::of(of(contestant).iter().copied().flatten())))
-        })
-        .collect();
-    let value = serde_json::json!({
-        "schema": "lockstep.bench.throughput/1",
-        "environment": environment,
-        "messages_per_second": rows,
-        "ratio_to_io": Spread::json(paired(of(Contestant::Lockstep), of(Contestant::Io))),
-        "ratio_to_plain": Spread::json(paired(of(Contestant::Lockstep), of(Contestant::Plain))),
-    });
-    println!("{}", serde_json::to_string_pretty(&value).map_err(|error| error.to_string())?);
-    Ok(())
 }

@@ -3,6 +3,7 @@
 //! makes it wait.
 
 use crate::check::{Checker, Faults, Kept, Optimist, compare, due, write_message};
+use crate::worker::Worker;
 use lockstep::client::{
     Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
@@ -11,10 +12,8 @@ use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::{Epoch, Nanos, PublisherId, Seq};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often what was seen is handed over.
@@ -96,9 +95,8 @@ pub struct Ended {
 
 /// The running load.
 pub struct Load {
-    thread: Option<JoinHandle<Result<Ended, String>>>,
+    worker: Worker<Ended>,
     seen: Receiver<Seen>,
-    ending: Arc<AtomicBool>,
 }
 
 impl Load {
@@ -113,7 +111,6 @@ impl Load {
         let mut publisher = Publisher::connect(endpoint).map_err(fails)?;
         let id = publisher.open("load", OPEN_TIMEOUT).map_err(|error| error.to_string())?;
         let (to, seen) = channel();
-        let ending = Arc::new(AtomicBool::new(false));
         let desk = Desk {
             clock,
             publisher,
@@ -128,12 +125,9 @@ impl Load {
             seen: Seen::default(),
             wrong: None,
             to,
-            ending: Arc::clone(&ending),
             idle: endpoint.idle,
         };
-        let thread = std::thread::Builder::new().name("load".into()).spawn(move || desk.run());
-        let thread = thread.map_err(|error| format!("starting the load's thread: {error}"))?;
-        Ok(Self { thread: Some(thread), seen, ending })
+        Ok(Self { worker: Worker::start("load", move |ending| desk.run(ending))?, seen })
     }
 
     /// What was seen since the last call; `None` if the load has ended by itself: [`Load::end`] tells why.
@@ -144,23 +138,15 @@ impl Load {
             all.epochs.extend(more.epochs);
             all.totals = more.totals;
         }
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished()).then_some(all)
+        (!self.worker.has_ended()).then_some(all)
     }
 
     /// Publishes no more, waits until everything is delivered everywhere, and returns how it all ended.
     ///
     /// # Errors
     /// In words, what went wrong: a stream that contradicts itself, or a subscription that ended.
-    pub fn end(mut self) -> Result<Ended, String> {
-        self.ending.store(true, Ordering::Release);
-        let thread = self.thread.take().ok_or("the load was ended before")?;
-        thread.join().map_err(|_| String::from("the load's thread panicked; its words are above"))?
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.ending.store(true, Ordering::Release);
+    pub fn end(self) -> Result<Ended, String> {
+        self.worker.end()
     }
 }
 
@@ -178,12 +164,11 @@ struct Desk {
     seen: Seen,
     wrong: Option<String>,
     to: Sender<Seen>,
-    ending: Arc<AtomicBool>,
     idle: Idle,
 }
 
 impl Desk {
-    fn run(mut self) -> Result<Ended, String> {
+    fn run(mut self, ending: &AtomicBool) -> Result<Ended, String> {
         cpu::timer_slack(SLACK_NS);
         cpu::short_slice();
         let mut sockets = self.publisher.net().sockets().to_vec();
@@ -194,7 +179,7 @@ impl Desk {
         let (mut ended_at, mut whole_at) = (None, None);
         loop {
             let now = self.clock.now();
-            let ending = self.ending.load(Ordering::Acquire);
+            let ending = ending.load(Ordering::Acquire);
             let taken = if ending { 0 } else { self.publish(now)? };
             let work = taken + self.read() + self.hear();
             if let Some(wrong) = self.wrong.take() {

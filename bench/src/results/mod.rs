@@ -138,6 +138,31 @@ pub struct Row {
 }
 
 impl Row {
+    /// One without rounds, of who is no floor.
+    pub fn new(case: &str, subject: &str, words: &str, unit: Unit) -> Self {
+        Self {
+            case: case.to_owned(),
+            subject: subject.to_owned(),
+            words: words.to_owned(),
+            floor: false,
+            unit,
+            axes: BTreeMap::new(),
+            rounds: Vec::new(),
+        }
+    }
+
+    /// Whether the others are compared with it.
+    #[must_use]
+    pub fn as_floor(self, floor: bool) -> Self {
+        Self { floor, ..self }
+    }
+
+    /// What pictures are drawn over.
+    #[must_use]
+    pub fn over<const COUNT: usize>(self, axes: [(&str, f64); COUNT]) -> Self {
+        Self { axes: axes.map(|(name, value)| (name.to_owned(), value)).into(), ..self }
+    }
+
     /// A figure, by round.
     pub fn column(&self, figure: &str) -> Vec<Option<f64>> {
         self.rounds.iter().map(|round| round.figures.get(figure).copied()).collect()
