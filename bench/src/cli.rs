@@ -2,7 +2,8 @@
 
 use crate::results::Verdict;
 use crate::{
-    down, failover, gateway, instructions, latency, node, repair, replay, scenario, self_test, throughput,
+    attached, down, failover, gateway, instructions, latency, node, repair, replay, scenario, self_test,
+    throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -26,7 +27,7 @@ enum What {
     /// Runs a scenario: a file that names a measure and its flags.
     Run(scenario::Arguments),
     /// The far end of a floor between two hosts, for `latency --config`.
-    Reflect(latency::ReflectArguments),
+    Reflect(attached::ReflectArguments),
     /// Messages per second, over what a raw forwarder carries.
     Throughput(throughput::Arguments),
     /// Takes the leader away, again and again, and measures what a subscriber notices.
@@ -103,7 +104,7 @@ fn measure(what: What) -> Result<Verdict, String> {
         What::Run(arguments) => {
             scenario::command_line(&arguments).and_then(|line| measure(Arguments::parse_from(line).what))
         }
-        What::Reflect(arguments) => latency::reflect(&arguments).map(|()| Verdict::Passed),
+        What::Reflect(arguments) => attached::reflect(&arguments).map(|()| Verdict::Passed),
         What::Throughput(arguments) => throughput::run(&arguments),
         What::Failover(arguments) => failover::run(&arguments),
         What::Repair(arguments) => repair::run(&arguments),

@@ -96,7 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         return Ok(Verdict::Passed);
     }
     let title = "what gateway and feed cost over plain relays, and what a storm of logins costs others";
-    let mut results = Results::begin("gateway", title, environment::with_device()?);
+    let mut results = Results::begin("gateway", title, environment::with_device(None)?);
     let (began, progress) = (Instant::now(), Progress::new("gateway"));
     results.tell(
         "clock",

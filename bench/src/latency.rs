@@ -13,15 +13,14 @@
 //! Publisher and subscriber are one process, so a round trip needs one clock. With `--config` they attach to a
 //! cluster that runs elsewhere, and `lockstep-bench reflect` beside its leader is the floor.
 
-mod attached;
 mod pace;
 mod rally;
 mod sweep;
 mod tap;
 
-pub use attached::{ReflectArguments, reflect};
 pub use rally::{Found, Rally};
 
+use crate::attached::Attached;
 use crate::client::{Ground, measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, MTU, Site};
 use crate::environment;
@@ -36,7 +35,6 @@ use lockstep::io::cpu::{self, SchedulingClass};
 use lockstep::io::idle::Idle;
 use lockstep::wire::Nanos;
 pub use pace::{Burst, Pace};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -183,7 +181,7 @@ impl Family {
 struct Bench<'a> {
     arguments: &'a Arguments,
     /// The cluster to attach to.
-    attached: Option<attached::Attached>,
+    attached: Option<Attached>,
     cores: Vec<usize>,
     began: Instant,
     progress: Progress,
@@ -211,16 +209,15 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
             .copied()
             .ok_or_else(|| format!("{flag} {place}: this machine has {} cores", cores.len()))
     };
-    let attached =
-        arguments.config.as_deref().map(|path| attached::Attached::open(path, arguments.floor_port));
+    let attached = arguments.config.as_deref().map(|path| Attached::open(path, arguments.floor_port));
     let attached = attached.transpose()?;
     if attached.is_some() && arguments.one_way && arguments.clock_error.is_none() {
         return Err("--one-way with --config compares two hosts' clocks: say how far they are apart with \
                     --clock-error, or 0ns where it is one host"
             .to_owned());
     }
-    let mut results = Results::begin("latency", "publish to delivery", environment::facts());
-    results.environment.extend(environment::device(attached.as_ref().map(|attached| &attached.config))?);
+    let environment = environment::with_device(attached.as_ref().map(|attached| &attached.config))?;
+    let mut results = Results::begin("latency", "publish to delivery", environment);
     if let Some(attached) = &attached {
         results.configure(&attached.config);
     }
@@ -309,25 +306,7 @@ impl Bench<'_> {
     /// Who takes part: of the floors, those that are there.
     fn contestants(&mut self, family: &Family) -> Result<Vec<Contestant>, String> {
         let Some(attached) = &self.attached else { return Ok(Contestant::ALL.to_vec()) };
-        let idle = self.idle(family);
-        let floors = [Contestant::Plain, Contestant::Io];
-        let mut found = Vec::new();
-        for floor in floors {
-            if attached.reflects(floor, family.delivery, family.message_len, idle)? {
-                found.push(floor);
-                break;
-            }
-        }
-        if found.is_empty() {
-            self.results.notes.push(format!(
-                "{}: no floor: nobody reflects at port {}; start `lockstep-bench reflect` beside the leader{}",
-                family.mode,
-                attached.floor_port,
-                if family.delivery == Delivery::Committed { ", and one with --role standby" } else { "" }
-            ));
-        }
-        found.push(Contestant::Lockstep);
-        Ok(found)
+        attached.contestants(family.delivery, family.message_len, &mut self.results.notes)
     }
 
     /// All rounds of a case. Who does not keep up in a sweep is no contestant any more.
@@ -375,7 +354,7 @@ impl Bench<'_> {
 
     fn idle(&self, family: &Family) -> Idle {
         match &self.attached {
-            Some(attached) => attached.config.endpoint().idle,
+            Some(attached) => attached.idle(),
             None => Idle::for_machine(family.threads(), self.cores.len()),
         }
     }
@@ -421,18 +400,12 @@ impl Bench<'_> {
 }
 
 fn row(family: &Family, pace: Pace, contestant: Contestant, case: &str) -> Row {
-    let mut axes = BTreeMap::from([("bytes".to_owned(), family.message_len as f64)]);
-    if let Pace::Open(rate, _) = pace {
-        axes.insert("rate".to_owned(), rate as f64);
-    }
-    Row {
-        case: case.to_owned(),
-        subject: contestant.key().to_owned(),
-        words: contestant.name().to_owned(),
-        floor: contestant != Contestant::Lockstep,
-        unit: Unit::Nanos,
-        axes,
-        rounds: Vec::new(),
+    let row = Row::new(case, contestant.key(), contestant.name(), Unit::Nanos)
+        .as_floor(contestant != Contestant::Lockstep)
+        .over([("bytes", family.message_len as f64)]);
+    match pace {
+        Pace::Open(rate, _) => row.over([("bytes", family.message_len as f64), ("rate", rate as f64)]),
+        Pace::Closed => row,
     }
 }
 

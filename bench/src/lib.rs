@@ -5,6 +5,7 @@
 //! takeover or a loss costs, beside the same without one. Absolute times of a shared machine drift by a third; ratios
 //! of alternating rounds do not.
 
+mod attached;
 mod check;
 mod cli;
 mod client;

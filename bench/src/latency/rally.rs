@@ -45,6 +45,13 @@ pub struct Rally {
     pub kernel: Option<KernelTimes>,
 }
 
+impl Rally {
+    /// A closed loop without warm-up: whether anybody answers.
+    pub fn probe(message_len: usize, lasts_ns: Nanos, idle: Idle) -> Self {
+        Self { pace: Pace::Closed, message_len, warm_up_ns: 0, lasts_ns, idle, plant_ns: 0, kernel: None }
+    }
+}
+
 /// What was found.
 pub struct Found {
     /// From when a message was due until it was delivered.

@@ -85,15 +85,8 @@ mod tests {
                 ..Round::default()
             };
             let case = format!("stamped, 64 B, {rate}/s");
-            results.add(&case, "lockstep", round, || Row {
-                case: case.clone(),
-                subject: "lockstep".into(),
-                words: "lockstep".into(),
-                floor: false,
-                unit: Unit::Nanos,
-                axes: [("rate".to_owned(), rate)].into(),
-                rounds: Vec::new(),
-            });
+            let row = || Row::new(&case, "lockstep", "lockstep", Unit::Nanos).over([("rate", rate)]);
+            results.add(&case, "lockstep", round, row);
         }
         mark_knees(&mut results);
         let knees: Vec<f64> = results

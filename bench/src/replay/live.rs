@@ -69,7 +69,7 @@ pub fn run(rounds: usize, messages: u64, rate: u64) -> Result<Option<Results>, S
         return Ok(None);
     }
     let title = "what a replay of a standby's journal costs those who read live";
-    let mut results = Results::begin("replay", title, environment::with_device()?);
+    let mut results = Results::begin("replay", title, environment::with_device(None)?);
     let (began, progress) = (Instant::now(), Progress::new("replay"));
     // Before this thread is bound to a core: the reader is not.
     let (errands, taken) = channel();
