@@ -221,6 +221,9 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     }
     let mut results = Results::begin("latency", "publish to delivery", environment::facts());
     results.environment.extend(environment::device(attached.as_ref().map(|attached| &attached.config))?);
+    if let Some(attached) = &attached {
+        results.configure(&attached.config);
+    }
     let client_core = core(arguments.client_core, "--client-core")?;
     if let Some(note) = cpu::pin(client_core).note {
         return Err(note);
@@ -378,7 +381,7 @@ impl Bench<'_> {
     }
 
     /// One contestant in one round.
-    fn one(&self, family: &Family, pace: Pace, contestant: Contestant) -> Result<Found, String> {
+    fn one(&mut self, family: &Family, pace: Pace, contestant: Contestant) -> Result<Found, String> {
         let Arguments { scheduling, .. } = *self.arguments;
         let rally = |ground: Ground<'_>, idle| -> Result<Rally, String> {
             let kernel = self.arguments.kernel_times.then(|| tap::KernelTimes::open(ground, contestant));
@@ -402,6 +405,7 @@ impl Bench<'_> {
         let loss = self.arguments.loss.clone();
         let site = Site { loss, mtu: self.arguments.mtu, ..Site::loopback(if committed { 3 } else { 1 }) };
         let cluster = Cluster::on(&site, idle)?;
+        self.results.configure(&cluster.config);
         let node = |role, place: usize, flag: &str| {
             let core =
                 self.cores.get(place).copied().ok_or_else(|| format!("{flag}: there is no such core"))?;

@@ -20,6 +20,7 @@ pub use condition::Condition;
 pub use files::{Output, Verdict};
 
 use crate::stats::{Latencies, Spread, paired};
+use lockstep::config::Config;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -254,6 +255,9 @@ pub struct Results {
     pub environment: Facts,
     /// Clock, warm-up, loop: how it was measured.
     pub method: Facts,
+    /// The cluster's configuration, every key with its value: in files, not in the table.
+    #[serde(default)]
+    pub configuration: Facts,
     /// What was found.
     pub rows: Vec<Row>,
     /// What was found over time.
@@ -281,12 +285,19 @@ impl Results {
             command: std::env::args().collect(),
             environment,
             method: Facts::new(),
+            configuration: Facts::new(),
             rows: Vec::new(),
             series: Vec::new(),
             counts: BTreeMap::new(),
             notes: Vec::new(),
             wrongs: Vec::new(),
         }
+    }
+
+    /// Says what cluster was measured; of several, the last.
+    pub fn configure(&mut self, config: &Config) {
+        let values = config.effective().iter();
+        self.configuration = values.map(|(key, value, _)| (key.clone(), value.clone())).collect();
     }
 
     /// Says how it was measured.
