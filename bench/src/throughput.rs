@@ -81,7 +81,9 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         for contestant in Contestant::ALL {
             progress.say(&format!("round {number} of {}, {}", arguments.rounds, contestant.key()));
             let at_s = began.elapsed().as_secs_f64();
-            let rate = one(contestant, idle, &cores, arguments)
+            let cluster = Cluster::new(3, idle)?;
+            results.configure(&cluster.config);
+            let rate = one(contestant, &cluster, &cores, arguments)
                 .map_err(|error| format!("{}, round {number}: {error}", contestant.name()))?;
             let seconds = arguments.milliseconds as f64 / 1e3;
             let round = Round { at_s, seconds, samples: (rate * seconds) as u64, ..Round::value(rate) };
@@ -98,15 +100,19 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
 }
 
 /// One contestant in one round, in messages per second.
-fn one(contestant: Contestant, idle: Idle, cores: &[usize], arguments: &Arguments) -> Result<f64, String> {
-    let cluster = Cluster::new(3, idle)?;
+fn one(
+    contestant: Contestant,
+    cluster: &Cluster,
+    cores: &[usize],
+    arguments: &Arguments,
+) -> Result<f64, String> {
     // Never real time: it would starve the threads that write the segments, and the journal would be full.
     let scheduling = SchedulingClass::Other;
     let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling, stall_ns: 0 };
-    let _leader = Node::start(&cluster, &leader)?;
+    let _leader = Node::start(cluster, &leader)?;
     let standby_core = *cores.get(arguments.standby_core).ok_or("--standby-core: there is no such core")?;
     let _standby = Node::start(
-        &cluster,
+        cluster,
         &NodeArguments { contestant, role: Role::Standby, core: standby_core, scheduling, stall_ns: 0 },
     )?;
     // The floor's unit is a datagram, lockstep's a message.
@@ -116,10 +122,10 @@ fn one(contestant: Contestant, idle: Idle, cores: &[usize], arguments: &Argument
         window: arguments.window * PER_FRAME / each,
         burst: arguments.burst * PER_FRAME / each,
         lasts_ns: arguments.milliseconds * 1_000_000,
-        idle,
+        idle: cluster.config.endpoint().idle,
         message_len,
     };
-    let rate = measure(contestant, Ground::own(&cluster), Delivery::Committed, message_len, flood)?;
+    let rate = measure(contestant, Ground::own(cluster), Delivery::Committed, message_len, flood)?;
     Ok(rate * each as f64)
 }
 
