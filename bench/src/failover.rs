@@ -153,6 +153,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let title = "what a subscriber notices when the leader goes";
     let mut results = Results::begin("failover", title, environment::facts());
     results.command = place::command_line();
+    results.configure(&cluster.config);
     let clock = Clock::start();
     let origin = clock.now();
     let endpoint = cluster.config.endpoint();

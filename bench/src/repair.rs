@@ -156,6 +156,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let title = "publish to committed delivery where something is lost, over where nothing is";
     let mut results = Results::begin("repair", title, environment::facts());
     results.command = place::command_line();
+    results.configure(&cluster.config);
     let began = Instant::now();
     let Arguments { rate, size, seconds, .. } = arguments;
     results.tell("clock", "monotonic, one for all processes");

@@ -161,6 +161,7 @@ pub fn measure(plan: &Plan, progress: &Progress, results: &mut Results) -> Resul
         "aim: p50 and p99 of in, out and feed at most {AIM} of their relays; an echo has no stream"
     ));
     let mut scene = Scene::open(plan, &cores)?;
+    results.configure(&scene.site.config);
     cpu::pin(cores[0]);
     for round in 1..=plan.rounds {
         scene.round(results)?;

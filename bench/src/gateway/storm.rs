@@ -77,6 +77,7 @@ pub fn measure(plan: &Plan, progress: &Progress, results: &mut Results) -> Resul
     let quiet: Vec<_> = (0..plan.clients - plan.storm).map(|number| name('q', number)).collect();
     let storm: Vec<_> = (0..plan.storm).map(|number| name('s', number)).collect();
     let mut site = Site::start(&users(&quiet, &Whom::Everybody, &storm)?, plan.idle, || {})?;
+    results.configure(&site.config);
     let windows = 1 + plan.rounds * WEATHERS.len();
     let market = Market::start(&site.endpoint, windows)?;
     let mut traders = log_in(site.address, &quiet)?;

@@ -80,7 +80,8 @@ pub fn run(rounds: usize, messages: u64, rate: u64) -> Result<Option<Results>, S
     }
     results.tell("clock", "monotonic, one for all");
     results.tell("cores", format!("3 busy threads, a server and a reader on {}", cores.len()));
-    results.tell("idle", Idle::for_machine(3, cores.len()));
+    let idle = Idle::for_machine(3, cores.len());
+    results.tell("idle", idle);
     results.tell("loop", format!("open: {rate}/s of {MESSAGE_LEN} B, each at its intended time"));
     results.tell("warm-up", format!("{FILL} messages that fill the journal, and {WARM_UP} more"));
     let live = format!("live, published to committed, {rate}/s of {MESSAGE_LEN} B");
@@ -90,7 +91,11 @@ pub fn run(rounds: usize, messages: u64, rate: u64) -> Result<Option<Results>, S
         for (name, replay_rate) in ROWS {
             progress.say(&format!("round {number} of {rounds}, {name}"));
             let at_s = began.elapsed().as_secs_f64();
-            let run = one(replay_rate, (messages, rate), &cores, &errands, &told);
+            let site = Site { replay_rate: replay_rate.unwrap_or_default().to_owned(), ..Site::loopback(3) };
+            let cluster = Cluster::on(&site, idle)?;
+            results.configure(&cluster.config);
+            let reads = replay_rate.map(|_| (&errands, &told));
+            let run = one(&cluster, (messages, rate), &cores, reads);
             let ((latencies, achieved), read) =
                 run.map_err(|error| format!("{name}, round {number}: {error}"))?;
             let (target, achieved, seconds) = (Some(rate as f64), Some(achieved), messages as f64 / achieved);
@@ -106,24 +111,22 @@ pub fn run(rounds: usize, messages: u64, rate: u64) -> Result<Option<Results>, S
     Ok(Some(results))
 }
 
+/// Whom errands are given to, and who tells of them.
+type Reader<'a> = (&'a Sender<Errand>, &'a Receiver<Result<f64, String>>);
+
 /// Latencies, and how many messages a second were sent.
 type Sent = (Latencies, f64);
 
 /// One run, and the bytes per second that the reader had.
 fn one(
-    replay_rate: Option<&str>,
+    cluster: &Cluster,
     (messages, rate): (u64, u64),
     cores: &[usize],
-    errands: &Sender<Errand>,
-    told: &Receiver<Result<f64, String>>,
+    reads: Option<Reader<'_>>,
 ) -> Result<(Sent, Option<f64>), String> {
-    let idle = Idle::for_machine(3, cores.len());
-    let site = Site { replay_rate: replay_rate.unwrap_or_default().to_owned(), ..Site::loopback(3) };
-    let cluster = Cluster::on(&site, idle)?;
     let (contestant, scheduling) = (Contestant::Lockstep, SchedulingClass::Other);
-    let start = |role, core| {
-        Node::start(&cluster, &NodeArguments { contestant, role, core, scheduling, stall_ns: 0 })
-    };
+    let start =
+        |role, core| Node::start(cluster, &NodeArguments { contestant, role, core, scheduling, stall_ns: 0 });
     let (_leader, _standby) = (start(Role::Leader, cores[1])?, start(Role::Standby, cores[0])?);
     let stop = Arc::new(AtomicBool::new(false));
     let errand = Errand {
@@ -135,12 +138,12 @@ fn one(
     let orders = Orders {
         messages,
         interval_ns: 1_000_000_000 / rate.max(1),
-        idle,
-        reads: replay_rate.map(|_| (errand, errands)),
+        idle: cluster.config.endpoint().idle,
+        reads: reads.map(|(errands, _)| (errand, errands)),
     };
-    let measured = measure(contestant, Ground::own(&cluster), Delivery::Committed, MESSAGE_LEN, orders);
+    let measured = measure(contestant, Ground::own(cluster), Delivery::Committed, MESSAGE_LEN, orders);
     stop.store(true, Ordering::Release);
-    let read = replay_rate.map(|_| told.recv().map_err(|error| error.to_string())?).transpose();
+    let read = reads.map(|(_, told)| told.recv().map_err(|error| error.to_string())?).transpose();
     Ok((measured?, read?))
 }
 
