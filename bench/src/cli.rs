@@ -2,7 +2,8 @@
 
 use crate::results::Verdict;
 use crate::{
-    down, failover, gateway, instructions, latency, node, repair, replay, scenario, self_test, throughput,
+    down, failover, gateway, ground, instructions, latency, node, repair, replay,
+    scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ enum What {
     Reflect(latency::ReflectArguments),
     /// Messages per second, over what a raw forwarder carries.
     Throughput(throughput::Arguments),
+    /// What the machine under everything does: hiccups, clocks, timers, raw UDP, memory, disk.
+    Floor(ground::Arguments),
     /// Takes the leader away, again and again, and measures what a subscriber notices.
     Failover(Box<failover::Arguments>),
     /// What losses cost the messages that they hit and those behind them, and who lies behind the others.
@@ -105,6 +108,7 @@ fn measure(what: What) -> Result<Verdict, String> {
         }
         What::Reflect(arguments) => latency::reflect(&arguments).map(|()| Verdict::Passed),
         What::Throughput(arguments) => throughput::run(&arguments),
+        What::Floor(arguments) => ground::run(&arguments),
         What::Failover(arguments) => failover::run(&arguments),
         What::Repair(arguments) => repair::run(&arguments),
         What::Reader(arguments) => repair::read(&arguments).map(|()| Verdict::Passed),

@@ -15,6 +15,7 @@ mod failover;
 pub mod fleet;
 mod floor;
 mod gateway;
+mod ground;
 mod instructions;
 mod latency;
 mod node;
@@ -30,6 +31,7 @@ mod self_test;
 pub mod stats;
 mod taps;
 mod throughput;
+mod turns;
 mod worker;
 
 pub use cli::{as_lockstep, run};
