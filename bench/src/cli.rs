@@ -2,7 +2,7 @@
 
 use crate::results::Verdict;
 use crate::{
-    down, failover, gateway, ground, instructions, latency, node, repair, replay,
+    down, failover, gateway, ground, instructions, journal, latency, node, repair, replay,
     scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
@@ -42,6 +42,8 @@ enum What {
     /// A process that computes for nothing.
     #[command(hide = true)]
     Hog(failover::HogArguments),
+    /// Appending to the log, and keeping it, beside a copy in memory and a plain file.
+    Journal(journal::Arguments),
     /// Bytes per second that a journal is replayed with, beside `cat` of its segments into a socket.
     Replay(replay::Arguments),
     /// What gateway and feed add to plain sockets, and what a storm of logins does to who is there.
@@ -112,6 +114,7 @@ fn measure(what: What) -> Result<Verdict, String> {
         What::Failover(arguments) => failover::run(&arguments),
         What::Repair(arguments) => repair::run(&arguments),
         What::Reader(arguments) => repair::read(&arguments).map(|()| Verdict::Passed),
+        What::Journal(arguments) => journal::run(&arguments),
         What::Replay(arguments) => replay::run(&arguments),
         What::Gateway(arguments) => gateway::run(&arguments),
         What::Relay(arguments) => gateway::relay(&arguments).map(|()| Verdict::Passed),
