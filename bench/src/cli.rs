@@ -2,7 +2,7 @@
 
 use crate::results::Verdict;
 use crate::{
-    down, failover, gateway, ground, instructions, journal, latency, node, repair, replay,
+    down, failover, gateway, ground, instructions, journal, latency, micro, node, repair, replay,
     scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
@@ -20,6 +20,8 @@ struct Arguments {
 enum What {
     /// Instructions per message of each role, counted by callgrind.
     Instructions(instructions::Arguments),
+    /// Nanoseconds of each operation of the hot path, over a copy of its bytes, and instructions.
+    Micro(micro::Arguments),
     /// Publish to delivery, over what a raw forwarder takes.
     Latency(Box<latency::Arguments>),
     /// Measures a stub with a planted stall: what an open and a closed loop see of it.
@@ -103,6 +105,7 @@ pub fn run() -> ExitCode {
 fn measure(what: What) -> Result<Verdict, String> {
     match what {
         What::Instructions(arguments) => instructions::run(&arguments).map(|()| Verdict::Passed),
+        What::Micro(arguments) => micro::run(&arguments),
         What::Latency(arguments) => latency::run(&arguments),
         What::SelfTest(arguments) => self_test::run(&arguments),
         What::Run(arguments) => {

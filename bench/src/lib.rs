@@ -20,6 +20,7 @@ mod ground;
 mod instructions;
 mod journal;
 mod latency;
+mod micro;
 mod node;
 pub mod place;
 mod plain;
