@@ -2,7 +2,7 @@
 
 use crate::results::Verdict;
 use crate::{
-    down, failover, gateway, ground, instructions, journal, latency, micro, node, repair, replay,
+    down, failover, fanout, gateway, ground, instructions, journal, latency, micro, node, repair, replay,
     scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
@@ -46,6 +46,11 @@ enum What {
     Hog(failover::HogArguments),
     /// Appending to the log, and keeping it, beside a copy in memory and a plain file.
     Journal(journal::Arguments),
+    /// Publish to the median and to the last of many subscribers, over plain readers.
+    Fanout(fanout::Arguments),
+    /// A subscriber of that measure.
+    #[command(hide = true)]
+    Listener(fanout::ListenerArguments),
     /// Bytes per second that a journal is replayed with, beside `cat` of its segments into a socket.
     Replay(replay::Arguments),
     /// What gateway and feed add to plain sockets, and what a storm of logins does to who is there.
@@ -118,6 +123,8 @@ fn measure(what: What) -> Result<Verdict, String> {
         What::Repair(arguments) => repair::run(&arguments),
         What::Reader(arguments) => repair::read(&arguments).map(|()| Verdict::Passed),
         What::Journal(arguments) => journal::run(&arguments),
+        What::Fanout(arguments) => fanout::run(&arguments),
+        What::Listener(arguments) => fanout::listen(&arguments).map(|()| Verdict::Passed),
         What::Replay(arguments) => replay::run(&arguments),
         What::Gateway(arguments) => gateway::run(&arguments),
         What::Relay(arguments) => gateway::relay(&arguments).map(|()| Verdict::Passed),

@@ -12,6 +12,7 @@ pub mod cluster;
 mod down;
 pub mod environment;
 mod failover;
+mod fanout;
 pub mod fleet;
 mod floor;
 mod frames;
