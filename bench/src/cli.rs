@@ -2,8 +2,8 @@
 
 use crate::results::Verdict;
 use crate::{
-    attached, down, failover, gateway, instructions, latency, node, repair, replay, scenario, self_test,
-    throughput,
+    attached, down, failover, fanout, gateway, ground, instructions, journal, latency, micro, node, repair,
+    replay, scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -20,6 +20,8 @@ struct Arguments {
 enum What {
     /// Instructions per message of each role, counted by callgrind.
     Instructions(instructions::Arguments),
+    /// Nanoseconds of each operation of the hot path, over a copy of its bytes, and instructions.
+    Micro(micro::Arguments),
     /// Publish to delivery, over what a raw forwarder takes.
     Latency(Box<latency::Arguments>),
     /// Measures a stub with a planted stall: what an open and a closed loop see of it.
@@ -30,6 +32,8 @@ enum What {
     Reflect(attached::ReflectArguments),
     /// Messages per second, over what a raw forwarder carries.
     Throughput(throughput::Arguments),
+    /// What the machine under everything does: hiccups, clocks, timers, raw UDP, memory, disk.
+    Floor(ground::Arguments),
     /// Takes the leader away, again and again, and measures what a subscriber notices.
     Failover(Box<failover::Arguments>),
     /// What losses cost the messages that they hit and those behind them, and who lies behind the others.
@@ -40,6 +44,13 @@ enum What {
     /// A process that computes for nothing.
     #[command(hide = true)]
     Hog(failover::HogArguments),
+    /// Appending to the log, and keeping it, beside a copy in memory and a plain file.
+    Journal(journal::Arguments),
+    /// Publish to the median and to the last of many subscribers, over plain readers.
+    Fanout(fanout::Arguments),
+    /// A subscriber of that measure.
+    #[command(hide = true)]
+    Listener(fanout::ListenerArguments),
     /// Bytes per second that a journal is replayed with, beside `cat` of its segments into a socket.
     Replay(replay::Arguments),
     /// What gateway and feed add to plain sockets, and what a storm of logins does to who is there.
@@ -99,6 +110,7 @@ pub fn run() -> ExitCode {
 fn measure(what: What) -> Result<Verdict, String> {
     match what {
         What::Instructions(arguments) => instructions::run(&arguments).map(|()| Verdict::Passed),
+        What::Micro(arguments) => micro::run(&arguments),
         What::Latency(arguments) => latency::run(&arguments),
         What::SelfTest(arguments) => self_test::run(&arguments),
         What::Run(arguments) => {
@@ -106,9 +118,13 @@ fn measure(what: What) -> Result<Verdict, String> {
         }
         What::Reflect(arguments) => attached::reflect(&arguments).map(|()| Verdict::Passed),
         What::Throughput(arguments) => throughput::run(&arguments),
+        What::Floor(arguments) => ground::run(&arguments),
         What::Failover(arguments) => failover::run(&arguments),
         What::Repair(arguments) => repair::run(&arguments),
         What::Reader(arguments) => repair::read(&arguments).map(|()| Verdict::Passed),
+        What::Journal(arguments) => journal::run(&arguments),
+        What::Fanout(arguments) => fanout::run(&arguments),
+        What::Listener(arguments) => fanout::listen(&arguments).map(|()| Verdict::Passed),
         What::Replay(arguments) => replay::run(&arguments),
         What::Gateway(arguments) => gateway::run(&arguments),
         What::Relay(arguments) => gateway::relay(&arguments).map(|()| Verdict::Passed),

@@ -21,32 +21,41 @@ impl Plain {
     /// # Errors
     /// In words, what the kernel refused.
     pub fn open(settings: &UdpSettings) -> Result<Self, String> {
-        let fails = |error: std::io::Error| {
-            format!("opening a plain group socket on port {}: {error}", settings.port)
-        };
-        let socket =
-            Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), Some(Protocol::UDP)).map_err(fails)?;
-        socket.set_reuse_address(true).map_err(fails)?;
-        socket.set_multicast_all_v4(false).map_err(fails)?;
-        socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, settings.port).into()).map_err(fails)?;
-        let address = address(&settings.interface)?;
-        for group in &settings.joins {
-            let by = InterfaceIndexOrAddress::Address(address);
-            socket.join_multicast_v4_n(&settings.groups[*group as usize], &by).map_err(fails)?;
-        }
-        socket.set_multicast_if_v4(&address).map_err(fails)?;
-        socket.set_multicast_ttl_v4(u32::from(settings.ttl)).map_err(fails)?;
-        socket.set_multicast_loop_v4(true).map_err(fails)?;
-        // What the kernel grants of these is printed for lockstep's device, which asks for the same.
-        socket.set_recv_buffer_size(settings.receive_buffer_bytes).map_err(fails)?;
-        socket.set_send_buffer_size(settings.send_buffer_bytes).map_err(fails)?;
         Ok(Self {
-            socket: socket.into(),
+            socket: socket(settings)?,
             targets: settings.groups.map(|group| SocketAddrV4::new(group, settings.port)),
             datagram: vec![0; 2048],
             len: 0,
         })
     }
+}
+
+/// A group socket of the kernel's, joined; it never sleeps.
+///
+/// # Errors
+/// In words, what the kernel refused.
+pub fn socket(settings: &UdpSettings) -> Result<UdpSocket, String> {
+    let address = address(&settings.interface)?;
+    let open = || {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_multicast_all_v4(false)?;
+        socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, settings.port).into())?;
+        for group in &settings.joins {
+            let by = InterfaceIndexOrAddress::Address(address);
+            socket.join_multicast_v4_n(&settings.groups[*group as usize], &by)?;
+        }
+        socket.set_multicast_if_v4(&address)?;
+        socket.set_multicast_ttl_v4(u32::from(settings.ttl))?;
+        socket.set_multicast_loop_v4(true)?;
+        // What the kernel grants of these is printed for lockstep's device, which asks for the same.
+        socket.set_recv_buffer_size(settings.receive_buffer_bytes)?;
+        socket.set_send_buffer_size(settings.send_buffer_bytes)?;
+        Ok(socket.into())
+    };
+    open().map_err(|error: std::io::Error| {
+        format!("opening a plain group socket on port {}: {error}", settings.port)
+    })
 }
 
 /// The IPv4 address of an interface.

@@ -12,7 +12,9 @@
 
 mod live;
 
+use crate::cluster::MTU;
 use crate::environment;
+use crate::frames::{CLUSTER, Frame, Frames, HISTORY};
 use crate::progress::Progress;
 use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use clap::Args;
@@ -20,7 +22,6 @@ use lockstep::engine::replay::{Piece, REPLAY_BUFFER_LEN, piece};
 use lockstep::io::journal_files::{self, JournalConfig, OpenJournal};
 use lockstep::io::journal_thread::{Handle, ThreadSettings, spawn};
 use lockstep::io::replay::{Server, ServerSettings};
-use lockstep::proto::log::LogEnd;
 use lockstep::wire::*;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -28,8 +29,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tools::processes::memory_folder;
 
-const CLUSTER: u64 = 0xbe;
-const HISTORY: u64 = 7;
 const ME: Identity = Identity { replica: 1, incarnation: 1 };
 /// No step takes nearly so long.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -143,7 +142,7 @@ impl Journal {
             cluster: CLUSTER,
             replica: ME.replica,
             power: false,
-            frame_len_max: frame_len_max(1500),
+            frame_len_max: frame_len_max(MTU),
         };
         journal_files::format(&config.dir, CLUSTER, ME).map_err(|error| text(&error))?;
         let OpenJournal { opened, reader, store, lock, .. } =
@@ -153,9 +152,10 @@ impl Journal {
             spawn(store, reader, opened.writer, opened.superblock, settings).map_err(|error| text(&error))?;
         handle.set_history(HISTORY);
         let mut tail = opened.tail;
+        let mut frames = Frames::full(tail.end(), arguments.payload);
         let mut bytes = 0;
         while bytes < arguments.mebibytes << 20 {
-            let frame = frame(&tail.end(), arguments.payload)?;
+            let Frame { header, bytes: frame } = frames.next()?;
             bytes += frame.len() as u64;
             wait("room in the tail", || match tail.room() {
                 Ok(room) => {
@@ -164,7 +164,7 @@ impl Journal {
                 }
                 Err(_) => false,
             })?;
-            tail.keep(&Header::peek(&frame).ok_or("a frame without a header")?);
+            tail.keep(&header);
         }
         let next = tail.end().next;
         handle.set_committed(next, false);
@@ -215,50 +215,6 @@ fn wait(what: &str, mut is: impl FnMut() -> bool) -> Result<(), String> {
         std::thread::yield_now();
     }
     Ok(())
-}
-
-/// A full frame behind `end`; its messages look like orders: mostly alike, with numbers that change.
-fn frame(end: &LogEnd, payload_len: usize) -> Result<Vec<u8>, String> {
-    let len_max = frame_len_max(1500);
-    let mut memory = vec![0; len_max];
-    let mut open = OpenFrame::default();
-    let mut entry = EntryHeader {
-        kind: EntryKind::Message as u8,
-        flags: 0,
-        length: 0,
-        publisher: 1,
-        publisher_seq: end.next,
-        destination: 0,
-        time_or_incarnation: 0,
-    };
-    let mut payload = vec![0; payload_len];
-    while open.fits(payload_len, len_max) {
-        let number = end.next + u64::from(open.count());
-        for (at, byte) in payload.iter_mut().enumerate() {
-            *byte = match at {
-                0..8 => (number >> (8 * at)) as u8,
-                8..16 => (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (8 * (at - 8))) as u8,
-                _ => b"BUY LIMIT DAY   "[at % 16],
-            };
-        }
-        entry.publisher_seq = number;
-        open.push(&mut memory, entry, &payload);
-    }
-    if open.is_empty() {
-        return Err(format!("messages of {payload_len} bytes fit no frame"));
-    }
-    let header = Header {
-        cluster: CLUSTER,
-        history: HISTORY,
-        first_seq: end.next,
-        timestamp: end.timestamp + 1,
-        chain: end.chain,
-        ..Header::new(Kind::Frame)
-    };
-    let len = open.len();
-    open.close(&mut memory, header, len);
-    memory.truncate(len);
-    Ok(memory)
 }
 
 /// `cat segments | socket` to a reader that looks at nothing, in bytes per second.
