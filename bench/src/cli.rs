@@ -2,8 +2,8 @@
 
 use crate::results::Verdict;
 use crate::{
-    compare, down, failover, gateway, instructions, latency, node, repair, replay, report, scenario,
-    self_test, throughput,
+    attached, compare, down, failover, fanout, gateway, ground, instructions, journal, latency, micro, node,
+    repair, replay, report, scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -20,6 +20,8 @@ struct Arguments {
 enum What {
     /// Instructions per message of each role, counted by callgrind.
     Instructions(instructions::Arguments),
+    /// Nanoseconds of each operation of the hot path, over a copy of its bytes, and instructions.
+    Micro(micro::Arguments),
     /// Publish to delivery, over what a raw forwarder takes.
     Latency(Box<latency::Arguments>),
     /// Measures a stub with a planted stall: what an open and a closed loop see of it.
@@ -27,9 +29,11 @@ enum What {
     /// Runs a scenario: a file that names a measure and its flags.
     Run(scenario::Arguments),
     /// The far end of a floor between two hosts, for `latency --config`.
-    Reflect(latency::ReflectArguments),
+    Reflect(attached::ReflectArguments),
     /// Messages per second, over what a raw forwarder carries.
     Throughput(throughput::Arguments),
+    /// What the machine under everything does: hiccups, clocks, timers, raw UDP, memory, disk.
+    Floor(ground::Arguments),
     /// Takes the leader away, again and again, and measures what a subscriber notices.
     Failover(Box<failover::Arguments>),
     /// What losses cost the messages that they hit and those behind them, and who lies behind the others.
@@ -40,6 +44,13 @@ enum What {
     /// A process that computes for nothing.
     #[command(hide = true)]
     Hog(failover::HogArguments),
+    /// Appending to the log, and keeping it, beside a copy in memory and a plain file.
+    Journal(journal::Arguments),
+    /// Publish to the median and to the last of many subscribers, over plain readers.
+    Fanout(fanout::Arguments),
+    /// A subscriber of that measure.
+    #[command(hide = true)]
+    Listener(fanout::ListenerArguments),
     /// Bytes per second that a journal is replayed with, beside `cat` of its segments into a socket.
     Replay(replay::Arguments),
     /// What gateway and feed add to plain sockets, and what a storm of logins does to who is there.
@@ -73,9 +84,6 @@ const LOCKSTEPS_OWN: [&str; 2] = ["sequencer", "watch"];
 /// Behind this word stands any subcommand of lockstep.
 const LOCKSTEP: &str = "lockstep";
 
-/// What a limit that holds, or a difference, ends the program with.
-const FAILED: u8 = 3;
-
 /// This program as lockstep itself, where its first argument says so: whoever starts a fleet does it with its own
 /// executable.
 pub fn as_lockstep() -> Option<ExitCode> {
@@ -94,8 +102,7 @@ pub fn run() -> ExitCode {
         return code;
     }
     match measure(Arguments::parse().what) {
-        Ok(Verdict::Passed) => ExitCode::SUCCESS,
-        Ok(Verdict::Failed) => ExitCode::from(FAILED),
+        Ok(verdict) => ExitCode::from(verdict.code()),
         Err(error) => {
             eprintln!("lockstep-bench: {error}");
             ExitCode::FAILURE
@@ -107,23 +114,28 @@ pub fn run() -> ExitCode {
 fn measure(what: What) -> Result<Verdict, String> {
     match what {
         What::Instructions(arguments) => instructions::run(&arguments).map(|()| Verdict::Passed),
+        What::Micro(arguments) => micro::run(&arguments),
         What::Latency(arguments) => latency::run(&arguments),
         What::SelfTest(arguments) => self_test::run(&arguments),
         What::Run(arguments) => {
             scenario::command_line(&arguments).and_then(|line| measure(Arguments::parse_from(line).what))
         }
-        What::Reflect(arguments) => latency::reflect(&arguments).map(|()| Verdict::Passed),
-        What::Throughput(arguments) => throughput::run(&arguments).map(|()| Verdict::Passed),
-        What::Failover(arguments) => failover::run(&arguments).map(|()| Verdict::Passed),
-        What::Repair(arguments) => repair::run(&arguments).map(|()| Verdict::Passed),
+        What::Reflect(arguments) => attached::reflect(&arguments).map(|()| Verdict::Passed),
+        What::Throughput(arguments) => throughput::run(&arguments),
+        What::Floor(arguments) => ground::run(&arguments),
+        What::Failover(arguments) => failover::run(&arguments),
+        What::Repair(arguments) => repair::run(&arguments),
         What::Reader(arguments) => repair::read(&arguments).map(|()| Verdict::Passed),
-        What::Replay(arguments) => replay::run(&arguments).map(|()| Verdict::Passed),
-        What::Gateway(arguments) => gateway::run(&arguments).map(|()| Verdict::Passed),
+        What::Journal(arguments) => journal::run(&arguments),
+        What::Fanout(arguments) => fanout::run(&arguments),
+        What::Listener(arguments) => fanout::listen(&arguments).map(|()| Verdict::Passed),
+        What::Replay(arguments) => replay::run(&arguments),
+        What::Gateway(arguments) => gateway::run(&arguments),
         What::Relay(arguments) => gateway::relay(&arguments).map(|()| Verdict::Passed),
         What::Hog(arguments) => failover::hog(&arguments).map(|()| Verdict::Passed),
-        What::Down(arguments) => down::run(&arguments).map(|()| Verdict::Passed),
         What::Report(arguments) => report::run(&arguments).map(|()| Verdict::Passed),
         What::Compare(arguments) => compare::run(&arguments),
+        What::Down(arguments) => down::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments).map(|()| Verdict::Passed),
         What::DownWatcher => down::watcher().map(|()| Verdict::Passed),
         What::Turns(arguments) => instructions::turns(&arguments).map(|()| Verdict::Passed),

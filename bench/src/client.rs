@@ -40,6 +40,8 @@ pub trait Client {
     fn turn(&mut self, f: impl FnMut(&[u8], Nanos)) -> usize;
     /// What was lost so far.
     fn losses(&self) -> Losses;
+    /// Under which name its messages are in the stream; the floor's has nobody else's.
+    fn publisher(&self) -> Option<PublisherId>;
 }
 
 /// Where a client finds its contestants.
@@ -161,5 +163,9 @@ impl Client for LockstepClient {
     fn losses(&self) -> Losses {
         let counters = self.subscriber.counters();
         Losses { gaps: counters.get(Counter::Gaps), repaired: counters.get(Counter::RepairsIn) }
+    }
+
+    fn publisher(&self) -> Option<PublisherId> {
+        Some(self.id)
     }
 }

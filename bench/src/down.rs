@@ -4,9 +4,14 @@
 //! does. It is killed with signal 9; the clock runs from just before the kill until the datagram is here,
 //! so it holds the kill's own system call, one loopback delivery and our own wake-up. Where others want the
 //! cores too, a dying thread waits for its turn like any other: `--scheduling fifo:2` shows what is left.
+//! The floor is as large a victim without a watcher, from the kill until its parent's `wait` returns: how
+//! soon any supervisor can know of a death by itself.
 
+use crate::environment;
+use crate::progress::Progress;
+use crate::results::{Figures, Output, Results, Round, Row, Unit, VALUE, Verdict};
 use crate::scene::Scheduled;
-use crate::stats::{self, Spread};
+use crate::stats::Latencies;
 use clap::Parser;
 use lockstep::engine::ports::{Group, Net};
 use lockstep::io::clock::{Clock, random_u64};
@@ -23,7 +28,8 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// The id in every datagram of these runs.
 const CLUSTER: u64 = 1;
@@ -44,19 +50,18 @@ pub struct Arguments {
     /// The scheduling class of who dies and of who hears it: other, fifo:N (above the watcher's own fifo:1).
     #[arg(long, default_value = "other")]
     scheduling: SchedulingClass,
-    /// Prints JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// What a victim is told.
 #[derive(Parser)]
 pub struct VictimArguments {
     /// The port of the groups.
-    #[arg(long)]
+    #[arg(long, default_value_t = 0)]
     port: u16,
     /// The control group.
-    #[arg(long)]
+    #[arg(long, default_value_t = Ipv4Addr::UNSPECIFIED)]
     group: Ipv4Addr,
     /// The core that it spins on.
     #[arg(long)]
@@ -70,42 +75,60 @@ pub struct VictimArguments {
     /// Its MiB.
     #[arg(long, default_value_t = 0)]
     mib: u64,
+    /// It has no watcher.
+    #[arg(long)]
+    alone: bool,
 }
 
-/// Measures, and prints a row per size.
+/// Measures, and gives out what was found.
 ///
 /// # Errors
 /// In words, what did not start, or was not heard.
-pub fn run(arguments: &Arguments) -> Result<(), String> {
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+    let title = "kill -9 of a process to its watcher's Down, over its parent's wait";
+    let mut results = Results::begin("down", title, environment::facts());
+    let (began, progress) = (Instant::now(), Progress::new("down"));
     let cores = cpu::cores();
     // The victim has a core of its own where there are two; its watcher and we have the rest.
     let hot = cores.first().copied().unwrap_or(0);
     let ours: Vec<usize> = cores.iter().copied().filter(|core| cores.len() == 1 || *core != hot).collect();
     cpu::allow(&ours);
-    let mut rows = Vec::new();
-    for mib in &arguments.mib {
-        let deaths = (0..arguments.kills)
-            .map(|_| death(*mib, hot, arguments.scheduling))
-            .collect::<Result<Vec<_>, _>>()?;
-        let micros = Spread::of(deaths.iter().map(|death| death.ns as f64 / 1e3));
-        let by_mutex = deaths.iter().filter(|death| death.by_mutex).count();
-        rows.push((*mib, deaths.len(), micros, by_mutex));
+    let class = arguments.scheduling;
+    results.tell("clock", "monotonic, of who kills and hears, from just before the kill");
+    results.tell("cores", format!("the victim has core {hot}, watcher and hearer have {ours:?}"));
+    results.tell("idle", "the victim spins, watcher and hearer park");
+    results.tell("loop", "closed: the next death when all is said about the last");
+    results.tell("scheduling", class);
+    results.tell("warm-up", "none: every victim is new");
+    let [mut by_mutex, mut by_process] = [0, 0];
+    for number in 1..=arguments.kills {
+        for mib in &arguments.mib {
+            progress.say(&format!("kill {number} of {}, {mib} MiB", arguments.kills));
+            let case = format!("down, {mib} MiB of journal");
+            let mut add = |key, words, floor, at_s, ns| -> Result<(), String> {
+                let row = || Row::new(&case, key, words, Unit::Nanos).over([("mib", *mib as f64)]);
+                results.add(&case, key, Round { at_s, ..death_of(ns)? }, || row().as_floor(floor));
+                Ok(())
+            };
+            let at_s = began.elapsed().as_secs_f64();
+            add("wait", "kill -9 to parent's wait", true, at_s, waited(*mib, hot, class)?)?;
+            let at_s = began.elapsed().as_secs_f64();
+            let death = death(*mib, hot, class)?;
+            add("lockstep", "kill -9 to Down heard", false, at_s, death.ns)?;
+            *(if death.by_mutex { &mut by_mutex } else { &mut by_process }) += 1;
+        }
     }
-    if arguments.json {
-        let rows = rows.iter().map(|(mib, kills, micros, by_mutex)| {
-            serde_json::json!({ "journal_mib": mib, "kills": kills, "down_us": Spread::json(*micros),
-                "by_mutex": by_mutex, "by_process": kills - by_mutex })
-        });
-        println!("{}", serde_json::Value::from_iter(rows));
-        return Ok(());
-    }
-    println!("kill -9 to Down heard, us: median [min-max]");
-    println!("{:>12} {:>6} {:>24} {:>18}", "journal MiB", "kills", "us", "seen by");
-    for (mib, kills, micros, by_mutex) in rows {
-        let seen = format!("mutex {by_mutex}, process {}", kills - by_mutex);
-        println!("{mib:>12} {kills:>6} {:>24} {seen:>18}", stats::cell(micros, 0));
-    }
-    Ok(())
+    results.counts.extend([("by_mutex".to_owned(), by_mutex), ("by_process".to_owned(), by_process)]);
+    results.notes.push("by_mutex, by_process: what a watcher saw of a death first".to_owned());
+    drop(progress);
+    arguments.output.give(&results)
+}
+
+/// A round is one death.
+fn death_of(ns: Nanos) -> Result<Round, String> {
+    let mut latencies = Latencies::new()?;
+    latencies.record(ns);
+    Ok(Round { figures: Figures::from([(VALUE.to_owned(), ns as f64)]), ..Round::of(&latencies)? })
 }
 
 /// One death.
@@ -123,22 +146,25 @@ impl Drop for TailFile {
     }
 }
 
+/// How long a parent waits for a victim that has no watcher, from just before the kill.
+fn waited(mib: u64, core: usize, class: SchedulingClass) -> Result<Nanos, String> {
+    let (mut victim, _tail) = Victim::start((mib, core, class), &["--alone"])?;
+    let _scheduled = Scheduled::new(class)?;
+    let clock = Clock::start();
+    let killed = clock.now();
+    victim.0.kill().map_err(|error| format!("killing the victim: {error}"))?;
+    victim.0.wait().map_err(|error| format!("waiting for the victim: {error}"))?;
+    Ok(clock.now() - killed)
+}
+
 fn death(mib: u64, core: usize, class: SchedulingClass) -> Result<Death, String> {
     let words = |error: lockstep::io::IoError| error.to_string();
     let random = random_u64().map_err(words)?.to_le_bytes();
     let group = Ipv4Addr::new(239, 64 | random[0] & 0x3f, random[1], 3);
     let port = free_port(Ipv4Addr::LOCALHOST).map_err(words)?;
     let mut ears = Udp::open(device(port, group)).map_err(words)?;
-    let tail = TailFile(PathBuf::from(format!("/dev/shm/lockstep-bench-{}-{port}.tail", std::process::id())));
-    let mut command = Command::new("/proc/self/exe");
-    command.arg("down-victim").args([format!("--port={port}"), format!("--group={group}")]);
-    command.args([format!("--core={core}"), format!("--scheduling={class}")]);
-    if mib > 0 {
-        command.arg(format!("--mib={mib}")).arg("--tail").arg(&tail.0);
-    }
-    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut victim = Victim(spawned.map_err(|error| format!("starting the victim: {error}"))?);
-    victim.await_ready()?;
+    let place = [format!("--port={port}"), format!("--group={group}")];
+    let (mut victim, _tail) = Victim::start((mib, core, class), &place.each_ref().map(String::as_str))?;
     let mut parker = Parker::new(&ears.sockets()).map_err(words)?;
     let scheduled = Scheduled::new(class)?;
     let clock = Clock::start();
@@ -176,6 +202,26 @@ fn device(port: u16, group: Ipv4Addr) -> UdpSettings {
 struct Victim(Child);
 
 impl Victim {
+    /// Starts one on a core, in a class, with so many MiB, and waits until it is ready.
+    fn start(
+        (mib, core, class): (u64, usize, SchedulingClass),
+        flags: &[&str],
+    ) -> Result<(Self, TailFile), String> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let tail = TailFile(PathBuf::from(format!("/dev/shm/lockstep-bench-{}-{}.tail", name.0, name.1)));
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("down-victim").args(flags);
+        command.args([format!("--core={core}"), format!("--scheduling={class}")]);
+        if mib > 0 {
+            command.arg(format!("--mib={mib}")).arg("--tail").arg(&tail.0);
+        }
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut victim = Self(spawned.map_err(|error| format!("starting the victim: {error}"))?);
+        victim.await_ready()?;
+        Ok((victim, tail))
+    }
+
     fn await_ready(&mut self) -> Result<(), String> {
         let mut line = String::new();
         let out = self.0.stdout.take().map(|out| BufReader::new(out.take(64)).read_line(&mut line));
@@ -220,9 +266,20 @@ pub fn victim(arguments: &VictimArguments) -> Result<(), String> {
     let tail = arguments.tail.as_deref().map(|path| MappedTail::open(path, arguments.mib << 20));
     let _tail = tail.transpose().map_err(|error| error.to_string())?;
     cpu::pin(arguments.core);
+    let _watcher = if arguments.alone { None } else { Some(watched(arguments, &cores)?) };
+    let _scheduled = Scheduled::new(arguments.scheduling)?;
+    let mut out = std::io::stdout();
+    out.write_all(b"ready\n").and_then(|()| out.flush()).map_err(|error| format!("saying so: {error}"))?;
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+/// The watcher of this process, once it watches.
+fn watched(arguments: &VictimArguments, cores: &[usize]) -> Result<Watcher, String> {
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_MAX);
     let udp = device(arguments.port, arguments.group);
-    let settings = WatcherSettings::new(&["down-watcher"], udp, &cores, Some(arguments.core));
+    let settings = WatcherSettings::new(&["down-watcher"], udp, cores, Some(arguments.core));
     let mut watcher = Watcher::start(settings, &recorder).map_err(|error| error.to_string())?;
     let mut notice = [0; NOTICE_LEN_MAX];
     let header = Header { cluster: CLUSTER, ..Header::new(Kind::Down) };
@@ -231,12 +288,7 @@ pub fn victim(arguments: &VictimArguments) -> Result<(), String> {
     while !recorder.recent().iter().any(|event| event.code == STARTED) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    let _scheduled = Scheduled::new(arguments.scheduling)?;
-    let mut out = std::io::stdout();
-    out.write_all(b"ready\n").and_then(|()| out.flush()).map_err(|error| format!("saying so: {error}"))?;
-    loop {
-        std::hint::spin_loop();
-    }
+    Ok(watcher)
 }
 
 /// The victim's watcher; this program is its own.

@@ -64,11 +64,6 @@ fn interface(name: &str) -> String {
     format!("{name}, {driver}{speed}, MTU {}", read(&format!("{class}/mtu")))
 }
 
-/// The facts, one line each.
-pub fn lines() -> Vec<String> {
-    facts().into_iter().map(|(name, value)| format!("{name:<16} {value}")).collect()
-}
-
 /// Cores that this process may run on.
 pub fn cores() -> usize {
     lockstep::io::cpu::cores().len()
@@ -83,19 +78,20 @@ pub fn rustc() -> String {
     )
 }
 
-/// What the kernel grants a device like those of a measurement, and the interface: of `config`, or of a cluster of
-/// our own.
+/// The facts, and what the kernel grants a device like those of a measurement, and the interface: of `config`, or of
+/// a cluster of our own.
 ///
 /// # Errors
 /// No such device can be opened here.
-pub fn device(config: Option<&Config>) -> Result<Facts, String> {
+pub fn with_device(config: Option<&Config>) -> Result<Facts, String> {
+    let mut facts = facts();
     let own = if config.is_none() { Some(Cluster::new(1, Idle::Spin)?) } else { None };
-    let Some(config) = config.or(own.as_ref().map(|own| &own.config)) else { return Ok(Facts::new()) };
+    let Some(config) = config.or(own.as_ref().map(|own| &own.config)) else { return Ok(facts) };
     let settings = cluster::device(config, &[Group::Data]);
     let name = settings.interface.to_string();
     let udp = Udp::open(settings).map_err(|error| error.to_string())?;
     let obtained: Vec<String> = udp.obtained().iter().map(ToString::to_string).collect();
-    Ok([("interface", interface(&name)), ("device", obtained.join(", "))]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into())
+    facts.insert("interface".to_owned(), interface(&name));
+    facts.insert("device".to_owned(), obtained.join(", "));
+    Ok(facts)
 }

@@ -14,22 +14,24 @@
 //! which nobody was struck: this is what the machine does by itself.
 
 mod load;
-mod picture;
 mod report;
 
 use crate::check::SIZE_MIN;
-use crate::cluster::{Cluster, Site};
-use crate::condition::Condition;
+use crate::cluster::{self, Cluster, Site};
 use crate::environment;
 use crate::fleet::Fleet;
 use crate::place::{self, Holders, Place};
+use crate::progress::Progress;
+use crate::results::{Output, Results, Verdict};
 use clap::ValueEnum;
 use load::{Delivered, EpochSeen, Load, Seen, Totals};
+use lockstep::client::Start;
+use lockstep::config::Config;
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::{Epoch, Nanos};
-use report::{Report, Takeover};
+use report::{Found, Takeover};
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -83,7 +85,7 @@ impl How {
         }
     }
 
-    /// As flags and JSON call it.
+    /// As flags call it.
     fn key(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
@@ -117,67 +119,65 @@ pub struct Arguments {
     /// number of cores has it.
     #[arg(long)]
     idle: Option<Idle>,
-    /// A limit that makes this fail, like `gap.p99>5ms` or `lost>0`; as many as you like.
-    #[arg(long, value_name = "CONDITION")]
-    fail_if: Vec<Condition>,
-    /// Prints the figures as JSON.
-    #[arg(long)]
-    json: bool,
-    /// Writes the distribution of the gaps to a file, as HdrHistogram's plotter reads it.
-    #[arg(long, value_name = "FILE")]
-    hdr: Option<PathBuf>,
-    /// Draws the gaps with and without into a file.
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
     /// Keeps the folders with configuration, journals and logs, and says where they are.
     #[arg(long)]
     keep: bool,
+    /// Attaches to the cluster of this file instead of starting one, and tells what its takeovers cost that somebody
+    /// else brings about; with `--how none` and `--minutes`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kills", "hogs", "idle", "keep"])]
+    config: Option<PathBuf>,
     /// In a network of namespaces: who holds it.
     #[arg(long, hide = true)]
     holders: Option<Holders>,
+    #[command(flatten)]
+    output: Output,
 }
 
-/// Measures, prints, and judges.
+/// Measures, gives out what was found, and judges it.
 ///
 /// # Errors
-/// Something lost, doubled, out of order or unequal; a takeover that did not come; a condition that holds.
-pub fn run(arguments: &Arguments) -> Result<(), String> {
+/// Something lost, doubled, out of order or unequal; a takeover that did not come.
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     if arguments.size < SIZE_MIN {
         return Err(format!("--size: a message has its number and its time, {SIZE_MIN} bytes at least"));
     }
+    if arguments.config.is_some() && arguments.how != How::None {
+        return Err(
+            "--config: replicas that run elsewhere are struck by whoever runs them; say --how none".into()
+        );
+    }
     if arguments.how == How::Partition && arguments.holders.is_none() {
-        return match place::run_in_network(REPLICAS as usize, "a leader that is cut off")? {
-            Some(status) if !status.success() => Err(String::from("it failed in its network, as said above")),
-            _ => Ok(()),
-        };
+        return place::run_in_network(REPLICAS as usize, "a leader that is cut off");
     }
-    let (places, site) = match &arguments.holders {
-        None => (Place::hosts(REPLICAS as usize), Site::loopback(REPLICAS)),
-        Some(holders) => {
-            let (places, addresses) = Place::nodes(holders)?;
-            (places, Site { interface: "eth0", ttl: 1, addresses, keeps_all: true, ..Site::loopback(0) })
-        }
-    };
-    let site = Site { keeps_all: arguments.how != How::None, ..site };
-    let mut cluster =
-        Cluster::on(&site, arguments.idle.unwrap_or_else(|| Idle::for_machine(THREADS, cpu::cores().len())))?;
-    if arguments.keep {
-        eprintln!("failover: kept: {}", cluster.keep().display());
-    }
-    let mut environment = environment::lines();
-    let endpoint = cluster.config.endpoint();
-    let mut fleet = Fleet::start(cluster, places)?;
-    fleet.await_whole()?;
+    let title = "what a subscriber notices when the leader goes";
+    let mut results = Results::begin("failover", title, environment::facts());
+    results.command = place::command_line();
     let clock = Clock::start();
-    let load = Load::start(&endpoint, clock, arguments.rate, arguments.size)?;
+    let origin = clock.now();
+    let (config, fleet) = match &arguments.config {
+        Some(path) => (cluster::load(path)?, None),
+        None => fleet(arguments).map(|(config, fleet)| (config, Some(fleet)))?,
+    };
+    results.configure(&config);
+    let endpoint = config.endpoint();
+    let start = if fleet.is_some() { Start::From(1) } else { Start::Live };
+    let load = Load::start(&endpoint, start, clock, arguments.rate, arguments.size)?;
     let _hogs = Hogs::start(arguments.hogs)?;
-    environment.push(format!(
-        "threads    {THREADS} busy on {} cores, idle {}",
-        cpu::cores().len(),
-        endpoint.idle
-    ));
+    let Arguments { how, rate, size, window_ms, .. } = arguments;
+    results.tell("clock", "monotonic, one for all processes");
+    let threads = if fleet.is_some() { THREADS } else { 1 };
+    results.tell("cores", format!("{threads} busy threads of ours on {}", cpu::cores().len()));
+    results.tell("how", format!("{}: {}", how.key(), how.words()));
+    results.tell("idle", endpoint.idle);
+    results.tell("loop", format!("open: {rate}/s of {size} B, each at its intended time"));
+    results.tell("warm-up", format!("{} ms", WARM_UP_NS / 1_000_000));
+    results.tell("window", format!("{window_ms} ms, with and without"));
+    if let Some(niceness) = arguments.hogs {
+        results.tell("hogs", format!("a process that computes on each core, nice {niceness}"));
+    }
     let mut bench = Bench {
         arguments,
+        progress: Progress::new("failover"),
         clock,
         fleet,
         load: Some(load),
@@ -186,20 +186,29 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         epochs: 0,
     };
     let measured = bench.measure();
-    let report = bench.finish(measured)?;
-    if let Some(path) = &arguments.hdr {
-        picture::write_hgrm(path, &report)?;
+    bench.finish(origin, measured)?.fill(arguments, &mut results)?;
+    arguments.output.give(&results)
+}
+
+/// Replicas of our own, whole, and where they are.
+fn fleet(arguments: &Arguments) -> Result<(Config, Fleet), String> {
+    let (places, site) = match &arguments.holders {
+        None => (Place::hosts(REPLICAS as usize), Site::loopback(REPLICAS)),
+        Some(holders) => {
+            let (places, addresses) = Place::nodes(holders)?;
+            (places, Site { interface: "eth0", ttl: 1, addresses, keeps_all: true, ..Site::loopback(0) })
+        }
+    };
+    let site = Site { keeps_all: arguments.how != How::None, ..site };
+    let idle = arguments.idle.unwrap_or_else(|| Idle::for_machine(THREADS, cpu::cores().len()));
+    let mut cluster = Cluster::on(&site, idle)?;
+    if arguments.keep {
+        eprintln!("failover: kept: {}", cluster.keep().display());
     }
-    if let Some(path) = &arguments.svg {
-        picture::write_svg(path, &report)?;
-    }
-    if arguments.json {
-        println!("{}", report.json(&environment)?);
-    } else {
-        environment.iter().for_each(|line| println!("{line}"));
-        print!("\n{report}");
-    }
-    report.judge(&arguments.fail_if)
+    let config = cluster.config.clone();
+    let mut fleet = Fleet::start(cluster, places)?;
+    fleet.await_whole()?;
+    Ok((config, fleet))
 }
 
 /// A window of deliveries.
@@ -244,8 +253,10 @@ impl Window {
 
 struct Bench<'a> {
     arguments: &'a Arguments,
+    progress: Progress,
     clock: Clock,
-    fleet: Fleet,
+    /// None where the replicas are somebody else's.
+    fleet: Option<Fleet>,
     load: Option<Load>,
     /// The newest epoch that the `stamped` subscriber saw.
     epoch: Epoch,
@@ -256,43 +267,38 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// Strikes the leader as often as asked, or watches for as long as asked.
-    fn measure(&mut self) -> Result<Vec<Takeover>, String> {
+    fn measure(&mut self) -> Result<(Nanos, Vec<Takeover>), String> {
         self.watch_for(WARM_UP_NS, &mut Window::default())?;
-        let mut takeovers = Vec::new();
+        let (began, mut takeovers) = (self.clock.now(), Vec::new());
         if self.arguments.how == How::None {
             self.stand_by(&mut takeovers)?;
-            return Ok(takeovers);
+            return Ok((began, takeovers));
         }
         for number in 1..=self.arguments.kills {
             let takeover = self.takeover().map_err(|error| format!("takeover {number}: {error}"))?;
-            if !self.arguments.json {
-                eprintln!("failover: {number:>4}: {takeover}");
-            }
+            self.progress.say(&format!("{number} of {}: {takeover}", self.arguments.kills));
             takeovers.push(takeover);
         }
-        Ok(takeovers)
+        Ok((began, takeovers))
     }
 
     /// One window after the other, without a strike.
     fn stand_by(&mut self, windows: &mut Vec<Takeover>) -> Result<(), String> {
         let until = self.clock.now() + (self.arguments.minutes * 60e9) as Nanos;
-        let (mut carried, mut told_at) = (None, self.clock.now());
+        let mut carried = None;
         while self.clock.now() < until {
             let (mut window, before) = (Window::default(), self.epoch);
             window.delivered.extend(carried);
             self.watch_for(self.arguments.window_ms * 1_000_000, &mut window)?;
             carried = window.delivered.last().copied();
             let gap_ns = window.gap(0, Nanos::MAX).unwrap_or(0);
-            if self.epoch != before {
-                eprintln!("failover: epoch {} follows {before}, and nobody was struck", self.epoch);
-            }
-            windows.push(Takeover { calm_ns: gap_ns, wait_ns: window.wait(0), ..Takeover::default() });
-            if self.clock.now() > told_at + 60_000_000_000 {
-                told_at = self.clock.now();
-                let left = until.saturating_sub(told_at) / 1_000_000_000;
-                eprintln!("failover: {left} s left, {} takeovers so far", self.epochs - 1);
-            }
-            self.fleet.check_alive()?;
+            let epochs = window.epochs.iter().filter(|seen| seen.epoch > before).count() as u64;
+            let (at, wait_ns) = (self.clock.now(), window.wait(0));
+            windows.push(Takeover { at, calm_ns: gap_ns, wait_ns, epochs, ..Takeover::default() });
+            let left = until.saturating_sub(at) / 1_000_000_000;
+            let so_far: u64 = windows.iter().map(|window| window.epochs).sum();
+            self.progress.say(&format!("{left} s left, {so_far} takeovers so far"));
+            self.fleet.as_mut().map_or(Ok(()), Fleet::check_alive)?;
         }
         Ok(())
     }
@@ -305,7 +311,7 @@ impl Bench<'_> {
         self.watch_for(window_ns, &mut window)?;
         let (before, retracted, gaps) = (self.epoch, self.totals.retracted, self.totals.gaps);
         let leader = before.leader().replica;
-        let struck = self.fleet.strike(leader, how)?;
+        let struck = self.fleet()?.strike(leader, how)?;
         let deadline = struck + TAKEOVER_NS;
         let (stamped_at, full_at) = loop {
             self.look(&mut window)?;
@@ -320,14 +326,16 @@ impl Bench<'_> {
             if self.clock.now() > deadline {
                 let what =
                     if stamped.is_some() { "the stream is at its full rate" } else { "somebody takes over" };
-                return Err(self.fleet.describe(what));
+                return Err(self.fleet()?.describe(what));
             }
         };
         let epochs = window.epochs.iter().filter(|seen| seen.epoch > before).count() as u64;
-        self.fleet.revive(leader, how)?;
+        self.fleet()?.revive(leader, how)?;
         self.await_equal(self.totals.published)?;
-        self.fleet.await_whole()?;
+        self.fleet()?.await_whole()?;
         let takeover = Takeover {
+            at: struck,
+            calm_from,
             victim: leader,
             gap_ns: window.gap(struck, full_at.max(struck + window_ns)).unwrap_or(0),
             calm_ns: window.calm(calm_from, struck).unwrap_or(0),
@@ -342,6 +350,11 @@ impl Bench<'_> {
         Ok(takeover)
     }
 
+    /// The replicas that are ours.
+    fn fleet(&mut self) -> Result<&mut Fleet, String> {
+        self.fleet.as_mut().ok_or_else(|| "the replicas are somebody else's".to_owned())
+    }
+
     /// Both subscribers have at least `messages`, with equal digests.
     fn await_equal(&mut self, messages: u64) -> Result<(), String> {
         let deadline = self.clock.now() + EQUAL_NS;
@@ -352,7 +365,7 @@ impl Bench<'_> {
                     "both subscribers have {messages} messages with equal digests; they have {:?}, equal are {}",
                     self.totals.delivered, self.totals.equal
                 );
-                return Err(self.fleet.describe(&what));
+                return Err(self.fleet()?.describe(&what));
             }
         }
         Ok(())
@@ -380,30 +393,34 @@ impl Bench<'_> {
     }
 
     /// Ends the load and the replicas, whatever came before, and compares all digests.
-    fn finish(mut self, measured: Result<Vec<Takeover>, String>) -> Result<Report, String> {
+    fn finish(
+        mut self,
+        origin: Nanos,
+        measured: Result<(Nanos, Vec<Takeover>), String>,
+    ) -> Result<Found, String> {
+        let to = self.clock.now();
         let ended = self.load.take().ok_or("the load was ended before")?.end();
-        let takeovers = match (measured, &ended) {
-            (Ok(takeovers), _) => takeovers,
+        let (from, takeovers) = match (measured, &ended) {
+            (Ok(measured), _) => measured,
             // What the load has to say is the cause.
             (Err(error), Err(wrong)) => return Err(format!("{wrong}\n{error}")),
             (Err(error), Ok(_)) => return Err(error),
         };
         let ended = ended?;
-        self.fleet.await_stored(ended.next)?;
-        let journals =
-            if self.arguments.how == How::None { Vec::new() } else { self.fleet.end(ended.next)? };
+        let journals = match self.fleet.take() {
+            None => Vec::new(),
+            Some(mut fleet) => {
+                fleet.await_stored(ended.next)?;
+                if self.arguments.how == How::None { Vec::new() } else { fleet.end(ended.next)? }
+            }
+        };
         let struck = if self.arguments.how == How::None { 0 } else { takeovers.len() as u64 };
-        Ok(Report {
-            how: self.arguments.how,
-            rate: self.arguments.rate,
-            size: self.arguments.size,
-            window_ms: self.arguments.window_ms,
-            hogs: self.arguments.hogs,
-            unasked: self.epochs.saturating_sub(1 + struck),
-            takeovers,
-            ended,
-            journals,
-        })
+        // Who attaches may have come behind the start of the epoch that it found.
+        let unasked = match self.arguments.config {
+            Some(_) => takeovers.iter().map(|window| window.epochs).sum(),
+            None => self.epochs.saturating_sub(1 + struck),
+        };
+        Ok(Found { origin, counted: (from, to), takeovers, unasked, ended, journals })
     }
 }
 

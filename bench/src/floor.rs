@@ -12,7 +12,7 @@
 use crate::client::{Client, Losses};
 use lockstep::engine::ports::{Burst, Group, Net};
 use lockstep::io::clock::Clock;
-use lockstep::wire::Nanos;
+use lockstep::wire::{Nanos, PublisherId};
 
 /// What a datagram of the floor is.
 #[derive(Clone, Copy)]
@@ -252,6 +252,15 @@ impl<N: Net> Client for FloorClient<N> {
     fn losses(&self) -> Losses {
         Losses::default()
     }
+
+    fn publisher(&self) -> Option<PublisherId> {
+        None
+    }
+}
+
+/// Whether a datagram of the floor is what the leader sent to all.
+pub fn is_data(datagram: &[u8]) -> bool {
+    kind(datagram) == Kind::Data as u64
 }
 
 /// The client's own number in a message.
@@ -268,6 +277,12 @@ pub fn intended(message: &[u8]) -> Nanos {
 pub fn write_message(message: &mut [u8], number: u64, intended: Nanos) {
     set_word(message, NUMBER, number);
     set_word(message, INTENDED, intended);
+}
+
+/// The same, as a forwarder takes it without a [`FloorClient`] that sends it.
+pub fn write_submission(message: &mut [u8], number: u64, intended: Nanos) {
+    write_message(message, number, intended);
+    set_word(message, KIND, Kind::Submit as u64);
 }
 
 #[cfg(test)]

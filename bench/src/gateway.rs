@@ -11,18 +11,19 @@ mod added;
 mod crowd;
 mod market;
 mod relay;
-mod report;
 mod site;
 mod storm;
-mod taps;
 
 pub use relay::{RelayArguments, relay};
 
-use crate::condition::Condition;
 use crate::environment;
+use crate::progress::Progress;
+use crate::results::{Output, Results, Verdict};
+use crate::taps;
 use clap::ValueEnum;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
+use std::time::Instant;
 
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -64,13 +65,12 @@ pub struct Arguments {
     /// the number of cores has it, and in a storm on too few cores `park`: what checks passwords needs some too.
     #[arg(long)]
     idle: Option<Idle>,
-    /// A limit that makes this fail, like `storm.p99_ratio>1.5` or `in.p50>30us`; as many as you like.
-    #[arg(long, value_name = "CONDITION")]
-    fail_if: Vec<Condition>,
-    /// Prints the figures as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
+
+/// What a ratio is to be at most.
+const AIM: f64 = 1.5;
 
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is no number of seconds"))?;
@@ -78,11 +78,11 @@ fn seconds(text: &str) -> Result<f64, String> {
     if (0.05..=40.0).contains(&seconds) { Ok(seconds) } else { Err("0.05 to 40 seconds".into()) }
 }
 
-/// Measures, prints, and judges.
+/// Measures, gives out what was found, and judges it.
 ///
 /// # Errors
-/// What did not start, did not come or was cut; a condition that holds. Fewer than two cores are none: SKIPPED.
-pub fn run(arguments: &Arguments) -> Result<(), String> {
+/// What did not start, did not come or was cut. Fewer than two cores are none: SKIPPED.
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let Arguments { size, clients, storm, .. } = *arguments;
     if !(taps::SIZE_MIN..=1_000).contains(&size) {
         return Err(format!("--size: a message has mark and number, {} to 1000 bytes", taps::SIZE_MIN));
@@ -93,35 +93,31 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let cores = cpu::cores().len();
     if cores < 2 {
         println!("SKIPPED: gateway: load and gateway need a core each, this machine has {cores}");
-        return Ok(());
+        return Ok(Verdict::Passed);
     }
-    let mut environment = environment::lines();
-    environment.extend(environment::device(None)?.into_values());
-    let say = |what: &str| {
-        if !arguments.json {
-            eprintln!("gateway: {what}");
-        }
-    };
+    let title = "what gateway and feed cost over plain relays, and what a storm of logins costs others";
+    let mut results = Results::begin("gateway", title, environment::with_device(None)?);
+    let (began, progress) = (Instant::now(), Progress::new("gateway"));
+    results.tell(
+        "clock",
+        "wall, the kernel's: when it had what a socket receives; a write counts from its call",
+    );
+    results.tell(
+        "loop",
+        "open: no message waits for an answer; what the subject holds up counts from when it was due",
+    );
     let (rounds, rate, seconds) = (arguments.rounds as usize, arguments.rate, arguments.seconds);
-    let mut tables = Vec::new();
     if arguments.only != Some(Which::Storm) {
         let idle = arguments.idle.unwrap_or_else(|| Idle::for_machine(added::THREADS, cores));
-        environment.push(format!("added      {} threads on {cores} cores, idle {idle}", added::THREADS));
-        tables.push(added::measure(&added::Plan { rounds, rate, size, seconds, idle }, say)?);
+        added::measure(&added::Plan { rounds, rate, size, seconds, idle, began }, &progress, &mut results)?;
     }
     if arguments.only != Some(Which::Added) {
         let enough = if storm::THREADS <= cores { Idle::Spin } else { Idle::Park };
         let idle = arguments.idle.unwrap_or(enough);
-        environment.push(format!("storm      {} threads on {cores} cores, idle {idle}", storm::THREADS));
         let (clients, storm, logins) = (clients as usize, storm as usize, arguments.logins);
-        let plan = storm::Plan { rounds, clients, storm, logins, rate, size, seconds, idle };
-        tables.push(storm::measure(&plan, say)?);
+        let plan = storm::Plan { rounds, clients, storm, logins, rate, size, seconds, idle, began };
+        storm::measure(&plan, &progress, &mut results)?;
     }
-    if arguments.json {
-        println!("{}", report::json(&tables, &environment)?);
-    } else {
-        environment.iter().for_each(|line| println!("{line}"));
-        tables.iter().for_each(report::Table::print);
-    }
-    report::judge(&tables, &arguments.fail_if)
+    drop(progress);
+    arguments.output.give(&results)
 }

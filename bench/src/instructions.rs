@@ -22,7 +22,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use world::{Pattern, World};
+pub use world::{Pattern, Watched, World};
 
 /// Steps of a measurement: the tail's ring comes round, and what happens once weighs nothing.
 const STEPS: usize = 4_000;
@@ -201,6 +201,21 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         budget.rustc,
         environment::rustc()
     ))
+}
+
+/// A figure's key, what it is, and instructions per message.
+pub type Counted = (&'static str, &'static str, f64);
+
+/// All figures; or why there are none here.
+///
+/// # Errors
+/// A measurement that could not be made.
+pub fn counts() -> Result<Result<Vec<Counted>, String>, String> {
+    if let Some(reason) = cannot_count() {
+        return Ok(Err(reason));
+    }
+    let of = |case: &Case| Ok((case.key, case.what, count(case, None)? / case.per_step));
+    CASES.iter().map(of).collect::<Result<Vec<_>, String>>().map(Ok)
 }
 
 /// Why no count of this build would mean anything.

@@ -13,14 +13,14 @@
 //! Publisher and subscriber are one process, so a round trip needs one clock. With `--config` they attach to a
 //! cluster that runs elsewhere, and `lockstep-bench reflect` beside its leader is the floor.
 
-mod attached;
 mod pace;
 mod rally;
 mod sweep;
+mod tap;
 
-pub use attached::{ReflectArguments, reflect};
 pub use rally::{Found, Rally};
 
+use crate::attached::Attached;
 use crate::client::{Ground, measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, MTU, Site};
 use crate::environment;
@@ -35,7 +35,6 @@ use lockstep::io::cpu::{self, SchedulingClass};
 use lockstep::io::idle::Idle;
 use lockstep::wire::Nanos;
 pub use pace::{Burst, Pace};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -72,6 +71,10 @@ pub struct Arguments {
     /// Splits each latency at the leader's stamp: from the intended time to it, and from it to the delivery.
     #[arg(long)]
     one_way: bool,
+    /// Splits each latency at the moment at which this host's kernel had the datagram (SO_TIMESTAMPNS), by one more
+    /// socket that hears the stream, for every contestant alike.
+    #[arg(long)]
+    kernel_times: bool,
     /// How far the clocks of this host and of the leader's are apart at most, like `200ns`: on one host they are one
     /// clock.
     #[arg(long, value_parser = time, value_name = "TIME")]
@@ -178,7 +181,7 @@ impl Family {
 struct Bench<'a> {
     arguments: &'a Arguments,
     /// The cluster to attach to.
-    attached: Option<attached::Attached>,
+    attached: Option<Attached>,
     cores: Vec<usize>,
     began: Instant,
     progress: Progress,
@@ -206,16 +209,18 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
             .copied()
             .ok_or_else(|| format!("{flag} {place}: this machine has {} cores", cores.len()))
     };
-    let attached =
-        arguments.config.as_deref().map(|path| attached::Attached::open(path, arguments.floor_port));
+    let attached = arguments.config.as_deref().map(|path| Attached::open(path, arguments.floor_port));
     let attached = attached.transpose()?;
     if attached.is_some() && arguments.one_way && arguments.clock_error.is_none() {
         return Err("--one-way with --config compares two hosts' clocks: say how far they are apart with \
                     --clock-error, or 0ns where it is one host"
             .to_owned());
     }
-    let mut results = Results::begin("latency", "publish to delivery", environment::facts());
-    results.environment.extend(environment::device(attached.as_ref().map(|attached| &attached.config))?);
+    let environment = environment::with_device(attached.as_ref().map(|attached| &attached.config))?;
+    let mut results = Results::begin("latency", "publish to delivery", environment);
+    if let Some(attached) = &attached {
+        results.configure(&attached.config);
+    }
     let client_core = core(arguments.client_core, "--client-core")?;
     if let Some(note) = cpu::pin(client_core).note {
         return Err(note);
@@ -229,6 +234,12 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         results.tell(
             "one way",
             format!("wall clocks, each process's read at its start; hosts apart by {error} ns"),
+        );
+    }
+    if arguments.kernel_times {
+        results.tell(
+            "kernel times",
+            "SO_TIMESTAMPNS of one more socket beside the client's, and its wall clock",
         );
     }
     results.tell("warm-up", format!("{} s of each round are not counted", arguments.warm_up));
@@ -295,25 +306,7 @@ impl Bench<'_> {
     /// Who takes part: of the floors, those that are there.
     fn contestants(&mut self, family: &Family) -> Result<Vec<Contestant>, String> {
         let Some(attached) = &self.attached else { return Ok(Contestant::ALL.to_vec()) };
-        let idle = self.idle(family);
-        let floors = [Contestant::Plain, Contestant::Io];
-        let mut found = Vec::new();
-        for floor in floors {
-            if attached.reflects(floor, family.delivery, family.message_len, idle)? {
-                found.push(floor);
-                break;
-            }
-        }
-        if found.is_empty() {
-            self.results.notes.push(format!(
-                "{}: no floor: nobody reflects at port {}; start `lockstep-bench reflect` beside the leader{}",
-                family.mode,
-                attached.floor_port,
-                if family.delivery == Delivery::Committed { ", and one with --role standby" } else { "" }
-            ));
-        }
-        found.push(Contestant::Lockstep);
-        Ok(found)
+        attached.contestants(family.delivery, family.message_len, &mut self.results.notes)
     }
 
     /// All rounds of a case. Who does not keep up in a sweep is no contestant any more.
@@ -354,40 +347,44 @@ impl Bench<'_> {
     /// The cases that one run tells of.
     fn parts(&self, case: &str, found: &Found) -> Result<Vec<(String, Round)>, String> {
         let mut parts = vec![(case.to_owned(), found.round()?)];
-        if self.arguments.one_way {
-            parts.push((format!("{case}, to the stamp"), found.way(0)?));
-            parts.push((format!("{case}, from the stamp"), found.way(1)?));
-        }
+        let split = found.parts(self.arguments.one_way)?;
+        parts.extend(split.into_iter().map(|(part, round)| (format!("{case}, {part}"), round)));
         Ok(parts)
     }
 
     fn idle(&self, family: &Family) -> Idle {
         match &self.attached {
-            Some(attached) => attached.config.endpoint().idle,
+            Some(attached) => attached.idle(),
             None => Idle::for_machine(family.threads(), self.cores.len()),
         }
     }
 
     /// One contestant in one round.
-    fn one(&self, family: &Family, pace: Pace, contestant: Contestant) -> Result<Found, String> {
+    fn one(&mut self, family: &Family, pace: Pace, contestant: Contestant) -> Result<Found, String> {
         let Arguments { scheduling, .. } = *self.arguments;
-        let rally = |idle| Rally {
-            pace,
-            message_len: family.message_len,
-            warm_up_ns: (self.arguments.warm_up * 1e9) as Nanos,
-            lasts_ns: (self.arguments.seconds * 1e9) as Nanos,
-            idle,
-            plant_ns: if contestant == Contestant::Lockstep { self.arguments.plant } else { 0 },
+        let rally = |ground: Ground<'_>, idle| -> Result<Rally, String> {
+            let kernel = self.arguments.kernel_times.then(|| tap::KernelTimes::open(ground, contestant));
+            Ok(Rally {
+                pace,
+                message_len: family.message_len,
+                warm_up_ns: (self.arguments.warm_up * 1e9) as Nanos,
+                lasts_ns: (self.arguments.seconds * 1e9) as Nanos,
+                idle,
+                plant_ns: if contestant == Contestant::Lockstep { self.arguments.plant } else { 0 },
+                kernel: kernel.transpose()?,
+            })
         };
         let idle = self.idle(family);
         if let Some(attached) = &self.attached {
             let _scheduled = Scheduled::new(scheduling)?;
-            return measure(contestant, attached.ground(), family.delivery, family.message_len, rally(idle));
+            let rally = rally(attached.ground(), idle)?;
+            return measure(contestant, attached.ground(), family.delivery, family.message_len, rally);
         }
         let committed = family.delivery == Delivery::Committed;
         let loss = self.arguments.loss.clone();
         let site = Site { loss, mtu: self.arguments.mtu, ..Site::loopback(if committed { 3 } else { 1 }) };
         let cluster = Cluster::on(&site, idle)?;
+        self.results.configure(&cluster.config);
         let node = |role, place: usize, flag: &str| {
             let core =
                 self.cores.get(place).copied().ok_or_else(|| format!("{flag}: there is no such core"))?;
@@ -397,23 +394,18 @@ impl Bench<'_> {
         let standby = || node(Role::Standby, self.arguments.standby_core, "--standby-core");
         let _standby = committed.then(standby).transpose()?;
         let _scheduled = Scheduled::new(scheduling)?;
-        measure(contestant, Ground::own(&cluster), family.delivery, family.message_len, rally(idle))
+        let ground = Ground::own(&cluster);
+        measure(contestant, ground, family.delivery, family.message_len, rally(ground, idle)?)
     }
 }
 
 fn row(family: &Family, pace: Pace, contestant: Contestant, case: &str) -> Row {
-    let mut axes = BTreeMap::from([("bytes".to_owned(), family.message_len as f64)]);
-    if let Pace::Open(rate, _) = pace {
-        axes.insert("rate".to_owned(), rate as f64);
-    }
-    Row {
-        case: case.to_owned(),
-        subject: contestant.key().to_owned(),
-        words: contestant.name().to_owned(),
-        floor: contestant != Contestant::Lockstep,
-        unit: Unit::Nanos,
-        axes,
-        rounds: Vec::new(),
+    let row = Row::new(case, contestant.key(), contestant.name(), Unit::Nanos)
+        .as_floor(contestant != Contestant::Lockstep)
+        .over([("bytes", family.message_len as f64)]);
+    match pace {
+        Pace::Open(rate, _) => row.over([("bytes", family.message_len as f64), ("rate", rate as f64)]),
+        Pace::Closed => row,
     }
 }
 

@@ -5,20 +5,25 @@
 //! takeover or a loss costs, beside the same without one. Absolute times of a shared machine drift by a third; ratios
 //! of alternating rounds do not.
 
+mod attached;
 mod check;
 mod cli;
 mod client;
 pub mod cluster;
 mod compare;
-mod condition;
 mod down;
 pub mod environment;
 mod failover;
+mod fanout;
 pub mod fleet;
 mod floor;
+mod frames;
 mod gateway;
+mod ground;
 mod instructions;
+mod journal;
 mod latency;
+mod micro;
 mod node;
 pub mod place;
 mod plain;
@@ -31,6 +36,9 @@ mod scenario;
 mod scene;
 mod self_test;
 pub mod stats;
+mod taps;
 mod throughput;
+mod turns;
+mod worker;
 
 pub use cli::{as_lockstep, run};

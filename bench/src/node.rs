@@ -140,6 +140,9 @@ fn forward(
         return Err(note);
     }
     let _scheduled = Scheduled::new(which.scheduling)?;
+    if which.scheduling == SchedulingClass::Other {
+        cpu::short_slice(); // as lockstep's hot thread
+    }
     let stall = Stall { lasts_ns: which.stall_ns, every_ns: STALL_EVERY_NS };
     let clock = Clock::start();
     let mut leader = floor::Leader::new(clock, (stall.lasts_ns > 0).then_some(stall));

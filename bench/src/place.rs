@@ -3,11 +3,12 @@
 //! Whoever makes that network stays outside of it and starts this program anew on the client's node, with
 //! the numbers of the processes that hold the others: those are all that is needed to enter them.
 
+use crate::results::Verdict;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::Write;
 use std::net::Ipv4Addr;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use tools::netns::{Network, unsupported};
@@ -37,23 +38,40 @@ impl FromStr for Holders {
     }
 }
 
+/// The flag of a run within a network.
+const HOLDERS: &str = "--holders";
+
+/// The command line, without what a run within a network is told beside it.
+pub fn command_line() -> Vec<String> {
+    std::env::args().take_while(|argument| argument != HOLDERS).collect()
+}
+
 /// Runs this program anew with the same arguments on the last node of a network, the `others` first nodes
-/// being for whom it starts. `None` where there can be no such network, which is said, with `what` is not measured.
+/// being for whom it starts, and ends as it did. Where there can be no such network it is said that `what` is
+/// not measured.
 ///
 /// # Errors
-/// The program cannot be started.
-pub fn run_in_network(others: usize, what: &str) -> Result<Option<ExitStatus>, String> {
+/// The program cannot be started, or failed there.
+pub fn run_in_network(others: usize, what: &str) -> Result<Verdict, String> {
     if let Some(reason) = unsupported() {
         println!("SKIPPED: {what}: {reason}");
-        return Ok(None);
+        return Ok(Verdict::Passed);
     }
     let network = Network::new(others + 1);
     let nodes = (1..=others).map(|number| network.node(number).holder()).collect();
     let holders = Holders { switch: network.switch().holder(), nodes };
     let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
     let mut command = network.node(others + 1).place().command(itself);
-    command.args(std::env::args_os().skip(1)).args(["--holders", &holders.to_string()]);
-    command.status().map(Some).map_err(|error| format!("starting this program in a namespace: {error}"))
+    command.args(std::env::args_os().skip(1));
+    if std::env::args().nth(1).is_some_and(|first| first == "run") && !std::env::args().any(|arg| arg == "--")
+    {
+        command.arg("--"); // a scenario's further flags stand behind it
+    }
+    command.args([HOLDERS, &holders.to_string()]);
+    let status =
+        command.status().map_err(|error| format!("starting this program in a namespace: {error}"))?;
+    let verdict = status.code().and_then(Verdict::of_code);
+    verdict.ok_or_else(|| String::from("it failed in its network, as said above"))
 }
 
 /// The rules of a network's bridge, changed from one packet to the next.

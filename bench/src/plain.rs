@@ -2,7 +2,7 @@
 //! which somebody writes in an afternoon, and the fastest where datagrams come one by one.
 
 use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::udp::{Interface, UdpSettings};
+use lockstep::io::udp::{UdpSettings, address_of};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 
@@ -21,27 +21,8 @@ impl Plain {
     /// # Errors
     /// In words, what the kernel refused.
     pub fn open(settings: &UdpSettings) -> Result<Self, String> {
-        let fails = |error: std::io::Error| {
-            format!("opening a plain group socket on port {}: {error}", settings.port)
-        };
-        let socket =
-            Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), Some(Protocol::UDP)).map_err(fails)?;
-        socket.set_reuse_address(true).map_err(fails)?;
-        socket.set_multicast_all_v4(false).map_err(fails)?;
-        socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, settings.port).into()).map_err(fails)?;
-        let address = address(&settings.interface)?;
-        for group in &settings.joins {
-            let by = InterfaceIndexOrAddress::Address(address);
-            socket.join_multicast_v4_n(&settings.groups[*group as usize], &by).map_err(fails)?;
-        }
-        socket.set_multicast_if_v4(&address).map_err(fails)?;
-        socket.set_multicast_ttl_v4(u32::from(settings.ttl)).map_err(fails)?;
-        socket.set_multicast_loop_v4(true).map_err(fails)?;
-        // What the kernel grants of these is printed for lockstep's device, which asks for the same.
-        socket.set_recv_buffer_size(settings.receive_buffer_bytes).map_err(fails)?;
-        socket.set_send_buffer_size(settings.send_buffer_bytes).map_err(fails)?;
         Ok(Self {
-            socket: socket.into(),
+            socket: socket(settings)?,
             targets: settings.groups.map(|group| SocketAddrV4::new(group, settings.port)),
             datagram: vec![0; 2048],
             len: 0,
@@ -49,18 +30,32 @@ impl Plain {
     }
 }
 
-/// The IPv4 address of an interface.
-fn address(interface: &Interface) -> Result<Ipv4Addr, String> {
-    let name = match interface {
-        Interface::Address(address) => return Ok(*address),
-        Interface::Name(name) => name,
+/// A group socket of the kernel's, joined; it never sleeps.
+///
+/// # Errors
+/// In words, what the kernel refused.
+pub fn socket(settings: &UdpSettings) -> Result<UdpSocket, String> {
+    let address = address_of(&settings.interface).map_err(|error| error.to_string())?;
+    let open = || {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_multicast_all_v4(false)?;
+        socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, settings.port).into())?;
+        for group in &settings.joins {
+            let by = InterfaceIndexOrAddress::Address(address);
+            socket.join_multicast_v4_n(&settings.groups[*group as usize], &by)?;
+        }
+        socket.set_multicast_if_v4(&address)?;
+        socket.set_multicast_ttl_v4(u32::from(settings.ttl))?;
+        socket.set_multicast_loop_v4(true)?;
+        // What the kernel grants of these is printed for lockstep's device, which asks for the same.
+        socket.set_recv_buffer_size(settings.receive_buffer_bytes)?;
+        socket.set_send_buffer_size(settings.send_buffer_bytes)?;
+        Ok(socket.into())
     };
-    let all = nix::ifaddrs::getifaddrs().map_err(|error| format!("listing the interfaces: {error}"))?;
-    let of_it = all.filter(|one| one.interface_name == *name);
-    let mut addresses = of_it.filter_map(|one| Some(one.address?.as_sockaddr_in()?.ip()));
-    addresses
-        .next()
-        .ok_or_else(|| format!("interface {name} has no IPv4 address; `ip addr` shows those that have"))
+    open().map_err(|error: std::io::Error| {
+        format!("opening a plain group socket on port {}: {error}", settings.port)
+    })
 }
 
 impl Net for Plain {

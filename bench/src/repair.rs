@@ -18,6 +18,7 @@
 
 mod load;
 mod reader;
+mod report;
 
 pub use reader::{ReaderArguments, read};
 
@@ -25,7 +26,8 @@ use crate::cluster::{Cluster, Site};
 use crate::environment;
 use crate::fleet::Fleet;
 use crate::place::{self, Holders, Place};
-use crate::stats::{HEADS, Spread, Summary, cell, paired};
+use crate::progress::Progress;
+use crate::results::{Output, Results, Verdict};
 use clap::ValueEnum;
 use load::{Load, Published};
 use lockstep::client::Endpoint;
@@ -34,6 +36,7 @@ use lockstep::io::cpu::{self, resident_bytes};
 use lockstep::io::idle::Idle;
 use lockstep::io::signal::Signal;
 use reader::{Read, Said};
+use report::{COUNTED, Found, Kind, Memory, Window};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
@@ -110,12 +113,11 @@ pub struct Arguments {
     /// the number of cores has it.
     #[arg(long)]
     idle: Option<Idle>,
-    /// Prints the figures as JSON.
-    #[arg(long)]
-    json: bool,
     /// Who holds the network.
     #[arg(long, hide = true)]
     holders: Option<Holders>,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// A share like `0.01%`, in a million.
@@ -126,11 +128,11 @@ fn per_million(text: &str) -> Result<u32, String> {
     if (1.0..=999_999.0).contains(&share) { Ok(share as u32) } else { Err("0.0001% to 99.9999%".into()) }
 }
 
-/// Measures, prints, and judges.
+/// Measures, gives out what was found, and judges it.
 ///
 /// # Errors
 /// Something lost, doubled, out of order or unequal; a reader that does not catch up.
-pub fn run(arguments: &Arguments) -> Result<(), String> {
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     if arguments.size < SIZE_MIN {
         return Err(format!("--size: a message has number, time and window, {SIZE_MIN} bytes at least"));
     }
@@ -141,10 +143,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         ));
     }
     let Some(holders) = &arguments.holders else {
-        return match place::run_in_network(REPLICAS + readers, "repair over a network that loses")? {
-            Some(status) if !status.success() => Err(String::from("it failed in its network, as said above")),
-            _ => Ok(()),
-        };
+        return place::run_in_network(REPLICAS + readers, "repair over a network that loses");
     };
     let (mut places, mut addresses) = Place::nodes(holders)?;
     let readers = places.split_off(REPLICAS);
@@ -154,17 +153,39 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let threads = REPLICAS + readers.len() + 1;
     let idle = arguments.idle.unwrap_or_else(|| Idle::for_machine(threads, cpu::cores().len()));
     let cluster = Cluster::on(&site, idle)?;
-    let mut environment = environment::lines();
-    environment.push(format!("threads    {threads} on {} cores, idle {idle}", cpu::cores().len()));
+    let title = "publish to committed delivery where something is lost, over where nothing is";
+    let mut results = Results::begin("repair", title, environment::facts());
+    results.command = place::command_line();
+    results.configure(&cluster.config);
+    let began = Instant::now();
+    let Arguments { rate, size, seconds, .. } = arguments;
+    results.tell("clock", "monotonic, one for all processes");
+    results.tell("cores", format!("{threads} busy threads on {}", cpu::cores().len()));
+    results.tell("idle", idle);
+    results.tell("loop", format!("open: {rate}/s of {size} B, each at its intended time"));
+    results.tell("rounds", "one for each window and reader, in one order in all rows");
+    results.tell("warm-up", format!("{WARM_UP:?}"));
+    results.tell("window", format!("{seconds} s, {BETWEEN:?} between two"));
     let (endpoint, path) = (cluster.config.endpoint(), cluster.path());
     let mut fleet = Fleet::start(cluster, places)?;
     let leader = fleet.await_whole()?;
     let readers =
         readers.into_iter().map(|place| Reader::start(place, &path)).collect::<Result<Vec<_>, _>>()?;
-    let mut bench =
-        Bench { arguments, fleet, readers, memory: BTreeMap::new(), windows: Vec::new(), caught_up: None };
+    let mut bench = Bench {
+        arguments,
+        progress: Progress::new("repair"),
+        began,
+        fleet,
+        readers,
+        memory: BTreeMap::new(),
+        windows: Vec::new(),
+        caught_up: None,
+        behind: Vec::new(),
+        marks: Vec::new(),
+    };
     let published = bench.measure(&endpoint)?;
-    bench.finish(leader, published, &environment)
+    bench.finish(leader, published)?.fill(arguments, &mut results)?;
+    arguments.output.give(&results)
 }
 
 /// A reader's process.
@@ -219,31 +240,22 @@ fn follow(out: impl BufRead, at: &AtomicU64, ready: &Sender<()>, to: &Sender<Box
     }
 }
 
-/// What a window was like.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Kind {
-    Without,
-    With,
-    CatchingUp,
-    After,
-}
-
-/// What a process holds, in bytes: when counting began, and at most.
-#[derive(Clone, Copy, Default, Debug)]
-struct Memory {
-    first: u64,
-    most: u64,
-}
-
 struct Bench<'a> {
     arguments: &'a Arguments,
+    progress: Progress,
+    /// When the results began.
+    began: Instant,
     fleet: Fleet,
     readers: Vec<Reader>,
     memory: BTreeMap<String, Memory>,
     /// Window 1 first.
-    windows: Vec<Kind>,
+    windows: Vec<Window>,
     /// How long the one that stood still took, and what it lacked.
     caught_up: Option<(Duration, u64)>,
+    /// What it lacked, over time.
+    behind: Vec<(f64, f64)>,
+    /// What was done, and when.
+    marks: Vec<(f64, String)>,
 }
 
 impl Bench<'_> {
@@ -256,9 +268,11 @@ impl Bench<'_> {
             for round in 1..=self.arguments.rounds {
                 self.window(&load, Kind::Without)?;
                 self.lose()?;
+                self.mark("losses begin");
                 self.window(&load, Kind::With)?;
                 self.one().place.heal()?;
-                self.say(&format!("round {round} of {}", self.arguments.rounds));
+                self.mark("losses end");
+                self.progress.say(&format!("round {round} of {}", self.arguments.rounds));
             }
         }
         load.end()
@@ -269,10 +283,13 @@ impl Bench<'_> {
         &self.readers[self.readers.len() - 1]
     }
 
-    fn say(&self, what: &str) {
-        if !self.arguments.json {
-            eprintln!("repair: {what}");
-        }
+    fn now_s(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// Notes what was done just now.
+    fn mark(&mut self, what: &str) {
+        self.marks.push((self.now_s(), what.to_owned()));
     }
 
     fn lose(&self) -> Result<(), String> {
@@ -285,17 +302,28 @@ impl Bench<'_> {
     /// A window of this kind of the usual length.
     fn window(&mut self, load: &Load, kind: Kind) -> Result<(), String> {
         let lasting = Duration::from_secs_f64(self.arguments.seconds);
-        self.begin(load, kind)?;
-        self.watch(load, lasting)?;
-        load.set_window(0);
-        Ok(())
+        self.window_lasting(load, kind, lasting)
     }
 
-    fn begin(&mut self, load: &Load, kind: Kind) -> Result<(), String> {
+    fn window_lasting(&mut self, load: &Load, kind: Kind, lasting: Duration) -> Result<(), String> {
         self.weigh();
         self.watch(load, BETWEEN)?;
-        self.windows.push(kind);
-        load.set_window(self.windows.len());
+        self.window_while(load, kind, |bench| bench.watch(load, lasting))
+    }
+
+    /// What is published while `f` runs belongs to a window of this kind.
+    fn window_while(
+        &mut self,
+        load: &Load,
+        kind: Kind,
+        f: impl FnOnce(&mut Self) -> Result<(), String>,
+    ) -> Result<(), String> {
+        load.set_window(self.windows.len() + 1);
+        let (at_s, before) = (self.now_s(), load.published());
+        f(self)?;
+        load.set_window(0);
+        let (seconds, published) = (self.now_s() - at_s, load.published() - before);
+        self.windows.push(Window { kind, at_s, seconds, published });
         Ok(())
     }
 
@@ -304,25 +332,31 @@ impl Bench<'_> {
         let fails = |error: lockstep::io::IoError| error.to_string();
         self.window(load, Kind::Without)?;
         Signal::Stop.send(&self.one().child).map_err(fails)?;
-        self.say(&format!("the last reader stands still for {lasting:?}"));
-        self.begin(load, Kind::With)?;
-        self.watch(load, lasting)?;
-        load.set_window(0);
-        let lacks = load.published().saturating_sub(self.one().at());
+        self.mark("the last reader stands still");
+        self.progress.say(&format!("the last reader stands still for {lasting:?}"));
+        self.window_lasting(load, Kind::With, lasting)?;
+        let lacks = self.lacks(load);
         Signal::Continue.send(&self.one().child).map_err(fails)?;
+        self.mark("it goes on");
         let began = Instant::now();
-        self.windows.push(Kind::CatchingUp);
-        load.set_window(self.windows.len());
         let close = (self.arguments.rate as f64 * CAUGHT_UP_SECONDS) as u64;
-        while load.published().saturating_sub(self.one().at()) > close {
-            self.watch(load, LOOK)?;
-            if began.elapsed() > PATIENCE {
-                return Err(format!("it lacks {} messages still", load.published() - self.one().at()));
+        self.window_while(load, Kind::CatchingUp, |bench| {
+            while bench.lacks(load) > close {
+                bench.watch(load, LOOK)?;
+                if began.elapsed() > PATIENCE {
+                    return Err(format!("it lacks {} messages still", bench.lacks(load)));
+                }
             }
-        }
+            Ok(())
+        })?;
         self.caught_up = Some((began.elapsed(), lacks));
-        load.set_window(0);
+        self.mark("it has caught up");
         self.window(load, Kind::After)
+    }
+
+    /// What the last reader lacks, as far as it has said.
+    fn lacks(&self, load: &Load) -> u64 {
+        load.published().saturating_sub(self.one().at())
     }
 
     /// Lets it run.
@@ -332,6 +366,9 @@ impl Bench<'_> {
             self.fleet.check_alive()?;
             if load.has_ended() {
                 return Err(String::from("the load has ended by itself"));
+            }
+            if self.arguments.stop.is_some() {
+                self.behind.push((self.now_s(), self.lacks(load) as f64));
             }
             std::thread::sleep(LOOK.min(until.saturating_duration_since(Instant::now())));
         }
@@ -350,8 +387,8 @@ impl Bench<'_> {
         }
     }
 
-    /// Waits until everybody has everything, compares, and prints.
-    fn finish(mut self, leader: u32, published: Published, environment: &[String]) -> Result<(), String> {
+    /// Waits until everybody has everything.
+    fn finish(mut self, leader: u32, published: Published) -> Result<Found, String> {
         let mut reads = Vec::new();
         for (id, reader) in (1..).zip(&mut self.readers) {
             let input = reader.child.stdin.as_mut().ok_or("a reader has no input")?;
@@ -373,220 +410,13 @@ impl Bench<'_> {
             let name = Counter::NAMES[counter as usize];
             replicas.iter().map(|replica| replica.value(name).unwrap_or(0)).collect()
         };
-        let counted = COUNTED.map(|(words, counter)| (words, counts(counter)));
+        let counted = COUNTED.map(|(_, counter)| counts(counter));
         let next = reads[0].next;
         self.fleet.await_stored(next)?;
-        let Self { arguments, fleet, memory, windows, caught_up, .. } = self;
+        let Self { fleet, memory, windows, caught_up, behind, marks, .. } = self;
         let journals = fleet.end(next)?;
-        let report =
-            Report { arguments, leader, published, reads, windows, memory, caught_up, counted, journals };
-        if arguments.json {
-            println!("{}", report.json(environment)?);
-        } else {
-            environment.iter().for_each(|line| println!("{line}"));
-            report.print();
-        }
-        report.judge()
+        Ok(Found { leader, published, reads, windows, memory, caught_up, behind, marks, counted, journals })
     }
-}
-
-/// What is told of each replica.
-const COUNTED: [(&str, Counter); 7] = [
-    ("requests heard", Counter::NacksIn),
-    ("frames repaired", Counter::RepairsOut),
-    ("of them by a leader", Counter::RepairsLed),
-    ("of them to all at once", Counter::RepairsMulticast),
-    ("ranges referred", Counter::NacksReferred),
-    ("ranges limited", Counter::NacksLimited),
-    ("receivers given up", Counter::RequestersDropped),
-];
-
-struct Report<'a> {
-    arguments: &'a Arguments,
-    leader: u32,
-    published: Published,
-    reads: Vec<Read>,
-    windows: Vec<Kind>,
-    memory: BTreeMap<String, Memory>,
-    caught_up: Option<(Duration, u64)>,
-    counted: [(&'static str, Vec<u64>); COUNTED.len()],
-    journals: Vec<String>,
-}
-
-impl Report<'_> {
-    /// The readers that are measured: all, or all but the one that is hit.
-    fn measured(&self) -> &[Read] {
-        let spared = self.arguments.of == Of::One || self.arguments.stop.is_some();
-        &self.reads[..self.reads.len() - usize::from(spared)]
-    }
-
-    fn kinds(&self) -> Vec<(Kind, String)> {
-        let what = format!("{}%", f64::from(self.arguments.loss) / 1e4);
-        let with = match (self.arguments.stop, self.arguments.of) {
-            (Some(seconds), _) => format!("one stands still, {seconds} s"),
-            (None, Of::All) => format!("every path loses {what}"),
-            (None, Of::One) => format!("one loses {what}"),
-        };
-        let all = [
-            (Kind::Without, String::from("nothing is lost")),
-            (Kind::With, with),
-            (Kind::CatchingUp, String::from("it catches up")),
-            (Kind::After, String::from("afterwards")),
-        ];
-        all.into_iter().filter(|(kind, _)| self.windows.contains(kind)).collect()
-    }
-
-    /// Figures of each window of this kind at each measured reader, in one order.
-    fn figures(&self, kind: Kind, column: usize) -> Vec<Option<f64>> {
-        let windows = (1..).zip(&self.windows).filter(|(_, known)| **known == kind).map(|(number, _)| number);
-        let of = |window: usize| {
-            self.measured()
-                .iter()
-                .map(move |read| read.windows.get(window).and_then(|row: &Summary| row[column]))
-        };
-        windows.flat_map(of).collect()
-    }
-
-    fn print(&self) {
-        let Arguments { rate, size, seconds, rounds, .. } = self.arguments;
-        println!(
-            "\npublish -> committed at {rate}/s of {size} B, {} of {} readers, windows of {seconds} s, {rounds} of each; \
-             us, median [min-max] of windows and readers",
-            self.measured().len(),
-            self.reads.len()
-        );
-        print!("{:<26}", "");
-        HEADS.iter().for_each(|head| print!("{head:>24}"));
-        println!("{:>20}", "p99 / without");
-        for (kind, words) in self.kinds() {
-            print!("{words:<26}");
-            for column in 0..HEADS.len() {
-                let spread = Spread::of(self.figures(kind, column).into_iter().flatten());
-                print!("{:>24}", cell(spread.map(|spread| spread.scaled(1e-3)), 0));
-            }
-            let ratio = paired(&self.figures(kind, 1), &self.figures(Kind::Without, 1));
-            println!("{:>20}", cell(ratio, 2));
-        }
-        println!(
-            "\n{:<26}{:>12}{:>12}{:>12}{:>12}{:>12}{:>12}",
-            "", "gaps", "requests", "repairs", "reasons", "replays", "replayed"
-        );
-        for (id, read) in (1..).zip(&self.reads) {
-            let Read { gaps, requests, repairs, refusals, replays, replayed, .. } = *read;
-            let name = format!("reader {id}");
-            println!(
-                "{name:<26}{gaps:>12}{requests:>12}{repairs:>12}{refusals:>12}{replays:>12}{replayed:>12}"
-            );
-        }
-        print!("\n{:<26}", "");
-        for id in 1..=self.journals.len() as u32 {
-            print!("{:>18}", format!("replica {id}{}", if id == self.leader { ", leads" } else { "" }));
-        }
-        println!();
-        for (words, counts) in &self.counted {
-            print!("{words:<26}");
-            counts.iter().for_each(|count| print!("{count:>18}"));
-            println!();
-        }
-        println!("\n{:<26}{:>18}{:>18}", "MiB resident", "at first", "at most");
-        for (name, Memory { first, most }) in &self.memory {
-            println!("{name:<26}{:>18.1}{:>18.1}", mebibytes(*first), mebibytes(*most));
-        }
-        let Published { messages, resends, backpressure, late_ns } = self.published;
-        println!(
-            "\n{messages} messages; {resends} datagrams sent again, window full {backpressure} times, handed over up to \
-             {:.1} ms late",
-            late_ns as f64 / 1e6
-        );
-        if let Some((took, lacked)) = self.caught_up {
-            println!(
-                "the one that stood still lacked {lacked} messages and had caught up after {:.2} s",
-                took.as_secs_f64()
-            );
-        }
-        match self.judge() {
-            Ok(()) => println!(
-                "equal digests at {} readers and {} journals, nothing lost, doubled or out of order",
-                self.reads.len(),
-                self.journals.len()
-            ),
-            Err(wrong) => println!("WRONG: {wrong}"),
-        }
-    }
-
-    fn json(&self, environment: &[String]) -> Result<String, String> {
-        let rows: serde_json::Map<_, _> = self
-            .kinds()
-            .into_iter()
-            .map(|(kind, words)| {
-                let figures: serde_json::Map<_, _> = (0..HEADS.len())
-                    .map(|column| {
-                        let spread = Spread::of(self.figures(kind, column).into_iter().flatten());
-                        (format!("{}_ns", HEADS[column]), Spread::json(spread))
-                    })
-                    .chain([(
-                        String::from("p99_ratio"),
-                        Spread::json(paired(&self.figures(kind, 1), &self.figures(Kind::Without, 1))),
-                    )])
-                    .collect();
-                (words, figures.into())
-            })
-            .collect();
-        let counted: serde_json::Map<_, _> =
-            self.counted.iter().map(|(words, counts)| ((*words).to_owned(), counts.clone().into())).collect();
-        let memory: serde_json::Map<_, _> = self
-            .memory
-            .iter()
-            .map(|(name, memory)| (name.clone(), serde_json::json!([memory.first, memory.most])))
-            .collect();
-        let Published { messages, resends, backpressure, late_ns } = self.published;
-        let value = serde_json::json!({
-            "environment": environment,
-            "rate": self.arguments.rate,
-            "size": self.arguments.size,
-            "rows": rows,
-            "readers": self.reads,
-            "leader": self.leader,
-            "replicas": counted,
-            "memory_bytes": memory,
-            "published": messages,
-            "resends": resends,
-            "backpressure": backpressure,
-            "late_ns": late_ns,
-            "caught_up_s": self.caught_up.map(|(took, _)| took.as_secs_f64()),
-            "lacked": self.caught_up.map(|(_, lacked)| lacked),
-            "wrong": self.judge().err(),
-        });
-        serde_json::to_string_pretty(&value).map_err(|error| error.to_string())
-    }
-
-    /// Whether everybody has everything, once, in one order.
-    fn judge(&self) -> Result<(), String> {
-        let (digest, messages) = (&self.reads[0].digest, self.published.messages);
-        for (id, read) in (1..).zip(&self.reads) {
-            let id: u32 = id;
-            if read.messages != messages || read.wrong > 0 {
-                return Err(format!(
-                    "reader {id} has {} of {messages} messages, {} wrong",
-                    read.messages, read.wrong
-                ));
-            }
-            if read.digest != *digest {
-                return Err(format!("reader {id} has the digest {}, reader 1 {digest}", read.digest));
-            }
-        }
-        match (1..).zip(&self.journals).find(|(_, journal)| *journal != digest) {
-            Some((id, journal)) => {
-                let id: u32 = id;
-                Err(format!("journal {id} has the digest {journal}, the readers {digest}"))
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
 
 #[cfg(test)]

@@ -12,13 +12,16 @@
 
 mod live;
 
-use crate::stats::Spread;
+use crate::cluster::MTU;
+use crate::environment;
+use crate::frames::{CLUSTER, Frame, Frames, HISTORY};
+use crate::progress::Progress;
+use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use clap::Args;
 use lockstep::engine::replay::{Piece, REPLAY_BUFFER_LEN, piece};
 use lockstep::io::journal_files::{self, JournalConfig, OpenJournal};
 use lockstep::io::journal_thread::{Handle, ThreadSettings, spawn};
 use lockstep::io::replay::{Server, ServerSettings};
-use lockstep::proto::log::LogEnd;
 use lockstep::wire::*;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -26,8 +29,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tools::processes::memory_folder;
 
-const CLUSTER: u64 = 0xbe;
-const HISTORY: u64 = 7;
 const ME: Identity = Identity { replica: 1, incarnation: 1 };
 /// No step takes nearly so long.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -59,51 +60,65 @@ pub struct Arguments {
     /// Of them, messages that are measured in each run
     #[arg(long, default_value_t = 60_000)]
     messages: u64,
+    #[command(flatten)]
+    output: Output,
 }
 
-/// The rows, and what each is.
-const ROWS: [(&str, &str); 4] = [
-    ("cat", "read and write of the segments into a socket"),
-    ("server", "sendfile of the committed log, read and thrown away"),
-    ("reader", "the same, each frame judged"),
-    ("packed", "lz4 segments, read and thrown away"),
-];
+/// The floor, and what it is.
+const CAT: (&str, &str) = ("cat", "read, write into a socket");
+/// The others.
+const SERVER: (&str, &str) = ("server", "sendfile, thrown away");
+const READER: (&str, &str) = ("reader", "the same, frames judged");
+const PACKED: (&str, &str) = ("packed", "lz4 segments, thrown away");
 
-/// Measures, and prints one line for each row.
+/// Measures, and gives out what was found.
 ///
 /// # Errors
 /// What failed.
-pub fn run(arguments: &Arguments) -> Result<(), String> {
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+    let Arguments { mebibytes, payload, rounds, .. } = *arguments;
     if arguments.live {
-        return live::run(arguments.rounds, arguments.messages, arguments.rate);
+        return match live::run(rounds, arguments.messages, arguments.rate)? {
+            Some(results) => arguments.output.give(&results),
+            None => Ok(Verdict::Passed),
+        };
     }
+    let title = "bytes a second of a journal that is replayed, over cat of its segments into a socket";
+    let mut results = Results::begin("replay", title, environment::facts());
+    let (began, progress) = (Instant::now(), Progress::new("replay"));
     let memory = memory_folder();
     let folder = arguments.folder.clone().unwrap_or_else(|| memory.path().to_path_buf());
+    results.tell("clock", "monotonic, of the reader, from its first call to the last byte");
+    results.tell("cores", format!("not bound, of {}", environment::cores()));
+    results.tell("idle", "all block");
+    results.tell("journal", format!("{mebibytes} MiB in {}", folder.display()));
+    results.tell("loop", "closed: as fast as it is read, over loopback TCP");
+    results.tell("warm-up", "none: the journal was written just before");
+    progress.say("the journals are written");
     let plain = Journal::fill(&folder.join("plain"), arguments, false)?;
     let packed =
         (!arguments.plain).then(|| Journal::fill(&folder.join("packed"), arguments, true)).transpose()?;
-    let mut rates: [Vec<f64>; 4] = Default::default();
-    for _ in 0..arguments.rounds {
-        rates[0].push(cat(&plain.segments()?)?);
-        rates[1].push(replay(plain.address(), plain.next, false)?);
-        rates[2].push(replay(plain.address(), plain.next, true)?);
+    let case = format!("journal of {mebibytes} MiB, messages of {payload} B");
+    let axes = [("bytes", payload as f64), ("mib", mebibytes as f64)];
+    for number in 1..=rounds {
+        let mut add = |(key, words): (&str, &str), read: &dyn Fn() -> Result<f64, String>| {
+            progress.say(&format!("round {number} of {rounds}, {key}"));
+            let (at_s, since) = (began.elapsed().as_secs_f64(), Instant::now());
+            let value = Round::value(read()?);
+            let round = Round { at_s, seconds: since.elapsed().as_secs_f64(), ..value };
+            let row = || Row::new(&case, key, words, Unit::BytesPerSecond).over(axes);
+            results.add(&case, key, round, || row().as_floor(key == CAT.0));
+            Ok::<_, String>(())
+        };
+        add(CAT, &|| cat(&plain.segments()?))?;
+        add(SERVER, &|| replay(plain.address(), plain.next, false))?;
+        add(READER, &|| replay(plain.address(), plain.next, true))?;
         if let Some(packed) = &packed {
-            rates[3].push(replay(packed.address(), packed.next, false)?);
+            add(PACKED, &|| replay(packed.address(), packed.next, false))?;
         }
     }
-    println!(
-        "journal of {} MiB, messages of {} B, {} rounds; MB/s, median (least to greatest); ratio to cat of the same \
-         round",
-        arguments.mebibytes, arguments.payload, arguments.rounds
-    );
-    for ((name, what), row) in ROWS.iter().zip(&rates) {
-        let Some(spread) = Spread::of(row.iter().copied()) else { continue };
-        let ratio = Spread::of(row.iter().zip(&rates[0]).map(|(rate, cat)| rate / cat));
-        let ratio = ratio.map_or(0.0, |ratio| ratio.median);
-        let (median, min, max) = (spread.median, spread.min, spread.max);
-        println!("{name:<8} {median:>7.0} ({min:.0} to {max:.0})  {ratio:>5.2}  {what}");
-    }
-    Ok(())
+    drop(progress);
+    arguments.output.give(&results)
 }
 
 struct Journal {
@@ -127,7 +142,7 @@ impl Journal {
             cluster: CLUSTER,
             replica: ME.replica,
             power: false,
-            frame_len_max: frame_len_max(1500),
+            frame_len_max: frame_len_max(MTU),
         };
         journal_files::format(&config.dir, CLUSTER, ME).map_err(|error| text(&error))?;
         let OpenJournal { opened, reader, store, lock, .. } =
@@ -137,9 +152,10 @@ impl Journal {
             spawn(store, reader, opened.writer, opened.superblock, settings).map_err(|error| text(&error))?;
         handle.set_history(HISTORY);
         let mut tail = opened.tail;
+        let mut frames = Frames::full(tail.end(), arguments.payload);
         let mut bytes = 0;
         while bytes < arguments.mebibytes << 20 {
-            let frame = frame(&tail.end(), arguments.payload)?;
+            let Frame { header, bytes: frame } = frames.next()?;
             bytes += frame.len() as u64;
             wait("room in the tail", || match tail.room() {
                 Ok(room) => {
@@ -148,7 +164,7 @@ impl Journal {
                 }
                 Err(_) => false,
             })?;
-            tail.keep(&Header::peek(&frame).ok_or("a frame without a header")?);
+            tail.keep(&header);
         }
         let next = tail.end().next;
         handle.set_committed(next, false);
@@ -201,51 +217,7 @@ fn wait(what: &str, mut is: impl FnMut() -> bool) -> Result<(), String> {
     Ok(())
 }
 
-/// A full frame behind `end`; its messages look like orders: mostly alike, with numbers that change.
-fn frame(end: &LogEnd, payload_len: usize) -> Result<Vec<u8>, String> {
-    let len_max = frame_len_max(1500);
-    let mut memory = vec![0; len_max];
-    let mut open = OpenFrame::default();
-    let mut entry = EntryHeader {
-        kind: EntryKind::Message as u8,
-        flags: 0,
-        length: 0,
-        publisher: 1,
-        publisher_seq: end.next,
-        destination: 0,
-        time_or_incarnation: 0,
-    };
-    let mut payload = vec![0; payload_len];
-    while open.fits(payload_len, len_max) {
-        let number = end.next + u64::from(open.count());
-        for (at, byte) in payload.iter_mut().enumerate() {
-            *byte = match at {
-                0..8 => (number >> (8 * at)) as u8,
-                8..16 => (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (8 * (at - 8))) as u8,
-                _ => b"BUY LIMIT DAY   "[at % 16],
-            };
-        }
-        entry.publisher_seq = number;
-        open.push(&mut memory, entry, &payload);
-    }
-    if open.is_empty() {
-        return Err(format!("messages of {payload_len} bytes fit no frame"));
-    }
-    let header = Header {
-        cluster: CLUSTER,
-        history: HISTORY,
-        first_seq: end.next,
-        timestamp: end.timestamp + 1,
-        chain: end.chain,
-        ..Header::new(Kind::Frame)
-    };
-    let len = open.len();
-    open.close(&mut memory, header, len);
-    memory.truncate(len);
-    Ok(memory)
-}
-
-/// `cat segments | socket` to a reader that looks at nothing, in MB/s.
+/// `cat segments | socket` to a reader that looks at nothing, in bytes per second.
 fn cat(segments: &[PathBuf]) -> Result<f64, String> {
     let text = |error: std::io::Error| error.to_string();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(text)?;
@@ -275,13 +247,13 @@ fn cat(segments: &[PathBuf]) -> Result<f64, String> {
                 count => bytes += count,
             }
         }
-        let rate = bytes as f64 / began.elapsed().as_secs_f64() / 1e6;
+        let rate = bytes as f64 / began.elapsed().as_secs_f64();
         writer.join().map_err(|_| "the writer panicked".to_owned())?.map_err(text)?;
         Ok(rate)
     })
 }
 
-/// All of the log up to `next`, in MB/s; `judged` looks at each frame.
+/// All of the log up to `next`, in bytes per second; `judged` looks at each frame.
 fn replay(address: SocketAddr, next: Seq, judged: bool) -> Result<f64, String> {
     let text = |error: std::io::Error| error.to_string();
     let mut socket = TcpStream::connect(address).map_err(text)?;
@@ -317,5 +289,5 @@ fn replay(address: SocketAddr, next: Seq, judged: bool) -> Result<f64, String> {
     if judged && seen != next {
         return Err(format!("the replay ended at seq {seen} instead of {next}"));
     }
-    Ok(bytes as f64 / began.elapsed().as_secs_f64() / 1e6)
+    Ok(bytes as f64 / began.elapsed().as_secs_f64())
 }

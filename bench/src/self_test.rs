@@ -19,7 +19,6 @@ use lockstep::client::Delivery;
 use lockstep::io::cpu::{self, SchedulingClass};
 use lockstep::io::idle::Idle;
 use lockstep::wire::Nanos;
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// The stall that is planted, once a second.
@@ -73,15 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
             let at_s = began.elapsed().as_secs_f64();
             let mut told = one(stalls, pace, arguments.seconds, &cores)?.round()?;
             told.at_s = at_s;
-            results.add(case, SUBJECT, told, || Row {
-                case: case.to_owned(),
-                subject: SUBJECT.to_owned(),
-                words: SUBJECT.to_owned(),
-                floor: false,
-                unit: Unit::Nanos,
-                axes: BTreeMap::new(),
-                rounds: Vec::new(),
-            });
+            results.add(case, SUBJECT, told, || Row::new(case, SUBJECT, SUBJECT, Unit::Nanos));
         }
     }
     drop(progress);
@@ -112,6 +103,7 @@ fn one(stall_ns: Nanos, pace: Pace, seconds: u64, cores: &[usize]) -> Result<Fou
         lasts_ns: seconds * 1_000_000_000,
         idle,
         plant_ns: 0,
+        kernel: None,
     };
     measure(contestant, Ground::own(&cluster), Delivery::Stamped, MESSAGE_LEN, rally)
 }
@@ -152,14 +144,8 @@ mod tests {
         let mut results = Results::begin("self-test", "", Facts::new());
         for (case, p999) in [("open loop, stalls", open), ("closed loop, stalls", closed)] {
             let figures = Figures::from([("p99.9".to_owned(), p999)]);
-            results.add(case, SUBJECT, Round { figures, ..Round::default() }, || Row {
-                case: case.to_owned(),
-                subject: SUBJECT.to_owned(),
-                words: SUBJECT.to_owned(),
-                floor: false,
-                unit: Unit::Nanos,
-                axes: BTreeMap::new(),
-                rounds: Vec::new(),
+            results.add(case, SUBJECT, Round { figures, ..Round::default() }, || {
+                Row::new(case, SUBJECT, SUBJECT, Unit::Nanos)
             });
         }
         judge(&mut results);

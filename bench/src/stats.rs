@@ -17,9 +17,6 @@ const PERCENTILES: [(&str, f64); 5] =
 /// The greatest one that is recorded as it is, in nanoseconds: 100 s.
 const GREATEST: u64 = 100_000_000_000;
 
-/// The heads of [`Summary`].
-pub const HEADS: [&str; 4] = ["p50", "p99", "p99.9", "max"];
-
 /// Latencies of one round.
 pub struct Latencies(Histogram<u64>);
 
@@ -49,16 +46,6 @@ impl Latencies {
     /// The greatest, in nanoseconds; `None` where there is none.
     pub fn max(&self) -> Option<Nanos> {
         (!self.0.is_empty()).then(|| self.0.max())
-    }
-
-    /// p50, p99, p99.9 and the greatest.
-    pub fn summary(&self) -> Summary {
-        let mut row = [None; 4];
-        for (cell, percentile) in row.iter_mut().zip([50.0, 99.0, 99.9]) {
-            *cell = self.at(percentile).map(|ns| ns as f64);
-        }
-        row[3] = self.max().map(|ns| ns as f64);
-        row
     }
 
     /// How many.
@@ -117,9 +104,6 @@ impl Latencies {
     }
 }
 
-/// One round's figures in the order of [`HEADS`], in nanoseconds.
-pub type Summary = [Option<f64>; 4];
-
 /// The median of some rounds, and how far they lie apart.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Spread {
@@ -146,14 +130,6 @@ impl Spread {
     /// The same in another unit.
     pub fn scaled(self, by: f64) -> Self {
         Self { median: self.median * by, min: self.min * by, max: self.max * by }
-    }
-
-    /// As `--json` prints it.
-    pub fn json(spread: Option<Self>) -> serde_json::Value {
-        spread.map_or(
-            serde_json::Value::Null,
-            |spread| serde_json::json!({ "median": spread.median, "min": spread.min, "max": spread.max }),
-        )
     }
 }
 

@@ -1,25 +1,33 @@
 //! # throughput: how many messages a second, of what datagrams of the same size would carry
 //!
-//! Messages of 64 bytes go through leader and one standby (of three, the third is stopped) to a subscriber
-//! that delivers what is committed, without loss. The floor carries datagrams of 1,424 bytes, as long as a
-//! full frame, through the same processes; each stands for the fifteen messages that a frame has. Both keep
-//! the same number of messages under way.
+//! Messages go through leader and one standby (of three, the third is stopped) to a subscriber that delivers
+//! what is committed, without loss. The floor carries datagrams of 1,424 bytes, as long as a full frame,
+//! through the same processes; each stands for as many messages as a frame has, fifteen of 64 bytes. Both keep
+//! the same number of messages under way. A message that does not come ends the measurement.
 
+use crate::attached::Attached;
 use crate::client::{Client, Ground, Measure, measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, MTU};
 use crate::environment;
-use crate::floor::{number, write_message};
+use crate::floor::{MESSAGE_LEN_MIN, number, write_message};
 use crate::node::{NodeArguments, Role};
+use crate::progress::Progress;
+use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use crate::scene::{Contestant, Node};
-use crate::stats::{Spread, cell, paired};
 use lockstep::client::Delivery;
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu::{self, SchedulingClass};
 use lockstep::io::idle::Idle;
 use lockstep::wire::{HEADER_LEN, Nanos, entry_len, frame_len_max};
+use std::path::PathBuf;
+use std::time::Instant;
 
-/// Messages of 64 bytes in a full frame.
-const PER_FRAME: u64 = ((frame_len_max(MTU) - HEADER_LEN) / entry_len(MESSAGE_LEN)) as u64;
+/// Messages in a full frame; one that fills more than a frame counts as one.
+const fn per_frame(message_len: usize) -> u64 {
+    let count = (frame_len_max(MTU) - HEADER_LEN) / entry_len(message_len);
+    if count == 0 { 1 } else { count as u64 }
+}
+
 /// Time before that which counts.
 const WARM_UP_NS: Nanos = 300_000_000;
 /// Without a delivery for so long, something is lost.
@@ -40,64 +48,105 @@ pub struct Arguments {
     /// Full datagrams that a client hands in at once.
     #[arg(long, default_value_t = 32)]
     burst: u64,
-    /// Print the figures as JSON.
-    #[arg(long)]
-    json: bool,
+    /// Bytes of a message; several are measured one after the other.
+    #[arg(long, value_delimiter = ',', value_name = "BYTES", default_values_t = [MESSAGE_LEN])]
+    sizes: Vec<usize>,
+    /// Attaches to the cluster of this file instead of starting one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// With `--config`: the port at which `lockstep-bench reflect` is the floor; 50 above the cluster's by default.
+    #[arg(long, requires = "config", value_name = "PORT")]
+    floor_port: Option<u16>,
     /// The standby's core, by its place among ours; the client has 0 and the leader 1.
     #[arg(long, default_value_t = 0)]
     standby_core: usize,
+    #[command(flatten)]
+    output: Output,
 }
 
-/// Measures and prints.
+/// Measures, and gives out what was found.
 ///
 /// # Errors
 /// A process that did not start, a message that was lost. Fewer than two cores are none: SKIPPED.
-pub fn run(arguments: &Arguments) -> Result<(), String> {
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let cores = cpu::cores();
-    if cores.len() < 2 {
+    if cores.len() < 2 && arguments.config.is_none() {
         println!("SKIPPED: throughput: leader and client need a core each, this machine has {}", cores.len());
-        return Ok(());
+        return Ok(Verdict::Passed);
     }
-    let mut environment = environment::lines();
-    environment.extend(environment::device(None)?.into_values());
+    if let Some(short) = arguments.sizes.iter().find(|size| **size < MESSAGE_LEN_MIN) {
+        return Err(format!("--sizes: a message has {MESSAGE_LEN_MIN} bytes at least, not {short}"));
+    }
+    let attached = arguments.config.as_deref().map(|path| Attached::open(path, arguments.floor_port));
+    let attached = attached.transpose()?;
+    let title = "messages a second, committed, without loss, over what a raw forwarder carries";
+    let environment = environment::with_device(attached.as_ref().map(|attached| &attached.config))?;
+    let mut results = Results::begin("throughput", title, environment);
+    match &attached {
+        Some(attached) => results.configure(&attached.config),
+        None => results.configure(&Cluster::new(3, Idle::for_machine(3, cores.len()))?.config),
+    }
+    let (began, progress) = (Instant::now(), Progress::new("throughput"));
     if let Some(note) = cpu::pin(cores[0]).note {
         return Err(note);
     }
-    let idle = Idle::for_machine(3, cores.len());
-    let mut rates: [Vec<Option<f64>>; 3] = Default::default();
-    for round in 0..arguments.rounds {
-        for contestant in Contestant::ALL {
-            let rate = one(contestant, idle, &cores, arguments)
-                .map_err(|error| format!("{}, round {}: {error}", contestant.name(), round + 1))?;
-            rates[contestant as usize].push(Some(rate));
+    let idle = attached.as_ref().map_or_else(|| Idle::for_machine(3, cores.len()), Attached::idle);
+    results.tell("clock", "monotonic, of the client");
+    results.tell("cores", format!("3 threads on {}", cores.len()));
+    results.tell("idle", idle);
+    let (window, burst) = (arguments.window, arguments.burst);
+    results.tell("loop", format!("{window} full datagrams under way, handed in up to {burst} at once"));
+    results.tell("warm-up", format!("{} ms of each contestant and round", WARM_UP_NS / 1_000_000));
+    for &message_len in &arguments.sizes {
+        let each = per_frame(message_len);
+        let case = format!("committed, {message_len} B, {} under way", window * each);
+        let axes = [("bytes", message_len as f64), ("window", (window * each) as f64)];
+        let contestants = match &attached {
+            None => Contestant::ALL.to_vec(),
+            Some(attached) => {
+                attached.contestants(Delivery::Committed, frame_len_max(MTU), &mut results.notes)?
+            }
+        };
+        for number in 1..=arguments.rounds {
+            for &contestant in &contestants {
+                progress.say(&format!(
+                    "{case}, round {number} of {}, {}",
+                    arguments.rounds,
+                    contestant.key()
+                ));
+                let at_s = began.elapsed().as_secs_f64();
+                let flood = Flood::of(contestant, message_len, arguments, idle);
+                let rate = match &attached {
+                    Some(attached) => flood.on(contestant, attached.ground()),
+                    None => alone(contestant, flood, &cores, arguments),
+                };
+                let rate =
+                    rate.map_err(|error| format!("{case}, {}, round {number}: {error}", contestant.name()))?;
+                let seconds = arguments.milliseconds as f64 / 1e3;
+                let round = Round { at_s, seconds, samples: (rate * seconds) as u64, ..Round::value(rate) };
+                let (key, words) = (contestant.key(), contestant.name());
+                let row = || Row::new(&case, key, words, Unit::MessagesPerSecond).over(axes);
+                results.add(&case, key, round, || row().as_floor(contestant != Contestant::Lockstep));
+            }
         }
+        let counts = format!(
+            "a datagram of the floors has {} B and counts as {each} messages of {message_len} B",
+            frame_len_max(MTU)
+        );
+        results.notes.push(counts);
     }
-    if arguments.json {
-        return print_json(&rates, &environment);
-    }
-    environment.iter().for_each(|line| println!("{line}"));
-    println!(
-        "\nmessages of 64 B per second, committed, without loss: 3 threads / {} cores, idle {idle}, {} rounds, \
-         {} messages under way; thousands, median [min-max]",
-        cores.len(),
-        arguments.rounds,
-        arguments.window * PER_FRAME
-    );
-    for contestant in Contestant::ALL {
-        let spread = Spread::of(rates[contestant as usize].iter().copied().flatten());
-        println!("{:<24}{:>28}", contestant.name(), cell(spread.map(|spread| spread.scaled(1e-3)), 0));
-    }
-    for floor in [Contestant::Io, Contestant::Plain] {
-        let ratio = paired(&rates[Contestant::Lockstep as usize], &rates[floor as usize]);
-        println!("{:<24}{:>28}", format!("lockstep / {}", floor.key()), cell(ratio, 2));
-    }
-    println!("(the floors carry {} B datagrams; each counts as {PER_FRAME} messages)", frame_len_max(MTU));
-    Ok(())
+    drop(progress);
+    arguments.output.give(&results)
 }
 
-/// One contestant in one round, in messages per second.
-fn one(contestant: Contestant, idle: Idle, cores: &[usize], arguments: &Arguments) -> Result<f64, String> {
-    let cluster = Cluster::new(3, idle)?;
+/// One contestant in one round, on a cluster of its own.
+fn alone(
+    contestant: Contestant,
+    flood: Flood,
+    cores: &[usize],
+    arguments: &Arguments,
+) -> Result<f64, String> {
+    let cluster = Cluster::new(3, flood.idle)?;
     // Never real time: it would starve the threads that write the segments, and the journal would be full.
     let scheduling = SchedulingClass::Other;
     let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling, stall_ns: 0 };
@@ -107,18 +156,7 @@ fn one(contestant: Contestant, idle: Idle, cores: &[usize], arguments: &Argument
         &cluster,
         &NodeArguments { contestant, role: Role::Standby, core: standby_core, scheduling, stall_ns: 0 },
     )?;
-    // The floor's unit is a datagram, lockstep's a message.
-    let (each, message_len) =
-        if contestant == Contestant::Lockstep { (1, MESSAGE_LEN) } else { (PER_FRAME, frame_len_max(MTU)) };
-    let flood = Flood {
-        window: arguments.window * PER_FRAME / each,
-        burst: arguments.burst * PER_FRAME / each,
-        lasts_ns: arguments.milliseconds * 1_000_000,
-        idle,
-        message_len,
-    };
-    let rate = measure(contestant, Ground::own(&cluster), Delivery::Committed, message_len, flood)?;
-    Ok(rate * each as f64)
+    flood.on(contestant, Ground::own(&cluster))
 }
 
 /// As much as the window lets through.
@@ -128,6 +166,33 @@ struct Flood {
     lasts_ns: Nanos,
     idle: Idle,
     message_len: usize,
+    /// Messages that each of these stands for: the floor's unit is a datagram.
+    each: u64,
+}
+
+impl Flood {
+    fn of(contestant: Contestant, message_len: usize, arguments: &Arguments, idle: Idle) -> Self {
+        let full = per_frame(message_len);
+        let (each, message_len) = match contestant {
+            Contestant::Lockstep => (1, message_len),
+            _ => (full, frame_len_max(MTU)),
+        };
+        Self {
+            window: arguments.window * full / each,
+            burst: arguments.burst * full / each,
+            lasts_ns: arguments.milliseconds * 1_000_000,
+            idle,
+            message_len,
+            each,
+        }
+    }
+
+    /// Messages a second.
+    fn on(self, contestant: Contestant, ground: Ground<'_>) -> Result<f64, String> {
+        let (message_len, each) = (self.message_len, self.each);
+        let rate = measure(contestant, ground, Delivery::Committed, message_len, self)?;
+        Ok(rate * each as f64)
+    }
 }
 
 impl Measure for Flood {
@@ -182,23 +247,4 @@ impl Measure for Flood {
             }
         }
     }
-}
-
-fn print_json(rates: &[Vec<Option<f64>>; 3], environment: &[String]) -> Result<(), String> {
-    let of = |contestant: Contestant| &rates[contestant as usize];
-    let rows: serde_json::Map<_, _> = Contestant::ALL
-        .into_iter()
-        .map(|contestant| {
-            (contestant.key().to_owned(), Spread::json(Spread::of(of(contestant).iter().copied().flatten())))
-        })
-        .collect();
-    let value = serde_json::json!({
-        "schema": "lockstep.bench.throughput/1",
-        "environment": environment,
-        "messages_per_second": rows,
-        "ratio_to_io": Spread::json(paired(of(Contestant::Lockstep), of(Contestant::Io))),
-        "ratio_to_plain": Spread::json(paired(of(Contestant::Lockstep), of(Contestant::Plain))),
-    });
-    println!("{}", serde_json::to_string_pretty(&value).map_err(|error| error.to_string())?);
-    Ok(())
 }

@@ -24,7 +24,7 @@ fn results(floor: f64, factor: f64, rounds: usize) -> Value {
 
 fn file(folder: &TempDir, name: &str, results: &Value) -> PathBuf {
     let path = folder.path().join(name);
-    fs::write(&path, results.to_string()).unwrap();
+    fs::write(&path, results.to_string()).expect("a file");
     path
 }
 
@@ -36,8 +36,8 @@ fn program(folder: &TempDir, name: &str, results: &Value) -> PathBuf {
 
 fn script(folder: &TempDir, name: &str, commands: &str) -> PathBuf {
     let path = folder.path().join(name);
-    fs::write(&path, format!("#!/bin/sh\n{commands}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&path, format!("#!/bin/sh\n{commands}\n")).expect("a file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a file");
     path
 }
 

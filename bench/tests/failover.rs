@@ -1,7 +1,9 @@
 //! The failover bench, short: leaders go in every way that needs no root, and what it tells is whole.
 
-use serde_json::Value;
-use std::process::{Command, Output};
+use lockstep_bench::results::{Results, Row};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use tools::processes::Cluster;
 
 fn failover(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
@@ -15,23 +17,21 @@ fn leaders_that_go_in_any_way_are_replaced_and_nothing_is_lost_doubled_or_out_of
         let output = failover(&["--how", how, "--kills", "2", "--fail-if", "takeovers<2"]);
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{how}: {told}");
-        let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
-        assert_eq!(report["how"], how);
+        let results = Results::parse(&output.stdout).expect("one JSON document");
+        assert!(results.method["how"].starts_with(how), "{how}: {:?}", results.method);
+        assert!(results.method["digests"].starts_with("equal at 2 subscribers and 3 journals"), "{how}");
         for count in ["lost", "duplicated", "reordered"] {
-            assert_eq!(report["counts"][count], 0, "{how}: {count}");
+            assert_eq!(results.counts[count], 0, "{how}: {count}");
         }
-        let digests = &report["digests"];
-        let all = ["subscribers", "journals"]
-            .map(|key| digests[key].as_array().cloned().unwrap_or_default())
-            .concat();
-        assert!(all.len() == 5 && all.iter().all(|digest| *digest == all[0]), "{how}: {digests}");
-        let takeovers = report["takeovers"].as_array().cloned().unwrap_or_default();
-        assert!(
-            takeovers.len() == 2 && takeovers.iter().all(|row| row["gap_ns"].as_u64() > Some(0)),
-            "{report}"
-        );
-        let gap = &report["rows"]["gap"];
-        assert!(gap["p50_ns"].is_null() && gap["max_ns"].is_u64(), "two samples tell no percentile: {gap}");
+        let gaps = &results.series[0];
+        assert_eq!((gaps.points.len(), gaps.marks.len()), (4, 2), "{how}: two with a strike, two without");
+        let is_struck = |(at, _): &&(f64, f64)| gaps.marks.iter().any(|(marked, _)| marked == at);
+        assert!(gaps.points.iter().filter(is_struck).all(|(_, gap)| *gap > 0.0), "{how}: {gaps:?}");
+        let of_gap = |row: &&Row| row.case.starts_with("gap") && !row.floor;
+        let gap = &results.rows.iter().find(of_gap).expect("a row of gaps").rounds[0];
+        assert_eq!(gap.samples, 2, "{how}");
+        let figures: Vec<_> = gap.figures.keys().collect();
+        assert_eq!(figures, ["max"], "{how}: two samples tell no percentile");
     }
 }
 
@@ -39,6 +39,29 @@ fn leaders_that_go_in_any_way_are_replaced_and_nothing_is_lost_doubled_or_out_of
 fn a_condition_that_holds_makes_it_fail_and_says_with_which_value() {
     let output = failover(&["--how", "handover", "--kills", "1", "--fail-if", "gap.p99>1ns"]);
     let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("gap.p99>1ns: it is "), "{told}");
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("gap.p99>1ns: gap, ") && told.contains(": it is "), "{told}");
+}
+
+#[test]
+fn a_takeover_of_a_cluster_that_runs_already_is_told_with_its_gap() {
+    let cluster = Cluster::new(3, "");
+    let replicas = cluster.found();
+    let config = format!("--config={}", cluster.config().display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
+    command.args(["failover", "--how=none", &config, "--minutes=0.15", "--rate=500", "--json"]);
+    let bench = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the bench runs");
+    // Behind its warm-up, and long before its end.
+    std::thread::sleep(Duration::from_secs(4));
+    replicas[0].signal("KILL");
+    let output = bench.wait_with_output().expect("the bench ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let results = Results::parse(&output.stdout).expect("one JSON document");
+    assert!(results.counts["takeovers"] >= 1, "{:?}", results.counts);
+    for count in ["lost", "duplicated", "reordered"] {
+        assert_eq!(results.counts[count], 0, "{count}");
+    }
+    let ratios = results.ratios();
+    assert!(ratios[0].figures["max"].median > 0.0, "a gap with, and one without: {ratios:?}");
 }

@@ -1,6 +1,6 @@
 //! The gateway bench, short: each part tells all that it is asked for, and judges it.
 
-use serde_json::Value;
+use lockstep_bench::results::{Results, Row};
 use std::process::{Command, Output};
 
 fn gateway(arguments: &[&str]) -> Output {
@@ -14,44 +14,50 @@ fn told(output: &Output) -> String {
 }
 
 /// Nothing where the machine cannot measure, which it says itself.
-fn report(output: &Output) -> Option<Value> {
+fn results(output: &Output) -> Option<Results> {
     if output.stdout.starts_with(b"SKIPPED:") {
         print!("{}", String::from_utf8_lossy(&output.stdout));
         return None;
     }
-    Some(serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", told(output))))
+    Some(Results::parse(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", told(output))))
+}
+
+/// A case's row of its floor, or of its subject.
+fn row<'a>(results: &'a Results, case: &str, floor: bool) -> &'a Row {
+    let found = results.rows.iter().find(|row| row.case.starts_with(case) && row.floor == floor);
+    found.unwrap_or_else(|| panic!("no row {case}: {:?}", results.cases()))
 }
 
 #[test]
 fn each_way_through_gateway_and_feed_is_told_beside_its_relay() {
-    let output = gateway(&["--only", "added", "--seconds", "0.4"]);
-    let Some(report) = report(&output) else { return };
+    let output = gateway(&["--only", "added", "--seconds", "0.4", "--fail-if", "ratio.in.p50>1000000"]);
+    let Some(results) = results(&output) else { return };
     assert!(output.status.success(), "{}", told(&output));
-    for (way, floor) in [("in", "relay_in"), ("out", "relay_out"), ("feed", "relay_feed"), ("trip", "echo")] {
-        let p50 = |row: &str| report["rows"][row]["p50_ns"]["median"].as_f64().unwrap_or_default();
-        let ratio = report["rows"][way]["p50_ratio"]["median"].as_f64().unwrap_or_default();
-        assert!(p50(way) > 0.0 && p50(floor) > 0.0, "{way}: {report}");
-        assert!((ratio - p50(way) / p50(floor)).abs() < 1e-9, "{way}: one round, one ratio: {report}");
-        assert!(report["rows"][way]["p99_ns"].is_null(), "200 messages tell no p99: {report}");
+    let ratios = results.ratios();
+    for way in ["in", "out", "feed", "trip"] {
+        let p50 = |floor| row(&results, &format!("{way}, "), floor).spread("p50").expect("a p50").median;
+        let ratio = ratios.iter().find(|ratio| ratio.case.starts_with(&format!("{way}, "))).expect("a ratio");
+        assert!(p50(false) > 0.0 && p50(true) > 0.0, "{way}");
+        let (told, is) = (ratio.figures["p50"].median, p50(false) / p50(true));
+        assert!((told - is).abs() < 1e-9, "{way}: one round, one ratio");
+        assert!(!ratio.figures.contains_key("p99"), "{way}: 200 messages tell no p99");
     }
-    assert!(report["rows"]["in"]["p99_ratio_aim"].is_number(), "{report}");
 }
 
 #[test]
 fn orders_and_stream_are_told_in_quiet_in_storm_and_in_flood() {
     let small = ["--only", "storm", "--clients", "30", "--storm", "10", "--logins", "50", "--seconds", "1"];
-    let output = gateway(&[&small[..], &["--fail-if", "quiet.p50>1ns"]].concat());
-    let Some(report) = report(&output) else { return };
-    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
-    assert!(told(&output).contains("quiet.p50>1ns: it is "), "{}", told(&output));
-    for what in ["", "stream_"] {
-        for weather in ["quiet", "storm", "flood"] {
-            let row = &report["rows"][format!("{what}{weather}")];
-            assert!(row["p50_ns"]["median"].as_f64() > Some(0.0), "{what}{weather}: {report}");
-            assert_eq!(row.get("p99_ratio").is_some(), weather != "quiet", "{what}{weather}: {report}");
-        }
+    let output = gateway(&[&small[..], &["--fail-if", "orders.storm.p50>1ns"]].concat());
+    let Some(results) = results(&output) else { return };
+    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+    assert!(told(&output).contains("orders.storm.p50>1ns: orders, "), "{}", told(&output));
+    for case in ["orders", "stream"] {
+        let rows = results.rows.iter().filter(|row| row.case.starts_with(case));
+        let found: Vec<_> = rows.map(|row| (row.subject.as_str(), row.floor)).collect();
+        assert_eq!(found, [("quiet", true), ("storm", false), ("flood", false)], "{case}");
     }
-    assert!(report["counts"]["orders"].as_f64() >= Some(1_500.0), "{report}");
+    assert!(results.rows.iter().all(|row| row.spread("p50").is_some_and(|p50| p50.median > 0.0)));
+    assert!(results.counts["orders"] >= 1_500, "{:?}", results.counts);
 }
 
 #[test]

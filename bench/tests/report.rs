@@ -11,9 +11,9 @@ use tempfile::TempDir;
 const HOSTILE: &str = "<script>alert('1')</script>\"&";
 
 fn row(case: &str, subject: &str, floor: bool, rate: f64) -> Row {
-    let mut latencies = Latencies::new().unwrap();
+    let mut latencies = Latencies::new().expect("bounds that fit");
     (1..=2_000).for_each(|ns| latencies.record(ns * 10));
-    let mut round = Round::of(&latencies).unwrap();
+    let mut round = Round::of(&latencies).expect("a histogram");
     (round.target, round.achieved) = (Some(rate), Some(rate * 0.99));
     Row {
         case: case.into(),
@@ -69,7 +69,7 @@ fn hostile() -> Results {
 
 fn file(folder: &TempDir, name: &str, results: &Results) -> PathBuf {
     let path = folder.path().join(name);
-    fs::write(&path, serde_json::to_vec(results).unwrap()).unwrap();
+    fs::write(&path, serde_json::to_vec(results).expect("results are JSON")).expect("a file");
     path
 }
 
@@ -80,10 +80,10 @@ fn report(files: &[PathBuf], more: &[&str]) -> Output {
 
 /// The page of `results`.
 fn page(results: &Results) -> String {
-    let folder = TempDir::new().unwrap();
+    let folder = TempDir::new().expect("a folder");
     let output = report(&[file(&folder, "results.json", results)], &["-o", "-"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]

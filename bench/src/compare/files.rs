@@ -26,8 +26,8 @@ pub fn judge(a: &Results, b: &Results) -> Result<(Vec<Compared>, Vec<Judged>), S
             ));
         }
         let agree = floors.iter().all(|floor| {
-            let ratio = floor.ratio().unwrap_or(f64::NAN);
-            ratio <= 1.0 + RULES.least && ratio >= 1.0 / (1.0 + RULES.least)
+            let most = 1.0 + RULES.least;
+            floor.ratio().is_some_and(|ratio| (1.0 / most..=most).contains(&ratio))
         });
         let of_a: Vec<_> = floors.iter().map(|floor| floor.a.column(floor.figure)).collect();
         let of_b: Vec<_> = floors.iter().map(|floor| floor.b.column(floor.figure)).collect();

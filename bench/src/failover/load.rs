@@ -3,6 +3,7 @@
 //! makes it wait.
 
 use crate::check::{Checker, Faults, Kept, Optimist, compare, due, write_message};
+use crate::worker::Worker;
 use lockstep::client::{
     Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
@@ -10,12 +11,10 @@ use lockstep::engine::counters::Counter;
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
-use lockstep::wire::{Epoch, Nanos, PublisherId, Seq};
-use std::sync::Arc;
+use lockstep::wire::{Epoch, Nanos, PublisherId, PublisherSeq, Seq};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often what was seen is handed over.
 const HAND_OVER_NS: Nanos = 5_000_000;
@@ -94,26 +93,47 @@ pub struct Ended {
     pub next: Seq,
 }
 
+/// One turn of a subscriber that nobody listens to yet: whether it knows where the stream is.
+fn hears(subscriber: &mut Subscriber) -> bool {
+    subscriber.poll(usize::MAX, |_| Flow::Continue);
+    subscriber.stamped_next() > 1
+}
+
 /// The running load.
 pub struct Load {
-    thread: Option<JoinHandle<Result<Ended, String>>>,
+    worker: Worker<Ended>,
     seen: Receiver<Seen>,
-    ending: Arc<AtomicBool>,
 }
 
 impl Load {
-    /// Begins to publish `rate` messages a second. Returns once the name is open.
+    /// Begins to publish `rate` messages a second, and to read the stream from `start` on. Returns once the name is
+    /// open and both subscribers hear the stream.
     ///
     /// # Errors
     /// In words, what could not be opened.
-    pub fn start(endpoint: &Endpoint, clock: Clock, rate: u64, size: usize) -> Result<Self, String> {
+    pub fn start(
+        endpoint: &Endpoint,
+        start: Start,
+        clock: Clock,
+        rate: u64,
+        size: usize,
+    ) -> Result<Self, String> {
         let fails = |error: lockstep::io::IoError| error.to_string();
-        let committed = Subscriber::connect(endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;
-        let stamped = Subscriber::connect(endpoint, Delivery::Stamped, Start::From(1)).map_err(fails)?;
+        let mut committed = Subscriber::connect(endpoint, Delivery::Committed, start).map_err(fails)?;
+        let mut stamped = Subscriber::connect(endpoint, Delivery::Stamped, start).map_err(fails)?;
         let mut publisher = Publisher::connect(endpoint).map_err(fails)?;
         let id = publisher.open("load", OPEN_TIMEOUT).map_err(|error| error.to_string())?;
+        if start == Start::Live {
+            let began = Instant::now();
+            // Nothing of ours is in the stream yet.
+            while [&mut committed, &mut stamped].map(hears).contains(&false) {
+                if began.elapsed() > OPEN_TIMEOUT {
+                    return Err(format!("the stream was not heard within {OPEN_TIMEOUT:?}"));
+                }
+                std::thread::yield_now();
+            }
+        }
         let (to, seen) = channel();
-        let ending = Arc::new(AtomicBool::new(false));
         let desk = Desk {
             clock,
             publisher,
@@ -127,13 +147,11 @@ impl Load {
             optimist: Optimist::default(),
             seen: Seen::default(),
             wrong: None,
+            fate_next: None,
             to,
-            ending: Arc::clone(&ending),
             idle: endpoint.idle,
         };
-        let thread = std::thread::Builder::new().name("load".into()).spawn(move || desk.run());
-        let thread = thread.map_err(|error| format!("starting the load's thread: {error}"))?;
-        Ok(Self { thread: Some(thread), seen, ending })
+        Ok(Self { worker: Worker::start("load", move |ending| desk.run(ending))?, seen })
     }
 
     /// What was seen since the last call; `None` if the load has ended by itself: [`Load::end`] tells why.
@@ -144,23 +162,15 @@ impl Load {
             all.epochs.extend(more.epochs);
             all.totals = more.totals;
         }
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished()).then_some(all)
+        (!self.worker.has_ended()).then_some(all)
     }
 
     /// Publishes no more, waits until everything is delivered everywhere, and returns how it all ended.
     ///
     /// # Errors
     /// In words, what went wrong: a stream that contradicts itself, or a subscription that ended.
-    pub fn end(mut self) -> Result<Ended, String> {
-        self.ending.store(true, Ordering::Release);
-        let thread = self.thread.take().ok_or("the load was ended before")?;
-        thread.join().map_err(|_| String::from("the load's thread panicked; its words are above"))?
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.ending.store(true, Ordering::Release);
+    pub fn end(self) -> Result<Ended, String> {
+        self.worker.end()
     }
 }
 
@@ -177,13 +187,14 @@ struct Desk {
     optimist: Optimist,
     seen: Seen,
     wrong: Option<String>,
+    /// The number whose fate is told next, once one was told.
+    fate_next: Option<PublisherSeq>,
     to: Sender<Seen>,
-    ending: Arc<AtomicBool>,
     idle: Idle,
 }
 
 impl Desk {
-    fn run(mut self) -> Result<Ended, String> {
+    fn run(mut self, ending: &AtomicBool) -> Result<Ended, String> {
         cpu::timer_slack(SLACK_NS);
         cpu::short_slice();
         let mut sockets = self.publisher.net().sockets().to_vec();
@@ -194,7 +205,7 @@ impl Desk {
         let (mut ended_at, mut whole_at) = (None, None);
         loop {
             let now = self.clock.now();
-            let ending = self.ending.load(Ordering::Acquire);
+            let ending = ending.load(Ordering::Acquire);
             let taken = if ending { 0 } else { self.publish(now)? };
             let work = taken + self.read() + self.hear();
             if let Some(wrong) = self.wrong.take() {
@@ -264,10 +275,12 @@ impl Desk {
 
     /// One turn of both subscribers.
     fn read(&mut self) -> usize {
-        let Self { clock, committed, stamped, checker, optimist, seen, wrong, .. } = self;
+        let Self { clock, committed, stamped, checker, optimist, seen, wrong, id, .. } = self;
         let mut first = None;
         let mut work = committed.poll(usize::MAX, |event| {
             match event {
+                // Somebody else's, in a cluster that we attach to.
+                SubscriberEvent::Message(message) if message.publisher != *id => {}
                 SubscriberEvent::Message(message) => {
                     first.get_or_insert_with(|| Delivered { at: clock.now(), due: due(message.payload) });
                     checker.take(&Kept::of(&message));
@@ -282,6 +295,7 @@ impl Desk {
         seen.delivered.extend(first);
         work += stamped.poll(usize::MAX, |event| {
             match event {
+                SubscriberEvent::Message(message) if message.publisher != *id => {}
                 SubscriberEvent::Message(message) => {
                     *wrong = wrong.take().or(optimist.on_message(Kept::of(&message)).err());
                 }
@@ -299,11 +313,14 @@ impl Desk {
 
     /// One turn of the publisher: each message has one fate, and they come in its order.
     fn hear(&mut self) -> usize {
-        let Self { publisher, seen, wrong, .. } = self;
+        let Self { publisher, seen, wrong, fate_next, .. } = self;
         let totals = &mut seen.totals;
         publisher.poll(usize::MAX, |event| match event {
             PublisherEvent::Committed { publisher_seq, .. } => {
-                totals.fates_wrong += u64::from(publisher_seq != totals.committed + 1);
+                // A name that was open before goes on with its numbers.
+                let expected = *fate_next.get_or_insert(publisher_seq);
+                totals.fates_wrong += u64::from(publisher_seq != expected);
+                *fate_next = Some(publisher_seq + 1);
                 totals.committed += 1;
             }
             PublisherEvent::Fenced { .. } | PublisherEvent::Closed { .. } | PublisherEvent::Lost => {

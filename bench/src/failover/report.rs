@@ -1,21 +1,23 @@
-//! What failover found: a table for people, JSON for programs, and the verdict.
+//! What failover found, as results.
 
-use super::How;
 use super::load::Ended;
-use crate::condition::Condition;
+use super::{Arguments, How};
+use crate::results::{Results, Round, Row, Series, Unit};
 use crate::stats::Latencies;
 use lockstep::wire::Nanos;
-use serde_json::{Value, json};
 use std::fmt;
 
-/// The version of what `--json` prints.
-const SCHEMA: &str = "lockstep.bench.failover/1";
-/// The percentiles of a row; behind them comes the greatest.
-const PERCENTILES: [(&str, f64); 3] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0)];
+/// Who is struck, and who tells what the machine does by itself.
+const SUBJECT: &str = "lockstep";
+const CALM: &str = "calm";
 
 /// One takeover, or one window without.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Takeover {
+    /// When the leader was struck, or the window ended.
+    pub at: Nanos,
+    /// When the window before it began.
+    pub calm_from: Nanos,
     /// Who was struck; 0 for nobody.
     pub victim: u32,
     /// The largest gap in committed delivery around it.
@@ -60,37 +62,62 @@ impl fmt::Display for Takeover {
     }
 }
 
-/// A row of the table.
-struct Row {
-    key: &'static str,
-    name: &'static str,
+/// Something that is told of each takeover.
+struct Told {
+    /// Its first word is what `--fail-if` calls it, and stands in no other.
+    case: &'static str,
+    subject: &'static str,
+    words: &'static str,
     of: fn(&Takeover) -> Nanos,
+    among: fn(&Takeover) -> bool,
 }
 
-const GAP: Row =
-    Row { key: "gap", name: "largest gap in committed delivery", of: |takeover| takeover.gap_ns };
-const CALM: Row = Row { key: "calm", name: "  the same without a takeover", of: |takeover| takeover.calm_ns };
-const CALM_ALONE: Row = Row { name: GAP.name, ..CALM };
-const ACROSS: Row =
-    Row { key: "across", name: "gap across the takeover itself", of: |takeover| takeover.across_ns };
-const STAMP: Row =
-    Row { key: "stamp", name: "first stamp of the next epoch", of: |takeover| takeover.stamp_ns };
-const FULL: Row = Row { key: "full", name: "full rate again", of: |takeover| takeover.full_ns };
-const WAIT: Row = Row { key: "wait", name: "longest wait of a message", of: |takeover| takeover.wait_ns };
+const GAP: Told = Told {
+    case: "gap, the largest in committed delivery",
+    subject: SUBJECT,
+    words: "around a takeover",
+    of: |takeover| takeover.gap_ns,
+    among: |_| true,
+};
+const WITHOUT: Told = Told { subject: CALM, words: "without", of: |takeover| takeover.calm_ns, ..GAP };
+const ACROSS: Told = Told {
+    case: "across, from an epoch's last delivery to the next one's first",
+    words: "across a takeover",
+    of: |takeover| takeover.across_ns,
+    ..GAP
+};
+const STAMP: Told = Told {
+    case: "stamp, from a strike to the next epoch's first",
+    words: "first stamp",
+    of: |takeover| takeover.stamp_ns,
+    ..GAP
+};
+const FULL: Told = Told {
+    case: "full, from a strike to all of the rate again",
+    words: "full rate again",
+    of: |takeover| takeover.full_ns,
+    ..GAP
+};
+const WAIT: Told = Told {
+    case: "wait, a message's longest from when it was due",
+    words: "longest wait",
+    of: |takeover| takeover.wait_ns,
+    ..GAP
+};
+const CALM_ALONE: Told =
+    Told { case: "calm, the largest gap of a window", subject: SUBJECT, words: "nobody struck", ..WITHOUT };
 
-/// Everything that is told.
-pub struct Report {
-    /// How the leader was taken away.
-    pub how: How,
-    /// Messages per second.
-    pub rate: u64,
-    /// Bytes of a message.
-    pub size: usize,
-    /// Milliseconds of a window.
-    pub window_ms: u64,
-    /// Niceness of the processes that computed beside it.
-    pub hogs: Option<i32>,
-    /// One row each.
+/// Windows of a cluster that we attached to: those in which somebody took over, and the others.
+const GAP_SEEN: Told = Told { of: |window| window.calm_ns, among: |window| window.epochs > 0, ..GAP };
+const WITHOUT_SEEN: Told = Told { among: |window| window.epochs == 0, ..WITHOUT };
+
+/// Everything that was found.
+pub struct Found {
+    /// When the results began, ...
+    pub origin: Nanos,
+    /// ... and when counting did, and ended.
+    pub counted: (Nanos, Nanos),
+    /// Takeovers, or windows without.
     pub takeovers: Vec<Takeover>,
     /// Epochs that nobody's strike explains.
     pub unasked: u64,
@@ -100,25 +127,88 @@ pub struct Report {
     pub journals: Vec<String>,
 }
 
-impl Report {
-    fn rows(&self) -> &'static [Row] {
-        if self.how == How::None { &[CALM_ALONE, WAIT] } else { &[GAP, CALM, ACROSS, STAMP, FULL, WAIT] }
+impl Found {
+    /// Seconds since the results began.
+    fn seconds(&self, at: Nanos) -> f64 {
+        at.saturating_sub(self.origin) as f64 / 1e9
     }
 
-    fn latencies(&self, row: &Row) -> Result<Latencies, String> {
-        let mut latencies = Latencies::new()?;
-        self.takeovers.iter().for_each(|takeover| latencies.record((row.of)(takeover)));
-        Ok(latencies)
-    }
-
-    /// All values of the gaps with and without, each in ascending order.
-    pub fn gaps(&self) -> [(&'static str, Vec<Nanos>); 2] {
-        let sorted = |of: fn(&Takeover) -> Nanos| {
-            let mut values: Vec<Nanos> = self.takeovers.iter().map(of).collect();
-            values.sort_unstable();
-            values
+    /// Tells all of it.
+    ///
+    /// # Errors
+    /// Never with these values.
+    pub fn fill(&self, arguments: &Arguments, results: &mut Results) -> Result<(), String> {
+        let none = arguments.how == How::None;
+        let told: &[Told] = match (&arguments.config, none) {
+            (Some(_), _) => &[GAP_SEEN, WITHOUT_SEEN, WAIT],
+            (None, true) => &[CALM_ALONE, WAIT],
+            (None, false) => &[GAP, WITHOUT, ACROSS, STAMP, FULL, WAIT],
         };
-        [(self.how.words(), sorted(GAP.of)), ("without a takeover", sorted(CALM.of))]
+        let (from, to) = self.counted;
+        for told in told {
+            let mut latencies = Latencies::new()?;
+            let meant = self.takeovers.iter().filter(|takeover| (told.among)(takeover));
+            meant.for_each(|takeover| latencies.record((told.of)(takeover)));
+            let seconds = (to - from) as f64 / 1e9;
+            let round = Round { at_s: self.seconds(from), seconds, ..Round::of(&latencies)? };
+            let axes = [("bytes", arguments.size as f64), ("rate", arguments.rate as f64)];
+            let row = || Row::new(told.case, told.subject, told.words, Unit::Nanos).over(axes);
+            results.add(told.case, told.subject, round, || row().as_floor(told.subject == CALM));
+        }
+        results.series = self.series(arguments.how);
+        let totals = &self.ended.totals;
+        let takeovers = if none { self.unasked } else { self.takeovers.len() as u64 };
+        let counts = [
+            ("published", totals.published),
+            ("retracted", totals.retracted),
+            ("lost", self.lost()),
+            ("duplicated", totals.faults.duplicated),
+            ("reordered", totals.faults.reordered + totals.fates_wrong),
+            ("takeovers", takeovers),
+            ("unasked", self.unasked),
+            ("gaps", totals.gaps),
+            ("resends", totals.resends),
+            ("backpressure", totals.backpressure),
+        ];
+        results.counts.extend(counts.map(|(name, count)| (name.to_owned(), count)));
+        self.judge(results);
+        results.notes.push(
+            "takeovers: epochs that followed a strike; unasked: epochs that none explains; resends: datagrams \
+             sent again; backpressure: times that the publisher's window was full; gaps: those that the \
+             subscribers had repaired"
+                .to_owned(),
+        );
+        Ok(())
+    }
+
+    /// Each takeover's own figures, over time; strikes are marked.
+    fn series(&self, how: How) -> Vec<Series> {
+        let of = |name: &str, of: fn(&Takeover) -> Nanos| Series {
+            name: name.to_owned(),
+            unit: Unit::Nanos,
+            points: self.takeovers.iter().map(|one| (self.seconds(one.at), of(one) as f64)).collect(),
+            marks: Vec::new(),
+        };
+        let mark = |one: &Takeover| (self.seconds(one.at), format!("{}: {one}", how.key()));
+        if how == How::None {
+            let unasked = self.takeovers.iter().filter(|one| one.epochs > 0);
+            let marks =
+                unasked.map(|one| (self.seconds(one.at), "an epoch that nobody asked for".to_owned()));
+            let gaps = Series { marks: marks.collect(), ..of("largest gap of each window", WITHOUT.of) };
+            return vec![gaps, of("longest wait of each window", WAIT.of)];
+        }
+        let mut gaps = of("largest gap of each window, with a strike and without", GAP.of);
+        let before = |one: &Takeover| (self.seconds(one.calm_from), one.calm_ns as f64);
+        gaps.points.extend(self.takeovers.iter().map(before));
+        gaps.points.sort_by(|one, other| one.0.total_cmp(&other.0));
+        gaps.marks = self.takeovers.iter().map(mark).collect();
+        let rest = [
+            ("gap across each takeover", ACROSS.of),
+            ("first stamp after each strike", STAMP.of),
+            ("full rate after each strike", FULL.of),
+            ("longest wait of a message around each strike", WAIT.of),
+        ];
+        [gaps].into_iter().chain(rest.map(|(name, value)| of(name, value))).collect()
     }
 
     /// Messages that no subscriber has, or not all, or whose publisher was never told.
@@ -129,163 +219,47 @@ impl Report {
         (totals.faults.missing + behind).max(short(totals.committed))
     }
 
-    fn counts(&self) -> [(&'static str, u64); 6] {
-        let totals = &self.ended.totals;
-        [
-            ("retracted", totals.retracted),
-            ("lost", self.lost()),
-            ("duplicated", totals.faults.duplicated),
-            ("reordered", totals.faults.reordered + totals.fates_wrong),
-            ("takeovers", if self.how == How::None { self.unasked } else { self.takeovers.len() as u64 }),
-            ("unasked", self.unasked),
-        ]
-    }
-
-    /// What is wrong, whatever the limits are.
-    fn wrongs(&self) -> Vec<String> {
-        let mut wrongs = Vec::new();
-        let told =
-            self.counts().into_iter().filter(|(name, _)| ["lost", "duplicated", "reordered"].contains(name));
-        wrongs.extend(
-            told.filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} messages {name}")),
-        );
+    /// What is wrong, whatever the limits are; and that the digests are equal, where they are.
+    fn judge(&self, results: &mut Results) {
+        let told = ["lost", "duplicated", "reordered"].map(|name| (name, results.counts[name]));
+        let told = told.into_iter().filter(|(_, count)| *count > 0);
+        results.wrongs.extend(told.map(|(name, count)| format!("{count} messages {name}")));
         let [committed, stamped] = &self.ended.digests;
+        let before = results.wrongs.len();
         if committed != stamped {
-            wrongs.push(format!("the subscribers' digests differ: {committed} committed, {stamped} stamped"));
+            let differ = format!("the subscribers' digests differ: {committed} committed, {stamped} stamped");
+            results.wrongs.push(differ);
         }
         for (id, digest) in (1..).zip(&self.journals).filter(|(_, digest)| *digest != committed) {
-            wrongs.push(format!("journal {id} has the digest {digest}, the subscribers have {committed}"));
+            let id: u32 = id;
+            let differ = format!("journal {id} has the digest {digest}, the subscribers have {committed}");
+            results.wrongs.push(differ);
         }
-        wrongs
-    }
-
-    /// Whether it ended as promised, and no condition holds.
-    ///
-    /// # Errors
-    /// In words, all that is wrong.
-    pub fn judge(&self, conditions: &[Condition]) -> Result<(), String> {
-        let mut wrongs = self.wrongs();
-        for condition in conditions {
-            wrongs.extend(self.holds(condition)?);
+        if results.wrongs.len() == before {
+            let equal = format!("equal at 2 subscribers and {} journals: {committed}", self.journals.len());
+            results.tell("digests", equal);
         }
-        if wrongs.is_empty() { Ok(()) } else { Err(wrongs.join("; ")) }
-    }
-
-    /// Says so if a condition holds. A percentile that too few takeovers tell is judged by the greatest.
-    fn holds(&self, condition: &Condition) -> Result<Option<String>, String> {
-        let Condition { text, row, figure, .. } = condition;
-        let Some(figure) = figure else {
-            let count = self.counts().into_iter().find(|(name, _)| name == row);
-            let (_, count) = count.ok_or_else(|| format!("--fail-if {text}: there is no count '{row}'"))?;
-            return Ok(condition.holds(count as f64).then(|| format!("{text}: it is {count}")));
-        };
-        let found = self.rows().iter().find(|known| known.key == row);
-        let latencies =
-            self.latencies(found.ok_or_else(|| format!("--fail-if {text}: there is no row '{row}'"))?)?;
-        let greatest = latencies.max();
-        let value = match PERCENTILES.iter().find(|(name, _)| name == figure) {
-            Some((_, percentile)) => latencies.at(*percentile).or(greatest),
-            None if figure == "max" => greatest,
-            None => return Err(format!("--fail-if {text}: there is no figure '{figure}'")),
-        };
-        let held = value.filter(|value| condition.holds(*value as f64));
-        Ok(held.map(|value| format!("{text}: it is {:.3} ms", ms(value))))
-    }
-
-    /// What `--json` prints.
-    ///
-    /// # Errors
-    /// Never with these values.
-    pub fn json(&self, environment: &[String]) -> Result<String, String> {
-        let mut rows = serde_json::Map::new();
-        for row in self.rows() {
-            let latencies = self.latencies(row)?;
-            let mut figures = serde_json::Map::new();
-            for (name, percentile) in PERCENTILES {
-                figures.insert(format!("{name}_ns"), json!(latencies.at(percentile)));
-            }
-            figures.insert("max_ns".into(), json!(latencies.max()));
-            rows.insert(row.key.into(), Value::Object(figures));
-        }
-        let takeovers: Vec<Value> = self.takeovers.iter().map(|takeover| {
-            let Takeover {
-                victim, gap_ns, calm_ns, across_ns, stamp_ns, full_ns, wait_ns, epochs, retracted, gaps,
-            } = *takeover;
-            json!({
-                "victim": victim, "gap_ns": gap_ns, "calm_ns": calm_ns, "across_ns": across_ns,
-                "stamp_ns": stamp_ns, "full_ns": full_ns, "wait_ns": wait_ns, "epochs": epochs, "retracted": retracted, "gaps": gaps,
-            })
-        }).collect();
-        let counts: serde_json::Map<_, _> =
-            self.counts().into_iter().map(|(name, count)| (name.to_owned(), json!(count))).collect();
-        let value = json!({
-            "schema": SCHEMA,
-            "environment": environment,
-            "how": self.how.key(),
-            "rate": self.rate,
-            "size": self.size,
-            "window_ms": self.window_ms,
-            "hogs": self.hogs,
-            "published": self.ended.totals.published,
-            "resends": self.ended.totals.resends,
-            "backpressure": self.ended.totals.backpressure,
-            "counts": counts,
-            "rows": rows,
-            "digests": { "subscribers": self.ended.digests, "journals": self.journals },
-            "wrong": self.wrongs(),
-            "takeovers": takeovers,
-        });
-        serde_json::to_string_pretty(&value).map_err(|error| error.to_string())
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let windows = self.takeovers.len();
-        let what = if self.how == How::None { "windows" } else { "takeovers" };
-        write!(
-            f,
-            "{}: {windows} {what} of {} ms, {}/s of {} B",
-            self.how.words(),
-            self.window_ms,
-            self.rate,
-            self.size
-        )?;
-        if let Some(niceness) = self.hogs {
-            write!(f, ", a process computing on each core at nice {niceness}")?;
-        }
-        write!(f, "\n{:<36}", "ms")?;
-        PERCENTILES.iter().try_for_each(|(name, _)| write!(f, "{name:>10}"))?;
-        writeln!(f, "{:>10}", "max")?;
-        for row in self.rows() {
-            let latencies = self.latencies(row).map_err(|_| fmt::Error)?;
-            write!(f, "{:<36}", row.name)?;
-            let values = PERCENTILES.map(|(_, percentile)| latencies.at(percentile));
-            for value in values.into_iter().chain([latencies.max()]) {
-                let cell = value.map_or_else(|| String::from("-"), |value| format!("{:.2}", ms(value)));
-                write!(f, "{cell:>10}")?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_of_fail_if_selects_one_figure_of_a_takeover() {
+        for (name, told) in
+            [("gap", GAP), ("across", ACROSS), ("stamp", STAMP), ("full", FULL), ("wait", WAIT)]
+        {
+            for other in [GAP, ACROSS, STAMP, FULL, WAIT] {
+                let mut words = other.case.split(|c: char| !c.is_alphanumeric());
+                assert_eq!(
+                    words.any(|word| word == name),
+                    other.case == told.case,
+                    "{name} in {}",
+                    other.case
+                );
             }
-            writeln!(f)?;
-        }
-        let totals = &self.ended.totals;
-        write!(f, "messages: {} published", totals.published)?;
-        for (name, count) in &self.counts()[..4] {
-            write!(f, ", {count} {name}")?;
-        }
-        writeln!(f, "; {} datagrams sent again, window full {} times", totals.resends, totals.backpressure)?;
-        if self.how == How::None {
-            writeln!(f, "takeovers: {}, and nobody was struck", self.unasked)?;
-        } else {
-            writeln!(f, "epochs beyond one for each takeover: {}", self.unasked)?;
-        }
-        match &self.wrongs()[..] {
-            [] if self.journals.is_empty() => writeln!(f, "equal digests at both subscribers"),
-            [] => writeln!(
-                f,
-                "equal digests at both subscribers after each takeover, and at the end of all {} journals",
-                self.journals.len()
-            ),
-            wrongs => writeln!(f, "WRONG: {}", wrongs.join("; ")),
         }
     }
 }

@@ -11,11 +11,13 @@
 //! replica has committed an entry when its frame is out. Times are the kernel's, but for the client's write, which
 //! counts from the call.
 
+use super::AIM;
 use super::relay::{Way, packer};
-use super::report::{Line, Table};
 use super::site::{Process, Site, log_in, users};
-use super::taps::{Tap, wall, write_mark};
-use crate::stats::{Latencies, Summary};
+use crate::progress::Progress;
+use crate::results::{Results, Round, Row, Unit};
+use crate::stats::Latencies;
+use crate::taps::{Tap, wall, write_mark};
 use lockstep::client::Publisher;
 use lockstep::edge::gateway::users::Whom;
 use lockstep::edge::mold::{Packer, Push};
@@ -28,7 +30,7 @@ use lockstep::io::udp::free_port;
 use lockstep::wire::{Nanos, PublisherId};
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Share of a segment's messages before those that count.
 const WARM_UP: f64 = 0.2;
@@ -96,61 +98,34 @@ enum Who {
     Feed,
 }
 
-/// Figures by round of what is measured, in the order of the table.
-#[derive(Default)]
-struct Found {
-    client_in: Vec<Summary>,
-    relay_in: Vec<Summary>,
-    client_out: Vec<Summary>,
-    relay_out: Vec<Summary>,
-    feed: Vec<Summary>,
-    relay_feed: Vec<Summary>,
-    trip: Vec<Summary>,
-    echo: Vec<Summary>,
-    write: Vec<Summary>,
-    late: Vec<Summary>,
+/// Something that is told: its case, whose first word is what `--fail-if` calls it and stands in no other, who it is
+/// of, and in words.
+struct Told {
+    case: &'static str,
+    subject: &'static str,
+    words: &'static str,
+    floor: bool,
 }
 
-impl Found {
-    fn lines(self) -> Vec<Line> {
-        let both: &[&str] = &["p50", "p99"];
-        let plain =
-            |key, words: &str, figures| Line { key, words: words.into(), figures, beside: None, aims: &[] };
-        let pair = |(key, words, figures), aims, (floor_key, floor_words, floor): (_, _, Vec<Summary>)| {
-            let measured = Line { beside: Some(floor.clone()), aims, ..plain(key, words, figures) };
-            [measured, plain(floor_key, floor_words, floor)]
-        };
-        [
-            pair(
-                ("in", "gateway, in: client's write -> submission sent", self.client_in),
-                both,
-                ("relay_in", "TCP relay: client's write -> datagram sent", self.relay_in),
-            ),
-            pair(
-                ("out", "gateway, out: entry delivered -> client has the bytes", self.client_out),
-                both,
-                ("relay_out", "MoldUDP64 to SoupBinTCP relay: datagram -> client has it", self.relay_out),
-            ),
-            pair(
-                ("feed", "feed: entry delivered -> MoldUDP64 datagram sent", self.feed),
-                both,
-                ("relay_feed", "MoldUDP64 relay: datagram -> datagram sent", self.relay_feed),
-            ),
-            pair(
-                ("trip", "gateway, stream, gateway: client's write -> it has its message", self.trip),
-                &[],
-                ("echo", "TCP echo: client's write -> it has its message", self.echo),
-            ),
-            [
-                plain("write", "of each way in: the client's call of write alone", self.write),
-                plain("load", "load: due -> written", self.late),
-            ],
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
+const fn told(case: &'static str, subject: &'static str, words: &'static str) -> Told {
+    Told { case, subject, words, floor: false }
 }
+
+/// What it is compared with.
+const fn floor(of: &Told, subject: &'static str, words: &'static str) -> Told {
+    Told { case: of.case, subject, words, floor: true }
+}
+
+const IN: Told = told("in, from a client to what is sent", "gateway", "gateway, to its submission");
+const RELAY_IN: Told = floor(&IN, "relay", "TCP relay, to its datagram");
+const OUT: Told = told("out, from what is delivered to a client", "gateway", "gateway, from the entry");
+const RELAY_OUT: Told = floor(&OUT, "relay", "MoldUDP64 to SoupBinTCP");
+const FEED: Told = told("feed, from what is delivered to a datagram", "lockstep", "feed, from the entry");
+const RELAY_FEED: Told = floor(&FEED, "relay", "MoldUDP64 relay");
+const TRIP: Told = told("trip, from a client back to it", "gateway", "gateway, stream, gateway");
+const ECHO: Told = floor(&TRIP, "echo", "TCP echo");
+const WRITE: Told = told("write, the client's call alone", "client", "into the TCP relay");
+const DUE: Told = told("due, until the load has written", "client", "into the gateway");
 
 /// How to measure.
 pub struct Plan {
@@ -164,35 +139,37 @@ pub struct Plan {
     pub seconds: f64,
     /// What everybody does when there is nothing to do.
     pub idle: Idle,
+    /// When the results began.
+    pub began: Instant,
 }
 
-/// Measures.
+/// Measures, and tells what was found.
 ///
 /// # Errors
 /// In words, what did not start or did not come.
-pub fn measure(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Table, String> {
+pub fn measure(plan: &Plan, progress: &Progress, results: &mut Results) -> Result<(), String> {
     let cores = cpu::cores();
     cpu::timer_slack(SLACK_NS);
     // The replica shares the load's core; whoever is measured has the other.
     cpu::pin(cores[0]);
+    let Plan { rate, size, seconds, idle, .. } = plan;
+    results.tell("added", format!("{rate}/s of {size} B, one client, segments of {seconds} s"));
+    results.tell("added, cores", format!("{THREADS} threads on {}", cores.len()));
+    results.tell("added, idle", idle);
+    results.tell("added, warm-up", format!("{WARM_UP} of each segment's messages"));
+    results.notes.push(format!(
+        "aim: p50 and p99 of in, out and feed at most {AIM} of their relays; an echo has no stream"
+    ));
     let mut scene = Scene::open(plan, &cores)?;
+    results.configure(&scene.site.config);
     cpu::pin(cores[0]);
-    let mut found = Found::default();
     for round in 1..=plan.rounds {
-        scene.round(&mut found)?;
+        scene.round(results)?;
         scene.site.check_alive()?;
-        say(&format!("round {round} of {}", plan.rounds));
+        progress.say(&format!("added: round {round} of {}", plan.rounds));
     }
     cpu::allow(&cores);
-    let Plan { rounds, rate, size, seconds, idle } = plan;
-    Ok(Table {
-        title: format!(
-            "what gateway and feed add: {rate}/s of {size} B, one client, idle {idle}, segments of {seconds} s, \
-             {rounds} of each; ratios are to the line below"
-        ),
-        lines: found.lines(),
-        ..Table::default()
-    })
+    Ok(())
 }
 
 struct Scene<'a> {
@@ -223,17 +200,21 @@ struct Times {
     warm_up: usize,
     write: Latencies,
     late: Latencies,
+    /// When it began, in seconds since the results did.
+    at_s: f64,
+    /// Messages per second that were sent.
+    achieved: f64,
 }
 
 impl Times {
     /// From one place to another; `None` is where it set out.
-    fn between(&self, from: Option<At>, to: At) -> Result<Summary, String> {
+    fn between(&self, from: Option<At>, to: At) -> Result<Latencies, String> {
         let from = from.map_or(&self.sent, |at| &self.seen[at as usize]);
         let mut latencies = Latencies::new()?;
         for (from, to) in from.iter().zip(&self.seen[to as usize]).skip(self.warm_up) {
             latencies.record(to.saturating_sub(*from));
         }
-        Ok(latencies.summary())
+        Ok(latencies)
     }
 }
 
@@ -327,25 +308,33 @@ impl<'a> Scene<'a> {
     }
 
     /// Every segment once, those that are compared beside each other.
-    fn round(&mut self, found: &mut Found) -> Result<(), String> {
+    fn round(&mut self, results: &mut Results) -> Result<(), String> {
+        let Plan { rate, size, seconds, .. } = *self.plan;
+        let mut add = |told: Told, times: &Times, latencies: &Latencies| -> Result<(), String> {
+            let (target, achieved) = (Some(rate as f64), Some(times.achieved));
+            let round = Round { at_s: times.at_s, seconds, target, achieved, ..Round::of(latencies)? };
+            let axes = [("bytes", size as f64), ("rate", rate as f64)];
+            let row = || Row::new(told.case, told.subject, told.words, Unit::Nanos).over(axes);
+            results.add(told.case, told.subject, round, || row().as_floor(told.floor));
+            Ok(())
+        };
         let times = self.segment(Who::Relay(Way::In), By::RelayIn, &[At::RelayIn])?;
-        found.relay_in.push(times.between(None, At::RelayIn)?);
-        found.write.push(times.write.summary());
+        add(RELAY_IN, &times, &times.between(None, At::RelayIn)?)?;
+        add(WRITE, &times, &times.write)?;
         let times = self.segment(Who::Gateway, By::Gateway, &[At::Submit, At::Data, At::Gateway])?;
-        found.client_in.push(times.between(None, At::Submit)?);
-        found.client_out.push(times.between(Some(At::Data), At::Gateway)?);
-        found.trip.push(times.between(None, At::Gateway)?);
-        found.late.push(times.late.summary());
+        add(IN, &times, &times.between(None, At::Submit)?)?;
+        add(OUT, &times, &times.between(Some(At::Data), At::Gateway)?)?;
+        add(TRIP, &times, &times.between(None, At::Gateway)?)?;
+        add(DUE, &times, &times.late)?;
         let times = self.segment(Who::Relay(Way::Out), By::ToRelayOut, &[At::ToRelayOut, At::RelayOut])?;
-        found.relay_out.push(times.between(Some(At::ToRelayOut), At::RelayOut)?);
+        add(RELAY_OUT, &times, &times.between(Some(At::ToRelayOut), At::RelayOut)?)?;
         let times = self.segment(Who::Relay(Way::Echo), By::Echo, &[At::Echo])?;
-        found.echo.push(times.between(None, At::Echo)?);
+        add(ECHO, &times, &times.between(None, At::Echo)?)?;
         let times = self.segment(Who::Feed, By::Stream, &[At::Data, At::Feed])?;
-        found.feed.push(times.between(Some(At::Data), At::Feed)?);
+        add(FEED, &times, &times.between(Some(At::Data), At::Feed)?)?;
         let times =
             self.segment(Who::Relay(Way::Feed), By::ToRelayFeed, &[At::ToRelayFeed, At::RelayFeed])?;
-        found.relay_feed.push(times.between(Some(At::ToRelayFeed), At::RelayFeed)?);
-        Ok(())
+        add(RELAY_FEED, &times, &times.between(Some(At::ToRelayFeed), At::RelayFeed)?)
     }
 
     fn process(&self, who: Who) -> Result<&Process, String> {
@@ -376,6 +365,8 @@ impl<'a> Scene<'a> {
             warm_up,
             write: Latencies::new()?,
             late: Latencies::new()?,
+            at_s: self.plan.began.elapsed().as_secs_f64(),
+            achieved: 0.0,
         };
         let mut missing = count * at.len();
         let began = self.clock.now();
@@ -390,6 +381,8 @@ impl<'a> Scene<'a> {
                 times.sent.push(sent);
                 times.write.record(wall().saturating_sub(sent));
                 times.late.record(now - due);
+                // Behind the last one, the next would be due an interval later.
+                times.achieved = times.sent.len() as f64 * 1e9 / (now + interval_ns - began) as f64;
             }
             let work = self.hear(at, |at, number, seen| {
                 let index = number.checked_sub(first).map_or(usize::MAX, |index| index as usize);
@@ -485,4 +478,20 @@ fn write(mut socket: &TcpStream, bytes: &[u8]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_of_fail_if_selects_one_case() {
+        let all = [IN, OUT, FEED, TRIP, WRITE, DUE];
+        for (name, of) in ["in", "out", "feed", "trip", "write", "due"].into_iter().zip(&all) {
+            for other in &all {
+                let mut words = other.case.split(|c: char| !c.is_alphanumeric());
+                assert_eq!(words.any(|word| word == name), other.case == of.case, "{name} in {}", other.case);
+            }
+        }
+    }
 }

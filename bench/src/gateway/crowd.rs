@@ -6,6 +6,7 @@
 //! pause: more of them would wait longer, and still be hashed when others are measured.
 
 use super::site::{PASSWORD, answer, begin_login};
+use crate::worker::Worker;
 use lockstep::edge::soup::{ClientEnd, Connection, Packet, RejectReason};
 use lockstep::io::clock::Clock;
 use lockstep::wire::Nanos;
@@ -16,7 +17,6 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Connections of a flood.
@@ -30,10 +30,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 const ANSWER_NS: Nanos = 5_000_000_000;
 
 /// Clients that are connected, and say nothing but that they live.
-pub struct Crowd {
-    thread: Option<JoinHandle<usize>>,
-    ending: Arc<AtomicBool>,
-}
+pub struct Crowd(Worker<usize>);
 
 impl Crowd {
     /// Keeps these connections alive.
@@ -41,14 +38,12 @@ impl Crowd {
     /// # Errors
     /// There can be no other thread.
     pub fn start(mut sockets: Vec<std::net::TcpStream>) -> Result<Self, String> {
-        let ending = Arc::new(AtomicBool::new(false));
-        let theirs = Arc::clone(&ending);
-        let run = move || {
+        let work = move |ending: &AtomicBool| {
             let (mut alive, mut buffer) = (Vec::new(), [0; 4096]);
             let _ = Packet::ClientHeartbeat.append(&mut alive); // three bytes
             let part = sockets.len().div_ceil(LOOKS).max(1);
             let mut at = 0;
-            while !theirs.load(Ordering::Acquire) {
+            while !ending.load(Ordering::Acquire) {
                 for _ in 0..part.min(sockets.len()) {
                     at = (at + 1) % sockets.len().max(1);
                     let socket = &mut sockets[at];
@@ -63,23 +58,17 @@ impl Crowd {
                 }
                 std::thread::sleep(LOOK);
             }
-            sockets.len()
+            Ok(sockets.len())
         };
-        let thread = std::thread::Builder::new().name("crowd".into()).spawn(run);
-        let thread = thread.map_err(|error| format!("starting the crowd's thread: {error}"))?;
-        Ok(Self { thread: Some(thread), ending })
+        Worker::start("crowd", work).map(Self)
     }
 
     /// Ends it; how many are still connected.
-    pub fn end(mut self) -> usize {
-        self.ending.store(true, Ordering::Release);
-        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or(0)
-    }
-}
-
-impl Drop for Crowd {
-    fn drop(&mut self) {
-        self.ending.store(true, Ordering::Release);
+    ///
+    /// # Errors
+    /// It panicked.
+    pub fn end(self) -> Result<usize, String> {
+        self.0.end()
     }
 }
 
@@ -96,6 +85,15 @@ pub enum Weather {
 }
 
 impl Weather {
+    /// As results call it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Calm => "quiet",
+            Self::Storm => "storm",
+            Self::Flood => "flood",
+        }
+    }
+
     fn from_u8(number: u8) -> Self {
         [Self::Calm, Self::Storm, Self::Flood][usize::from(number.min(2))]
     }
@@ -104,7 +102,6 @@ impl Weather {
 #[derive(Default)]
 struct Shared {
     weather: AtomicU8,
-    ending: AtomicBool,
     accepted: AtomicU64,
     refused: AtomicU64,
     turned_away: AtomicU64,
@@ -148,7 +145,7 @@ impl Answers {
 
 /// The thread that storms.
 pub struct Storm {
-    thread: Option<JoinHandle<Result<(), String>>>,
+    worker: Worker<()>,
     shared: Arc<Shared>,
 }
 
@@ -160,10 +157,8 @@ impl Storm {
     pub fn start(gateway: SocketAddr, users: Vec<String>, rate: Option<u64>) -> Result<Self, String> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        let run = move || Stormers::new(gateway, users, rate)?.run(&theirs);
-        let thread = std::thread::Builder::new().name("storm".into()).spawn(run);
-        let thread = thread.map_err(|error| format!("starting the storm's thread: {error}"))?;
-        Ok(Self { thread: Some(thread), shared })
+        let work = move |ending: &AtomicBool| Stormers::new(gateway, users, rate)?.run(&theirs, ending);
+        Ok(Self { worker: Worker::start("storm", work)?, shared })
     }
 
     /// From now on.
@@ -184,23 +179,15 @@ impl Storm {
 
     /// Whether it has ended by itself.
     pub fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        self.worker.has_ended()
     }
 
     /// Ends it.
     ///
     /// # Errors
     /// In words, what went wrong.
-    pub fn end(mut self) -> Result<(), String> {
-        self.shared.ending.store(true, Ordering::Release);
-        let thread = self.thread.take().ok_or("the storm was ended before")?;
-        thread.join().map_err(|_| String::from("the storm panicked; its words are above"))?
-    }
-}
-
-impl Drop for Storm {
-    fn drop(&mut self) {
-        self.shared.ending.store(true, Ordering::Release);
+    pub fn end(self) -> Result<(), String> {
+        self.worker.end()
     }
 }
 
@@ -225,9 +212,9 @@ impl Stormers {
         Ok(Self { gateway, users, interval_ns, poll, clock, logins, number: 0, next_at: 0 })
     }
 
-    fn run(mut self, shared: &Shared) -> Result<(), String> {
+    fn run(mut self, shared: &Shared, ending: &AtomicBool) -> Result<(), String> {
         let (mut events, mut before) = (Events::with_capacity(256), Weather::Calm);
-        while !shared.ending.load(Ordering::Acquire) {
+        while !ending.load(Ordering::Acquire) {
             let weather = Weather::from_u8(shared.weather.load(Ordering::Acquire));
             if weather != before {
                 self.logins.iter_mut().for_each(|login| *login = None);

@@ -1,9 +1,10 @@
 //! The application behind the gateway, on handles of its own: it answers each message of a client to that client,
 //! and times the stream itself by messages of its own, from when each is due to its delivery as committed.
 
-use super::taps::SIZE_MIN;
 use crate::check::{due, write_message};
-use crate::stats::{Latencies, Summary};
+use crate::stats::Latencies;
+use crate::taps::SIZE_MIN;
+use crate::worker::Worker;
 use lockstep::client::{
     Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
@@ -13,7 +14,6 @@ use lockstep::wire::{Nanos, PublisherId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Between two messages of its own.
@@ -23,16 +23,10 @@ const OPEN: Duration = Duration::from_secs(10);
 /// What is due comes every 10 us.
 const SLACK_NS: u64 = 1_000;
 
-#[derive(Default)]
-struct Shared {
-    window: AtomicUsize,
-    ending: AtomicBool,
-}
-
 /// The running application.
 pub struct Market {
-    thread: Option<JoinHandle<Result<Vec<Summary>, String>>>,
-    shared: Arc<Shared>,
+    worker: Worker<Vec<Latencies>>,
+    window: Arc<AtomicUsize>,
 }
 
 impl Market {
@@ -45,50 +39,42 @@ impl Market {
         let subscriber = Subscriber::connect(endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;
         let mut publisher = Publisher::connect(endpoint).map_err(fails)?;
         let id = publisher.open("market", OPEN).map_err(|error| error.to_string())?;
-        let shared = Arc::new(Shared::default());
-        let (theirs, endpoint) = (Arc::clone(&shared), endpoint.clone());
+        let window = Arc::new(AtomicUsize::new(0));
+        let (theirs, endpoint) = (Arc::clone(&window), endpoint.clone());
         let latencies = (0..windows).map(|_| Latencies::new()).collect::<Result<Vec<_>, _>>()?;
-        let run = move || run(&theirs, &endpoint, publisher, subscriber, id, latencies);
-        let thread = std::thread::Builder::new().name("market".into()).spawn(run);
-        let thread = thread.map_err(|error| format!("starting the application's thread: {error}"))?;
-        Ok(Self { thread: Some(thread), shared })
+        let work = move |ending: &AtomicBool| {
+            run((&theirs, ending), &endpoint, publisher, subscriber, id, latencies)
+        };
+        Ok(Self { worker: Worker::start("market", work)?, window })
     }
 
     /// What is delivered from now on belongs to this window.
     pub fn set_window(&self, window: usize) {
-        self.shared.window.store(window, Ordering::Release);
+        self.window.store(window, Ordering::Release);
     }
 
     /// Whether it has ended by itself.
     pub fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        self.worker.has_ended()
     }
 
     /// Ends it: the stream's own latencies by window.
     ///
     /// # Errors
     /// In words, what went wrong.
-    pub fn end(mut self) -> Result<Vec<Summary>, String> {
-        self.shared.ending.store(true, Ordering::Release);
-        let thread = self.thread.take().ok_or("the application was ended before")?;
-        thread.join().map_err(|_| String::from("the application panicked; its words are above"))?
-    }
-}
-
-impl Drop for Market {
-    fn drop(&mut self) {
-        self.shared.ending.store(true, Ordering::Release);
+    pub fn end(self) -> Result<Vec<Latencies>, String> {
+        self.worker.end()
     }
 }
 
 fn run(
-    shared: &Shared,
+    (window, ending): (&AtomicUsize, &AtomicBool),
     endpoint: &Endpoint,
     mut publisher: Publisher,
     mut subscriber: Subscriber,
     id: PublisherId,
     mut latencies: Vec<Latencies>,
-) -> Result<Vec<Summary>, String> {
+) -> Result<Vec<Latencies>, String> {
     cpu::timer_slack(SLACK_NS);
     cpu::short_slice();
     let clock = *publisher.clock();
@@ -97,8 +83,8 @@ fn run(
     let mut clients = Clients::default();
     let mut answers: VecDeque<(PublisherId, Vec<u8>)> = VecDeque::new();
     let (mut message, mut due_at, mut number) = ([0; SIZE_MIN], clock.now(), 0);
-    while !shared.ending.load(Ordering::Acquire) {
-        let window = shared.window.load(Ordering::Acquire);
+    while !ending.load(Ordering::Acquire) {
+        let window = window.load(Ordering::Acquire);
         let mut work = subscriber.poll(256, |event| {
             clients.on_event(&event);
             if let SubscriberEvent::Message(message) = event {
@@ -137,5 +123,5 @@ fn run(
             waiter.wait(due_at.saturating_sub(clock.now()));
         }
     }
-    Ok(latencies.iter().map(Latencies::summary).collect())
+    Ok(latencies)
 }

@@ -7,8 +7,8 @@
 //!   feed   MoldUDP64 ─▶ receive, send ───▶ MoldUDP64
 //! ```
 
-use super::taps::join;
 use crate::cluster::load;
+use crate::taps::join;
 use clap::ValueEnum;
 use lockstep::edge::Session;
 use lockstep::edge::mold::packer::DATAGRAM_LEN;

@@ -4,6 +4,7 @@ use crate::cluster::{Cluster, Site as Ground};
 use crate::fleet::Fleet;
 use crate::place::Place;
 use lockstep::client::Endpoint;
+use lockstep::config::Config;
 use lockstep::edge::gateway::passwords;
 use lockstep::edge::gateway::users::{User, Users, Whom};
 use lockstep::edge::soup::{ClientEnd, ClientEvent, ClientLimits, ClientState, Connection};
@@ -89,7 +90,9 @@ pub struct Site {
     pub address: SocketAddr,
     /// The cluster's file.
     pub path: PathBuf,
-    /// What handles need to know.
+    /// What it says, ...
+    pub config: Config,
+    /// ... and what handles need to know.
     pub endpoint: Endpoint,
     /// Where submissions and frames pass.
     pub submit: SocketAddrV4,
@@ -126,8 +129,8 @@ impl Site {
     /// In words, what did not start.
     pub fn start(users: &Users, idle: Idle, between: impl FnOnce()) -> Result<Self, String> {
         let cluster = Cluster::on(&Ground::loopback(1), idle)?;
-        let (path, endpoint, line) =
-            (cluster.path(), cluster.config.endpoint(), cluster.config.lines[0].clone());
+        let (path, config) = (cluster.path(), cluster.config.clone());
+        let (endpoint, line) = (config.endpoint(), config.lines[0].clone());
         let folder = path.with_file_name("");
         let (log, file) = (folder.join("gateway.log"), folder.join("users.toml"));
         let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&file);
@@ -148,7 +151,17 @@ impl Site {
         }
         let (gateway, address) = Process::start("the gateway", &args, &log)?;
         let address = address.parse().map_err(|_| format!("the gateway listens on '{address}'"))?;
-        Ok(Self { gateway, address, path, endpoint, submit: line.submit, data: line.data, log, fleet })
+        Ok(Self {
+            gateway,
+            address,
+            path,
+            config,
+            endpoint,
+            submit: line.submit,
+            data: line.data,
+            log,
+            fleet,
+        })
     }
 
     /// Whether the replica runs.

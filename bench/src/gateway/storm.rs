@@ -9,12 +9,14 @@
 //! One run; each ratio is that of neighbours. The load is open: an order waits for no answer. Its latency runs
 //! from its write, or from when it was due if the gateway held it up, until the kernel has the answer for its client.
 
+use super::AIM;
 use super::crowd::{Answers, Crowd, Storm, Weather};
 use super::market::Market;
-use super::report::{Line, Table};
 use super::site::{Site, log_in, users};
-use super::taps::{Tap, wall, write_mark};
-use crate::stats::{Latencies, Summary};
+use crate::progress::Progress;
+use crate::results::{Results, Round, Row, Series, Unit};
+use crate::stats::Latencies;
+use crate::taps::{Tap, wall, write_mark};
 use lockstep::edge::gateway::users::Whom;
 use lockstep::edge::soup::Packet;
 use lockstep::io::clock::Clock;
@@ -24,6 +26,7 @@ use lockstep::wire::Nanos;
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 /// Of the clients who do not storm, so many trade.
 const TRADERS: usize = 8;
@@ -60,18 +63,21 @@ pub struct Plan {
     pub seconds: f64,
     /// What everybody does when there is nothing to do.
     pub idle: Idle,
+    /// When the results began.
+    pub began: Instant,
 }
 
-/// Measures.
+/// Measures, and tells what was found.
 ///
 /// # Errors
 /// In words, what did not start; an order without an answer; a client that was cut.
-pub fn measure(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Table, String> {
+pub fn measure(plan: &Plan, progress: &Progress, results: &mut Results) -> Result<(), String> {
     cpu::timer_slack(SLACK_NS);
     let name = |letter: char, number: usize| format!("{letter}{number:05}");
     let quiet: Vec<_> = (0..plan.clients - plan.storm).map(|number| name('q', number)).collect();
     let storm: Vec<_> = (0..plan.storm).map(|number| name('s', number)).collect();
     let mut site = Site::start(&users(&quiet, &Whom::Everybody, &storm)?, plan.idle, || {})?;
+    results.configure(&site.config);
     let windows = 1 + plan.rounds * WEATHERS.len();
     let market = Market::start(&site.endpoint, windows)?;
     let mut traders = log_in(site.address, &quiet)?;
@@ -79,7 +85,7 @@ pub fn measure(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Table, String> 
     let quiet = crowd.len();
     let crowd = Crowd::start(crowd)?;
     let storm = Storm::start(site.address, storm, plan.logins)?;
-    say(&format!("{} clients are connected", quiet + traders.len()));
+    progress.say(&format!("storm: {} clients are connected", quiet + traders.len()));
     let mut desk = Desk::open(plan, traders, windows)?;
     // Who storms has logged in before, like any client that comes back.
     storm.set(Weather::Storm);
@@ -98,6 +104,7 @@ pub fn measure(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Table, String> 
             storm.set(weather);
             desk.trade(0, BETWEEN_NS / 5)?;
             let before = storm.answers();
+            desk.began_s.push(plan.began.elapsed().as_secs_f64());
             market.set_window(window);
             desk.trade(window, (plan.seconds * 1e9) as Nanos)?;
             market.set_window(0);
@@ -113,16 +120,16 @@ pub fn measure(plan: &Plan, mut say: impl FnMut(&str)) -> Result<Table, String> 
             storm.end()?;
             return Err(String::from("the storm has ended by itself"));
         }
-        say(&format!("round {} of {}", round + 1, plan.rounds));
+        progress.say(&format!("storm: round {} of {}", round + 1, plan.rounds));
     }
     desk.drain()?;
     storm.end()?;
     let stream = market.end()?;
-    let left = crowd.end();
+    let left = crowd.end()?;
     if left < quiet {
         return Err(format!("{} of {quiet} quiet clients were cut", quiet - left));
     }
-    desk.table(&stream, answers)
+    desk.fill(&stream, answers, results)
 }
 
 /// The traders.
@@ -138,6 +145,8 @@ struct Desk<'a> {
     due: Nanos,
     latencies: Vec<Latencies>,
     late: Vec<Latencies>,
+    /// When windows began, that which counts nothing left out: seconds since the results did.
+    began_s: Vec<f64>,
     packet: Vec<u8>,
     message: Vec<u8>,
     /// Bytes of an order that its socket has not taken yet.
@@ -164,6 +173,7 @@ impl<'a> Desk<'a> {
             due: clock.now(),
             latencies: latencies()?,
             late: latencies()?,
+            began_s: Vec::new(),
             packet: Vec::new(),
             message: vec![0x5a; plan.size],
             unwritten: Vec::new(),
@@ -247,69 +257,85 @@ impl<'a> Desk<'a> {
         Ok(work)
     }
 
-    fn table(&self, stream: &[Summary], answers: [Answers; WEATHERS.len()]) -> Result<Table, String> {
-        let Plan { rounds, clients, storm, rate, size, seconds, logins, .. } = *self.plan;
-        let orders: Vec<Summary> = self.latencies.iter().map(Latencies::summary).collect();
-        let late: Vec<Summary> = self.late.iter().map(Latencies::summary).collect();
-        let of = |windows: &[Summary], place: usize| -> Vec<Summary> {
-            (0..rounds).map(|round| windows[1 + round * WEATHERS.len() + place]).collect()
-        };
-        let weathers = ["quiet".to_owned(), format!("{storm} storm"), "wrong passwords flood".to_owned()];
-        let (p99, nothing): (&[&str], &[&str]) = (&["p99"], &[]);
-        let mut lines = Vec::new();
-        for (windows, what, keys, aims) in [
-            (&orders[..], "order -> answer", ["quiet", "storm", "flood"], [nothing, p99, nothing]),
-            (
-                stream,
-                "stream: publish -> committed",
-                ["stream_quiet", "stream_storm", "stream_flood"],
-                [nothing, nothing, p99],
+    /// Tells what was found: of orders, of the stream, and of the load that was to be.
+    fn fill(
+        &self,
+        stream: &[Latencies],
+        answers: [Answers; WEATHERS.len()],
+        results: &mut Results,
+    ) -> Result<(), String> {
+        let Plan { rounds, clients, storm, rate, size, seconds, logins, idle, .. } = *self.plan;
+        let limit = logins.map_or_else(String::new, |logins| format!(", at most {logins} logins a second"));
+        results.tell(
+            "storm",
+            format!(
+                "{clients} clients, of which {storm} connect, log in and drop in a loop{limit}; {TRADERS} others \
+                 send {rate} orders/s of {size} B; windows of {seconds} s"
             ),
-            (&late, "load: due -> written", ["load_quiet", "load_storm", "load_flood"], [nothing; 3]),
+        );
+        results.tell("storm, cores", format!("{THREADS} threads on {}", cpu::cores().len()));
+        results.tell("storm, idle", idle);
+        results.tell("storm, warm-up", "until every stormer has logged in twice, 30 s at most");
+        results.notes.push(format!(
+            "aim: p99 of orders in the storm, and of the stream in the flood, at most {AIM} of quiet"
+        ));
+        let words = ["quiet".to_owned(), format!("{storm} storm"), "wrong passwords flood".to_owned()];
+        for (windows, case) in [
+            (&self.latencies[..], "orders, to their answers"),
+            (stream, "stream, publish to committed"),
+            (&self.late, "load, from due to written"),
         ] {
-            for (place, key) in keys.into_iter().enumerate() {
-                let words = format!("{what}, {}", weathers[place]);
-                let beside = (place > 0).then(|| of(windows, 0));
-                lines.push(Line { key, words, figures: of(windows, place), beside, aims: aims[place] });
+            for (window, (at_s, latencies)) in self.began_s.iter().zip(&windows[1..]).enumerate() {
+                let weather = WEATHERS[window % WEATHERS.len()];
+                let mut round = Round { at_s: *at_s, seconds, ..Round::of(latencies)? };
+                if case.starts_with("orders") {
+                    let orders =
+                        self.orders.iter().filter(|(_, its)| usize::from(*its) == window + 1).count();
+                    (round.target, round.achieved) = (Some(rate as f64), Some(orders as f64 / seconds));
+                }
+                let axes = [("clients", clients as f64), ("rate", rate as f64), ("bytes", size as f64)];
+                let words = &words[weather as usize];
+                let row = || Row::new(case, weather.key(), words, Unit::Nanos).over(axes);
+                results.add(case, weather.key(), round, || row().as_floor(weather == Weather::Calm));
             }
         }
-        let lasted = rounds as f64 * seconds;
-        let per_second = |count: u64| count as f64 / lasted;
-        let [_, stormed, flooded] = answers;
-        let note = |what: &str, answers: Answers| {
+        results.series.push(self.over_time());
+        let per_second = |count: u64| count as f64 / (rounds as f64 * seconds);
+        for (weather, answers) in WEATHERS.into_iter().zip(answers).skip(1) {
             let Answers { accepted, refused, turned_away, unanswered } = answers;
+            let key = weather.key();
+            for (what, count) in [("accepted", accepted), ("refused", refused), ("turned_away", turned_away)]
+            {
+                results.counts.insert(format!("{key}_{what}_per_second"), per_second(count).round() as u64);
+            }
             let [accepted, refused, turned_away, unanswered] =
                 [accepted, refused, turned_away, unanswered].map(per_second);
-            format!(
-                "{what}: logins a second: {accepted:.0} accepted, {refused:.0} refused, {turned_away:.0} turned \
+            results.notes.push(format!(
+                "{key}: logins a second: {accepted:.0} accepted, {refused:.0} refused, {turned_away:.0} turned \
                  away as too many waited, {unanswered:.1} not answered"
-            )
-        };
-        let mut wrongs = Vec::new();
+            ));
+        }
+        results.counts.insert("orders".to_owned(), self.orders.len() as u64);
+        let [_, stormed, flooded] = answers;
         for (what, is_wrong) in [
             ("nobody of the storm was accepted", stormed.accepted == 0),
             ("no password of the flood was refused", flooded.refused == 0),
         ] {
             if is_wrong {
-                wrongs.push(format!("{what}: what checks passwords had no core; let the machine be quiet"));
+                let why = "what checks passwords had no core; let the machine be quiet";
+                results.wrongs.push(format!("{what}: {why}"));
             }
         }
-        let limit = logins.map_or_else(String::new, |logins| format!(", at most {logins} logins a second"));
-        Ok(Table {
-            title: format!(
-                "{clients} clients, of which {storm} connect, log in and drop in a loop{limit}; {TRADERS} others \
-                 send {rate} orders/s of {size} B; windows of {seconds} s, {rounds} of each; ratios are to quiet"
-            ),
-            lines,
-            notes: vec![note("storm", stormed), note("flood", flooded)],
-            counts: vec![
-                ("storm_accepted_per_second", per_second(stormed.accepted)),
-                ("storm_turned_away_per_second", per_second(stormed.turned_away)),
-                ("flood_refused_per_second", per_second(flooded.refused)),
-                ("flood_turned_away_per_second", per_second(flooded.turned_away)),
-                ("orders", self.orders.len() as f64),
-            ],
-            wrongs,
-        })
+        Ok(())
+    }
+
+    /// The median order of each window; the weather is marked.
+    fn over_time(&self) -> Series {
+        let (mut points, mut marks) = (Vec::new(), Vec::new());
+        for (window, (at_s, latencies)) in self.began_s.iter().zip(&self.latencies[1..]).enumerate() {
+            points.extend(latencies.at(50.0).map(|ns| (*at_s, ns as f64)));
+            marks.push((*at_s, WEATHERS[window % WEATHERS.len()].key().to_owned()));
+        }
+        Series { name: "p50 of orders in each window".to_owned(), unit: Unit::Nanos, points, marks }
     }
 }

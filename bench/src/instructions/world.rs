@@ -63,6 +63,15 @@ impl Pattern {
     }
 }
 
+/// Whose turn it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Watched {
+    /// From received submissions to frames handed to the device.
+    Leader,
+    /// From received frames to an ack handed to the device.
+    Standby,
+}
+
 /// The cluster.
 pub struct World {
     now: Nanos,
@@ -280,6 +289,11 @@ impl World {
 
     /// One step of the cluster: `pattern` is submitted, stamped, accepted, acknowledged, delivered.
     pub fn step(&mut self, pattern: Pattern) {
+        self.step_watched(pattern, |_, turn| turn());
+    }
+
+    /// The same; `watch` is given those turns to run that it may time.
+    pub fn step_watched(&mut self, pattern: Pattern, mut watch: impl FnMut(Watched, &mut dyn FnMut())) {
         self.now += STEP_NS;
         let (now, wall) = (self.now, self.now + WALL);
         let first = self.leader.replica.tail().end().next;
@@ -291,9 +305,13 @@ impl World {
             lockstep_bench_publisher_flush(&mut self.publisher, now, wall);
             self.lay_submission(count, wall);
         }
-        lockstep_bench_leader_turn(&mut self.leader.replica, now, wall);
+        watch(Watched::Leader, &mut || {
+            lockstep_bench_leader_turn(&mut self.leader.replica, now, wall);
+        });
         self.lay_frames(first);
-        lockstep_bench_standby_turn(&mut self.standby.replica, now, wall);
+        watch(Watched::Standby, &mut || {
+            lockstep_bench_standby_turn(&mut self.standby.replica, now, wall);
+        });
         self.read(now, wall);
         self.lay_ack(wall);
         lockstep_bench_leader_hears_ack(&mut self.leader.replica, now, wall);

@@ -1,6 +1,7 @@
 //! Messages there and back: one client, one thread, which publishes what is due and reads what comes.
 
 use super::pace::{Pace, Schedule};
+use super::tap::KernelTimes;
 use crate::client::{Client, Losses, Measure};
 use crate::floor::{MESSAGE_LEN_MIN, intended, number, write_message};
 use crate::results::Round;
@@ -19,6 +20,10 @@ const LATE_NS: Nanos = 100_000;
 const LATE_SHARE: f64 = 0.01;
 /// As one whose rate is a smaller share of its target.
 const SENT_SHARE: f64 = 0.99;
+/// The parts of a latency at the leader's stamp.
+const TO_STAMP: [&str; 2] = ["to the stamp", "from the stamp"];
+/// And at the kernel's note of its coming to the client's host.
+const TO_KERNEL: [&str; 2] = ["to the kernel", "from the kernel"];
 /// Messages that are due and leave together.
 const BATCH_MAX: usize = 64;
 
@@ -36,6 +41,15 @@ pub struct Rally {
     pub idle: Idle,
     /// What is burnt for each delivered message: planted, to see whether a comparison finds it.
     pub plant_ns: Nanos,
+    /// When the kernel had what was delivered, if that is asked for.
+    pub kernel: Option<KernelTimes>,
+}
+
+impl Rally {
+    /// A closed loop without warm-up: whether anybody answers.
+    pub fn probe(message_len: usize, lasts_ns: Nanos, idle: Idle) -> Self {
+        Self { pace: Pace::Closed, message_len, warm_up_ns: 0, lasts_ns, idle, plant_ns: 0, kernel: None }
+    }
 }
 
 /// What was found.
@@ -44,6 +58,8 @@ pub struct Found {
     pub latencies: Latencies,
     /// From when it was due until the leader stamped it, and from there: by two clocks.
     ways: [Latencies; 2],
+    /// The same two of the kernel's note of its coming.
+    kernel_ways: Option<[Latencies; 2]>,
     /// Messages that count.
     counted: u64,
     /// From the first one due to the last one delivered.
@@ -65,12 +81,18 @@ impl Found {
         self.target
     }
 
-    /// A part of the latencies, without what must be said of the whole.
+    /// Its parts by what they are called, without what must be said of the whole: on both sides of the leader's
+    /// stamp, and of the kernel's note.
     ///
     /// # Errors
     /// A histogram cannot be written.
-    pub fn way(&self, place: usize) -> Result<Round, String> {
-        Ok(Round { seconds: self.lasted_ns as f64 / 1e9, ..Round::of(&self.ways[place])? })
+    pub fn parts(&self, one_way: bool) -> Result<Vec<(&'static str, Round)>, String> {
+        let stamp = one_way.then_some(&self.ways).into_iter().flat_map(|ways| TO_STAMP.into_iter().zip(ways));
+        let kernel = self.kernel_ways.iter().flat_map(|ways| TO_KERNEL.into_iter().zip(ways));
+        let part = |(name, latencies): (&'static str, &Latencies)| {
+            Ok((name, Round { seconds: self.lasted_ns as f64 / 1e9, ..Round::of(latencies)? }))
+        };
+        stamp.chain(kernel).map(part).collect()
     }
 
     /// As a round.
@@ -105,7 +127,7 @@ impl Found {
 impl Measure for Rally {
     type Found = Found;
 
-    fn with(self, mut client: impl Client) -> Result<Found, String> {
+    fn with(mut self, mut client: impl Client) -> Result<Found, String> {
         let clock = Clock::start();
         let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
         let [mut latencies, mut out, mut back] = [Latencies::new()?, Latencies::new()?, Latencies::new()?];
@@ -164,10 +186,17 @@ impl Measure for Rally {
                     let now = clock.now();
                     latencies.record(now.saturating_sub(due));
                     out.record(stamped.saturating_sub(clock.wall(due)));
-                    back.record(clock.wall(now).saturating_sub(stamped));
+                    let wall = clock.wall(now);
+                    back.record(wall.saturating_sub(stamped));
+                    if let Some(kernel) = &mut self.kernel {
+                        kernel.delivered(number(message), clock.wall(due), wall);
+                    }
                 }
                 came += 1;
             });
+            if let Some(kernel) = &mut self.kernel {
+                kernel.turn(client.publisher())?;
+            }
             if let Some((expected, seen)) = misplaced {
                 return Err(format!("message {seen} came where {expected} was to come"));
             }
@@ -194,6 +223,7 @@ impl Measure for Rally {
         Ok(Found {
             latencies,
             ways: [out, back],
+            kernel_ways: self.kernel.map(|kernel| kernel.ways),
             counted,
             lasted_ns: moved_at.max(ends) - counts_from,
             target,

@@ -27,7 +27,7 @@ pub fn is_saturated(found: &Found) -> bool {
 pub fn mark_knees(results: &mut Results) {
     let family =
         |row: &Row| (row.case.split(", ").take(2).collect::<Vec<_>>().join(", "), row.subject.clone());
-    let split = |row: &Row| row.case.ends_with("the stamp");
+    let split = |row: &Row| row.case.ends_with(" the stamp") || row.case.ends_with(" the kernel");
     let mut families: Vec<_> = results.rows.iter().map(family).collect();
     families.dedup();
     families.sort_unstable();
@@ -85,15 +85,8 @@ mod tests {
                 ..Round::default()
             };
             let case = format!("stamped, 64 B, {rate}/s");
-            results.add(&case, "lockstep", round, || Row {
-                case: case.clone(),
-                subject: "lockstep".into(),
-                words: "lockstep".into(),
-                floor: false,
-                unit: Unit::Nanos,
-                axes: [("rate".to_owned(), rate)].into(),
-                rounds: Vec::new(),
-            });
+            let row = || Row::new(&case, "lockstep", "lockstep", Unit::Nanos).over([("rate", rate)]);
+            results.add(&case, "lockstep", round, row);
         }
         mark_knees(&mut results);
         let knees: Vec<f64> = results

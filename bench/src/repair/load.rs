@@ -3,13 +3,13 @@
 
 use super::write_window;
 use crate::check::write_message;
+use crate::worker::Worker;
 use lockstep::client::{Endpoint, PublishError, Publisher, PublisherEvent};
 use lockstep::engine::counters::Counter;
 use lockstep::io::cpu;
 use lockstep::wire::{Nanos, PublisherId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long the name may take to be opened.
@@ -26,7 +26,6 @@ const SLACK_NS: u64 = 1_000;
 struct Shared {
     window: AtomicUsize,
     published: AtomicU64,
-    ending: AtomicBool,
 }
 
 /// What it has published.
@@ -44,7 +43,7 @@ pub(super) struct Published {
 
 /// The running load.
 pub(super) struct Load {
-    thread: Option<JoinHandle<Result<Published, String>>>,
+    worker: Worker<Published>,
     shared: Arc<Shared>,
 }
 
@@ -55,10 +54,10 @@ impl Load {
         let id = publisher.open("load", OPEN_TIMEOUT).map_err(|error| error.to_string())?;
         let shared = Arc::new(Shared::default());
         let (theirs, endpoint, interval_ns) = (Arc::clone(&shared), endpoint.clone(), 1_000_000_000 / rate);
-        let run = move || run(&theirs, publisher, id, &endpoint, interval_ns, vec![0x5a; size]);
-        let thread = std::thread::Builder::new().name("load".into()).spawn(run);
-        let thread = thread.map_err(|error| format!("starting the load's thread: {error}"))?;
-        Ok(Self { thread: Some(thread), shared })
+        let work = move |ending: &AtomicBool| {
+            run((&theirs, ending), publisher, id, &endpoint, interval_ns, vec![0x5a; size])
+        };
+        Ok(Self { worker: Worker::start("load", work)?, shared })
     }
 
     /// What is published from now on belongs to this window.
@@ -73,25 +72,17 @@ impl Load {
 
     /// Whether it has ended by itself.
     pub fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        self.worker.has_ended()
     }
 
     /// Publishes no more, and waits until everything is committed.
-    pub fn end(mut self) -> Result<Published, String> {
-        self.shared.ending.store(true, Ordering::Release);
-        let thread = self.thread.take().ok_or("the load was ended before")?;
-        thread.join().map_err(|_| String::from("the load's thread panicked; its words are above"))?
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.shared.ending.store(true, Ordering::Release);
+    pub fn end(self) -> Result<Published, String> {
+        self.worker.end()
     }
 }
 
 fn run(
-    shared: &Shared,
+    (shared, ending): (&Shared, &AtomicBool),
     mut publisher: Publisher,
     id: PublisherId,
     endpoint: &Endpoint,
@@ -107,7 +98,7 @@ fn run(
     let mut ending_at = None;
     loop {
         let now = clock.now();
-        let ending = shared.ending.load(Ordering::Acquire);
+        let ending = ending.load(Ordering::Acquire);
         let mut taken = 0;
         while !ending && began + number * interval_ns <= now {
             let due = began + number * interval_ns;

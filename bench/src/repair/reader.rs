@@ -3,7 +3,7 @@
 
 use super::{WINDOWS_MAX, window_of};
 use crate::check::{Checker, Faults, Kept, due};
-use crate::stats::{Latencies, Summary};
+use crate::stats::Latencies;
 use lockstep::client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
 use lockstep::config::Config;
 use lockstep::engine::counters::Counter;
@@ -41,8 +41,8 @@ pub(super) enum Said {
 /// What it has read, all in all.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct Read {
-    /// Latencies of each window in nanoseconds.
-    pub windows: Vec<Summary>,
+    /// Latencies of each window in nanoseconds, as HdrHistogram's logs have them.
+    pub windows: Vec<String>,
     /// Messages, of which so many were wrong.
     pub messages: u64,
     pub wrong: u64,
@@ -122,7 +122,7 @@ pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
     let counters = subscriber.counters();
     let Faults { missing, duplicated, reordered } = checker.faults();
     say(&Said::Read(Box::new(Read {
-        windows: windows.iter().map(Latencies::summary).collect(),
+        windows: windows.iter().map(Latencies::encode).collect::<Result<_, _>>()?,
         messages: checker.messages(),
         wrong: missing + duplicated + reordered,
         digest: checker.digest(),

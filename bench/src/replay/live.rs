@@ -11,10 +11,13 @@
 
 use crate::client::{Client, Ground, Measure, measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
+use crate::environment;
 use crate::floor::{intended, number, write_message};
 use crate::node::{NodeArguments, Role};
+use crate::progress::Progress;
+use crate::results::{Results, Round, Row, Unit};
 use crate::scene::{Contestant, Node};
-use crate::stats::{Latencies, Spread, Summary, cell, paired};
+use crate::stats::Latencies;
 use lockstep::client::Delivery;
 use lockstep::engine::replay::REPLAY_BUFFER_LEN;
 use lockstep::io::clock::Clock;
@@ -52,19 +55,22 @@ struct Errand {
     stop: Arc<AtomicBool>,
 }
 
-/// Measures, and prints one line for each row.
+/// Measures; `None` where the machine cannot: SKIPPED.
 ///
 /// # Errors
-/// What failed. Fewer than two cores are none: SKIPPED.
-pub fn run(rounds: usize, messages: u64, rate: u64) -> Result<(), String> {
+/// What failed.
+pub fn run(rounds: usize, messages: u64, rate: u64) -> Result<Option<Results>, String> {
     let cores = cpu::cores();
     if cores.len() < 2 {
         println!(
             "SKIPPED: replay --live: leader and client need a core each, this machine has {}",
             cores.len()
         );
-        return Ok(());
+        return Ok(None);
     }
+    let title = "what a replay of a standby's journal costs those who read live";
+    let mut results = Results::begin("replay", title, environment::with_device(None)?);
+    let (began, progress) = (Instant::now(), Progress::new("replay"));
     // Before this thread is bound to a core: the reader is not.
     let (errands, taken) = channel();
     let (tell, told) = channel();
@@ -72,52 +78,55 @@ pub fn run(rounds: usize, messages: u64, rate: u64) -> Result<(), String> {
     if let Some(note) = cpu::pin(cores[0]).note {
         return Err(note);
     }
-    let mut found: [Vec<(Summary, Option<f64>)>; ROWS.len()] = Default::default();
-    for round in 0..rounds {
-        for ((name, replay_rate), found) in ROWS.iter().zip(&mut found) {
-            let run = one(*replay_rate, (messages, rate), &cores, &errands, &told);
-            found.push(run.map_err(|error| format!("{name}, round {}: {error}", round + 1))?);
+    results.tell("clock", "monotonic, one for all");
+    results.tell("cores", format!("3 busy threads, a server and a reader on {}", cores.len()));
+    let idle = Idle::for_machine(3, cores.len());
+    results.tell("idle", idle);
+    results.tell("loop", format!("open: {rate}/s of {MESSAGE_LEN} B, each at its intended time"));
+    results.tell("warm-up", format!("{FILL} messages that fill the journal, and {WARM_UP} more"));
+    let live = format!("live, published to committed, {rate}/s of {MESSAGE_LEN} B");
+    let beside = "read, meanwhile";
+    let axes = [("bytes", MESSAGE_LEN as f64), ("rate", rate as f64)];
+    for number in 1..=rounds {
+        for (name, replay_rate) in ROWS {
+            progress.say(&format!("round {number} of {rounds}, {name}"));
+            let at_s = began.elapsed().as_secs_f64();
+            let site = Site { replay_rate: replay_rate.unwrap_or_default().to_owned(), ..Site::loopback(3) };
+            let cluster = Cluster::on(&site, idle)?;
+            results.configure(&cluster.config);
+            let reads = replay_rate.map(|_| (&errands, &told));
+            let run = one(&cluster, (messages, rate), &cores, reads);
+            let ((latencies, achieved), read) =
+                run.map_err(|error| format!("{name}, round {number}: {error}"))?;
+            let (target, achieved, seconds) = (Some(rate as f64), Some(achieved), messages as f64 / achieved);
+            let round = Round { at_s, seconds, target, achieved, ..Round::of(&latencies)? };
+            let row = || Row::new(&live, name, name, Unit::Nanos).over(axes);
+            results.add(&live, name, round, || row().as_floor(replay_rate.is_none()));
+            if let Some(read) = read {
+                let round = Round { at_s, seconds, ..Round::value(read) };
+                results.add(beside, name, round, || Row::new(beside, name, name, Unit::BytesPerSecond));
+            }
         }
     }
-    println!(
-        "publish -> committed at {rate}/s while a standby's journal is read, {} cores, {rounds} rounds of {messages}; \
-         us, median [min-max]; ratio to nobody in the same round",
-        cores.len()
-    );
-    println!("{:<10}{:>26}{:>28}{:>22}{:>20}", "", "p50", "p99", "p99 / nobody", "read, MB/s");
-    for ((name, _), runs) in ROWS.iter().zip(&found) {
-        let of = |runs: &[(Summary, Option<f64>)], place: usize| -> Vec<Option<f64>> {
-            runs.iter().map(|(summary, _)| summary[place]).collect()
-        };
-        let spread = |place| Spread::of(of(runs, place).into_iter().flatten()).map(|all| all.scaled(1e-3));
-        let ratio = paired(&of(runs, 1), &of(&found[0], 1));
-        let read = Spread::of(runs.iter().filter_map(|(_, read)| *read));
-        println!(
-            "{name:<10}{:>26}{:>28}{:>22}{:>20}",
-            cell(spread(0), 1),
-            cell(spread(1), 1),
-            cell(ratio, 2),
-            cell(read, 0)
-        );
-    }
-    Ok(())
+    Ok(Some(results))
 }
 
-/// One run: the latencies, and what the reader had.
+/// Whom errands are given to, and who tells of them.
+type Reader<'a> = (&'a Sender<Errand>, &'a Receiver<Result<f64, String>>);
+
+/// Latencies, and how many messages a second were sent.
+type Sent = (Latencies, f64);
+
+/// One run, and the bytes per second that the reader had.
 fn one(
-    replay_rate: Option<&str>,
+    cluster: &Cluster,
     (messages, rate): (u64, u64),
     cores: &[usize],
-    errands: &Sender<Errand>,
-    told: &Receiver<Result<f64, String>>,
-) -> Result<(Summary, Option<f64>), String> {
-    let idle = Idle::for_machine(3, cores.len());
-    let site = Site { replay_rate: replay_rate.unwrap_or_default().to_owned(), ..Site::loopback(3) };
-    let cluster = Cluster::on(&site, idle)?;
+    reads: Option<Reader<'_>>,
+) -> Result<(Sent, Option<f64>), String> {
     let (contestant, scheduling) = (Contestant::Lockstep, SchedulingClass::Other);
-    let start = |role, core| {
-        Node::start(&cluster, &NodeArguments { contestant, role, core, scheduling, stall_ns: 0 })
-    };
+    let start =
+        |role, core| Node::start(cluster, &NodeArguments { contestant, role, core, scheduling, stall_ns: 0 });
     let (_leader, _standby) = (start(Role::Leader, cores[1])?, start(Role::Standby, cores[0])?);
     let stop = Arc::new(AtomicBool::new(false));
     let errand = Errand {
@@ -129,12 +138,12 @@ fn one(
     let orders = Orders {
         messages,
         interval_ns: 1_000_000_000 / rate.max(1),
-        idle,
-        reads: replay_rate.map(|_| (errand, errands)),
+        idle: cluster.config.endpoint().idle,
+        reads: reads.map(|(errands, _)| (errand, errands)),
     };
-    let measured = measure(contestant, Ground::own(&cluster), Delivery::Committed, MESSAGE_LEN, orders);
+    let measured = measure(contestant, Ground::own(cluster), Delivery::Committed, MESSAGE_LEN, orders);
     stop.store(true, Ordering::Release);
-    let read = replay_rate.map(|_| told.recv().map_err(|error| error.to_string())?).transpose();
+    let read = reads.map(|(_, told)| told.recv().map_err(|error| error.to_string())?).transpose();
     Ok((measured?, read?))
 }
 
@@ -147,16 +156,16 @@ struct Orders<'a> {
 }
 
 impl Measure for Orders<'_> {
-    type Found = Summary;
+    type Found = Sent;
 
-    fn with(self, mut client: impl Client) -> Result<Summary, String> {
+    fn with(self, mut client: impl Client) -> Result<Sent, String> {
         let clock = Clock::start();
         let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
         let mut latencies = Latencies::new()?;
         let mut message = [0; MESSAGE_LEN];
         let (counted, total) = (FILL + WARM_UP, FILL + WARM_UP + self.messages);
         let (opened, mut began, mut reads) = (clock.now(), 0, self.reads);
-        let (mut sent, mut came) = (0, 0);
+        let (mut sent, mut came, mut sent_at) = (0, 0, 0);
         while came < total {
             let now = clock.now();
             if came == FILL && began == 0 {
@@ -173,7 +182,7 @@ impl Measure for Orders<'_> {
             };
             write_message(&mut message, sent, due);
             if sent < total && now >= due && client.publish(&message) {
-                sent += 1;
+                (sent, sent_at) = (sent + 1, now);
                 if !filling || sent.is_multiple_of(64) || sent == FILL {
                     client.flush();
                 }
@@ -198,7 +207,8 @@ impl Measure for Orders<'_> {
                 waiter.wait(0);
             }
         }
-        Ok(latencies.summary())
+        let sending_s = sent_at.saturating_sub(began) as f64 / 1e9;
+        Ok((latencies, (WARM_UP + self.messages) as f64 / sending_s))
     }
 }
 
@@ -210,7 +220,7 @@ fn read_beside(errands: &Receiver<Errand>, tell: &Sender<Result<f64, String>>) {
         let mut bytes = 0;
         let read = loop {
             if errand.stop.load(Ordering::Acquire) {
-                break Ok(bytes as f64 / began.elapsed().as_secs_f64() / 1e6);
+                break Ok(bytes as f64 / began.elapsed().as_secs_f64());
             }
             match read_once(&errand) {
                 Ok(read) => bytes += read,

@@ -2,7 +2,7 @@
 
 use super::Section;
 use super::chart::Chart;
-use crate::results::{Facts, Ratio, Results, Row, Unit, digits, scale, sent};
+use crate::results::{FIGURES, Facts, Ratio, Results, Row, digits, scale, sent};
 use crate::stats::Spread;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -11,18 +11,6 @@ const STYLE: &str = include_str!("page.css");
 const POINTS_SHOWN: usize = 4;
 /// What stands where nothing was found.
 const NOTHING: &str = "–";
-
-/// A unit in JSON's words.
-pub fn unit_name(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Nanos => "ns",
-        Unit::MessagesPerSecond => "messages/s",
-        Unit::BytesPerSecond => "bytes/s",
-        Unit::Instructions => "instructions",
-        Unit::Count => "count",
-        Unit::Ratio => "ratio",
-    }
-}
 
 /// The whole page.
 ///
@@ -180,7 +168,7 @@ fn cell(spread: Option<Spread>, by: f64, digits: usize) -> Markup {
 fn table(results: &Results) -> Markup {
     let ratios = results.ratios();
     let has = |name: &str| results.rows.iter().any(|row| row.figures().contains(&name));
-    let columns: Vec<&str> = crate::results::FIGURES.into_iter().filter(|name| has(name)).collect();
+    let columns: Vec<&str> = FIGURES.into_iter().filter(|name| has(name)).collect();
     let rounds = || results.rows.iter().flat_map(|row| &row.rounds);
     let paced = rounds().any(|round| round.target.is_some());
     let losing = rounds().any(|round| round.lost + round.repaired > 0);

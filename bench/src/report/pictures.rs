@@ -11,7 +11,6 @@ use super::axis::{Axis, amount};
 use super::chart::{Chart, Line, Pen};
 use crate::results::{Results, Row, Series, Unit, VALUE};
 use crate::stats::Spread;
-use std::collections::BTreeMap;
 
 /// The axis that carries load; and the one that marks the row before saturation.
 const RATE: &str = "rate";
@@ -130,36 +129,40 @@ fn without(row: &Row, axis: &str) -> String {
 }
 
 fn families(results: &Results) -> Vec<Family<'_>> {
-    let mut families: Vec<Family> = Vec::new();
     let mut axes: Vec<&str> =
         results.rows.iter().flat_map(|row| row.axes.keys().map(String::as_str)).collect();
     axes.sort_unstable_by_key(|axis| (*axis != RATE, *axis));
     axes.dedup();
+    let mut families: Vec<Family> = Vec::new();
     for axis in axes.into_iter().filter(|axis| *axis != KNEE) {
-        let others = |row: &Row| -> Vec<(String, u64)> {
-            let others = row.axes.iter().filter(|(name, _)| *name != axis && *name != KNEE);
-            others.map(|(name, value)| (name.clone(), value.to_bits())).collect()
-        };
-        let mut by_name: BTreeMap<(String, &str, Vec<(String, u64)>), Vec<&Row>> = BTreeMap::new();
-        let mut order = Vec::new();
+        let begin = families.len();
         for row in results.rows.iter().filter(|row| row.axes.contains_key(axis)) {
-            let key = (without(row, axis), super::page::unit_name(row.unit), others(row));
-            if !order.contains(&key) {
-                order.push(key.clone());
-            }
-            by_name.entry(key).or_default().push(row);
-        }
-        for key in order {
-            let Some(rows) = by_name.remove(&key) else { continue };
-            let mut values: Vec<u64> = rows.iter().map(|row| row.axes[axis].to_bits()).collect();
-            values.sort_unstable();
-            values.dedup();
-            if values.len() >= if axis == RATE { 2 } else { PLACES_MIN } {
-                families.push(Family { name: key.0, axis, unit: rows[0].unit, rows, all: &results.rows });
+            let name = without(row, axis);
+            let same = |family: &&mut Family| {
+                family.name == name
+                    && family.unit == row.unit
+                    && others(family.rows[0], axis).eq(others(row, axis))
+            };
+            match families[begin..].iter_mut().find(same) {
+                Some(family) => family.rows.push(row),
+                None => {
+                    families.push(Family { name, axis, unit: row.unit, rows: vec![row], all: &results.rows })
+                }
             }
         }
     }
+    families.retain(|family| {
+        let mut places: Vec<u64> = family.rows.iter().map(|row| row.axes[family.axis].to_bits()).collect();
+        places.sort_unstable();
+        places.dedup();
+        places.len() >= if family.axis == RATE { 2 } else { PLACES_MIN }
+    });
     families
+}
+
+/// Where a row lies on the other axes.
+fn others<'a>(row: &'a Row, axis: &'a str) -> impl Iterator<Item = (&'a String, &'a f64)> {
+    row.axes.iter().filter(move |(name, _)| *name != axis && *name != KNEE)
 }
 
 impl Family<'_> {

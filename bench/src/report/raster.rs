@@ -11,8 +11,7 @@ const FAMILY: &str = "Inter";
 /// # Errors
 /// It is no picture.
 pub fn png(svg: &str) -> Result<Vec<u8>, String> {
-    let mut options = usvg::Options::default();
-    options.font_family = FAMILY.to_owned();
+    let mut options = usvg::Options { font_family: FAMILY.to_owned(), ..usvg::Options::default() };
     let fonts = options.fontdb_mut();
     fonts.load_font_data(FONT.to_vec());
     fonts.set_sans_serif_family(FAMILY);

@@ -42,6 +42,21 @@ pub enum Verdict {
     Failed,
 }
 
+impl Verdict {
+    /// What the program ends with.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Passed => 0,
+            Self::Failed => 3,
+        }
+    }
+
+    /// How a program ended that measured in our place; `None` where it could not.
+    pub fn of_code(code: i32) -> Option<Self> {
+        [Self::Passed, Self::Failed].into_iter().find(|verdict| i32::from(verdict.code()) == code)
+    }
+}
+
 impl Output {
     /// Gives the results out, and judges them.
     ///

@@ -21,6 +21,7 @@ pub use files::{Output, Verdict};
 pub(crate) use text::{digits, scale, sent};
 
 use crate::stats::{Latencies, Spread, paired};
+use lockstep::config::Config;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -141,6 +142,31 @@ pub struct Row {
 }
 
 impl Row {
+    /// One without rounds, of who is no floor.
+    pub fn new(case: &str, subject: &str, words: &str, unit: Unit) -> Self {
+        Self {
+            case: case.to_owned(),
+            subject: subject.to_owned(),
+            words: words.to_owned(),
+            floor: false,
+            unit,
+            axes: BTreeMap::new(),
+            rounds: Vec::new(),
+        }
+    }
+
+    /// Whether the others are compared with it.
+    #[must_use]
+    pub fn as_floor(self, floor: bool) -> Self {
+        Self { floor, ..self }
+    }
+
+    /// What pictures are drawn over.
+    #[must_use]
+    pub fn over<const COUNT: usize>(self, axes: [(&str, f64); COUNT]) -> Self {
+        Self { axes: axes.map(|(name, value)| (name.to_owned(), value)).into(), ..self }
+    }
+
     /// A figure, by round.
     pub fn column(&self, figure: &str) -> Vec<Option<f64>> {
         self.rounds.iter().map(|round| round.figures.get(figure).copied()).collect()
@@ -233,6 +259,9 @@ pub struct Results {
     pub environment: Facts,
     /// Clock, warm-up, loop: how it was measured.
     pub method: Facts,
+    /// The cluster's configuration, every key with its value: in files, not in the table.
+    #[serde(default)]
+    pub configuration: Facts,
     /// What was found.
     pub rows: Vec<Row>,
     /// What was found over time.
@@ -260,12 +289,19 @@ impl Results {
             command: std::env::args().collect(),
             environment,
             method: Facts::new(),
+            configuration: Facts::new(),
             rows: Vec::new(),
             series: Vec::new(),
             counts: BTreeMap::new(),
             notes: Vec::new(),
             wrongs: Vec::new(),
         }
+    }
+
+    /// Says what cluster was measured; of several, the last.
+    pub fn configure(&mut self, config: &Config) {
+        let values = config.effective().iter();
+        self.configuration = values.map(|(key, value, _)| (key.clone(), value.clone())).collect();
     }
 
     /// Says how it was measured.

@@ -1,9 +1,8 @@
 //! A cluster that runs already, perhaps on other hosts, and the floor beside it.
 
-use super::rally::Found;
-use super::{Pace, Rally};
 use crate::client::{Ground, measure};
 use crate::cluster::{self, device};
+use crate::latency::Rally;
 use crate::node::{self, NodeArguments, Role};
 use crate::scene::Contestant;
 use lockstep::client::{Delivery, Start};
@@ -63,21 +62,38 @@ impl Attached {
         Ground { config: &self.config, floor_port: Some(self.floor_port), start: Start::Live }
     }
 
-    /// Whether somebody is the floor of this delivery.
+    /// Who takes part: the first floor that reflects, and lockstep. Says so where nobody reflects.
     ///
     /// # Errors
     /// No socket can be opened here.
-    pub fn reflects(
+    pub fn contestants(
         &self,
-        floor: Contestant,
         delivery: Delivery,
         message_len: usize,
-        idle: Idle,
-    ) -> Result<bool, String> {
-        let probe =
-            Rally { pace: Pace::Closed, message_len, warm_up_ns: 0, lasts_ns: PROBE_NS, idle, plant_ns: 0 };
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Contestant>, String> {
+        for floor in [Contestant::Plain, Contestant::Io] {
+            if self.reflects(floor, delivery, message_len)? {
+                return Ok(vec![floor, Contestant::Lockstep]);
+            }
+        }
+        notes.push(format!(
+            "no floor: nobody reflects at port {}; start `lockstep-bench reflect` beside the leader{}",
+            self.floor_port,
+            if delivery == Delivery::Committed { ", and one with --role standby" } else { "" }
+        ));
+        Ok(vec![Contestant::Lockstep])
+    }
+
+    /// Between two turns, as the cluster's file has it.
+    pub fn idle(&self) -> Idle {
+        self.config.endpoint().idle
+    }
+
+    fn reflects(&self, floor: Contestant, delivery: Delivery, message_len: usize) -> Result<bool, String> {
+        let probe = Rally::probe(message_len, PROBE_NS, self.idle());
         match measure(floor, self.ground(), delivery, message_len, probe) {
-            Ok(found) => Ok(Found::achieved(&found) > 0.0),
+            Ok(found) => Ok(found.achieved() > 0.0),
             Err(error) if error.contains("did not come") => Ok(false),
             Err(error) => Err(error),
         }

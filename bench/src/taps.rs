@@ -48,13 +48,18 @@ pub fn wall() -> Nanos {
 /// # Errors
 /// In words, what the kernel refused.
 pub fn join(group: SocketAddrV4) -> Result<UdpSocket, String> {
+    join_at(group, Ipv4Addr::LOCALHOST)
+}
+
+/// The same on the interface that has `address`.
+fn join_at(group: SocketAddrV4, address: Ipv4Addr) -> Result<UdpSocket, String> {
     let fails = |error: io::Error| format!("opening a socket that hears {group}: {error}");
     let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), Some(Protocol::UDP)).map_err(fails)?;
     socket.set_reuse_address(true).map_err(fails)?;
     socket.set_multicast_all_v4(false).map_err(fails)?;
     socket.set_recv_buffer_size(BUFFER_LEN).map_err(fails)?;
     socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, group.port()).into()).map_err(fails)?;
-    let by = InterfaceIndexOrAddress::Address(Ipv4Addr::LOCALHOST);
+    let by = InterfaceIndexOrAddress::Address(address);
     socket.join_multicast_v4_n(group.ip(), &by).map_err(fails)?;
     Ok(socket.into())
 }
@@ -92,6 +97,14 @@ impl Tap {
         Self::new(Source::Group(join(group)?))
     }
 
+    /// Hears a group on the interface that has `address`.
+    ///
+    /// # Errors
+    /// In words, what the kernel refused.
+    pub fn group_at(group: SocketAddrV4, address: Ipv4Addr) -> Result<Self, String> {
+        Self::new(Source::Group(join_at(group, address)?))
+    }
+
     /// Hears what comes to a client, whose socket does not block.
     ///
     /// # Errors
@@ -106,38 +119,50 @@ impl Tap {
     /// The connection has ended.
     pub fn hear(&mut self, mut f: impl FnMut(u64, Nanos)) -> Result<usize, String> {
         for count in 0.. {
-            let (fd, is_wire) = match &self.source {
-                Source::Group(socket) => (socket.as_raw_fd(), false),
-                Source::Wire(socket) => (socket.as_raw_fd(), true),
-            };
-            let free = &mut self.buffer[self.rest..];
-            let mut parts = [IoSliceMut::new(free)];
-            let came = recvmsg::<()>(fd, &mut parts, Some(&mut self.control), MsgFlags::MSG_DONTWAIT);
-            let (len, at) = match came {
-                Ok(came) => {
-                    let mut notes = came.cmsgs().map_err(|error| error.to_string())?;
-                    let at = notes.find_map(|note| match note {
-                        ControlMessageOwned::ScmTimestampns(at) => Some(at),
-                        _ => None,
-                    });
-                    (came.bytes, at)
-                }
-                Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => return Ok(count),
-                Err(error) => return Err(format!("a socket that is listened to: {error}")),
-            };
-            if len == 0 && is_wire {
-                return Err(String::from("a client's connection has ended"));
-            }
-            let at = at.map_or_else(wall, |at| at.tv_sec() as Nanos * 1_000_000_000 + at.tv_nsec() as Nanos);
-            let whole = self.rest + len;
+            let Some((whole, at)) = self.receive()? else { return Ok(count) };
             let done = read_marks(&self.buffer[..whole], |number| f(number, at));
             self.rest = 0;
-            if is_wire {
+            if matches!(self.source, Source::Wire(_)) {
                 self.buffer.copy_within(done..whole, 0);
                 self.rest = whole - done;
             }
         }
         Ok(0)
+    }
+
+    /// Calls `f` with each datagram that has come, and when the kernel had it.
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub fn hear_datagrams(&mut self, mut f: impl FnMut(&[u8], Nanos)) -> Result<(), String> {
+        while let Some((len, at)) = self.receive()? {
+            f(&self.buffer[..len], at);
+        }
+        Ok(())
+    }
+
+    /// Receives once, behind the rest. Returns how many bytes there are, and when the kernel had them.
+    fn receive(&mut self) -> Result<Option<(usize, Nanos)>, String> {
+        let (fd, is_wire) = match &self.source {
+            Source::Group(socket) => (socket.as_raw_fd(), false),
+            Source::Wire(socket) => (socket.as_raw_fd(), true),
+        };
+        let mut parts = [IoSliceMut::new(&mut self.buffer[self.rest..])];
+        let came = match recvmsg::<()>(fd, &mut parts, Some(&mut self.control), MsgFlags::MSG_DONTWAIT) {
+            Ok(came) => came,
+            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => return Ok(None),
+            Err(error) => return Err(format!("a socket that is listened to: {error}")),
+        };
+        if came.bytes == 0 && is_wire {
+            return Err(String::from("a client's connection has ended"));
+        }
+        let mut notes = came.cmsgs().map_err(|error| error.to_string())?;
+        let at = notes.find_map(|note| match note {
+            ControlMessageOwned::ScmTimestampns(at) => Some(at),
+            _ => None,
+        });
+        let at = at.map_or_else(wall, |at| at.tv_sec() as Nanos * 1_000_000_000 + at.tv_nsec() as Nanos);
+        Ok(Some((self.rest + came.bytes, at)))
     }
 }
 

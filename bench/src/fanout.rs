@@ -1,0 +1,299 @@
+//! # fanout: what each subscriber more costs, and whom
+//!
+//! ```text
+//!   publisher ─▶ leader ─▶ subscriber 1 … subscriber K      one process each
+//! ```
+//!
+//! One datagram serves all subscribers; the kernel hands it to one after the other. So each message has two figures:
+//! its latency to the median subscriber, and to the last one of all. The floor is the plain forwarder in the leader's
+//! place, and as many readers of plain sockets, which repair nothing: what they did not get is lost.
+//!
+//! Open loop: each message is due at its time, and its latencies run from then, however late the publisher was.
+
+mod listener;
+mod listeners;
+mod speaker;
+
+pub use listener::{ListenerArguments, listen};
+
+use crate::cluster::{Cluster, MESSAGE_LEN, Site};
+use crate::environment;
+use crate::floor::write_submission;
+use crate::node::{NodeArguments, Role};
+use crate::progress::Progress;
+use crate::results::{Output, Results, Round, Row, Unit, Verdict};
+use crate::scene::{Contestant, Node};
+use crate::stats::Latencies;
+use crate::turns::Turns;
+use listener::Heard;
+use listeners::Listeners;
+use lockstep::io::clock::Clock;
+use lockstep::io::cpu::{self, SchedulingClass};
+use lockstep::io::idle::Idle;
+use lockstep::wire::Nanos;
+use speaker::{Speaker, speak};
+use std::time::{Duration, Instant};
+
+/// Messages of each turn that do not count.
+const WARM_UP: u64 = 50;
+/// How long the last message may take to all who lack it.
+const SETTLE: Duration = Duration::from_secs(3);
+/// A message that left later than that after its time was late, and a sender of which a greater share was fell behind.
+const LATE_NS: Nanos = 100_000;
+const LATE_SHARE: f64 = 0.01;
+/// Who is compared.
+const CONTESTANTS: [Contestant; 2] = [Contestant::Plain, Contestant::Lockstep];
+
+/// How to measure.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Subscribers, one process each; several counts are measured one after the other.
+    #[arg(long, value_delimiter = ',', value_name = "COUNT", default_values_t = [1, 2, 4, 8, 16, 32, 64])]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=64))]
+    subscribers: Vec<u64>,
+    /// Rounds; each runs both contestants once for each count.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    rounds: u64,
+    /// Messages per second, from intended times.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    rate: u64,
+    /// Messages of each turn that count.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    messages: u64,
+    /// How subscribers wait: `spin`, `yield` or `park`. By default they spin if each has a core, else yield.
+    #[arg(long)]
+    idle: Option<Idle>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Measures, and says what a subscriber more costs.
+///
+/// # Errors
+/// A process that did not start. With fewer than two cores: SKIPPED. What lockstep did not deliver is wrong.
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+    let cores = cpu::cores();
+    if cores.len() < 2 {
+        println!("SKIPPED: fanout: leader and publisher need a core each, this machine has one");
+        return Ok(Verdict::Passed);
+    }
+    let title = "publish to the median and the last subscriber";
+    let mut results = Results::begin("fanout", title, environment::with_device(None)?);
+    results.tell("clock", "CLOCK_MONOTONIC, which all processes of a host share");
+    results.tell("warm-up", format!("{WARM_UP} messages of each turn are not counted"));
+    results.tell("loop", "open: from intended times");
+    results.tell("turns", format!("{} rounds of {} messages", arguments.rounds, arguments.messages));
+    results.tell("messages", format!("{MESSAGE_LEN} B, delivered as stamped by a cluster of one"));
+    results.tell("cores", place_words(&cores));
+    cpu::pin(cores[0]).note.map_or(Ok(()), Err)?;
+    cpu::short_slice(); // as all processes here do
+    let (mut turns, progress) = (Turns::of(&mut results), Progress::new("fanout"));
+    for &subscribers in &arguments.subscribers {
+        for round in 0..arguments.rounds {
+            for contestant in CONTESTANTS {
+                let what = format!("{subscribers} subscribers, round {}, {}", round + 1, contestant.name());
+                progress.say(&what);
+                one(&mut turns, arguments, &cores, subscribers as usize, contestant)
+                    .map_err(|error| format!("{what}: {error}"))?;
+            }
+        }
+    }
+    drop(progress);
+    arguments.output.give(&results)
+}
+
+fn place_words(cores: &[usize]) -> String {
+    let subscribers: Vec<String> = places(cores).iter().map(usize::to_string).collect();
+    format!("publisher {}, leader {}, subscribers in turn on {}", cores[0], cores[1], subscribers.join(", "))
+}
+
+/// The subscribers' cores: those that are left, or all where none is.
+fn places(cores: &[usize]) -> &[usize] {
+    if cores.len() > 2 { &cores[2..] } else { cores }
+}
+
+/// One contestant with one number of subscribers.
+fn one(
+    turns: &mut Turns<'_>,
+    arguments: &Arguments,
+    cores: &[usize],
+    subscribers: usize,
+    contestant: Contestant,
+) -> Result<(), String> {
+    let idle = Idle::for_machine(subscribers + 2, cores.len());
+    let cluster = Cluster::on(&Site::loopback(1), idle)?;
+    turns.results.configure(&cluster.config);
+    let scheduling = SchedulingClass::Other;
+    let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling, stall_ns: 0 };
+    let _leader = Node::start(&cluster, &leader)?;
+    let total = WARM_UP + arguments.messages;
+    let waits = arguments.idle.unwrap_or(idle);
+    let which = |place: usize| ListenerArguments {
+        contestant,
+        core: places(cores)[place % places(cores).len()],
+        idle: waits,
+        messages: total,
+        config: cluster.path(),
+    };
+    let mut listeners = Listeners::start((0..subscribers).map(which))?;
+    let at = Instant::now();
+    let sent = speak(contestant, &cluster, Publish { arguments, idle, total, listeners: &mut listeners })?;
+    let heard = listeners.end()?;
+    let counted = at.elapsed();
+    let found = Found::of(&heard, total)?;
+    let [mut lost, repaired] =
+        [|heard: &Heard| heard.gaps, |heard: &Heard| heard.repaired].map(|of| heard.iter().map(of).sum());
+    let mut marks = sent.marks();
+    if found.missing > 0 {
+        let missing = format!("{} deliveries to {subscribers} subscribers never came", found.missing);
+        if contestant == Contestant::Lockstep {
+            turns.results.wrongs.push(missing);
+        } else {
+            lost = found.missing;
+            marks.push(format!("a floor repairs nothing: {missing}"));
+        }
+    }
+    // What was lost is counted once, with the last subscriber.
+    for (whom, latencies, lost, repaired) in
+        [("median", &found.to_median, 0, 0), ("last", &found.to_last, lost, repaired)]
+    {
+        let case = format!("to the {whom} of {subscribers} subscribers, {}/s", arguments.rate);
+        let words = format!("{}, {waits}", contestant.name());
+        let row = Row::new(&case, contestant.key(), &words, Unit::Nanos);
+        let row = row.as_floor(contestant != Contestant::Lockstep);
+        let row = row.over([("subscribers", subscribers as f64), ("rate", arguments.rate as f64)]);
+        let round = Round {
+            target: Some(arguments.rate as f64),
+            achieved: Some(sent.rate),
+            marks: marks.clone(),
+            lost,
+            repaired,
+            ..Round::of(latencies)?
+        };
+        turns.add(row, at, counted, round);
+    }
+    Ok(())
+}
+
+/// Latencies of one turn.
+struct Found {
+    to_median: Latencies,
+    to_last: Latencies,
+    /// Deliveries that never came.
+    missing: u64,
+}
+
+impl Found {
+    /// A message that did not reach all has no last subscriber and no median one, and does not count as either.
+    fn of(heard: &[Heard], total: u64) -> Result<Self, String> {
+        let mut found = Self { to_median: Latencies::new()?, to_last: Latencies::new()?, missing: 0 };
+        for number in WARM_UP..total {
+            let late = heard.iter().filter_map(|heard| *heard.late.get(number as usize)?);
+            let mut late: Vec<Nanos> = late.collect();
+            found.missing += (heard.len() - late.len()) as u64;
+            late.sort_unstable();
+            if let Some(last) = late.last()
+                && late.len() == heard.len()
+            {
+                found.to_median.record(late[(late.len() - 1) / 2]);
+                found.to_last.record(*last);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// How the publisher did.
+struct Sent {
+    /// Messages per second.
+    rate: f64,
+    late_share: f64,
+    latest_ns: Nanos,
+}
+
+impl Sent {
+    fn marks(&self) -> Vec<String> {
+        let behind = || {
+            format!(
+                "the sender fell behind: {:.1} % of the messages left more than {} us after their time, at most {:.1} \
+                 ms",
+                self.late_share * 100.0,
+                LATE_NS / 1_000,
+                self.latest_ns as f64 / 1e6
+            )
+        };
+        (self.late_share > LATE_SHARE).then(behind).into_iter().collect()
+    }
+}
+
+/// What the publisher has to do.
+struct Publish<'a> {
+    arguments: &'a Arguments,
+    idle: Idle,
+    total: u64,
+    listeners: &'a mut Listeners,
+}
+
+impl Publish<'_> {
+    /// Publishes at intended times, and goes on until all have all, or no longer wait.
+    fn with(self, mut speaker: impl Speaker) -> Result<Sent, String> {
+        let Self { arguments, idle, total, listeners } = self;
+        let clock = Clock::start();
+        let mut waiter = idle.waiter(&[]).map_err(|error| error.to_string())?;
+        let mut message = [0; MESSAGE_LEN];
+        let interval_ns = 1_000_000_000 / arguments.rate;
+        let (began, mut sent, mut late, mut latest_ns, mut last) = (clock.now(), 0, 0, 0, 0);
+        let mut settled = None;
+        loop {
+            let now = clock.now();
+            let due = began + sent * interval_ns;
+            if sent < total && now >= due {
+                write_submission(&mut message, sent, due);
+                if speaker.say(&message) {
+                    (sent, last) = (sent + 1, now);
+                    late += u64::from(now - due > LATE_NS);
+                    latest_ns = latest_ns.max(now - due);
+                }
+            }
+            let work = speaker.turn();
+            if sent == total {
+                let until = *settled.get_or_insert_with(|| Instant::now() + SETTLE);
+                if listeners.have_all()? || Instant::now() > until {
+                    break;
+                }
+            }
+            if work == 0 {
+                waiter.wait(0);
+            }
+        }
+        let rate = total as f64 * 1e9 / (last - began + interval_ns) as f64;
+        Ok(Sent { rate, late_share: late as f64 / total as f64, latest_ns })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(late: &[Option<Nanos>]) -> Heard {
+        let before = std::iter::repeat_n(Some(9), WARM_UP as usize);
+        Heard { late: before.chain(late.iter().copied()).collect(), gaps: 0, repaired: 0 }
+    }
+
+    #[test]
+    fn each_message_has_its_own_median_and_its_own_last_subscriber() {
+        let all =
+            [heard(&[Some(10), Some(600)]), heard(&[Some(20), Some(500)]), heard(&[Some(30), Some(400)])];
+        let found = Found::of(&all, WARM_UP + 2).unwrap();
+        assert_eq!((found.to_median.len(), found.to_median.max()), (2, Some(500)));
+        assert_eq!((found.to_last.len(), found.to_last.max()), (2, Some(600)));
+        assert_eq!(found.missing, 0);
+    }
+
+    #[test]
+    fn what_did_not_reach_all_is_missing_and_tells_no_latency() {
+        let all = [heard(&[Some(10), None]), heard(&[Some(20), Some(500)])];
+        let found = Found::of(&all, WARM_UP + 2).unwrap();
+        assert_eq!((found.to_last.len(), found.to_last.max(), found.missing), (1, Some(20), 1));
+    }
+}

@@ -1,0 +1,117 @@
+//! The subscribers' processes. Each ends when its standard input does, and so also when we die; what we started we
+//! end, also when it fails half-way.
+
+use super::listener::{Heard, ListenerArguments, Said};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// No process takes nearly so long to start, or to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// See the module.
+pub struct Listeners {
+    children: Vec<Child>,
+    /// What they say; an error is the end of one that had not said all.
+    told: Receiver<Result<Said, String>>,
+    heard: Vec<Heard>,
+}
+
+impl Listeners {
+    /// Starts them all, and waits until each is ready.
+    ///
+    /// # Errors
+    /// One did not start, or ended; in its own words on standard error.
+    pub fn start(which: impl Iterator<Item = ListenerArguments>) -> Result<Self, String> {
+        let (tell, told) = channel();
+        let mut all = Self { children: Vec::new(), told, heard: Vec::new() };
+        for arguments in which {
+            all.children.push(start(&arguments, tell.clone())?);
+        }
+        let deadline = Instant::now() + PATIENCE;
+        for _ in 0..all.children.len() {
+            match all.next(deadline)? {
+                Said::Ready => {}
+                Said::Heard(_) => return Err("a subscriber ended before the first message".to_owned()),
+            }
+        }
+        Ok(all)
+    }
+
+    fn next(&self, deadline: Instant) -> Result<Said, String> {
+        match self.told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(said) => said,
+            Err(RecvTimeoutError::Timeout) => Err(format!("a subscriber said nothing within {PATIENCE:?}")),
+            Err(RecvTimeoutError::Disconnected) => Err("the subscribers are gone".to_owned()),
+        }
+    }
+
+    /// Whether all have said what they heard, without waiting.
+    ///
+    /// # Errors
+    /// One ended without.
+    pub fn have_all(&mut self) -> Result<bool, String> {
+        while let Ok(said) = self.told.try_recv() {
+            self.take(said?);
+        }
+        Ok(self.heard.len() == self.children.len())
+    }
+
+    fn take(&mut self, said: Said) {
+        if let Said::Heard(heard) = said {
+            self.heard.push(heard);
+        }
+    }
+
+    /// Ends them, and returns what each heard.
+    ///
+    /// # Errors
+    /// One ended without saying it.
+    pub fn end(mut self) -> Result<Vec<Heard>, String> {
+        self.children.iter_mut().for_each(|child| drop(child.stdin.take()));
+        let deadline = Instant::now() + PATIENCE;
+        while self.heard.len() < self.children.len() {
+            let said = self.next(deadline)?;
+            self.take(said);
+        }
+        Ok(std::mem::take(&mut self.heard))
+    }
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        self.children.iter_mut().for_each(|child| drop(child.stdin.take()));
+        for child in &mut self.children {
+            // It may have ended. It is our own child and not yet waited for, so the id is its own still.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn start(arguments: &ListenerArguments, tell: Sender<Result<Said, String>>) -> Result<Child, String> {
+    let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
+    let mut child = Command::new(itself)
+        .arg("listener")
+        .args(arguments.flags())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("starting a subscriber: {error}"))?;
+    let out = child.stdout.take().ok_or("a subscriber has no output")?;
+    // It ends with the process. Nobody listens when the measurement is over.
+    std::thread::spawn(move || {
+        let mut said_all = false;
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            let said =
+                serde_json::from_str(&line).map_err(|error| format!("a subscriber said '{line}': {error}"));
+            said_all |= matches!(said, Ok(Said::Heard(_)));
+            let _ = tell.send(said);
+        }
+        if !said_all {
+            let _ = tell.send(Err("a subscriber ended before it said what it heard".to_owned()));
+        }
+    });
+    Ok(child)
+}

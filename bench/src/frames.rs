@@ -1,0 +1,115 @@
+//! Sealed frames, each following the one before, as a leader makes them: what journals of measurements are filled with.
+
+use crate::cluster::MTU;
+use lockstep::proto::log::LogEnd;
+use lockstep::wire::{EntryHeader, EntryKind, Header, Kind, OpenFrame, chain_after, frame_len_max};
+
+/// The stream that they are of.
+pub const CLUSTER: u64 = 0xbe;
+/// See [`CLUSTER`].
+pub const HISTORY: u64 = 7;
+
+/// Makes frames behind the end of a log. Messages look like orders: mostly alike, with numbers that change.
+pub struct Frames {
+    end: LogEnd,
+    /// As many as fit, if it is not said.
+    per_frame: Option<usize>,
+    payload: Vec<u8>,
+}
+
+/// A frame and its header.
+pub struct Frame {
+    /// As sealed.
+    pub header: Header,
+    /// All of it.
+    pub bytes: Vec<u8>,
+}
+
+impl Frames {
+    /// Full frames of messages of `payload_len` bytes behind `end`.
+    pub fn full(end: LogEnd, payload_len: usize) -> Self {
+        let payload = b"BUY LIMIT DAY   ".iter().copied().cycle().take(payload_len).collect();
+        Self { end, per_frame: None, payload }
+    }
+
+    /// Frames of so many messages.
+    pub fn of(end: LogEnd, payload_len: usize, per_frame: usize) -> Self {
+        Self { per_frame: Some(per_frame), ..Self::full(end, payload_len) }
+    }
+
+    /// The next one.
+    ///
+    /// # Errors
+    /// So many messages, or one, fit no frame.
+    pub fn next(&mut self) -> Result<Frame, String> {
+        let len_max = frame_len_max(MTU);
+        let mut bytes = vec![0; len_max];
+        let mut open = OpenFrame::default();
+        let payload_len = self.payload.len();
+        while self
+            .per_frame
+            .map_or(open.is_empty() || open.fits(payload_len, len_max), |all| usize::from(open.count()) < all)
+        {
+            let number = self.end.next + u64::from(open.count());
+            let changing = [number, number.wrapping_mul(0x9e37_79b9_7f4a_7c15)].map(u64::to_le_bytes);
+            for (to, from) in self.payload.iter_mut().zip(changing.as_flattened()) {
+                *to = *from;
+            }
+            let entry = EntryHeader {
+                kind: EntryKind::Message as u8,
+                flags: 0,
+                length: 0,
+                publisher: 1,
+                publisher_seq: number,
+                destination: 0,
+                time_or_incarnation: 0,
+            };
+            if !open.push(&mut bytes, entry, &self.payload) {
+                let so_many = open.count() + 1;
+                return Err(format!("{so_many} messages of {payload_len} bytes fit no frame of {len_max}"));
+            }
+        }
+        let header = Header {
+            cluster: CLUSTER,
+            history: HISTORY,
+            first_seq: self.end.next,
+            timestamp: self.end.timestamp + 1,
+            chain: self.end.chain,
+            ..Header::new(Kind::Frame)
+        };
+        let len = open.len();
+        let header = open.close(&mut bytes, header, len);
+        bytes.truncate(len);
+        let (next, chain) = (header.next_seq(), chain_after(&header));
+        self.end = LogEnd { next, chain, timestamp: header.timestamp, ..self.end };
+        Ok(Frame { header, bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep::wire::FrameView;
+
+    #[test]
+    fn each_frame_follows_the_one_before_and_has_as_many_messages_as_were_asked_for() {
+        for (frames, count) in [(Frames::of(LogEnd::BLANK, 64, 3), 3), (Frames::full(LogEnd::BLANK, 64), 15)]
+        {
+            let (mut frames, mut end) = (frames, LogEnd::BLANK);
+            for _ in 0..3 {
+                let frame = frames.next().unwrap();
+                let view = FrameView::from_prefix(&frame.bytes).unwrap();
+                assert_eq!(view.entries().len(), count);
+                end = end.follow(&view).unwrap();
+            }
+            assert_eq!(end.next, 1 + 3 * count as u64);
+        }
+    }
+
+    #[test]
+    fn what_fits_no_frame_is_refused_with_its_size() {
+        for mut frames in [Frames::of(LogEnd::BLANK, 64, 16), Frames::full(LogEnd::BLANK, 2000)] {
+            assert!(frames.next().is_err_and(|why| why.contains("fit no frame of 1424")));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! # floor: what the machine under everything does, with no lockstep in the way
+//!
+//! ```text
+//!   hiccups   a loop on every core that reads the clock: who takes the core away, and for how long
+//!   clocks    what a reading of a clock costs
+//!   timers    by how much a sleep is too long
+//!   udp       round trips of one, two and three hops over an interface, by who spins and by who sleeps
+//!   memory    round trips between two cores through shared memory
+//!   disk      4 KiB until they are on the device
+//! ```
+//!
+//! Nothing here is faster than its row allows, whoever writes it: a p99.9 below the hiccups of its core, a hop
+//! below the hop of a plain socket, a commit on disk below the flush. Each row has its turn in each round. No row
+//! is another's floor, and so there are no ratios.
+
+mod clocks;
+mod disk;
+mod hiccups;
+mod hops;
+mod memory;
+mod timers;
+
+use crate::environment;
+use crate::progress::Progress;
+use crate::results::{Output, Results, Verdict};
+use crate::turns::Turns;
+use clap::ValueEnum;
+use lockstep::io::cpu;
+use lockstep::io::idle::Idle;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A part of the measure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Part {
+    Hiccups,
+    Clocks,
+    Timers,
+    Udp,
+    Memory,
+    Disk,
+}
+
+/// How to measure.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Rounds; each has one turn of every row.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    rounds: u64,
+    /// Seconds of each turn.
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    seconds: f64,
+    /// The interface of the UDP hops. Datagrams do not leave this host: the kernel loops them back.
+    #[arg(long, default_value = "lo")]
+    interface: String,
+    /// The folder whose disk is flushed.
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    folder: PathBuf,
+    /// Only these parts.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Arguments {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.01..=600.0).contains(seconds));
+    seconds.ok_or_else(|| format!("'{text}' is no length of a turn; write 0.01 to 600 seconds"))
+}
+
+/// Where and how long each turn runs.
+struct Plan {
+    cores: Vec<usize>,
+    turn: Duration,
+}
+
+/// Measures, and says what the machine does.
+///
+/// # Errors
+/// A core, an interface or a folder that is not ours to use. What needs two cores and has one is SKIPPED.
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+    let plan = Plan { cores: cpu::cores(), turn: Duration::from_secs_f64(arguments.seconds) };
+    let facts = if arguments.wants(Part::Udp) {
+        environment::with_device(Some(&hops::cluster(&arguments.interface, 1, Idle::Spin)?.config))?
+    } else {
+        environment::facts()
+    };
+    let mut results = Results::begin("floor", "what the machine does, with no lockstep in the way", facts);
+    tell(&mut results, arguments, &plan);
+    let (mut turns, progress) = (Turns::of(&mut results), Progress::new("floor"));
+    for round in 0..arguments.rounds {
+        progress.say(&format!("round {} of {}", round + 1, arguments.rounds));
+        // The threads that this one starts may run where it may.
+        cpu::allow(&plan.cores);
+        if arguments.wants(Part::Hiccups) {
+            hiccups::turn(&mut turns, &plan)?;
+        }
+        pin(plan.cores.first().copied().unwrap_or_default())?;
+        if arguments.wants(Part::Clocks) {
+            clocks::turn(&mut turns, &plan)?;
+        }
+        if arguments.wants(Part::Timers) {
+            timers::turn(&mut turns, &plan)?;
+        }
+        if arguments.wants(Part::Udp) {
+            hops::turn(&mut turns, &plan, &arguments.interface)?;
+        }
+        if arguments.wants(Part::Memory) && plan.cores.len() > 1 {
+            memory::turn(&mut turns, &plan)?;
+        }
+        if arguments.wants(Part::Disk) {
+            disk::turn(&mut turns, &plan, &arguments.folder)?;
+        }
+    }
+    drop(progress);
+    arguments.output.give(&results)
+}
+
+/// The method, and what is left out.
+fn tell(results: &mut Results, arguments: &Arguments, plan: &Plan) {
+    results.tell("clock", "CLOCK_MONOTONIC; whatever is timed holds one reading of it (see clocks)");
+    results.tell("warm-up", format!("{} ms of each turn of udp and memory", hops::WARM_UP_NS / 1_000_000));
+    results.tell("loop", "closed: the next one begins when the last has ended; stalls are the hiccups' rows");
+    let cores: Vec<String> = plan.cores.iter().map(usize::to_string).collect();
+    results.tell("cores", format!("{}; choose others with taskset", cores.join(", ")));
+    results.tell(
+        "turns",
+        format!("{} rounds, {} s of each row in each round", arguments.rounds, arguments.seconds),
+    );
+    if cores.len() < 2 {
+        let skipped = "two hops and more, and memory, need two cores, this machine has one";
+        results.notes.push(format!("SKIPPED: {skipped}"));
+    }
+    if arguments.wants(Part::Udp) {
+        results.notes.push("SKIPPED: AF_XDP: it comes with the bypass transport".to_owned());
+    }
+}
+
+/// Binds this thread to a core.
+fn pin(core: usize) -> Result<(), String> {
+    cpu::pin(core).note.map_or(Ok(()), Err)
+}

@@ -1,0 +1,253 @@
+//! UDP round trips over an interface: the very forwarders that stand in for leader and standby in `latency`.
+//!
+//! ```text
+//!   1 hop    a socket that hears itself
+//!   2 hops   client ─▶ forwarder ─▶ client
+//!   3 hops   client ─▶ forwarder ─▶ forwarder ─▶ client
+//! ```
+//!
+//! Who spins never sleeps: processes bound to cores, as lockstep's. Who sleeps is woken by the kernel for each
+//! datagram, in threads with the plainest sockets.
+
+use super::{Plan, pin};
+use crate::client::{Client, Ground, Measure, measure};
+use crate::cluster::{Cluster, MESSAGE_LEN, Site};
+use crate::floor::{number, write_message};
+use crate::node::{NodeArguments, Role};
+use crate::plain::{self, Plain};
+use crate::results::{Round, Row, Unit};
+use crate::scene::{Contestant, Node};
+use crate::stats::Latencies;
+use crate::turns::Turns;
+use lockstep::client::Delivery;
+use lockstep::engine::ports::{Burst, Group, Net};
+use lockstep::io::clock::Clock;
+use lockstep::io::cpu::SchedulingClass;
+use lockstep::io::idle::Idle;
+use lockstep::io::udp::{Udp, UdpSettings};
+use lockstep::wire::Nanos;
+use std::net::{SocketAddrV4, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// What of a turn does not count yet.
+pub const WARM_UP_NS: Nanos = 50_000_000;
+/// A datagram that takes longer is lost, and with it the measurement.
+const LOST_NS: Nanos = 5_000_000_000;
+/// How long a sleeping thread may take to notice that it is over.
+const LOOK: Duration = Duration::from_millis(20);
+/// The way of a datagram: each hop takes it from one group to the next.
+const WAY: [Group; 3] = [Group::Submit, Group::Data, Group::Control];
+
+/// Every number of hops in every way.
+pub fn turn(turns: &mut Turns<'_>, plan: &Plan, interface: &str) -> Result<(), String> {
+    for hops in 1..=if plan.cores.len() > 1 { 3 } else { 1 } {
+        let idle = Idle::for_machine(hops, plan.cores.len());
+        let cluster = cluster(interface, hops, idle)?;
+        let mut add = |subject: &str, words: String, trips: Result<Latencies, String>, at: Instant| {
+            let case = format!("udp, {hops} hop{}, {MESSAGE_LEN} B", if hops == 1 { "" } else { "s" });
+            let trips = trips.map_err(|error| format!("{case}, {words}: {error}"))?;
+            let row = Row::new(&case, subject, &words, Unit::Nanos).over([("hops", hops as f64)]);
+            let counted = plan.turn.saturating_sub(Duration::from_nanos(WARM_UP_NS));
+            turns.add(row, at, counted, Round::of(&trips)?);
+            Ok::<_, String>(())
+        };
+        for contestant in [Contestant::Plain, Contestant::Io] {
+            let at = Instant::now();
+            let words = format!("{}, {idle}", contestant.name());
+            add(contestant.key(), words, awake(contestant, &cluster, hops, plan, idle), at)?;
+        }
+        if hops > 1 {
+            let at = Instant::now();
+            add("asleep", "recv that sleeps, sendto".into(), asleep(&cluster, hops, plan), at)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the groups of these hops are.
+pub fn cluster(interface: &str, hops: usize, idle: Idle) -> Result<Cluster, String> {
+    // As long as the program, in which there is one interface.
+    let interface = interface.to_owned().leak();
+    Cluster::on(&Site { interface, ..Site::loopback(if hops == 3 { 3 } else { 1 }) }, idle)
+}
+
+/// One contestant that looks for datagrams all the time.
+fn awake(
+    contestant: Contestant,
+    cluster: &Cluster,
+    hops: usize,
+    plan: &Plan,
+    idle: Idle,
+) -> Result<Latencies, String> {
+    let trips = Trips { turn_ns: plan.turn.as_nanos() as Nanos, idle };
+    if hops == 1 {
+        let udp = cluster.udp(&WAY[..1]);
+        return match contestant {
+            Contestant::Plain => trips.over(Echo(Plain::open(&udp)?)),
+            _ => trips.over(Echo(Udp::open(udp).map_err(|error| error.to_string())?)),
+        };
+    }
+    let scheduling = SchedulingClass::Other;
+    let start =
+        |role, core| Node::start(cluster, &NodeArguments { contestant, role, core, scheduling, stall_ns: 0 });
+    let _leader = start(Role::Leader, plan.cores[1])?;
+    let _standby = (hops == 3).then(|| start(Role::Standby, third(plan))).transpose()?;
+    let delivery = if hops == 3 { Delivery::Committed } else { Delivery::Stamped };
+    measure(contestant, Ground::own(cluster), delivery, MESSAGE_LEN, trips)
+}
+
+/// The core of the second forwarder: the client's where there is no third.
+fn third(plan: &Plan) -> usize {
+    plan.cores.get(2).copied().unwrap_or(plan.cores[0])
+}
+
+/// The same where everybody sleeps until a datagram comes.
+fn asleep(cluster: &Cluster, hops: usize, plan: &Plan) -> Result<Latencies, String> {
+    let over = AtomicBool::new(false);
+    let socket = |group: Group| {
+        let udp = cluster.udp(&[group]);
+        let socket = plain::socket(&udp)?;
+        let wait = socket.set_nonblocking(false).and_then(|()| socket.set_read_timeout(Some(LOOK)));
+        wait.map_err(|error| format!("letting a socket sleep: {error}"))?;
+        Ok::<_, String>((socket, udp))
+    };
+    std::thread::scope(|scope| {
+        let over = &over;
+        let mut forwarders = Vec::new();
+        for (place, hop) in WAY.windows(2).take(hops - 1).enumerate() {
+            let (from, udp) = socket(hop[0])?;
+            let (to, core) = (target(&udp, hop[1]), [plan.cores[1], third(plan)][place]);
+            forwarders.push(scope.spawn(move || {
+                pin(core)?;
+                forward(&from, to, over)
+            }));
+        }
+        let found = socket(WAY[hops - 1]).and_then(|(socket, udp)| {
+            let client = Sleeper { socket, to: target(&udp, WAY[0]) };
+            Trips { turn_ns: plan.turn.as_nanos() as Nanos, idle: Idle::Spin }.over(client)
+        });
+        over.store(true, Ordering::Release);
+        for forwarder in forwarders {
+            forwarder.join().map_err(|_| "a forwarder panicked".to_owned())??;
+        }
+        found
+    })
+}
+
+fn target(udp: &UdpSettings, group: Group) -> SocketAddrV4 {
+    SocketAddrV4::new(udp.groups[group as usize], udp.port)
+}
+
+fn forward(from: &UdpSocket, to: SocketAddrV4, over: &AtomicBool) -> Result<(), String> {
+    let mut datagram = [0; MESSAGE_LEN];
+    while !over.load(Ordering::Acquire) {
+        // Nothing came in time: it is looked whether there is more to do.
+        let Ok(len) = from.recv(&mut datagram) else { continue };
+        from.send_to(&datagram[..len], to).map_err(|error| format!("forwarding a datagram: {error}"))?;
+    }
+    Ok(())
+}
+
+/// There and back, again and again, one datagram at a time.
+struct Trips {
+    turn_ns: Nanos,
+    idle: Idle,
+}
+
+impl Measure for Trips {
+    type Found = Latencies;
+
+    fn with(self, client: impl Client) -> Result<Latencies, String> {
+        self.over(OfClient(client))
+    }
+}
+
+impl Trips {
+    fn over(self, mut way: impl Way) -> Result<Latencies, String> {
+        let clock = Clock::start();
+        let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
+        let mut trips = Latencies::new()?;
+        let mut message = [0; MESSAGE_LEN];
+        let began = clock.now();
+        for sent_number in 1.. {
+            let sent = clock.now();
+            write_message(&mut message, sent_number, sent);
+            way.send(&message);
+            let (mut came, mut now) = (false, sent);
+            while !came {
+                let work = way.receive(|message| came |= number(message) == sent_number);
+                now = clock.now();
+                if now > sent + LOST_NS {
+                    return Err(format!("datagram {sent_number} did not come within {LOST_NS} ns"));
+                }
+                if work == 0 {
+                    waiter.wait(0);
+                }
+            }
+            if sent > began + WARM_UP_NS {
+                trips.record(now - sent);
+            }
+            if now > began + self.turn_ns && !trips.is_empty() {
+                break;
+            }
+        }
+        Ok(trips)
+    }
+}
+
+/// There and back.
+trait Way {
+    /// Sends a datagram. One that is not taken does not come back, which ends the measurement.
+    fn send(&mut self, message: &[u8; MESSAGE_LEN]);
+    /// Hands what came to `f`. Returns how many it were.
+    fn receive(&mut self, f: impl FnMut(&[u8])) -> usize;
+}
+
+/// By forwarders in processes of their own.
+struct OfClient<C>(C);
+
+impl<C: Client> Way for OfClient<C> {
+    fn send(&mut self, message: &[u8; MESSAGE_LEN]) {
+        self.0.publish(message);
+        self.0.flush();
+    }
+
+    fn receive(&mut self, mut f: impl FnMut(&[u8])) -> usize {
+        self.0.turn(|message, _| f(message))
+    }
+}
+
+/// By a socket that hears itself.
+struct Echo<N>(N);
+
+impl<N: Net> Way for Echo<N> {
+    fn send(&mut self, message: &[u8; MESSAGE_LEN]) {
+        self.0.send_group(WAY[0], &[Burst { bytes: message, stride: MESSAGE_LEN }]);
+    }
+
+    fn receive(&mut self, mut f: impl FnMut(&[u8])) -> usize {
+        let count = self.0.recv_groups();
+        (0..count).for_each(|index| f(self.0.group_datagram(index)));
+        count
+    }
+}
+
+/// By a client that sleeps until its datagram comes.
+struct Sleeper {
+    socket: UdpSocket,
+    to: SocketAddrV4,
+}
+
+impl Way for Sleeper {
+    fn send(&mut self, message: &[u8; MESSAGE_LEN]) {
+        let _ = self.socket.send_to(message, self.to); // what is not sent does not come
+    }
+
+    fn receive(&mut self, mut f: impl FnMut(&[u8])) -> usize {
+        let mut datagram = [0; MESSAGE_LEN];
+        let len = self.socket.recv(&mut datagram).unwrap_or(0);
+        f(&datagram[..len]);
+        usize::from(len > 0)
+    }
+}

@@ -1,0 +1,110 @@
+//! # journal: what it costs to keep the log
+//!
+//! ```text
+//!   append    frame ─copy─▶ tail (a ring in memory)                  floor: the same copy into plain memory
+//!   stream    frames, as fast as the segments follow                 floor: the same bytes, written to a file
+//!   written   append ─▶ side thread ─write─▶ segment                 floor: write, at once
+//!   flushed   append ─▶ side thread ─write, flush─▶ segment          floor: write and fdatasync, at once
+//! ```
+//!
+//! It is the journal of a replica: tail, side thread, segments, without the network. Floor and journal are given the
+//! same sealed frames, made outside of what is timed, and take turns within each round. The floors of `written` and
+//! `flushed` hold up their thread; the journal's hot thread waits for nobody, and what is timed is when it is told.
+
+mod append;
+mod kept;
+mod open;
+
+use crate::environment;
+use crate::progress::Progress;
+use crate::results::{Output, Results, Verdict};
+use crate::turns::Turns;
+use lockstep::io::cpu;
+use lockstep::io::idle::Idle;
+use std::path::PathBuf;
+
+/// Bytes of a message: the size that all figures of lockstep are given for.
+const PAYLOAD_LEN: usize = crate::cluster::MESSAGE_LEN;
+/// Messages of the frames: what a lone publisher's have, and what a full one has.
+const PER_FRAME: [usize; 2] = [1, 15];
+
+/// How to measure.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Rounds; each runs journal and floor once in every case.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    rounds: u64,
+    /// Frames of each turn that is timed frame by frame.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(100..=10_000_000))]
+    frames: u64,
+    /// MiB of frames of each turn of `stream`.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    mebibytes: u64,
+    /// Frames per second of `written` and `flushed`, from intended times.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    rate: u64,
+    /// Seconds of each turn of `written` and `flushed`.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    seconds: f64,
+    /// Where the segments lie, and the floor's file: on the disk that is meant.
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    folder: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.05..=600.0).contains(seconds));
+    seconds.ok_or_else(|| format!("'{text}' is no length of a turn; write 0.05 to 600 seconds"))
+}
+
+impl Arguments {
+    /// How the hot thread waits: the side thread needs a core as well.
+    fn idle(&self) -> Idle {
+        Idle::for_machine(2, environment::cores())
+    }
+}
+
+/// Measures, and says what the journal is of its floors.
+///
+/// # Errors
+/// A folder that cannot be written, a journal that failed. With one core alone: SKIPPED.
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+    let cores = cpu::cores();
+    if cores.len() < 2 {
+        println!("SKIPPED: journal: its hot and its side thread need a core each, this machine has one");
+        return Ok(Verdict::Passed);
+    }
+    let mut results = Results::begin("journal", "appending to the log, and keeping it", environment::facts());
+    results.tell("clock", "CLOCK_MONOTONIC");
+    results.tell(
+        "warm-up",
+        format!("{} frames of each turn; the ring's memory is touched before", append::WARM_UP),
+    );
+    results.tell("messages", format!("{PAYLOAD_LEN} B"));
+    results.tell("segments", arguments.folder.display());
+    results.tell("tail", format!("{} MiB in memory", open::TAIL_LEN >> 20));
+    results.tell("idle", arguments.idle());
+    results.tell(
+        "turns",
+        format!(
+            "{} rounds; {} frames one by one, {} MiB of stream, {} s at {}/s from intended times",
+            arguments.rounds, arguments.frames, arguments.mebibytes, arguments.seconds, arguments.rate
+        ),
+    );
+    let (mut turns, progress) = (Turns::of(&mut results), Progress::new("journal"));
+    for round in 0..arguments.rounds {
+        progress.say(&format!("round {} of {}", round + 1, arguments.rounds));
+        for per_frame in PER_FRAME {
+            append::turn(&mut turns, arguments, &cores, per_frame)?;
+            kept::turn(&mut turns, arguments, &cores, per_frame)?;
+        }
+    }
+    drop(progress);
+    arguments.output.give(&results)
+}
+
+/// The case's end of its name.
+fn of_frames(per_frame: usize) -> String {
+    format!("frames of {per_frame} message{}", if per_frame == 1 { "" } else { "s" })
+}

@@ -1,0 +1,52 @@
+//! The floor of the machine, short: each part has its rows, and what cannot be measured says so.
+
+use serde_json::Value;
+use std::process::{Command, Output};
+
+fn floor(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
+    command.args(["floor", "--json"]).args(arguments);
+    command.output().expect("the bench runs")
+}
+
+#[test]
+fn every_core_clock_timer_hop_memory_and_disk_has_a_row_of_each_round() {
+    let output = floor(&["--rounds", "2", "--seconds", "0.1"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    let rows = report["rows"].as_array().expect("rows");
+    let of = |case: &'static str| {
+        rows.iter().filter(move |row| row["case"].as_str().unwrap_or_default().starts_with(case))
+    };
+    let cores = lockstep_bench::environment::cores();
+    let udp = if cores > 1 { 8 } else { 2 };
+    for (case, at_least) in [
+        ("hiccups: ", cores),
+        ("hiccups in a second", cores),
+        ("stolen", cores),
+        ("clock", 4),
+        ("timer", 3),
+        ("udp", udp),
+        ("shared memory", usize::from(cores > 1)),
+        ("write 4 KiB, fdatasync", 1),
+    ] {
+        assert!(of(case).count() >= at_least, "{case}: {report}");
+        for row in of(case) {
+            let rounds = row["rounds"].as_array().expect("rounds");
+            assert_eq!(rounds.len(), 2, "{row}");
+            assert!(rounds.iter().all(|round| round["samples"].as_u64() > Some(0)), "{row}");
+        }
+    }
+    assert!(report["notes"].to_string().contains("SKIPPED: AF_XDP"), "{report}");
+    assert!(report["environment"]["interface"].as_str().is_some_and(|words| words.starts_with("lo,")));
+}
+
+#[test]
+fn a_limit_judges_the_rows_that_it_names_and_an_unknown_folder_is_refused() {
+    let output =
+        floor(&["--rounds", "1", "--seconds", "0.05", "--only", "disk", "--fail-if", "disk.max>1ns"]);
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = floor(&["--rounds", "1", "--only", "disk", "--folder", "/no/such/folder"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && told.contains("/no/such/folder"), "{told}");
+}

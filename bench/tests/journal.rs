@@ -1,0 +1,35 @@
+//! The journal's measure, short: every case has its floor, and what the journal is of it.
+
+use serde_json::Value;
+use std::process::Command;
+
+#[test]
+fn every_case_of_the_journal_stands_beside_its_floor_with_a_ratio() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
+    command.args(["journal", "--json", "--rounds", "2", "--frames", "2000", "--mebibytes", "2"]);
+    let output = command.args(["--seconds", "0.1", "--rate", "500"]).output().expect("the bench runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    if output.stdout.starts_with(b"SKIPPED:") {
+        return print!("{}", String::from_utf8_lossy(&output.stdout));
+    }
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    let ratios = report["ratios"].as_array().expect("ratios");
+    for case in ["append, ", "stream, ", "append to written, ", "append to flushed, "] {
+        for frames in ["frames of 1 message", "frames of 15 messages"] {
+            let of = |ratio: &&Value| {
+                ratio["case"].as_str().is_some_and(|name| name.starts_with(&format!("{case}{frames}")))
+            };
+            let found: Vec<&Value> = ratios.iter().filter(of).collect();
+            assert!(!found.is_empty(), "{case}{frames}: {ratios:?}");
+            for ratio in found {
+                let figures = ratio["figures"].as_object().expect("figures");
+                assert!(figures.values().any(|spread| spread["median"].as_f64() > Some(0.0)), "{ratio}");
+            }
+        }
+    }
+    let flushed = |row: &&Value| row["case"].as_str().is_some_and(|case| case.contains("flushed"));
+    for row in report["rows"].as_array().expect("rows").iter().filter(flushed) {
+        let all = |round: &Value| round["samples"] == 50 && round["achieved"].as_f64() > Some(0.0);
+        assert!(row["rounds"].as_array().is_some_and(|rounds| rounds.iter().all(all)), "{row}");
+    }
+}
