@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-/// Results with a floor of `floor` ns and a subject of twice that times `factor`, a little different in each round.
+/// Results with a floor of `floor` ns and a subject of twice that times `factor`, a little different in each
+/// round.
 fn results(floor: f64, factor: f64, rounds: usize) -> Value {
     let row = |subject: &str, ns: f64| {
         let round = |index: usize| {
@@ -95,6 +96,7 @@ fn orders_alternate_and_both_are_asked_for_the_same() {
     let results: Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{:?}", said(&output)));
     assert_eq!(results["rows"][1]["unit"], "ratio");
+    assert_eq!(results["method"]["verdict"], "B is not worse than A");
     assert_eq!(results["rows"][1]["rounds"].as_array().map(Vec::len), Some(10));
 }
 
@@ -111,6 +113,35 @@ fn a_program_that_fails_or_prints_no_results_is_named() {
         let (code, text) = said(&compare(&a, &b, &["--rounds", "12"]));
         assert!(code == Some(1) && text.contains(name) && text.contains(words), "{text}");
     }
+}
+
+/// A program that has no floor in every run whose number `condition` says.
+fn without_floor(folder: &TempDir, name: &str, condition: &str) -> PathBuf {
+    let whole = file(folder, "whole", &results(10_000.0, 1.0, 1));
+    let mut poor = results(10_000.0, 1.0, 1);
+    poor["rows"][0]["rounds"][0]["figures"] = json!({});
+    let (poor, count) = (file(folder, "poor", &poor), folder.path().join("count"));
+    let [whole, poor, count] = [whole, poor, count].map(|path| path.display().to_string());
+    let counts = format!("echo >>'{count}'; n=$(wc -l <'{count}')");
+    script(folder, name, &format!("{counts}; if [ {condition} ]; then cat '{poor}'; else cat '{whole}'; fi"))
+}
+
+#[test]
+fn a_run_whose_floor_too_few_samples_tell_leaves_the_control_to_the_other_pairs() {
+    let folder = TempDir::new().unwrap();
+    let a = program(&folder, "a", &results(10_000.0, 1.0, 1));
+    let b = without_floor(&folder, "b", "$n -eq 1");
+    let (code, text) = said(&compare(&a, &b, &["--rounds", "12"]));
+    assert!(code == Some(0) && text.contains("stamped, io, p50: this floor agrees"), "{text}");
+}
+
+#[test]
+fn without_its_control_nothing_is_compared() {
+    let folder = TempDir::new().unwrap();
+    let a = program(&folder, "a", &results(10_000.0, 1.0, 1));
+    let b = without_floor(&folder, "b", "$n -gt 4");
+    let (code, text) = said(&compare(&a, &b, &["--rounds", "12"]));
+    assert!(code == Some(1) && text.contains("without its floor nothing is compared"), "{text}");
 }
 
 #[test]

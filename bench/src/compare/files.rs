@@ -1,11 +1,12 @@
-//! Two files of results: compared only where their floors agree, as nothing else says that the machine was as fast.
+//! Two files of results: compared only where their floors agree, as nothing else says that the machine was as
+//! fast.
 
 use super::statistics::{Compared, Found, Judged, Rules, found, unpaired};
 use super::{Common, in_common};
 use crate::results::{Results, Row};
 
-/// A difference has to exceed what floors may differ by; five rounds of each tell no more than these alarms, for
-/// each figure.
+/// A difference has to exceed what floors may differ by; five rounds of each tell no more than these alarms,
+/// for each figure.
 pub const RULES: Rules = Rules { alarms: 0.01, least: 0.05 };
 
 /// B/A of every figure that both files have, and what that says: subjects over their floors, round by round.

@@ -6,8 +6,9 @@
 //!   B/A   B/A   B/A   B/A  …      judged: see `statistics`
 //! ```
 //!
-//! Neighbours in time mostly ran on an equally fast machine, and alternating orders take away what it costs to come
-//! first. The floors of both runs are the control: they are the same in A and B, and so must their times be.
+//! Neighbours in time mostly ran on an equally fast machine, and alternating orders take away what it costs
+//! to come first. The floors of both runs are the control: they are the same in A and B, and so must their
+//! times be.
 //!
 //! Its own results are rows of ratios, so that table, JSON, CSV and page have them as they have all others.
 
@@ -38,15 +39,15 @@ const MEASURE: [&str; 10] =
 ///
 /// Exit code 0: not worse. 3: worse, or not comparable as their floors differ. 1: nothing can be said.
 ///
-/// Pairs of runs follow each other in the order AB BA AB BA. Judged are the ratios B/A of each pair: p50, p99 where
-/// enough samples tell it, messages per second; with an exact test (signed ranks, after Wilcoxon) that is right for
-/// any noise as long as neither program is favoured. What moves the floors of both runs alike is taken off where
-/// that makes the ratios less scattered. A program that is compared with itself is called different in no more than
-/// 1 % of comparisons, all their figures and floors taken together.
+/// Pairs of runs follow each other in the order AB BA AB BA. Judged are the ratios B/A of each pair: p50, p99
+/// where enough samples tell it, messages per second; with an exact test (signed ranks, after Wilcoxon) that
+/// is right for any noise as long as neither program is favoured. What moves the floors of both runs alike is
+/// taken off where that makes the ratios less scattered. A program that is compared with itself is called
+/// different in no more than 1 % of comparisons, all their figures and floors taken together.
 ///
-/// Two files of results (`--json=FILE`) have no pairs: they are compared only if their floors agree within 5 %, and
-/// only a difference above 5 % that five or more rounds of each bear out (Mann and Whitney, 1 % for each figure) is
-/// one.
+/// Two files of results (`--json=FILE`) have no pairs: they are compared only if their floors agree within 5
+/// %, and only a difference above 5 % that five or more rounds of each bear out (Mann and Whitney, 1 % for
+/// each figure) is one.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// A: a lockstep-bench, a script that behaves like one, or a file that `--json=FILE` wrote.
@@ -213,7 +214,25 @@ fn programs(arguments: &Arguments) -> Result<Result<(Results, Verdict), String>,
     }
     drop(progress);
     results.tell("pairs", format!("{} in {:.0} s", pairs.len(), began.elapsed().as_secs_f64()));
-    let compared = by_figure(&pairs);
+    let (compared, sparse): (Vec<_>, Vec<_>) = by_figure(&pairs).into_iter().partition(|one| {
+        let told = one.ratios.iter().flatten().count();
+        told * 4 >= pairs.len() * 3
+    });
+    for one in &sparse {
+        let told = one.ratios.iter().flatten().count();
+        let Compared { case, subject, figure, .. } = one;
+        if one.floor {
+            return Err(format!(
+                "{case}, {subject}, {figure}: {told} of {} pairs have it; without its floor nothing is compared: \
+                 measure for longer",
+                pairs.len()
+            ));
+        }
+        results.notes.push(format!(
+            "{case}, {subject}, {figure}: not judged, {told} of {} pairs have it",
+            pairs.len()
+        ));
+    }
     if compared.is_empty() {
         return Err("the two programs measured nothing in common".to_owned());
     }
@@ -243,18 +262,25 @@ impl Pair {
     }
 }
 
-/// The figures that every pair has, with their ratios in order.
+/// The figures of all pairs, with their ratios in order: nothing where too few samples of a run told one.
 fn by_figure(pairs: &[Pair]) -> Vec<Compared> {
-    let Some(first) = pairs.first() else { return Vec::new() };
-    let of = |one: &Compared| {
-        let same = |other: &&Compared| {
-            (&other.case, &other.subject, &other.figure) == (&one.case, &one.subject, &one.figure)
-        };
-        let ratio = |pair: &Pair| pair.figures.iter().find(same)?.ratios.first().copied().flatten();
-        let ratios: Option<Vec<f64>> = pairs.iter().map(ratio).collect();
-        Some(Compared { ratios: ratios?.into_iter().map(Some).collect(), ..one.clone() })
-    };
-    first.figures.iter().filter_map(of).collect()
+    let mut all: Vec<Compared> = Vec::new();
+    for (index, pair) in pairs.iter().enumerate() {
+        for one in &pair.figures {
+            let same = |other: &Compared| {
+                (&other.case, &other.subject, &other.figure) == (&one.case, &one.subject, &one.figure)
+            };
+            let place = match all.iter().position(same) {
+                Some(place) => place,
+                None => {
+                    all.push(Compared { ratios: vec![None; pairs.len()], ..one.clone() });
+                    all.len() - 1
+                }
+            };
+            all[place].ratios[index] = one.ratios.first().copied().flatten();
+        }
+    }
+    all
 }
 
 /// Writes rows and verdicts, and says whether B is worse.
@@ -268,7 +294,7 @@ fn conclude(results: &mut Results, compared: &[Compared], judged: &[Judged]) -> 
             floor: one.floor,
             unit: Unit::Ratio,
             axes: BTreeMap::new(),
-            rounds: one.ratios.iter().flatten().map(|ratio| Round::value(*ratio)).collect(),
+            rounds: one.ratios.iter().map(|ratio| ratio.map_or_else(Round::default, Round::value)).collect(),
         });
         let name = format!("{}, {}, {}", one.case, one.subject, one.figure);
         results.notes.push(format!("{name}: {}", words(one, judged)));
@@ -287,6 +313,7 @@ fn conclude(results: &mut Results, compared: &[Compared], judged: &[Judged]) -> 
     } else {
         (Verdict::Failed, format!("B is worse than A: {}", worse.join(", ")))
     };
+    results.tell("verdict", &words);
     results.notes.push(words);
     verdict
 }

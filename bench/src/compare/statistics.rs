@@ -1,9 +1,10 @@
 //! # statistics: whether B differs from A, from ratios of what ran side by side
 //!
-//! A shared machine gets faster and slower in steps of a third, so absolute times say nothing; the two runs of a
-//! pair are neighbours in time, and mostly stand on one step. What is judged is the logarithm of B/A, pair by
-//! pair. Where both are the same program, and orders alternate, either sign of it is as likely: that is all that
-//! the signed-rank test (Wilcoxon) assumes. It bears the pairs that a step went through, which a mean does not.
+//! A shared machine gets faster and slower in steps of a third, so absolute times say nothing; the two runs
+//! of a pair are neighbours in time, and mostly stand on one step. What is judged is the logarithm of B/A,
+//! pair by pair. Where both are the same program, and orders alternate, either sign of it is as likely: that
+//! is all that the signed-rank test (Wilcoxon) assumes. It bears the pairs that a step went through, which a
+//! mean does not.
 //!
 //! ```text
 //!   ln(B/A) of the subject                   small where the machine is quiet
@@ -66,8 +67,8 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// What share of the alarms it may raise: the figure that is asked for has more than the tail, which tells little,
-    /// and the control.
+    /// What share of the alarms it may raise: the figure that is asked for has more than the tail, which
+    /// tells little, and the control.
     fn weight(&self) -> f64 {
         if self.floor || self.figure == TAIL { 1.0 } else { 4.0 }
     }
@@ -185,8 +186,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// How far `differences` (logarithms of ratios) lie from nothing, with an interval that leaves it out in no more than
-/// `alarms` of all cases; `None` where they are too few for any.
+/// How far `differences` (logarithms of ratios) lie from nothing, with an interval that leaves it out in no
+/// more than `alarms` of all cases; `None` where they are too few for any.
 pub fn paired(differences: &[f64], alarms: f64) -> Option<Shift> {
     let k = edge(&signed_ranks(differences.len()), alarms)?;
     let mut means = Vec::with_capacity(differences.len() * (differences.len() + 1) / 2);
@@ -268,8 +269,10 @@ mod tests {
         (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// A machine that others use: its speed steps by 15 to 35 % about every thirty runs, every figure has a noise of
-    /// 2 % of its own, and one figure in fifty is disturbed by up to half.
+    /// A machine that others use: its speed steps by 15 to 35 % about every thirty runs, every figure has a
+    /// noise of 2 % of its own, and one figure in fifty is disturbed by up to half. Forty pairs find 3 %
+    /// there, and not everywhere: where it steps every ten runs and disturbs one figure in twenty, in three
+    /// of four comparisons; with a noise of 3 % besides, in less than half. Then it takes more pairs.
     struct Machine {
         rng: Rng,
         speed: f64,
@@ -324,8 +327,9 @@ mod tests {
             let judged = judge(&forty_pairs(*seed, 1.0), &RULES).unwrap();
             judged.iter().any(|judged| judged.found != Found::Same)
         };
-        let alarms = (0..1_000).filter(differs).count();
-        assert!(alarms <= 10, "{alarms} of 1,000");
+        // The stated share is 40 of 4,000; three standard deviations more are chance.
+        let alarms = (0..4_000).filter(differs).count();
+        assert!(alarms <= 40 + 19, "{alarms} of 4,000");
     }
 
     #[test]
@@ -392,8 +396,8 @@ mod tests {
 
     #[test]
     fn edges_are_those_of_published_tables() {
-        // Wilcoxon's signed ranks, n = 10: 8 at 5 %, 3 at 1 %; Mann and Whitney's U, 5 and 5: 2 at 5 %, 0 at 1 %.
-        // An edge is one above the critical value, as the k-th smallest is that of k - 1 left out.
+        // Wilcoxon's signed ranks, n = 10: 8 at 5 %, 3 at 1 %; Mann and Whitney's U, 5 and 5: 2 at 5 %, 0 at
+        // 1 %. An edge is one above the critical value, as the k-th smallest is that of k - 1 left out.
         let signed = |alarms| edge(&signed_ranks(10), alarms);
         assert_eq!((signed(0.05), signed(0.01), signed(0.001)), (Some(9), Some(4), None));
         let sums = |alarms| edge(&rank_sums(5, 5), alarms);
