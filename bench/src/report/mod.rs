@@ -1,8 +1,8 @@
 //! # report: results as a page, and as pictures
 //!
-//! One page that holds everything it needs, so that it opens offline and can be kept, mailed and printed; and the same
-//! pictures as files for papers. All of it is made from the [`Results`] that `--json` wrote, and whatever comes from
-//! there is escaped.
+//! One page that holds everything it needs, so that it opens offline and can be kept, mailed and printed; and
+//! the same pictures as files for papers. All of it is made from the [`Results`] that `--json` wrote, and
+//! whatever comes from there is escaped.
 
 mod axis;
 mod chart;
@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 
 /// Renders results as one page that opens offline, and as pictures.
 ///
-/// A result's section has its verdicts, a table of all cases, latency over load (rows that differ in an axis like
-/// `rate` are a line, rows with the axis `knee` are marked), percentile curves, the rounds beside each other, what
-/// was found over time, and the environment and the method.
+/// A result's section has its verdicts, a table of all cases, latency over load (rows that differ in an axis
+/// like `rate` are a line, rows with the axis `knee` are marked), percentile curves, the rounds beside each
+/// other, what was found over time, and the environment and the method.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// What `--json=FILE` wrote.

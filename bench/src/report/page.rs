@@ -55,7 +55,7 @@ fn contents(sections: &[Section]) -> Markup {
                     @let results = &section.results;
                     tr {
                         td { a href=(format!("#r{index}")) { (results.measure) ": " (results.title) } }
-                        td { (results.began.split('.').next().unwrap_or_default()) }
+                        td { (results.began.split(['.', 'Z']).next().unwrap_or_default()) }
                         td.number { (results.cases().len()) }
                         td { (verdict(results)) }
                     }
@@ -68,6 +68,7 @@ fn contents(sections: &[Section]) -> Markup {
 fn verdict(results: &Results) -> Markup {
     let marked = results.rows.iter().filter(|row| !row.marks().is_empty()).count();
     html! {
+        @if let Some(verdict) = results.method.get("verdict") { strong { (verdict) } ", " }
         @if results.wrongs.is_empty() { span.well { "nothing wrong" } } @else {
             span.wrong { (results.wrongs.len()) " wrong" }
         }

@@ -2,7 +2,8 @@
 
 use resvg::{tiny_skia, usvg};
 
-/// Latin letters of Inter (SIL Open Font License, beside it): a machine without a screen may have no font at all.
+/// Latin letters of Inter (SIL Open Font License, beside it): a machine without a screen may have no font at
+/// all.
 const FONT: &[u8] = include_bytes!("font/Inter.otf");
 const FAMILY: &str = "Inter";
 
