@@ -17,7 +17,7 @@ mod load;
 mod report;
 
 use crate::check::SIZE_MIN;
-use crate::cluster::{Cluster, Site};
+use crate::cluster::{self, Cluster, Site};
 use crate::environment;
 use crate::fleet::Fleet;
 use crate::place::{self, Holders, Place};
@@ -25,12 +25,15 @@ use crate::progress::Progress;
 use crate::results::{Output, Results, Verdict};
 use clap::ValueEnum;
 use load::{Delivered, EpochSeen, Load, Seen, Totals};
+use lockstep::client::Start;
+use lockstep::config::Config;
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::{Epoch, Nanos};
 use report::{Found, Takeover};
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -119,6 +122,10 @@ pub struct Arguments {
     /// Keeps the folders with configuration, journals and logs, and says where they are.
     #[arg(long)]
     keep: bool,
+    /// Attaches to the cluster of this file instead of starting one, and tells what its takeovers cost that somebody
+    /// else brings about; with `--how none` and `--minutes`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kills", "hogs", "idle", "keep"])]
+    config: Option<PathBuf>,
     /// In a network of namespaces: who holds it.
     #[arg(long, hide = true)]
     holders: Option<Holders>,
@@ -134,36 +141,32 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     if arguments.size < SIZE_MIN {
         return Err(format!("--size: a message has its number and its time, {SIZE_MIN} bytes at least"));
     }
+    if arguments.config.is_some() && arguments.how != How::None {
+        return Err(
+            "--config: replicas that run elsewhere are struck by whoever runs them; say --how none".into()
+        );
+    }
     if arguments.how == How::Partition && arguments.holders.is_none() {
         return place::run_in_network(REPLICAS as usize, "a leader that is cut off");
-    }
-    let (places, site) = match &arguments.holders {
-        None => (Place::hosts(REPLICAS as usize), Site::loopback(REPLICAS)),
-        Some(holders) => {
-            let (places, addresses) = Place::nodes(holders)?;
-            (places, Site { interface: "eth0", ttl: 1, addresses, keeps_all: true, ..Site::loopback(0) })
-        }
-    };
-    let site = Site { keeps_all: arguments.how != How::None, ..site };
-    let mut cluster =
-        Cluster::on(&site, arguments.idle.unwrap_or_else(|| Idle::for_machine(THREADS, cpu::cores().len())))?;
-    if arguments.keep {
-        eprintln!("failover: kept: {}", cluster.keep().display());
     }
     let title = "what a subscriber notices when the leader goes";
     let mut results = Results::begin("failover", title, environment::facts());
     results.command = place::command_line();
-    results.configure(&cluster.config);
     let clock = Clock::start();
     let origin = clock.now();
-    let endpoint = cluster.config.endpoint();
-    let mut fleet = Fleet::start(cluster, places)?;
-    fleet.await_whole()?;
-    let load = Load::start(&endpoint, clock, arguments.rate, arguments.size)?;
+    let (config, fleet) = match &arguments.config {
+        Some(path) => (cluster::load(path)?, None),
+        None => fleet(arguments).map(|(config, fleet)| (config, Some(fleet)))?,
+    };
+    results.configure(&config);
+    let endpoint = config.endpoint();
+    let start = if fleet.is_some() { Start::From(1) } else { Start::Live };
+    let load = Load::start(&endpoint, start, clock, arguments.rate, arguments.size)?;
     let _hogs = Hogs::start(arguments.hogs)?;
     let Arguments { how, rate, size, window_ms, .. } = arguments;
     results.tell("clock", "monotonic, one for all processes");
-    results.tell("cores", format!("{THREADS} busy threads on {}", cpu::cores().len()));
+    let threads = if fleet.is_some() { THREADS } else { 1 };
+    results.tell("cores", format!("{threads} busy threads of ours on {}", cpu::cores().len()));
     results.tell("how", format!("{}: {}", how.key(), how.words()));
     results.tell("idle", endpoint.idle);
     results.tell("loop", format!("open: {rate}/s of {size} B, each at its intended time"));
@@ -185,6 +188,27 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let measured = bench.measure();
     bench.finish(origin, measured)?.fill(arguments, &mut results)?;
     arguments.output.give(&results)
+}
+
+/// Replicas of our own, whole, and where they are.
+fn fleet(arguments: &Arguments) -> Result<(Config, Fleet), String> {
+    let (places, site) = match &arguments.holders {
+        None => (Place::hosts(REPLICAS as usize), Site::loopback(REPLICAS)),
+        Some(holders) => {
+            let (places, addresses) = Place::nodes(holders)?;
+            (places, Site { interface: "eth0", ttl: 1, addresses, keeps_all: true, ..Site::loopback(0) })
+        }
+    };
+    let site = Site { keeps_all: arguments.how != How::None, ..site };
+    let idle = arguments.idle.unwrap_or_else(|| Idle::for_machine(THREADS, cpu::cores().len()));
+    let mut cluster = Cluster::on(&site, idle)?;
+    if arguments.keep {
+        eprintln!("failover: kept: {}", cluster.keep().display());
+    }
+    let config = cluster.config.clone();
+    let mut fleet = Fleet::start(cluster, places)?;
+    fleet.await_whole()?;
+    Ok((config, fleet))
 }
 
 /// A window of deliveries.
@@ -231,7 +255,8 @@ struct Bench<'a> {
     arguments: &'a Arguments,
     progress: Progress,
     clock: Clock,
-    fleet: Fleet,
+    /// None where the replicas are somebody else's.
+    fleet: Option<Fleet>,
     load: Option<Load>,
     /// The newest epoch that the `stamped` subscriber saw.
     epoch: Epoch,
@@ -271,8 +296,9 @@ impl Bench<'_> {
             let (at, wait_ns) = (self.clock.now(), window.wait(0));
             windows.push(Takeover { at, calm_ns: gap_ns, wait_ns, epochs, ..Takeover::default() });
             let left = until.saturating_sub(at) / 1_000_000_000;
-            self.progress.say(&format!("{left} s left, {} takeovers so far", self.epochs - 1));
-            self.fleet.check_alive()?;
+            let so_far: u64 = windows.iter().map(|window| window.epochs).sum();
+            self.progress.say(&format!("{left} s left, {so_far} takeovers so far"));
+            self.fleet.as_mut().map_or(Ok(()), Fleet::check_alive)?;
         }
         Ok(())
     }
@@ -285,7 +311,7 @@ impl Bench<'_> {
         self.watch_for(window_ns, &mut window)?;
         let (before, retracted, gaps) = (self.epoch, self.totals.retracted, self.totals.gaps);
         let leader = before.leader().replica;
-        let struck = self.fleet.strike(leader, how)?;
+        let struck = self.fleet()?.strike(leader, how)?;
         let deadline = struck + TAKEOVER_NS;
         let (stamped_at, full_at) = loop {
             self.look(&mut window)?;
@@ -300,13 +326,13 @@ impl Bench<'_> {
             if self.clock.now() > deadline {
                 let what =
                     if stamped.is_some() { "the stream is at its full rate" } else { "somebody takes over" };
-                return Err(self.fleet.describe(what));
+                return Err(self.fleet()?.describe(what));
             }
         };
         let epochs = window.epochs.iter().filter(|seen| seen.epoch > before).count() as u64;
-        self.fleet.revive(leader, how)?;
+        self.fleet()?.revive(leader, how)?;
         self.await_equal(self.totals.published)?;
-        self.fleet.await_whole()?;
+        self.fleet()?.await_whole()?;
         let takeover = Takeover {
             at: struck,
             calm_from,
@@ -324,6 +350,11 @@ impl Bench<'_> {
         Ok(takeover)
     }
 
+    /// The replicas that are ours.
+    fn fleet(&mut self) -> Result<&mut Fleet, String> {
+        self.fleet.as_mut().ok_or_else(|| "the replicas are somebody else's".to_owned())
+    }
+
     /// Both subscribers have at least `messages`, with equal digests.
     fn await_equal(&mut self, messages: u64) -> Result<(), String> {
         let deadline = self.clock.now() + EQUAL_NS;
@@ -334,7 +365,7 @@ impl Bench<'_> {
                     "both subscribers have {messages} messages with equal digests; they have {:?}, equal are {}",
                     self.totals.delivered, self.totals.equal
                 );
-                return Err(self.fleet.describe(&what));
+                return Err(self.fleet()?.describe(&what));
             }
         }
         Ok(())
@@ -376,11 +407,19 @@ impl Bench<'_> {
             (Err(error), Ok(_)) => return Err(error),
         };
         let ended = ended?;
-        self.fleet.await_stored(ended.next)?;
-        let journals =
-            if self.arguments.how == How::None { Vec::new() } else { self.fleet.end(ended.next)? };
+        let journals = match self.fleet.take() {
+            None => Vec::new(),
+            Some(mut fleet) => {
+                fleet.await_stored(ended.next)?;
+                if self.arguments.how == How::None { Vec::new() } else { fleet.end(ended.next)? }
+            }
+        };
         let struck = if self.arguments.how == How::None { 0 } else { takeovers.len() as u64 };
-        let unasked = self.epochs.saturating_sub(1 + struck);
+        // Who attaches may have come behind the start of the epoch that it found.
+        let unasked = match self.arguments.config {
+            Some(_) => takeovers.iter().map(|window| window.epochs).sum(),
+            None => self.epochs.saturating_sub(1 + struck),
+        };
         Ok(Found { origin, counted: (from, to), takeovers, unasked, ended, journals })
     }
 }

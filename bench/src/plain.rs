@@ -2,7 +2,7 @@
 //! which somebody writes in an afternoon, and the fastest where datagrams come one by one.
 
 use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::udp::{Interface, UdpSettings};
+use lockstep::io::udp::{UdpSettings, address_of};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 
@@ -35,7 +35,7 @@ impl Plain {
 /// # Errors
 /// In words, what the kernel refused.
 pub fn socket(settings: &UdpSettings) -> Result<UdpSocket, String> {
-    let address = address(&settings.interface)?;
+    let address = address_of(&settings.interface).map_err(|error| error.to_string())?;
     let open = || {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
         socket.set_reuse_address(true)?;
@@ -56,23 +56,6 @@ pub fn socket(settings: &UdpSettings) -> Result<UdpSocket, String> {
     open().map_err(|error: std::io::Error| {
         format!("opening a plain group socket on port {}: {error}", settings.port)
     })
-}
-
-/// The IPv4 address of an interface.
-///
-/// # Errors
-/// It has none, or there is no such interface.
-pub fn address(interface: &Interface) -> Result<Ipv4Addr, String> {
-    let name = match interface {
-        Interface::Address(address) => return Ok(*address),
-        Interface::Name(name) => name,
-    };
-    let all = nix::ifaddrs::getifaddrs().map_err(|error| format!("listing the interfaces: {error}"))?;
-    let of_it = all.filter(|one| one.interface_name == *name);
-    let mut addresses = of_it.filter_map(|one| Some(one.address?.as_sockaddr_in()?.ip()));
-    addresses
-        .next()
-        .ok_or_else(|| format!("interface {name} has no IPv4 address; `ip addr` shows those that have"))
 }
 
 impl Net for Plain {

@@ -1,7 +1,9 @@
 //! The failover bench, short: leaders go in every way that needs no root, and what it tells is whole.
 
 use lockstep_bench::results::{Results, Row};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use tools::processes::Cluster;
 
 fn failover(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
@@ -39,4 +41,27 @@ fn a_condition_that_holds_makes_it_fail_and_says_with_which_value() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{told}");
     assert!(told.contains("gap.p99>1ns: gap, ") && told.contains(": it is "), "{told}");
+}
+
+#[test]
+fn a_takeover_of_a_cluster_that_runs_already_is_told_with_its_gap() {
+    let cluster = Cluster::new(3, "");
+    let replicas = cluster.found();
+    let config = format!("--config={}", cluster.config().display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
+    command.args(["failover", "--how=none", &config, "--minutes=0.15", "--rate=500", "--json"]);
+    let bench = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the bench runs");
+    // Behind its warm-up, and long before its end.
+    std::thread::sleep(Duration::from_secs(4));
+    replicas[0].signal("KILL");
+    let output = bench.wait_with_output().expect("the bench ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let results = Results::parse(&output.stdout).expect("one JSON document");
+    assert!(results.counts["takeovers"] >= 1, "{:?}", results.counts);
+    for count in ["lost", "duplicated", "reordered"] {
+        assert_eq!(results.counts[count], 0, "{count}");
+    }
+    let ratios = results.ratios();
+    assert!(ratios[0].figures["max"].median > 0.0, "a gap with, and one without: {ratios:?}");
 }

@@ -11,10 +11,10 @@ use lockstep::engine::counters::Counter;
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
-use lockstep::wire::{Epoch, Nanos, PublisherId, Seq};
+use lockstep::wire::{Epoch, Nanos, PublisherId, PublisherSeq, Seq};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often what was seen is handed over.
 const HAND_OVER_NS: Nanos = 5_000_000;
@@ -93,6 +93,12 @@ pub struct Ended {
     pub next: Seq,
 }
 
+/// One turn of a subscriber that nobody listens to yet: whether it knows where the stream is.
+fn hears(subscriber: &mut Subscriber) -> bool {
+    subscriber.poll(usize::MAX, |_| Flow::Continue);
+    subscriber.stamped_next() > 1
+}
+
 /// The running load.
 pub struct Load {
     worker: Worker<Ended>,
@@ -100,16 +106,33 @@ pub struct Load {
 }
 
 impl Load {
-    /// Begins to publish `rate` messages a second. Returns once the name is open.
+    /// Begins to publish `rate` messages a second, and to read the stream from `start` on. Returns once the name is
+    /// open and both subscribers hear the stream.
     ///
     /// # Errors
     /// In words, what could not be opened.
-    pub fn start(endpoint: &Endpoint, clock: Clock, rate: u64, size: usize) -> Result<Self, String> {
+    pub fn start(
+        endpoint: &Endpoint,
+        start: Start,
+        clock: Clock,
+        rate: u64,
+        size: usize,
+    ) -> Result<Self, String> {
         let fails = |error: lockstep::io::IoError| error.to_string();
-        let committed = Subscriber::connect(endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;
-        let stamped = Subscriber::connect(endpoint, Delivery::Stamped, Start::From(1)).map_err(fails)?;
+        let mut committed = Subscriber::connect(endpoint, Delivery::Committed, start).map_err(fails)?;
+        let mut stamped = Subscriber::connect(endpoint, Delivery::Stamped, start).map_err(fails)?;
         let mut publisher = Publisher::connect(endpoint).map_err(fails)?;
         let id = publisher.open("load", OPEN_TIMEOUT).map_err(|error| error.to_string())?;
+        if start == Start::Live {
+            let began = Instant::now();
+            // Nothing of ours is in the stream yet.
+            while [&mut committed, &mut stamped].map(hears).contains(&false) {
+                if began.elapsed() > OPEN_TIMEOUT {
+                    return Err(format!("the stream was not heard within {OPEN_TIMEOUT:?}"));
+                }
+                std::thread::yield_now();
+            }
+        }
         let (to, seen) = channel();
         let desk = Desk {
             clock,
@@ -124,6 +147,7 @@ impl Load {
             optimist: Optimist::default(),
             seen: Seen::default(),
             wrong: None,
+            fate_next: None,
             to,
             idle: endpoint.idle,
         };
@@ -163,6 +187,8 @@ struct Desk {
     optimist: Optimist,
     seen: Seen,
     wrong: Option<String>,
+    /// The number whose fate is told next, once one was told.
+    fate_next: Option<PublisherSeq>,
     to: Sender<Seen>,
     idle: Idle,
 }
@@ -249,10 +275,12 @@ impl Desk {
 
     /// One turn of both subscribers.
     fn read(&mut self) -> usize {
-        let Self { clock, committed, stamped, checker, optimist, seen, wrong, .. } = self;
+        let Self { clock, committed, stamped, checker, optimist, seen, wrong, id, .. } = self;
         let mut first = None;
         let mut work = committed.poll(usize::MAX, |event| {
             match event {
+                // Somebody else's, in a cluster that we attach to.
+                SubscriberEvent::Message(message) if message.publisher != *id => {}
                 SubscriberEvent::Message(message) => {
                     first.get_or_insert_with(|| Delivered { at: clock.now(), due: due(message.payload) });
                     checker.take(&Kept::of(&message));
@@ -267,6 +295,7 @@ impl Desk {
         seen.delivered.extend(first);
         work += stamped.poll(usize::MAX, |event| {
             match event {
+                SubscriberEvent::Message(message) if message.publisher != *id => {}
                 SubscriberEvent::Message(message) => {
                     *wrong = wrong.take().or(optimist.on_message(Kept::of(&message)).err());
                 }
@@ -284,11 +313,14 @@ impl Desk {
 
     /// One turn of the publisher: each message has one fate, and they come in its order.
     fn hear(&mut self) -> usize {
-        let Self { publisher, seen, wrong, .. } = self;
+        let Self { publisher, seen, wrong, fate_next, .. } = self;
         let totals = &mut seen.totals;
         publisher.poll(usize::MAX, |event| match event {
             PublisherEvent::Committed { publisher_seq, .. } => {
-                totals.fates_wrong += u64::from(publisher_seq != totals.committed + 1);
+                // A name that was open before goes on with its numbers.
+                let expected = *fate_next.get_or_insert(publisher_seq);
+                totals.fates_wrong += u64::from(publisher_seq != expected);
+                *fate_next = Some(publisher_seq + 1);
                 totals.committed += 1;
             }
             PublisherEvent::Fenced { .. } | PublisherEvent::Closed { .. } | PublisherEvent::Lost => {

@@ -69,6 +69,7 @@ struct Told {
     subject: &'static str,
     words: &'static str,
     of: fn(&Takeover) -> Nanos,
+    among: fn(&Takeover) -> bool,
 }
 
 const GAP: Told = Told {
@@ -76,6 +77,7 @@ const GAP: Told = Told {
     subject: SUBJECT,
     words: "around a takeover",
     of: |takeover| takeover.gap_ns,
+    among: |_| true,
 };
 const WITHOUT: Told = Told { subject: CALM, words: "without", of: |takeover| takeover.calm_ns, ..GAP };
 const ACROSS: Told = Told {
@@ -105,6 +107,10 @@ const WAIT: Told = Told {
 const CALM_ALONE: Told =
     Told { case: "calm, the largest gap of a window", subject: SUBJECT, words: "nobody struck", ..WITHOUT };
 
+/// Windows of a cluster that we attached to: those in which somebody took over, and the others.
+const GAP_SEEN: Told = Told { of: |window| window.calm_ns, among: |window| window.epochs > 0, ..GAP };
+const WITHOUT_SEEN: Told = Told { among: |window| window.epochs == 0, ..WITHOUT };
+
 /// Everything that was found.
 pub struct Found {
     /// When the results began, ...
@@ -133,12 +139,16 @@ impl Found {
     /// Never with these values.
     pub fn fill(&self, arguments: &Arguments, results: &mut Results) -> Result<(), String> {
         let none = arguments.how == How::None;
-        let told: &[Told] =
-            if none { &[CALM_ALONE, WAIT] } else { &[GAP, WITHOUT, ACROSS, STAMP, FULL, WAIT] };
+        let told: &[Told] = match (&arguments.config, none) {
+            (Some(_), _) => &[GAP_SEEN, WITHOUT_SEEN, WAIT],
+            (None, true) => &[CALM_ALONE, WAIT],
+            (None, false) => &[GAP, WITHOUT, ACROSS, STAMP, FULL, WAIT],
+        };
         let (from, to) = self.counted;
         for told in told {
             let mut latencies = Latencies::new()?;
-            self.takeovers.iter().for_each(|takeover| latencies.record((told.of)(takeover)));
+            let meant = self.takeovers.iter().filter(|takeover| (told.among)(takeover));
+            meant.for_each(|takeover| latencies.record((told.of)(takeover)));
             let seconds = (to - from) as f64 / 1e9;
             let round = Round { at_s: self.seconds(from), seconds, ..Round::of(&latencies)? };
             let axes = [("bytes", arguments.size as f64), ("rate", arguments.rate as f64)];

@@ -6,11 +6,11 @@
 
 use crate::client::Ground;
 use crate::floor;
-use crate::plain;
 use crate::scene::Contestant;
 use crate::stats::Latencies;
 use crate::taps::Tap;
 use lockstep::engine::ports::Group;
+use lockstep::io::udp::address_of;
 use lockstep::wire::{Datagram, EntryKind, Nanos, PublisherId};
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -45,8 +45,9 @@ impl KernelTimes {
         let lockstep = contestant == Contestant::Lockstep;
         let udp = if lockstep { ground.config.endpoint().udp } else { ground.floor(&[]) };
         let group = SocketAddrV4::new(udp.groups[Group::Data as usize], udp.port);
+        let address = address_of(&udp.interface).map_err(|error| error.to_string())?;
         Ok(Self {
-            tap: Tap::group_at(group, plain::address(&udp.interface)?)?,
+            tap: Tap::group_at(group, address)?,
             cluster: lockstep.then_some(ground.config.cluster),
             notes: VecDeque::new(),
             told: VecDeque::new(),
