@@ -2,8 +2,8 @@
 
 use crate::results::Verdict;
 use crate::{
-    attached, down, failover, fanout, gateway, ground, instructions, journal, latency, micro, node, repair,
-    replay, scenario, self_test, throughput,
+    attached, compare, down, failover, fanout, gateway, ground, instructions, journal, latency, micro, node,
+    repair, replay, report, scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -60,6 +60,10 @@ enum What {
     Relay(gateway::RelayArguments),
     /// The death of a leader to its watcher's Down.
     Down(down::Arguments),
+    /// Runs two programs in turn, and says whether the second is worse.
+    Compare(Box<compare::Arguments>),
+    /// Results as one page that opens offline, and as pictures.
+    Report(report::Arguments),
     /// What callgrind watches.
     #[command(hide = true)]
     Turns(instructions::TurnsArguments),
@@ -129,6 +133,8 @@ fn measure(what: What) -> Result<Verdict, String> {
         What::Gateway(arguments) => gateway::run(&arguments),
         What::Relay(arguments) => gateway::relay(&arguments).map(|()| Verdict::Passed),
         What::Hog(arguments) => failover::hog(&arguments).map(|()| Verdict::Passed),
+        What::Report(arguments) => report::run(&arguments).map(|()| Verdict::Passed),
+        What::Compare(arguments) => compare::run(&arguments),
         What::Down(arguments) => down::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments).map(|()| Verdict::Passed),
         What::DownWatcher => down::watcher().map(|()| Verdict::Passed),

@@ -18,6 +18,7 @@ mod text;
 
 pub use condition::Condition;
 pub use files::{Output, Verdict};
+pub(crate) use text::{digits, scale, sent};
 
 use crate::stats::{Latencies, Spread, paired};
 use lockstep::config::Config;
@@ -60,6 +61,9 @@ pub enum Unit {
     /// How many; less is better.
     #[serde(rename = "count")]
     Count,
+    /// What one is of another; less is better.
+    #[serde(rename = "ratio")]
+    Ratio,
 }
 
 impl Unit {

@@ -9,7 +9,7 @@ const NAME: usize = 26;
 const CELL: usize = 26;
 
 /// What a case's figures are divided by, and the name of that.
-pub(super) fn scale(rows: &[&Row]) -> (f64, &'static str) {
+pub(crate) fn scale(rows: &[&Row]) -> (f64, &'static str) {
     let Some(first) = rows.first() else { return (1.0, "") };
     let least = rows.iter().filter_map(|row| row.spread(row.figures().first()?)).map(|spread| spread.median);
     let least = least.fold(f64::INFINITY, f64::min);
@@ -22,6 +22,7 @@ pub(super) fn scale(rows: &[&Row]) -> (f64, &'static str) {
         Unit::BytesPerSecond => (1e6, "MB/s"),
         Unit::Instructions => (1.0, "instructions"),
         Unit::Count => (1.0, "count"),
+        Unit::Ratio => (1.0, "ratio"),
     }
 }
 
@@ -31,7 +32,7 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, cells: &[String]) -> fmt::Result
 }
 
 /// Digits behind the point that a figure deserves.
-fn digits(spread: Option<Spread>) -> usize {
+pub(crate) fn digits(spread: Option<Spread>) -> usize {
     match spread.map_or(0.0, |spread| spread.median) {
         median if median >= 100.0 => 0,
         median if median >= 10.0 => 1,
@@ -94,7 +95,7 @@ impl fmt::Display for Results {
 }
 
 /// What share of its target a row's sender sent.
-fn sent(row: &Row) -> Option<Spread> {
+pub(crate) fn sent(row: &Row) -> Option<Spread> {
     Spread::of(row.rounds.iter().filter_map(|round| Some(round.achieved? / round.target?)))
 }
 

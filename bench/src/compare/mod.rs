@@ -1,0 +1,324 @@
+//! # compare: whether B is worse than A
+//!
+//! ```text
+//!   A B   B A   A B   B A  …      each letter a run of that program, in its own process
+//!    │     │     │     │
+//!   B/A   B/A   B/A   B/A  …      judged: see `statistics`
+//! ```
+//!
+//! Neighbours in time mostly ran on an equally fast machine, and alternating orders take away what it costs to come
+//! first. The floors of both runs are the control: they are the same in A and B, and so must their times be.
+//!
+//! Its own results are rows of ratios, so that table, JSON, CSV and page have them as they have all others.
+
+mod contestant;
+mod files;
+mod statistics;
+
+use crate::environment;
+use crate::progress::Progress;
+use crate::results::{Facts, Output, Results, Round, Row, Unit, VALUE, Verdict};
+use contestant::{Contestant, Ran};
+use lockstep::config;
+use statistics::{Compared, Found, Judged, Rules};
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often a comparison of a program with itself may find a difference.
+const ALARMS: f64 = 0.01;
+/// The figures of subjects that are judged, where both have them; the first that a floor has is its control.
+const JUDGED: [&str; 3] = ["p50", "p99", VALUE];
+/// What is measured where nothing else is asked for: a turn takes about a second.
+const MEASURE: [&str; 10] =
+    ["latency", "--closed", "--only", "stamped", "--seconds", "0.1", "--warm-up", "0.05", "--rounds", "1"];
+
+/// Runs two programs in turn, and says whether the second is worse.
+///
+/// Exit code 0: not worse. 3: worse, or not comparable as their floors differ. 1: nothing can be said.
+///
+/// Pairs of runs follow each other in the order AB BA AB BA. Judged are the ratios B/A of each pair: p50, p99 where
+/// enough samples tell it, messages per second; with an exact test (signed ranks, after Wilcoxon) that is right for
+/// any noise as long as neither program is favoured. What moves the floors of both runs alike is taken off where
+/// that makes the ratios less scattered. A program that is compared with itself is called different in no more than
+/// 1 % of comparisons, all their figures and floors taken together.
+///
+/// Two files of results (`--json=FILE`) have no pairs: they are compared only if their floors agree within 5 %, and
+/// only a difference above 5 % that five or more rounds of each bear out (Mann and Whitney, 1 % for each figure) is
+/// one.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// A: a lockstep-bench, a script that behaves like one, or a file that `--json=FILE` wrote.
+    a: PathBuf,
+    /// B: of the same kind.
+    b: PathBuf,
+    /// Pairs of runs; else as many as there is time for.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=500))]
+    rounds: Option<u32>,
+    /// No pair is begun that would not be done by then.
+    #[arg(long, default_value = "110s", value_parser = config::duration)]
+    time: Duration,
+    /// A smaller difference is none, however sure it is.
+    #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = share)]
+    least: f64,
+    #[command(flatten)]
+    output: Output,
+    /// What both are asked to measure; its floors are the control.
+    #[arg(last = true, value_name = "MEASURE ARGS", default_values = MEASURE)]
+    measure: Vec<String>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    number.filter(|percent| (0.0..=50.0).contains(percent)).map_or_else(
+        || Err("write a share from 0% to 50%, like 1%".to_owned()),
+        |percent| Ok(percent / 100.0),
+    )
+}
+
+/// A figure that two results have.
+struct Common<'a> {
+    a: &'a Row,
+    b: &'a Row,
+    figure: &'static str,
+}
+
+impl Common<'_> {
+    /// B/A of the medians over the rounds.
+    fn ratio(&self) -> Option<f64> {
+        Some(self.b.spread(self.figure)?.median / self.a.spread(self.figure)?.median)
+    }
+
+    fn compared(&self) -> Compared {
+        Compared {
+            case: self.a.case.clone(),
+            subject: self.a.subject.clone(),
+            figure: self.figure.to_owned(),
+            floor: self.a.floor,
+            unit: self.a.unit,
+            ratios: Vec::new(),
+        }
+    }
+}
+
+/// Every judged figure of every row that both have.
+fn in_common<'a>(a: &'a Results, b: &'a Results) -> Vec<Common<'a>> {
+    let mut common = Vec::new();
+    for of_a in &a.rows {
+        let Some(of_b) = b.rows.iter().find(|row| row.case == of_a.case && row.subject == of_a.subject)
+        else {
+            continue;
+        };
+        let both = |figure: &&str| of_a.spread(figure).is_some() && of_b.spread(figure).is_some();
+        let figures = JUDGED.into_iter().filter(both);
+        let figures = figures.take(if of_a.floor { 1 } else { JUDGED.len() });
+        common.extend(figures.map(|figure| Common { a: of_a, b: of_b, figure }));
+    }
+    common
+}
+
+/// Compares, and says what is different.
+///
+/// # Errors
+/// A program that fails, files that are none, too little to judge.
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+    let (results, verdict) = match (is_program(&arguments.a)?, is_program(&arguments.b)?) {
+        (true, true) => match programs(arguments)? {
+            Ok(judged) => judged,
+            Err(skipped) => {
+                println!("{skipped}");
+                return Ok(Verdict::Passed);
+            }
+        },
+        (false, false) => {
+            let (a, b) = (Results::read(&arguments.a)?, Results::read(&arguments.b)?);
+            if in_common(&a, &b).is_empty() {
+                return Err("the two files have no row in common".to_owned());
+            }
+            let (compared, judged) = files::judge(&a, &b)?;
+            let mut results = Results::begin("compare", "two files of results, B/A", Facts::new());
+            tell(&mut results, arguments, &files::RULES);
+            results.tell("A", format!("{}, {}", arguments.a.display(), a.began));
+            results.tell("B", format!("{}, {}", arguments.b.display(), b.began));
+            results.tell("judged", "subjects over their floors; alarms are those of each figure");
+            for (name, of_a) in &a.environment {
+                let of_b = b.environment.get(name).map_or("-", String::as_str);
+                if of_a != of_b && name != "load" {
+                    results.notes.push(format!("{name}: {of_a} for A, {of_b} for B"));
+                }
+            }
+            let verdict = conclude(&mut results, &compared, &judged);
+            (results, verdict)
+        }
+        _ => return Err("one of the two is a program and the other a file; give two of a kind".to_owned()),
+    };
+    match arguments.output.give(&results)? {
+        Verdict::Passed => Ok(verdict),
+        Verdict::Failed => Ok(Verdict::Failed),
+    }
+}
+
+fn is_program(path: &Path) -> Result<bool, String> {
+    let metadata = std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    if !metadata.is_file() {
+        return Err(format!("{}: neither a program nor a file of results", path.display()));
+    }
+    Ok(metadata.permissions().mode() & 0o111 != 0)
+}
+
+fn tell(results: &mut Results, arguments: &Arguments, rules: &Rules) {
+    results.tell("A", arguments.a.display());
+    results.tell("B", arguments.b.display());
+    results.tell("false alarms", format!("{} % at most", rules.alarms * 100.0));
+    results.tell("least", format!("{} %: a smaller difference is none", rules.least * 100.0));
+}
+
+/// Runs both in turn. The inner error is why this machine cannot measure that.
+fn programs(arguments: &Arguments) -> Result<Result<(Results, Verdict), String>, String> {
+    let contestants = [Contestant::new(&arguments.a)?, Contestant::new(&arguments.b)?];
+    let rules = Rules { alarms: ALARMS, least: arguments.least };
+    let mut results = Results::begin("compare", "two programs in turn, B/A", environment::facts());
+    tell(&mut results, arguments, &rules);
+    results.tell("measure", arguments.measure.join(" "));
+    results.tell("order", "AB BA AB BA …");
+    let began = Instant::now();
+    let progress = Progress::new("compare");
+    let mut longest = Duration::ZERO;
+    let mut pairs: Vec<Pair> = Vec::new();
+    let enough = |pairs: usize, longest: Duration| match arguments.rounds {
+        Some(rounds) => pairs >= rounds as usize,
+        None => pairs > 0 && began.elapsed() + longest > arguments.time,
+    };
+    while !enough(pairs.len(), longest) {
+        let pair_began = Instant::now();
+        let until = arguments.rounds.map_or_else(
+            || format!("{} of {} s", began.elapsed().as_secs(), arguments.time.as_secs()),
+            |rounds| format!("of {rounds}"),
+        );
+        progress.say(&format!("pair {}, {until}", pairs.len() + 1));
+        let first = pairs.len() % 2;
+        let mut ran: [Option<Results>; 2] = [None, None];
+        for index in [first, 1 - first] {
+            match contestants[index].run(&arguments.measure)? {
+                Ran::Results(of_run) => ran[index] = Some(*of_run),
+                Ran::Skipped(why) => return Ok(Err(why)),
+            }
+        }
+        if let [Some(a), Some(b)] = ran {
+            let pair = Pair::of(&a, &b, began.elapsed() - pair_began.elapsed(), pair_began.elapsed());
+            pairs.push(pair);
+        }
+        longest = longest.max(pair_began.elapsed());
+    }
+    drop(progress);
+    results.tell("pairs", format!("{} in {:.0} s", pairs.len(), began.elapsed().as_secs_f64()));
+    let compared = by_figure(&pairs);
+    if compared.is_empty() {
+        return Err("the two programs measured nothing in common".to_owned());
+    }
+    let judged = statistics::judge(&compared, &rules)?;
+    let verdict = conclude(&mut results, &compared, &judged);
+    for row in &mut results.rows {
+        for (round, pair) in row.rounds.iter_mut().zip(&pairs) {
+            (round.at_s, round.seconds) = (pair.at.as_secs_f64(), pair.took.as_secs_f64());
+        }
+    }
+    Ok(Ok((results, verdict)))
+}
+
+/// One run of each, side by side: B/A of every figure.
+struct Pair {
+    /// Since the comparison began.
+    at: Duration,
+    took: Duration,
+    figures: Vec<Compared>,
+}
+
+impl Pair {
+    fn of(a: &Results, b: &Results, at: Duration, took: Duration) -> Self {
+        let figures = in_common(a, b).into_iter();
+        let figures = figures.map(|common| Compared { ratios: vec![common.ratio()], ..common.compared() });
+        Self { at, took, figures: figures.collect() }
+    }
+}
+
+/// The figures that every pair has, with their ratios in order.
+fn by_figure(pairs: &[Pair]) -> Vec<Compared> {
+    let Some(first) = pairs.first() else { return Vec::new() };
+    let of = |one: &Compared| {
+        let same = |other: &&Compared| {
+            (&other.case, &other.subject, &other.figure) == (&one.case, &one.subject, &one.figure)
+        };
+        let ratio = |pair: &Pair| pair.figures.iter().find(same)?.ratios.first().copied().flatten();
+        let ratios: Option<Vec<f64>> = pairs.iter().map(ratio).collect();
+        Some(Compared { ratios: ratios?.into_iter().map(Some).collect(), ..one.clone() })
+    };
+    first.figures.iter().filter_map(of).collect()
+}
+
+/// Writes rows and verdicts, and says whether B is worse.
+fn conclude(results: &mut Results, compared: &[Compared], judged: &[Judged]) -> Verdict {
+    let both = || compared.iter().zip(judged);
+    for (one, judged) in both() {
+        results.rows.push(Row {
+            case: format!("{}: {}", one.case, one.figure),
+            subject: one.subject.clone(),
+            words: one.subject.clone(),
+            floor: one.floor,
+            unit: Unit::Ratio,
+            axes: BTreeMap::new(),
+            rounds: one.ratios.iter().flatten().map(|ratio| Round::value(*ratio)).collect(),
+        });
+        let name = format!("{}, {}, {}", one.case, one.subject, one.figure);
+        results.notes.push(format!("{name}: {}", words(one, judged)));
+    }
+    let worse: Vec<String> = both()
+        .filter(|(one, judged)| !one.floor && judged.found == Found::Worse)
+        .map(|(one, _)| format!("{} of {}", one.figure, one.case))
+        .collect();
+    let (verdict, words) = if judged.iter().any(|judged| judged.found == Found::NotComparable) {
+        let apart =
+            both().filter(|(one, _)| one.floor).map(|(_, judged)| (judged.shift.estimate - 1.0).abs());
+        let most = apart.fold(0.0, f64::max) * 100.0;
+        (Verdict::Failed, format!("not comparable: the floors differ by {most:.1} %"))
+    } else if worse.is_empty() {
+        (Verdict::Passed, "B is not worse than A".to_owned())
+    } else {
+        (Verdict::Failed, format!("B is worse than A: {}", worse.join(", ")))
+    };
+    results.notes.push(words);
+    verdict
+}
+
+/// What is said of one figure.
+fn words(one: &Compared, judged: &Judged) -> String {
+    let Judged { shift, .. } = *judged;
+    let sign = if shift.estimate >= 1.0 { 100.0 } else { -100.0 };
+    let percent = |ratio: f64| (ratio - 1.0) * sign;
+    let (low, high) = (percent(shift.least), percent(shift.greatest));
+    let size = format!("by {:.1} % [{:.1}, {:.1}]", percent(shift.estimate), low.min(high), low.max(high));
+    let over = match judged.corrected {
+        0.0 => "",
+        share if share < 1.0 => ", half of what the floors moved taken off",
+        _ => ", what the floors moved taken off",
+    };
+    let possible = shift.possible() * 100.0;
+    let [worse, better] = match one.unit {
+        Unit::Nanos | Unit::MessagesPerSecond | Unit::BytesPerSecond => ["slower", "faster"],
+        Unit::Instructions | Unit::Count | Unit::Ratio => ["worse", "better"],
+    };
+    match (judged.found, one.floor) {
+        (Found::NotComparable, _) => format!("not comparable; B/A is {:.3}", shift.estimate),
+        (Found::Worse | Found::Better, true) => format!("this floor differs {size}"),
+        (Found::Same, true) => format!("this floor agrees within {possible:.1} %"),
+        (Found::Worse, false) => format!("B is {worse} than A {size}{over}"),
+        (Found::Better, false) => format!("B is {better} than A {size}{over}"),
+        (Found::Same, false) if shift.certain() => {
+            format!("B differs from A {size}, which is too little to matter")
+        }
+        (Found::Same, false) => {
+            format!("no difference found; one of {possible:.1} % or more would have been{over}")
+        }
+    }
+}
