@@ -1,26 +1,35 @@
 //! Percentiles that are really there, and ratios of what was measured side by side.
 
+use crate::results::Figures;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use lockstep::wire::Nanos;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A percentile is the edge of a tail; a tail of fewer samples says nothing about where it begins.
 const TAIL_MIN: f64 = 10.0;
-/// The percentiles of every table; behind them comes the greatest sample.
-pub const PERCENTILES: [f64; 3] = [50.0, 99.0, 99.9];
-/// Their heads.
+/// The percentiles of every table, and what they are called; behind them comes the greatest sample.
+const PERCENTILES: [(&str, f64); 5] =
+    [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("p99.99", 99.99)];
+/// The greatest one that is recorded as it is, in nanoseconds: 100 s.
+const GREATEST: u64 = 100_000_000_000;
+
+/// The heads of [`Summary`].
 pub const HEADS: [&str; 4] = ["p50", "p99", "p99.9", "max"];
 
 /// Latencies of one round.
 pub struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    /// None yet. Three digits, up to ten seconds.
+    /// None yet. Three digits, up to a hundred seconds.
     ///
     /// # Errors
     /// Never with these bounds.
     pub fn new() -> Result<Self, String> {
-        Histogram::new_with_bounds(1, 10_000_000_000, 3).map(Self).map_err(|error| error.to_string())
+        Histogram::new_with_bounds(1, GREATEST, 3).map(Self).map_err(|error| error.to_string())
     }
 
     /// One more.
@@ -45,11 +54,66 @@ impl Latencies {
     /// p50, p99, p99.9 and the greatest.
     pub fn summary(&self) -> Summary {
         let mut row = [None; 4];
-        for (cell, percentile) in row.iter_mut().zip(PERCENTILES) {
+        for (cell, percentile) in row.iter_mut().zip([50.0, 99.0, 99.9]) {
             *cell = self.at(percentile).map(|ns| ns as f64);
         }
         row[3] = self.max().map(|ns| ns as f64);
         row
+    }
+
+    /// How many.
+    pub fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The percentiles that enough samples tell, and the greatest, in nanoseconds.
+    pub fn figures(&self) -> Figures {
+        let percentiles = PERCENTILES.into_iter().map(|(name, percentile)| (name, self.at(percentile)));
+        let all = percentiles.chain([("max", self.max())]);
+        all.filter_map(|(name, ns)| Some((name.to_owned(), ns? as f64))).collect()
+    }
+
+    /// The histogram itself, of nanoseconds.
+    pub fn histogram(&self) -> &Histogram<u64> {
+        &self.0
+    }
+
+    /// Those of `other` as well.
+    ///
+    /// # Errors
+    /// Some of them are out of bounds.
+    pub fn add(&mut self, other: &Self) -> Result<(), String> {
+        self.0.add(&other.0).map_err(|error| error.to_string())
+    }
+
+    /// As HdrHistogram's logs have it: V2, deflated, in base64.
+    ///
+    /// # Errors
+    /// It cannot be written, which does not happen in memory.
+    pub fn encode(&self) -> Result<String, String> {
+        let mut bytes = Vec::new();
+        let written = V2DeflateSerializer::new().serialize(&self.0, &mut bytes);
+        written.map_err(|error| format!("writing a histogram: {error:?}"))?;
+        Ok(BASE64.encode(bytes))
+    }
+
+    /// Reads what [`Latencies::encode`] wrote, or another tool as HdrHistogram has it.
+    ///
+    /// # Errors
+    /// It is no such text.
+    pub fn decode(text: &str) -> Result<Self, String> {
+        let fails = |error: &dyn fmt::Debug| format!("a histogram that is none: {error:?}");
+        let bytes = BASE64.decode(text).map_err(|error| fails(&error))?;
+        let histogram: Histogram<u64> =
+            Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(|error| fails(&error))?;
+        let mut latencies = Self::new()?;
+        latencies.0.add(histogram).map_err(|error| fails(&error))?;
+        Ok(latencies)
     }
 }
 
@@ -57,7 +121,7 @@ impl Latencies {
 pub type Summary = [Option<f64>; 4];
 
 /// The median of some rounds, and how far they lie apart.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Spread {
     /// The middle one; of an even number, the mean of the two.
     pub median: f64,
@@ -128,16 +192,24 @@ mod tests {
         assert_eq!(latencies(1_000).at(99.0), Some(990));
         assert_eq!(latencies(9_999).at(99.9), None);
         assert!(latencies(10_000).at(99.9).is_some());
-        assert_eq!(latencies(0).summary(), [None; 4]);
+        assert!(latencies(0).figures().is_empty());
         assert_eq!(cell(None, 1), "-");
     }
 
     #[test]
     fn percentiles_are_exact_to_three_digits() {
-        let [p50, p99, p999, max] = latencies(100_000).summary().map(|ns| ns.expect("enough samples"));
-        for (seen, exact) in [(p50, 50_000.0), (p99, 99_000.0), (p999, 99_900.0), (max, 100_000.0)] {
-            assert!((seen / exact - 1.0).abs() < 0.001, "{seen} for {exact}");
+        let figures = latencies(100_000).figures();
+        for (name, exact) in [("p50", 50_000.0), ("p99", 99_000.0), ("p99.9", 99_900.0), ("max", 100_000.0)] {
+            assert!((figures[name] / exact - 1.0).abs() < 0.001, "{name}: {} for {exact}", figures[name]);
         }
+    }
+
+    #[test]
+    fn a_histogram_is_read_as_it_was_written_and_what_is_none_is_refused() {
+        let text = latencies(1_000).encode().unwrap();
+        assert!(text.starts_with("HISTFA"), "as HdrHistogram's logs begin: {text}");
+        assert_eq!(Latencies::decode(&text).unwrap().figures(), latencies(1_000).figures());
+        assert!(Latencies::decode("HISTFA").is_err() && Latencies::decode("§").is_err());
     }
 
     #[test]

@@ -1,0 +1,206 @@
+//! A limit on the command line: `p99>20us`, `ratio.p99>1.3`, `gap.p99>5ms`, `lost>0`.
+
+use super::{FIGURES, Ratio, Results, Row, VALUE};
+use crate::stats::Spread;
+use std::str::FromStr;
+
+/// How a figure is compared with its limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Comparison {
+    Over,
+    AtLeast,
+    Under,
+}
+
+/// Of what a figure is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Of {
+    /// A subject's rows, never a floor's.
+    Row,
+    /// What subjects are of their floors.
+    Ratio,
+    /// How often something happened.
+    Count,
+}
+
+/// Makes the bench fail where it holds: for the median over the rounds of any row that it speaks of.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Condition {
+    /// As it was written.
+    text: String,
+    of: Of,
+    /// Words of the case or the subject; those rows are meant that have all of them.
+    words: Vec<String>,
+    /// A figure or a count.
+    name: String,
+    comparison: Comparison,
+    /// In the unit of the row: nanoseconds, messages per second, a count.
+    limit: f64,
+}
+
+impl Condition {
+    fn holds(&self, value: f64) -> bool {
+        match self.comparison {
+            Comparison::Over => value > self.limit,
+            Comparison::AtLeast => value >= self.limit,
+            Comparison::Under => value < self.limit,
+        }
+    }
+
+    fn means(&self, case: &str, subject: &str) -> bool {
+        let has = |word: &String| words_of(case).chain(words_of(subject)).any(|other| other == word);
+        self.words.iter().all(has)
+    }
+
+    /// A row's figure; where too few samples tell a percentile, the greatest stands for it.
+    fn of_row(&self, row: &Row) -> Option<Spread> {
+        row.spread(&self.name).or_else(|| row.spread("max"))
+    }
+
+    fn of_ratio(&self, ratio: &Ratio) -> Option<Spread> {
+        ratio.figures.get(self.name.as_str()).or_else(|| ratio.figures.get("max")).copied()
+    }
+
+    /// Says where it holds, a line for each row.
+    ///
+    /// # Errors
+    /// It speaks of nothing that was measured.
+    pub fn judge(&self, results: &Results) -> Result<Vec<String>, String> {
+        let text = &self.text;
+        let found: Vec<(String, f64)> = match self.of {
+            Of::Count => {
+                let count = results.counts.get(&self.name);
+                count.map(|count| (self.name.clone(), *count as f64)).into_iter().collect()
+            }
+            Of::Row => {
+                let rows = results.rows.iter().filter(|row| !row.floor);
+                let meant = rows.filter(|row| self.means(&row.case, &row.subject));
+                meant.filter_map(|row| Some((row.case.clone(), self.of_row(row)?.median))).collect()
+            }
+            Of::Ratio => {
+                let ratios = results.ratios().into_iter();
+                let meant = ratios.filter(|ratio| self.means(&ratio.case, &ratio.subject));
+                let of = |ratio: Ratio| {
+                    let median = self.of_ratio(&ratio)?.median;
+                    Some((format!("{}, over {}", ratio.case, ratio.floor), median))
+                };
+                meant.filter_map(of).collect()
+            }
+        };
+        if found.is_empty() {
+            let counts: Vec<&str> = results.counts.keys().map(String::as_str).collect();
+            return Err(format!(
+                "--fail-if {text}: nothing that was measured is called so; there are the cases {:?} and the counts \
+                 {counts:?}",
+                results.cases()
+            ));
+        }
+        let held = found.into_iter().filter(|(_, value)| self.holds(*value));
+        Ok(held.map(|(whose, value)| format!("{text}: {whose}: it is {value:.2}")).collect())
+    }
+}
+
+fn words_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+impl FromStr for Condition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "'{text}' is no condition; write FIGURE>LIMIT, like p99>20us, with words of the case before it, \
+                 like stamped.p99>20us or ratio.p99>1.3, or a count, like lost>0"
+            )
+        };
+        let at = text.find(['<', '>']).ok_or_else(wrong)?;
+        let (left, right) = text.split_at(at);
+        let (comparison, right) = match right {
+            _ if right.starts_with(">=") => (Comparison::AtLeast, &right[2..]),
+            _ if right.starts_with('>') => (Comparison::Over, &right[1..]),
+            _ => (Comparison::Under, &right[1..]),
+        };
+        let right = right.trim();
+        let digits = right.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(right.len());
+        let value: f64 = right[..digits].parse().map_err(|_| wrong())?;
+        let unit = match right[digits..].trim() {
+            "" | "ns" => 1.0,
+            "us" | "k" => 1e3,
+            "ms" | "M" => 1e6,
+            "s" => 1e9,
+            _ => return Err(wrong()),
+        };
+        let left = left.trim();
+        // `p99.9` is a figure and not the figure `9` of `p99`: the longest name that fits.
+        let fits = |figure: &&&str| left == **figure || left.ends_with(&format!(".{figure}"));
+        let figure = FIGURES.iter().filter(fits).max_by_key(|figure| figure.len());
+        let (before, name) = match figure {
+            Some(figure) => (left[..left.len() - figure.len()].trim_end_matches('.'), (*figure).to_owned()),
+            None if left.starts_with("ratio.") => (left, VALUE.to_owned()),
+            None if !left.is_empty() && left.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+                ("", left.to_owned())
+            }
+            None => return Err(wrong()),
+        };
+        let mut words: Vec<String> = words_of(before).map(str::to_owned).collect();
+        let of = if words.first().is_some_and(|first| first == "ratio") {
+            words.remove(0);
+            Of::Ratio
+        } else if FIGURES.contains(&name.as_str()) {
+            Of::Row
+        } else {
+            Of::Count
+        };
+        Ok(Self { text: text.to_owned(), of, words, name, comparison, limit: value * unit })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::results;
+    use super::*;
+
+    fn judged(text: &str) -> Result<Vec<String>, String> {
+        let mut results = results();
+        results.counts.insert("lost".into(), 3);
+        text.parse::<Condition>().expect(text).judge(&results)
+    }
+
+    #[test]
+    fn conditions_judge_medians_of_subjects_ratios_and_counts() {
+        assert_eq!(judged("p50>30us"), Ok(vec![]));
+        assert_eq!(judged("stamped.64.p50 > 20us").unwrap().len(), 1);
+        assert_eq!(judged("ratio.p50>1.6"), Ok(vec![]));
+        assert_eq!(judged("ratio.lockstep.p50>=1.4").unwrap().len(), 1);
+        assert_eq!(judged("lost>2").unwrap().len(), 1);
+        assert_eq!(judged("lost<1"), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_percentile_that_too_few_samples_tell_is_judged_by_the_greatest() {
+        assert_eq!(
+            judged("p99.9>29us"),
+            judged("p99.9>0.029ms").map(|held| {
+                held.into_iter().map(|line| line.replace("p99.9>0.029ms", "p99.9>29us")).collect()
+            })
+        );
+        assert_eq!(judged("p99.9>14us").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_condition_that_speaks_of_nothing_measured_is_refused() {
+        for text in ["committed.p50>1us", "found>0", "ratio.plain.p50>1"] {
+            let why = judged(text).unwrap_err();
+            assert!(why.contains(text) && why.contains("stamped, 64 B"), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_condition_is_refused_with_an_example() {
+        for text in ["gap.p99", "gap.p99>", "gap.p99>5 miles", ">", ">5"] {
+            let refused = text.parse::<Condition>();
+            assert!(refused.is_err_and(|why| why.contains("p99>20us")), "{text}");
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! # results: what a measurement found, as one object
+//!
+//! Every measure fills the same [`Results`]: rows of rounds, each row a case and a subject. Those subjects of a
+//! case that are its floor are what the others are compared with, round by round. The table on the screen, JSON,
+//! CSV, HdrHistogram logs, the page of `report`, the verdicts of `--fail-if` and `compare`: all of them are made
+//! from this object and nothing else, so none can say what another does not.
+//!
+//! ```text
+//!   case "stamped, 64 B, 20000/s"
+//!     row plain     (floor)   round 1  round 2  round 3
+//!     row io        (floor)   round 1  round 2  round 3     a ratio is that of two rounds in one column
+//!     row lockstep            round 1  round 2  round 3
+//! ```
+
+mod condition;
+mod files;
+mod text;
+
+pub use condition::Condition;
+pub use files::{Output, Verdict};
+
+use crate::stats::{Latencies, Spread, paired};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of what `--json` writes.
+pub const SCHEMA: &str = "lockstep.bench/1";
+
+/// Names and values, as the environment and the method are told.
+pub type Facts = BTreeMap<String, String>;
+
+/// Figures by name: `p50`, `max`, or `value` where a round has one figure alone.
+pub type Figures = BTreeMap<String, f64>;
+
+/// The name of the figure of a row that has but one.
+pub const VALUE: &str = "value";
+
+/// The names of figures in the order in which people read them.
+pub const FIGURES: [&str; 7] = ["p50", "p90", "p99", "p99.9", "p99.99", "max", VALUE];
+
+/// What a row's figures are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Unit {
+    /// Nanoseconds; less is better.
+    #[serde(rename = "ns")]
+    Nanos,
+    /// Messages per second; more is better.
+    #[serde(rename = "messages/s")]
+    MessagesPerSecond,
+    /// Bytes per second; more is better.
+    #[serde(rename = "bytes/s")]
+    BytesPerSecond,
+    /// Instructions; less is better.
+    #[serde(rename = "instructions")]
+    Instructions,
+    /// How many; less is better.
+    #[serde(rename = "count")]
+    Count,
+}
+
+impl Unit {
+    /// Whether a greater figure is a better one.
+    pub fn more_is_better(self) -> bool {
+        matches!(self, Self::MessagesPerSecond | Self::BytesPerSecond)
+    }
+}
+
+/// One turn of one subject.
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
+pub struct Round {
+    /// When it began: seconds since the run did.
+    pub at_s: f64,
+    /// How long it counted, without its warm-up.
+    pub seconds: f64,
+    /// What was found.
+    pub figures: Figures,
+    /// How many samples tell it.
+    pub samples: u64,
+    /// All samples: a HdrHistogram, V2, deflated, in base64, as its logs have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<String>,
+    /// Messages per second that were to be sent, in an open loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
+    /// Messages per second that were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub achieved: Option<f64>,
+    /// Datagrams that the network lost and that were seen missing.
+    #[serde(default)]
+    pub lost: u64,
+    /// Of them, those that were repaired.
+    #[serde(default)]
+    pub repaired: u64,
+    /// What a reader must know before he believes it.
+    #[serde(default)]
+    pub marks: Vec<String>,
+}
+
+impl Round {
+    /// A round of latencies.
+    ///
+    /// # Errors
+    /// The histogram cannot be written.
+    pub fn of(latencies: &Latencies) -> Result<Self, String> {
+        Ok(Self {
+            figures: latencies.figures(),
+            samples: latencies.len(),
+            histogram: Some(latencies.encode()?),
+            ..Self::default()
+        })
+    }
+
+    /// A round of one figure.
+    pub fn value(value: f64) -> Self {
+        Self { figures: Figures::from([(VALUE.to_owned(), value)]), samples: 1, ..Self::default() }
+    }
+}
+
+/// A subject in a case.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// What was done: rows of one case are compared.
+    pub case: String,
+    /// Who did it, in a word.
+    pub subject: String,
+    /// Who that is, in words.
+    pub words: String,
+    /// Whether the others are compared with this one.
+    pub floor: bool,
+    /// Of the figures.
+    pub unit: Unit,
+    /// What pictures are drawn over: `rate` in messages per second, `bytes` of a message, `subscribers` …
+    #[serde(default)]
+    pub axes: BTreeMap<String, f64>,
+    /// In order; rounds of one place in all rows of a case were measured side by side.
+    pub rounds: Vec<Round>,
+}
+
+impl Row {
+    /// A figure, by round.
+    pub fn column(&self, figure: &str) -> Vec<Option<f64>> {
+        self.rounds.iter().map(|round| round.figures.get(figure).copied()).collect()
+    }
+
+    /// A figure's spread over the rounds.
+    pub fn spread(&self, figure: &str) -> Option<Spread> {
+        Spread::of(self.column(figure).into_iter().flatten())
+    }
+
+    /// The names of the figures that any round has, as people read them.
+    pub fn figures(&self) -> Vec<&'static str> {
+        let has = |figure: &&str| self.rounds.iter().any(|round| round.figures.contains_key(*figure));
+        FIGURES.into_iter().filter(has).collect()
+    }
+
+    /// All samples of all rounds, where the rounds have them.
+    ///
+    /// # Errors
+    /// A histogram is damaged.
+    pub fn samples(&self) -> Result<Option<Latencies>, String> {
+        let mut all = None;
+        for text in self.rounds.iter().filter_map(|round| round.histogram.as_ref()) {
+            let one = Latencies::decode(text)?;
+            match &mut all {
+                None => all = Some(one),
+                Some(all) => all.add(&one)?,
+            }
+        }
+        Ok(all)
+    }
+
+    /// Every mark of any round, once.
+    pub fn marks(&self) -> Vec<&str> {
+        let mut marks: Vec<&str> =
+            self.rounds.iter().flat_map(|round| &round.marks).map(String::as_str).collect();
+        marks.sort_unstable();
+        marks.dedup();
+        marks
+    }
+}
+
+/// What a subject is of a floor.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ratio {
+    /// The case of both.
+    pub case: String,
+    /// Who is compared.
+    pub subject: String,
+    /// With whom.
+    pub floor: String,
+    /// Ratios of figures that were measured side by side.
+    pub figures: BTreeMap<&'static str, Spread>,
+}
+
+/// A figure over time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Series {
+    /// What it is of.
+    pub name: String,
+    /// Of the values.
+    pub unit: Unit,
+    /// Seconds since the run began, and the value.
+    pub points: Vec<(f64, f64)>,
+    /// Seconds since the run began, and what happened then.
+    #[serde(default)]
+    pub marks: Vec<(f64, String)>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Results {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The subcommand.
+    pub measure: String,
+    /// What it measures, for people.
+    pub title: String,
+    /// When it began, RFC 3339 in UTC.
+    pub began: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// The machine, the kernel, the build, the configuration.
+    pub environment: Facts,
+    /// Clock, warm-up, loop: how it was measured.
+    pub method: Facts,
+    /// What was found.
+    pub rows: Vec<Row>,
+    /// What was found over time.
+    #[serde(default)]
+    pub series: Vec<Series>,
+    /// How often something happened in the whole run: `lost`, `repaired`, `takeovers` …
+    #[serde(default)]
+    pub counts: BTreeMap<String, u64>,
+    /// What must be said beside the figures.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// What is wrong whatever the limits are: a message lost, two digests that differ.
+    #[serde(default)]
+    pub wrongs: Vec<String>,
+}
+
+impl Results {
+    /// None yet, of `measure`, which begins now.
+    pub fn begin(measure: &str, title: &str, environment: Facts) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            measure: measure.to_owned(),
+            title: title.to_owned(),
+            began: jiff::Timestamp::now().to_string(),
+            command: std::env::args().collect(),
+            environment,
+            method: Facts::new(),
+            rows: Vec::new(),
+            series: Vec::new(),
+            counts: BTreeMap::new(),
+            notes: Vec::new(),
+            wrongs: Vec::new(),
+        }
+    }
+
+    /// Says how it was measured.
+    pub fn tell(&mut self, name: &str, value: impl ToString) {
+        self.method.insert(name.to_owned(), value.to_string());
+    }
+
+    /// Adds a round to the row of its case and subject, which `row` makes if there is none yet.
+    pub fn add(&mut self, case: &str, subject: &str, round: Round, row: impl FnOnce() -> Row) {
+        *self.counts.entry("lost".to_owned()).or_default() += round.lost;
+        *self.counts.entry("repaired".to_owned()).or_default() += round.repaired;
+        let known = self.rows.iter_mut().find(|row| row.case == case && row.subject == subject);
+        match known {
+            Some(row) => row.rounds.push(round),
+            None => self.rows.push(Row { rounds: vec![round], ..row() }),
+        }
+    }
+
+    /// The cases in the order in which they were measured.
+    pub fn cases(&self) -> Vec<&str> {
+        let mut cases: Vec<&str> = Vec::new();
+        for row in &self.rows {
+            if !cases.contains(&row.case.as_str()) {
+                cases.push(&row.case);
+            }
+        }
+        cases
+    }
+
+    /// The rows of a case.
+    pub fn of_case<'a>(&'a self, case: &'a str) -> impl Iterator<Item = &'a Row> {
+        self.rows.iter().filter(move |row| row.case == case)
+    }
+
+    /// Every subject over every floor of its case.
+    pub fn ratios(&self) -> Vec<Ratio> {
+        let mut ratios = Vec::new();
+        for row in self.rows.iter().filter(|row| !row.floor) {
+            for floor in self.of_case(&row.case).filter(|floor| floor.floor) {
+                let figures = row
+                    .figures()
+                    .into_iter()
+                    .filter_map(|figure| Some((figure, paired(&row.column(figure), &floor.column(figure))?)));
+                ratios.push(Ratio {
+                    case: row.case.clone(),
+                    subject: row.subject.clone(),
+                    floor: floor.subject.clone(),
+                    figures: figures.collect(),
+                });
+            }
+        }
+        ratios
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn row(case: &str, subject: &str, floor: bool, rounds: &[&[u64]]) -> Row {
+        let round = |samples: &&[u64]| {
+            let mut latencies = Latencies::new().unwrap();
+            samples.iter().for_each(|ns| latencies.record(*ns));
+            Round::of(&latencies).unwrap()
+        };
+        Row {
+            case: case.into(),
+            subject: subject.into(),
+            words: subject.into(),
+            floor,
+            unit: Unit::Nanos,
+            axes: BTreeMap::from([("rate".to_owned(), 20_000.0)]),
+            rounds: rounds.iter().map(round).collect(),
+        }
+    }
+
+    /// A floor of 10 and 20 µs in two rounds, and lockstep half as much again: 25 samples of each.
+    pub(crate) fn results() -> Results {
+        let mut results = Results::begin("latency", "publish to delivery", Facts::new());
+        let floor = [[10_000; 25], [20_000; 25]];
+        let ours = [[15_000; 25], [30_000; 25]];
+        for (subject, is_floor, rounds) in [("io", true, floor), ("lockstep", false, ours)] {
+            let rounds: Vec<&[u64]> = rounds.iter().map(|round| &round[..]).collect();
+            results.rows.push(row("stamped, 64 B", subject, is_floor, &rounds));
+        }
+        results
+    }
+
+    #[test]
+    fn a_ratio_is_of_rounds_that_were_measured_side_by_side() {
+        let ratios = results().ratios();
+        assert_eq!(
+            (ratios.len(), ratios[0].subject.as_str(), ratios[0].floor.as_str()),
+            (1, "lockstep", "io")
+        );
+        let p50 = ratios[0].figures["p50"];
+        assert!((p50.median - 1.5).abs() < 0.002 && (p50.max - p50.min).abs() < 0.002, "{p50:?}");
+        assert!(!ratios[0].figures.contains_key("p99"), "25 samples tell no p99");
+    }
+
+    #[test]
+    fn samples_of_all_rounds_are_those_of_the_histograms_in_the_file() {
+        let text = serde_json::to_string(&results()).unwrap();
+        let read: Results = serde_json::from_str(&text).unwrap();
+        let samples = read.rows[1].samples().unwrap().unwrap();
+        assert_eq!(samples.len(), 50);
+        assert_eq!(samples.max(), results().rows[1].samples().unwrap().unwrap().max());
+    }
+}
