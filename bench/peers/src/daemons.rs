@@ -102,7 +102,10 @@ impl Daemons {
         for node in 1..=NODES {
             let Some(child) = &mut self.running[node - 1] else { continue };
             if let Ok(Some(status)) = child.try_wait() {
-                return Err(format!("the daemon of node {node} ended by itself ({status}){}", self.last_words(node)));
+                return Err(format!(
+                    "the daemon of node {node} ended by itself ({status}){}",
+                    self.last_words(node)
+                ));
             }
         }
         Ok(())

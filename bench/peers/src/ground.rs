@@ -128,7 +128,8 @@ impl Ground {
     /// It cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, String> {
         let path = self.memory().join(name);
-        let done = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
+        let done =
+            path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
         done.map_err(|error| format!("writing {}: {error}", path.display()))?;
         Ok(path)
     }

@@ -40,10 +40,13 @@ fn systems() -> Vec<System> {
         start,
         warm_up: Duration::from_millis(500),
         has_leader: true,
-        is_replicated: true,
+        is_floor: false,
     };
     vec![
-        system(Tuning::Default, "profile shared (idle yield), durability process, journals on the disk, tails in memory"),
+        system(
+            Tuning::Default,
+            "profile shared (idle yield), durability process, journals on the disk, tails in memory",
+        ),
         system(
             Tuning::Tuned,
             "the same; idle park, as there are more threads than cores; publisher.window 16384, buffer 16MiB",
@@ -88,7 +91,9 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
     let commands: Vec<_> = (1..=NODES)
         .map(|id| {
             let mut command = ground.command(id, &itself);
-            command.args(["sequencer", "--until-stdin-ends", "--replica", &id.to_string(), "--config"]).arg(&path);
+            command
+                .args(["sequencer", "--until-stdin-ends", "--replica", &id.to_string(), "--config"])
+                .arg(&path);
             command
         })
         .collect();
@@ -98,7 +103,8 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
     let fails = |error: ::lockstep::io::IoError| error.to_string();
     let subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;
     let mut publisher = Publisher::connect(&endpoint).map_err(fails)?;
-    let id = publisher.open("peers", PATIENCE).map_err(|error| format!("{error}{}", daemons.all_last_words()))?;
+    let id =
+        publisher.open("peers", PATIENCE).map_err(|error| format!("{error}{}", daemons.all_last_words()))?;
     // The client waits as the replicas do.
     let waiter = {
         let mut sockets = subscriber.net().sockets();

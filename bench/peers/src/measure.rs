@@ -3,7 +3,8 @@
 //! A message has its number, the time at which it was due, and nothing else of meaning.
 
 use crate::peer::{PAYLOAD_LEN, Payload, Peer};
-use hdrhistogram::Histogram;
+use lockstep_bench::results::Round;
+use lockstep_bench::stats::Latencies;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,8 @@ const LOST: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(3);
 /// Before a message is due, the client looks at the clock for so long instead of sleeping: sleeps end late.
 const AWAKE: Duration = Duration::from_micros(60);
+/// A sender that sent less than this share of its rate fell behind.
+const KEPT_UP: f64 = 0.98;
 /// Messages under way, of which the best is shown.
 pub const WINDOWS: [u64; 3] = [32, 256, 1024];
 /// A flood runs for so long before it counts.
@@ -27,14 +30,6 @@ const CALM: Duration = Duration::from_secs(1);
 const WHOLE: Duration = Duration::from_secs(60);
 /// Between two looks at whether all take part.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// Latencies of one loop.
-pub struct Latencies {
-    /// In nanoseconds.
-    pub histogram: Histogram<u64>,
-    /// Messages per second that were submitted.
-    pub achieved: f64,
-}
 
 /// What a flood brought.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -135,7 +130,9 @@ impl Session {
         let Self { peer, began, underway } = self;
         let mut wrong = None;
         peer.turn(wait, &mut |payload| {
-            let word = |at: usize| payload.get(at..at + 8).and_then(|word| word.try_into().ok()).map(u64::from_le_bytes);
+            let word = |at: usize| {
+                payload.get(at..at + 8).and_then(|word| word.try_into().ok()).map(u64::from_le_bytes)
+            };
             match (word(0), word(8)) {
                 (Some(0), Some(_)) => {}
                 (Some(number), Some(due)) if payload.len() == PAYLOAD_LEN => {
@@ -143,7 +140,9 @@ impl Session {
                         f(*began + Duration::from_nanos(due));
                     }
                 }
-                _ => wrong = Some(format!("a message of {} bytes came, all have {PAYLOAD_LEN}", payload.len())),
+                _ => {
+                    wrong = Some(format!("a message of {} bytes came, all have {PAYLOAD_LEN}", payload.len()))
+                }
             }
         })?;
         wrong.map_or(Ok(()), Err)
@@ -155,7 +154,9 @@ impl Session {
         while self.underway.open > 0 {
             self.turn(Duration::from_millis(10), |_| {})?;
             if Instant::now() > until {
-                return Err(self.complain(&format!("{} messages did not come within {DRAIN:?}", self.underway.open)));
+                return Err(
+                    self.complain(&format!("{} messages did not come within {DRAIN:?}", self.underway.open))
+                );
             }
         }
         if self.underway.twice > 0 {
@@ -176,8 +177,8 @@ impl Session {
     ///
     /// # Errors
     /// A message that was lost, or came twice.
-    pub fn closed(&mut self, warm_up: Duration, lasts: Duration) -> Result<Latencies, String> {
-        let mut histogram = histogram()?;
+    pub fn closed(&mut self, warm_up: Duration, lasts: Duration) -> Result<Round, String> {
+        let mut latencies = Latencies::new()?;
         let counts_from = Instant::now() + warm_up;
         let until = counts_from + lasts;
         let mut now = Instant::now();
@@ -198,20 +199,19 @@ impl Session {
             }
             now = Instant::now();
             if sent >= counts_from {
-                histogram.saturating_record((now - sent).as_nanos() as u64);
+                latencies.record((now - sent).as_nanos() as u64);
             }
         }
         self.drain()?;
-        let achieved = histogram.len() as f64 / lasts.as_secs_f64();
-        Ok(Latencies { histogram, achieved })
+        Ok(Round { seconds: lasts.as_secs_f64(), ..Round::of(&latencies)? })
     }
 
     /// Open loop: message i is due at t0 + i / rate, and its latency runs from then, however late the client is.
     ///
     /// # Errors
     /// As [`Session::closed`].
-    pub fn paced(&mut self, rate: u64, lasts: Duration) -> Result<Latencies, String> {
-        let mut histogram = histogram()?;
+    pub fn paced(&mut self, rate: u64, lasts: Duration) -> Result<Round, String> {
+        let mut latencies = Latencies::new()?;
         let began = Instant::now();
         let interval = Duration::from_secs(1) / rate as u32;
         let total = (lasts.as_secs_f64() * rate as f64) as u64;
@@ -229,18 +229,26 @@ impl Session {
             let wait = if wait > AWAKE { (wait - AWAKE).min(LOST) } else { Duration::ZERO };
             let before = came;
             self.turn(wait, |due| {
-                histogram.saturating_record(due.elapsed().as_nanos() as u64);
+                latencies.record(due.elapsed().as_nanos() as u64);
                 came += 1;
             })?;
             if came > before || self.underway.open == 0 {
                 moved = Instant::now();
             } else if moved.elapsed() > LOST {
-                return Err(self.complain(&format!("message {came} of {sent} sent did not come within {LOST:?}")));
+                return Err(
+                    self.complain(&format!("message {came} of {sent} sent did not come within {LOST:?}"))
+                );
             }
         }
         self.drain()?;
-        let took = (last_sent - began).as_secs_f64().max(f64::MIN_POSITIVE);
-        Ok(Latencies { histogram, achieved: (total.saturating_sub(1)) as f64 / took })
+        let seconds = (last_sent - began).as_secs_f64();
+        let achieved = total.saturating_sub(1) as f64 / seconds.max(f64::MIN_POSITIVE);
+        let mut round =
+            Round { seconds, target: Some(rate as f64), achieved: Some(achieved), ..Round::of(&latencies)? };
+        if achieved < rate as f64 * KEPT_UP {
+            round.marks.push("the sender fell behind its rate".into());
+        }
+        Ok(round)
     }
 
     /// As many messages as each window lets through; the window that delivered most.
@@ -279,7 +287,9 @@ impl Session {
             if came > before {
                 moved = now;
             } else if now > moved + LOST {
-                return Err(self.complain(&format!("nothing came for {LOST:?} with {window} messages under way")));
+                return Err(
+                    self.complain(&format!("nothing came for {LOST:?} with {window} messages under way"))
+                );
             }
         }
     }
@@ -307,7 +317,12 @@ impl Session {
     ///
     /// # Errors
     /// A failover that does not end; a node that does not come back.
-    pub fn failover(&mut self, rate: u64, kills: usize, mut each: impl FnMut(Failover)) -> Result<(), String> {
+    pub fn failover(
+        &mut self,
+        rate: u64,
+        kills: usize,
+        mut each: impl FnMut(Failover),
+    ) -> Result<(), String> {
         for _ in 0..kills {
             let victim = self.await_whole(rate)?;
             let calm_until = Instant::now() + CALM;
@@ -320,10 +335,13 @@ impl Session {
                 if due > struck {
                     recovered.get_or_insert(at);
                 }
-                recovered.is_some_and(|recovered| Instant::now() > recovered + CALM) || Instant::now() > give_up
+                recovered.is_some_and(|recovered| Instant::now() > recovered + CALM)
+                    || Instant::now() > give_up
             })?;
             if recovered.is_none() {
-                return Err(self.complain(&format!("nothing is delivered {FAILOVER:?} after the kill of node {victim}")));
+                return Err(self.complain(&format!(
+                    "nothing is delivered {FAILOVER:?} after the kill of node {victim}"
+                )));
             }
             self.peer.daemons().start(victim)?;
             self.await_whole(rate)?;
@@ -333,7 +351,13 @@ impl Session {
                 self.turn(Duration::from_millis(10), |_| {})?;
             }
             let lost = self.underway.forget();
-            each(Failover { victim, gap: around.gap, calm: calm.gap, lost, twice: self.underway.twice - twice });
+            each(Failover {
+                victim,
+                gap: around.gap,
+                calm: calm.gap,
+                lost,
+                twice: self.underway.twice - twice,
+            });
         }
         Ok(())
     }
@@ -379,10 +403,6 @@ struct Loaded {
     last: Instant,
 }
 
-fn histogram() -> Result<Histogram<u64>, String> {
-    Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -392,7 +412,10 @@ mod tests {
         let mut underway = Underway::default();
         (0..4).for_each(|_| underway.submit());
         assert!(underway.deliver(2) && underway.deliver(0));
-        assert!(!underway.deliver(2) && !underway.deliver(9), "the one came before, the other was never sent");
+        assert!(
+            !underway.deliver(2) && !underway.deliver(9),
+            "the one came before, the other was never sent"
+        );
         assert_eq!((underway.open, underway.twice, underway.first), (2, 2, 1));
         assert_eq!((underway.forget(), underway.open, underway.next()), (2, 0, 4));
         assert!(!underway.deliver(1), "it was given up");

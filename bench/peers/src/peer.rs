@@ -78,8 +78,8 @@ pub struct System {
     pub warm_up: Duration,
     /// Whether there is a leader whose death the others survive.
     pub has_leader: bool,
-    /// Whether the total order is kept by more than one node.
-    pub is_replicated: bool,
+    /// Whether the others are compared with it.
+    pub is_floor: bool,
 }
 
 /// An adapter: a peer with both of its settings.
@@ -96,14 +96,15 @@ pub struct Adapter {
 }
 
 /// All, in the table's order.
-pub const ADAPTERS: [Adapter; 7] = [
+pub const ADAPTERS: [Adapter; 8] = [
     crate::raw::ADAPTER,
+    crate::aeron::ECHO,
+    crate::aeron::SEQUENCER,
     crate::lockstep::ADAPTER,
     crate::corosync::ADAPTER,
     crate::nats::ADAPTER,
     crate::etcd::ADAPTER,
     crate::zookeeper::ADAPTER,
-    crate::aeron::ADAPTER,
 ];
 
 /// What `program` says of itself when it is asked.
@@ -112,14 +113,17 @@ pub const ADAPTERS: [Adapter; 7] = [
 /// It is not there.
 pub fn said(program: &str, args: &[&str]) -> Result<String, String> {
     let output = std::process::Command::new(program).args(args).output();
-    let output = output.map_err(|error| format!("{program}: {error}; `bench/peers/run --install` installs it"))?;
-    let text = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output =
+        output.map_err(|error| format!("{program}: {error}; `bench/peers/run --install` installs it"))?;
+    let text =
+        format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let line = text.lines().find(|line| !line.trim().is_empty());
     line.map(|line| line.trim().to_owned()).ok_or_else(|| format!("{program} says no version"))
 }
 
 /// The version of a Debian package, or nothing where the system is no Debian.
 pub fn package(name: &str) -> Option<String> {
-    let output = std::process::Command::new("dpkg-query").args(["-W", "-f", "${Version}", name]).output().ok()?;
+    let output =
+        std::process::Command::new("dpkg-query").args(["-W", "-f", "${Version}", name]).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

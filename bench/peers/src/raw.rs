@@ -30,7 +30,7 @@ fn systems() -> Vec<System> {
         start,
         warm_up: Duration::from_millis(300),
         has_leader: false,
-        is_replicated: false,
+        is_floor: tuning == Tuning::Default,
     };
     vec![
         system(Tuning::Default, "UDP, unicast there and back; both ends block; the floor of all ratios"),
