@@ -4,8 +4,8 @@
 //!   aeron-echo   client ─unicast─▶ echo ─unicast─▶ client
 //!   aeron        client ─unicast─▶ sequencer: 8 bytes ─multicast─▶ client
 //! ```
-//! Neither keeps a copy anywhere: it is the transport that is measured. Aeron's own consensus (Aeron Cluster) is
-//! Java, and not here; so nobody is killed.
+//! Neither keeps a copy anywhere: it is the transport that is measured. Aeron's own consensus (Aeron Cluster)
+//! is Java, and not here; so nobody is killed.
 
 use crate::daemons::{Daemons, again};
 use crate::ground::Ground;
@@ -64,7 +64,7 @@ fn system(name: &'static str, tuning: Tuning, start: crate::peer::Start) -> Syst
 }
 
 fn sequencer() -> Vec<System> {
-    Tuning::BOTH
+    [Tuning::Default, Tuning::Tuned]
         .map(|tuning| {
             system(SEQUENCER.name, tuning, |ground, tuning| start(ground, tuning, Shape::Sequencer))
         })
@@ -72,7 +72,7 @@ fn sequencer() -> Vec<System> {
 }
 
 fn echo() -> Vec<System> {
-    Tuning::BOTH
+    [Tuning::Default, Tuning::Tuned]
         .map(|tuning| system(ECHO.name, tuning, |ground, tuning| start(ground, tuning, Shape::Echo)))
         .into()
 }
@@ -277,7 +277,8 @@ fn start(ground: &Ground, tuning: Tuning, shape: Shape) -> Result<Box<dyn Peer>,
     let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
     let is_invoker = tuning == Tuning::Tuned;
     let folder = |node: usize| ground.memory().join(format!("aeron-{node}"));
-    // The driver of the client's node is the third one's daemon, the forwarder the second's place: it has no other.
+    // The driver of the client's node is the third one's daemon, the forwarder the second's place: it has no
+    // other.
     let mut forwarder = ground.command(NODE, &itself);
     forwarder.arg("--aeron-forward").arg(folder(NODE));
     forwarder.arg(if shape == Shape::Echo { "--aeron-shape=echo" } else { "--aeron-shape=sequencer" });

@@ -102,6 +102,10 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
     let turns = Turns::new()?;
     let readable = {
         let _entered = turns.runtime().enter();
+        #[expect(
+            deprecated,
+            reason = "libcpg tells a number and no more; it is open as long as the group is"
+        )]
         AsyncFd::with_interest(descriptor, Interest::READABLE)
     };
     let readable = readable.map_err(|error| format!("waiting for corosync's descriptor: {error}"))?;

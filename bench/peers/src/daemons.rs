@@ -46,11 +46,6 @@ impl Daemons {
         Self { recipe, running: Default::default(), ending: Vec::new(), folder: ground.memory().to_owned() }
     }
 
-    /// No processes at all.
-    pub fn none(ground: &Ground) -> Self {
-        Self::new(ground, Box::new(|node| Err(format!("nothing runs on node {node}"))))
-    }
-
     fn log(&self, node: usize) -> PathBuf {
         self.folder.join(format!("node-{node}.log"))
     }
@@ -131,7 +126,8 @@ impl Daemons {
 impl Drop for Daemons {
     fn drop(&mut self) {
         for child in self.running.iter_mut().flatten().chain(&mut self.ending) {
-            // Each is our own child and not yet waited for, so the id is its own still. It may have ended before.
+            // Each is our own child and not yet waited for, so the id is its own still. It may have ended
+            // before.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -1,7 +1,8 @@
 //! # lockstep-peers: lockstep beside what people would pick instead
 //!
-//! The same work for every system, on the same three nodes, in one run: a client submits 64 B and waits until it
-//! sees it delivered in the total order. Closed loop, open loop, as much as goes through, and the gap after
+//! The same work for every system, on the same three nodes, in one run: a client submits 64 B and waits until
+//! it sees it delivered in the total order. Closed loop, open loop, as much as goes through, and the gap
+//! after
 //! `kill -9` of the leader; each system with the settings that it comes with and with the best that its documents
 //! tell. `README.md` beside this has the settings and how to read the table.
 
@@ -131,7 +132,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     if arguments.kills > 0 {
         bench.each("failover", Bench::failover, |system| system.has_leader);
     }
-    bench.results.notes.extend(bench.skipped.values().cloned());
+    let said = bench.skipped.values().map(|line| line.lines().next().unwrap_or_default().to_owned());
+    bench.results.notes.extend(said);
     match arguments.output.give(&bench.results)? {
         Verdict::Passed => Ok(ExitCode::SUCCESS),
         Verdict::Failed => Ok(ExitCode::from(FAILED)),
@@ -233,10 +235,7 @@ impl<'a> Bench<'a> {
         session.await_whole(rate)?;
         let closed = session.closed(system.warm_up, lasts)?;
         let paced = session.paced(rate, lasts)?;
-        let flood = session.flood(lasts)?;
-        let mut throughput = Round::value(flood.rate);
-        throughput.seconds = lasts.as_secs_f64() / measure::WINDOWS.len() as f64;
-        throughput.marks.push(format!("best with {} under way", flood.window));
+        let throughput = session.flood(lasts)?;
         let open = format!("open loop, 64 B, {rate}/s from intended times");
         for (case, unit, round) in [
             ("closed loop, 64 B, one under way", Unit::Nanos, closed),
@@ -253,17 +252,22 @@ impl<'a> Bench<'a> {
         let (mut session, _ground) = self.start(system)?;
         let (rate, kills, began) = (self.arguments.rate, self.arguments.kills, self.began);
         session.closed(system.warm_up, Duration::ZERO)?;
-        session.failover(rate, kills, |Failover { victim, gap, calm, lost, twice }| {
-            let at_s = began.elapsed().as_secs_f64();
+        session.failover(rate, kills, |Failover { victim, gap, calm, missing, twice }| {
             eprintln!(
-                "peers: node {victim} killed: gap {gap:.1?}, before {calm:.1?}, {lost} lost, {twice} twice"
+                "peers: node {victim} killed: gap {gap:.1?}, before {calm:.1?}, {missing} never came, {twice} twice"
             );
-            let gap = Round { at_s, lost, ..Round::value(gap.as_nanos() as f64) };
-            let calm = Round { at_s, ..Round::value(calm.as_nanos() as f64) };
-            self.add(&format!("gap after kill -9 of the leader, {rate}/s"), Unit::Nanos, system, gap);
-            self.add(&format!("longest gap of the second before, {rate}/s"), Unit::Nanos, system, calm);
-            if twice > 0 {
-                *self.results.counts.entry(format!("twice by {}", subject(system))).or_default() += twice;
+            let at_s = began.elapsed().as_secs_f64();
+            for (case, found) in
+                [("gap after kill -9 of the leader", gap), ("longest gap of the second before", calm)]
+            {
+                let round = Round { at_s, ..Round::value(found.as_nanos() as f64) };
+                self.add(&format!("{case}, {rate}/s"), Unit::Nanos, system, round);
+            }
+            for (count, what) in [(missing, "never came"), (twice, "came twice")] {
+                if count > 0 {
+                    let name = format!("messages of {} {what} around a kill", subject(system));
+                    *self.results.counts.entry(name).or_default() += count;
+                }
             }
         })
     }

@@ -1,4 +1,5 @@
-//! The same work for every system: one client submits messages of 64 B and waits until it sees them delivered.
+//! The same work for every system: one client submits messages of 64 B and waits until it sees them
+//! delivered.
 //!
 //! A message has its number, the time at which it was due, and nothing else of meaning.
 
@@ -31,15 +32,6 @@ const WHOLE: Duration = Duration::from_secs(60);
 /// Between two looks at whether all take part.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What a flood brought.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Throughput {
-    /// Messages per second that were delivered.
-    pub rate: f64,
-    /// Messages under way.
-    pub window: u64,
-}
-
 /// What a client noticed of a leader's death.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failover {
@@ -50,7 +42,7 @@ pub struct Failover {
     /// The same in the second before it.
     pub calm: Duration,
     /// Messages of that time that never came.
-    pub lost: u64,
+    pub missing: u64,
     /// Messages that came twice.
     pub twice: u64,
 }
@@ -63,6 +55,8 @@ struct Underway {
     came: VecDeque<bool>,
     open: u64,
     twice: u64,
+    /// Of those below nobody knows any more whether they came.
+    forgotten: u64,
 }
 
 impl Underway {
@@ -80,7 +74,7 @@ impl Underway {
         let place = number.checked_sub(self.first).and_then(|place| self.came.get_mut(place as usize));
         let is_new = place.is_some_and(|came| !std::mem::replace(came, true));
         if !is_new {
-            self.twice += 1;
+            self.twice += u64::from(number >= self.forgotten);
             return false;
         }
         self.open -= 1;
@@ -94,6 +88,7 @@ impl Underway {
     /// Waits for them no longer. Returns how many there were.
     fn forget(&mut self) -> u64 {
         self.first = self.next();
+        self.forgotten = self.first;
         self.came.clear();
         std::mem::take(&mut self.open)
     }
@@ -206,7 +201,8 @@ impl Session {
         Ok(Round { seconds: lasts.as_secs_f64(), ..Round::of(&latencies)? })
     }
 
-    /// Open loop: message i is due at t0 + i / rate, and its latency runs from then, however late the client is.
+    /// Open loop: message i is due at t0 + i / rate, and its latency runs from then, however late the client
+    /// is.
     ///
     /// # Errors
     /// As [`Session::closed`].
@@ -251,19 +247,28 @@ impl Session {
         Ok(round)
     }
 
-    /// As many messages as each window lets through; the window that delivered most.
+    /// As many messages as each window lets through: a round with the rate of the window that delivered most.
+    /// A window in which something got lost does not count, and is told.
     ///
     /// # Errors
-    /// As [`Session::closed`].
-    pub fn flood(&mut self, lasts: Duration) -> Result<Throughput, String> {
-        let mut best: Option<Throughput> = None;
+    /// Something got lost in every window, or a daemon has ended.
+    pub fn flood(&mut self, lasts: Duration) -> Result<Round, String> {
+        let lasts = lasts / WINDOWS.len() as u32;
+        let (mut best, mut marks) = (None, Vec::new());
         for window in WINDOWS {
-            let rate = self.flood_by(window, lasts / WINDOWS.len() as u32)?;
-            if best.is_none_or(|best| rate > best.rate) {
-                best = Some(Throughput { rate, window });
+            match self.flood_by(window, lasts) {
+                Ok(rate) if best.is_none_or(|(most, _)| rate > most) => best = Some((rate, window)),
+                Ok(_) => {}
+                Err(why) => {
+                    self.peer.daemons().check()?;
+                    self.underway.forget();
+                    marks.push(format!("{window} under way: {}", why.lines().next().unwrap_or_default()));
+                }
             }
         }
-        best.ok_or_else(|| String::from("there is no window"))
+        let (rate, window) = best.ok_or_else(|| marks.join("; "))?;
+        marks.push(format!("best with {window} under way"));
+        Ok(Round { seconds: lasts.as_secs_f64(), marks, ..Round::value(rate) })
     }
 
     fn flood_by(&mut self, window: u64, lasts: Duration) -> Result<f64, String> {
@@ -350,7 +355,7 @@ impl Session {
             while self.underway.open > 0 && Instant::now() < until {
                 self.turn(Duration::from_millis(10), |_| {})?;
             }
-            let lost = self.underway.forget();
+            let missing = self.underway.forget();
             each(Failover {
                 victim,
                 gap: around.gap,
@@ -362,8 +367,8 @@ impl Session {
         Ok(())
     }
 
-    /// A paced load, until `is_over`, which is asked at every turn about the last delivery: when it was due, when
-    /// it came. Gaps count from `since` on. What finds no room is not sent.
+    /// A paced load, until `is_over`, which is asked at every turn about the last delivery: when it was due,
+    /// when it came. Gaps count from `since` on. What finds no room is not sent.
     fn load(
         &mut self,
         rate: u64,
@@ -408,7 +413,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_counts_once_and_what_never_came_is_lost() {
+    fn a_message_counts_once_and_what_is_given_up_counts_neither_then_nor_late() {
         let mut underway = Underway::default();
         (0..4).for_each(|_| underway.submit());
         assert!(underway.deliver(2) && underway.deliver(0));
@@ -419,5 +424,6 @@ mod tests {
         assert_eq!((underway.open, underway.twice, underway.first), (2, 2, 1));
         assert_eq!((underway.forget(), underway.open, underway.next()), (2, 0, 4));
         assert!(!underway.deliver(1), "it was given up");
+        assert_eq!(underway.twice, 2, "and nobody says that it came twice");
     }
 }

@@ -4,6 +4,7 @@ use crate::daemons::{Daemons, again};
 use crate::ground::{Ground, NODES};
 use crate::peer::{Adapter, CLIENT, PAYLOAD_LEN, Payload, Peer, System, Tuning, package, said};
 use crate::turns::Turns;
+use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{AckPolicy, push};
 use async_nats::jetstream::stream::{Config, Info, StorageType};
 use async_nats::{Client, ConnectOptions, Subscriber};
@@ -82,7 +83,7 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
     let began = Instant::now();
     let address = format!("nats://{}:{CLIENT_PORT}", Ground::address(CLIENT));
     let client = insist(&turns, began, &mut daemons, || options().connect(&address))?;
-    let context = async_nats::jetstream::new(client.clone());
+    let context = context(&turns, &client);
     let storage = if tuning == Tuning::Tuned { StorageType::Memory } else { StorageType::File };
     let config = Config {
         name: STREAM.into(),
@@ -102,7 +103,7 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
         ..push::Config::default()
     };
     insist(&turns, began, &mut daemons, || stream.create_consumer(consumer.clone()))?;
-    let mut nats = Nats { client, delivered, turns, daemons };
+    let mut nats = Nats { client, context, delivered, turns, daemons };
     // The consumer may need a while until it delivers.
     let mut is_delivered = false;
     while !is_delivered {
@@ -140,8 +141,15 @@ fn insist<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
     }
 }
 
+/// JetStream's side of a client, which spawns a task of its own.
+fn context(turns: &Turns, client: &Client) -> Context {
+    let _entered = turns.runtime().enter();
+    async_nats::jetstream::new(client.clone())
+}
+
 struct Nats {
     client: Client,
+    context: Context,
     delivered: Subscriber,
     turns: Turns,
     daemons: Daemons,
@@ -172,8 +180,7 @@ impl Peer for Nats {
     }
 
     fn leader(&mut self) -> Result<Option<usize>, String> {
-        let context = async_nats::jetstream::new(self.client.clone());
-        let asked = self.turns.within(ASK_FOR, context.get_stream(STREAM))?;
+        let asked = self.turns.within(ASK_FOR, self.context.get_stream(STREAM))?;
         let Some(Ok(stream)) = asked else { return Ok(None) };
         let Some((leader, is_whole)) = state(stream.cached_info()) else { return Ok(None) };
         if !is_whole {

@@ -26,8 +26,8 @@ pub trait Peer {
     /// In words, what broke.
     fn turn(&mut self, wait: Duration, deliver: &mut dyn FnMut(&[u8])) -> Result<(), String>;
 
-    /// The node whose death stops the order: `None` until every node is well and the client's is not the one. An
-    /// adapter whose system lets it moves the leader away from there.
+    /// The node whose death stops the order: `None` until every node is well and the client's is not the one.
+    /// An adapter whose system lets it moves the leader away from there.
     ///
     /// # Errors
     /// In words, what broke.
@@ -47,9 +47,6 @@ pub enum Tuning {
 }
 
 impl Tuning {
-    /// Both.
-    pub const BOTH: [Self; 2] = [Self::Default, Self::Tuned];
-
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {

@@ -14,6 +14,8 @@ pub const ADAPTER: Adapter = Adapter { name: "raw", version, systems };
 /// Where the forwarder listens, and where it runs.
 const PORT: u16 = 7000;
 const NODE: usize = 1;
+/// Bytes that are asked for socket buffers, as lockstep asks for.
+const BUFFER: usize = 4 << 20;
 /// How long the forwarder may take to answer for the first time.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -50,6 +52,7 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
     daemons.start(NODE)?;
     let fails = |error: std::io::Error| format!("opening the client's socket: {error}");
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(fails)?;
+    widen(&socket).map_err(fails)?;
     socket.connect((Ground::address(NODE), PORT)).map_err(fails)?;
     socket.set_nonblocking(true).map_err(fails)?;
     let mut raw = Raw { socket, spins, daemons };
@@ -117,6 +120,13 @@ impl Peer for Raw {
     }
 }
 
+/// Room for as many datagrams as are under way: a floor repairs nothing.
+fn widen(socket: &UdpSocket) -> std::io::Result<()> {
+    let socket = socket2::SockRef::from(socket);
+    socket.set_recv_buffer_size(BUFFER)?;
+    socket.set_send_buffer_size(BUFFER)
+}
+
 /// Waits until there is something to receive, or `wait` is over.
 fn await_readable(socket: &UdpSocket, wait: Duration) -> Result<(), String> {
     let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
@@ -133,6 +143,7 @@ fn await_readable(socket: &UdpSocket, wait: Duration) -> Result<(), String> {
 pub fn forward(spins: bool) -> Result<(), String> {
     let fails = |error: std::io::Error| format!("the forwarder's socket: {error}");
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)).map_err(fails)?;
+    widen(&socket).map_err(fails)?;
     socket.set_nonblocking(spins).map_err(fails)?;
     let mut datagram = [0; 2048];
     loop {

@@ -1,5 +1,5 @@
-//! Asynchronous clients on the one thread that measures. Tokio's own timers are whole milliseconds, too coarse
-//! for messages that are due at a time: a timer of the kernel's in the same poll gives nanoseconds.
+//! Asynchronous clients on the one thread that measures. Tokio's own timers are whole milliseconds, too
+//! coarse for messages that are due at a time: a timer of the kernel's in the same poll gives nanoseconds.
 
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
@@ -30,13 +30,17 @@ impl Turns {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(|error| fails(error.into()))?;
         let entered = runtime.enter();
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe, for the sake of types that lie about their descriptor"
+        )]
         let timer = AsyncFd::new(timer).map_err(fails)?;
         drop(entered);
         Ok(Self { timer, runtime })
     }
 
-    /// Runs `future` to its end, for at most `wait`, which may be zero: then it is looked at, and what else there
-    /// is to do is done.
+    /// Runs `future` to its end, for at most `wait`, which may be zero: then it is looked at, and what else
+    /// there is to do is done.
     ///
     /// # Errors
     /// The timer cannot be set.

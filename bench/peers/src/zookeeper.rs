@@ -1,5 +1,5 @@
-//! ZooKeeper: data set on nodes of the tree in turn, one recursive watch of them all, and a read of what it tells.
-//! More nodes than messages under way, so that none is set anew before it was read.
+//! ZooKeeper: data set on nodes of the tree in turn, one recursive watch of them all, and a read of what it
+//! tells. More nodes than messages under way, so that none is set anew before it was read.
 
 use crate::daemons::{Daemons, again};
 use crate::ground::{Ground, NODES};
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use zookeeper_client::{Acls, AddWatchMode, Client, CreateMode, Error, EventType, Stat};
+use zookeeper_client::{Acls, AddWatchMode, Client, CreateMode, Error, EventType, SessionState, Stat};
 
 /// See [`crate::peer::ADAPTERS`].
 pub const ADAPTER: Adapter = Adapter { name: "zookeeper", version, systems };
@@ -25,6 +25,8 @@ const JAR_FOLDER: &str = "/usr/share/java";
 const LOG4J: &str = "log4j.rootLogger=WARN, CONSOLE\nlog4j.appender.CONSOLE=org.apache.log4j.ConsoleAppender\n\
                      log4j.appender.CONSOLE.layout=org.apache.log4j.PatternLayout\n\
                      log4j.appender.CONSOLE.layout.ConversionPattern=%d %p %m%n\n";
+/// Above all nodes of the tree that are set.
+const ROOT: &str = "/peers";
 /// Nodes of the tree: as many as messages may be under way, and then some.
 const SLOTS: usize = 4_096;
 /// How long the ensemble may take to begin: three JVMs.
@@ -121,7 +123,7 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
     let opened = turns.finish(PATIENCE, "opening a session", open(&address))?;
     let client = opened.map_err(|error| format!("opening a session: {error}{}", daemons.all_last_words()))?;
     let watched =
-        turns.finish(PATIENCE, "watching", client.watch("/peers", AddWatchMode::PersistentRecursive))?;
+        turns.finish(PATIENCE, "watching", client.watch(ROOT, AddWatchMode::PersistentRecursive))?;
     let mut watcher = watched.map_err(|error| format!("watching: {error}"))?;
     let (to, changes) = unbounded_channel();
     let reader = client.clone();
@@ -136,6 +138,12 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
                 }
             } else if event.session_state.is_terminated() {
                 return;
+            } else if event.event_type == EventType::Session
+                && event.session_state == SessionState::SyncConnected
+                && let Ok(anew) = reader.watch(ROOT, AddWatchMode::PersistentRecursive).await
+            {
+                // The client re-arms other watches by itself on a new connection, but not this kind (0.11.2).
+                watcher = anew;
             }
         }
     });
@@ -147,7 +155,7 @@ async fn open(address: &str) -> Result<Client, Error> {
     let connector = Client::connector().with_session_timeout(Duration::from_secs(10));
     let client = connector.connect(address).await?;
     let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
-    client.create("/peers", b"", &options).await?;
+    client.create(ROOT, b"", &options).await?;
     let mut created = Vec::new();
     for slot in 0..SLOTS {
         let path = path(slot);
@@ -159,7 +167,7 @@ async fn open(address: &str) -> Result<Client, Error> {
 }
 
 fn path(slot: usize) -> String {
-    format!("/peers/{slot}")
+    format!("{ROOT}/{slot}")
 }
 
 /// A server's number: the client's has the lowest, as the highest leads among equals.
