@@ -30,9 +30,7 @@ mod etcd;
 mod etcd {
     pub const ADAPTER: crate::peer::Adapter = crate::peer::Adapter {
         name: "etcd",
-        version: || {
-            Err("built without its client: it needs protoc; `bench/peers/run --install` installs them".into())
-        },
+        version: || Err("built without its client: it needs protoc; see `bench/peers/run --install`".into()),
         systems: Vec::new,
     };
 }

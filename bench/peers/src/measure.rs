@@ -21,8 +21,6 @@ const KEPT_UP: f64 = 0.98;
 pub const WINDOWS: [u64; 3] = [32, 256, 1024];
 /// A flood runs for so long before it counts.
 const RAMP: Duration = Duration::from_millis(300);
-/// Most messages under way while nobody delivers.
-const OUTAGE_MAX: u64 = 2_048;
 /// A failover that is not over by then never will be.
 const FAILOVER: Duration = Duration::from_secs(40);
 /// How long the delivery is watched before a kill, and after it has begun again.
@@ -99,12 +97,14 @@ pub struct Session {
     peer: Box<dyn Peer>,
     began: Instant,
     underway: Underway,
+    /// Messages that were given up.
+    missing: u64,
 }
 
 impl Session {
     /// With a system that runs.
     pub fn new(peer: Box<dyn Peer>) -> Self {
-        Self { peer, began: Instant::now(), underway: Underway::default() }
+        Self { peer, began: Instant::now(), underway: Underway::default(), missing: 0 }
     }
 
     fn submit(&mut self, due: Instant) -> Result<bool, String> {
@@ -299,6 +299,16 @@ impl Session {
         }
     }
 
+    /// Waits for what is under way, and gives up what does not come.
+    fn give_up(&mut self) -> Result<(), String> {
+        let until = Instant::now() + DRAIN;
+        while self.underway.open > 0 && Instant::now() < until {
+            self.turn(Duration::from_millis(10), |_| {})?;
+        }
+        self.missing += self.underway.forget();
+        Ok(())
+    }
+
     /// Waits until every node takes part, under load.
     ///
     /// # Errors
@@ -307,6 +317,8 @@ impl Session {
         let began = Instant::now();
         loop {
             if let Some(leader) = self.peer.leader()? {
+                // What got lost while a leader moved away never comes.
+                self.give_up()?;
                 return Ok(leader);
             }
             self.peer.daemons().check()?;
@@ -349,18 +361,14 @@ impl Session {
                 )));
             }
             self.peer.daemons().start(victim)?;
+            let missing = self.missing;
             self.await_whole(rate)?;
-            // What has not come by now never will.
-            let until = Instant::now() + DRAIN;
-            while self.underway.open > 0 && Instant::now() < until {
-                self.turn(Duration::from_millis(10), |_| {})?;
-            }
-            let missing = self.underway.forget();
+            let missing = self.missing - missing;
             each(Failover {
                 victim,
                 gap: around.gap,
                 calm: calm.gap,
-                lost,
+                missing,
                 twice: self.underway.twice - twice,
             });
         }
@@ -384,7 +392,8 @@ impl Session {
             let now = Instant::now();
             let due = began + interval * slot;
             if now >= due {
-                if self.underway.open < OUTAGE_MAX {
+                // No more than a failover may take: what got lost stays open until it is given up.
+                if self.underway.open < rate * FAILOVER.as_secs() {
                     self.submit(due)?;
                 }
                 slot += 1;
