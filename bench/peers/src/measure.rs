@@ -122,7 +122,7 @@ impl Session {
 
     /// One turn; each message that comes for the first time is handed over as the time when it was due.
     fn turn(&mut self, wait: Duration, mut f: impl FnMut(Instant)) -> Result<(), String> {
-        let Self { peer, began, underway } = self;
+        let Self { peer, began, underway, .. } = self;
         let mut wrong = None;
         peer.turn(wait, &mut |payload| {
             let word = |at: usize| {

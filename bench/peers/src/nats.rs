@@ -60,7 +60,7 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
     for node in 1..=NODES {
         let (address, disk) = (Ground::address(node), ground.disk().display());
         let text = format!(
-            "server_name: n{node}\nlisten: \"{address}:{CLIENT_PORT}\"\njetstream {{ store_dir: \"{disk}/nats-{node}\" }}\n\
+            "server_name: n{node}\nlisten: \"{address}:{CLIENT_PORT}\"\nreconnect_error_reports: 1000\njetstream {{ store_dir: \"{disk}/nats-{node}\" }}\n\
              cluster {{ name: peers, listen: \"{address}:{ROUTE_PORT}\", routes: [{}] }}\n",
             routes.join(", ")
         );
