@@ -10,7 +10,7 @@
 use crate::daemons::{Daemons, again};
 use crate::ground::Ground;
 use crate::peer::{Adapter, CLIENT, PAYLOAD_LEN, Payload, Peer, System, Tuning};
-use rusteron_media_driver::aeron_threading_mode_enum::AERON_THREADING_MODE_INVOKER;
+use rusteron_media_driver::bindings::aeron_threading_mode_enum::AERON_THREADING_MODE_INVOKER;
 use rusteron_media_driver::{
     Aeron, AeronCError, AeronContext, AeronDriver, AeronDriverContext, AeronExclusivePublication,
     AeronSubscription, Handlers,
@@ -78,9 +78,10 @@ fn echo() -> Vec<System> {
 }
 
 /// What stands between the client and itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]
 enum Shape {
     Sequencer,
+    #[default]
     Echo,
 }
 
