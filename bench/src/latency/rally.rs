@@ -110,6 +110,9 @@ impl Found {
                 self.latest_ns as f64 / 1e6
             ));
         }
+        if self.losses.resends > 0 {
+            marks.push(format!("submissions were sent again: {}", self.losses.resends));
+        }
         Ok(Round {
             seconds: self.lasted_ns as f64 / 1e9,
             target: self.target,
