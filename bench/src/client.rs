@@ -20,12 +20,18 @@ pub struct Losses {
     pub gaps: u64,
     /// Frames that were repaired.
     pub repaired: u64,
+    /// Submissions that the publisher sent again.
+    pub resends: u64,
 }
 
 impl Losses {
     /// What came to be since `before`.
     pub fn since(self, before: Self) -> Self {
-        Self { gaps: self.gaps - before.gaps, repaired: self.repaired - before.repaired }
+        Self {
+            gaps: self.gaps - before.gaps,
+            repaired: self.repaired - before.repaired,
+            resends: self.resends - before.resends,
+        }
     }
 }
 
@@ -162,7 +168,11 @@ impl Client for LockstepClient {
 
     fn losses(&self) -> Losses {
         let counters = self.subscriber.counters();
-        Losses { gaps: counters.get(Counter::Gaps), repaired: counters.get(Counter::RepairsIn) }
+        Losses {
+            gaps: counters.get(Counter::Gaps),
+            repaired: counters.get(Counter::RepairsIn),
+            resends: self.publisher.counters().get(Counter::Resends),
+        }
     }
 
     fn publisher(&self) -> Option<PublisherId> {

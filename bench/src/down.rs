@@ -120,6 +120,8 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     }
     results.counts.extend([("by_mutex".to_owned(), by_mutex), ("by_process".to_owned(), by_process)]);
     results.notes.push("by_mutex, by_process: what a watcher saw of a death first".to_owned());
+    let less = "a ratio below 1: the watcher knows of a death before the kernel has taken the process down";
+    results.notes.push(less.to_owned());
     drop(progress);
     arguments.output.give(&results)
 }

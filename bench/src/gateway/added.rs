@@ -311,8 +311,8 @@ impl<'a> Scene<'a> {
     fn round(&mut self, results: &mut Results) -> Result<(), String> {
         let Plan { rate, size, seconds, .. } = *self.plan;
         let mut add = |told: Told, times: &Times, latencies: &Latencies| -> Result<(), String> {
-            let (target, achieved) = (Some(rate as f64), Some(times.achieved));
-            let round = Round { at_s: times.at_s, seconds, target, achieved, ..Round::of(latencies)? };
+            let round = Round { at_s: times.at_s, seconds, ..Round::of(latencies)? };
+            let round = round.sent(rate as f64, times.achieved);
             let axes = [("bytes", size as f64), ("rate", rate as f64)];
             let row = || Row::new(told.case, told.subject, told.words, Unit::Nanos).over(axes);
             results.add(told.case, told.subject, round, || row().as_floor(told.floor));

@@ -291,7 +291,7 @@ impl<'a> Desk<'a> {
                 if case.starts_with("orders") {
                     let orders =
                         self.orders.iter().filter(|(_, its)| usize::from(*its) == window + 1).count();
-                    (round.target, round.achieved) = (Some(rate as f64), Some(orders as f64 / seconds));
+                    round = round.sent(rate as f64, orders as f64 / seconds);
                 }
                 let axes = [("clients", clients as f64), ("rate", rate as f64), ("bytes", size as f64)];
                 let words = &words[weather as usize];

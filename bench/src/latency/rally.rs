@@ -4,7 +4,7 @@ use super::pace::{Pace, Schedule};
 use super::tap::KernelTimes;
 use crate::client::{Client, Losses, Measure};
 use crate::floor::{MESSAGE_LEN_MIN, intended, number, write_message};
-use crate::results::Round;
+use crate::results::{Round, SENT_SHARE};
 use crate::stats::Latencies;
 use lockstep::io::clock::Clock;
 use lockstep::io::idle::Idle;
@@ -18,8 +18,6 @@ const OVERTIME_NS: Nanos = 60_000_000_000;
 const LATE_NS: Nanos = 100_000;
 /// A sender of which a greater share was late fell behind.
 const LATE_SHARE: f64 = 0.01;
-/// As one whose rate is a smaller share of its target.
-const SENT_SHARE: f64 = 0.99;
 /// The parts of a latency at the leader's stamp.
 const TO_STAMP: [&str; 2] = ["to the stamp", "from the stamp"];
 /// And at the kernel's note of its coming to the client's host.
@@ -111,6 +109,9 @@ impl Found {
                 LATE_NS / 1_000,
                 self.latest_ns as f64 / 1e6
             ));
+        }
+        if self.losses.resends > 0 {
+            marks.push(format!("submissions were sent again: {}", self.losses.resends));
         }
         Ok(Round {
             seconds: self.lasted_ns as f64 / 1e9,

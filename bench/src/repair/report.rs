@@ -135,13 +135,12 @@ impl Found {
             };
             for (number, window) in (1..).zip(&self.windows).filter(|(_, window)| window.kind == kind) {
                 for latencies in self.latencies(arguments, number)? {
-                    let round = Round {
-                        at_s: window.at_s,
-                        seconds: window.seconds,
-                        target: Some(rate as f64),
-                        achieved: Some(window.published as f64 / window.seconds),
-                        ..Round::of(&latencies)?
-                    };
+                    let Window { at_s, seconds, published, .. } = *window;
+                    let mut round = Round { at_s, seconds, ..Round::of(&latencies)? };
+                    // It lasts as long as it lasts: too short to tell a rate.
+                    if kind != Kind::CatchingUp {
+                        round = round.sent(rate as f64, published as f64 / seconds);
+                    }
                     let row = || Row::new(&case, kind.key(), words, Unit::Nanos).over(axes);
                     results.add(&case, kind.key(), round, || row().as_floor(kind == Kind::Without));
                 }

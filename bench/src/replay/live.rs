@@ -98,8 +98,8 @@ pub fn run(rounds: usize, messages: u64, rate: u64) -> Result<Option<Results>, S
             let run = one(&cluster, (messages, rate), &cores, reads);
             let ((latencies, achieved), read) =
                 run.map_err(|error| format!("{name}, round {number}: {error}"))?;
-            let (target, achieved, seconds) = (Some(rate as f64), Some(achieved), messages as f64 / achieved);
-            let round = Round { at_s, seconds, target, achieved, ..Round::of(&latencies)? };
+            let seconds = messages as f64 / achieved;
+            let round = Round { at_s, seconds, ..Round::of(&latencies)? }.sent(rate as f64, achieved);
             let row = || Row::new(&live, name, name, Unit::Nanos).over(axes);
             results.add(&live, name, round, || row().as_floor(replay_rate.is_none()));
             if let Some(read) = read {

@@ -10,7 +10,6 @@
 use super::axis::{Axis, amount};
 use super::chart::{Chart, Line, Pen};
 use crate::results::{Results, Row, Series, Unit, VALUE};
-use crate::stats::Spread;
 
 /// The axis that carries load; and the one that marks the row before saturation.
 const RATE: &str = "rate";
@@ -166,13 +165,10 @@ fn others<'a>(row: &'a Row, axis: &'a str) -> impl Iterator<Item = (&'a String, 
 }
 
 impl Family<'_> {
-    /// Where a row lies: of load, what was sent and not what was to be.
+    /// Where a row lies: of load, what was offered. What is carried falls again beyond the knee, and a curve over it
+    /// would turn back on itself.
     fn place(&self, row: &Row) -> f64 {
-        let achieved = Spread::of(row.rounds.iter().filter_map(|round| round.achieved));
-        match achieved {
-            Some(achieved) if self.axis == RATE => achieved.median,
-            _ => row.axes[self.axis],
-        }
+        row.axes[self.axis]
     }
 
     /// The marked rows: those of one place share a mark.
@@ -220,7 +216,7 @@ impl Family<'_> {
             }
         }
         let x = match self.axis {
-            RATE => Axis::log("carried, messages per second", Unit::MessagesPerSecond, xs(&lines)),
+            RATE => Axis::log("offered, messages per second", Unit::MessagesPerSecond, xs(&lines)),
             axis => Axis::log(axis, Unit::Count, xs(&lines)),
         };
         let over = if self.axis == RATE { "load" } else { self.axis };
@@ -358,7 +354,6 @@ mod tests {
                     let mut row = row(&case, subject, floor, &[&[9_000; 30]]);
                     row.axes =
                         [("rate".to_owned(), f64::from(rate)), ("bytes".to_owned(), f64::from(bytes))].into();
-                    row.rounds[0].achieved = Some(f64::from(rate) * 0.9);
                     results.rows.push(row);
                 }
             }
@@ -367,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mode_and_size_of_a_sweep_is_a_picture_over_what_was_carried() {
+    fn every_mode_and_size_of_a_sweep_is_a_picture_over_what_was_offered() {
         let pictures = Pictures::of(&sweep()).unwrap();
         let over_load = pictures.over_axes.iter().filter(|chart| chart.subtitle.contains("over load"));
         let titles: Vec<&str> = over_load.clone().map(|chart| chart.title.as_str()).collect();
@@ -376,7 +371,7 @@ mod tests {
         let names: Vec<&str> = first.lines.iter().map(|line| line.name.as_str()).collect();
         assert_eq!(names, ["lockstep, p50", "io, p50"]);
         let places: Vec<f64> = first.lines[0].points.iter().map(|point| point.0).collect();
-        assert_eq!(places, [9_000.0, 18_000.0, 36_000.0]);
+        assert_eq!(places, [10_000.0, 20_000.0, 40_000.0]);
     }
 
     #[test]
@@ -386,7 +381,7 @@ mod tests {
             sweep.rows[row].axes.insert("knee".into(), 1.0);
         }
         let pictures = Pictures::of(&sweep).unwrap();
-        let knees = [(18_000.0, "knee of lockstep and io: 18 k/s"), (36_000.0, "knee of io: 36 k/s")];
+        let knees = [(20_000.0, "knee of lockstep and io: 20 k/s"), (40_000.0, "knee of io: 40 k/s")];
         assert_eq!(pictures.over_axes[0].marks, knees.map(|(at, words)| (at, words.to_owned())));
         assert!(pictures.over_axes[1].marks.is_empty());
     }

@@ -81,14 +81,17 @@ impl Output {
         if let Some(path) = &self.hdr {
             write(path, &hdr(results)?)?;
         }
-        if !results.wrongs.is_empty() {
-            return Err(results.wrongs.join("; "));
-        }
-        let mut held = Vec::new();
+        let (mut wrongs, mut held) = (results.wrongs.clone(), Vec::new());
         for condition in &self.fail_if {
-            held.extend(condition.judge(results)?);
+            match condition.judge(results) {
+                Ok(lines) => held.extend(lines),
+                Err(why) => wrongs.push(why),
+            }
         }
         held.iter().for_each(|line| eprintln!("lockstep-bench: {line}"));
+        if !wrongs.is_empty() {
+            return Err(wrongs.join("; "));
+        }
         Ok(if held.is_empty() { Verdict::Passed } else { Verdict::Failed })
     }
 }

@@ -40,6 +40,9 @@ pub const VALUE: &str = "value";
 /// The names of figures in the order in which people read them.
 pub const FIGURES: [&str; 7] = ["p50", "p90", "p99", "p99.9", "p99.99", "max", VALUE];
 
+/// A sender that sends a smaller share of its target fell behind.
+pub const SENT_SHARE: f64 = 0.99;
+
 /// What a row's figures are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Unit {
@@ -113,6 +116,17 @@ impl Round {
             histogram: Some(latencies.encode()?),
             ..Self::default()
         })
+    }
+
+    /// With what was to be sent a second and what was; where the sender fell behind, that is marked.
+    #[must_use]
+    pub fn sent(mut self, target: f64, achieved: f64) -> Self {
+        (self.target, self.achieved) = (Some(target), Some(achieved));
+        if achieved < target * SENT_SHARE {
+            let share = 100.0 * achieved / target;
+            self.marks.push(format!("the sender fell behind: {share:.1} % of {target:.0}/s were sent"));
+        }
+        self
     }
 
     /// A round of one figure.

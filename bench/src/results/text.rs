@@ -84,8 +84,8 @@ impl fmt::Display for Results {
                 self.counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
             writeln!(f, "\n{}", counts.join(", "))?;
         }
-        for note in &self.notes {
-            writeln!(f, "\n{note}")?;
+        if !self.notes.is_empty() {
+            writeln!(f, "\n{}", self.notes.join("\n"))?;
         }
         for wrong in &self.wrongs {
             writeln!(f, "\nWRONG: {wrong}")?;
