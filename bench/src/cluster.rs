@@ -1,6 +1,7 @@
 //! A cluster on this host: folders of its own, a configuration file as an operator writes it, journals
 //! formatted and a history begun. Everything is removed with it.
 
+use crate::scene::Contestant;
 use lockstep::config::Config;
 use lockstep::engine::ports::Group;
 use lockstep::io::idle::Idle;
@@ -107,17 +108,25 @@ impl Cluster {
         Self::on(&Site::loopback(replicas), idle)
     }
 
-    /// A cluster on `site`, formatted and begun, none of it running.
+    /// The file of a cluster on `site` and nothing else of it: a floor keeps no journal.
     ///
     /// # Errors
     /// In words, what could not be made.
-    pub fn on(site: &Site, idle: Idle) -> Result<Self, String> {
+    pub fn file(site: &Site, idle: Idle) -> Result<Self, String> {
         let folders = Folders::new()?;
         let text = text(&folders, site, idle)?;
         let path = folders.disk.join("lockstep.toml");
         std::fs::write(&path, &text).map_err(|error| format!("writing {}: {error}", path.display()))?;
         let config = load(&path)?;
-        let mut cluster = Self { folders, config, identities: Vec::new(), history: 0 };
+        Ok(Self { folders, config, identities: Vec::new(), history: 0 })
+    }
+
+    /// A cluster on `site`, formatted and begun, none of it running.
+    ///
+    /// # Errors
+    /// In words, what could not be made.
+    pub fn on(site: &Site, idle: Idle) -> Result<Self, String> {
+        let mut cluster = Self::file(site, idle)?;
         let mut members = Vec::new();
         for replica in 1..=site.addresses.len() as u32 {
             let settings = cluster.node(replica)?;
@@ -127,6 +136,14 @@ impl Cluster {
         }
         cluster.history = node::bootstrap(&cluster.node(1)?, &members).map_err(|error| error.to_string())?;
         Ok(cluster)
+    }
+
+    /// What `contestant` needs of a cluster on `site`.
+    ///
+    /// # Errors
+    /// In words, what could not be made.
+    pub fn of(contestant: Contestant, site: &Site, idle: Idle) -> Result<Self, String> {
+        if contestant == Contestant::Lockstep { Self::on(site, idle) } else { Self::file(site, idle) }
     }
 
     /// Leaves the folders where they are, and returns the one on the disk.

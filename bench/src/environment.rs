@@ -1,13 +1,12 @@
 //! What a figure depends on, to be printed above it: a number without its machine says nothing.
 
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, Site};
 use crate::results::Facts;
 use lockstep::config::Config;
 use lockstep::engine::ports::Group;
 use lockstep::io::idle::Idle;
 use lockstep::io::udp::Udp;
 use std::fs;
-use std::process::Command;
 
 /// What a file of the kernel says, `?` where there is none, `none` where it is empty.
 fn read(path: &str) -> String {
@@ -41,7 +40,7 @@ pub fn facts() -> Facts {
         ("busy poll", format!("{} us", read("/proc/sys/net/core/busy_poll"))),
         ("rmem_max", format!("{} bytes", read("/proc/sys/net/core/rmem_max"))),
         ("load", format!("{} (1, 5, 15 minutes, before the measurement)", load.join(" "))),
-        ("compiler", rustc()),
+        ("compiler", rustc().to_owned()),
         ("lockstep", format!("{} ({})", env!("CARGO_PKG_VERSION"), profile())),
     ];
     facts.map(|(name, value)| (name.to_owned(), value)).into()
@@ -69,13 +68,9 @@ pub fn cores() -> usize {
     lockstep::io::cpu::cores().len()
 }
 
-/// The compiler of this project's folder.
-pub fn rustc() -> String {
-    let output = Command::new("rustc").arg("--version").output();
-    output.map_or_else(
-        |_| String::from("an unknown rustc"),
-        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-    )
+/// The compiler of this program.
+pub fn rustc() -> &'static str {
+    env!("LOCKSTEP_BENCH_RUSTC")
 }
 
 /// The facts, and what the kernel grants a device like those of a measurement, and the interface: of `config`, or of
@@ -85,7 +80,7 @@ pub fn rustc() -> String {
 /// No such device can be opened here.
 pub fn with_device(config: Option<&Config>) -> Result<Facts, String> {
     let mut facts = facts();
-    let own = if config.is_none() { Some(Cluster::new(1, Idle::Spin)?) } else { None };
+    let own = if config.is_none() { Some(Cluster::file(&Site::loopback(1), Idle::Spin)?) } else { None };
     let Some(config) = config.or(own.as_ref().map(|own| &own.config)) else { return Ok(facts) };
     let settings = cluster::device(config, &[Group::Data]);
     let name = settings.interface.to_string();

@@ -383,7 +383,7 @@ impl Bench<'_> {
         let committed = family.delivery == Delivery::Committed;
         let loss = self.arguments.loss.clone();
         let site = Site { loss, mtu: self.arguments.mtu, ..Site::loopback(if committed { 3 } else { 1 }) };
-        let cluster = Cluster::on(&site, idle)?;
+        let cluster = Cluster::of(contestant, &site, idle)?;
         self.results.configure(&cluster.config);
         let node = |role, place: usize, flag: &str| {
             let core =

@@ -91,7 +91,7 @@ fn case(stalls: Nanos, pace: Pace) -> &'static str {
 
 fn one(stall_ns: Nanos, pace: Pace, seconds: u64, cores: &[usize]) -> Result<Found, String> {
     let idle = Idle::for_machine(2, cores.len());
-    let cluster = Cluster::on(&Site::loopback(1), idle)?;
+    let cluster = Cluster::file(&Site::loopback(1), idle)?;
     let (contestant, role) = (Contestant::Io, Role::Leader);
     let arguments =
         NodeArguments { contestant, role, core: cores[1], scheduling: SchedulingClass::Other, stall_ns };

@@ -7,7 +7,7 @@
 
 use crate::attached::Attached;
 use crate::client::{Client, Ground, Measure, measure};
-use crate::cluster::{Cluster, MESSAGE_LEN, MTU};
+use crate::cluster::{Cluster, MESSAGE_LEN, MTU, Site};
 use crate::environment;
 use crate::floor::{MESSAGE_LEN_MIN, number, write_message};
 use crate::node::{NodeArguments, Role};
@@ -84,7 +84,10 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let mut results = Results::begin("throughput", title, environment);
     match &attached {
         Some(attached) => results.configure(&attached.config),
-        None => results.configure(&Cluster::new(3, Idle::for_machine(3, cores.len()))?.config),
+        None => {
+            let idle = Idle::for_machine(3, cores.len());
+            results.configure(&Cluster::file(&Site::loopback(3), idle)?.config);
+        }
     }
     let (began, progress) = (Instant::now(), Progress::new("throughput"));
     if let Some(note) = cpu::pin(cores[0]).note {
@@ -146,7 +149,7 @@ fn alone(
     cores: &[usize],
     arguments: &Arguments,
 ) -> Result<f64, String> {
-    let cluster = Cluster::new(3, flood.idle)?;
+    let cluster = Cluster::of(contestant, &Site::loopback(3), flood.idle)?;
     // Never real time: it would starve the threads that write the segments, and the journal would be full.
     let scheduling = SchedulingClass::Other;
     let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling, stall_ns: 0 };

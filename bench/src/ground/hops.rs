@@ -69,7 +69,7 @@ pub fn turn(turns: &mut Turns<'_>, plan: &Plan, interface: &str) -> Result<(), S
 pub fn cluster(interface: &str, hops: usize, idle: Idle) -> Result<Cluster, String> {
     // As long as the program, in which there is one interface.
     let interface = interface.to_owned().leak();
-    Cluster::on(&Site { interface, ..Site::loopback(if hops == 3 { 3 } else { 1 }) }, idle)
+    Cluster::file(&Site { interface, ..Site::loopback(if hops == 3 { 3 } else { 1 }) }, idle)
 }
 
 /// One contestant that looks for datagrams all the time.
