@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 const ALARMS: f64 = 0.01;
 /// The figures of subjects that are judged, where both have them; the first that a floor has is its control.
 const JUDGED: [&str; 3] = ["p50", "p99", VALUE];
-/// What is measured where nothing else is asked for: a turn takes about a second.
+/// What is measured where nothing else is asked for: a turn takes some 0.4 seconds.
 const MEASURE: [&str; 10] =
     ["latency", "--closed", "--only", "stamped", "--seconds", "0.03", "--warm-up", "0.02", "--rounds", "1"];
 
