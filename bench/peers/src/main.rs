@@ -1,39 +1,18 @@
 //! # lockstep-peers: lockstep beside what people would pick instead
 //!
 //! The same work for every system, on the same three nodes, in one run: a client submits 64 B and waits until
-//! it sees it delivered in the total order. Closed loop, open loop, as much as goes through, and the gap
-//! after
-//! `kill -9` of the leader; each system with the settings that it comes with and with the best that its documents
-//! tell. `README.md` beside this has the settings and how to read the table.
+//! it sees it delivered in the total order. Closed loop, open loop, as much as goes through, and the gap after
+//! `kill -9` of the leader; each system with the settings that it comes with and with the best that its
+//! documents tell. `README.md` beside this has the settings and how to read the table.
 
+mod absent;
 #[cfg(feature = "aeron")]
-mod aeron;
-#[cfg(not(feature = "aeron"))]
-#[path = "without_aeron.rs"]
 mod aeron;
 #[cfg(feature = "corosync")]
 mod corosync;
-#[cfg(not(feature = "corosync"))]
-mod corosync {
-    pub const ADAPTER: crate::peer::Adapter = crate::peer::Adapter {
-        name: "corosync",
-        version: || {
-            Err("built without its client: it needs the libraries libcpg, libcfg, libcmap, libquorum and libvotequorum; `bench/peers/run --install` installs them".into())
-        },
-        systems: Vec::new,
-    };
-}
 mod daemons;
 #[cfg(feature = "etcd")]
 mod etcd;
-#[cfg(not(feature = "etcd"))]
-mod etcd {
-    pub const ADAPTER: crate::peer::Adapter = crate::peer::Adapter {
-        name: "etcd",
-        version: || Err("built without its client: it needs protoc; see `bench/peers/run --install`".into()),
-        systems: Vec::new,
-    };
-}
 mod ground;
 mod lockstep;
 mod measure;
@@ -43,6 +22,12 @@ mod raw;
 mod turns;
 mod zookeeper;
 
+#[cfg(not(feature = "aeron"))]
+use absent::aeron;
+#[cfg(not(feature = "corosync"))]
+use absent::corosync;
+#[cfg(not(feature = "etcd"))]
+use absent::etcd;
 use clap::Parser;
 use ground::{Ground, Steps};
 use lockstep_bench::environment;
