@@ -17,6 +17,7 @@ mod storm;
 pub use relay::{RelayArguments, relay};
 
 use crate::environment;
+use crate::flags;
 use crate::progress::Progress;
 use crate::results::{Output, Results, Verdict};
 use crate::taps;
@@ -73,9 +74,8 @@ pub struct Arguments {
 const AIM: f64 = 1.5;
 
 fn seconds(text: &str) -> Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is no number of seconds"))?;
     // Who is not measured stands still meanwhile, and is cut after gateway.silence, which is at most 300 s.
-    if (0.05..=40.0).contains(&seconds) { Ok(seconds) } else { Err("0.05 to 40 seconds".into()) }
+    flags::seconds(text, 0.05..=40.0)
 }
 
 /// Measures, gives out what was found, and judges it.

@@ -21,6 +21,7 @@ mod memory;
 mod timers;
 
 use crate::environment;
+use crate::flags;
 use crate::progress::Progress;
 use crate::results::{Output, Results, Verdict};
 use crate::turns::Turns;
@@ -70,8 +71,7 @@ impl Arguments {
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.01..=600.0).contains(seconds));
-    seconds.ok_or_else(|| format!("'{text}' is no length of a turn; write 0.01 to 600 seconds"))
+    flags::seconds(text, 0.01..=600.0)
 }
 
 /// Where and how long each turn runs.

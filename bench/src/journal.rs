@@ -16,6 +16,7 @@ mod kept;
 mod open;
 
 use crate::environment;
+use crate::flags;
 use crate::progress::Progress;
 use crate::results::{Output, Results, Verdict};
 use crate::turns::Turns;
@@ -54,8 +55,7 @@ pub struct Arguments {
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.05..=600.0).contains(seconds));
-    seconds.ok_or_else(|| format!("'{text}' is no length of a turn; write 0.05 to 600 seconds"))
+    flags::seconds(text, 0.05..=600.0)
 }
 
 impl Arguments {

@@ -24,6 +24,7 @@ use crate::attached::Attached;
 use crate::client::{Ground, measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, MTU, Site};
 use crate::environment;
+use crate::flags;
 use crate::floor::MESSAGE_LEN_MIN;
 use crate::node::{NodeArguments, Role};
 use crate::progress::Progress;
@@ -113,8 +114,7 @@ pub struct Arguments {
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number of seconds"))?;
-    if (0.01..=3600.0).contains(&value) { Ok(value) } else { Err("0.01 to 3600 seconds".to_owned()) }
+    flags::seconds(text, 0.01..=3600.0)
 }
 
 /// A rate like `20000`, `20k`, `1.5M`, in messages per second.
@@ -347,7 +347,7 @@ impl Bench<'_> {
     /// The cases that one run tells of.
     fn parts(&self, case: &str, found: &Found) -> Result<Vec<(String, Round)>, String> {
         let mut parts = vec![(case.to_owned(), found.round()?)];
-        let split = found.parts(self.arguments.one_way)?;
+        let split = found.parts()?;
         parts.extend(split.into_iter().map(|(part, round)| (format!("{case}, {part}"), round)));
         Ok(parts)
     }
@@ -371,6 +371,7 @@ impl Bench<'_> {
                 lasts_ns: (self.arguments.seconds * 1e9) as Nanos,
                 idle,
                 plant_ns: if contestant == Contestant::Lockstep { self.arguments.plant } else { 0 },
+                one_way: self.arguments.one_way,
                 kernel: kernel.transpose()?,
             })
         };

@@ -15,6 +15,7 @@ mod down;
 pub mod environment;
 mod failover;
 mod fanout;
+mod flags;
 pub mod fleet;
 mod floor;
 mod frames;

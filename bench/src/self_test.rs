@@ -25,6 +25,8 @@ use std::time::Instant;
 const STALL_NS: Nanos = 5_000_000;
 /// Between two of them.
 const EVERY_NS: Nanos = 1_000_000_000;
+/// What of each round is not counted.
+const WARM_UP_NS: Nanos = 100_000_000;
 /// Messages per second of the open loop.
 const RATE: u64 = 20_000;
 /// The measured p99.9 may be lower by so much: the stalls of a round need not be as many as its seconds.
@@ -96,15 +98,8 @@ fn one(stall_ns: Nanos, pace: Pace, seconds: u64, cores: &[usize]) -> Result<Fou
     let arguments =
         NodeArguments { contestant, role, core: cores[1], scheduling: SchedulingClass::Other, stall_ns };
     let _stub = Node::start(&cluster, &arguments)?;
-    let rally = Rally {
-        pace,
-        message_len: MESSAGE_LEN,
-        warm_up_ns: 100_000_000,
-        lasts_ns: seconds * 1_000_000_000,
-        idle,
-        plant_ns: 0,
-        kernel: None,
-    };
+    let lasts_ns = seconds * 1_000_000_000;
+    let rally = Rally { pace, warm_up_ns: WARM_UP_NS, ..Rally::probe(MESSAGE_LEN, lasts_ns, idle) };
     measure(contestant, Ground::own(&cluster), Delivery::Stamped, MESSAGE_LEN, rally)
 }
 

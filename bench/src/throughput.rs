@@ -82,18 +82,15 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let title = "messages a second, committed, without loss, over what a raw forwarder carries";
     let environment = environment::with_device(attached.as_ref().map(|attached| &attached.config))?;
     let mut results = Results::begin("throughput", title, environment);
+    let idle = attached.as_ref().map_or_else(|| Idle::for_machine(3, cores.len()), Attached::idle);
     match &attached {
         Some(attached) => results.configure(&attached.config),
-        None => {
-            let idle = Idle::for_machine(3, cores.len());
-            results.configure(&Cluster::file(&Site::loopback(3), idle)?.config);
-        }
+        None => results.configure(&Cluster::file(&Site::loopback(3), idle)?.config),
     }
     let (began, progress) = (Instant::now(), Progress::new("throughput"));
     if let Some(note) = cpu::pin(cores[0]).note {
         return Err(note);
     }
-    let idle = attached.as_ref().map_or_else(|| Idle::for_machine(3, cores.len()), Attached::idle);
     results.tell("clock", "monotonic, of the client");
     results.tell("cores", format!("3 threads on {}", cores.len()));
     results.tell("idle", idle);

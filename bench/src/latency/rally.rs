@@ -39,6 +39,8 @@ pub struct Rally {
     pub idle: Idle,
     /// What is burnt for each delivered message: planted, to see whether a comparison finds it.
     pub plant_ns: Nanos,
+    /// Whether latencies are split at the leader's stamp.
+    pub one_way: bool,
     /// When the kernel had what was delivered, if that is asked for.
     pub kernel: Option<KernelTimes>,
 }
@@ -46,7 +48,16 @@ pub struct Rally {
 impl Rally {
     /// A closed loop without warm-up: whether anybody answers.
     pub fn probe(message_len: usize, lasts_ns: Nanos, idle: Idle) -> Self {
-        Self { pace: Pace::Closed, message_len, warm_up_ns: 0, lasts_ns, idle, plant_ns: 0, kernel: None }
+        Self {
+            pace: Pace::Closed,
+            message_len,
+            warm_up_ns: 0,
+            lasts_ns,
+            idle,
+            plant_ns: 0,
+            one_way: false,
+            kernel: None,
+        }
     }
 }
 
@@ -55,7 +66,7 @@ pub struct Found {
     /// From when a message was due until it was delivered.
     pub latencies: Latencies,
     /// From when it was due until the leader stamped it, and from there: by two clocks.
-    ways: [Latencies; 2],
+    ways: Option<[Latencies; 2]>,
     /// The same two of the kernel's note of its coming.
     kernel_ways: Option<[Latencies; 2]>,
     /// Messages that count.
@@ -84,8 +95,8 @@ impl Found {
     ///
     /// # Errors
     /// A histogram cannot be written.
-    pub fn parts(&self, one_way: bool) -> Result<Vec<(&'static str, Round)>, String> {
-        let stamp = one_way.then_some(&self.ways).into_iter().flat_map(|ways| TO_STAMP.into_iter().zip(ways));
+    pub fn parts(&self) -> Result<Vec<(&'static str, Round)>, String> {
+        let stamp = self.ways.iter().flat_map(|ways| TO_STAMP.into_iter().zip(ways));
         let kernel = self.kernel_ways.iter().flat_map(|ways| TO_KERNEL.into_iter().zip(ways));
         let part = |(name, latencies): (&'static str, &Latencies)| {
             Ok((name, Round { seconds: self.lasted_ns as f64 / 1e9, ..Round::of(latencies)? }))
@@ -131,7 +142,8 @@ impl Measure for Rally {
     fn with(mut self, mut client: impl Client) -> Result<Found, String> {
         let clock = Clock::start();
         let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
-        let [mut latencies, mut out, mut back] = [Latencies::new()?, Latencies::new()?, Latencies::new()?];
+        let mut latencies = Latencies::new()?;
+        let mut ways = if self.one_way { Some([Latencies::new()?, Latencies::new()?]) } else { None };
         let mut message = vec![0; self.message_len.max(MESSAGE_LEN_MIN)];
         let (rate, burst) = match self.pace {
             Pace::Closed => (1, None),
@@ -186,9 +198,11 @@ impl Measure for Rally {
                     burn(&clock, self.plant_ns);
                     let now = clock.now();
                     latencies.record(now.saturating_sub(due));
-                    out.record(stamped.saturating_sub(clock.wall(due)));
                     let wall = clock.wall(now);
-                    back.record(wall.saturating_sub(stamped));
+                    if let Some([out, back]) = &mut ways {
+                        out.record(stamped.saturating_sub(clock.wall(due)));
+                        back.record(wall.saturating_sub(stamped));
+                    }
                     if let Some(kernel) = &mut self.kernel {
                         kernel.delivered(number(message), clock.wall(due), wall);
                     }
@@ -223,7 +237,7 @@ impl Measure for Rally {
         };
         Ok(Found {
             latencies,
-            ways: [out, back],
+            ways,
             kernel_ways: self.kernel.map(|kernel| kernel.ways),
             counted,
             lasted_ns: moved_at.max(ends) - counts_from,
