@@ -41,6 +41,7 @@ const REGRESSIONS: &[u64] = &[
     651094067,
     652001590,
     653356239,
+    655595288,
 ];
 
 fn from_env(name: &str) -> Option<u64> {

@@ -335,6 +335,33 @@ fn s10_nothing_of_a_new_epoch_is_used_before_its_start_is_held() {
     assert_eq!(reader.messages(), ["of epoch 2"]);
 }
 
+/// Seed 655595288: the only node that had the new epoch's start was gone. Whoever else had heard of it asked for that
+/// start alone from then on, also a learner whose own addition lay in what it missed of the epoch before, and whose
+/// vote was needed.
+#[test]
+fn a_start_that_nobody_gives_keeps_a_reader_from_nothing_of_the_epoch_that_it_follows() {
+    let mut log = Log::begun(3);
+    let mut reader = begun(&log);
+    log.push(&["missed"]);
+    reader.hear(&log.ack(2, 4));
+    // Something of a higher epoch is heard, and nothing more of it ever.
+    let mut lost = Log::begun(3);
+    lost.push(&["missed"]);
+    lost.begin(epoch(2, 2), &member_list(3));
+    reader.hear(&lost.heartbeat());
+    for _ in 0..40 {
+        reader.wait(RETRY_NS);
+        for request in reader.requests() {
+            for (from, to) in request.ranges {
+                (from..to).for_each(|seq| reader.repair(log.repair(seq as usize - 1, 2, 1)));
+            }
+        }
+    }
+    assert_eq!(reader.messages(), ["missed"]);
+    reader.repair(lost.repair(3, 2, 1));
+    assert_eq!(reader.subscriber.core.epoch(), epoch(2, 2), "the start is still asked for, and taken");
+}
+
 #[test]
 fn s3_an_ack_over_another_chain_counts_for_nothing_and_ends_nothing() {
     let mut log = Log::begun(3);

@@ -199,10 +199,14 @@ impl Receiver {
         events: &mut Events,
     ) -> Option<(usize, SocketAddrV4)> {
         self.asking.look(now, counters);
-        if self.news.0 != Epoch::NONE {
-            return self.ask_for_start(now, number, out, counters);
+        if self.news.0 == Epoch::NONE {
+            self.asking.start = None;
+        } else {
+            let asked = self.ask_for_start(now, number, out, counters);
+            if asked.is_some() || !self.is_start_denied() {
+                return asked;
+            }
         }
-        self.asking.start = None;
         let missing = self.missing_from();
         self.joined |= missing.is_none() && self.end.is_some_and(|end| end.next > 1);
         let Some(from) = missing.filter(|_| !self.replaying) else {
@@ -279,6 +283,14 @@ impl Receiver {
         let header = self.nack_header(number, epoch);
         counters.add(Counter::NacksOut, 1);
         Some((write_nack(out, header, token, &[]), to))
+    }
+
+    /// Whether everybody was asked for that start in vain: who heard of it may be the only one that has it, and gone.
+    /// Then what is missing of the followed epoch is asked for as well, as by who never heard of another: a learner
+    /// may find itself listed there, and its vote wanted. Who promised asks for nothing below that (S2).
+    fn is_start_denied(&self) -> bool {
+        let tries = self.asking.start.map_or(0, |ask| ask.tries());
+        self.follow_floor <= self.follow.epoch() && tries as usize > self.asking.repairers.len()
     }
 
     /// Who is preferred has every second turn, and each of the others one of those between.
