@@ -15,6 +15,9 @@ use std::time::Duration;
 const NAMES_MAX: u32 = 65_536;
 /// How long an open or a look-up waits for its answer before it is sent again.
 const ASK_AGAIN_NS: u64 = 20_000_000;
+/// Bytes that the kernel counts for a datagram in a socket beside its MTU. It grants twice what is asked for, so that
+/// with this half of a leader's socket stays free for others.
+const DATAGRAM_OVERHEAD: usize = 832;
 
 /// Why a name could not be opened.
 #[derive(Debug)]
@@ -78,6 +81,8 @@ impl<N: Net> Publisher<N> {
             receiver,
             window_entries: endpoint.window_entries,
             window_datagrams: (endpoint.publisher_buffer_bytes / frame_len_max).max(2) as u32,
+            flight_datagrams: (endpoint.udp.receive_buffer_bytes / (endpoint.mtu + DATAGRAM_OVERHEAD)).max(2)
+                as u32,
             resend_ns_min: endpoint.resend_ns_min,
             resend_ns_max: endpoint.resend_ns_max,
             ask_again_ns: ASK_AGAIN_NS,

@@ -23,7 +23,7 @@ use super::counters::{Counter, Counters};
 use super::event::Events;
 use super::ports::{Burst, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
-use super::window::{ResendTimer, SubmitWindow};
+use super::window::{Flight, ResendTimer, SubmitWindow};
 use super::{DRAINED, UNICAST_TURNS};
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
@@ -45,6 +45,8 @@ pub struct PublisherLimits {
     pub window_entries: u32,
     /// Most datagrams that hold them.
     pub window_datagrams: u32,
+    /// Most of those that are sent and not seen stamped: what a leader's socket takes at once.
+    pub flight_datagrams: u32,
     /// Shortest wait before a message is sent again.
     pub resend_ns_min: Nanos,
     /// Longest wait.
@@ -178,7 +180,9 @@ impl<N: Net> Publisher<N> {
         let Self { net, core, .. } = self;
         core.window.end_datagram();
         let header = core.header(Kind::Submission, wall);
-        let count = core.window.prepare(now, drained, header, &mut core.number);
+        // In what is missing of the stream it may be stamped: nobody knows before that is read.
+        let read_at = core.rx.read_at(now);
+        let count = core.window.prepare(read_at, drained, header, &mut core.number);
         if count == 0 {
             return 0;
         }
@@ -278,6 +282,7 @@ impl PublisherCore {
                 limits.window_datagrams,
                 datagram_len_max,
                 timer,
+                Flight::new(limits.flight_datagrams),
             ),
             lines: Lines::new(limits.window_entries),
             full: false,

@@ -28,8 +28,8 @@ use crate::proto::nack::NackLimits;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::repairers::Repairer;
 use crate::wire::{
-    Chain, Cursor, Epoch, FrameView, Header, HeartbeatBody, Identity, Kind, Reject, RepairTrailer, Seq,
-    SeqRange,
+    Chain, Cursor, Epoch, FrameView, Header, HeartbeatBody, Identity, Kind, Nanos, Reject, RepairTrailer,
+    Seq, SeqRange,
 };
 use ask::Asking;
 use std::net::SocketAddrV4;
@@ -113,6 +113,10 @@ pub struct Receiver {
     asking: Asking,
     /// The greatest exclusive bound that was seen stamped in the followed epoch.
     seen_next: Seq,
+    /// All that was shown by this time has been read, ...
+    read_at: Nanos,
+    /// ... and up to here the stream was shown at that one.
+    shown: (Nanos, Seq),
     /// An epoch that is heard of and whose start is not held, and how far it was heard to be stamped.
     news: (Epoch, Seq),
     /// Was whole once: what is fetched before that is no gap, but the way into the stream.
@@ -168,6 +172,8 @@ impl Receiver {
             commit,
             ready: 0,
             seen_next: 1,
+            read_at: 0,
+            shown: (0, 1),
             news: (Epoch::NONE, 0),
             joined: false,
             diverged: false,
@@ -193,6 +199,18 @@ impl Receiver {
     /// The exclusive bound of what was seen stamped.
     pub fn seen_next(&self) -> Seq {
         self.seen_next
+    }
+
+    /// The latest time of which is known that all that the stream had shown by then has been read: `now`, but for
+    /// what is missing.
+    pub fn read_at(&mut self, now: Nanos) -> Nanos {
+        let next = self.end.map_or(Seq::MAX, |end| end.next);
+        if next >= self.seen_next {
+            (self.read_at, self.shown) = (now, (now, self.seen_next));
+        } else if next >= self.shown.1.min(self.seen_next) {
+            (self.read_at, self.shown) = (self.shown.0, (now, self.seen_next));
+        }
+        self.read_at
     }
 
     /// Where the log begins that is read: as the owner asked, or where a takeover made it begin anew.

@@ -5,11 +5,14 @@
 //! number that it misses, and of which something was not seen stamped. How many go again in one turn
 //! follows what became of the ones before: one more for each that helped, half as many when one did not.
 //!
+//! What was never sent waits while as much is under way as the leader's socket may hold: see [`Flight`].
+//!
 //! ```text
 //!   slots:   head ──────── sent ────────▶ tail (open)
 //!            [5/15 left] [15 left] [3..]     a slot is free again when all its messages have their fate
 //! ```
 
+mod flight;
 mod timer;
 
 use super::ports::Burst;
@@ -18,6 +21,7 @@ use crate::wire::{
     ENTRY_HEADER_LEN, Entry, EntryHeader, Header, Nanos, OpenFrame, PART_MORE, PublisherSeq, entry_digest,
     seal,
 };
+pub use flight::Flight;
 use std::collections::VecDeque;
 pub use timer::ResendTimer;
 
@@ -37,6 +41,8 @@ struct Slot {
     resends: u16,
     /// Sent again at the next turn, whatever its time.
     due: bool,
+    /// Counted by [`Flight`].
+    flying: bool,
     sent_at: Nanos,
 }
 
@@ -75,6 +81,8 @@ pub struct SubmitWindow {
     /// Slots are counted without end; `% slots.len()` is their place.
     head: u64,
     unsent: u64,
+    /// What is prepared ends here.
+    ready: u64,
     tail: u64,
     open: OpenFrame,
     pending: Vec<Pending>,
@@ -89,6 +97,7 @@ pub struct SubmitWindow {
     /// The cluster takes no more: one datagram a turn asks whether it does again.
     throttled: bool,
     timer: ResendTimer,
+    flight: Flight,
 }
 
 /// Datagrams that a turn sends again before anything is known, ...
@@ -98,13 +107,20 @@ const BUDGET_MAX: usize = 64;
 
 impl SubmitWindow {
     /// Room for `entries` messages in `datagrams` datagrams of at most `datagram_len_max` bytes.
-    pub fn new(entries: u32, datagrams: u32, datagram_len_max: usize, timer: ResendTimer) -> Self {
+    pub fn new(
+        entries: u32,
+        datagrams: u32,
+        datagram_len_max: usize,
+        timer: ResendTimer,
+        flight: Flight,
+    ) -> Self {
         Self {
             memory: touched(datagrams as usize * datagram_len_max),
             stride: datagram_len_max,
             slots: vec![Slot::default(); datagrams as usize],
             head: 0,
             unsent: 0,
+            ready: 0,
             tail: 0,
             open: OpenFrame::default(),
             pending: vec![Pending { publisher_seq: 0, slot: 0, at: 0, next: NONE }; entries as usize],
@@ -115,6 +131,7 @@ impl SubmitWindow {
             budget: BUDGET_FIRST,
             throttled: false,
             timer,
+            flight,
         }
     }
 
@@ -218,11 +235,10 @@ impl SubmitWindow {
             if publisher_seq >= to {
                 return;
             }
-            if publisher_seq >= from
-                && self.is_sent(place)
-                && now >= self.slots[place as usize].sent_at + guard_ns
-            {
+            let sent_at = self.slots[place as usize].sent_at;
+            if publisher_seq >= from && self.is_sent(place) && now >= sent_at + guard_ns {
                 self.make_due(place);
+                self.flight.on_loss(now, sent_at);
             }
         }
     }
@@ -267,6 +283,9 @@ impl SubmitWindow {
             return false;
         }
         let hurried = std::mem::take(&mut slot.due);
+        if std::mem::take(&mut slot.flying) {
+            self.flight.on_landed();
+        }
         self.hurried -= u32::from(hurried);
         !hurried
     }
@@ -288,9 +307,9 @@ impl SubmitWindow {
         self.next_due = 0;
     }
 
-    /// What is to be sent now: datagrams never sent, and, if anything may be sent `again`, those whose time is over.
-    /// Seals each under `header` with the next `number`. Returns how many there are; [`SubmitWindow::burst`] hands
-    /// them out.
+    /// What is to be sent now: datagrams never sent, as many as may be under way, and, if anything may be sent
+    /// `again`, those whose time was over at `now`. Seals each under `header` with the next `number`. Returns how
+    /// many there are; [`SubmitWindow::burst`] hands them out.
     pub fn prepare(&mut self, now: Nanos, again: bool, header: Header, number: &mut u64) -> usize {
         self.resend.clear();
         if again && (self.hurried > 0 || now >= self.next_due) {
@@ -299,10 +318,11 @@ impl SubmitWindow {
         for index in 0..self.resend.len() {
             self.seal(self.resend[index], header, number);
         }
-        for slot in self.unsent..self.tail {
+        self.ready = self.unsent + self.flight.admit(self.tail - self.unsent);
+        for slot in self.unsent..self.ready {
             self.seal(slot, header, number);
         }
-        self.resend.len() + (self.tail - self.unsent) as usize
+        self.resend.len() + (self.ready - self.unsent) as usize
     }
 
     /// Chooses what is sent again, oldest first.
@@ -325,6 +345,7 @@ impl SubmitWindow {
                 self.resend.push_back(number);
                 if !slot.due {
                     timed_out = timed_out.max(Some(slot.resends));
+                    self.flight.on_loss(now, slot.sent_at);
                 }
             }
         }
@@ -367,7 +388,7 @@ impl SubmitWindow {
         let (mut slot, mut bytes) = (first, self.slots[start].length as usize);
         let stride = bytes;
         while stride == self.stride
-            && slot + 1 < self.tail
+            && slot + 1 < self.ready
             && self.place(slot + 1) > start
             && self.slots[self.place(slot)].length as usize == stride
         {
@@ -397,7 +418,13 @@ impl SubmitWindow {
         }
         for _ in again..count {
             let place = self.place(self.unsent);
-            self.slots[place].sent_at = now;
+            let slot = &mut self.slots[place];
+            slot.sent_at = now;
+            // A copy of this publisher may have had all of it stamped.
+            if slot.unstamped > 0 {
+                slot.flying = true;
+                self.flight.on_sent();
+            }
             self.unsent += 1;
         }
         self.free_slots();

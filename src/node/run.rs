@@ -47,8 +47,6 @@ const HOLD_BACK: u16 = 1024;
 const ACK_AGAIN_BEATS: u64 = 2;
 /// Where the doubling of the wait between candidacies that fail ends.
 const BACKOFF_TIMEOUTS: u64 = 32;
-/// Submissions that a standby keeps, to stamp them when it takes over.
-const HEARD_BYTES: usize = 1 << 20;
 /// Frames of a replay that are stored in one turn: some dozens of microseconds.
 const REPLAYED_PER_TURN: usize = 64;
 /// Most frames that one request is answered with.
@@ -402,7 +400,8 @@ fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits
             timeout_ns: settings.suspect_ns,
             backoff_ns_max: BACKOFF_TIMEOUTS * settings.suspect_ns,
         },
-        heard_bytes: HEARD_BYTES,
+        // The kernel grants twice the bytes that it is asked for.
+        heard_bytes: 4 * settings.udp.receive_buffer_bytes,
         secret_seed: random_seed()?,
     })
 }

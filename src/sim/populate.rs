@@ -92,6 +92,7 @@ pub(super) fn publisher(plan: &Plan, seat: usize, work: &Work, rng: &mut Rng) ->
         receiver: receiver(plan, seat, me),
         window_entries: 16,
         window_datagrams: 8,
+        flight_datagrams: 4,
         resend_ns_min: 300_000,
         resend_ns_max: 5_000_000,
         ask_again_ns: 1_000_000,

@@ -29,6 +29,7 @@ impl Writer {
             receiver,
             window_entries: 128,
             window_datagrams: 128,
+            flight_datagrams: 128,
             resend_ns_min: RESEND_NS,
             resend_ns_max: 50_000_000,
             ask_again_ns: 1_000_000,
@@ -166,6 +167,30 @@ fn what_was_stamped_and_lost_is_sent_again_at_once_and_has_one_fate() {
     let fates = [committed(1, 4), committed(2, 6), committed(3, 7), committed(4, 8)];
     assert_eq!(writer.told(), [places.as_slice(), &fates].concat());
     assert!(writer.publisher.core.is_drained() && writer.sent().is_empty());
+}
+
+/// A publisher that could not read as fast as it published took its own stamps, which it had missed, for lost
+/// submissions, and sent everything again and again: the more was offered, the less was carried.
+#[test]
+fn what_may_be_stamped_in_what_was_missed_is_not_sent_again_before_that_is_read() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    writer.publish(3);
+    writer.sent();
+    let missed = log.frames.len();
+    log.push_of(ORDERS, &[1, 2]);
+    writer.hear(&[&log.push(&["behind it"])]);
+    for _ in 0..100 {
+        writer.now += RESEND_NS;
+        writer.poll();
+    }
+    assert!(writer.sent().is_empty(), "its place may be in what was missed");
+    writer.repair(log.repair(missed, 2, 1));
+    assert_eq!(writer.told(), [stamped(1, 4), stamped(2, 5)]);
+    writer.now += 100 * RESEND_NS;
+    writer.poll();
+    writer.poll();
+    assert_eq!(writer.sent(), messages(&[3]), "the third was not there");
 }
 
 #[test]

@@ -380,6 +380,7 @@ pub fn connected(log: &mut Log) -> (Publisher<SimNet>, Vec<PublisherEvent>) {
         receiver,
         window_entries: 4,
         window_datagrams: 4,
+        flight_datagrams: 4,
         resend_ns_min: 300_000,
         resend_ns_max: 5_000_000,
         ask_again_ns: 1_000_000,

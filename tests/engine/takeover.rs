@@ -1,7 +1,9 @@
 //! The leader dies, stalls, or is cut off; nothing is lost, and nothing is done twice.
 
 use crate::world::*;
+use lockstep::engine::counters::Counter;
 use lockstep::engine::event::Role;
+use lockstep::proto::window::Window;
 use lockstep::wire::*;
 
 /// A cluster of three with one open publisher.
@@ -120,6 +122,31 @@ fn a_leader_that_is_stalled_before_each_of_its_turns_stamps_all_the_same() {
     }
     assert_eq!(cluster.publishers[0].committed().len(), 10, "{}", describe(&cluster));
     assert_eq!(leader(&cluster), Some(1));
+}
+
+/// A leader under a flood was stalled, put aside what waited until nothing more would, and forgot the first of it.
+#[test]
+fn a_leader_that_is_stalled_in_a_flood_speaks_again_and_has_lost_nothing() {
+    let mut cluster = Cluster::new(1, |limits| limits.window = Window { entries: 10_000, bytes: 1 << 20 });
+    cluster.add_publisher(|limits| {
+        (limits.window_entries, limits.window_datagrams, limits.flight_datagrams) = (4_096, 4_096, 4_096);
+    });
+    let id = cluster.open(0, "gateway", [1, 1]);
+    cluster.run(100);
+    cluster.paused.push(1);
+    cluster.run(500);
+    cluster.paused.clear();
+    // Its socket is never drained: ten datagrams come in each of its turns.
+    for _ in 0..200 {
+        for _ in 0..10 {
+            cluster.publishers[0].publish(id, &["a message"]);
+            cluster.publishers[0].publisher.flush(cluster.now, 1);
+        }
+        cluster.run(1);
+    }
+    let core = &cluster.replicas[0].core;
+    assert!(core.counters.get(Counter::Stamped) > 1_000, "{}", core.counters.get(Counter::Stamped));
+    assert_eq!(core.counters.get(Counter::SubmissionsHeld), 0, "none of them came before its turn");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! SubmitWindow against a model of lists, and what it must do with a device that takes little.
 
-use lockstep::engine::window::{Outstanding, ResendTimer, SubmitWindow};
+use lockstep::engine::window::{Flight, Outstanding, ResendTimer, SubmitWindow};
 use lockstep::wire::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
@@ -11,7 +11,12 @@ const DATAGRAMS: u32 = 4;
 const LEN: usize = 104 + 3 * 88;
 
 fn window(entries: u32, datagrams: u32) -> SubmitWindow {
-    SubmitWindow::new(entries, datagrams, LEN, ResendTimer::new(100, 10_000))
+    in_flight(entries, datagrams, datagrams)
+}
+
+/// Of whose datagrams at most `flight` are under way.
+fn in_flight(entries: u32, datagrams: u32, flight: u32) -> SubmitWindow {
+    SubmitWindow::new(entries, datagrams, LEN, ResendTimer::new(100, 10_000), Flight::new(flight))
 }
 
 fn claim(window: &mut SubmitWindow, list: &mut Outstanding, publisher: u32, publisher_seq: u64, len: usize) {
@@ -146,7 +151,7 @@ fn what_the_leader_misses_is_sent_again_at_once_and_nothing_else_is() {
 
 #[test]
 fn a_turn_sends_more_again_where_that_helps_and_less_where_it_does_not() {
-    let mut window = SubmitWindow::new(256, 256, LEN, ResendTimer::new(100, 10_000));
+    let mut window = in_flight(256, 256, 1_024);
     let (mut list, mut number) = (Outstanding::default(), 0);
     for publisher_seq in 1..=64 {
         claim(&mut window, &mut list, 1, publisher_seq, 240);
@@ -167,6 +172,37 @@ fn a_turn_sends_more_again_where_that_helps_and_less_where_it_does_not() {
     assert!(helped > 32, "{helped}");
     window.set_throttled(true);
     assert_eq!(most(&mut window, &mut number, 500_000), 1, "the cluster is only asked");
+}
+
+#[test]
+fn no_more_is_under_way_than_a_socket_takes_and_a_loss_halves_that_until_all_goes_well_again() {
+    let mut window = in_flight(512, 512, 64);
+    let (mut list, mut number, mut now, mut stamped) = (Outstanding::default(), 0, 1_000, 0);
+    for publisher_seq in 1..=512 {
+        claim(&mut window, &mut list, 1, publisher_seq, 240);
+    }
+    assert_eq!(send(&mut window, now, &mut number, 999).len(), 64);
+    assert!(send(&mut window, now, &mut number, 999).is_empty(), "as much as that is under way");
+    // The leader has what came first, and misses the rest: it overflowed.
+    window.on_stamped(now + 50, &mut list, 32);
+    window.on_missing(now + 60, &list, 33, 65);
+    window.on_missing(now + 61, &list, 33, 65);
+    now += 61;
+    let mut again = 0;
+    while again < 32 {
+        again += send(&mut window, now, &mut number, 999).len();
+    }
+    assert_eq!(again, 32, "what is sent again flies already, and nothing new goes with it");
+    let mut flights = Vec::new();
+    stamped += 64;
+    while flights.len() < 8 {
+        now += 50;
+        window.on_stamped(now, &mut list, stamped);
+        let sent = send(&mut window, now, &mut number, 999).len();
+        flights.push(sent);
+        stamped += sent as u64;
+    }
+    assert_eq!(flights, [36, 40, 45, 50, 56, 63, 64, 64]);
 }
 
 #[test]

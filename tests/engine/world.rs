@@ -282,6 +282,7 @@ impl Cluster {
             receiver: receiver_limits(me, self.replicas.len() as u32),
             window_entries: 64,
             window_datagrams: 8,
+            flight_datagrams: 8,
             resend_ns_min: 300_000,
             resend_ns_max: 5_000_000,
             ask_again_ns: 1_000_000,

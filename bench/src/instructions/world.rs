@@ -190,6 +190,7 @@ impl World {
                 receiver: receiver(&cluster, 4),
                 window_entries: 4096,
                 window_datagrams: 1024,
+                flight_datagrams: 1024,
                 resend_ns_min: 1_000_000,
                 resend_ns_max: 5_000_000,
                 ask_again_ns: 1_000_000,

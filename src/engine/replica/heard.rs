@@ -145,6 +145,18 @@ impl Heard {
         &self.memory[kept.at..kept.at + kept.len]
     }
 
+    /// Whether what is kept takes half of the room: none of it is overwritten before.
+    pub(super) fn is_half_full(&self) -> bool {
+        let oldest = self.kept.front().map_or(self.next_at, |kept| kept.at);
+        let bytes = if oldest < self.next_at {
+            self.next_at - oldest
+        } else {
+            self.memory.len() - oldest + self.next_at
+        };
+        !self.kept.is_empty()
+            && (bytes >= self.memory.len() / 2 || self.kept.len() >= most(self.memory.len()) / 2)
+    }
+
     /// The `index`th from the oldest.
     pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
         self.kept.get(index).map(|kept| self.bytes(kept))

@@ -51,8 +51,9 @@ impl<P: Ports> Replica<P> {
             return;
         }
         if core.looking {
-            // A stalled leader speaks once it has heard all that waited: perhaps it leads no more.
-            core.looking = count >= DRAINED;
+            // A stalled leader speaks once it has heard all that waited: perhaps it leads no more. Half of what is kept
+            // for that is more than a socket holds: what came meanwhile is no reason to be silent.
+            core.looking = count >= DRAINED && !core.heard.is_half_full();
             if core.looking {
                 return;
             }

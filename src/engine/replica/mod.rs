@@ -88,7 +88,8 @@ pub struct ReplicaLimits {
     pub suspect: SuspectLimits,
     /// An election's times.
     pub election: ElectionLimits,
-    /// Bytes of submissions that a standby keeps, to stamp them when it takes over.
+    /// Bytes of submissions that a standby keeps, to stamp them when it takes over, and a leader that was stalled, while
+    /// it looks whether it leads still: twice what may have waited in a socket.
     pub heard_bytes: usize,
     /// Drawn at each start of the process: the secrets of its epochs' watchers follow from it.
     pub secret_seed: [u8; 32],

@@ -214,6 +214,7 @@ fn engine(seat: usize) -> Result<Engine, String> {
                 receiver: receiver(seat),
                 window_entries: 4_096,
                 window_datagrams: 4_096,
+                flight_datagrams: 1_024,
                 resend_ns_min: 20_000_000,
                 resend_ns_max: 100_000_000,
                 ask_again_ns: 10_000_000,
