@@ -2,8 +2,10 @@
 //! which they were sent. Each datagram is built in its slot, sent from it, and sent again from it.
 //!
 //! What is sent again is only what is missing: a datagram whose time is over, or in which the leader names a
-//! number that it misses, and of which something was not seen stamped. How many go again in one turn
-//! follows what became of the ones before: one more for each that helped, half as many when one did not.
+//! number that it misses, and of which something was not seen stamped. How many go again follows what became of
+//! the ones before: one more for each that helped, half as many when one did not. So many in one turn of those that
+//! are named; and of those whose time is over, which a leader that was stalled may have, so many at all until they
+//! are seen stamped: it names the others.
 //!
 //! What was never sent waits while as much is under way as the leader's socket may hold: see [`Flight`].
 //!
@@ -265,6 +267,7 @@ impl SubmitWindow {
                 let Slot { resends, sent_at, .. } = self.slots[place as usize];
                 if resends > 0 {
                     self.budget = (self.budget + 1).min(BUDGET_MAX);
+                    self.next_due = 0;
                 } else if sent_at != 0 {
                     // Karn: what was sent twice measures nothing.
                     self.timer.on_sample(now.saturating_sub(sent_at));
@@ -325,30 +328,43 @@ impl SubmitWindow {
         self.resend.len() + (self.ready - self.unsent) as usize
     }
 
-    /// Chooses what is sent again, oldest first.
+    /// Chooses what is sent again: what is due before its time; then those whose time is over for the first time,
+    /// and those whose time is over once more, as far as those that were sent again leave room.
     #[cold]
     fn choose_resends(&mut self, now: Nanos) {
         self.next_due = Nanos::MAX;
-        let mut timed_out: Option<u16> = None;
+        let budget = if self.throttled { 1 } else { self.budget };
+        let mut under_way = 0;
         for number in self.head..self.unsent {
             let slot = self.slots[self.place(number)];
+            let due_at = slot.sent_at + self.timer.delay_ns(slot.resends);
             if slot.unstamped == 0 {
                 continue;
-            }
-            let due_at = slot.sent_at + self.timer.delay_ns(slot.resends);
-            if !slot.due && now < due_at {
-                self.next_due = self.next_due.min(due_at);
-            } else if self.resend.len() == if self.throttled { 1 } else { self.budget } {
-                self.next_due = now;
-                break;
-            } else {
+            } else if slot.due && self.resend.len() < budget {
                 self.resend.push_back(number);
-                if !slot.due {
-                    timed_out = timed_out.max(Some(slot.resends));
+            } else if slot.due {
+                self.next_due = now;
+            } else if now < due_at {
+                self.next_due = self.next_due.min(due_at);
+                under_way += usize::from(slot.resends > 0);
+            }
+        }
+        let mut timed_out: Option<u16> = None;
+        for once_more in [false, true] {
+            for number in self.head..self.unsent {
+                if under_way + self.resend.len() >= budget {
+                    break;
+                }
+                let slot = self.slots[self.place(number)];
+                let is_late = now >= slot.sent_at + self.timer.delay_ns(slot.resends);
+                if slot.unstamped > 0 && !slot.due && is_late && (slot.resends > 0) == once_more {
+                    self.resend.push_back(number);
                     self.flight.on_loss(now, slot.sent_at);
+                    timed_out = timed_out.max(Some(slot.resends));
                 }
             }
         }
+        self.resend.make_contiguous().sort_unstable();
         if let Some(resends) = timed_out {
             self.timer.on_timeout(resends);
             if resends > 0 {
