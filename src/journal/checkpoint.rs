@@ -94,6 +94,8 @@ impl Checkpoint {
         let end = self.end.follow(frame).map_err(|misfit| wrong(first, &misfit))?;
         for (seq, entry) in (first..).zip(frame.entries()) {
             match entry.kind() {
+                // What it says is in the frame's header.
+                EntryKind::Settled => {}
                 EntryKind::Message | EntryKind::Day => {
                     // Who may publish is judged where frames are made and received, not here.
                     if let Some(row) = self.publishers.get_mut(&entry.header.publisher) {

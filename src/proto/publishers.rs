@@ -150,7 +150,7 @@ impl Publishers {
                     (slot.closed, slot.last) = (true, entry.header.publisher_seq);
                 }
             }
-            EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership => {}
+            EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership | EntryKind::Settled => {}
         }
     }
 

@@ -32,6 +32,8 @@ pub enum EntryKind {
     EpochStart = 17,
     /// One identity joins or leaves the membership.
     Membership = 18,
+    /// The change of the membership before it is committed, which its frame's `commit_next` says; no payload.
+    Settled = 19,
 }
 
 impl EntryKind {
@@ -51,6 +53,7 @@ impl EntryKind {
             16 => Self::Birth,
             17 => Self::EpochStart,
             18 => Self::Membership,
+            19 => Self::Settled,
             _ => return None,
         })
     }

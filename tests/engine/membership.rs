@@ -310,6 +310,23 @@ fn member_2_one_of_two_that_left_tells_a_candidate_that_its_removal_is_committed
     assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
 }
 
+/// Seed 656278571: whoever was left of two was stopped before anything was stamped behind the removal of the other,
+/// did not know any more that it was committed, and asked the one that had left for ever.
+#[test]
+fn member_2_the_one_that_is_left_of_two_leads_alone_after_a_restart() {
+    let (mut cluster, id) = cluster(2, 0);
+    let after = status(&mut cluster, 1).1.membership_seq;
+    submit(&mut cluster, after, Change::Remove, member(2));
+    assert!(cluster.run_until(|cluster| role(cluster, 2) == Role::Learner), "{}", describe(&cluster));
+    cluster.run(100);
+    cluster.dead.push(2);
+    let replica = cluster.replicas.remove(0);
+    let again = start(replica.into_tail(), replica_limits(1, 2)).expect("it holds the log");
+    cluster.replicas.insert(0, again);
+    assert!(cluster.run_until(|cluster| leader(cluster) == Some(1)), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+}
+
 #[test]
 fn member_2_a_survivor_goes_on_when_the_one_that_was_called_dead_was_only_cut_off() {
     let (mut cluster, id) = cluster(2, 0);

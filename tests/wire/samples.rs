@@ -94,6 +94,7 @@ pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
         ("birth", entry(EntryKind::Birth), bytemuck::cast_slice(&birth).to_vec()),
         ("epoch start", entry(EntryKind::EpochStart), epoch_start()),
         ("membership", entry(EntryKind::Membership), membership(Change::Add, &birth)),
+        ("settled", entry(EntryKind::Settled), vec![]),
         ("membership as submitted", entry(EntryKind::Membership), membership(Change::Remove, &[])),
     ]
 }

@@ -15,7 +15,7 @@ names.kinds = {
 }
 names.entry_kinds = {
     [1] = "message", [2] = "open", [3] = "close", [4] = "day",
-    [16] = "birth", [17] = "epoch start", [18] = "membership",
+    [16] = "birth", [17] = "epoch start", [18] = "membership", [19] = "settled",
 }
 names.refusals = {
     [1] = "ahead", [2] = "too old", [3] = "other epoch", [4] = "other history", [5] = "limited",

@@ -267,7 +267,7 @@ impl Lines {
                         self.end(index, seq, false);
                     }
                 }
-                EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership => {}
+                EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership | EntryKind::Settled => {}
             }
         }
     }

@@ -429,6 +429,7 @@ impl ReplicaCore {
         self.had_quorum = false;
         (self.member_heard, self.denied) = ([0; MEMBERS_MAX], None);
         self.looking = false;
+        self.unsettled = false;
         self.draining = false;
         self.handover = None;
         self.election.on_started();

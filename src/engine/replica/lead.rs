@@ -61,6 +61,9 @@ impl<P: Ports> Replica<P> {
         }
         core.close_frame(tail, false);
         core.on_commit_moved();
+        if core.unsettled {
+            core.settle(tail, wall);
+        }
         if (!core.hold.is_empty() || core.shares.has_news()) && now >= core.notice_at {
             core.tell_publishers(net, tail, now, wall);
         }
@@ -241,7 +244,9 @@ impl ReplicaCore {
             EntryKind::Message | EntryKind::Close | EntryKind::Day => {}
             EntryKind::Open => return self.submit_open(tail, wall, entry),
             EntryKind::Membership => return self.submit_change(tail, wall, entry),
-            EntryKind::Birth | EntryKind::EpochStart => return self.drop_one(Counter::SubmissionsDropped),
+            EntryKind::Birth | EntryKind::EpochStart | EntryKind::Settled => {
+                return self.drop_one(Counter::SubmissionsDropped);
+            }
         }
         let header = &entry.header;
         match self.log.publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq) {
@@ -419,7 +424,11 @@ impl ReplicaCore {
     pub(super) fn on_commit_moved(&mut self) {
         let commit_next = self.commit_next();
         self.uncommitted.on_commit(commit_next);
+        let change = self.log.change;
         self.log.on_commit(commit_next);
+        if change.is_some() && self.log.change.is_none() {
+            self.unsettled = change.is_some_and(|(_, before)| before.is_pair());
+        }
     }
 
     /// Sends the frames that wait, and `last` behind them, in one call.

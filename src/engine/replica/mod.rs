@@ -178,6 +178,8 @@ pub struct ReplicaCore {
     had_quorum: bool,
     /// Leading: when each member was last heard, by its place in the list; 0 for never.
     member_heard: [Nanos; MEMBERS_MAX],
+    /// Leading: a change from two members is committed, and the journal does not know it yet.
+    unsettled: bool,
     /// Leading: the last change of the membership that was not made.
     denied: Option<Denial>,
     /// Whom the operator declared dead; until its removal is stamped.
@@ -321,6 +323,7 @@ impl<P: Ports> Replica<P> {
             had_quorum: false,
             quorum: Suspect::new(quorum),
             member_heard: [0; MEMBERS_MAX],
+            unsettled: false,
             denied: None,
             declared: None,
             buried: None,

@@ -86,6 +86,18 @@ impl ReplicaCore {
         true
     }
 
+    /// MEMBER-2: a change from two members takes a quorum of both sides until it is known to be committed. Who is left
+    /// alone may be started anew, and knows what its journal knows: so the journal is told, by an entry behind the
+    /// change.
+    #[cold]
+    pub(super) fn settle<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) {
+        let stamp =
+            Stamp { kind: EntryKind::Settled, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
+        // Without room it is stamped at a later turn.
+        self.unsettled = self.put(tail, wall, stamp, &[]).is_none();
+        self.close_frame(tail, false);
+    }
+
     /// Hands over to `to`, or to whoever holds most. In words why not.
     pub(super) fn order_handover(&mut self, now: Nanos, to: Option<Identity>) -> Result<(), Denied> {
         if self.role != Role::Leader {

@@ -104,7 +104,7 @@ fn tell_other(
             let mark = DayMark::parse(entry.payload).ok()?;
             Some(f(SubscriberEvent::Day { seq, mark }))
         }
-        EntryKind::Birth => None,
+        EntryKind::Birth | EntryKind::Settled => None,
     }
 }
 

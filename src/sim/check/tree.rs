@@ -242,6 +242,12 @@ impl Tree {
                         OpenView::parse(entry.payload).map_err(|reject| format!("S8: open: {reject}"))?;
                     stem.open(seq, entry.header.publisher, &open)?;
                 }
+                EntryKind::Settled if frame.header.commit_next > stem.members_seq => {}
+                EntryKind::Settled => {
+                    return Err(format!(
+                        "S4: the change before {seq} is called committed, and is not told to be"
+                    ));
+                }
                 EntryKind::Membership if frame.entries().count() == 1 => stem.change(seq, entry.payload)?,
                 EntryKind::Membership => {
                     return Err(format!("S4: the change of the membership at {seq} shares its frame"));
