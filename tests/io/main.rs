@@ -8,6 +8,7 @@
 
 mod machine;
 mod records;
+mod shm;
 mod udp;
 mod watcher;
 
