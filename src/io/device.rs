@@ -86,12 +86,16 @@ impl Device {
                 // What memory has brought to this host's processes is not brought once more.
                 let quiet = |udp: &UdpSettings| UdpSettings { multicast_loop: false, ..udp.clone() };
                 let second = settings.second.as_ref();
+                let mut leaves_host = !address_of(&udp.interface)?.is_loopback();
+                if let Some(second) = second {
+                    leaves_host |= !address_of(&second.udp.interface)?.is_loopback();
+                }
                 let network = Self::open_network(DeviceSettings {
                     udp: quiet(&udp),
                     second: second.map(|second| SecondLine { udp: quiet(&second.udp), ..second.clone() }),
                     ..settings
                 })?;
-                Self::Beside(Box::new(Beside::new(shm(network.unicast_address())?, network)))
+                Self::Beside(Box::new(Beside::new(shm(network.unicast_address())?, network, leaves_host)))
             }
             Memory::Alone => {
                 let address = SocketAddrV4::new(address_of(&udp.interface)?, udp.unicast_port);

@@ -1,6 +1,7 @@
 //! Memory beside a network: what is for a group goes both ways, local members hear it by memory and remote ones by the
 //! network. That network does not bring our own host's datagrams back (`multicast_loop` is off), so nobody hears
-//! anything twice. Unicast goes by memory to whom it reaches, and by the network to everybody else.
+//! anything twice. The loopback is the exception: it brings back everything and reaches nobody else, so nothing is said
+//! to groups there. Unicast goes by memory to whom it reaches, and by the network to everybody else.
 //!
 //! Asking the network is a system call, some twenty times what asking the memory costs. So it is asked once in two
 //! microseconds and not at every turn: that delays what comes from afar by one of them on average, and what comes
@@ -42,22 +43,25 @@ impl Received {
 pub struct Beside<N, T = Clock> {
     memory: Shm,
     network: N,
+    /// Whether the network leads anywhere but back to this host.
+    leaves_host: bool,
     time: T,
     groups: Received,
     unicast: Received,
 }
 
 impl<N: Net> Beside<N> {
-    /// Memory beside `network`, whose unicast address memory has as well.
-    pub fn new(memory: Shm, network: N) -> Self {
-        Self::timed(memory, network, Clock::start())
+    /// Memory beside `network`, whose unicast address memory has as well; groups are told by it if it leaves this
+    /// host.
+    pub fn new(memory: Shm, network: N, leaves_host: bool) -> Self {
+        Self::timed(memory, network, leaves_host, Clock::start())
     }
 }
 
 impl<N: Net, T: Time> Beside<N, T> {
     /// The same, by this clock.
-    pub fn timed(memory: Shm, network: N, time: T) -> Self {
-        Self { memory, network, time, groups: Received::default(), unicast: Received::default() }
+    pub fn timed(memory: Shm, network: N, leaves_host: bool, time: T) -> Self {
+        Self { memory, network, leaves_host, time, groups: Received::default(), unicast: Received::default() }
     }
 
     /// The network.
@@ -109,6 +113,9 @@ impl<N: Net, T: Time> Net for Beside<N, T> {
     #[inline]
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         let by_memory = self.memory.send_group(group, bursts);
+        if !self.leaves_host {
+            return by_memory;
+        }
         self.network.send_group(group, bursts).max(by_memory)
     }
 

@@ -194,14 +194,13 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// The folder of the cluster whose first group is `group`, within `parent`. It is this user's, and this
-    /// network namespace's: the same address is another machine's in another one.
+    /// The folder of the cluster whose first group is `group`, within `parent`. It is this network namespace's: the
+    /// same address is another machine's in another one. It is nobody's in particular, so that two users of one
+    /// cluster, who would not hear each other, are told.
     pub fn new(parent: &Path, group: SocketAddrV4) -> Self {
-        // SAFETY: a call without arguments that cannot fail.
-        let user = unsafe { libc::geteuid() };
         let namespace = std::fs::metadata("/proc/self/ns/net").map_or(0, |metadata| metadata.ino());
         let (ip, port) = (group.ip(), group.port());
-        Self { path: parent.join(format!("lockstep-rings-{user}-{namespace}-{ip}-{port}")) }
+        Self { path: parent.join(format!("lockstep-rings-{namespace}-{ip}-{port}")) }
     }
 
     pub fn path(&self) -> &Path {
