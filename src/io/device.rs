@@ -7,7 +7,7 @@
 use crate::engine::ports::{Burst, Group, Net};
 use crate::io::lines::{Addresses, LineCounts, Lines};
 use crate::io::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
-use crate::io::shm::{Beside, Shm, ShmCounts, ShmSettings};
+use crate::io::shm::{Beside, Shm, ShmCounts, ShmSettings, is_unused};
 use crate::io::udp::{Udp, UdpCounts, UdpSettings, address_of};
 use crate::io::{IoError, Obtained};
 use std::net::SocketAddrV4;
@@ -81,7 +81,10 @@ impl Device {
             })
         };
         Ok(match settings.memory {
-            Memory::Off => Self::open_network(settings)?,
+            Memory::Off => {
+                is_unused(group)?;
+                Self::open_network(settings)?
+            }
             Memory::Beside => {
                 // What memory has brought to this host's processes is not brought once more.
                 let quiet = |udp: &UdpSettings| UdpSettings { multicast_loop: false, ..udp.clone() };

@@ -68,11 +68,33 @@ pub struct ShmSettings {
     pub ring_bytes: usize,
 }
 
+/// Memory, as a file system.
+const PARENT: &str = "/dev/shm";
+
+/// Refuses a device without memory where other processes of the cluster use it: it would not hear them.
+///
+/// # Errors
+/// One of them lives.
+pub fn is_unused(group: SocketAddrV4) -> Result<(), IoError> {
+    let folder = Folder::new(PARENT.as_ref(), group);
+    // A folder that cannot be used is nobody's of this cluster, as far as one can tell.
+    let others = || folder.lock().and_then(|locked| locked.others(&[])).unwrap_or_default();
+    if !folder.path().exists() || others().is_empty() {
+        return Ok(());
+    }
+    let doing = format!(
+        "open a device without shared memory: other processes of this host exchange what is for groups by memory \
+         ({}) and would not be heard; set `network.shm = true` here too",
+        folder.path().display()
+    );
+    Err(IoError::because(doing, ErrorKind::InvalidInput, "all processes of a host have to be alike"))
+}
+
 impl ShmSettings {
     /// All groups joined, Ethernet's datagrams, 4 MiB as a socket has, in `/dev/shm`.
     pub fn new(group: SocketAddrV4, address: SocketAddrV4) -> Self {
         Self {
-            parent: "/dev/shm".into(),
+            parent: PARENT.into(),
             group,
             address,
             joins: vec![Group::Submit, Group::Data, Group::Control],

@@ -169,5 +169,11 @@ fn devices_of_one_host_hear_each_other_once_and_those_without_memory_not_at_all(
     assert_eq!(told, [(b"to you".to_vec(), b.unicast_address())]);
     assert!(groups(&mut deaf).is_empty(), "it is set otherwise than the rest of its host");
     assert_eq!(unicast(&mut deaf), [(b"and you".to_vec(), b.unicast_address())]);
+    let late = DeviceSettings { udp: udp.clone(), second: None, rehearse: None, memory: Memory::Off };
+    let text = Device::open(late).unwrap_err().to_string();
+    assert!(
+        text.contains("would not be heard; set `network.shm = true`"),
+        "who is not alike is told: {text}"
+    );
     assert_eq!((b.memory().datagrams_out, a.memory().datagrams_in, a.counts().datagrams_in), (2, 2, 0));
 }

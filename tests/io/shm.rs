@@ -224,6 +224,22 @@ fn a_reader_that_is_too_slow_counts_what_it_lost_and_the_others_lose_nothing() {
 }
 
 #[test]
+fn a_datagram_in_memory_costs_no_allocation() {
+    let parent = parent();
+    let (mut a, mut b) = (open(settings(parent.path())), open(settings(parent.path())));
+    let (bytes, to) = (burst(10, 100), b.unicast_address());
+    let mut arrived = 0;
+    let measured = allocation_counter::measure(|| {
+        for _ in 0..1_000 {
+            a.send_group(Group::Data, &[Burst { bytes: &bytes, stride: 100 }]);
+            a.send_unicast(to, [&bytes[..100], &[]]);
+            arrived += b.recv_groups() + b.recv_unicast();
+        }
+    });
+    assert_eq!((arrived, measured.count_total), (11_000, 0));
+}
+
+#[test]
 fn an_address_belongs_to_one_process_and_is_free_again_when_that_ends() {
     let parent = parent();
     let fixed = ShmSettings { address: SocketAddrV4::new(LOCALHOST, 7701), ..settings(parent.path()) };

@@ -117,7 +117,7 @@ impl Members {
         let mut watcher =
             Watcher { shared: shared.clone(), folder: folder.clone(), own: own.id, known, events };
         let mut members = Self { shared, folder, own, thread: None };
-        let thread = std::thread::Builder::new().name("shm-members".into()).spawn(move || watcher.run());
+        let thread = std::thread::Builder::new().name("lockstep-shm".into()).spawn(move || watcher.run());
         let doing = "start the thread that watches who shares memory";
         members.thread = Some(thread.map_err(|error| IoError::new(doing, error))?);
         Ok((members, rings, peers))
