@@ -1,8 +1,8 @@
 //! # device: what a process speaks and listens through
 //!
-//! The kernel's UDP; the same behind a rehearsal of a bad network; or two of either, one for each line. Or memory,
-//! beside any of these or alone. Which one it is, is decided when it is opened: an ordinary process pays for the
-//! choice with a branch that always goes the same way, and with nothing else.
+//! The kernel's UDP; the same behind a rehearsal of a bad network; or two of either, one for each line. Or
+//! memory, beside any of these or alone. Which one it is, is decided when it is opened: an ordinary process pays
+//! for the choice with a branch that always goes the same way, and with nothing else.
 
 use crate::engine::ports::{Burst, Group, Net};
 use crate::io::lines::{Addresses, LineCounts, Lines};
@@ -26,8 +26,8 @@ pub struct DeviceSettings {
     pub memory: Memory,
 }
 
-/// What the memory of a host is used for. All of a cluster's processes there use it alike: those of one kind do not
-/// hear those of another.
+/// What the memory of a host is used for. All of a cluster's processes there use it alike: those of one kind do
+/// not hear those of another.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Memory {
     /// Nothing: the network carries everything, also from process to process.

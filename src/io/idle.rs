@@ -158,8 +158,8 @@ impl Parker {
     }
 
     /// Sleeps for `wait_ns`, at least [`PARK_NS_MIN`] and at most [`PARK_NS_MAX`] ([`PARK_MEMORY_NS_MAX`]
-    /// beside memory), or until there is something to read, and returns whether there is. A failure of the kernel's shortens the sleep
-    /// and is otherwise harmless.
+    /// beside memory), or until there is something to read, and returns whether there is. A failure of
+    /// the kernel's shortens the sleep and is otherwise harmless.
     pub fn park(&mut self, wait_ns: Nanos) -> bool {
         let wait_ns = wait_ns.clamp(PARK_NS_MIN, PARK_NS.load(Ordering::Relaxed));
         let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };

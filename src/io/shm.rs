@@ -1,9 +1,9 @@
 //! # shm: the memory of one host as a [`Net`]
 //!
-//! Each process has two rings that it alone writes, one for groups and one for unicast, in a file of its own; all
-//! others map it and read. The datagrams are those that the network carries, so the engines notice nothing. What a
-//! datagram costs is to be copied in, to be copied out, and a cache line or two that go from core to core: no system
-//! call, no lock, and nobody waits.
+//! Each process has two rings that it alone writes, one for groups and one for unicast, in a file of its own;
+//! all others map it and read. The datagrams are those that the network carries, so the engines notice
+//! nothing. What a datagram costs is to be copied in, to be copied out, and a cache line or two that go from
+//! core to core: no system call, no lock, and nobody waits.
 //!
 //! ```text
 //!   process A                          /dev/shm/lockstep-rings-…            process B
@@ -11,14 +11,15 @@
 //!   recv_*  ◀──copy───── ring-b: groups │ unicast ◀─────copy─── send_*
 //! ```
 //!
-//! * A reader skips what is for groups that it has not joined, and what is for others. It never writes to a ring,
-//!   so a slow, stopped or dead one harms nobody: it is overtaken, and counts what it lost ([`Net::dropped`]).
+//! * A reader skips what is for groups that it has not joined, and what is for others. It never writes to a
+//!   ring, so a slow, stopped or dead one harms nobody: it is overtaken, and counts what it lost
+//!   ([`Net::dropped`]).
 //! * What is lent is a copy, since the writer overwrites its ring whenever it likes.
-//! * Who comes late hears what is said from then on, as one who joins a group does. Nobody misses what a newcomer
-//!   says first.
-//! * No descriptor tells that memory has changed. A thread that parks therefore sleeps for a tenth of a millisecond
-//!   at most once its process has such a device (`io::idle`): a wake-up would cost each writer a fence and a look at
-//!   each reader for each datagram, and those who care for latency do not park.
+//! * Who comes late hears what is said from then on, as one who joins a group does. Nobody misses what a
+//!   newcomer says first.
+//! * No descriptor tells that memory has changed. A thread that parks therefore sleeps for a tenth of a
+//!   millisecond at most once its process has such a device (`io::idle`): a wake-up would cost each writer a
+//!   fence and a look at each reader for each datagram, and those who care for latency do not park.
 
 mod beside;
 mod folder;
@@ -83,8 +84,8 @@ pub fn is_unused(group: SocketAddrV4) -> Result<(), IoError> {
         return Ok(());
     }
     let doing = format!(
-        "open a device without shared memory: other processes of this host exchange what is for groups by memory \
-         ({}) and would not be heard; set `network.shm = true` here too",
+        "open a device without shared memory: other processes of this host exchange what is for groups by \
+         memory ({}) and would not be heard; set `network.shm = true` here too",
         folder.path().display()
     );
     Err(IoError::because(doing, ErrorKind::InvalidInput, "all processes of a host have to be alike"))
@@ -184,11 +185,12 @@ pub struct Shm {
 }
 
 impl Shm {
-    /// Makes our rings, and maps those of all who are there. From now on no thread of this process parks for long.
+    /// Makes our rings, and maps those of all who are there. From now on no thread of this process parks for
+    /// long.
     ///
     /// # Errors
-    /// A folder that others may touch, that is full, or has no room; files in it that are not ours or of another
-    /// release; an address that another process has.
+    /// A folder that others may touch, that is full, or has no room; files in it that are not ours or of
+    /// another release; an address that another process has.
     pub fn open(settings: ShmSettings) -> Result<Self, IoError> {
         let len_max = settings.datagram_len_max;
         if len_max == 0 || len_max > DATAGRAM_LEN_MAX {
@@ -293,8 +295,8 @@ impl Shm {
         }
     }
 
-    /// Who has left and said nothing that we have not read is given back. One with a ring that never ends goes with
-    /// the next who comes.
+    /// Who has left and said nothing that we have not read is given back. One with a ring that never ends
+    /// goes with the next who comes.
     #[cold]
     fn dismiss(&mut self) {
         self.forget(|peer| peer.has_left && peer.groups.is_read() && peer.unicast.is_read());

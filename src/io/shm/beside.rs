@@ -1,11 +1,12 @@
-//! Memory beside a network: what is for a group goes both ways, local members hear it by memory and remote ones by the
-//! network. That network does not bring our own host's datagrams back (`multicast_loop` is off), so nobody hears
-//! anything twice. The loopback is the exception: it brings back everything and reaches nobody else, so nothing is said
-//! to groups there. Unicast goes by memory to whom it reaches, and by the network to everybody else.
+//! Memory beside a network: what is for a group goes both ways, local members hear it by memory and remote
+//! ones by the network. That network does not bring our own host's datagrams back (`multicast_loop` is off),
+//! so nobody hears anything twice. The loopback is the exception: it brings back everything and reaches
+//! nobody else, so nothing is said to groups there. Unicast goes by memory to whom it reaches, and by the
+//! network to everybody else.
 //!
-//! Asking the network is a system call, some twenty times what asking the memory costs. So it is asked once in two
-//! microseconds and not at every turn: that delays what comes from afar by one of them on average, and what comes
-//! from here hardly at all. Who turns slowly asks at every turn.
+//! Asking the network is a system call, some twenty times what asking the memory costs. So it is asked once
+//! in two microseconds and not at every turn: that delays what comes from afar by one of them on average, and
+//! what comes from here hardly at all. Who turns slowly asks at every turn.
 
 use super::{Shm, ShmCounts};
 use crate::engine::ports::{Burst, Group, Net};
@@ -51,8 +52,8 @@ pub struct Beside<N, T = Clock> {
 }
 
 impl<N: Net> Beside<N> {
-    /// Memory beside `network`, whose unicast address memory has as well; groups are told by it if it leaves this
-    /// host.
+    /// Memory beside `network`, whose unicast address memory has as well; groups are told by it if it leaves
+    /// this host.
     pub fn new(memory: Shm, network: N, leaves_host: bool) -> Self {
         Self::timed(memory, network, leaves_host, Clock::start())
     }

@@ -1,12 +1,12 @@
 //! The folder in which the processes of a cluster find each other's rings: one file for each of them.
 //!
-//! A file is its owner's for as long as the owner holds the lock (flock) on it, and the kernel takes that lock away
-//! from whoever dies. So a file with a free lock is a dead process's, and whoever comes next removes it. All who
-//! make, look for or remove files hold the lock of the folder itself meanwhile: nobody sees a file that is not yet
-//! locked by its owner.
+//! A file is its owner's for as long as the owner holds the lock (flock) on it, and the kernel takes that
+//! lock away from whoever dies. So a file with a free lock is a dead process's, and whoever comes next
+//! removes it. All who make, look for or remove files hold the lock of the folder itself meanwhile: nobody
+//! sees a file that is not yet locked by its owner.
 //!
-//! The folder and its files are trusted when they are this user's and nobody else may touch them. Who can write
-//! into them could as well stop these processes or read their memory.
+//! The folder and its files are trusted when they are this user's and nobody else may touch them. Who can
+//! write into them could as well stop these processes or read their memory.
 
 use super::ring::is_ring;
 use crate::io::IoError;
@@ -96,9 +96,9 @@ impl Deref for Mapped {
 
     #[inline]
     fn deref(&self) -> &[AtomicU64] {
-        // SAFETY: the mapping covers the words (asserted by `new`), begins at a page, and `at` is a multiple of 8; it
-        // lives as long as `self`. All processes touch these words by atomics only. Readers map them without the
-        // right to write, where loads of a word are still sound, and none of theirs stores.
+        // SAFETY: the mapping covers the words (asserted by `new`), begins at a page, and `at` is a multiple
+        // of 8; it lives as long as `self`. All processes touch these words by atomics only. Readers map them
+        // without the right to write, where loads of a word are still sound, and none of theirs stores.
         unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(self.at).cast::<AtomicU64>(), self.words) }
     }
 }
@@ -194,9 +194,9 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// The folder of the cluster whose first group is `group`, within `parent`. It is this network namespace's: the
-    /// same address is another machine's in another one. It is nobody's in particular, so that two users of one
-    /// cluster, who would not hear each other, are told.
+    /// The folder of the cluster whose first group is `group`, within `parent`. It is this network
+    /// namespace's: the same address is another machine's in another one. It is nobody's in particular, so
+    /// that two users of one cluster, who would not hear each other, are told.
     pub fn new(parent: &Path, group: SocketAddrV4) -> Self {
         let namespace = std::fs::metadata("/proc/self/ns/net").map_or(0, |metadata| metadata.ino());
         let (ip, port) = (group.ip(), group.port());
@@ -360,7 +360,8 @@ impl Locked<'_> {
         let path = self.folder.path.display();
         if wanted.port() == 0 {
             let candidates = FREE_PORTS.map(|port| SocketAddrV4::new(*wanted.ip(), port));
-            // There are more ports than members; they are walked in turns, so that a name is not soon another's.
+            // There are more ports than members; they are walked in turns, so that a name is not soon
+            // another's.
             let start = Clock::start().now() as usize % FREE_PORTS.len();
             let mut turned = candidates.clone().skip(start).chain(candidates);
             return turned.find(|address| !taken.contains(address)).ok_or_else(|| {
@@ -376,8 +377,8 @@ impl Locked<'_> {
     }
 }
 
-/// Locks and sizes a new file, says what it is, and maps it. All of its memory is there before anybody stores to
-/// it: a store into a hole of a full file system would kill us.
+/// Locks and sizes a new file, says what it is, and maps it. All of its memory is there before anybody stores
+/// to it: a store into a hole of a full file system would kill us.
 fn fill(file: &File, header: &Header, len: u64) -> Result<MmapRaw, Error> {
     file.try_lock().map_err(Error::from)?;
     // SAFETY: the descriptor is open across the call, and the call takes no pointers.
@@ -399,8 +400,8 @@ fn is_private(metadata: &Metadata, path: &Path) -> Result<(), IoError> {
     }
     let owner = metadata.uid();
     let doing = format!(
-        "trust {}: it is user {owner}'s with mode {mode:o}, and has to be user {user}'s alone (mode 700, files 600); \
-         remove it, or run all processes of the cluster as one user",
+        "trust {}: it is user {owner}'s with mode {mode:o}, and has to be user {user}'s alone (mode 700, \
+         files 600); remove it, or run all processes of the cluster as one user",
         path.display()
     );
     Err(IoError::because(doing, ErrorKind::PermissionDenied, "others may touch it"))

@@ -34,7 +34,8 @@ pub(super) struct Inbox {
 const LINE: usize = 8;
 
 impl Inbox {
-    /// Room for `datagrams` of `len_max` bytes. All of it is touched here, so that no receive meets a page fault.
+    /// Room for `datagrams` of `len_max` bytes. All of it is touched here, so that no receive meets a page
+    /// fault.
     pub fn new(datagrams: usize, len_max: usize) -> Self {
         let words = datagrams * len_max.div_ceil(8).next_multiple_of(LINE);
         Self {
@@ -66,8 +67,8 @@ impl Inbox {
         self.slots.len()
     }
 
-    /// Room for a datagram of `len` bytes; none if it has to wait for the next receive. A longer one than ours may
-    /// be gets no words, and is not lent.
+    /// Room for a datagram of `len` bytes; none if it has to wait for the next receive. A longer one than
+    /// ours may be gets no words, and is not lent.
     #[inline]
     pub fn room(&mut self, len: usize) -> Option<&mut [u64]> {
         if self.is_full() {

@@ -1,6 +1,6 @@
-//! Who else is there: a thread beside the device maps the rings of those who come and unmaps those of who has left,
-//! so that a hot thread does neither. It sleeps until the folder changes (inotify): a file that is made, removed, or
-//! closed by its owner's death.
+//! Who else is there: a thread beside the device maps the rings of those who come and unmaps those of who has
+//! left, so that a hot thread does neither. It sleeps until the folder changes (inotify): a file that is
+//! made, removed, or closed by its owner's death.
 
 use super::folder::{Folder, Found, MEMBERS_MAX, Mapped, Own, Rings, pack};
 use super::ring::Reader;
@@ -19,7 +19,8 @@ use std::thread::JoinHandle;
 
 /// Changes that wait for a device that receives nothing.
 const CHANGES_MAX: usize = 4 * MEMBERS_MAX;
-/// The kernel tells of a death a moment before it takes the dead one's lock away: then it is looked for again.
+/// The kernel tells of a death a moment before it takes the dead one's lock away: then it is looked for
+/// again.
 const AGAIN_MS: i32 = 5;
 /// And, should anything have been overlooked, so often.
 const TICK_MS: i32 = 1000;
@@ -96,8 +97,8 @@ impl Members {
         let known = locked.others(&[])?.into_iter().collect::<Result<Vec<_>, _>>()?;
         if known.len() >= MEMBERS_MAX {
             let doing = format!(
-                "join the folder {}: {MEMBERS_MAX} processes are in it, and more there cannot be; end one, or keep \
-                 this one on the network alone (`shm = false`) on another host",
+                "join the folder {}: {MEMBERS_MAX} processes are in it, and more there cannot be; end one, or \
+                 run this one on another host",
                 folder.path().display()
             );
             return Err(IoError::because(doing, ErrorKind::QuotaExceeded, "the folder is full"));
@@ -127,7 +128,8 @@ impl Members {
 impl Drop for Members {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        // Our file's end is an event that the thread wakes from. Without the lock the file stays for who comes next.
+        // Our file's end is an event that the thread wakes from. Without the lock the file stays for who
+        // comes next.
         if let Ok(locked) = self.folder.lock() {
             locked.leave(&self.own);
         }

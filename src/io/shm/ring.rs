@@ -1,23 +1,24 @@
 //! A ring of datagrams that one writes and many read: nobody waits for anybody.
 //!
 //! ```text
-//!   claimed │ block 0 … block 15 │        positions count words and never go back; a mask makes places of them
+//!   claimed │ block 0 … block 15 │        positions count words and never go back; a mask makes places
 //!             record, record, …, pad      no record lies across the end of a block
 //!             head │ prefix │ bytes │ …   a record begins on a cache line
 //! ```
 //!
 //! **Publishing.** A record's first word, its head, is stored last. Before that the place of the next head is
-//! cleared, so whoever has read all finds 0 there until there is more: a reader that waits looks at one cache line,
-//! which is that of the next record itself. Nothing that an older lap has left there is ever taken for a head,
-//! and a writer that dies half-way has published nothing.
+//! cleared, so whoever has read all finds 0 there until there is more: a reader that waits looks at one cache
+//! line, which is that of the next record itself. Nothing that an older lap has left there is ever taken for
+//! a head, and a writer that dies half-way has published nothing.
 //!
-//! **Overwriting.** Before a writer enters a block, it claims it: what lay there a lap ago is void. A reader copies
-//! first and looks at the claim afterwards; what was claimed meanwhile is thrown away unread (a seqlock, with one
-//! version for sixteen blocks, so that the claim's line changes rarely). Such a reader goes on half a ring behind
-//! the writer, and the numbers in the heads tell it how many it has lost.
+//! **Overwriting.** Before a writer enters a block, it claims it: what lay there a lap ago is void. A reader
+//! copies first and looks at the claim afterwards; what was claimed meanwhile is thrown away unread (a
+//! seqlock, with one version for sixteen blocks, so that the claim's line changes rarely). Such a reader goes
+//! on half a ring behind the writer, and the numbers in the heads tell it how many it has lost.
 //!
-//! Both sides run in different processes, so every word is atomic. The pairs that matter: a head is stored with
-//! release and loaded with acquire; the claim stands before a release fence and is read behind an acquire fence.
+//! Both sides run in different processes, so every word is atomic. The pairs that matter: a head is stored
+//! with release and loaded with acquire; the claim stands before a release fence and is read behind an
+//! acquire fence.
 
 #[cfg(test)]
 mod tests;
@@ -120,8 +121,8 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Writer<M, PREFIX> {
         Self { ring, next: 0, claimed, number: 0 }
     }
 
-    /// Publishes one record of `kind` (neither 0 nor 255) with the bytes of both parts. Returns false if the ring
-    /// was not made for so long a one.
+    /// Publishes one record of `kind` (neither 0 nor 255) with the bytes of both parts. Returns false if the
+    /// ring was not made for so long a one.
     #[inline]
     pub fn push(&mut self, kind: u8, prefix: [u64; PREFIX], parts: [&[u8]; 2]) -> bool {
         let len = parts[0].len() + parts[1].len();
@@ -225,8 +226,8 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Reader<M, PREFIX> {
         reader
     }
 
-    /// Copies what is there and `wants` asks for by kind and prefix, until nothing is left or `inbox` is full.
-    /// Returns whether nothing is left.
+    /// Copies what is there and `wants` asks for by kind and prefix, until nothing is left or `inbox` is
+    /// full. Returns whether nothing is left.
     #[inline]
     pub fn read(&mut self, wants: impl Fn(u8, [u64; PREFIX]) -> bool, inbox: &mut Inbox) -> bool {
         loop {
@@ -297,8 +298,8 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Reader<M, PREFIX> {
         self.next = claimed.saturating_sub(self.ring.block * (BLOCKS / 2));
     }
 
-    /// Finds out whether the writer has overtaken us unnoticed: the word at our place may be 0 by chance, for as
-    /// long as that lap lasts. To be asked for now and then.
+    /// Finds out whether the writer has overtaken us unnoticed: the word at our place may be 0 by chance, for
+    /// as long as that lap lasts. To be asked for now and then.
     #[inline]
     pub fn look(&mut self) {
         if self.is_void(self.ring.claimed().load(Ordering::Relaxed)) {
