@@ -4,6 +4,8 @@
 
 #[path = "node/lines.rs"]
 mod lines;
+#[path = "node/memory.rs"]
+mod memory;
 mod support;
 
 use lockstep::client::{

@@ -27,7 +27,7 @@ fn every_core_clock_timer_hop_memory_and_disk_has_a_row_of_each_round() {
         ("clock", 4),
         ("timer", 3),
         ("udp", udp),
-        ("shared memory", usize::from(cores > 1)),
+        ("shared memory", if cores > 1 { 2 } else { 0 }),
         ("write 4 KiB, fdatasync", 1),
     ] {
         assert!(of(case).count() >= at_least, "{case}: {report}");

@@ -4,7 +4,7 @@ use crate::engine::ports::Group;
 use crate::engine::receiver::ReceiverLimits;
 use crate::engine::replay::ReplayLimits;
 use crate::io::clock::random_u64;
-use crate::io::device::{Device, DeviceSettings, SecondLine};
+use crate::io::device::{Device, DeviceSettings, Memory, SecondLine};
 use crate::io::rehearse::RehearsalSettings;
 use crate::io::udp::UdpSettings;
 use crate::io::{IoError, idle::Idle};
@@ -25,6 +25,8 @@ pub struct Endpoint {
     pub second: Option<SecondLine>,
     /// What is spoilt on purpose, if anything is.
     pub rehearse: Option<RehearsalSettings>,
+    /// What the memory of this host is used for.
+    pub memory: Memory,
     /// The MTU of the line.
     pub mtu: usize,
     /// Unicast addresses of the replicas.
@@ -59,7 +61,12 @@ impl Endpoint {
     /// Opens a device that hears the stream.
     pub(super) fn open(&self, joins: &[Group]) -> Result<Device, IoError> {
         let udp = UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..self.udp.clone() };
-        Device::open(DeviceSettings { udp, second: self.second.clone(), rehearse: self.rehearse })
+        Device::open(DeviceSettings {
+            udp,
+            second: self.second.clone(),
+            rehearse: self.rehearse,
+            memory: self.memory,
+        })
     }
 
     /// Whom to ask for what no ring holds, under the name of the receiver.

@@ -8,8 +8,8 @@ use super::schema;
 use super::value::Value;
 use super::words::{Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
 use super::{
-    Archiver, Channel, Config, Gateway, Journal, Line, Log, Publisher, Rehearse, Replay, Replica, Runtime,
-    Stream, Subscriber, Timing,
+    Archiver, Channel, Config, Gateway, Journal, Line, Log, Network, Publisher, Rehearse, Replay, Replica,
+    Runtime, Stream, Subscriber, Timing,
 };
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -23,6 +23,7 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
         cluster: top.number("cluster"),
         profile: top.word("profile", Profile::from_word),
         lines: layers.lines.iter().map(|line| self::line(&item("lines", line))).collect(),
+        network: Network { shm: table("network").truth("shm") },
         replicas: layers.replicas.iter().map(|replica| self::replica(&item("replicas", replica))).collect(),
         archivers: layers.archivers.iter().map(|one| archiver(&item("archivers", one))).collect(),
         channels: layers.channels.iter().map(|one| channel(&item("channels", one))).collect(),

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
-use crate::io::device::SecondLine;
+use crate::io::device::{Memory, SecondLine};
 use crate::io::rehearse::RehearsalSettings;
 use crate::io::udp::UdpSettings;
 use crate::io::{idle, udp};
@@ -28,6 +28,7 @@ impl Config {
             udp: self.udp(),
             second: self.second(None),
             rehearse: self.rehearsal(),
+            memory: if self.network.shm { Memory::Beside } else { Memory::Off },
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
             sources: self.sources().collect(),
@@ -110,6 +111,7 @@ impl Config {
             udp: self.udp(),
             second: self.second(None),
             rehearse: self.rehearsal(),
+            memory: if self.network.shm { Memory::Beside } else { Memory::Off },
             mtu: self.mtu(),
             unicast,
             peers: self.repairers().filter(|other| other.address != unicast).collect(),

@@ -89,6 +89,8 @@ pub struct Config {
     pub profile: Profile,
     /// The networks, one or two, with distinct groups and one MTU.
     pub lines: Vec<Line>,
+    /// What carries datagrams beside them.
+    pub network: Network,
     /// The replicas in the order of the file, 1 to 7, with distinct ids.
     pub replicas: Vec<Replica>,
     /// The archivers in the order of the file, with ids of their own.
@@ -142,6 +144,14 @@ pub struct Line {
     pub busy_poll_ns: u64,
     /// Whether bursts leave as one segmented send.
     pub gso: Gso,
+}
+
+/// What all lines have in common.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Network {
+    /// Whether the processes of one host exchange datagrams by memory.
+    pub shm: bool,
 }
 
 /// One replica.

@@ -93,6 +93,9 @@ pub(super) const KEYS: &[Key] = &[
     key("lines.*.gso", Word(Gso::WORDS), Fixed("auto"),
         "Whether bursts leave as one segmented send."),
 
+    key("network.shm", Bool, Fixed("false"),
+        "Whether the processes of one host exchange datagrams by memory, and others by the network: the same on all of a host's."),
+
     key("replicas.*.id", Integer(1, REPLICA_ID_MAX), Required,
         "Number of the replica; its name in flags, logs and datagrams."),
     key("replicas.*.unicast", Unicast, Required,
@@ -248,6 +251,7 @@ pub(super) const KEYS: &[Key] = &[
 
 /// The tables of a file that are written once.
 pub(super) const SECTIONS: &[&str] = &[
+    "network",
     "stream",
     "timing",
     "journal",

@@ -1,5 +1,5 @@
-//! What the world must provide to an engine, in words. `io::udp` is one such world, `sim` another;
-//! AF_XDP and shared memory will be.
+//! What the world must provide to an engine, in words. `io::udp` is one such world, `io::shm` another, `sim`
+//! a third; AF_XDP will be.
 
 use std::net::SocketAddrV4;
 

@@ -1,13 +1,14 @@
 //! # device: what a process speaks and listens through
 //!
-//! The kernel's UDP; the same behind a rehearsal of a bad network; or two of either, one for each line. Which
-//! one it is, is decided when it is opened: an ordinary process pays for the choice with a branch that always
-//! goes the same way, and with nothing else.
+//! The kernel's UDP; the same behind a rehearsal of a bad network; or two of either, one for each line. Or
+//! memory, beside any of these or alone. Which one it is, is decided when it is opened: an ordinary process pays
+//! for the choice with a branch that always goes the same way, and with nothing else.
 
 use crate::engine::ports::{Burst, Group, Net};
 use crate::io::lines::{Addresses, LineCounts, Lines};
 use crate::io::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
-use crate::io::udp::{Udp, UdpCounts, UdpSettings};
+use crate::io::shm::{Beside, Shm, ShmCounts, ShmSettings, is_unused};
+use crate::io::udp::{Udp, UdpCounts, UdpSettings, address_of};
 use crate::io::{IoError, Obtained};
 use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
@@ -21,6 +22,21 @@ pub struct DeviceSettings {
     pub second: Option<SecondLine>,
     /// What is rehearsed; nothing, as a rule.
     pub rehearse: Option<RehearsalSettings>,
+    /// Whether memory carries datagrams between the processes of this host.
+    pub memory: Memory,
+}
+
+/// What the memory of a host is used for. All of a cluster's processes there use it alike: those of one kind do
+/// not hear those of another.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Memory {
+    /// Nothing: the network carries everything, also from process to process.
+    #[default]
+    Off,
+    /// It reaches this host's processes, and the network the others.
+    Beside,
+    /// It is all there is: every process of the cluster is on this host. Nothing is rehearsed.
+    Alone,
 }
 
 /// The second of two lines.
@@ -41,6 +57,10 @@ pub enum Device {
     Rehearsed(Box<Rehearsal<Udp>>),
     /// Two of them, neither again two.
     Lines(Box<Lines<Device>>),
+    /// Memory for this host, and one of those above for the others.
+    Beside(Box<Beside<Device>>),
+    /// Memory alone.
+    Memory(Box<Shm>),
 }
 
 impl Device {
@@ -48,8 +68,46 @@ impl Device {
     /// the seed and the port, so that two devices of a host, and two lines, lose independently of each other.
     ///
     /// # Errors
-    /// As [`Udp::open`].
+    /// As [`Udp::open`] and [`Shm::open`].
     pub fn open(settings: DeviceSettings) -> Result<Self, IoError> {
+        let udp = settings.udp.clone();
+        let group = SocketAddrV4::new(udp.groups[0], udp.port);
+        let shm = |address| {
+            Shm::open(ShmSettings {
+                joins: udp.joins.clone(),
+                datagram_len_max: udp.datagram_len_max,
+                ring_bytes: udp.receive_buffer_bytes,
+                ..ShmSettings::new(group, address)
+            })
+        };
+        Ok(match settings.memory {
+            Memory::Off => {
+                is_unused(group)?;
+                Self::open_network(settings)?
+            }
+            Memory::Beside => {
+                // What memory has brought to this host's processes is not brought once more.
+                let quiet = |udp: &UdpSettings| UdpSettings { multicast_loop: false, ..udp.clone() };
+                let second = settings.second.as_ref();
+                let mut leaves_host = !address_of(&udp.interface)?.is_loopback();
+                if let Some(second) = second {
+                    leaves_host |= !address_of(&second.udp.interface)?.is_loopback();
+                }
+                let network = Self::open_network(DeviceSettings {
+                    udp: quiet(&udp),
+                    second: second.map(|second| SecondLine { udp: quiet(&second.udp), ..second.clone() }),
+                    ..settings
+                })?;
+                Self::Beside(Box::new(Beside::new(shm(network.unicast_address())?, network, leaves_host)))
+            }
+            Memory::Alone => {
+                let address = SocketAddrV4::new(address_of(&udp.interface)?, udp.unicast_port);
+                Self::Memory(Box::new(shm(address)?))
+            }
+        })
+    }
+
+    fn open_network(settings: DeviceSettings) -> Result<Self, IoError> {
         let rehearse = settings.rehearse;
         let Some(second) = settings.second else { return Self::open_line(1, settings.udp, rehearse) };
         let udp = UdpSettings { joins: settings.udp.joins.clone(), ..second.udp };
@@ -73,41 +131,52 @@ impl Device {
         })
     }
 
-    /// The sockets; with two lines the first one's, which have the unicast address.
-    pub fn udp(&self) -> &Udp {
-        match self {
-            Self::Plain(udp) => udp,
-            Self::Rehearsed(rehearsal) => rehearsal.inner(),
-            Self::Lines(lines) => lines.each()[0].udp(),
-        }
-    }
-
     /// Each setting with the value in force, line by line; a rehearsal is one of them.
     pub fn obtained(&self) -> Vec<Obtained> {
-        if let Self::Lines(lines) = self {
-            return lines.each().iter().flat_map(Self::obtained).collect();
+        match self {
+            Self::Plain(udp) => udp.obtained().to_vec(),
+            Self::Rehearsed(rehearsal) => {
+                let mut obtained = rehearsal.inner().obtained().to_vec();
+                obtained.push(rehearsal.obtained());
+                obtained
+            }
+            Self::Lines(lines) => lines.each().iter().flat_map(Self::obtained).collect(),
+            Self::Beside(beside) => {
+                let mut obtained = beside.network().obtained();
+                obtained.extend_from_slice(beside.memory().obtained());
+                obtained
+            }
+            Self::Memory(shm) => shm.obtained().to_vec(),
         }
-        let mut obtained = self.udp().obtained().to_vec();
-        if let Self::Rehearsed(rehearsal) = self {
-            obtained.push(rehearsal.obtained());
-        }
-        obtained
     }
 
-    /// What the sockets have done, those of both lines together.
+    /// What the sockets have done, those of both lines together; nothing without any.
     pub fn counts(&self) -> UdpCounts {
         match self {
+            Self::Plain(udp) => udp.counts(),
+            Self::Rehearsed(rehearsal) => rehearsal.inner().counts(),
             Self::Lines(lines) => lines.each()[0].counts().and(&lines.each()[1].counts()),
-            _ => self.udp().counts(),
+            Self::Beside(beside) => beside.network().counts(),
+            Self::Memory(_) => UdpCounts::default(),
+        }
+    }
+
+    /// What memory has done; nothing without it.
+    pub fn memory(&self) -> ShmCounts {
+        match self {
+            Self::Plain(_) | Self::Rehearsed(_) | Self::Lines(_) => ShmCounts::default(),
+            Self::Beside(beside) => beside.counts(),
+            Self::Memory(shm) => shm.counts(),
         }
     }
 
     /// What was spoilt on purpose; nothing without a rehearsal.
     pub fn rehearsed(&self) -> RehearsalCounts {
         match self {
-            Self::Plain(_) => RehearsalCounts::default(),
+            Self::Plain(_) | Self::Memory(_) => RehearsalCounts::default(),
             Self::Rehearsed(rehearsal) => rehearsal.counts(),
             Self::Lines(lines) => lines.each()[0].rehearsed().and(&lines.each()[1].rehearsed()),
+            Self::Beside(beside) => beside.network().rehearsed(),
         }
     }
 
@@ -115,20 +184,30 @@ impl Device {
     pub fn lines(&self) -> [LineCounts; 2] {
         match self {
             Self::Lines(lines) => lines.counts(),
+            Self::Beside(beside) => beside.network().lines(),
             _ => Default::default(),
         }
     }
 
-    /// Where others reach us.
+    /// Where others reach us; with two lines on the first one.
     pub fn unicast_address(&self) -> SocketAddrV4 {
-        self.udp().unicast_address()
+        match self {
+            Self::Plain(udp) => udp.unicast_address(),
+            Self::Rehearsed(rehearsal) => rehearsal.inner().unicast_address(),
+            Self::Lines(lines) => lines.each()[0].unicast_address(),
+            Self::Beside(beside) => beside.network().unicast_address(),
+            Self::Memory(shm) => shm.unicast_address(),
+        }
     }
 
-    /// All sockets, for a `Parker` to wait on.
+    /// All sockets, for a `Parker` to wait on. Memory has none: a parker looks there by itself.
     pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
         match self {
+            Self::Plain(udp) => udp.sockets().to_vec(),
+            Self::Rehearsed(rehearsal) => rehearsal.inner().sockets().to_vec(),
             Self::Lines(lines) => lines.each().iter().flat_map(Self::sockets).collect(),
-            _ => self.udp().sockets().to_vec(),
+            Self::Beside(beside) => beside.network().sockets(),
+            Self::Memory(_) => Vec::new(),
         }
     }
 }
@@ -147,6 +226,8 @@ impl Net for Device {
             Self::Plain(udp) => udp.recv_groups(),
             Self::Rehearsed(rehearsal) => rehearsal.recv_groups(),
             Self::Lines(lines) => lines.recv_groups(),
+            Self::Beside(beside) => beside.recv_groups(),
+            Self::Memory(shm) => shm.recv_groups(),
         }
     }
 
@@ -156,6 +237,8 @@ impl Net for Device {
             Self::Plain(udp) => udp.group_datagram(index),
             Self::Rehearsed(rehearsal) => rehearsal.group_datagram(index),
             Self::Lines(lines) => lines.group_datagram(index),
+            Self::Beside(beside) => beside.group_datagram(index),
+            Self::Memory(shm) => shm.group_datagram(index),
         }
     }
 
@@ -165,6 +248,8 @@ impl Net for Device {
             Self::Plain(udp) => udp.recv_unicast(),
             Self::Rehearsed(rehearsal) => rehearsal.recv_unicast(),
             Self::Lines(lines) => lines.recv_unicast(),
+            Self::Beside(beside) => beside.recv_unicast(),
+            Self::Memory(shm) => shm.recv_unicast(),
         }
     }
 
@@ -174,6 +259,8 @@ impl Net for Device {
             Self::Plain(udp) => udp.unicast_datagram(index),
             Self::Rehearsed(rehearsal) => rehearsal.unicast_datagram(index),
             Self::Lines(lines) => lines.unicast_datagram(index),
+            Self::Beside(beside) => beside.unicast_datagram(index),
+            Self::Memory(shm) => shm.unicast_datagram(index),
         }
     }
 
@@ -183,6 +270,8 @@ impl Net for Device {
             Self::Plain(udp) => udp.send_group(group, bursts),
             Self::Rehearsed(rehearsal) => rehearsal.send_group(group, bursts),
             Self::Lines(lines) => lines.send_group(group, bursts),
+            Self::Beside(beside) => beside.send_group(group, bursts),
+            Self::Memory(shm) => shm.send_group(group, bursts),
         }
     }
 
@@ -192,6 +281,8 @@ impl Net for Device {
             Self::Plain(udp) => udp.send_unicast(to, parts),
             Self::Rehearsed(rehearsal) => rehearsal.send_unicast(to, parts),
             Self::Lines(lines) => lines.send_unicast(to, parts),
+            Self::Beside(beside) => beside.send_unicast(to, parts),
+            Self::Memory(shm) => shm.send_unicast(to, parts),
         }
     }
 
@@ -201,6 +292,8 @@ impl Net for Device {
             Self::Plain(udp) => udp.dropped(),
             Self::Rehearsed(rehearsal) => rehearsal.dropped(),
             Self::Lines(lines) => lines.dropped(),
+            Self::Beside(beside) => beside.dropped(),
+            Self::Memory(shm) => shm.dropped(),
         }
     }
 
@@ -209,6 +302,8 @@ impl Net for Device {
             Self::Plain(udp) => udp.set_joined(group, joined),
             Self::Rehearsed(rehearsal) => rehearsal.set_joined(group, joined),
             Self::Lines(lines) => lines.set_joined(group, joined),
+            Self::Beside(beside) => beside.set_joined(group, joined),
+            Self::Memory(shm) => shm.set_joined(group, joined),
         }
     }
 }

@@ -22,12 +22,25 @@ use mio::{Events, Interest, Poll, Token};
 use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A shorter sleep costs more than the wait that it spares.
 pub const PARK_NS_MIN: Nanos = 20_000;
 /// A parked thread looks at its stop flag at least this often.
 pub const PARK_NS_MAX: Nanos = 10_000_000;
+
+/// The same where datagrams come by memory, which no descriptor tells of.
+pub const PARK_MEMORY_NS_MAX: Nanos = 100_000;
+
+/// How long a thread of this process parks at most.
+static PARK_NS: AtomicU64 = AtomicU64::new(PARK_NS_MAX);
+
+/// From now on a device of this process receives by memory: whoever parks looks there every
+/// [`PARK_MEMORY_NS_MAX`].
+pub(super) fn watches_memory() {
+    PARK_NS.store(PARK_MEMORY_NS_MAX, Ordering::Relaxed);
+}
 
 /// The timer's place in the poll.
 const TIMER: Token = Token(0);
@@ -144,11 +157,11 @@ impl Parker {
         Ok(Self { poll, events: Events::with_capacity(sockets.len() + 1), timer, sockets })
     }
 
-    /// Sleeps for `wait_ns`, at least [`PARK_NS_MIN`] and at most [`PARK_NS_MAX`], or until there is
-    /// something to read, and returns whether there is. A failure of the kernel's shortens the sleep
-    /// and is otherwise harmless.
+    /// Sleeps for `wait_ns`, at least [`PARK_NS_MIN`] and at most [`PARK_NS_MAX`] ([`PARK_MEMORY_NS_MAX`]
+    /// beside memory), or until there is something to read, and returns whether there is. A failure of
+    /// the kernel's shortens the sleep and is otherwise harmless.
     pub fn park(&mut self, wait_ns: Nanos) -> bool {
-        let wait_ns = wait_ns.clamp(PARK_NS_MIN, PARK_NS_MAX);
+        let wait_ns = wait_ns.clamp(PARK_NS_MIN, PARK_NS.load(Ordering::Relaxed));
         let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let due = libc::timespec { tv_sec: 0, tv_nsec: wait_ns as libc::c_long };
         let setting = libc::itimerspec { it_interval: zero, it_value: due };

@@ -28,6 +28,7 @@ pub mod lines;
 pub mod multicast;
 pub mod rehearse;
 pub mod replay;
+pub mod shm;
 pub mod signal;
 pub mod spool;
 pub mod store;

@@ -63,6 +63,8 @@ pub struct UdpSettings {
     pub unicast_port: u16,
     /// Networks that a group may cross. 0 keeps it on this host, 1 on this network.
     pub ttl: u8,
+    /// Whether what is sent to a group comes back to this host, as its other processes need it to.
+    pub multicast_loop: bool,
     /// Largest datagram in bytes: the MTU less 28.
     pub datagram_len_max: usize,
     /// Bytes that may wait in a socket to be received.
@@ -88,6 +90,7 @@ impl UdpSettings {
             joins: vec![Group::Submit, Group::Data, Group::Control],
             unicast_port: 0,
             ttl: 1,
+            multicast_loop: true,
             datagram_len_max: 1500 - 28,
             receive_buffer_bytes: 4 << 20,
             send_buffer_bytes: 4 << 20,

@@ -16,7 +16,7 @@ use crate::engine::ports::Ports;
 use crate::io::IoError;
 use crate::io::clock::{Clock, random_u64};
 use crate::io::cpu::SchedulingClass;
-use crate::io::device::{Device, SecondLine};
+use crate::io::device::{Device, Memory, SecondLine};
 use crate::io::idle::Idle;
 use crate::io::journal_files::{self, JournalConfig, JournalError, OpenJournal, Why, draw_incarnation};
 use crate::io::journal_thread::{self, ThreadSettings};
@@ -69,6 +69,8 @@ pub struct NodeSettings {
     pub second: Option<SecondLine>,
     /// What is spoilt on purpose, if anything is.
     pub rehearse: Option<RehearsalSettings>,
+    /// What the memory of this host is used for.
+    pub memory: Memory,
     /// The MTU of the line.
     pub mtu: usize,
     /// Where this replica answers.

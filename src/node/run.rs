@@ -22,6 +22,7 @@ use crate::io::journal_thread::{self, Handle, ThreadSettings};
 use crate::io::lines::LineCounts;
 use crate::io::rehearse::RehearsalCounts;
 use crate::io::replay::{Fetch, Server, ServerSettings, ServerStats};
+use crate::io::shm::ShmCounts;
 use crate::io::udp::{UdpCounts, UdpSettings};
 use crate::io::watcher::{NOTICE_LEN_MAX, Watcher};
 use crate::journal::Completeness;
@@ -132,7 +133,8 @@ impl Node {
         }
         let losses = Losses::names();
         let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
-        let names = names.chain(&LineCounts::NAMES).chain(&ServerStats::NAMES).copied();
+        let names =
+            names.chain(&LineCounts::NAMES).chain(&ShmCounts::NAMES).chain(&ServerStats::NAMES).copied();
         let names: Vec<&str> = names.chain(losses.iter().map(String::as_str)).collect();
         let counters = CountersFile::create(&settings.counters, &names)?;
         obtained.extend(settle_thread(settings));
@@ -322,6 +324,7 @@ impl Node {
         for line in net.lines() {
             self.values.extend_from_slice(&line.values());
         }
+        self.values.extend_from_slice(&net.memory().values());
         let served = self.server.as_ref().map_or([0; 3], |server| server.stats().values());
         self.values.extend_from_slice(&served);
         self.replica.core.losses.values(&mut self.values);
@@ -365,7 +368,12 @@ fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError
         vec![Group::Submit, Group::Data, Group::Control]
     };
     let udp = UdpSettings { joins, unicast_port: settings.unicast.port(), ..settings.udp.clone() };
-    Ok(Device::open(DeviceSettings { udp, second: settings.second.clone(), rehearse: settings.rehearse })?)
+    Ok(Device::open(DeviceSettings {
+        udp,
+        second: settings.second.clone(),
+        rehearse: settings.rehearse,
+        memory: settings.memory,
+    })?)
 }
 
 fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits, NodeError> {

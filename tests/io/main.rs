@@ -6,8 +6,10 @@
 // Threads and sleeps belong to io and the command line; here they stand for the latter.
 #![allow(clippy::disallowed_methods)]
 
+mod beside;
 mod machine;
 mod records;
+mod shm;
 mod udp;
 mod watcher;
 

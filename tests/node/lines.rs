@@ -2,19 +2,20 @@
 
 use super::support::Cluster;
 use lockstep::client::{
-    Delivery, Flow, Publisher, PublisherEvent, Start, StreamDigest, Subscriber, SubscriberEvent,
+    Delivery, Endpoint, Flow, Publisher, PublisherEvent, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
 use lockstep::config::Config;
 use lockstep::engine::counters::Counter;
 use lockstep::io::counters::CountersReader;
+use lockstep::io::device::Memory;
 use lockstep::io::events::Recorder;
-use lockstep::node::{EVENT_KINDS, Node, journal_digest};
+use lockstep::node::{EVENT_KINDS, Node, NodeSettings, journal_digest};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Nobody takes over here, however long the machine keeps a thread waiting: that is another test's.
-const SETTINGS: &str = "[journal]\ntail_size = \"8MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n\
+pub(super) const SETTINGS: &str = "[journal]\ntail_size = \"8MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n\
     [timing]\nsuspect = \"30s\"\nsuspect_max = \"30s\"\n";
 
 /// A second line beside the first of `config`: its groups, one octet higher.
@@ -32,15 +33,15 @@ fn second_line(config: &Config) -> String {
 }
 
 /// What was counted on the way.
-struct Outcome {
+pub(super) struct Outcome {
     /// Sums over the nodes before they were stopped, by the names of the counters file.
     sums: BTreeMap<String, u64>,
     subscriber_gaps: u64,
-    log: String,
+    pub log: String,
 }
 
 impl Outcome {
-    fn sum(&self, name: &str) -> u64 {
+    pub fn sum(&self, name: &str) -> u64 {
         *self.sums.get(name).unwrap_or_else(|| panic!("no counter {name}"))
     }
 }
@@ -48,17 +49,23 @@ impl Outcome {
 /// Three nodes, a publisher and a subscriber on two lines; everything arrives, once and in order.
 fn run(rehearse: &str, messages: u64, at_least: Duration) -> Outcome {
     let cluster = Cluster::on_lines(3, &format!("{SETTINGS}{rehearse}"), second_line);
+    run_in(&cluster, Memory::Off, messages, at_least)
+}
+
+/// Three nodes of `cluster`, a publisher and a subscriber; everything arrives, once and in order.
+pub(super) fn run_in(cluster: &Cluster, memory: Memory, messages: u64, at_least: Duration) -> Outcome {
     let stop = AtomicBool::new(false);
     let recorder = Recorder::new(EVENT_KINDS, 1024);
     let (digest, sums, subscriber_gaps) = std::thread::scope(|scope| {
         for id in 1..=3 {
-            let (settings, stop, recorder) = (cluster.node(id), &stop, &recorder);
+            let settings = NodeSettings { memory, ..cluster.node(id) };
+            let (stop, recorder) = (&stop, &recorder);
             scope.spawn(move || {
                 let node = Node::open(&settings).unwrap_or_else(|error| panic!("{error}"));
                 node.run(stop, recorder).unwrap_or_else(|error| panic!("{error}"));
             });
         }
-        let endpoint = cluster.endpoint();
+        let endpoint = Endpoint { memory, ..cluster.endpoint() };
         let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1)).unwrap();
         let mut publisher = Publisher::connect(&endpoint).unwrap();
         let orders =
@@ -83,7 +90,7 @@ fn run(rehearse: &str, messages: u64, at_least: Duration) -> Outcome {
         }
         // Later than the nodes publish what they count.
         std::thread::sleep(Duration::from_millis(100));
-        let sums = sums(&cluster);
+        let sums = sums(cluster);
         stop.store(true, Ordering::Release);
         (digest.hex(), sums, subscriber.counters().get(Counter::Gaps))
     });

@@ -1,15 +1,19 @@
 //! Round trips between two cores through shared memory: what a hand-over from one hot thread to another costs
-//! where neither ever sleeps.
+//! where neither ever sleeps, as a word in a cache line and as a datagram of the transport.
 
 use super::{Plan, hops::WARM_UP_NS, pin};
+use crate::cluster::MESSAGE_LEN;
 use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
 use crate::turns::Turns;
-use lockstep::io::clock::Clock;
+use lockstep::engine::ports::{Burst, Group, Net};
+use lockstep::io::clock::{Clock, random_u64};
+use lockstep::io::shm::{Shm, ShmSettings};
 use lockstep::wire::Nanos;
 use std::hint::spin_loop;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A cache line and the one that the CPU fetches with it, for one writer.
@@ -27,8 +31,78 @@ struct Table {
 /// Says that there is no more to do, and that the other thread could not do it.
 const END: u64 = u64::MAX;
 
+/// A datagram that takes longer is lost, and with it the measurement.
+const LOST_NS: Nanos = 5_000_000_000;
+
 /// The first core asks, the second answers.
 pub fn turn(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
+    word(turns, plan)?;
+    datagram(turns, plan)
+}
+
+/// One datagram of the transport there, and one back.
+fn datagram(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
+    let at = Instant::now();
+    let random = random_u64().map_err(|error| error.to_string())?.to_le_bytes();
+    let group = SocketAddrV4::new(Ipv4Addr::new(239, random[0], random[1], random[2]), 1);
+    let open = |hears| {
+        let settings = ShmSettings::new(group, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
+        Shm::open(ShmSettings { joins: vec![hears], ..settings }).map_err(|error| error.to_string())
+    };
+    // Who is opened last knows the other; the first question waits until the other knows it as well.
+    let (theirs, ours) = (open(Group::Submit)?, open(Group::Data)?);
+    let (here, there) = (plan.cores[0], plan.cores[1]);
+    let over = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&over);
+    let other = std::thread::spawn(move || send_back(theirs, there, &is_over));
+    let asked = ask_by_datagrams(ours, plan.turn);
+    over.store(true, Ordering::Release);
+    other.join().map_err(|_| "the answering thread panicked".to_owned())??;
+    let words = format!("io::shm, {MESSAGE_LEN} B, core {here} to core {there} and back");
+    let counted = plan.turn.saturating_sub(Duration::from_nanos(WARM_UP_NS));
+    let row = Row::new("shared memory, round trip", "shm", &words, Unit::Nanos);
+    turns.add(row, at, counted, Round::of(&asked?)?);
+    Ok(())
+}
+
+fn ask_by_datagrams(mut shm: Shm, turn: Duration) -> Result<Latencies, String> {
+    let clock = Clock::start();
+    let mut trips = Latencies::new()?;
+    let bytes = [1; MESSAGE_LEN];
+    let began = clock.now();
+    let until = began + turn.as_nanos() as Nanos;
+    let mut sent = began;
+    loop {
+        shm.send_group(Group::Submit, &[Burst { bytes: &bytes, stride: bytes.len() }]);
+        while shm.recv_groups() == 0 {
+            if clock.now() > sent + LOST_NS {
+                return Err("a datagram in memory was lost".into());
+            }
+        }
+        let now = clock.now();
+        if now > began + WARM_UP_NS {
+            trips.record(now - sent);
+        }
+        if now >= until && !trips.is_empty() {
+            return Ok(trips);
+        }
+        sent = now;
+    }
+}
+
+fn send_back(mut shm: Shm, core: usize, is_over: &AtomicBool) -> Result<(), String> {
+    pin(core)?;
+    let mut bytes = [0; MESSAGE_LEN];
+    while !is_over.load(Ordering::Relaxed) {
+        if shm.recv_groups() > 0 {
+            bytes.copy_from_slice(shm.group_datagram(0));
+            shm.send_group(Group::Data, &[Burst { bytes: &bytes, stride: MESSAGE_LEN }]);
+        }
+    }
+    Ok(())
+}
+
+fn word(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
     let at = Instant::now();
     let table = Arc::new(Table::default());
     let (here, there) = (plan.cores[0], plan.cores[1]);

@@ -165,7 +165,7 @@ pub fn announcer(settings: &UdpSettings, group: Group) -> Result<UdpSocket, IoEr
     Ok(socket.into())
 }
 
-/// How multicast leaves: by the configured card and no other, so far, and to this host as well.
+/// How multicast leaves: by the configured card and no other, so far, and to this host as well if it is to.
 fn sends_multicast_by(socket: &Socket, settings: &UdpSettings, card: &Card) -> Result<(), IoError> {
     let fails = |what: &'static str| {
         move |error| IoError::new(format!("{what} of the group socket on {}", card.name), error)
@@ -191,8 +191,8 @@ fn sends_multicast_by(socket: &Socket, settings: &UdpSettings, card: &Card) -> R
         return Err(fails("set IP_MULTICAST_IF")(std::io::Error::last_os_error()));
     }
     socket.set_multicast_ttl_v4(u32::from(settings.ttl)).map_err(fails("set IP_MULTICAST_TTL"))?;
-    // Off would hide our datagrams from *every* process of this host; own ones are dropped by sender.
-    socket.set_multicast_loop_v4(true).map_err(fails("set IP_MULTICAST_LOOP"))
+    // Off hides our datagrams from *every* process of this host; own ones are dropped by sender.
+    socket.set_multicast_loop_v4(settings.multicast_loop).map_err(fails("set IP_MULTICAST_LOOP"))
 }
 
 /// The socket of repairs and questions. Returns the address that others reach it by.
