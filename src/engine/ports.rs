@@ -1,5 +1,5 @@
-//! What the world must provide to an engine, in words. `io::udp` is one such world, `sim` another;
-//! AF_XDP and shared memory will be.
+//! What the world must provide to an engine, in words. `io` is one such world (`io::udp`,
+//! `io::xdp`), `sim` another; shared memory will be.
 
 use std::net::SocketAddrV4;
 

@@ -1,13 +1,15 @@
 //! # device: what a process speaks and listens through
 //!
-//! The kernel's UDP; the same behind a rehearsal of a bad network; or two of either, one for each line. Which
+//! A transport; the same behind a rehearsal of a bad network; or two of either, one for each line. Which
 //! one it is, is decided when it is opened: an ordinary process pays for the choice with a branch that always
 //! goes the same way, and with nothing else.
 
 use crate::engine::ports::{Burst, Group, Net};
 use crate::io::lines::{Addresses, LineCounts, Lines};
 use crate::io::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
-use crate::io::udp::{Udp, UdpCounts, UdpSettings};
+use crate::io::transport::{Transport, TransportSettings};
+use crate::io::udp::{UdpCounts, UdpSettings};
+use crate::io::xdp::XdpCounts;
 use crate::io::{IoError, Obtained};
 use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
@@ -17,6 +19,8 @@ use std::os::fd::BorrowedFd;
 pub struct DeviceSettings {
     /// The sockets.
     pub udp: UdpSettings,
+    /// How their datagrams go.
+    pub transport: TransportSettings,
     /// Those of the second line, if there is one.
     pub second: Option<SecondLine>,
     /// What is rehearsed; nothing, as a rule.
@@ -28,6 +32,8 @@ pub struct DeviceSettings {
 pub struct SecondLine {
     /// Its sockets; they join what the first line's join.
     pub udp: UdpSettings,
+    /// How its datagrams go.
+    pub transport: TransportSettings,
     /// Who answers by unicast on both lines, and where.
     pub nodes: Vec<Addresses>,
 }
@@ -36,9 +42,9 @@ pub struct SecondLine {
 #[allow(clippy::large_enum_variant, reason = "one per process, and the plain one is the rule")]
 pub enum Device {
     /// The network as it is.
-    Plain(Udp),
+    Plain(Transport),
     /// A worse one.
-    Rehearsed(Box<Rehearsal<Udp>>),
+    Rehearsed(Box<Rehearsal<Transport>>),
     /// Two of them, neither again two.
     Lines(Box<Lines<Device>>),
 }
@@ -48,37 +54,40 @@ impl Device {
     /// the seed and the port, so that two devices of a host, and two lines, lose independently of each other.
     ///
     /// # Errors
-    /// As [`Udp::open`].
+    /// As [`Transport::open`].
     pub fn open(settings: DeviceSettings) -> Result<Self, IoError> {
-        let rehearse = settings.rehearse;
-        let Some(second) = settings.second else { return Self::open_line(1, settings.udp, rehearse) };
-        let udp = UdpSettings { joins: settings.udp.joins.clone(), ..second.udp };
-        let lines = [Self::open_line(1, settings.udp, rehearse)?, Self::open_line(2, udp, rehearse)?];
+        let DeviceSettings { udp, transport, second, rehearse } = settings;
+        let Some(second) = second else { return Self::open_line(1, udp, transport, rehearse) };
+        let joins = udp.joins.clone();
+        let first = Self::open_line(1, udp, transport, rehearse)?;
+        let udp = UdpSettings { joins, ..second.udp };
+        let lines = [first, Self::open_line(2, udp, second.transport, rehearse)?];
         Ok(Self::Lines(Box::new(Lines::new(lines, second.nodes))))
     }
 
     fn open_line(
         line: u8,
-        settings: UdpSettings,
+        udp: UdpSettings,
+        transport: TransportSettings,
         rehearse: Option<RehearsalSettings>,
     ) -> Result<Self, IoError> {
-        let datagram_len_max = settings.datagram_len_max;
-        let udp = Udp::open(settings)?;
+        let datagram_len_max = udp.datagram_len_max;
+        let transport = Transport::open(udp, transport)?;
         Ok(match rehearse.filter(|rehearse| rehearse.spoils(line)) {
-            None => Self::Plain(udp),
+            None => Self::Plain(transport),
             Some(rehearse) => {
-                let salt = u64::from(udp.unicast_address().port());
-                Self::Rehearsed(Box::new(Rehearsal::new(udp, rehearse, salt, datagram_len_max)))
+                let salt = u64::from(transport.unicast_address().port());
+                Self::Rehearsed(Box::new(Rehearsal::new(transport, rehearse, salt, datagram_len_max)))
             }
         })
     }
 
-    /// The sockets; with two lines the first one's, which have the unicast address.
-    pub fn udp(&self) -> &Udp {
+    /// The transport; with two lines the first one's, which has the unicast address.
+    fn transport(&self) -> &Transport {
         match self {
-            Self::Plain(udp) => udp,
+            Self::Plain(transport) => transport,
             Self::Rehearsed(rehearsal) => rehearsal.inner(),
-            Self::Lines(lines) => lines.each()[0].udp(),
+            Self::Lines(lines) => lines.each()[0].transport(),
         }
     }
 
@@ -87,7 +96,7 @@ impl Device {
         if let Self::Lines(lines) = self {
             return lines.each().iter().flat_map(Self::obtained).collect();
         }
-        let mut obtained = self.udp().obtained().to_vec();
+        let mut obtained = self.transport().obtained().to_vec();
         if let Self::Rehearsed(rehearsal) = self {
             obtained.push(rehearsal.obtained());
         }
@@ -98,7 +107,15 @@ impl Device {
     pub fn counts(&self) -> UdpCounts {
         match self {
             Self::Lines(lines) => lines.each()[0].counts().and(&lines.each()[1].counts()),
-            _ => self.udp().counts(),
+            _ => self.transport().counts(),
+        }
+    }
+
+    /// What only xdp does, on both lines together.
+    pub fn xdp_counts(&self) -> XdpCounts {
+        match self {
+            Self::Lines(lines) => lines.each()[0].xdp_counts().and(&lines.each()[1].xdp_counts()),
+            _ => self.transport().xdp_counts(),
         }
     }
 
@@ -121,14 +138,14 @@ impl Device {
 
     /// Where others reach us.
     pub fn unicast_address(&self) -> SocketAddrV4 {
-        self.udp().unicast_address()
+        self.transport().unicast_address()
     }
 
     /// All sockets, for a `Parker` to wait on.
     pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
         match self {
             Self::Lines(lines) => lines.each().iter().flat_map(Self::sockets).collect(),
-            _ => self.udp().sockets().to_vec(),
+            _ => self.transport().sockets(),
         }
     }
 }
@@ -144,7 +161,7 @@ impl Net for Device {
     #[inline]
     fn recv_groups(&mut self) -> usize {
         match self {
-            Self::Plain(udp) => udp.recv_groups(),
+            Self::Plain(transport) => transport.recv_groups(),
             Self::Rehearsed(rehearsal) => rehearsal.recv_groups(),
             Self::Lines(lines) => lines.recv_groups(),
         }
@@ -153,7 +170,7 @@ impl Net for Device {
     #[inline]
     fn group_datagram(&self, index: usize) -> &[u8] {
         match self {
-            Self::Plain(udp) => udp.group_datagram(index),
+            Self::Plain(transport) => transport.group_datagram(index),
             Self::Rehearsed(rehearsal) => rehearsal.group_datagram(index),
             Self::Lines(lines) => lines.group_datagram(index),
         }
@@ -162,7 +179,7 @@ impl Net for Device {
     #[inline]
     fn recv_unicast(&mut self) -> usize {
         match self {
-            Self::Plain(udp) => udp.recv_unicast(),
+            Self::Plain(transport) => transport.recv_unicast(),
             Self::Rehearsed(rehearsal) => rehearsal.recv_unicast(),
             Self::Lines(lines) => lines.recv_unicast(),
         }
@@ -171,7 +188,7 @@ impl Net for Device {
     #[inline]
     fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
         match self {
-            Self::Plain(udp) => udp.unicast_datagram(index),
+            Self::Plain(transport) => transport.unicast_datagram(index),
             Self::Rehearsed(rehearsal) => rehearsal.unicast_datagram(index),
             Self::Lines(lines) => lines.unicast_datagram(index),
         }
@@ -180,7 +197,7 @@ impl Net for Device {
     #[inline]
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         match self {
-            Self::Plain(udp) => udp.send_group(group, bursts),
+            Self::Plain(transport) => transport.send_group(group, bursts),
             Self::Rehearsed(rehearsal) => rehearsal.send_group(group, bursts),
             Self::Lines(lines) => lines.send_group(group, bursts),
         }
@@ -189,7 +206,7 @@ impl Net for Device {
     #[inline]
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
         match self {
-            Self::Plain(udp) => udp.send_unicast(to, parts),
+            Self::Plain(transport) => transport.send_unicast(to, parts),
             Self::Rehearsed(rehearsal) => rehearsal.send_unicast(to, parts),
             Self::Lines(lines) => lines.send_unicast(to, parts),
         }
@@ -198,7 +215,7 @@ impl Net for Device {
     #[inline]
     fn dropped(&self) -> u64 {
         match self {
-            Self::Plain(udp) => udp.dropped(),
+            Self::Plain(transport) => transport.dropped(),
             Self::Rehearsed(rehearsal) => rehearsal.dropped(),
             Self::Lines(lines) => lines.dropped(),
         }
@@ -206,7 +223,7 @@ impl Net for Device {
 
     fn set_joined(&mut self, group: Group, joined: bool) {
         match self {
-            Self::Plain(udp) => udp.set_joined(group, joined),
+            Self::Plain(transport) => transport.set_joined(group, joined),
             Self::Rehearsed(rehearsal) => rehearsal.set_joined(group, joined),
             Self::Lines(lines) => lines.set_joined(group, joined),
         }

@@ -10,6 +10,7 @@ mod machine;
 mod records;
 mod udp;
 mod watcher;
+mod xdp;
 
 use lockstep::engine::ports::{Burst, Net};
 use lockstep::io::clock;
