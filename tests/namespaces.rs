@@ -163,3 +163,29 @@ fn over_a_switch_that_delays_and_reorders_every_reader_has_every_message_in_one_
     judge(&far, &published);
     near.agrees_with(&far).unwrap_or_else(|why| panic!("{why}"));
 }
+
+#[test]
+fn a_cluster_whose_nodes_use_different_transports_gives_every_reader_every_message_in_one_order() {
+    let Some(network) = network() else { return };
+    let cluster = Cluster::on(network.ground(REPLICAS.len() as u32), "");
+    let config = std::fs::read_to_string(cluster.config()).expect("the configuration");
+    // The first leads: by xdp, as the third. The second is the kernel's, as all clients are.
+    let config = config.replace("\nid = 1\n", "\nid = 1\ntransport = \"xdp\"\n");
+    let config = config.replace("\nid = 3\n", "\nid = 3\ntransport = \"xdp\"\n");
+    std::fs::write(cluster.config(), config).expect("writing the configuration");
+    let mut replicas = cluster.found();
+    for by_xdp in [0, 2] {
+        replicas[by_xdp].await_log("obtained transport xdp native on eth0");
+    }
+    let mut near = View::start(&cluster, cluster.clients(), "near", &[]);
+    let far = View::start(&cluster, network.node(READER).place(), "far", &["--stamped"]);
+    let published = publish(&cluster, &mut near);
+    let all = published.iter().map(|(_, count)| count).sum::<u64>() as usize;
+    let mut far = far;
+    far.await_count(all);
+    near.await_count(all);
+    let (near, far) = (near.finish(), far.finish());
+    judge(&near, &published);
+    judge(&far, &published);
+    near.agrees_with(&far).unwrap_or_else(|why| panic!("{why}"));
+}

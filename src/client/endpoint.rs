@@ -6,6 +6,7 @@ use crate::engine::replay::ReplayLimits;
 use crate::io::clock::random_u64;
 use crate::io::device::{Device, DeviceSettings, Memory, SecondLine};
 use crate::io::rehearse::RehearsalSettings;
+use crate::io::transport::TransportSettings;
 use crate::io::udp::UdpSettings;
 use crate::io::{IoError, idle::Idle};
 use crate::proto::nack::NackLimits;
@@ -21,6 +22,8 @@ pub struct Endpoint {
     pub cluster: u64,
     /// The line's device; `joins` and `unicast_port` are the handle's business.
     pub udp: UdpSettings,
+    /// How its datagrams go, for handles that hear the stream.
+    pub transport: TransportSettings,
     /// The second line's, if there is one.
     pub second: Option<SecondLine>,
     /// What is spoilt on purpose, if anything is.
@@ -60,13 +63,26 @@ pub struct Endpoint {
 impl Endpoint {
     /// Opens a device that hears the stream.
     pub(super) fn open(&self, joins: &[Group]) -> Result<Device, IoError> {
+        self.open_by(joins, self.transport, self.second.clone())
+    }
+
+    /// Opens one that asks and is answered, by unicast alone: by the kernel's sockets, as a card has one owner,
+    /// and an operator asks from where the node runs.
+    pub(super) fn open_to_ask(&self) -> Result<Device, IoError> {
+        let transport = TransportSettings::Udp;
+        let second = self.second.clone().map(|second| SecondLine { transport, ..second });
+        self.open_by(&[], transport, second)
+    }
+
+    fn open_by(
+        &self,
+        joins: &[Group],
+        transport: TransportSettings,
+        second: Option<SecondLine>,
+    ) -> Result<Device, IoError> {
         let udp = UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..self.udp.clone() };
-        Device::open(DeviceSettings {
-            udp,
-            second: self.second.clone(),
-            rehearse: self.rehearse,
-            memory: self.memory,
-        })
+        let (rehearse, memory) = (self.rehearse, self.memory);
+        Device::open(DeviceSettings { udp, transport, second, rehearse, memory })
     }
 
     /// Whom to ask for what no ring holds, under the name of the receiver.

@@ -56,7 +56,7 @@ impl Questioner {
     pub fn open(endpoint: &Endpoint) -> Result<Self, IoError> {
         let me = draw_handle()?;
         Ok(Self {
-            net: endpoint.open(&[])?,
+            net: endpoint.open_to_ask()?,
             endpoint: endpoint.clone(),
             clock: Clock::start(),
             me,

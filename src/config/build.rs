@@ -6,7 +6,9 @@
 use super::layers::{Item, Layers};
 use super::schema;
 use super::value::Value;
-use super::words::{Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
+use super::words::{
+    Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role, Transport, XdpMode,
+};
 use super::{
     Archiver, Channel, Config, Gateway, Journal, Line, Log, Network, Publisher, Rehearse, Replay, Replica,
     Runtime, Stream, Subscriber, Timing,
@@ -65,6 +67,9 @@ fn line(values: &Values<'_, '_>) -> Line {
         send_buffer_bytes: values.number("send_buffer"),
         busy_poll_ns: values.number("busy_poll"),
         gso: values.word("gso", Gso::from_word),
+        transport: values.word("transport", Transport::from_word),
+        xdp_mode: values.word("xdp_mode", XdpMode::from_word),
+        xdp_queue: values.optional("xdp_queue").map(|_| values.narrow("xdp_queue")),
     }
 }
 
@@ -77,6 +82,7 @@ fn replica(values: &Values<'_, '_>) -> Replica {
         journal: values.path("journal"),
         tail: values.path("tail"),
         core: values.optional("core").map(|_| values.narrow("core")),
+        transport: values.optional("transport").map(|_| values.word("transport", Transport::from_word)),
         counters: values.path("counters"),
     }
 }
@@ -88,6 +94,7 @@ fn archiver(values: &Values<'_, '_>) -> Archiver {
         journal: values.path("journal"),
         tail: values.path("tail"),
         core: values.optional("core").map(|_| values.narrow("core")),
+        transport: values.optional("transport").map(|_| values.word("transport", Transport::from_word)),
         counters: values.path("counters"),
         retention_size_bytes: values.optional("retention_size").map(|_| values.number("retention_size")),
         retention_age_ns: values.optional("retention_age").map(|_| values.number("retention_age")),

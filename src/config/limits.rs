@@ -2,12 +2,15 @@
 
 use super::{
     Compression, Config, ConfigError, Durability, Gso, Idle, Interface, Line, Replica, Role, Scheduling,
+    Transport, XdpMode,
 };
 use crate::client::Endpoint;
 use crate::io::cpu::SchedulingClass;
 use crate::io::device::{Memory, SecondLine};
 use crate::io::rehearse::RehearsalSettings;
+use crate::io::transport::TransportSettings;
 use crate::io::udp::UdpSettings;
+use crate::io::xdp::{Mode, XdpSettings};
 use crate::io::{idle, udp};
 use crate::journal::{Retention, SEGMENT_LEN_MIN};
 use crate::node::{NodeSettings, ReplaySettings};
@@ -26,7 +29,8 @@ impl Config {
         Endpoint {
             cluster: self.cluster,
             udp: self.udp(),
-            second: self.second(None),
+            transport: transport(&self.lines[0], None),
+            second: self.second(None, None),
             rehearse: self.rehearsal(),
             memory: if self.network.shm { Memory::Beside } else { Memory::Off },
             mtu: self.mtu(),
@@ -59,7 +63,8 @@ impl Config {
         // Where nobody else stores there is nobody else to ask.
         let alone = self.storing().count() + self.archivers.len() == 1;
         Ok(NodeSettings {
-            second: self.second(replica.unicast_b),
+            transport: transport(&self.lines[0], replica.transport),
+            second: self.second(replica.unicast_b, replica.transport),
             segment_bytes: match replica.role {
                 Role::Full => self.journal.segment_size_bytes,
                 // It keeps a ring's worth, and segments go as a whole.
@@ -89,6 +94,8 @@ impl Config {
         let archiver = self.archiver(id)?;
         Ok(NodeSettings {
             is_archiver: true,
+            transport: transport(&self.lines[0], archiver.transport),
+            second: self.second(None, archiver.transport),
             packs: archiver.compression == Compression::Lz4,
             retention: Retention {
                 bytes_max: archiver.retention_size_bytes.unwrap_or(0),
@@ -109,7 +116,8 @@ impl Config {
             is_archiver: false,
             cluster: self.cluster,
             udp: self.udp(),
-            second: self.second(None),
+            transport: TransportSettings::Udp,
+            second: None,
             rehearse: self.rehearsal(),
             memory: if self.network.shm { Memory::Beside } else { Memory::Off },
             mtu: self.mtu(),
@@ -211,12 +219,13 @@ impl Config {
         self.udp_of(&self.lines[0])
     }
 
-    /// The second line, if there is one, for who answers there at `own`.
-    fn second(&self, own: Option<SocketAddrV4>) -> Option<SecondLine> {
+    /// The second line, if there is one, for who answers there at `own` and has chosen its transport or not.
+    fn second(&self, own: Option<SocketAddrV4>, chosen: Option<Transport>) -> Option<SecondLine> {
         let line = self.lines.get(1)?;
         let nodes = self.replicas.iter().filter_map(|replica| Some((replica.unicast, replica.unicast_b?)));
         let unicast_port = own.map_or(0, |own| own.port());
-        Some(SecondLine { udp: UdpSettings { unicast_port, ..self.udp_of(line) }, nodes: nodes.collect() })
+        let udp = UdpSettings { unicast_port, ..self.udp_of(line) };
+        Some(SecondLine { udp, transport: transport(line, chosen), nodes: nodes.collect() })
     }
 
     fn udp_of(&self, line: &Line) -> UdpSettings {
@@ -234,5 +243,21 @@ impl Config {
             gso: line.gso == Gso::Auto,
             ..UdpSettings::new(interface, line.submit.port(), groups)
         }
+    }
+}
+
+/// How datagrams go on a line, for a node that may have chosen.
+fn transport(line: &Line, chosen: Option<Transport>) -> TransportSettings {
+    match chosen.unwrap_or(line.transport) {
+        Transport::Udp => TransportSettings::Udp,
+        Transport::Xdp => TransportSettings::Xdp(XdpSettings {
+            mode: match line.xdp_mode {
+                XdpMode::Auto => None,
+                XdpMode::ZeroCopy => Some(Mode::ZeroCopy),
+                XdpMode::Native => Some(Mode::Native),
+                XdpMode::Generic => Some(Mode::Generic),
+            },
+            queue: line.xdp_queue,
+        }),
     }
 }

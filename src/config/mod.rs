@@ -34,6 +34,7 @@ pub use problem::{Code, ConfigError, ConfigErrors};
 pub use schema::{key_paths, reference};
 pub use words::{
     Compression, Delivery, Durability, Gso, Idle, Interface, LogFormat, LogLevel, Profile, Role, Scheduling,
+    Transport, XdpMode,
 };
 
 use layers::Layers;
@@ -144,6 +145,12 @@ pub struct Line {
     pub busy_poll_ns: u64,
     /// Whether bursts leave as one segmented send.
     pub gso: Gso,
+    /// How datagrams go.
+    pub transport: Transport,
+    /// How xdp uses the card.
+    pub xdp_mode: XdpMode,
+    /// The only queue that xdp uses; none is all.
+    pub xdp_queue: Option<u32>,
 }
 
 /// What all lines have in common.
@@ -172,6 +179,8 @@ pub struct Replica {
     pub tail: PathBuf,
     /// Core of its pinned thread; none leaves it to the kernel.
     pub core: Option<usize>,
+    /// How its datagrams go; none is as its lines say.
+    pub transport: Option<Transport>,
     /// File of its counters.
     pub counters: PathBuf,
 }
@@ -190,6 +199,8 @@ pub struct Archiver {
     pub tail: PathBuf,
     /// Core of its pinned thread; none leaves it to the kernel.
     pub core: Option<usize>,
+    /// How its datagrams go; none is as its lines say.
+    pub transport: Option<Transport>,
     /// File of its counters.
     pub counters: PathBuf,
     /// Oldest segments go above this; none keeps all.

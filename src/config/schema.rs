@@ -5,7 +5,9 @@
 //! `*` stands for a line's number, or the id of a replica, an archiver or a channel.
 
 use super::value::Kind::{self, *};
-use super::words::{Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role};
+use super::words::{
+    Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role, Transport, XdpMode,
+};
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +94,12 @@ pub(super) const KEYS: &[Key] = &[
         "How long a receive call polls the device itself, in whole microseconds; 0us is off."),
     key("lines.*.gso", Word(Gso::WORDS), Fixed("auto"),
         "Whether bursts leave as one segmented send."),
+    key("lines.*.transport", Word(Transport::WORDS), Fixed("udp"),
+        "How this process's datagrams go: by the kernel's sockets, or past them by AF_XDP. Nodes may differ."),
+    key("lines.*.xdp_mode", Word(XdpMode::WORDS), Fixed("auto"),
+        "How xdp uses the card: the best mode that there is, or this one and none other."),
+    key("lines.*.xdp_queue", Integer(0, 1023), Absent("all"),
+        "The only queue of the card that xdp uses; what comes by others comes by the kernel, later."),
 
     key("network.shm", Bool, Fixed("false"),
         "Whether the processes of one host exchange datagrams by memory, and others by the network: the same on all of a host's."),
@@ -110,6 +118,8 @@ pub(super) const KEYS: &[Key] = &[
         "File of the newest frames, on a tmpfs or hugetlbfs."),
     key("replicas.*.core", Integer(0, 4095), Absent("not pinned"),
         "Core that the replica's pinned thread has for itself."),
+    key("replicas.*.transport", Word(Transport::WORDS), Absent("the line's"),
+        "As `lines.*.transport`, for this replica on each of its lines."),
     key("replicas.*.counters", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.counters"),
         "File of the counters, on a tmpfs."),
 
@@ -123,6 +133,8 @@ pub(super) const KEYS: &[Key] = &[
         "File of the newest frames, on a tmpfs or hugetlbfs."),
     key("archivers.*.core", Integer(0, 4095), Absent("not pinned"),
         "Core that the archiver's pinned thread has for itself."),
+    key("archivers.*.transport", Word(Transport::WORDS), Absent("the line's"),
+        "As `lines.*.transport`, for this archiver on each of its lines."),
     key("archivers.*.counters", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.counters"),
         "File of the counters, on a tmpfs."),
     key("archivers.*.retention_size", Size(MIB, 1024 * TIB), Absent("keep all"),

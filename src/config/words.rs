@@ -89,6 +89,26 @@ words! {
         Off = "off",
     }
 
+    /// How a line's datagrams go.
+    Transport {
+        /// By the kernel's sockets.
+        Udp = "udp",
+        /// By AF_XDP, past the kernel's network stack.
+        Xdp = "xdp",
+    }
+
+    /// How xdp uses a card.
+    XdpMode {
+        /// The best that there is.
+        Auto = "auto",
+        /// The card reads and writes our memory.
+        ZeroCopy = "zero-copy",
+        /// The driver runs the program.
+        Native = "native",
+        /// The kernel runs it behind the driver.
+        Generic = "generic",
+    }
+
     /// How log lines look.
     LogFormat {
         /// For people.

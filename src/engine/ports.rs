@@ -1,5 +1,5 @@
-//! What the world must provide to an engine, in words. `io::udp` is one such world, `io::shm` another, `sim`
-//! a third; AF_XDP will be.
+//! What the world must provide to an engine, in words. `io` is one such world (`io::udp`, `io::xdp`, `io::shm`),
+//! `sim` another.
 
 use std::net::SocketAddrV4;
 

@@ -1,14 +1,16 @@
 //! # device: what a process speaks and listens through
 //!
-//! The kernel's UDP; the same behind a rehearsal of a bad network; or two of either, one for each line. Or
-//! memory, beside any of these or alone. Which one it is, is decided when it is opened: an ordinary process pays
-//! for the choice with a branch that always goes the same way, and with nothing else.
+//! A transport; the same behind a rehearsal of a bad network; or two of either, one for each line. Or memory,
+//! beside any of these or alone. Which one it is, is decided when it is opened: an ordinary process pays for the
+//! choice with a branch that always goes the same way, and with nothing else.
 
 use crate::engine::ports::{Burst, Group, Net};
 use crate::io::lines::{Addresses, LineCounts, Lines};
 use crate::io::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
 use crate::io::shm::{Beside, Shm, ShmCounts, ShmSettings, is_unused};
-use crate::io::udp::{Udp, UdpCounts, UdpSettings, address_of};
+use crate::io::transport::{Transport, TransportSettings};
+use crate::io::udp::{UdpCounts, UdpSettings, address_of};
+use crate::io::xdp::XdpCounts;
 use crate::io::{IoError, Obtained};
 use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
@@ -18,6 +20,8 @@ use std::os::fd::BorrowedFd;
 pub struct DeviceSettings {
     /// The sockets.
     pub udp: UdpSettings,
+    /// How their datagrams go.
+    pub transport: TransportSettings,
     /// Those of the second line, if there is one.
     pub second: Option<SecondLine>,
     /// What is rehearsed; nothing, as a rule.
@@ -44,6 +48,8 @@ pub enum Memory {
 pub struct SecondLine {
     /// Its sockets; they join what the first line's join.
     pub udp: UdpSettings,
+    /// How its datagrams go.
+    pub transport: TransportSettings,
     /// Who answers by unicast on both lines, and where.
     pub nodes: Vec<Addresses>,
 }
@@ -52,9 +58,9 @@ pub struct SecondLine {
 #[allow(clippy::large_enum_variant, reason = "one per process, and the plain one is the rule")]
 pub enum Device {
     /// The network as it is.
-    Plain(Udp),
+    Plain(Transport),
     /// A worse one.
-    Rehearsed(Box<Rehearsal<Udp>>),
+    Rehearsed(Box<Rehearsal<Transport>>),
     /// Two of them, neither again two.
     Lines(Box<Lines<Device>>),
     /// Memory for this host, and one of those above for the others.
@@ -68,7 +74,7 @@ impl Device {
     /// the seed and the port, so that two devices of a host, and two lines, lose independently of each other.
     ///
     /// # Errors
-    /// As [`Udp::open`] and [`Shm::open`].
+    /// As [`Transport::open`] and [`Shm::open`].
     pub fn open(settings: DeviceSettings) -> Result<Self, IoError> {
         let udp = settings.udp.clone();
         let group = SocketAddrV4::new(udp.groups[0], udp.port);
@@ -108,25 +114,28 @@ impl Device {
     }
 
     fn open_network(settings: DeviceSettings) -> Result<Self, IoError> {
-        let rehearse = settings.rehearse;
-        let Some(second) = settings.second else { return Self::open_line(1, settings.udp, rehearse) };
-        let udp = UdpSettings { joins: settings.udp.joins.clone(), ..second.udp };
-        let lines = [Self::open_line(1, settings.udp, rehearse)?, Self::open_line(2, udp, rehearse)?];
+        let DeviceSettings { udp, transport, second, rehearse, .. } = settings;
+        let Some(second) = second else { return Self::open_line(1, udp, transport, rehearse) };
+        let joins = udp.joins.clone();
+        let first = Self::open_line(1, udp, transport, rehearse)?;
+        let udp = UdpSettings { joins, ..second.udp };
+        let lines = [first, Self::open_line(2, udp, second.transport, rehearse)?];
         Ok(Self::Lines(Box::new(Lines::new(lines, second.nodes))))
     }
 
     fn open_line(
         line: u8,
-        settings: UdpSettings,
+        udp: UdpSettings,
+        transport: TransportSettings,
         rehearse: Option<RehearsalSettings>,
     ) -> Result<Self, IoError> {
-        let datagram_len_max = settings.datagram_len_max;
-        let udp = Udp::open(settings)?;
+        let datagram_len_max = udp.datagram_len_max;
+        let transport = Transport::open(udp, transport)?;
         Ok(match rehearse.filter(|rehearse| rehearse.spoils(line)) {
-            None => Self::Plain(udp),
+            None => Self::Plain(transport),
             Some(rehearse) => {
-                let salt = u64::from(udp.unicast_address().port());
-                Self::Rehearsed(Box::new(Rehearsal::new(udp, rehearse, salt, datagram_len_max)))
+                let salt = u64::from(transport.unicast_address().port());
+                Self::Rehearsed(Box::new(Rehearsal::new(transport, rehearse, salt, datagram_len_max)))
             }
         })
     }
@@ -134,7 +143,7 @@ impl Device {
     /// Each setting with the value in force, line by line; a rehearsal is one of them.
     pub fn obtained(&self) -> Vec<Obtained> {
         match self {
-            Self::Plain(udp) => udp.obtained().to_vec(),
+            Self::Plain(transport) => transport.obtained().to_vec(),
             Self::Rehearsed(rehearsal) => {
                 let mut obtained = rehearsal.inner().obtained().to_vec();
                 obtained.push(rehearsal.obtained());
@@ -153,7 +162,7 @@ impl Device {
     /// What the sockets have done, those of both lines together; nothing without any.
     pub fn counts(&self) -> UdpCounts {
         match self {
-            Self::Plain(udp) => udp.counts(),
+            Self::Plain(transport) => transport.counts(),
             Self::Rehearsed(rehearsal) => rehearsal.inner().counts(),
             Self::Lines(lines) => lines.each()[0].counts().and(&lines.each()[1].counts()),
             Self::Beside(beside) => beside.network().counts(),
@@ -167,6 +176,17 @@ impl Device {
             Self::Plain(_) | Self::Rehearsed(_) | Self::Lines(_) => ShmCounts::default(),
             Self::Beside(beside) => beside.counts(),
             Self::Memory(shm) => shm.counts(),
+        }
+    }
+
+    /// What only xdp does, on both lines together.
+    pub fn xdp_counts(&self) -> XdpCounts {
+        match self {
+            Self::Plain(transport) => transport.xdp_counts(),
+            Self::Rehearsed(rehearsal) => rehearsal.inner().xdp_counts(),
+            Self::Lines(lines) => lines.each()[0].xdp_counts().and(&lines.each()[1].xdp_counts()),
+            Self::Beside(beside) => beside.network().xdp_counts(),
+            Self::Memory(_) => XdpCounts::default(),
         }
     }
 
@@ -192,7 +212,7 @@ impl Device {
     /// Where others reach us; with two lines on the first one.
     pub fn unicast_address(&self) -> SocketAddrV4 {
         match self {
-            Self::Plain(udp) => udp.unicast_address(),
+            Self::Plain(transport) => transport.unicast_address(),
             Self::Rehearsed(rehearsal) => rehearsal.inner().unicast_address(),
             Self::Lines(lines) => lines.each()[0].unicast_address(),
             Self::Beside(beside) => beside.network().unicast_address(),
@@ -203,7 +223,7 @@ impl Device {
     /// All sockets, for a `Parker` to wait on. Memory has none: a parker looks there by itself.
     pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
         match self {
-            Self::Plain(udp) => udp.sockets().to_vec(),
+            Self::Plain(transport) => transport.sockets(),
             Self::Rehearsed(rehearsal) => rehearsal.inner().sockets().to_vec(),
             Self::Lines(lines) => lines.each().iter().flat_map(Self::sockets).collect(),
             Self::Beside(beside) => beside.network().sockets(),
@@ -223,7 +243,7 @@ impl Net for Device {
     #[inline]
     fn recv_groups(&mut self) -> usize {
         match self {
-            Self::Plain(udp) => udp.recv_groups(),
+            Self::Plain(transport) => transport.recv_groups(),
             Self::Rehearsed(rehearsal) => rehearsal.recv_groups(),
             Self::Lines(lines) => lines.recv_groups(),
             Self::Beside(beside) => beside.recv_groups(),
@@ -234,7 +254,7 @@ impl Net for Device {
     #[inline]
     fn group_datagram(&self, index: usize) -> &[u8] {
         match self {
-            Self::Plain(udp) => udp.group_datagram(index),
+            Self::Plain(transport) => transport.group_datagram(index),
             Self::Rehearsed(rehearsal) => rehearsal.group_datagram(index),
             Self::Lines(lines) => lines.group_datagram(index),
             Self::Beside(beside) => beside.group_datagram(index),
@@ -245,7 +265,7 @@ impl Net for Device {
     #[inline]
     fn recv_unicast(&mut self) -> usize {
         match self {
-            Self::Plain(udp) => udp.recv_unicast(),
+            Self::Plain(transport) => transport.recv_unicast(),
             Self::Rehearsed(rehearsal) => rehearsal.recv_unicast(),
             Self::Lines(lines) => lines.recv_unicast(),
             Self::Beside(beside) => beside.recv_unicast(),
@@ -256,7 +276,7 @@ impl Net for Device {
     #[inline]
     fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
         match self {
-            Self::Plain(udp) => udp.unicast_datagram(index),
+            Self::Plain(transport) => transport.unicast_datagram(index),
             Self::Rehearsed(rehearsal) => rehearsal.unicast_datagram(index),
             Self::Lines(lines) => lines.unicast_datagram(index),
             Self::Beside(beside) => beside.unicast_datagram(index),
@@ -267,7 +287,7 @@ impl Net for Device {
     #[inline]
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         match self {
-            Self::Plain(udp) => udp.send_group(group, bursts),
+            Self::Plain(transport) => transport.send_group(group, bursts),
             Self::Rehearsed(rehearsal) => rehearsal.send_group(group, bursts),
             Self::Lines(lines) => lines.send_group(group, bursts),
             Self::Beside(beside) => beside.send_group(group, bursts),
@@ -278,7 +298,7 @@ impl Net for Device {
     #[inline]
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
         match self {
-            Self::Plain(udp) => udp.send_unicast(to, parts),
+            Self::Plain(transport) => transport.send_unicast(to, parts),
             Self::Rehearsed(rehearsal) => rehearsal.send_unicast(to, parts),
             Self::Lines(lines) => lines.send_unicast(to, parts),
             Self::Beside(beside) => beside.send_unicast(to, parts),
@@ -289,7 +309,7 @@ impl Net for Device {
     #[inline]
     fn dropped(&self) -> u64 {
         match self {
-            Self::Plain(udp) => udp.dropped(),
+            Self::Plain(transport) => transport.dropped(),
             Self::Rehearsed(rehearsal) => rehearsal.dropped(),
             Self::Lines(lines) => lines.dropped(),
             Self::Beside(beside) => beside.dropped(),
@@ -299,7 +319,7 @@ impl Net for Device {
 
     fn set_joined(&mut self, group: Group, joined: bool) {
         match self {
-            Self::Plain(udp) => udp.set_joined(group, joined),
+            Self::Plain(transport) => transport.set_joined(group, joined),
             Self::Rehearsed(rehearsal) => rehearsal.set_joined(group, joined),
             Self::Lines(lines) => lines.set_joined(group, joined),
             Self::Beside(beside) => beside.set_joined(group, joined),

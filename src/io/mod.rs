@@ -5,7 +5,7 @@
 //! datagram is right is decided in `wire` and `proto`.
 //!
 //! ```text
-//!  duty ──now──▶ a role's turn ──▶ device: udp (at most one receive and one send call)
+//!  duty ──now──▶ a role's turn ──▶ device: udp (at most one receive and one send call) or xdp
 //!   │                 │
 //!  idle            counters (stores), events (a queue and a ring) ──▶ side thread ──▶ tracing
 //! ```
@@ -33,8 +33,10 @@ pub mod signal;
 pub mod spool;
 pub mod store;
 pub mod tail;
+pub mod transport;
 pub mod udp;
 pub mod watcher;
+pub mod xdp;
 
 use std::fmt;
 

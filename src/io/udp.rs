@@ -13,7 +13,7 @@
 //! hide what Ethernet then fragments.
 
 mod inbox;
-mod interface;
+pub(super) mod interface;
 mod outbox;
 mod socket;
 #[cfg(test)]

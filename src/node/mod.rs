@@ -22,6 +22,7 @@ use crate::io::journal_files::{self, JournalConfig, JournalError, OpenJournal, W
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::rehearse::RehearsalSettings;
 use crate::io::tail::MappedTail;
+use crate::io::transport::TransportSettings;
 use crate::io::udp::UdpSettings;
 use crate::journal::{OpenError, Retention};
 use crate::proto::beat::BeatLimits;
@@ -65,6 +66,8 @@ pub struct NodeSettings {
     pub cluster: u64,
     /// The line's device; which groups it joins is the role's business.
     pub udp: UdpSettings,
+    /// How its datagrams go.
+    pub transport: TransportSettings,
     /// The second line's, if there is one.
     pub second: Option<SecondLine>,
     /// What is spoilt on purpose, if anything is.

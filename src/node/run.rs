@@ -25,6 +25,7 @@ use crate::io::replay::{Fetch, Server, ServerSettings, ServerStats};
 use crate::io::shm::ShmCounts;
 use crate::io::udp::{UdpCounts, UdpSettings};
 use crate::io::watcher::{NOTICE_LEN_MAX, Watcher};
+use crate::io::xdp::XdpCounts;
 use crate::journal::Completeness;
 use crate::proto::commit::Durability;
 use crate::proto::election::ElectionLimits;
@@ -133,8 +134,8 @@ impl Node {
         }
         let losses = Losses::names();
         let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
-        let names =
-            names.chain(&LineCounts::NAMES).chain(&ShmCounts::NAMES).chain(&ServerStats::NAMES).copied();
+        let names = names.chain(&LineCounts::NAMES).chain(&ShmCounts::NAMES).chain(&XdpCounts::NAMES);
+        let names = names.chain(&ServerStats::NAMES).copied();
         let names: Vec<&str> = names.chain(losses.iter().map(String::as_str)).collect();
         let counters = CountersFile::create(&settings.counters, &names)?;
         obtained.extend(settle_thread(settings));
@@ -325,6 +326,7 @@ impl Node {
             self.values.extend_from_slice(&line.values());
         }
         self.values.extend_from_slice(&net.memory().values());
+        self.values.extend_from_slice(&net.xdp_counts().values());
         let served = self.server.as_ref().map_or([0; 3], |server| server.stats().values());
         self.values.extend_from_slice(&served);
         self.replica.core.losses.values(&mut self.values);
@@ -368,12 +370,8 @@ fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError
         vec![Group::Submit, Group::Data, Group::Control]
     };
     let udp = UdpSettings { joins, unicast_port: settings.unicast.port(), ..settings.udp.clone() };
-    Ok(Device::open(DeviceSettings {
-        udp,
-        second: settings.second.clone(),
-        rehearse: settings.rehearse,
-        memory: settings.memory,
-    })?)
+    let (second, rehearse, memory) = (settings.second.clone(), settings.rehearse, settings.memory);
+    Ok(Device::open(DeviceSettings { udp, transport: settings.transport, second, rehearse, memory })?)
 }
 
 fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits, NodeError> {

@@ -12,6 +12,7 @@ mod records;
 mod shm;
 mod udp;
 mod watcher;
+mod xdp;
 
 use lockstep::engine::ports::{Burst, Net};
 use lockstep::io::clock;

@@ -40,7 +40,7 @@ impl fmt::Display for Interface {
 
 /// A card as the kernel describes it.
 #[derive(Clone, Debug)]
-pub(super) struct Card {
+pub(in crate::io) struct Card {
     pub name: String,
     pub index: u32,
     /// The address asked for, or the first one.
@@ -71,7 +71,7 @@ impl Row {
 
 /// Finds the card, and refuses one that is missing, down, without IPv4 or without multicast. The
 /// loopback needs no MULTICAST flag: joining by its index works with none and with no route.
-pub(super) fn find(asked: &Interface) -> Result<Card, IoError> {
+pub(in crate::io) fn find(asked: &Interface) -> Result<Card, IoError> {
     let rows = rows()?;
     let doing = |what: &str| format!("use interface {asked}: {what}");
     let Some(first) = rows.iter().find(|row| row.answers(asked)) else {
@@ -108,7 +108,7 @@ pub(super) fn find(asked: &Interface) -> Result<Card, IoError> {
 }
 
 /// The index of the card called `name`.
-fn index(name: &str) -> Result<u32, IoError> {
+pub(in crate::io) fn index(name: &str) -> Result<u32, IoError> {
     let doing = || format!("look up the index of interface {name}");
     let text = std::ffi::CString::new(name).map_err(|error| IoError::new(doing(), error.into()))?;
     // SAFETY: `text` ends in a zero byte and lives across the call.
@@ -116,14 +116,20 @@ fn index(name: &str) -> Result<u32, IoError> {
     if index == 0 { Err(IoError::last(doing())) } else { Ok(index) }
 }
 
-/// Bytes of IP that `card` carries in one piece.
-pub(super) fn mtu(socket: BorrowedFd<'_>, card: &Card) -> Result<usize, IoError> {
+/// A request about the card of this name, for an `ioctl`.
+pub(in crate::io) fn request(name: &str) -> libc::ifreq {
     // SAFETY: `ifreq` is plain integers and a union of such; all zero is a value of it.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     let room = request.ifr_name.len() - 1;
-    for (to, from) in request.ifr_name.iter_mut().zip(card.name.bytes().take(room)) {
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(room)) {
         *to = from as libc::c_char;
     }
+    request
+}
+
+/// Bytes of IP that `card` carries in one piece.
+pub(super) fn mtu(socket: BorrowedFd<'_>, card: &Card) -> Result<usize, IoError> {
+    let mut request = request(&card.name);
     // SAFETY: SIOCGIFMTU reads the name and writes the MTU inside `request`, which lives across the call.
     let failed = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGIFMTU as _, &raw mut request) } < 0;
     if failed {
