@@ -42,6 +42,7 @@ const REGRESSIONS: &[u64] = &[
     652001590,
     653356239,
     655595288,
+    656278571,
 ];
 
 fn from_env(name: &str) -> Option<u64> {

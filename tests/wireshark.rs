@@ -47,7 +47,7 @@ fn decoded(bytes: &[u8]) -> Result<(Header, Datagram<'_>), Reject> {
     let datagram = Datagram::decode(bytes, header.cluster)?;
     for entry in entries(&datagram) {
         match entry.kind() {
-            EntryKind::Message | EntryKind::Close => {}
+            EntryKind::Message | EntryKind::Close | EntryKind::Settled => {}
             EntryKind::Open => drop(OpenView::parse(entry.payload)?),
             EntryKind::Birth => drop(parse_birth(entry.payload)?),
             EntryKind::EpochStart => drop(EpochStartView::parse(entry.payload)?),

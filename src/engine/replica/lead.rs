@@ -62,7 +62,7 @@ impl<P: Ports> Replica<P> {
         core.close_frame(tail, false);
         core.on_commit_moved();
         if core.unsettled {
-            core.settle(tail, wall);
+            core.stamp_settled(tail, wall);
         }
         if (!core.hold.is_empty() || core.shares.has_news()) && now >= core.notice_at {
             core.tell_publishers(net, tail, now, wall);

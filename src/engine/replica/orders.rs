@@ -90,7 +90,7 @@ impl ReplicaCore {
     /// alone may be started anew, and knows what its journal knows: so the journal is told, by an entry behind the
     /// change.
     #[cold]
-    pub(super) fn settle<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) {
+    pub(super) fn stamp_settled<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) {
         let stamp =
             Stamp { kind: EntryKind::Settled, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
         // Without room it is stamped at a later turn.

@@ -223,7 +223,9 @@ mod tests {
             .map(|number| format!("{} 0x1 0x2 02:00:00:00:00:{number:02x} * eth0\n", address(number)));
         let table = HEAD.to_owned() + &rows.collect::<String>();
         for number in 0..100 {
-            (0..=number).for_each(|number| drop(neighbours.find(address(number))));
+            for number in 0..=number {
+                let _ = neighbours.find(address(number));
+            }
             keeper.look(&neighbours, &table, "eth0");
         }
         assert_eq!(neighbours.known(), NEIGHBOURS_MAX);
