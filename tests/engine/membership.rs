@@ -413,7 +413,7 @@ fn member_2_the_removal_of_the_dead_stands_right_behind_the_start_however_full_t
     let done = cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 6);
     assert!(done, "{}", describe(&cluster));
     let kinds = [next + 4, next + 5, next + 6].map(|seq| kind_at(&cluster, 2, seq));
-    let expected = [EntryKind::EpochStart, EntryKind::Membership, EntryKind::Message];
+    let expected = [EntryKind::EpochStart, EntryKind::Membership, EntryKind::Settled];
     assert_eq!(kinds, expected.map(Some));
 }
 

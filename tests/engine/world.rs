@@ -152,7 +152,11 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<Replica<Te
                     recovered.membership = Membership::of_change(&changed, seq).expect("a new list");
                     recovered.open_change = Membership::before_change(&changed).map(|before| (seq, before));
                 }
-                EntryKind::Message | EntryKind::Open | EntryKind::Close | EntryKind::Day => {}
+                EntryKind::Message
+                | EntryKind::Open
+                | EntryKind::Close
+                | EntryKind::Day
+                | EntryKind::Settled => {}
             }
         }
         span = tail.after(found);
