@@ -1,5 +1,7 @@
 //! The memory of one host: rings between devices of this process, and between processes that are killed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use crate::{LOCALHOST, burst, child_of, is_child_of, said, single};
 use lockstep::engine::ports::{Burst, Group, Net};
 use lockstep::io::clock;

@@ -186,7 +186,8 @@ impl Watcher {
             if is_dead {
                 locked.remove(found.id);
             }
-            !(is_dead || !ids.contains(&found.id)) || !shared.tell(Change::Left(found.id))
+            let is_there = !is_dead && ids.contains(&found.id);
+            is_there || !shared.tell(Change::Left(found.id))
         });
         let seen: Vec<u64> = known.iter().map(|found| found.id).chain([*own]).collect();
         let mut refused = 0;
