@@ -70,7 +70,8 @@ fn asker() -> Result<Socket, IoError> {
 
 fn mac(card: &Card) -> Result<Mac, IoError> {
     let (socket, mut request) = (asker()?, request(&card.name));
-    // SAFETY: SIOCGIFHWADDR reads the name and writes the address inside `request`, which lives across the call.
+    // SAFETY: SIOCGIFHWADDR reads the name and writes the address inside `request`, which lives across the
+    // call.
     let failed = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR as _, &raw mut request) } < 0;
     if failed {
         return Err(IoError::last(format!("ask for the hardware address of {}", card.name)));
@@ -111,15 +112,16 @@ fn queues(name: &str) -> Result<u32, IoError> {
     let mut channels = Channels { command: ETHTOOL_GCHANNELS, ..Channels::default() };
     let (socket, mut request) = (asker()?, request(name));
     request.ifr_ifru.ifru_data = (&raw mut channels).cast();
-    // SAFETY: the request leads to a structure of the size that its command says, which lives across the call.
+    // SAFETY: the request leads to a structure of the size that its command says, which lives across the
+    // call.
     let failed = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) } < 0;
     Ok(if failed { 1 } else { (channels.rx + channels.combined).max(1) })
 }
 
 /// The lock on a card: whoever has the program on it takes datagrams away from everybody else on this host.
 ///
-/// It is a socket's name in the kernel's memory, valid for the network namespace that the card is in, and gone with
-/// the process however that ends.
+/// It is a socket's name in the kernel's memory, valid for the network namespace that the card is in, and
+/// gone with the process however that ends.
 #[derive(Debug)]
 pub(super) struct Owner {
     _name: Socket,
