@@ -326,7 +326,7 @@ impl Xdp {
     }
 
     /// What the ordinary socket of this kind has brought; there may be more of it.
-    fn from_kernel(&mut self, kind: usize, count: usize) {
+    fn count_from_kernel(&mut self, kind: usize, count: usize) {
         if count > 0 {
             self.own.kernel_in += count as u64;
             self.side.shared.by_kernel[kind].store(true, Ordering::Release);
@@ -494,7 +494,7 @@ impl Net for Xdp {
         self.count_received(self.groups.lent, bytes);
         if self.kernel_has(0) {
             self.groups.by_kernel = self.udp.recv_groups();
-            self.from_kernel(0, self.groups.by_kernel);
+            self.count_from_kernel(0, self.groups.by_kernel);
         }
         let all = self.groups.lent + self.groups.by_kernel;
         self.counts.empty_receives += u64::from(all == 0);
@@ -518,7 +518,7 @@ impl Net for Xdp {
         self.count_received(self.unicast.lent, bytes);
         if self.kernel_has(1) {
             self.unicast.by_kernel = self.udp.recv_unicast();
-            self.from_kernel(1, self.unicast.by_kernel);
+            self.count_from_kernel(1, self.unicast.by_kernel);
         }
         let all = self.unicast.lent + self.unicast.by_kernel;
         self.counts.empty_receives += u64::from(all == 0);

@@ -176,7 +176,8 @@ fn peer(socket: &Socket) -> std::io::Result<i32> {
 }
 
 /// Rights that xdp needs: their names and numbers.
-const RIGHTS: [(&str, u32); 3] = [("CAP_NET_ADMIN", 12), ("CAP_NET_RAW", 13), ("CAP_BPF", 39)];
+const RIGHTS: [(&str, u32); 3] = [("CAP_NET_ADMIN", 12), ("CAP_NET_RAW", 13), ("CAP_BPF", BPF)];
+const BPF: u32 = 39;
 /// The older right that contains CAP_BPF.
 const SYS_ADMIN: u32 = 21;
 
@@ -201,7 +202,7 @@ pub(super) fn demand_rights(card: &str) -> Result<(), IoError> {
 
 fn missing(held: u64) -> Vec<&'static str> {
     let has = |right: u32| held & 1 << right != 0;
-    let lacks = |(_, right): &&(&str, u32)| !has(*right) && !(*right == 39 && has(SYS_ADMIN));
+    let lacks = |(_, right): &&(&str, u32)| !(has(*right) || *right == BPF && has(SYS_ADMIN));
     RIGHTS.iter().filter(lacks).map(|(name, _)| *name).collect()
 }
 
@@ -214,7 +215,7 @@ mod tests {
         let all = RIGHTS.iter().fold(0, |held, (_, right)| held | 1 << right);
         assert!(missing(all).is_empty() && missing(u64::MAX).is_empty());
         assert_eq!(missing(0), ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF"]);
-        assert_eq!(missing(1 << 39 | 1 << 12), ["CAP_NET_RAW"]);
+        assert_eq!(missing(1 << BPF | 1 << 12), ["CAP_NET_RAW"]);
         assert_eq!(missing(1 << SYS_ADMIN), ["CAP_NET_ADMIN", "CAP_NET_RAW"]);
     }
 
