@@ -1,8 +1,9 @@
 //! # xdp: a card's queues as a [`Net`], past the kernel's network stack
 //!
-//! The same datagrams as by [`super::udp`], so that a cluster may mix both node by node. A program of some thirty
-//! instructions on the card sends what is for this node to a socket of its own kind (AF_XDP), whose rings and memory
-//! are ours: a receive is a look at a ring, no system call, and a datagram is lent from where the card put it.
+//! The same datagrams as by [`super::udp`], so that a cluster may mix both node by node. A program of some
+//! thirty instructions on the card sends what is for this node to a socket of its own kind (AF_XDP), whose
+//! rings and memory are ours: a receive is a look at a ring, no system call, and a datagram is lent from
+//! where the card put it.
 //!
 //! ```text
 //!  card ─▶ program ─ ours ─▶ received ring ─▶ lent by index ─▶ fill ring        (no system call)
@@ -10,14 +11,15 @@
 //!  bursts ─▶ frames with headers ─▶ send ring ─▶ one call, if the card wants one
 //! ```
 //!
-//! An ordinary [`Udp`] stands behind it. It joins the groups, as the kernel answers for membership and the card
-//! filters by it. It brings what does not come by the card: datagrams of this host's own processes. And it takes
-//! unicast for whom no card address is known yet.
+//! An ordinary [`Udp`] stands behind it. It joins the groups, as the kernel answers for membership and the
+//! card filters by it. It brings what does not come by the card: datagrams of this host's own processes. And
+//! it takes unicast for whom no card address is known yet.
 //!
-//! What is sent here is not heard on this host, and what arrives here no other process of this host gets: a card has
-//! one owner.
+//! What is sent here is not heard on this host, and what arrives here no other process of this host gets: a
+//! card has one owner.
 
 mod card;
+mod counts;
 mod frame;
 mod neighbours;
 mod program;
@@ -28,6 +30,8 @@ mod socket;
 use super::udp::{Udp, UdpCounts, UdpSettings, interface};
 use super::{IoError, Obtained};
 use crate::engine::ports::{Burst, Group, Net};
+pub use counts::XdpCounts;
+
 use card::{Owner, Port};
 use frame::{HEADERS_LEN, TAG_LEN, Template};
 use program::{Attached, Match, Place, Step};
@@ -93,76 +97,6 @@ pub struct XdpSettings {
     pub mode: Option<Mode>,
     /// The only queue that is used; none: all.
     pub queue: Option<u32>,
-}
-
-/// What an [`Xdp`] has done beside what [`UdpCounts`] tell.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct XdpCounts {
-    /// 3 zero-copy, 2 native, 1 generic, 0 no xdp.
-    pub mode: u64,
-    /// Queues that are used.
-    pub queues: u64,
-    /// The queue by which most datagrams came.
-    pub busiest_queue: u64,
-    /// How many those were.
-    pub busiest_queue_in: u64,
-    /// Frames that were no whole datagram, or of a group that is not joined.
-    pub strange_in: u64,
-    /// Datagrams that came by the ordinary sockets.
-    pub kernel_in: u64,
-    /// Datagrams that left by them.
-    pub kernel_out: u64,
-    /// Neighbours whose card address is known.
-    pub neighbours: u64,
-}
-
-impl XdpCounts {
-    /// The names of [`XdpCounts::values`], in their order.
-    pub const NAMES: [&'static str; 8] = [
-        "xdp_mode",
-        "xdp_queues",
-        "xdp_busiest_queue",
-        "xdp_busiest_queue_in",
-        "xdp_strange_in",
-        "xdp_kernel_in",
-        "xdp_kernel_out",
-        "xdp_neighbours",
-    ];
-
-    /// These and those of another line together: of modes the lesser one, of queues the busier one.
-    pub fn and(&self, other: &Self) -> Self {
-        let mode = if self.mode == 0 || other.mode == 0 {
-            self.mode.max(other.mode)
-        } else {
-            self.mode.min(other.mode)
-        };
-        let busiest = if self.busiest_queue_in >= other.busiest_queue_in { self } else { other };
-        Self {
-            mode,
-            queues: self.queues + other.queues,
-            busiest_queue: busiest.busiest_queue,
-            busiest_queue_in: busiest.busiest_queue_in,
-            strange_in: self.strange_in + other.strange_in,
-            kernel_in: self.kernel_in + other.kernel_in,
-            kernel_out: self.kernel_out + other.kernel_out,
-            neighbours: self.neighbours + other.neighbours,
-        }
-    }
-
-    /// All counts, for a counters file.
-    pub fn values(&self) -> [u64; 8] {
-        let Self {
-            mode,
-            queues,
-            busiest_queue,
-            busiest_queue_in,
-            strange_in,
-            kernel_in,
-            kernel_out,
-            neighbours,
-        } = *self;
-        [mode, queues, busiest_queue, busiest_queue_in, strange_in, kernel_in, kernel_out, neighbours]
-    }
 }
 
 /// One queue in use.
@@ -238,8 +172,8 @@ impl Xdp {
     /// Opens the sockets, takes the card, and attaches the program in the best mode that there is.
     ///
     /// # Errors
-    /// As [`Udp::open`]; and what lacks for xdp (rights, an Ethernet card, memory, a mode that is demanded), or who
-    /// has the card already.
+    /// As [`Udp::open`]; and what lacks for xdp (rights, an Ethernet card, memory, a mode that is demanded),
+    /// or who has the card already.
     pub fn open(udp: UdpSettings, settings: XdpSettings) -> Result<Self, IoError> {
         let name = &udp.interface;
         let frame_bytes = check(&udp)?;
@@ -249,8 +183,8 @@ impl Xdp {
         let numbers = queue_numbers(&port, settings.queue)?;
         let owner = Owner::of(&port)?;
         let (busy_poll_us, joins) = (udp.busy_poll_us, udp.joins.clone());
-        // The ordinary sockets bring what comes seldom. They ask for no bursts: the kernel would gather those in front
-        // of a program in generic mode.
+        // The ordinary sockets bring what comes seldom. They ask for no bursts: the kernel would gather those
+        // in front of a program in generic mode.
         let sockets = Udp::open(UdpSettings { busy_poll_us: None, gro: false, ..udp.clone() })?;
         let own = sockets.unicast_address();
         let what = Match {
@@ -332,7 +266,8 @@ impl Xdp {
         self.queues.iter().map(|used| used.queue.socket()).chain(self.udp.sockets()).collect()
     }
 
-    /// Takes what has come by the card and sorts it: one look at each queue's ring, each time another one first.
+    /// Takes what has come by the card and sorts it: one look at each queue's ring, each time another one
+    /// first.
     fn take_in(&mut self) {
         self.first = if self.first + 1 < self.queues.len() { self.first + 1 } else { 0 };
         let (before, from_first) = self.queues.split_at_mut(self.first);
@@ -391,7 +326,7 @@ impl Xdp {
     }
 
     /// What the ordinary socket of this kind has brought; there may be more of it.
-    fn from_kernel(&mut self, kind: usize, count: usize) {
+    fn count_from_kernel(&mut self, kind: usize, count: usize) {
         if count > 0 {
             self.own.kernel_in += count as u64;
             self.side.shared.by_kernel[kind].store(true, Ordering::Release);
@@ -559,7 +494,7 @@ impl Net for Xdp {
         self.count_received(self.groups.lent, bytes);
         if self.kernel_has(0) {
             self.groups.by_kernel = self.udp.recv_groups();
-            self.from_kernel(0, self.groups.by_kernel);
+            self.count_from_kernel(0, self.groups.by_kernel);
         }
         let all = self.groups.lent + self.groups.by_kernel;
         self.counts.empty_receives += u64::from(all == 0);
@@ -583,7 +518,7 @@ impl Net for Xdp {
         self.count_received(self.unicast.lent, bytes);
         if self.kernel_has(1) {
             self.unicast.by_kernel = self.udp.recv_unicast();
-            self.from_kernel(1, self.unicast.by_kernel);
+            self.count_from_kernel(1, self.unicast.by_kernel);
         }
         let all = self.unicast.lent + self.unicast.by_kernel;
         self.counts.empty_receives += u64::from(all == 0);

@@ -1,7 +1,8 @@
-//! A card of xdp and one of the kernel's UDP at the two ends of a veth pair, each end in a namespace of its own.
+//! A card of xdp and one of the kernel's UDP at the two ends of a veth pair, each end in a namespace of its
+//! own.
 //!
-//! The speakers are children of each test, which does what it is told on stdin, one line at a time, and answers with
-//! one line. So a test is a talk, and no answer depends on how fast anybody is.
+//! The speakers are children of each test, which does what it is told on stdin, one line at a time, and
+//! answers with one line. So a test is a talk, and no answer depends on how fast anybody is.
 
 use crate::{child_of, is_child_of};
 use lockstep::engine::ports::{Burst, Group, Net};
@@ -196,6 +197,7 @@ fn speaker() {
                 let mut bytes = [0; 64];
                 other.recv(&mut bytes).map(|len| vec![bytes[..len].to_vec()]).unwrap_or_default()
             }),
+            "allocations" => allocations(&mut net).to_string(),
             "leave" => {
                 net.set_joined(KINDS[number(1)], false);
                 "left".into()
@@ -206,6 +208,19 @@ fn speaker() {
             other => panic!("'{other}' is no word"),
         });
     }
+}
+
+/// What a hundred turns of sending and receiving allocate, after some first ones.
+fn allocations(net: &mut Transport) -> u64 {
+    let (bytes, to) = ([7; 4000], SocketAddrV4::new(address(1), UNICAST_PORT));
+    let mut turn = || {
+        net.send_group(Group::Data, &[Burst { bytes: &bytes, stride: 900 }]);
+        net.send_unicast(to, [&bytes[..100], &bytes[..50]]);
+        (0..net.recv_groups()).for_each(|index| assert!(!net.group_datagram(index).is_empty()));
+        (0..net.recv_unicast()).for_each(|index| assert!(!net.unicast_datagram(index).0.is_empty()));
+    };
+    (0..10).for_each(|_| turn());
+    allocation_counter::measure(|| (0..100).for_each(|_| turn())).count_total
 }
 
 /// Sends so many numbered datagrams of so many bytes, sixteen in a burst.
@@ -228,7 +243,8 @@ fn datagram(number: u32, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Receives until so many have come and nothing more does. Tells each datagram's number of times, if not once.
+/// Receives until so many have come and nothing more does. Tells each datagram's number of times, if not
+/// once.
 fn hear(count: usize, mut receive: impl FnMut() -> Vec<Vec<u8>>) -> String {
     let mut heard = BTreeMap::new();
     let mut last = Instant::now();
@@ -260,8 +276,8 @@ fn all(count: usize) -> String {
     format!("{count} heard, 0 repeated, 0 wrong")
 }
 
-/// Has each end say everything to the other, by groups and unicast. What the second says may come back to it, by the
-/// kernel.
+/// Has each end say everything to the other, by groups and unicast. What the second says may come back to it,
+/// by the kernel.
 fn talk(speakers: &mut [Speaker; 2], comes_back: bool) {
     let hear = format!("hear {SAID_AT_ONCE}");
     for end in [0, 1] {
@@ -341,6 +357,14 @@ fn unicast_leaves_by_the_kernel_until_it_knows_the_neighbour_and_then_by_the_car
     assert_eq!(speakers[1].ask("hear-unicast 40 0"), all(40));
     let by_kernel = speakers[0].number("by-kernel");
     assert!(by_kernel < 10, "{by_kernel} of 41 by the kernel");
+}
+
+#[test]
+fn sending_and_receiving_by_a_card_allocate_nothing() {
+    let Some(pair) = Pair::new(1500) else { return };
+    let mut speakers = pair.speakers(["xdp-native", "udp"]);
+    assert_eq!(speakers[1].ask(&format!("send 2 {SAID_AT_ONCE} 300")), SAID_AT_ONCE.to_string());
+    assert_eq!(speakers[0].ask("allocations"), "0");
 }
 
 #[test]

@@ -70,7 +70,8 @@ fn asker() -> Result<Socket, IoError> {
 
 fn mac(card: &Card) -> Result<Mac, IoError> {
     let (socket, mut request) = (asker()?, request(&card.name));
-    // SAFETY: SIOCGIFHWADDR reads the name and writes the address inside `request`, which lives across the call.
+    // SAFETY: SIOCGIFHWADDR reads the name and writes the address inside `request`, which lives across the
+    // call.
     let failed = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR as _, &raw mut request) } < 0;
     if failed {
         return Err(IoError::last(format!("ask for the hardware address of {}", card.name)));
@@ -111,15 +112,16 @@ fn queues(name: &str) -> Result<u32, IoError> {
     let mut channels = Channels { command: ETHTOOL_GCHANNELS, ..Channels::default() };
     let (socket, mut request) = (asker()?, request(name));
     request.ifr_ifru.ifru_data = (&raw mut channels).cast();
-    // SAFETY: the request leads to a structure of the size that its command says, which lives across the call.
+    // SAFETY: the request leads to a structure of the size that its command says, which lives across the
+    // call.
     let failed = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) } < 0;
     Ok(if failed { 1 } else { (channels.rx + channels.combined).max(1) })
 }
 
 /// The lock on a card: whoever has the program on it takes datagrams away from everybody else on this host.
 ///
-/// It is a socket's name in the kernel's memory, valid for the network namespace that the card is in, and gone with
-/// the process however that ends.
+/// It is a socket's name in the kernel's memory, valid for the network namespace that the card is in, and
+/// gone with the process however that ends.
 #[derive(Debug)]
 pub(super) struct Owner {
     _name: Socket,
@@ -174,7 +176,8 @@ fn peer(socket: &Socket) -> std::io::Result<i32> {
 }
 
 /// Rights that xdp needs: their names and numbers.
-const RIGHTS: [(&str, u32); 3] = [("CAP_NET_ADMIN", 12), ("CAP_NET_RAW", 13), ("CAP_BPF", 39)];
+const RIGHTS: [(&str, u32); 3] = [("CAP_NET_ADMIN", 12), ("CAP_NET_RAW", 13), ("CAP_BPF", BPF)];
+const BPF: u32 = 39;
 /// The older right that contains CAP_BPF.
 const SYS_ADMIN: u32 = 21;
 
@@ -199,7 +202,7 @@ pub(super) fn demand_rights(card: &str) -> Result<(), IoError> {
 
 fn missing(held: u64) -> Vec<&'static str> {
     let has = |right: u32| held & 1 << right != 0;
-    let lacks = |(_, right): &&(&str, u32)| !has(*right) && !(*right == 39 && has(SYS_ADMIN));
+    let lacks = |(_, right): &&(&str, u32)| !(has(*right) || *right == BPF && has(SYS_ADMIN));
     RIGHTS.iter().filter(lacks).map(|(name, _)| *name).collect()
 }
 
@@ -212,7 +215,7 @@ mod tests {
         let all = RIGHTS.iter().fold(0, |held, (_, right)| held | 1 << right);
         assert!(missing(all).is_empty() && missing(u64::MAX).is_empty());
         assert_eq!(missing(0), ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF"]);
-        assert_eq!(missing(1 << 39 | 1 << 12), ["CAP_NET_RAW"]);
+        assert_eq!(missing(1 << BPF | 1 << 12), ["CAP_NET_RAW"]);
         assert_eq!(missing(1 << SYS_ADMIN), ["CAP_NET_ADMIN", "CAP_NET_RAW"]);
     }
 

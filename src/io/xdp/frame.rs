@@ -6,9 +6,10 @@
 //! ```
 //!
 //! **The UDP checksum** is left out when we send (0, which RFC 768 allows over IPv4): each datagram of ours is
-//! covered by its own, end to end, and a pass over the bytes would be a second one. It is not looked at when we
-//! receive, for the same reason and because it may not be there yet: frames of a local kernel's sockets carry half
-//! of it, for a card to complete. *Price:* a kernel's UDP_GRO takes frames without a checksum one by one.
+//! covered by its own, end to end, and a pass over the bytes would be a second one. It is not looked at when
+//! we receive, for the same reason and because it may not be there yet: frames of a local kernel's sockets
+//! carry half of it, for a card to complete. *Price:* a kernel's UDP_GRO takes frames without a checksum one
+//! by one.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -22,7 +23,8 @@ pub(super) const TPID: u16 = 0x8100;
 pub(super) const IP_UDP_LEN: usize = 20 + 8;
 /// Bytes in front of an untagged datagram.
 pub(super) const HEADERS_LEN: usize = ETHERNET_LEN + IP_UDP_LEN;
-/// The shortest frame that Ethernet carries, its checksum not counted. What is shorter is filled up with zeros.
+/// The shortest frame that Ethernet carries, its checksum not counted. What is shorter is filled up with
+/// zeros.
 const FRAME_LEN_MIN: usize = 60;
 /// Networks that a unicast datagram may cross: Linux's own default.
 pub(super) const UNICAST_TTL: u8 = 64;
@@ -123,9 +125,9 @@ pub(super) struct Datagram {
     pub to: SocketAddrV4,
 }
 
-/// Finds the datagram in a frame; nothing if it is not a whole one of IPv4 and UDP without options and fragments,
-/// tagged if and only if `vlan` says so. The program has looked at some of this; a frame that it let through wrongly
-/// must not harm either.
+/// Finds the datagram in a frame; nothing if it is not a whole one of IPv4 and UDP without options and
+/// fragments, tagged if and only if `vlan` says so. The program has looked at some of this; a frame that it
+/// let through wrongly must not harm either.
 pub(super) fn parse(frame: &[u8], vlan: Option<u16>) -> Option<Datagram> {
     let ip = match vlan {
         None => ETHERNET_LEN,

@@ -1,10 +1,10 @@
 //! Which card address a unicast datagram goes to: what the kernel knows, kept at hand.
 //!
-//! The kernel finds neighbours (ARP), notices when they move, and tells in `/proc/net/arp`: a text, but all that is
-//! needed of it, without the right and the code that netlink wants, and read once a second by the side thread. The
-//! pinned thread only looks up. Whom it does not find there, and everybody every few seconds once, it reaches by the
-//! ordinary socket: so the kernel goes on asking whether the neighbour is there. Who is behind a router has no entry
-//! and is always reached that way.
+//! The kernel finds neighbours (ARP), notices when they move, and tells in `/proc/net/arp`: a text, but all
+//! that is needed of it, without the right and the code that netlink wants, and read once a second by the
+//! side thread. The pinned thread only looks up. Whom it does not find there, and everybody every few seconds
+//! once, it reaches by the ordinary socket: so the kernel goes on asking whether the neighbour is there. Who
+//! is behind a router has no entry and is always reached that way.
 
 use super::frame::Mac;
 use std::net::Ipv4Addr;
@@ -94,8 +94,8 @@ impl Default for Keeper {
 }
 
 impl Keeper {
-    /// Brings `neighbours` up to date with `table`, the text of `/proc/net/arp`, as far as it is about `card`.
-    /// Returns whether somebody who is wanted is not known yet.
+    /// Brings `neighbours` up to date with `table`, the text of `/proc/net/arp`, as far as it is about
+    /// `card`. Returns whether somebody who is wanted is not known yet.
     pub fn look(&mut self, neighbours: &Neighbours, table: &str, card: &str) -> bool {
         let wanted = neighbours.wanted.swap(0, Ordering::Relaxed);
         let is_there = |entry: &Entry| entry.address.load(Ordering::Relaxed) == wanted;
@@ -223,9 +223,7 @@ mod tests {
             .map(|number| format!("{} 0x1 0x2 02:00:00:00:00:{number:02x} * eth0\n", address(number)));
         let table = HEAD.to_owned() + &rows.collect::<String>();
         for number in 0..100 {
-            for number in 0..=number {
-                let _ = neighbours.find(address(number));
-            }
+            (0..=number).for_each(|number| _ = neighbours.find(address(number)));
             keeper.look(&neighbours, &table, "eth0");
         }
         assert_eq!(neighbours.known(), NEIGHBOURS_MAX);

@@ -1,11 +1,11 @@
 //! The program that a card runs for each frame: is this one for us?
 //!
-//! Some thirty instructions, assembled here, so that neither a C compiler nor a file of bytes is needed. What is
-//! ours goes to the socket of the queue that it came by, everything else to the kernel as if we were not there: so
-//! does what is ours on a queue that has no socket.
+//! Some thirty instructions, assembled here, so that neither a C compiler nor a file of bytes is needed. What
+//! is ours goes to the socket of the queue that it came by, everything else to the kernel as if we were not
+//! there: so does what is ours on a queue that has no socket.
 //!
-//! It is attached by a link, which is a file descriptor. The link ends with the process, however that ends, and the
-//! program with the link: nothing is ever left on a card.
+//! It is attached by a link, which is a file descriptor. The link ends with the process, however that ends,
+//! and the program with the link: nothing is ever left on a card.
 
 use super::frame::{ETHERNET_LEN, HEADERS_LEN, TAG_LEN, TPID};
 use crate::io::IoError;
@@ -40,8 +40,8 @@ pub(super) struct Attached {
 }
 
 impl Attached {
-    /// Loads the program, and attaches it to the card with this index. Nothing is redirected before a queue has a
-    /// socket.
+    /// Loads the program, and attaches it to the card with this index. Nothing is redirected before a queue
+    /// has a socket.
     pub fn new(
         what: &Match,
         place: Place,
@@ -186,8 +186,8 @@ const R3: u8 = 3;
 const R4: u8 = 4;
 const R5: u8 = 5;
 
-/// The program: matches `what`, looks its sockets up in `map`, and answers `otherwise` for what is ours where there
-/// is no socket.
+/// The program: matches `what`, looks its sockets up in `map`, and answers `otherwise` for what is ours where
+/// there is no socket.
 fn assemble(what: &Match, map: i32, otherwise: i32) -> Vec<Instruction> {
     let mut asm = Assembler::default();
     let tag = what.vlan.map_or(0, |_| TAG_LEN);

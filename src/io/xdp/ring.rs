@@ -1,7 +1,7 @@
 //! One ring shared with the kernel: one side puts, the other takes, and each says how far it is.
 //!
-//! Of the four rings of a socket we put into two (fill, send) and take from two (received, completed). Both ends
-//! count in 32 bits that wrap; a place is its count under a mask.
+//! Of the four rings of a socket we put into two (fill, send) and take from two (received, completed). Both
+//! ends count in 32 bits that wrap; a place is its count under a mask.
 
 use crate::io::IoError;
 use memmap2::{MmapOptions, MmapRaw};
@@ -47,8 +47,8 @@ impl<T: Copy> Shared<T> {
     /// A ring of `count` entries, a power of two, in the memory at `base`.
     ///
     /// # Safety
-    /// All offsets with what they lead to lie inside memory that is aligned to 8, lives as long as the ring, and is
-    /// touched by nobody but this ring and one on the other side. Any bits are a `T`.
+    /// All offsets with what they lead to lie inside memory that is aligned to 8, lives as long as the ring,
+    /// and is touched by nobody but this ring and one on the other side. Any bits are a `T`.
     unsafe fn over(base: NonNull<u8>, offsets: Offsets, count: u32, memory: Option<MmapRaw>) -> Self {
         // SAFETY: the caller answers for the offsets.
         unsafe {

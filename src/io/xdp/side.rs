@@ -1,8 +1,8 @@
 //! The side thread of an xdp device: what the pinned thread must not wait for.
 //!
-//! It keeps the neighbours, reads how much was thrown away, and waits on the ordinary sockets, by which comes what
-//! did not come by the card: from processes of this host, or in a shape that the program leaves to the kernel. That
-//! is seldom, so the pinned thread reads them only when this one says that something is there.
+//! It keeps the neighbours, reads how much was thrown away, and waits on the ordinary sockets, by which comes
+//! what did not come by the card: from processes of this host, or in a shape that the program leaves to the
+//! kernel. That is seldom, so the pinned thread reads them only when this one says that something is there.
 
 use super::neighbours::{Keeper, Neighbours};
 use super::socket::dropped;

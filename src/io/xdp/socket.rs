@@ -5,8 +5,8 @@
 //!  a sent one:        free ─▶ send ring ─▶ card ─▶ completed ring ─▶ free
 //! ```
 //!
-//! The memory is cut into frames of one size, some to receive into and some to send from. A frame is in one of
-//! these places and in no other: that is what the slices that are lent from it rest on.
+//! The memory is cut into frames of one size, some to receive into and some to send from. A frame is in one
+//! of these places and in no other: that is what the slices that are lent from it rest on.
 
 use super::ring::{Offsets, Putting, Taking};
 use crate::io::IoError;
@@ -204,8 +204,8 @@ impl Queue {
         if !whole {
             return &[];
         }
-        // SAFETY: it lies inside of the memory; the frame is in none of the rings, so nobody writes to it, and it
-        // gets back there by a mutable borrow of `self`.
+        // SAFETY: it lies inside of the memory; the frame is in none of the rings, so nobody writes to it,
+        // and it gets back there by a mutable borrow of `self`.
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(at as usize), len) }
     }
 
@@ -241,8 +241,8 @@ impl Queue {
         };
     }
 
-    /// A frame to be sent, filled by `write`, which returns its length; [`Queue::kick`] sends it. Returns whether
-    /// there was a free one and `write` filled it.
+    /// A frame to be sent, filled by `write`, which returns its length; [`Queue::kick`] sends it. Returns
+    /// whether there was a free one and `write` filled it.
     #[inline]
     pub fn put(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
         let Some(sender) = &mut self.sender else { return false };
@@ -253,8 +253,8 @@ impl Queue {
             return false;
         }
         let Some(at) = sender.free.pop() else { return false };
-        // SAFETY: a free frame lies inside of the memory and is in no ring; `self` is borrowed mutably, so no slice of
-        // it is lent.
+        // SAFETY: a free frame lies inside of the memory and is in no ring; `self` is borrowed mutably, so no
+        // slice of it is lent.
         let bytes = unsafe {
             std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().add(at as usize), self.frame_bytes)
         };
@@ -267,16 +267,18 @@ impl Queue {
         }
     }
 
-    /// Has the card send what was put. One call where it needs one, as a rule; more where a call takes but a part of
-    /// the ring.
+    /// Has the card send what was put. One call where it needs one, as a rule; more where a call takes but a
+    /// part of the ring.
     pub fn kick(&mut self) -> Kicked {
         let Some(sender) = &mut self.sender else { return Kicked::default() };
         sender.ring.tell();
         let mut kicked = Kicked::default();
+        let mut before = sender.ring.waiting();
         if !sender.ring.wants_call() {
+            // It is at work. Whether it takes all of it without a call shows the next time.
+            kicked.waiting = before;
             return kicked;
         }
-        let mut before = sender.ring.waiting();
         while before > 0 && kicked.calls < u64::from(sender.calls_max) {
             // SAFETY: an XDP socket takes no buffer here.
             let done = unsafe {
@@ -351,8 +353,8 @@ fn sender(
     send: u32,
     settings: &QueueSettings,
 ) -> Result<Sender, IoError> {
-    // The kernel makes a packet of its own of each frame, and counts it as an ordinary socket's: without this it
-    // takes some hundred at a time.
+    // The kernel makes a packet of its own of each frame, and counts it as an ordinary socket's: without this
+    // it takes some hundred at a time.
     let bytes = settings.send_bytes.min(i32::MAX as usize / 2) as libc::c_int;
     set(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &bytes, "size the send buffer of the XDP socket")?;
     let budget = set(socket, libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &send, "raise the frames of one call");

@@ -1,7 +1,7 @@
 //! The kernel runs the program on crafted frames (`BPF_PROG_TEST_RUN`): no card is needed, only the right.
 
-use super::super::frame::{Template, multicast_mac};
 use super::*;
+use crate::io::xdp::frame::{Template, multicast_mac};
 use std::net::SocketAddrV4;
 
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
