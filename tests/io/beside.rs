@@ -5,6 +5,7 @@ use lockstep::engine::ports::{Burst, Group, Net};
 use lockstep::io::device::{Device, DeviceSettings, Memory};
 use lockstep::io::rehearse::Time;
 use lockstep::io::shm::{Beside, Shm, ShmSettings};
+use lockstep::io::transport::TransportSettings;
 use lockstep::wire::Nanos;
 use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -145,10 +146,14 @@ fn a_group_is_told_both_ways_and_who_is_here_is_answered_by_memory_alone() {
 #[test]
 fn devices_of_one_host_hear_each_other_once_and_those_without_memory_not_at_all() {
     let udp = udp_settings();
-    let open = |memory| {
-        Device::open(DeviceSettings { udp: udp.clone(), second: None, rehearse: None, memory })
-            .unwrap_or_else(|error| panic!("{error}"))
+    let settings = |memory| DeviceSettings {
+        udp: udp.clone(),
+        transport: TransportSettings::Udp,
+        second: None,
+        rehearse: None,
+        memory,
     };
+    let open = |memory| Device::open(settings(memory)).unwrap_or_else(|error| panic!("{error}"));
     // Who is opened last knows the others from the start; the one before it learns of it, and misses nothing.
     let (mut deaf, mut a, mut b) = (open(Memory::Off), open(Memory::Beside), open(Memory::Beside));
     assert_eq!(b.send_group(Group::Data, &single(b"once")), 1);
@@ -169,8 +174,7 @@ fn devices_of_one_host_hear_each_other_once_and_those_without_memory_not_at_all(
     assert_eq!(told, [(b"to you".to_vec(), b.unicast_address())]);
     assert!(groups(&mut deaf).is_empty(), "it is set otherwise than the rest of its host");
     assert_eq!(unicast(&mut deaf), [(b"and you".to_vec(), b.unicast_address())]);
-    let late = DeviceSettings { udp: udp.clone(), second: None, rehearse: None, memory: Memory::Off };
-    let text = Device::open(late).unwrap_err().to_string();
+    let text = Device::open(settings(Memory::Off)).unwrap_err().to_string();
     assert!(
         text.contains("would not be heard; set `network.shm = true`"),
         "who is not alike is told: {text}"

@@ -279,9 +279,10 @@ fn a_folder_takes_so_many_members_and_refuses_the_next_in_words() {
 
 #[test]
 fn files_of_other_releases_and_damaged_ones_are_refused_in_words_and_dead_ones_are_removed() {
+    type Spoil = fn(&mut File, &Path);
     let parent = parent();
     let mut living = open(settings(parent.path()));
-    let spoilt: [(&str, fn(&mut File, &Path)); 5] = [
+    let spoilt: [(&str, Spoil); 5] = [
         ("no ring file of lockstep", |file, _| overwrite(file, 0, b"something")),
         ("its version is 9, ours is 1", |file, _| overwrite(file, 8, &9_u32.to_le_bytes())),
         ("are not what it says", |file, _| file.set_len(4096).unwrap()),
