@@ -43,6 +43,7 @@ const REGRESSIONS: &[u64] = &[
     653356239,
     655595288,
     656278571,
+    657039335,
 ];
 
 fn from_env(name: &str) -> Option<u64> {

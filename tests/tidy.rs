@@ -47,7 +47,8 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All files under `folder` with this extension (any, if empty), sorted; none if it does not exist.
+/// All files under `folder` with this extension (any, if empty), sorted; none if it does not exist. What was built is
+/// nobody's source.
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -55,7 +56,7 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
         for entry in fs::read_dir(&folder).into_iter().flatten() {
             let path = entry.expect("a folder that can be read").path();
             if path.is_dir() {
-                folders.push(path);
+                folders.extend((!path.ends_with("target")).then_some(path));
             } else if extension.is_empty() || path.extension().is_some_and(|found| found == extension) {
                 found.push(path);
             }

@@ -52,6 +52,8 @@ pub struct Stem {
     pub witnesses: Vec<Identity>,
     /// The seq of the entry that lists them.
     pub members_seq: Seq,
+    /// Where the last change of them stands; 0 before the first.
+    changed_at: Seq,
     /// Whether it changes them.
     pub changes: bool,
     /// Its messages; one in parts stands where its last part does.
@@ -190,6 +192,7 @@ impl Tree {
             members: before.map(|before| before.members.clone()).unwrap_or_default(),
             witnesses: before.map(|before| before.witnesses.clone()).unwrap_or_default(),
             members_seq: before.map_or(0, |before| before.members_seq),
+            changed_at: before.map_or(0, |before| before.changed_at),
             changes: false,
             messages: Vec::new(),
             parts: Vec::new(),
@@ -242,7 +245,7 @@ impl Tree {
                         OpenView::parse(entry.payload).map_err(|reject| format!("S8: open: {reject}"))?;
                     stem.open(seq, entry.header.publisher, &open)?;
                 }
-                EntryKind::Settled if frame.header.commit_next > stem.members_seq => {}
+                EntryKind::Settled if stem.changed_at > 0 && frame.header.commit_next > stem.changed_at => {}
                 EntryKind::Settled => {
                     return Err(format!(
                         "S4: the change before {seq} is called committed, and is not told to be"
@@ -320,6 +323,7 @@ impl Stem {
         let leader = self.epoch.leader();
         let leaves = self.members.contains(&leader) && !now.contains(&leader);
         self.list(seq, view.members());
+        self.changed_at = seq;
         if now.iter().any(twice) || leaves || self.members.len() == self.witnesses.len() {
             return Err(format!("S4: {leader} changes the members to {now:?} at {seq}"));
         }
