@@ -334,7 +334,7 @@ impl SubmitWindow {
     fn choose_resends(&mut self, now: Nanos) {
         self.next_due = Nanos::MAX;
         let budget = if self.throttled { 1 } else { self.budget };
-        let mut under_way = 0;
+        let (mut under_way, mut late) = (0, false);
         for number in self.head..self.unsent {
             let slot = self.slots[self.place(number)];
             let due_at = slot.sent_at + self.timer.delay_ns(slot.resends);
@@ -347,10 +347,12 @@ impl SubmitWindow {
             } else if now < due_at {
                 self.next_due = self.next_due.min(due_at);
                 under_way += usize::from(slot.resends > 0);
+            } else {
+                late = true;
             }
         }
         let mut timed_out: Option<u16> = None;
-        for once_more in [false, true] {
+        for once_more in [false, true].into_iter().filter(|_| late) {
             for number in self.head..self.unsent {
                 if under_way + self.resend.len() >= budget {
                     break;
