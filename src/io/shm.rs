@@ -79,7 +79,7 @@ const PARENT: &str = "/dev/shm";
 pub fn is_unused(group: SocketAddrV4) -> Result<(), IoError> {
     let folder = Folder::new(PARENT.as_ref(), group);
     // A folder that cannot be used is nobody's of this cluster, as far as one can tell.
-    let others = || folder.lock().and_then(|locked| locked.others(&[])).unwrap_or_default();
+    let others = || folder.lock_existing().and_then(|locked| locked.others(&[])).unwrap_or_default();
     if !folder.path().exists() || others().is_empty() {
         return Ok(());
     }

@@ -277,6 +277,17 @@ fn a_folder_takes_so_many_members_and_refuses_the_next_in_words() {
     await_members(&mut first, 0);
 }
 
+/// A thread that looked for others while the last one left made the folder anew, and left it empty for ever.
+#[test]
+fn the_last_one_to_leave_leaves_nothing_behind() {
+    let parent = parent();
+    for round in 0..200 {
+        let pair = [(); 2].map(|()| open(settings(parent.path())));
+        drop(pair);
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0, "round {round}");
+    }
+}
+
 #[test]
 fn files_of_other_releases_and_damaged_ones_are_refused_in_words_and_dead_ones_are_removed() {
     type Spoil = fn(&mut File, &Path);

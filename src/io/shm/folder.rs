@@ -209,15 +209,31 @@ impl Folder {
 
     /// Takes the folder's lock; makes the folder if there is none.
     pub fn lock(&self) -> Result<Locked<'_>, IoError> {
+        self.lock_or_make(true)
+    }
+
+    /// The same of a folder that is there: whoever looks for others, or leaves, makes none anew.
+    ///
+    /// # Errors
+    /// As [`Folder::lock`], or there is none.
+    pub fn lock_existing(&self) -> Result<Locked<'_>, IoError> {
+        self.lock_or_make(false)
+    }
+
+    fn lock_or_make(&self, makes: bool) -> Result<Locked<'_>, IoError> {
         let doing = || format!("use the folder {}", self.path.display());
         let fails = |error| IoError::new(doing(), error);
         for _ in 0..LOCK_TRIES {
-            let made = DirBuilder::new().mode(0o700).create(&self.path);
-            made.or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
+            if makes {
+                let made = DirBuilder::new().mode(0o700).create(&self.path);
+                made.or_else(
+                    |error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) },
+                )
                 .map_err(fails)?;
+            }
             let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
             let dir = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue, // removed meanwhile
+                Err(error) if makes && error.kind() == ErrorKind::NotFound => continue, // removed meanwhile
                 opened => opened.map_err(|error| {
                     IoError::new(format!("{}: it has to be a folder, and no link to one", doing()), error)
                 })?,

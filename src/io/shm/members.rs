@@ -130,7 +130,7 @@ impl Drop for Members {
         self.shared.stop.store(true, Ordering::Release);
         // Our file's end is an event that the thread wakes from. Without the lock the file stays for who
         // comes next.
-        if let Ok(locked) = self.folder.lock() {
+        if let Ok(locked) = self.folder.lock_existing() {
             locked.leave(&self.own);
         }
         if let Some(thread) = self.thread.take() {
@@ -179,7 +179,7 @@ impl Watcher {
     /// Tells the device who has come and who has left.
     fn look(&mut self) -> Result<(), IoError> {
         let Self { shared, folder, own, known, .. } = self;
-        let locked = folder.lock()?;
+        let locked = folder.lock_existing()?;
         let ids = locked.ids()?;
         known.retain(|found| {
             let is_dead = found.is_dead();
