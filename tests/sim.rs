@@ -44,6 +44,7 @@ const REGRESSIONS: &[u64] = &[
     655595288,
     656278571,
     657039335,
+    659000821,
 ];
 
 fn from_env(name: &str) -> Option<u64> {

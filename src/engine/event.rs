@@ -125,6 +125,10 @@ pub enum Event {
         from: Seq,
         /// Whose log it is now.
         epoch: Epoch,
+        /// Whose it was: the epoch in which it ended.
+        old_epoch: Epoch,
+        /// Its exclusive end.
+        old_next: Seq,
     },
     /// A rule would have cut into what is committed (S6): the node stops.
     Cut {

@@ -76,12 +76,11 @@ pub static EVENT_KINDS: &[EventKind] = &[
         code: EXCHANGED,
         level: Level::WARN,
         format: |event, f| {
-            let epoch = Epoch(event.b);
+            let (from, epoch, old_next, old_epoch) = (event.a, Epoch(event.b), event.c, Epoch(event.d));
             write!(
                 f,
-                "what was stamped from seq {} on and never committed did not survive: the log is that of epoch {epoch} \
-                 now",
-                event.a
+                "what was stamped from seq {from} on and never committed did not survive: the log, which ended \
+                 before seq {old_next} in epoch {old_epoch}, is that of epoch {epoch} now"
             )
         },
     },
@@ -354,7 +353,9 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
         Event::SteppedDown { epoch, why, seq } => {
             Record { a: epoch.0, b: seq, small: why as u16, ..of(STEPPED_DOWN) }
         }
-        Event::Exchanged { from, epoch } => Record { a: from, b: epoch.0, ..of(EXCHANGED) },
+        Event::Exchanged { from, epoch, old_epoch, old_next } => {
+            Record { a: from, b: epoch.0, c: old_next, d: old_epoch.0, ..of(EXCHANGED) }
+        }
         Event::Cut { from, commit_next, epoch } => Record { a: from, b: commit_next, c: epoch.0, ..of(CUT) },
         Event::Parted { other, own } => Record { a: other.0, b: own.0, ..of(PARTED) },
         Event::Overrun { from, oldest } => Record { a: from, b: oldest, ..of(OVERRUN) },

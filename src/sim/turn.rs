@@ -41,6 +41,7 @@ impl World {
         let wall = (now + WALL_NS).saturating_add_signed(machine.wall_ahead);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
+        self.oracle.on_turn(index);
         let mut work = replica.poll(now, wall);
         if replica.core.is_stopped() {
             let (mut why, mut overran) = (String::new(), false);
@@ -69,6 +70,9 @@ impl World {
         let leads = (replica.role() == Role::Leader).then(|| replica.tail().end().epoch);
         let mut events = Vec::new();
         while let Some(event) = replica.core.events.pop() {
+            if let NodeEvent::Exchanged { old_epoch, old_next, .. } = event {
+                self.oracle.on_exchanged(index, old_epoch, old_next)?;
+            }
             events.push(event);
         }
         // The watcher learns what a death is announced with where a node says so: with what happened.

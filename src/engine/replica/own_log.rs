@@ -12,6 +12,7 @@ use crate::journal::{AppendError, StageError, SwitchError, Tail};
 use crate::proto::accept::Acceptor;
 use crate::proto::commit::Durability;
 use crate::proto::follow::Follow;
+use crate::proto::log::LogEnd;
 use crate::proto::membership::{Electorate, Membership, change_in};
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::Publishers;
@@ -42,6 +43,8 @@ pub(super) enum Stored {
     Exchanged {
         /// The first seq that is another's now.
         from: Seq,
+        /// Where the log ended before.
+        old: LogEnd,
     },
 }
 
@@ -248,7 +251,8 @@ impl OwnLog {
     /// S8: the tables go back to where the logs part, and run again over what is the log now.
     fn exchange<M: TailMemory>(&mut self, tail: &mut Tail<M>, from: Seq) -> Result<Stored, Refused> {
         let had = from >= tail.end().next || tail.find(from).is_some();
-        let old: Vec<EntryHeader> =
+        let old = tail.end();
+        let gone: Vec<EntryHeader> =
             frames(tail, from).flat_map(|frame| frame.entries()).map(|entry| entry.header).collect();
         match tail.switch() {
             Ok(()) => {}
@@ -259,7 +263,7 @@ impl OwnLog {
         if !had || tail.find(from).is_none() {
             return Err(Refused::Overrun);
         }
-        let gone = old.iter().map(|header| Entry { header: *header, payload: &[] });
+        let gone = gone.iter().map(|header| Entry { header: *header, payload: &[] });
         if !planted(Mutation::NotUndone) {
             self.publishers.on_cut(from, gone);
         }
@@ -270,7 +274,7 @@ impl OwnLog {
         for frame in frames(tail, from) {
             self.on_frame(&frame);
         }
-        Ok(Stored::Exchanged { from })
+        Ok(Stored::Exchanged { from, old })
     }
 }
 

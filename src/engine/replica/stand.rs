@@ -300,9 +300,10 @@ impl ReplicaCore {
         self.on_journal_free(next);
         self.advanced_at = now;
         let end = tail.end();
-        if let Stored::Exchanged { from } = stored {
+        if let Stored::Exchanged { from, old } = stored {
             self.counters.add(Counter::Exchanges, 1);
-            self.events.push(Event::Exchanged { from, epoch: end.epoch });
+            let (old_epoch, old_next) = (old.epoch, old.next);
+            self.events.push(Event::Exchanged { from, epoch: end.epoch, old_epoch, old_next });
         }
         if stored != Stored::Staged {
             if let Some((seq, before)) = self.log.change {

@@ -22,7 +22,7 @@ use ghost::Ghost;
 use replicas::{Ballots, Voice};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
-use tree::Tree;
+use tree::{Node, Tree};
 
 /// What went wrong, in words, with the rule's id in front.
 pub type Violation = String;
@@ -49,6 +49,8 @@ pub struct Oracle {
     /// Who has ever been handed in what.
     published: BTreeSet<Key>,
     voices: BTreeMap<usize, Voice>,
+    /// Where logs ended that replicas exchanged in their last turn: what they said before is about these.
+    exchanged: BTreeMap<usize, Vec<Node>>,
     writers: BTreeMap<usize, Writer>,
     readers: BTreeMap<usize, Reader>,
     ballots: BTreeMap<Epoch, Ballots>,
@@ -73,6 +75,7 @@ impl Oracle {
             ghost: Ghost::default(),
             published: BTreeSet::new(),
             voices: BTreeMap::new(),
+            exchanged: BTreeMap::new(),
             writers: BTreeMap::new(),
             readers: BTreeMap::new(),
             ballots: BTreeMap::new(),

@@ -136,6 +136,23 @@ impl Oracle {
         }
     }
 
+    /// The replica begins a turn: what it exchanged in the last one is gone.
+    pub fn on_turn(&mut self, who: usize) {
+        self.exchanged.remove(&who);
+    }
+
+    /// The replica exchanged a log that ended before `next` in `epoch`. Whatever it stored in this turn before that
+    /// was in its log, may have been acknowledged, and counts (S4).
+    pub fn on_exchanged(&mut self, who: usize, epoch: Epoch, next: Seq) -> Result<(), Violation> {
+        let Some(voice) = self.voices.get(&who).copied() else { return Ok(()) };
+        let ends = |node: &Node| self.tree.stem(*node).epoch == epoch && self.tree.next(Some(*node)) == next;
+        let Some(old) = self.tree.containing(next - 1).find(ends) else {
+            return Err(format!("S1: replica {who} had a log of {epoch} up to {next} that nobody stamped"));
+        };
+        self.exchanged.entry(who).or_default().push(old);
+        self.on_holding(&voice, old)
+    }
+
     /// S1, S2, S4, S6, S7: the replica had its turn.
     pub fn check_replica(
         &mut self,
@@ -216,7 +233,8 @@ impl Oracle {
                 before.end.epoch, now.end.epoch
             ));
         }
-        now.replaced = before.tip;
+        let last = self.exchanged.get(&who).and_then(|ended| ended.last().copied());
+        now.replaced = last.or(before.tip);
         self.coverage.count(Event::Exchanges);
         Ok(())
     }

@@ -60,7 +60,7 @@ impl Oracle {
                 self.check_level(who, voice, epoch, "sent a frame")?;
                 let node = self.tree.find(epoch, frame.header.first_seq);
                 let kept = node.is_some_and(|node| self.tree.stem(node).tag == frame.header.tag);
-                if !kept || !self.was_held(voice, node) {
+                if !kept || !self.was_held(who, voice, node) {
                     return Err(format!(
                         "S1: replica {who} sent the frame at {} of {epoch}, which is not in its log",
                         frame.header.first_seq
@@ -97,20 +97,31 @@ impl Oracle {
     }
 
     /// Whether a node was in the log of this voice at some moment of its last turn.
-    fn was_held(&self, voice: &Voice, node: Option<Node>) -> bool {
-        self.tree.begins_with(voice.tip, node) || self.tree.begins_with(voice.tip_before, node)
+    fn was_held(&self, who: usize, voice: &Voice, node: Option<Node>) -> bool {
+        let held = |log: Option<Node>| self.tree.begins_with(log, node);
+        held(voice.tip) || held(voice.tip_before) || self.exchanged_by(who).iter().any(|old| held(Some(*old)))
     }
 
-    /// With what the log of this voice ended at some moment of its last turn: an ack may come between two frames.
-    fn ends(&self, voice: &Voice) -> impl Iterator<Item = Node> {
-        let common = self.tree.common(voice.tip_before, voice.tip);
-        let grown = self.tree.path(common, voice.tip);
-        grown.into_iter().chain(voice.tip_before).chain(common)
+    /// With what the log of this voice ended at some moment of its last turn: an ack may come between two frames,
+    /// or before an exchange.
+    fn ends(&self, who: usize, voice: &Voice) -> Vec<Node> {
+        let mut ends: Vec<Node> = voice.tip_before.into_iter().collect();
+        let mut before = voice.tip_before;
+        for now in self.exchanged_by(who).iter().copied().map(Some).chain([voice.tip]) {
+            ends.extend(self.tree.path(self.tree.common(before, now), now));
+            before = now;
+        }
+        ends
+    }
+
+    /// Where the logs ended that it exchanged in its last turn.
+    fn exchanged_by(&self, who: usize) -> &[Node] {
+        self.exchanged.get(&who).map_or(&[], Vec::as_slice)
     }
 
     /// Whether the log of this voice ended in `epoch` at some moment of its last turn.
-    fn has_accepted(&self, voice: &Voice, epoch: Epoch) -> bool {
-        self.ends(voice).any(|node| self.tree.stem(node).epoch == epoch)
+    fn has_accepted(&self, who: usize, voice: &Voice, epoch: Epoch) -> bool {
+        self.ends(who, voice).iter().any(|&node| self.tree.stem(node).epoch == epoch)
     }
 
     /// The header tells where the sender's log stands: it must have stood there in this turn.
@@ -123,7 +134,8 @@ impl Oracle {
             });
             found == (header.epoch(), header.first_seq, header.chain)
         };
-        if stands(&self.tree, voice.tip) || stands(&self.tree, voice.tip_before) {
+        let exchanged = self.exchanged_by(who).iter().copied().map(Some);
+        if [voice.tip, voice.tip_before].into_iter().chain(exchanged).any(|log| stands(&self.tree, log)) {
             return Ok(());
         }
         Err(format!(
@@ -146,7 +158,7 @@ impl Oracle {
         if next == NOTHING && stored >= epoch {
             return Ok(()); // it follows, and holds nothing of it yet
         }
-        let log = self.ends(voice).find(|node| {
+        let log = self.ends(who, voice).into_iter().find(|node| {
             let stem = self.tree.stem(*node);
             stem.epoch == epoch && stem.next >= next
         });
@@ -215,7 +227,7 @@ impl Oracle {
         let header = &frame.header;
         let node = self.tree.find(header.epoch(), header.first_seq);
         let same = node.is_some_and(|node| self.tree.stem(node).tag == header.tag);
-        if !same || !self.was_held(voice, node) {
+        if !same || !self.was_held(who, voice, node) {
             return Err(format!(
                 "S11: replica {who} repaired a frame at {} of {} that is not in its log",
                 header.first_seq,
@@ -223,7 +235,7 @@ impl Oracle {
             ));
         }
         let accepted = Epoch(trailer.accepted);
-        if trailer.commit_next > voice.commit_next || !self.has_accepted(voice, accepted) {
+        if trailer.commit_next > voice.commit_next || !self.has_accepted(who, voice, accepted) {
             return Err(format!(
                 "S11: replica {who} repaired under ({accepted}, {}), which is not its own word",
                 trailer.commit_next
