@@ -47,24 +47,31 @@ fn judge(stream: &Stream, published: &[(String, u64)]) {
     }
 }
 
+/// Publishes, and reads it where the publishers are and on a node of its own: both have all of it, in one order.
+/// `carried` judges the way when all has come.
+fn read_near_and_far(network: &Network, cluster: &Cluster, carried: impl FnOnce()) {
+    let mut near = View::start(cluster, cluster.clients(), "near", &[]);
+    let mut far = View::start(cluster, network.node(READER).place(), "far", &["--stamped"]);
+    let published = publish(cluster, &mut near);
+    let all = published.iter().map(|(_, count)| count).sum::<u64>() as usize;
+    far.await_count(all);
+    near.await_count(all);
+    carried();
+    let (near, far) = (near.finish(), far.finish());
+    judge(&near, &published);
+    judge(&far, &published);
+    near.agrees_with(&far).unwrap_or_else(|why| panic!("{why}"));
+}
+
 #[test]
 fn over_a_network_that_loses_packets_every_reader_has_every_message_in_one_order() {
     let Some((network, cluster)) = ground() else { return };
     let _replicas = cluster.found();
     let everybody: Vec<usize> = (1..=NODES).collect();
     network.cut(&[Cut::one_way(&everybody, &everybody).per_mille(30)]);
-    let mut near = View::start(&cluster, cluster.clients(), "near", &[]);
-    let far = View::start(&cluster, network.node(READER).place(), "far", &["--stamped"]);
-    let published = publish(&cluster, &mut near);
-    let all = published.iter().map(|(_, count)| count).sum::<u64>() as usize;
-    let mut far = far;
-    far.await_count(all);
-    near.await_count(all);
-    assert!(network.swallowed()[0] > 100, "the network lost packets: {:?}", network.swallowed());
-    let (near, far) = (near.finish(), far.finish());
-    judge(&near, &published);
-    judge(&far, &published);
-    near.agrees_with(&far).unwrap_or_else(|why| panic!("{why}"));
+    read_near_and_far(&network, &cluster, || {
+        assert!(network.swallowed()[0] > 100, "the network lost packets: {:?}", network.swallowed());
+    });
 }
 
 #[test]
@@ -149,19 +156,11 @@ fn over_a_switch_that_delays_and_reorders_every_reader_has_every_message_in_one_
     let weather = Weather { delay_us: 200, jitter_us: 3_000, seed: SWITCH_SEED };
     let switch = Switch::start(&network, &cluster.groups(), weather);
     let _replicas = cluster.found();
-    let mut near = View::start(&cluster, cluster.clients(), "near", &[]);
-    let mut far = View::start(&cluster, network.node(READER).place(), "far", &["--stamped"]);
-    let published = publish(&cluster, &mut near);
-    let all = published.iter().map(|(_, count)| count).sum::<u64>() as usize;
-    far.await_count(all);
-    near.await_count(all);
-    let carried = switch.carried();
-    println!("{carried:?}");
-    assert!(carried.overtaken > 100 && network.swallowed()[0] > 100, "{carried:?} in {weather:?}");
-    let (near, far) = (near.finish(), far.finish());
-    judge(&near, &published);
-    judge(&far, &published);
-    near.agrees_with(&far).unwrap_or_else(|why| panic!("{why}"));
+    read_near_and_far(&network, &cluster, || {
+        let carried = switch.carried();
+        println!("{carried:?}");
+        assert!(carried.overtaken > 100 && network.swallowed()[0] > 100, "{carried:?} in {weather:?}");
+    });
 }
 
 #[test]
@@ -177,15 +176,5 @@ fn a_cluster_whose_nodes_use_different_transports_gives_every_reader_every_messa
     for by_xdp in [0, 2] {
         replicas[by_xdp].await_log("obtained transport xdp native on eth0");
     }
-    let mut near = View::start(&cluster, cluster.clients(), "near", &[]);
-    let far = View::start(&cluster, network.node(READER).place(), "far", &["--stamped"]);
-    let published = publish(&cluster, &mut near);
-    let all = published.iter().map(|(_, count)| count).sum::<u64>() as usize;
-    let mut far = far;
-    far.await_count(all);
-    near.await_count(all);
-    let (near, far) = (near.finish(), far.finish());
-    judge(&near, &published);
-    judge(&far, &published);
-    near.agrees_with(&far).unwrap_or_else(|why| panic!("{why}"));
+    read_near_and_far(&network, &cluster, || {});
 }

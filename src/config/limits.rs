@@ -32,7 +32,7 @@ impl Config {
             transport: transport(&self.lines[0], None),
             second: self.second(None, None),
             rehearse: self.rehearsal(),
-            memory: if self.network.shm { Memory::Beside } else { Memory::Off },
+            memory: self.memory(),
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
             sources: self.sources().collect(),
@@ -63,8 +63,6 @@ impl Config {
         // Where nobody else stores there is nobody else to ask.
         let alone = self.storing().count() + self.archivers.len() == 1;
         Ok(NodeSettings {
-            transport: transport(&self.lines[0], replica.transport),
-            second: self.second(replica.unicast_b, replica.transport),
             segment_bytes: match replica.role {
                 Role::Full => self.journal.segment_size_bytes,
                 // It keeps a ring's worth, and segments go as a whole.
@@ -82,7 +80,7 @@ impl Config {
             counters: replica.counters.clone(),
             core: replica.core,
             replay: self.replay_settings(self.replay.by_leader || alone).filter(|_| is_full),
-            ..self.any_node(id, replica.unicast)
+            ..self.any_node(id, (replica.unicast, replica.unicast_b), replica.transport)
         })
     }
 
@@ -94,8 +92,6 @@ impl Config {
         let archiver = self.archiver(id)?;
         Ok(NodeSettings {
             is_archiver: true,
-            transport: transport(&self.lines[0], archiver.transport),
-            second: self.second(None, archiver.transport),
             packs: archiver.compression == Compression::Lz4,
             retention: Retention {
                 bytes_max: archiver.retention_size_bytes.unwrap_or(0),
@@ -105,21 +101,27 @@ impl Config {
             tail: archiver.tail.clone(),
             counters: archiver.counters.clone(),
             core: archiver.core,
-            ..self.any_node(id, archiver.unicast)
+            ..self.any_node(id, (archiver.unicast, None), archiver.transport)
         })
     }
 
-    /// What every node needs to know, with the files still to be named.
-    fn any_node(&self, id: u32, unicast: SocketAddrV4) -> NodeSettings {
+    /// What every node needs to know that answers at these addresses, one for each line, and has chosen its transport
+    /// or not; with the files still to be named.
+    fn any_node(
+        &self,
+        id: u32,
+        (unicast, unicast_b): (SocketAddrV4, Option<SocketAddrV4>),
+        chosen: Option<Transport>,
+    ) -> NodeSettings {
         NodeSettings {
             replica: id,
             is_archiver: false,
             cluster: self.cluster,
             udp: self.udp(),
-            transport: TransportSettings::Udp,
-            second: None,
+            transport: transport(&self.lines[0], chosen),
+            second: self.second(unicast_b, chosen),
             rehearse: self.rehearsal(),
-            memory: if self.network.shm { Memory::Beside } else { Memory::Off },
+            memory: self.memory(),
             mtu: self.mtu(),
             unicast,
             peers: self.repairers().filter(|other| other.address != unicast).collect(),
@@ -217,6 +219,10 @@ impl Config {
     fn udp(&self) -> UdpSettings {
         // The parser refuses a file without a line.
         self.udp_of(&self.lines[0])
+    }
+
+    fn memory(&self) -> Memory {
+        if self.network.shm { Memory::Beside } else { Memory::Off }
     }
 
     /// The second line, if there is one, for who answers there at `own` and has chosen its transport or not.

@@ -264,15 +264,21 @@ impl SubmitWindow {
         {
             list.unstamped = next;
             if self.count_down(place) {
-                let Slot { resends, sent_at, .. } = self.slots[place as usize];
-                if resends > 0 {
-                    self.budget = (self.budget + 1).min(BUDGET_MAX);
-                    self.next_due = 0;
-                } else if sent_at != 0 {
-                    // Karn: what was sent twice measures nothing.
-                    self.timer.on_sample(now.saturating_sub(sent_at));
-                }
+                self.on_datagram_stamped(now, place);
             }
+        }
+    }
+
+    /// All of the datagram at this place was seen stamped, which was not due before its time.
+    #[inline(never)]
+    fn on_datagram_stamped(&mut self, now: Nanos, place: u32) {
+        let Slot { resends, sent_at, .. } = self.slots[place as usize];
+        if resends > 0 {
+            self.budget = (self.budget + 1).min(BUDGET_MAX);
+            self.next_due = 0;
+        } else if sent_at != 0 {
+            // Karn: what was sent twice measures nothing.
+            self.timer.on_sample(now.saturating_sub(sent_at));
         }
     }
 
@@ -282,9 +288,13 @@ impl SubmitWindow {
     fn count_down(&mut self, place: u32) -> bool {
         let slot = &mut self.slots[place as usize];
         slot.unstamped -= 1;
-        if slot.unstamped > 0 {
-            return false;
-        }
+        slot.unstamped == 0 && self.land(place)
+    }
+
+    /// The same, of the last one: once for each datagram, and kept apart from what is done for each message.
+    #[inline(never)]
+    fn land(&mut self, place: u32) -> bool {
+        let slot = &mut self.slots[place as usize];
         let hurried = std::mem::take(&mut slot.due);
         if std::mem::take(&mut slot.flying) {
             self.flight.on_landed();
@@ -334,10 +344,10 @@ impl SubmitWindow {
     fn choose_resends(&mut self, now: Nanos) {
         self.next_due = Nanos::MAX;
         let budget = if self.throttled { 1 } else { self.budget };
-        let (mut under_way, mut late) = (0, false);
+        let mut under_way = 0;
         for number in self.head..self.unsent {
             let slot = self.slots[self.place(number)];
-            let due_at = slot.sent_at + self.timer.delay_ns(slot.resends);
+            let due_at = self.due_at(&slot);
             if slot.unstamped == 0 {
                 continue;
             } else if slot.due && self.resend.len() < budget {
@@ -347,19 +357,17 @@ impl SubmitWindow {
             } else if now < due_at {
                 self.next_due = self.next_due.min(due_at);
                 under_way += usize::from(slot.resends > 0);
-            } else {
-                late = true;
             }
         }
         let mut timed_out: Option<u16> = None;
-        for once_more in [false, true].into_iter().filter(|_| late) {
+        for once_more in [false, true] {
             for number in self.head..self.unsent {
                 if under_way + self.resend.len() >= budget {
                     break;
                 }
                 let slot = self.slots[self.place(number)];
-                let is_late = now >= slot.sent_at + self.timer.delay_ns(slot.resends);
-                if slot.unstamped > 0 && !slot.due && is_late && (slot.resends > 0) == once_more {
+                let is_late = slot.unstamped > 0 && !slot.due && now >= self.due_at(&slot);
+                if is_late && (slot.resends > 0) == once_more {
                     self.resend.push_back(number);
                     self.flight.on_loss(now, slot.sent_at);
                     timed_out = timed_out.max(Some(slot.resends));
@@ -373,6 +381,11 @@ impl SubmitWindow {
                 self.budget = (self.budget / 2).max(1);
             }
         }
+    }
+
+    /// When the time of a datagram that was sent is over.
+    fn due_at(&self, slot: &Slot) -> Nanos {
+        slot.sent_at + self.timer.delay_ns(slot.resends)
     }
 
     /// How often in a row something was sent again and not seen stamped, although the cluster takes more.

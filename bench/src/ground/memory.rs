@@ -59,25 +59,37 @@ fn datagram(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
     over.store(true, Ordering::Release);
     other.join().map_err(|_| "the answering thread panicked".to_owned())??;
     let words = format!("io::shm, {MESSAGE_LEN} B, core {here} to core {there} and back");
+    add(turns, plan, at, ("shm", &words), &asked?)
+}
+
+/// A row of round trips that began at `at`: its subject by key and words.
+fn add(
+    turns: &mut Turns<'_>,
+    plan: &Plan,
+    at: Instant,
+    (subject, words): (&str, &str),
+    trips: &Latencies,
+) -> Result<(), String> {
     let counted = plan.turn.saturating_sub(Duration::from_nanos(WARM_UP_NS));
-    let row = Row::new("shared memory, round trip", "shm", &words, Unit::Nanos);
-    turns.add(row, at, counted, Round::of(&asked?)?);
+    let row = Row::new("shared memory, round trip", subject, words, Unit::Nanos);
+    turns.add(row, at, counted, Round::of(trips)?);
     Ok(())
 }
 
-fn ask_by_datagrams(mut shm: Shm, turn: Duration) -> Result<Latencies, String> {
+/// Round trips, one behind the other, for a turn. `once` makes one that begins at the time that it is told, and returns
+/// whether there was an answer: without one there is no more to ask.
+fn trips(
+    turn: Duration,
+    mut once: impl FnMut(&Clock, Nanos) -> Result<bool, String>,
+) -> Result<Latencies, String> {
     let clock = Clock::start();
     let mut trips = Latencies::new()?;
-    let bytes = [1; MESSAGE_LEN];
     let began = clock.now();
     let until = began + turn.as_nanos() as Nanos;
     let mut sent = began;
     loop {
-        shm.send_group(Group::Submit, &[Burst { bytes: &bytes, stride: bytes.len() }]);
-        while shm.recv_groups() == 0 {
-            if clock.now() > sent + LOST_NS {
-                return Err("a datagram in memory was lost".into());
-            }
+        if !once(&clock, sent)? {
+            return Ok(trips);
         }
         let now = clock.now();
         if now > began + WARM_UP_NS {
@@ -88,6 +100,19 @@ fn ask_by_datagrams(mut shm: Shm, turn: Duration) -> Result<Latencies, String> {
         }
         sent = now;
     }
+}
+
+fn ask_by_datagrams(mut shm: Shm, turn: Duration) -> Result<Latencies, String> {
+    let bytes = [1; MESSAGE_LEN];
+    trips(turn, |clock, sent| {
+        shm.send_group(Group::Submit, &[Burst { bytes: &bytes, stride: bytes.len() }]);
+        while shm.recv_groups() == 0 {
+            if clock.now() > sent + LOST_NS {
+                return Err("a datagram in memory was lost".into());
+            }
+        }
+        Ok(true)
+    })
 }
 
 fn send_back(mut shm: Shm, core: usize, is_over: &AtomicBool) -> Result<(), String> {
@@ -111,39 +136,23 @@ fn word(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
     let asked = ask(&table, plan.turn);
     table.there.0.store(END, Ordering::Release);
     other.join().map_err(|_| "the answering thread panicked".to_owned())??;
-    let trips = asked?;
     let words = format!("core {here} to core {there} and back");
-    let counted = plan.turn.saturating_sub(Duration::from_nanos(WARM_UP_NS));
-    let row = Row::new("shared memory, round trip", "memory", &words, Unit::Nanos);
-    turns.add(row, at, counted, Round::of(&trips)?);
-    Ok(())
+    add(turns, plan, at, ("memory", &words), &asked?)
 }
 
 fn ask(table: &Table, turn: Duration) -> Result<Latencies, String> {
-    let clock = Clock::start();
-    let mut trips = Latencies::new()?;
-    let began = clock.now();
-    let until = began + turn.as_nanos() as Nanos;
-    let (mut number, mut sent) = (0, began);
-    loop {
+    let mut number = 0;
+    trips(turn, |_, _| {
         number += 1;
         table.there.0.store(number, Ordering::Release);
         loop {
             match table.back.0.load(Ordering::Acquire) {
-                END => return Ok(trips), // it says itself why
-                back if back == number => break,
+                END => return Ok(false), // it says itself why
+                back if back == number => return Ok(true),
                 _ => spin_loop(),
             }
         }
-        let now = clock.now();
-        if now > began + WARM_UP_NS {
-            trips.record(now - sent);
-        }
-        if now >= until && !trips.is_empty() {
-            return Ok(trips);
-        }
-        sent = now;
-    }
+    })
 }
 
 fn answer(table: &Table, core: usize) -> Result<(), String> {

@@ -424,11 +424,9 @@ impl ReplicaCore {
     pub(super) fn on_commit_moved(&mut self) {
         let commit_next = self.commit_next();
         self.uncommitted.on_commit(commit_next);
-        let change = self.log.change;
+        let was_of_pair = self.log.change.as_ref().is_some_and(|(_, before)| before.is_pair());
         self.log.on_commit(commit_next);
-        if change.is_some() && self.log.change.is_none() {
-            self.unsettled = change.is_some_and(|(_, before)| before.is_pair());
-        }
+        self.unsettled |= was_of_pair && self.log.change.is_none();
     }
 
     /// Sends the frames that wait, and `last` behind them, in one call.

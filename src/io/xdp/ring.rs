@@ -30,7 +30,7 @@ impl From<libc::xdp_ring_offset> for Offsets {
 }
 
 /// The ring's memory as both sides see it.
-struct Shared<T> {
+pub(super) struct Shared<T> {
     producer: NonNull<AtomicU32>,
     consumer: NonNull<AtomicU32>,
     flags: NonNull<AtomicU32>,
@@ -64,7 +64,7 @@ impl<T: Copy> Shared<T> {
     }
 
     /// The ring at this place of a socket's memory.
-    fn map(
+    pub fn map(
         socket: BorrowedFd<'_>,
         place: u64,
         offsets: Offsets,
@@ -112,15 +112,9 @@ pub(super) struct Putting<T> {
 }
 
 impl<T: Copy> Putting<T> {
-    /// The ring at this place of a socket's memory.
-    pub fn map(
-        socket: BorrowedFd<'_>,
-        place: u64,
-        offsets: Offsets,
-        count: u32,
-        name: &str,
-    ) -> Result<Self, IoError> {
-        Shared::map(socket, place, offsets, count, name).map(|shared| Self { shared, next: 0, taken: 0 })
+    /// Our end of a new ring.
+    pub fn new(shared: Shared<T>) -> Self {
+        Self { shared, next: 0, taken: 0 }
     }
 
     /// Entries for which there is room, at least `wanted` if there is so much.
@@ -175,15 +169,9 @@ pub(super) struct Taking<T> {
 }
 
 impl<T: Copy> Taking<T> {
-    /// The ring at this place of a socket's memory.
-    pub fn map(
-        socket: BorrowedFd<'_>,
-        place: u64,
-        offsets: Offsets,
-        count: u32,
-        name: &str,
-    ) -> Result<Self, IoError> {
-        Shared::map(socket, place, offsets, count, name).map(|shared| Self { shared, next: 0, put: 0 })
+    /// Our end of a new ring.
+    pub fn new(shared: Shared<T>) -> Self {
+        Self { shared, next: 0, put: 0 }
     }
 
     /// Takes the oldest entry, if there is one. [`Taking::tell`] gives its place back.

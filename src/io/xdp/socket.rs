@@ -8,7 +8,7 @@
 //! The memory is cut into frames of one size, some to receive into and some to send from. A frame is in one
 //! of these places and in no other: that is what the slices that are lent from it rest on.
 
-use super::ring::{Offsets, Putting, Taking};
+use super::ring::{Offsets, Putting, Shared, Taking};
 use crate::io::IoError;
 use memmap2::{MmapOptions, MmapRaw};
 use std::io::{Error, ErrorKind};
@@ -149,9 +149,20 @@ impl Queue {
         }
         let offsets = offsets(&socket)?;
         let fd = socket.as_fd();
-        let fill = Putting::map(fd, libc::XDP_UMEM_PGOFF_FILL_RING, offsets.fr.into(), receive, "fill")?;
-        let received =
-            Taking::map(fd, libc::XDP_PGOFF_RX_RING as u64, Offsets::from(offsets.rx), receive, "received")?;
+        let fill = Putting::new(Shared::map(
+            fd,
+            libc::XDP_UMEM_PGOFF_FILL_RING,
+            offsets.fr.into(),
+            receive,
+            "fill",
+        )?);
+        let received = Taking::new(Shared::map(
+            fd,
+            libc::XDP_PGOFF_RX_RING as u64,
+            Offsets::from(offsets.rx),
+            receive,
+            "received",
+        )?);
         let sender = if send == 0 { None } else { Some(sender(&socket, &offsets, receive, send, settings)?) };
         let polls_busily = settings.busy_poll_us.is_some_and(|us| polls_busily(&socket, us));
         bind(&socket, settings, name)?;
@@ -363,8 +374,8 @@ fn sender(
     let completion = libc::XDP_UMEM_PGOFF_COMPLETION_RING;
     let first = u64::from(receive);
     Ok(Sender {
-        ring: Putting::map(fd, libc::XDP_PGOFF_TX_RING as u64, offsets.tx.into(), send, "send")?,
-        completed: Taking::map(fd, completion, offsets.cr.into(), send, "completed")?,
+        ring: Putting::new(Shared::map(fd, libc::XDP_PGOFF_TX_RING as u64, offsets.tx.into(), send, "send")?),
+        completed: Taking::new(Shared::map(fd, completion, offsets.cr.into(), send, "completed")?),
         free: (first..first + u64::from(send)).map(|frame| frame * settings.frame_bytes as u64).collect(),
         calls_max,
     })
