@@ -5,6 +5,7 @@
 //! choice with a branch that always goes the same way, and with nothing else.
 
 use crate::engine::ports::{Burst, Group, Net};
+use crate::io::crc;
 use crate::io::lines::{Addresses, LineCounts, Lines};
 use crate::io::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
 use crate::io::shm::{Beside, Shm, ShmCounts, ShmSettings, is_unused};
@@ -76,6 +77,7 @@ impl Device {
     /// # Errors
     /// As [`Transport::open`] and [`Shm::open`].
     pub fn open(settings: DeviceSettings) -> Result<Self, IoError> {
+        crc::choose();
         let udp = settings.udp.clone();
         let group = SocketAddrV4::new(udp.groups[0], udp.port);
         let shm = |address| {
@@ -248,6 +250,17 @@ impl Net for Device {
             Self::Lines(lines) => lines.recv_groups(),
             Self::Beside(beside) => beside.recv_groups(),
             Self::Memory(shm) => shm.recv_groups(),
+        }
+    }
+
+    #[inline]
+    fn is_drained(&self) -> bool {
+        match self {
+            Self::Plain(transport) => transport.is_drained(),
+            Self::Rehearsed(rehearsal) => rehearsal.is_drained(),
+            Self::Lines(lines) => lines.is_drained(),
+            Self::Beside(beside) => beside.is_drained(),
+            Self::Memory(shm) => shm.is_drained(),
         }
     }
 

@@ -16,6 +16,7 @@
 pub mod clock;
 pub mod counters;
 pub mod cpu;
+pub mod crc;
 pub mod device;
 pub mod duty;
 pub mod events;

@@ -4,7 +4,7 @@
 use super::{
     Denied, Entries, HEADER_LEN, Header, Identity, Kind, NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow,
     NoticeRows, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody, Seq,
-    StatusBody, StatusMember, StatusMembers, VerdictBody, seal,
+    StatusBody, StatusMember, StatusMembers, VerdictBody, crc, seal,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -575,7 +575,7 @@ pub fn write_notice(out: &mut [u8], mut header: Header, rows: &[NoticeRow]) -> u
 pub const SMALL_LEN_MAX: usize = HEADER_LEN + size_of::<NackBody>() + NACK_RANGES_MAX * size_of::<SeqRange>();
 
 fn trailer_checksum(trailer: &[u8], frame: &Header) -> u64 {
-    u64::from(crc32c::crc32c_append(crc32c::crc32c(bytemuck::cast_slice(&frame.tag)), &trailer[..32]))
+    u64::from(crc::append(crc::crc32c(bytemuck::cast_slice(&frame.tag)), &trailer[..32]))
 }
 
 /// The trailer for a repair of the frame with the (sealed) header `frame`.

@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod control;
+pub mod crc;
 mod datagram;
 mod entry;
 mod frame;
