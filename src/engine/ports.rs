@@ -41,6 +41,9 @@ impl Burst<'_> {
 pub trait Net {
     /// One receive call on the socket of the joined groups. Returns how many datagrams are lent.
     fn recv_groups(&mut self) -> usize;
+    /// Whether the last [`Net::recv_groups`] took all that there was: it had room for more. How many it lent does
+    /// not say that: a device may ask for one only, and lend fewer than it took.
+    fn is_drained(&self) -> bool;
     /// The `index`th datagram of the last [`Net::recv_groups`].
     fn group_datagram(&self, index: usize) -> &[u8];
     /// One receive call on the unicast socket.

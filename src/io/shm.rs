@@ -349,6 +349,11 @@ impl Net for Shm {
     }
 
     #[inline]
+    fn is_drained(&self) -> bool {
+        !self.group_inbox.is_full()
+    }
+
+    #[inline]
     fn group_datagram(&self, index: usize) -> &[u8] {
         self.group_inbox.datagram(index)
     }

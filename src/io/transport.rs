@@ -91,6 +91,14 @@ impl Net for Transport {
     }
 
     #[inline]
+    fn is_drained(&self) -> bool {
+        match self {
+            Self::Udp(udp) => udp.is_drained(),
+            Self::Xdp(xdp) => xdp.is_drained(),
+        }
+    }
+
+    #[inline]
     fn group_datagram(&self, index: usize) -> &[u8] {
         match self {
             Self::Udp(udp) => udp.group_datagram(index),

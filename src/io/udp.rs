@@ -365,6 +365,10 @@ impl Net for Udp {
         count_receive(&mut self.counts, &self.group_inbox, received)
     }
 
+    fn is_drained(&self) -> bool {
+        self.group_inbox.drained
+    }
+
     fn group_datagram(&self, index: usize) -> &[u8] {
         self.group_inbox.datagram(index)
     }

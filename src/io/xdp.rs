@@ -154,6 +154,8 @@ pub struct Xdp {
     unicast: Inbox,
     targets: [SocketAddrV4; 3],
     joined: [bool; 3],
+    /// Whether the last look took all that the queues had.
+    drained: bool,
     vlan: Option<u16>,
     to_groups: [Template; 3],
     to_nodes: Template,
@@ -220,6 +222,7 @@ impl Xdp {
             unicast: Inbox::new(),
             targets,
             joined: [Group::Submit, Group::Data, Group::Control].map(|group| joins.contains(&group)),
+            drained: true,
             vlan: port.vlan,
             to_groups: targets.map(|to| template(frame::multicast_mac(*to.ip()), from, to, udp.ttl)),
             to_nodes: template([0; 6], own, own, frame::UNICAST_TTL),
@@ -272,6 +275,7 @@ impl Xdp {
         self.first = if self.first + 1 < self.queues.len() { self.first + 1 } else { 0 };
         let (before, from_first) = self.queues.split_at_mut(self.first);
         let mut left = FRAMES_PER_RECEIVE;
+        self.drained = true;
         let order = (self.first..).zip(from_first).chain(before.iter_mut().enumerate());
         for (place, used) in order {
             let most = FRAMES_PER_QUEUE.min(left);
@@ -308,6 +312,7 @@ impl Xdp {
                 inbox.taken.push(Taken { queue: place, bytes, from: datagram.from });
             }
             left -= taken;
+            self.drained &= taken < most;
             used.queue.tell();
             if taken == 0 && used.queue.polls_busily() {
                 used.queue.wake();
@@ -499,6 +504,10 @@ impl Net for Xdp {
         let all = self.groups.lent + self.groups.by_kernel;
         self.counts.empty_receives += u64::from(all == 0);
         all
+    }
+
+    fn is_drained(&self) -> bool {
+        self.drained && (self.groups.by_kernel == 0 || self.udp.is_drained())
     }
 
     fn group_datagram(&self, index: usize) -> &[u8] {

@@ -32,6 +32,12 @@ pub struct SimNet {
     /// Those of them to the data group, repairs left out.
     pub data_sends: u32,
     joined: [bool; 3],
+    /// Whether the last receive took all that was there.
+    drained: bool,
+    /// Where that was one datagram at most, the next receive asks for one only, as that of `io::udp` does.
+    sparing: bool,
+    /// It does.
+    quiet: bool,
 }
 
 /// Datagrams that one receive call lends at most.
@@ -52,6 +58,9 @@ impl Default for SimNet {
             sends: 0,
             data_sends: 0,
             joined: [true; 3],
+            drained: true,
+            sparing: false,
+            quiet: false,
         }
     }
 }
@@ -60,6 +69,11 @@ impl SimNet {
     /// A device that hears the stream and the replicas, not what is submitted.
     pub fn of_client() -> Self {
         Self { joined: [false, true, true], ..Self::default() }
+    }
+
+    /// The same, asking for no more than one datagram where there was no more than one.
+    pub fn sparing(self) -> Self {
+        Self { sparing: true, ..self }
     }
 
     /// Whether it hears a group.
@@ -99,9 +113,16 @@ impl Net for SimNet {
     fn recv_groups(&mut self) -> usize {
         self.receives += 1;
         self.lent_groups.clear();
-        let count = self.groups.len().min(BATCH);
+        let asked = if self.quiet { 1 } else { BATCH };
+        let count = self.groups.len().min(asked);
+        self.drained = count < asked;
+        self.quiet = self.sparing && self.drained && count <= 1;
         self.lent_groups.extend(self.groups.drain(..count));
         count
+    }
+
+    fn is_drained(&self) -> bool {
+        self.drained
     }
 
     fn group_datagram(&self, index: usize) -> &[u8] {

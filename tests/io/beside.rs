@@ -30,6 +30,9 @@ impl Net for Noted {
         self.asked += 1;
         self.brings.len()
     }
+    fn is_drained(&self) -> bool {
+        true
+    }
     fn group_datagram(&self, index: usize) -> &[u8] {
         &self.brings[index]
     }
