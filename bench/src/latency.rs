@@ -15,6 +15,7 @@
 
 mod pace;
 mod rally;
+mod recovery;
 mod sweep;
 mod tap;
 
