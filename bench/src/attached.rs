@@ -5,6 +5,7 @@ use crate::cluster::{self, device};
 use crate::latency::Rally;
 use crate::node::{self, NodeArguments, Role};
 use crate::scene::Contestant;
+use crate::transport::Transport;
 use lockstep::client::{Delivery, Start};
 use lockstep::config::Config;
 use lockstep::io::cpu::{self, SchedulingClass};
@@ -59,7 +60,14 @@ impl Attached {
 
     /// Where the client finds cluster and floor: its own messages are the only ones that it reads.
     pub fn ground(&self) -> Ground<'_> {
-        Ground { config: &self.config, floor_port: Some(self.floor_port), start: Start::Live }
+        Ground {
+            config: &self.config,
+            floor_port: Some(self.floor_port),
+            start: Start::Live,
+            transport: Transport::Udp,
+            shares: false,
+            fates: false,
+        }
     }
 
     /// Who takes part: the first floor that reflects, and lockstep. Says so where nobody reflects.
@@ -142,11 +150,8 @@ pub fn reflect(arguments: &ReflectArguments) -> Result<(), String> {
     let core =
         core.ok_or_else(|| format!("--core {}: this machine has {} cores", arguments.core, cores.len()))?;
     let which = NodeArguments {
-        contestant: arguments.contestant,
-        role: arguments.role,
-        core,
         scheduling: arguments.scheduling,
-        stall_ns: 0,
+        ..NodeArguments::new(arguments.contestant, arguments.role, core)
     };
     let port = floor_port(&config, arguments.floor_port)?;
     let udp = UdpSettings { port, ..device(&config, arguments.role.joins()) };

@@ -2,14 +2,21 @@
 //! for the floor and for lockstep.
 
 use crate::cluster::{self, Cluster};
-use crate::floor::FloorClient;
-use crate::plain::Plain;
+use crate::floor::{FloorClient, MESSAGE_LEN_MIN, write_message};
+use crate::hosts::Hosts;
+use crate::plain::{self, Plain};
 use crate::scene::Contestant;
-use lockstep::client::{Delivery, Flow, Publisher, Start, Subscriber, SubscriberEvent};
+use crate::shared::share;
+use crate::transport::Transport;
+use lockstep::client::{
+    Delivery, Endpoint, Flow, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
+};
 use lockstep::config::Config;
 use lockstep::engine::counters::Counter;
-use lockstep::engine::ports::Group;
-use lockstep::io::udp::{Udp, UdpSettings};
+use lockstep::engine::ports::{Group, Net};
+use lockstep::io::IoError;
+use lockstep::io::device::{Device, DeviceSettings, Memory};
+use lockstep::io::udp::UdpSettings;
 use lockstep::wire::{Nanos, PublisherId};
 use std::time::{Duration, Instant};
 
@@ -46,6 +53,8 @@ pub trait Client {
     fn turn(&mut self, f: impl FnMut(&[u8], Nanos)) -> usize;
     /// What was lost so far.
     fn losses(&self) -> Losses;
+    /// Datagrams of the stream that came so far, acks and what else is said not counted.
+    fn datagrams(&self) -> u64;
     /// Under which name its messages are in the stream; the floor's has nobody else's.
     fn publisher(&self) -> Option<PublisherId>;
 }
@@ -59,13 +68,51 @@ pub struct Ground<'a> {
     pub floor_port: Option<u16>,
     /// Where lockstep's subscriber begins.
     pub start: Start,
+    /// How datagrams go.
+    pub transport: Transport,
+    /// Whether publisher and subscriber have one device together.
+    pub shares: bool,
+    /// Whether there is no subscriber: delivered is what the publisher is told is committed.
+    pub fates: bool,
 }
 
 impl<'a> Ground<'a> {
     /// A cluster of this measurement's own: contestants take turns at its ports, and the stream is read from its
     /// first message.
     pub fn own(cluster: &'a Cluster) -> Self {
-        Self { config: &cluster.config, floor_port: None, start: Start::From(1) }
+        Self {
+            config: &cluster.config,
+            floor_port: None,
+            start: Start::From(1),
+            transport: Transport::Udp,
+            shares: false,
+            fates: false,
+        }
+    }
+
+    /// The same, by another way: behind a cable publisher and subscriber share a device.
+    pub fn over(cluster: &'a Cluster, hosts: &Hosts, transport: Transport) -> Self {
+        Self { transport, shares: hosts.are_apart(), ..Self::own(cluster) }
+    }
+
+    /// What lockstep's handles are told.
+    fn endpoint(&self) -> Endpoint {
+        let endpoint = self.config.endpoint();
+        // A cluster's file has no word for memory without a network.
+        let memory = if self.transport == Transport::Shm { Memory::Alone } else { endpoint.memory };
+        Endpoint { memory, ..endpoint }
+    }
+
+    /// One device for both of lockstep's handles.
+    fn device(&self, endpoint: &Endpoint) -> Result<Device, String> {
+        let settings = DeviceSettings {
+            udp: cluster::device(self.config, &JOINS),
+            transport: endpoint.transport,
+            second: endpoint.second.clone(),
+            rehearse: endpoint.rehearse.clone(),
+            memory: endpoint.memory,
+        };
+        Device::open(settings).map_err(|error| error.to_string())
     }
 
     /// A device of the floor.
@@ -104,29 +151,53 @@ pub fn measure<M: Measure>(
 ) -> Result<M::Found, String> {
     let awaits_ack = delivery == Delivery::Committed;
     let plain = || Plain::open(&ground.floor(&JOINS));
-    let udp = || Udp::open(ground.floor(&JOINS)).map_err(|error| error.to_string());
-    match contestant {
-        Contestant::Plain => measure.with(FloorClient::new(plain()?, plain()?, awaits_ack, message_len)),
-        Contestant::Io => measure.with(FloorClient::new(udp()?, udp()?, awaits_ack, message_len)),
-        Contestant::Lockstep => measure.with(LockstepClient::open(ground, delivery)?),
+    let udp = || ground.transport.open(ground.config, ground.floor(&JOINS));
+    let is_one = ground.shares || ground.fates;
+    match (contestant, ground.transport) {
+        (Contestant::Plain, Transport::Unicast) => {
+            let socket = plain::of_client(ground.config, &ground.floor(&[]))?;
+            measure.with(FloorClient::new(socket, None, awaits_ack, message_len))
+        }
+        (Contestant::Plain, _) => {
+            let (subscriber, publisher) = (plain()?, if is_one { None } else { Some(plain()?) });
+            measure.with(FloorClient::new(subscriber, publisher, awaits_ack, message_len))
+        }
+        (Contestant::Io, _) => {
+            let (subscriber, publisher) = (udp()?, if is_one { None } else { Some(udp()?) });
+            measure.with(FloorClient::new(subscriber, publisher, awaits_ack, message_len))
+        }
+        (Contestant::Lockstep, _) => {
+            let endpoint = ground.endpoint();
+            let fails = |error: IoError| error.to_string();
+            if ground.fates {
+                let publisher = Publisher::over(ground.device(&endpoint)?, &endpoint).map_err(fails)?;
+                measure.with(PublisherClient::open(publisher)?)
+            } else if ground.shares {
+                let [subscriber, publisher] = share(ground.device(&endpoint)?);
+                let subscriber = Subscriber::over(subscriber, &endpoint, delivery, ground.start);
+                let publisher = Publisher::over(publisher, &endpoint);
+                measure.with(LockstepClient::open(subscriber.map_err(fails)?, publisher.map_err(fails)?)?)
+            } else {
+                // As an application does it. The subscriber's socket comes first, as the floor's does: the kernel
+                // serves the sockets of a group one after the other.
+                let subscriber = Subscriber::connect(&endpoint, delivery, ground.start).map_err(fails)?;
+                let publisher = Publisher::connect(&endpoint).map_err(fails)?;
+                measure.with(LockstepClient::open(subscriber, publisher)?)
+            }
+        }
     }
 }
 
 /// lockstep's handles, as an application uses them.
-struct LockstepClient {
-    publisher: Publisher,
-    subscriber: Subscriber,
+struct LockstepClient<N> {
+    publisher: Publisher<N>,
+    subscriber: Subscriber<N>,
     id: PublisherId,
 }
 
-impl LockstepClient {
-    /// Opens a name and reads the stream up to its present end. The subscriber's socket comes first, as the
-    /// floor's does: the kernel serves the sockets of a group one after the other.
-    fn open(ground: Ground<'_>, delivery: Delivery) -> Result<Self, String> {
-        let endpoint = ground.config.endpoint();
-        let fails = |error: lockstep::io::IoError| error.to_string();
-        let mut subscriber = Subscriber::connect(&endpoint, delivery, ground.start).map_err(fails)?;
-        let mut publisher = Publisher::connect(&endpoint).map_err(fails)?;
+impl<N: Net> LockstepClient<N> {
+    /// Opens a name and reads the stream up to its present end.
+    fn open(mut subscriber: Subscriber<N>, mut publisher: Publisher<N>) -> Result<Self, String> {
         let id = publisher.open("bench", PATIENCE).map_err(|error| error.to_string())?;
         let began = Instant::now();
         loop {
@@ -144,7 +215,7 @@ impl LockstepClient {
     }
 }
 
-impl Client for LockstepClient {
+impl<N: Net> Client for LockstepClient<N> {
     fn publish(&mut self, message: &[u8]) -> bool {
         self.publisher.try_publish(self.id, 0, message).is_ok()
     }
@@ -177,5 +248,64 @@ impl Client for LockstepClient {
 
     fn publisher(&self) -> Option<PublisherId> {
         Some(self.id)
+    }
+
+    fn datagrams(&self) -> u64 {
+        self.subscriber.counters().get(Counter::FramesAccepted)
+    }
+}
+
+/// lockstep's publisher, with no subscriber beside it.
+struct PublisherClient<N> {
+    publisher: Publisher<N>,
+    id: PublisherId,
+    /// A message that says its number, the next of which is to be committed.
+    message: [u8; MESSAGE_LEN_MIN],
+    committed: u64,
+}
+
+impl<N: Net> PublisherClient<N> {
+    /// Opens a name.
+    fn open(mut publisher: Publisher<N>) -> Result<Self, String> {
+        let id = publisher.open("bench", PATIENCE).map_err(|error| error.to_string())?;
+        Ok(Self { publisher, id, message: [0; MESSAGE_LEN_MIN], committed: 0 })
+    }
+}
+
+impl<N: Net> Client for PublisherClient<N> {
+    fn publish(&mut self, message: &[u8]) -> bool {
+        self.publisher.try_publish(self.id, 0, message).is_ok()
+    }
+
+    fn flush(&mut self) {
+        self.publisher.flush();
+    }
+
+    fn turn(&mut self, mut f: impl FnMut(&[u8], Nanos)) -> usize {
+        let Self { publisher, message, committed, .. } = self;
+        publisher.poll(usize::MAX, |event| {
+            if let PublisherEvent::Committed { .. } = event {
+                write_message(message, *committed, 0);
+                *committed += 1;
+                f(message, 0);
+            }
+        })
+    }
+
+    fn losses(&self) -> Losses {
+        let counters = self.publisher.counters();
+        Losses {
+            gaps: counters.get(Counter::Gaps),
+            repaired: counters.get(Counter::RepairsIn),
+            resends: counters.get(Counter::Resends),
+        }
+    }
+
+    fn publisher(&self) -> Option<PublisherId> {
+        Some(self.id)
+    }
+
+    fn datagrams(&self) -> u64 {
+        self.publisher.counters().get(Counter::FramesAccepted)
     }
 }

@@ -2,8 +2,10 @@
 //! formatted and a history begun. Everything is removed with it.
 
 use crate::scene::Contestant;
+use crate::transport::Transport;
 use lockstep::config::Config;
 use lockstep::engine::ports::Group;
+use lockstep::io::device::Memory;
 use lockstep::io::idle::Idle;
 use lockstep::io::udp::{UdpSettings, free_port};
 use lockstep::node::{self, NodeSettings};
@@ -34,6 +36,10 @@ pub struct Site {
     pub replay_rate: String,
     /// The network's MTU, which frames keep to.
     pub mtu: usize,
+    /// How datagrams go.
+    pub transport: Transport,
+    /// Whether bursts leave uncut.
+    pub gso: bool,
 }
 
 impl Site {
@@ -48,6 +54,8 @@ impl Site {
             loss: String::new(),
             replay_rate: String::new(),
             mtu: MTU,
+            transport: Transport::Udp,
+            gso: true,
         }
     }
 }
@@ -210,6 +218,15 @@ send_buffer = "4MiB"
 "#,
         site.interface, site.ttl, site.mtu
     );
+    if site.transport.of_line() != Transport::default().of_line() {
+        writeln!(text, "transport = \"{}\"", site.transport.of_line()).map_err(|error| error.to_string())?;
+    }
+    if !site.gso {
+        text.push_str("gso = \"off\"\n");
+    }
+    if site.transport.memory() != Memory::Off {
+        text.push_str("\n[network]\nshm = true\n");
+    }
     let (disk, memory) = (folders.disk.display(), folders.memory.display());
     for (replica, address) in (1..).zip(&site.addresses) {
         let port: u16 = ports[replica];

@@ -28,7 +28,7 @@ use crate::turns::Turns;
 use listener::Heard;
 use listeners::Listeners;
 use lockstep::io::clock::Clock;
-use lockstep::io::cpu::{self, SchedulingClass};
+use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::Nanos;
 use speaker::{Speaker, speak};
@@ -123,8 +123,7 @@ fn one(
     let idle = Idle::for_machine(subscribers + 2, cores.len());
     let cluster = Cluster::on(&Site::loopback(1), idle)?;
     turns.results.configure(&cluster.config);
-    let scheduling = SchedulingClass::Other;
-    let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling, stall_ns: 0 };
+    let leader = NodeArguments::new(contestant, Role::Leader, cores[1]);
     let _leader = Node::start(&cluster, &leader)?;
     let total = WARM_UP + arguments.messages;
     let waits = arguments.idle.unwrap_or(idle);

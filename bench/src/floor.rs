@@ -157,9 +157,9 @@ impl Standby {
     }
 }
 
-/// Publisher and subscriber of the floor: two sockets in one thread.
+/// Publisher and subscriber of the floor in one thread: two devices, or one for both.
 pub struct FloorClient<N> {
-    publisher: N,
+    publisher: Option<N>,
     subscriber: N,
     /// Whether delivery waits for the ack.
     awaits_ack: bool,
@@ -177,8 +177,9 @@ pub struct FloorClient<N> {
 
 impl<N: Net> FloorClient<N> {
     /// A client that sends messages of `message_len` bytes. The subscriber's device was opened first, as
-    /// lockstep's is: the kernel serves the sockets of a group one after the other.
-    pub fn new(subscriber: N, publisher: N, awaits_ack: bool, message_len: usize) -> Self {
+    /// lockstep's is: the kernel serves the sockets of a group one after the other. Without a publisher's the
+    /// subscriber's device sends as well.
+    pub fn new(subscriber: N, publisher: Option<N>, awaits_ack: bool, message_len: usize) -> Self {
         Self {
             publisher,
             subscriber,
@@ -222,7 +223,8 @@ impl<N: Net> Client for FloorClient<N> {
     }
 
     fn flush(&mut self) {
-        self.outgoing.send(&mut self.publisher, Group::Submit);
+        let net = self.publisher.as_mut().unwrap_or(&mut self.subscriber);
+        self.outgoing.send(net, Group::Submit);
     }
 
     fn turn(&mut self, mut f: impl FnMut(&[u8], Nanos)) -> usize {
@@ -246,7 +248,7 @@ impl<N: Net> Client for FloorClient<N> {
         }
         self.deliver(&mut f);
         // The publisher's socket hears the same; a floor has no fates to tell.
-        count + self.publisher.recv_groups()
+        count + self.publisher.as_mut().map_or(0, Net::recv_groups)
     }
 
     fn losses(&self) -> Losses {
@@ -255,6 +257,10 @@ impl<N: Net> Client for FloorClient<N> {
 
     fn publisher(&self) -> Option<PublisherId> {
         None
+    }
+
+    fn datagrams(&self) -> u64 {
+        self.come_next - 1
     }
 }
 

@@ -5,14 +5,16 @@
 //!   clocks    what a reading of a clock costs
 //!   timers    by how much a sleep is too long
 //!   udp       round trips of one, two and three hops over an interface, by who spins and by who sleeps
+//!   xdp       round trips of two and three hops between namespaces, by AF_XDP and by udp over the same cable
 //!   memory    round trips between two cores through shared memory
 //!   disk      4 KiB until they are on the device
 //! ```
 //!
 //! Nothing here is faster than its row allows, whoever writes it: a p99.9 below the hiccups of its core, a hop
-//! below the hop of a plain socket, a commit on disk below the flush. Each row has its turn in each round. No row
-//! is another's floor, and so there are no ratios.
+//! below the hop of a plain socket, a commit on disk below the flush. Each row has its turn in each round. Of xdp it is
+//! told what it is of udp over the same cable; otherwise no row is another's floor, and there are no ratios.
 
+mod cables;
 mod clocks;
 mod disk;
 mod hiccups;
@@ -25,6 +27,7 @@ use crate::flags;
 use crate::progress::Progress;
 use crate::results::{Output, Results, Verdict};
 use crate::turns::Turns;
+use cables::Cables;
 use clap::ValueEnum;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
@@ -38,6 +41,7 @@ enum Part {
     Clocks,
     Timers,
     Udp,
+    Xdp,
     Memory,
     Disk,
 }
@@ -93,6 +97,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     };
     let mut results = Results::begin("floor", "what the machine does, with no lockstep in the way", facts);
     tell(&mut results, arguments, &plan);
+    let cables = if arguments.wants(Part::Xdp) { cables(&mut results, &plan) } else { None };
     let (mut turns, progress) = (Turns::of(&mut results), Progress::new("floor"));
     for round in 0..arguments.rounds {
         progress.say(&format!("round {} of {}", round + 1, arguments.rounds));
@@ -110,6 +115,9 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         }
         if arguments.wants(Part::Udp) {
             hops::turn(&mut turns, &plan, &arguments.interface)?;
+        }
+        if let Some(cables) = &cables {
+            cables::turn(&mut turns, &plan, cables)?;
         }
         if arguments.wants(Part::Memory) && plan.cores.len() > 1 {
             memory::turn(&mut turns, &plan)?;
@@ -137,9 +145,12 @@ fn tell(results: &mut Results, arguments: &Arguments, plan: &Plan) {
         let skipped = "two hops and more, and memory, need two cores, this machine has one";
         results.notes.push(format!("SKIPPED: {skipped}"));
     }
-    if arguments.wants(Part::Udp) {
-        results.notes.push("SKIPPED: AF_XDP: it comes with the bypass transport".to_owned());
-    }
+}
+
+/// The hosts of xdp, or a note why there are none.
+fn cables(results: &mut Results, plan: &Plan) -> Option<Cables> {
+    let cables = if plan.cores.len() < 2 { Err("it needs two cores".to_owned()) } else { Cables::new() };
+    cables.map_err(|reason| results.notes.push(format!("SKIPPED: AF_XDP: {reason}"))).ok()
 }
 
 /// Binds this thread to a core.

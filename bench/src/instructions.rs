@@ -10,15 +10,22 @@
 //!        └── N / messages ── compared with ── bench/instructions.toml
 //! ```
 //!
+//! Below the figures stands where a leader's instructions go, stage by stage, and what each stage takes alone in cycles
+//! of the CPU's counter.
+//!
 //! Not counted: the kernel, and the device, whose memory lies ready ([`desk::Desk`]). Valgrind shows
 //! AVX2 and SSE 4.2 to code that looks for them at run time, so the checksum is counted on the path that
 //! production takes.
 
+mod cycles;
 mod desk;
+mod stages;
 mod world;
 
 use crate::environment;
+use cycles::Counter;
 use serde::Deserialize;
+use stages::Stage;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -175,16 +182,23 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         println!("SKIPPED: instructions: {reason}");
         return Ok(());
     }
-    let mut figures = BTreeMap::new();
+    let (mut figures, mut tables) = (BTreeMap::new(), Vec::new());
     let wanted = |case: &&Case| arguments.only.as_ref().is_none_or(|only| case.key.contains(only.as_str()));
     for case in CASES.iter().filter(wanted) {
-        figures.insert(case.key, count(case, arguments.keep.as_deref())? / case.per_step);
+        let counted = count(case, arguments.keep.as_deref())?;
+        figures.insert(case.key, counted.per_step / case.per_step);
+        if case.counted == LEADER {
+            tables.push((case, counted));
+        }
     }
     let budget = read_budget(&arguments.budget);
     if arguments.json {
-        print_json(&figures)?;
+        print_json(&figures, &tables)?;
     } else {
         print_table(&figures, budget.as_ref().ok());
+        for (case, counted) in &tables {
+            print_stages(case, counted);
+        }
     }
     if !arguments.check {
         return Ok(());
@@ -215,7 +229,7 @@ pub fn counts() -> Result<Result<Vec<Counted>, String>, String> {
     if let Some(reason) = cannot_count() {
         return Ok(Err(reason));
     }
-    let of = |case: &Case| Ok((case.key, case.what, count(case, None)? / case.per_step));
+    let of = |case: &Case| Ok((case.key, case.what, count(case, None)?.per_step / case.per_step));
     CASES.iter().map(of).collect::<Result<Vec<_>, String>>().map(Ok)
 }
 
@@ -239,8 +253,16 @@ fn cannot_count() -> Option<String> {
     }
 }
 
-/// Instructions of a step of `case`.
-fn count(case: &Case, keep: Option<&Path>) -> Result<f64, String> {
+/// What callgrind has found of a case.
+struct Counts {
+    /// Instructions of a step.
+    per_step: f64,
+    /// The same by stage, of a leader; or why not.
+    stages: Result<BTreeMap<Stage, u64>, String>,
+}
+
+/// Counts the instructions of `case`.
+fn count(case: &Case, keep: Option<&Path>) -> Result<Counts, String> {
     let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
     let folder = keep.map_or_else(std::env::temp_dir, Path::to_path_buf);
     std::fs::create_dir_all(&folder).map_err(|error| format!("making {}: {error}", folder.display()))?;
@@ -249,7 +271,8 @@ fn count(case: &Case, keep: Option<&Path>) -> Result<f64, String> {
         .arg("--tool=callgrind")
         .arg(format!("--toggle-collect={}", case.counted))
         .arg(format!("--callgrind-out-file={}", file.display()))
-        .arg(itself)
+        .args(["--dump-instr=yes", "--compress-pos=no", "--compress-strings=no"])
+        .arg(&itself)
         .args(["turns", case.pattern])
         .stdin(Stdio::null())
         .output()
@@ -268,7 +291,8 @@ fn count(case: &Case, keep: Option<&Path>) -> Result<f64, String> {
     if total == 0 {
         return Err(format!("{}: callgrind found no function {}", case.key, case.counted));
     }
-    Ok(total as f64 / STEPS as f64)
+    let stages = if case.counted == LEADER { stages::of(&counted, &itself) } else { Ok(BTreeMap::new()) };
+    Ok(Counts { per_step: total as f64 / STEPS as f64, stages })
 }
 
 /// The sum at the end of callgrind's file.
@@ -295,8 +319,21 @@ fn compare(figures: &BTreeMap<&'static str, f64>, budget: &BTreeMap<String, f64>
     figures.iter().filter_map(judge).collect()
 }
 
-fn print_json(figures: &BTreeMap<&'static str, f64>) -> Result<(), String> {
+/// What a stage's instructions in all steps are for one message.
+fn per_message(case: &Case, instructions: u64) -> f64 {
+    instructions as f64 / STEPS as f64 / case.per_step
+}
+
+fn print_json(figures: &BTreeMap<&'static str, f64>, tables: &[(&Case, Counts)]) -> Result<(), String> {
+    let of = |(case, counts): &(&Case, Counts)| {
+        let stages = counts.stages.as_ref().ok()?.iter();
+        let stages: BTreeMap<&str, f64> =
+            stages.map(|(stage, count)| (stage.name(), per_message(case, *count))).collect();
+        Some((case.key, stages))
+    };
+    let stages: BTreeMap<_, _> = tables.iter().filter_map(of).collect();
     let value = serde_json::json!({
+        "stages": stages,
         "schema": "lockstep.bench.instructions/1",
         "steps": STEPS,
         "rustc": environment::rustc(),
@@ -321,6 +358,42 @@ fn print_table(figures: &BTreeMap<&'static str, f64>, budget: Option<&Budget>) {
         let aim = case.aim.map_or_else(String::new, |aim| format!("<= {aim}"));
         println!("{:<18} {figure:>9.1} {allowed:>9} {aim:>7}  {}", case.key, case.what);
     }
+}
+
+/// A leader's stages: instructions where callgrind counted them, cycles of each alone.
+fn print_stages(case: &Case, counts: &Counts) {
+    let stages = match &counts.stages {
+        Ok(stages) => stages,
+        Err(reason) => return println!("\nSKIPPED: stages of {}: {reason}", case.key),
+    };
+    let pattern = PATTERNS.iter().find(|(name, _)| *name == case.pattern).map(|(_, pattern)| *pattern);
+    let counter = Counter::new().and_then(|counter| {
+        Ok((counter.per_ns(), {
+            let pattern = pattern.ok_or_else(|| format!("there is no pattern '{}'", case.pattern))?;
+            cycles::of(&counter, pattern)?
+        }))
+    });
+    let cycles = match &counter {
+        Ok((per_ns, cycles)) => {
+            println!("\n{}: {}; {per_ns:.3} cycles (TSC) a ns", case.key, case.what);
+            Some(cycles)
+        }
+        Err(reason) => {
+            println!("\n{}: {}\nSKIPPED: cycles: {reason}", case.key, case.what);
+            None
+        }
+    };
+    println!("{:<18} {:>12} {:>14}", "stage", "instructions", "cycles, alone");
+    let mut sum = 0.0;
+    for stage in Stage::ALL {
+        let count = per_message(case, stages.get(&stage).copied().unwrap_or(0));
+        sum += count;
+        let ticks = cycles.and_then(|(alone, _)| alone.iter().find(|(other, _)| *other == stage));
+        let ticks = ticks.map_or_else(|| String::from("-"), |(_, ticks)| format!("{ticks:.1}"));
+        println!("{:<18} {count:>12.1} {ticks:>14}", stage.name());
+    }
+    let turn = cycles.map_or_else(|| String::from("-"), |(_, turn)| format!("{turn:.1}"));
+    println!("{:<18} {sum:>12.1} {turn:>14}", "the whole turn");
 }
 
 #[cfg(test)]

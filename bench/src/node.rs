@@ -2,19 +2,21 @@
 
 use crate::cluster;
 use crate::floor::{self, Stall};
-use crate::plain::Plain;
+use crate::plain::{self, Plain};
 use crate::scene::{Contestant, Scheduled};
+use crate::transport::Transport;
 use clap::ValueEnum;
 use lockstep::config::Config;
 use lockstep::engine::ports::{Group, Net};
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu::SchedulingClass;
 use lockstep::io::events::Recorder;
-use lockstep::io::udp::{Udp, UdpSettings};
+use lockstep::io::udp::UdpSettings;
 use lockstep::io::{cpu, duty};
 use lockstep::node::{EVENT_KINDS, Node};
 use lockstep::wire::Nanos;
 use std::io::{Read, Write};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,20 +64,41 @@ pub struct NodeArguments {
     /// For how many nanoseconds a leader of the floor does nothing, once a second.
     #[arg(long, default_value_t = 0)]
     pub stall_ns: Nanos,
+    /// How its datagrams go.
+    #[arg(long, value_enum, default_value_t = Transport::Udp)]
+    pub transport: Transport,
+    /// Where the client is, for who sends to it alone.
+    #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
+    pub client: Ipv4Addr,
 }
 
 /// Between two stalls.
 const STALL_EVERY_NS: Nanos = 1_000_000_000;
 
 impl NodeArguments {
+    /// An ordinary one on this host, by the kernel's multicast.
+    pub fn new(contestant: Contestant, role: Role, core: usize) -> Self {
+        Self {
+            contestant,
+            role,
+            core,
+            scheduling: SchedulingClass::Other,
+            stall_ns: 0,
+            transport: Transport::Udp,
+            client: Ipv4Addr::LOCALHOST,
+        }
+    }
+
     /// As a command line.
-    pub fn flags(&self) -> [String; 5] {
+    pub fn flags(&self) -> [String; 7] {
         [
             format!("--contestant={}", self.contestant.key()),
             format!("--role={}", self.role.name()),
             format!("--core={}", self.core),
             format!("--scheduling={}", self.scheduling),
             format!("--stall-ns={}", self.stall_ns),
+            format!("--transport={}", self.transport.name()),
+            format!("--client={}", self.client),
         ]
     }
 }
@@ -123,9 +146,12 @@ pub fn reflect(
     config: &Config,
     stop: &AtomicBool,
 ) -> Result<(), String> {
-    match which.contestant {
-        Contestant::Plain => forward(which, Plain::open(&udp)?, config, stop),
-        _ => forward(which, Udp::open(udp).map_err(|error| error.to_string())?, config, stop),
+    match (which.contestant, which.transport) {
+        (Contestant::Plain, Transport::Unicast) => {
+            forward(which, plain::of_role(config, &udp, which.role, which.client)?, config, stop)
+        }
+        (Contestant::Plain, _) => forward(which, Plain::open(&udp)?, config, stop),
+        _ => forward(which, which.transport.open(config, udp)?, config, stop),
     }
 }
 
@@ -161,6 +187,7 @@ fn forward(
 fn replicate(which: &NodeArguments, config: &Config, stop: &AtomicBool) -> Result<(), String> {
     let mut settings = config.node(which.role as u32 + 1).map_err(|error| error.to_string())?;
     (settings.core, settings.scheduling) = (Some(which.core), which.scheduling);
+    settings.memory = which.transport.memory();
     let node = Node::open(&settings).map_err(|error| error.to_string())?;
     ready()?;
     node.run(stop, &Recorder::new(EVENT_KINDS, EVENTS_MAX)).map_err(|error| error.to_string())

@@ -1,11 +1,12 @@
 //! The processes of a measurement. Whatever it starts it ends, by its own id, also when it fails half-way.
 
 use crate::cluster::Cluster;
+use crate::hosts::Hosts;
 use crate::node::NodeArguments;
 use clap::ValueEnum;
 use lockstep::io::cpu::{self, SchedulingClass};
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// Who is measured.
@@ -52,13 +53,22 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a process of `cluster` and waits until it says that it is ready.
+    /// Starts a process of `cluster` on this host and waits until it says that it is ready.
     ///
     /// # Errors
     /// It did not start, or ended; in its own words on standard error.
     pub fn start(cluster: &Cluster, arguments: &NodeArguments) -> Result<Self, String> {
+        Self::start_on(&Hosts::here(), cluster, arguments)
+    }
+
+    /// The same on the host of its role.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn start_on(hosts: &Hosts, cluster: &Cluster, arguments: &NodeArguments) -> Result<Self, String> {
         let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
-        let child = Command::new(itself)
+        let child = hosts
+            .command(arguments.role, itself)
             .arg("node")
             .args(arguments.flags())
             .arg(cluster.path())

@@ -16,7 +16,7 @@ use crate::results::{Output, Results, Row, Unit, Verdict};
 use crate::scene::{Contestant, Node};
 use crate::stats::Spread;
 use lockstep::client::Delivery;
-use lockstep::io::cpu::{self, SchedulingClass};
+use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::Nanos;
 use std::time::Instant;
@@ -95,8 +95,7 @@ fn one(stall_ns: Nanos, pace: Pace, seconds: u64, cores: &[usize]) -> Result<Fou
     let idle = Idle::for_machine(2, cores.len());
     let cluster = Cluster::file(&Site::loopback(1), idle)?;
     let (contestant, role) = (Contestant::Io, Role::Leader);
-    let arguments =
-        NodeArguments { contestant, role, core: cores[1], scheduling: SchedulingClass::Other, stall_ns };
+    let arguments = NodeArguments { stall_ns, ..NodeArguments::new(contestant, role, cores[1]) };
     let _stub = Node::start(&cluster, &arguments)?;
     let lasts_ns = seconds * 1_000_000_000;
     let rally = Rally { pace, warm_up_ns: WARM_UP_NS, ..Rally::probe(MESSAGE_LEN, lasts_ns, idle) };

@@ -145,10 +145,10 @@ pub fn cell(spread: Option<Spread>, digits: usize) -> String {
     spread.map_or_else(|| String::from("-"), |spread| format!("{spread:.digits$}"))
 }
 
-/// What `over` is of `under`, round by round: only what was measured side by side is compared. Rounds in
+/// What `f` makes of `over` and `under`, round by round: only what was measured side by side is compared. Rounds in
 /// which either is missing do not count.
-pub fn paired(over: &[Option<f64>], under: &[Option<f64>]) -> Option<Spread> {
-    let both = over.iter().zip(under).filter_map(|(over, under)| Some((*over)? / (*under)?));
+pub fn paired(over: &[Option<f64>], under: &[Option<f64>], f: fn(f64, f64) -> f64) -> Option<Spread> {
+    let both = over.iter().zip(under).filter_map(|(over, under)| Some(f((*over)?, (*under)?)));
     Spread::of(both)
 }
 
@@ -192,16 +192,19 @@ mod tests {
     fn the_median_of_ratios_is_not_the_ratio_of_medians() {
         // The machine was twice as slow in the second round, for both.
         let (floor, ours) = ([10.0, 20.0, 10.0].map(Some), [11.0, 22.0, 12.0].map(Some));
-        assert_eq!(paired(&ours, &floor), Some(Spread { median: 1.1, min: 1.1, max: 1.2 }));
+        assert_eq!(
+            paired(&ours, &floor, |over, under| over / under),
+            Some(Spread { median: 1.1, min: 1.1, max: 1.2 })
+        );
     }
 
     #[test]
     fn a_round_without_a_partner_is_left_out_of_the_ratios() {
         assert_eq!(
-            paired(&[Some(1.0), Some(3.0)], &[None, Some(2.0)]),
+            paired(&[Some(1.0), Some(3.0)], &[None, Some(2.0)], |over, under| over / under),
             Some(Spread { median: 1.5, min: 1.5, max: 1.5 })
         );
-        assert_eq!(paired(&[None], &[Some(1.0)]), None);
+        assert_eq!(paired(&[None], &[Some(1.0)], |over, under| over - under), None);
     }
 
     #[test]

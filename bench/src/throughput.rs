@@ -1,9 +1,18 @@
 //! # throughput: how many messages a second, of what datagrams of the same size would carry
 //!
-//! Messages go through leader and one standby (of three, the third is stopped) to a subscriber that delivers
-//! what is committed, without loss. The floor carries datagrams of 1,424 bytes, as long as a full frame,
-//! through the same processes; each stands for as many messages as a frame has, fifteen of 64 bytes. Both keep
-//! the same number of messages under way. A message that does not come ends the measurement.
+//! ```text
+//!   alone       publisher ─▶ leader ─▶ publisher                 a cluster of one, its journal on; floor: two hops
+//!   committed   client ─▶ leader ─▶ standby ─▶ client            of three, the third is stopped; floor: three hops
+//! ```
+//!
+//! Alone, the publisher counts what it is told is committed, and nobody else reads: what is measured is the leader, as
+//! far as one publisher fills it. Committed, a subscriber beside the publisher delivers. The floor carries datagrams of
+//! 1,424 bytes, as long as a full frame, through the same processes; each stands for as many messages as a frame has,
+//! fifteen of 64 bytes. Both keep the same number of messages under way. A message that does not come ends the
+//! measurement.
+//!
+//! Batches are what `sendmmsg`, UDP_SEGMENT and UDP_GRO or the rings of xdp make of what lies ready. One datagram per
+//! call is what a plain forwarder does: lockstep is handed one full datagram at a time, and sends none uncut.
 
 use crate::attached::Attached;
 use crate::client::{Client, Ground, Measure, measure};
@@ -14,9 +23,11 @@ use crate::node::{NodeArguments, Role};
 use crate::progress::Progress;
 use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use crate::scene::{Contestant, Node};
+use crate::ways::{Way, Ways, WaysArguments, compare};
+use clap::ValueEnum;
 use lockstep::client::Delivery;
 use lockstep::io::clock::Clock;
-use lockstep::io::cpu::{self, SchedulingClass};
+use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::{HEADER_LEN, Nanos, entry_len, frame_len_max};
 use std::path::PathBuf;
@@ -32,6 +43,87 @@ const fn per_frame(message_len: usize) -> u64 {
 const WARM_UP_NS: Nanos = 300_000_000;
 /// Without a delivery for so long, something is lost.
 const LOST_NS: Nanos = 5_000_000_000;
+
+/// Who is filled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Mode {
+    /// A cluster of one, and a publisher.
+    Alone,
+    /// Leader, standby and subscriber.
+    Committed,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::Committed => "committed",
+        }
+    }
+
+    fn replicas(self) -> u32 {
+        match self {
+            Self::Alone => 1,
+            Self::Committed => 3,
+        }
+    }
+
+    /// Threads that poll without pause.
+    fn threads(self) -> usize {
+        match self {
+            Self::Alone => 2,
+            Self::Committed => 3,
+        }
+    }
+
+    fn delivery(self) -> Delivery {
+        match self {
+            Self::Alone => Delivery::Stamped,
+            Self::Committed => Delivery::Committed,
+        }
+    }
+}
+
+/// What goes into a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Batching {
+    /// As much as lies ready.
+    Batches,
+    /// One datagram.
+    Single,
+}
+
+/// What is measured at a time.
+struct Family {
+    mode: Mode,
+    batching: Batching,
+    message_len: usize,
+}
+
+impl Family {
+    fn case(&self, way: &Way, window: u64) -> String {
+        let Self { mode, batching, message_len } = self;
+        let under_way = window * per_frame(*message_len);
+        let case = format!("{}, {message_len} B, {under_way} under way", mode.name());
+        match batching {
+            Batching::Batches => way.of(&case),
+            Batching::Single => way.of(&format!("{case}, one datagram per call")),
+        }
+    }
+
+    /// Who takes turns on a way.
+    fn contestants(&self, way: &Way) -> Vec<Contestant> {
+        let all = way.transport.contestants().iter().copied();
+        match self.batching {
+            Batching::Batches => all.collect(),
+            // What a device of lockstep does with many is not asked here. Past the kernel there are no calls of one.
+            Batching::Single if all.clone().any(|one| one == Contestant::Plain) => {
+                all.filter(|one| *one != Contestant::Io).collect()
+            }
+            Batching::Single => Vec::new(),
+        }
+    }
+}
 
 /// How to measure.
 #[derive(clap::Args)]
@@ -51,8 +143,16 @@ pub struct Arguments {
     /// Bytes of a message; several are measured one after the other.
     #[arg(long, value_delimiter = ',', value_name = "BYTES", default_values_t = [MESSAGE_LEN])]
     sizes: Vec<usize>,
-    /// Attaches to the cluster of this file instead of starting one.
-    #[arg(long, value_name = "FILE")]
+    /// Only this, of both.
+    #[arg(long, value_enum)]
+    only: Option<Mode>,
+    /// What goes into a call; several are measured one after the other.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "batches")]
+    batching: Vec<Batching>,
+    #[command(flatten)]
+    ways: WaysArguments,
+    /// Attaches to the cluster of this file instead of starting one, and measures `committed`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["transport", "over", "only", "batching"])]
     config: Option<PathBuf>,
     /// With `--config`: the port at which `lockstep-bench reflect` is the floor; 50 above the cluster's by default.
     #[arg(long, requires = "config", value_name = "PORT")]
@@ -79,84 +179,158 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     }
     let attached = arguments.config.as_deref().map(|path| Attached::open(path, arguments.floor_port));
     let attached = attached.transpose()?;
-    let title = "messages a second, committed, without loss, over what a raw forwarder carries";
+    let title = "messages a second, without loss, over what a raw forwarder carries";
     let environment = environment::with_device(attached.as_ref().map(|attached| &attached.config))?;
     let mut results = Results::begin("throughput", title, environment);
-    let idle = attached.as_ref().map_or_else(|| Idle::for_machine(3, cores.len()), Attached::idle);
     match &attached {
         Some(attached) => results.configure(&attached.config),
-        None => results.configure(&Cluster::file(&Site::loopback(3), idle)?.config),
+        None => results.configure(&Cluster::file(&Site::loopback(3), Idle::Spin)?.config),
     }
-    let (began, progress) = (Instant::now(), Progress::new("throughput"));
     if let Some(note) = cpu::pin(cores[0]).note {
         return Err(note);
     }
     results.tell("clock", "monotonic, of the client");
-    results.tell("cores", format!("3 threads on {}", cores.len()));
-    results.tell("idle", idle);
     let (window, burst) = (arguments.window, arguments.burst);
     results.tell("loop", format!("{window} full datagrams under way, handed in up to {burst} at once"));
     results.tell("warm-up", format!("{} ms of each contestant and round", WARM_UP_NS / 1_000_000));
-    for &message_len in &arguments.sizes {
-        let each = per_frame(message_len);
-        let case = format!("committed, {message_len} B, {} under way", window * each);
-        let axes = [("bytes", message_len as f64), ("window", (window * each) as f64)];
-        let contestants = match &attached {
-            None => Contestant::ALL.to_vec(),
-            Some(attached) => {
-                attached.contestants(Delivery::Committed, frame_len_max(MTU), &mut results.notes)?
-            }
-        };
-        for number in 1..=arguments.rounds {
-            for &contestant in &contestants {
-                progress.say(&format!(
-                    "{case}, round {number} of {}, {}",
-                    arguments.rounds,
-                    contestant.key()
-                ));
-                let at_s = began.elapsed().as_secs_f64();
-                let flood = Flood::of(contestant, message_len, arguments, idle);
-                let rate = match &attached {
-                    Some(attached) => flood.on(contestant, attached.ground()),
-                    None => alone(contestant, flood, &cores, arguments),
-                };
-                let rate =
-                    rate.map_err(|error| format!("{case}, {}, round {number}: {error}", contestant.name()))?;
-                let seconds = arguments.milliseconds as f64 / 1e3;
-                let round = Round { at_s, seconds, samples: (rate * seconds) as u64, ..Round::value(rate) };
-                let (key, words) = (contestant.key(), contestant.name());
-                let row = || Row::new(&case, key, words, Unit::MessagesPerSecond).over(axes);
-                results.add(&case, key, round, || row().as_floor(contestant != Contestant::Lockstep));
+    let ways = Ways::new(&arguments.ways)?;
+    let (began, progress) = (Instant::now(), Progress::new("throughput"));
+    let mut bench = Bench { arguments, attached, ways, cores, began, progress, results };
+    for mode in [Mode::Alone, Mode::Committed] {
+        let attached_measures = bench.attached.is_some() && mode == Mode::Alone;
+        if arguments.only.is_some_and(|only| only != mode) || attached_measures {
+            continue;
+        }
+        for &batching in &arguments.batching {
+            for &message_len in &arguments.sizes {
+                bench.family(&Family { mode, batching, message_len })?;
             }
         }
-        let counts = format!(
-            "a datagram of the floors has {} B and counts as {each} messages of {message_len} B",
-            frame_len_max(MTU)
-        );
-        results.notes.push(counts);
     }
+    let Bench { progress, mut results, .. } = bench;
     drop(progress);
+    for message_len in &arguments.sizes {
+        results.notes.push(format!(
+            "a datagram of the floors has {} B and counts as {} messages of {message_len} B",
+            frame_len_max(MTU),
+            per_frame(*message_len)
+        ));
+    }
+    results.notes.push("aim: 0.9 of the floor with the same batching, alone".to_owned());
     arguments.output.give(&results)
 }
 
-/// One contestant in one round, on a cluster of its own.
-fn alone(
-    contestant: Contestant,
-    flood: Flood,
-    cores: &[usize],
-    arguments: &Arguments,
-) -> Result<f64, String> {
-    let cluster = Cluster::of(contestant, &Site::loopback(3), flood.idle)?;
-    // Never real time: it would starve the threads that write the segments, and the journal would be full.
-    let scheduling = SchedulingClass::Other;
-    let leader = NodeArguments { contestant, role: Role::Leader, core: cores[1], scheduling, stall_ns: 0 };
-    let _leader = Node::start(&cluster, &leader)?;
-    let standby_core = *cores.get(arguments.standby_core).ok_or("--standby-core: there is no such core")?;
-    let _standby = Node::start(
-        &cluster,
-        &NodeArguments { contestant, role: Role::Standby, core: standby_core, scheduling, stall_ns: 0 },
-    )?;
-    flood.on(contestant, Ground::own(&cluster))
+/// Everything that stays the same.
+struct Bench<'a> {
+    arguments: &'a Arguments,
+    attached: Option<Attached>,
+    ways: Ways,
+    cores: Vec<usize>,
+    began: Instant,
+    progress: Progress,
+    results: Results,
+}
+
+impl Bench<'_> {
+    /// All rounds of a family: every contestant on every way in each.
+    fn family(&mut self, family: &Family) -> Result<(), String> {
+        let (arguments, mode) = (self.arguments, family.mode);
+        let idle = match &self.attached {
+            Some(attached) => attached.idle(),
+            None => Idle::for_machine(mode.threads(), self.cores.len()),
+        };
+        let name = format!("idle, {}", mode.name());
+        self.results.tell(&name, format!("{idle}, {} threads on {}", mode.threads(), self.cores.len()));
+        let contestants: Vec<(Way, Contestant)> = match &self.attached {
+            None => {
+                let ways = self.ways.open(mode == Mode::Committed, &mut self.results)?;
+                let of = |way: Way| family.contestants(&way).into_iter().map(move |one| (way.clone(), one));
+                ways.into_iter().flat_map(of).collect()
+            }
+            Some(attached) => {
+                let notes = &mut self.results.notes;
+                let found = attached.contestants(mode.delivery(), frame_len_max(MTU), notes)?;
+                found.into_iter().map(|one| (Way::default(), one)).collect()
+            }
+        };
+        for number in 1..=arguments.rounds {
+            for (way, contestant) in &contestants {
+                let (case, key) = (family.case(way, arguments.window), contestant.key());
+                self.progress.say(&format!("{case}, round {number} of {}, {key}", arguments.rounds));
+                let at_s = self.began.elapsed().as_secs_f64();
+                let flood = Flood::of(*contestant, family, arguments, idle);
+                let carried = match &self.attached {
+                    Some(attached) => flood.on(*contestant, attached.ground()),
+                    None => self.alone(family, way, *contestant, flood),
+                };
+                let carried = carried
+                    .map_err(|error| format!("{case}, {}, round {number}: {error}", contestant.name()))?;
+                self.add(family, (way, *contestant), carried, at_s);
+            }
+        }
+        let mut ways: Vec<&Way> = contestants.iter().map(|(way, _)| way).collect();
+        ways.dedup_by_key(|way| way.transport);
+        if let Some((first, others)) = ways.split_first() {
+            for other in others {
+                let cases = [other, first].map(|way| family.case(way, arguments.window));
+                compare(&mut self.results, [&cases[0], &cases[1]], [other.transport, first.transport]);
+            }
+        }
+        Ok(())
+    }
+
+    /// A round of a contestant: a row each for messages, datagrams and bytes.
+    fn add(&mut self, family: &Family, (way, contestant): (&Way, Contestant), carried: Carried, at_s: f64) {
+        let (window, message_len) = (self.arguments.window, family.message_len);
+        let case = family.case(way, window);
+        let axes = [("bytes", message_len as f64), ("window", (window * per_frame(message_len)) as f64)];
+        let seconds = self.arguments.milliseconds as f64 / 1e3;
+        let (key, words) = (contestant.key(), way.transport.words(contestant));
+        let rows = [
+            (case.clone(), carried.messages, Unit::MessagesPerSecond),
+            (format!("{case}: datagrams"), carried.datagrams, Unit::DatagramsPerSecond),
+            (format!("{case}: bytes"), carried.bytes, Unit::BytesPerSecond),
+        ];
+        for (case, rate, unit) in rows {
+            let round = Round { at_s, seconds, samples: (rate * seconds) as u64, ..Round::value(rate) };
+            let row = || Row::new(&case, key, &words, unit).over(axes);
+            self.results.add(&case, key, round, || row().as_floor(contestant != Contestant::Lockstep));
+        }
+    }
+
+    /// One contestant in one round, on a cluster of its own.
+    fn alone(
+        &self,
+        family: &Family,
+        way: &Way,
+        contestant: Contestant,
+        flood: Flood,
+    ) -> Result<Carried, String> {
+        let (transport, hosts) = (way.transport, way.hosts.as_ref());
+        let gso = family.batching == Batching::Batches;
+        let site = Site { transport, gso, ..hosts.site(family.mode.replicas()) };
+        let cluster = Cluster::of(contestant, &site, flood.idle)?;
+        // Never real time: it would starve the threads that write the segments, and the journal would be full.
+        let start = |role, core: usize| {
+            let client = hosts.client_address();
+            let which = NodeArguments { transport, client, ..NodeArguments::new(contestant, role, core) };
+            Node::start_on(hosts, &cluster, &which)
+        };
+        let _leader = start(Role::Leader, self.cores[1])?;
+        let core = self.cores.get(self.arguments.standby_core);
+        let core = *core.ok_or("--standby-core: there is no such core")?;
+        let has_standby = family.mode == Mode::Committed;
+        let _standby = has_standby.then(|| start(Role::Standby, core)).transpose()?;
+        let _entered = hosts.enter()?;
+        flood.on(contestant, Ground { fates: !has_standby, ..Ground::over(&cluster, hosts, transport) })
+    }
+}
+
+/// What went through in a second.
+struct Carried {
+    messages: f64,
+    datagrams: f64,
+    bytes: f64,
 }
 
 /// As much as the window lets through.
@@ -166,20 +340,23 @@ struct Flood {
     lasts_ns: Nanos,
     idle: Idle,
     message_len: usize,
+    delivery: Delivery,
     /// Messages that each of these stands for: the floor's unit is a datagram.
     each: u64,
 }
 
 impl Flood {
-    fn of(contestant: Contestant, message_len: usize, arguments: &Arguments, idle: Idle) -> Self {
-        let full = per_frame(message_len);
+    fn of(contestant: Contestant, family: &Family, arguments: &Arguments, idle: Idle) -> Self {
+        let full = per_frame(family.message_len);
         let (each, message_len) = match contestant {
-            Contestant::Lockstep => (1, message_len),
+            Contestant::Lockstep => (1, family.message_len),
             _ => (full, frame_len_max(MTU)),
         };
+        let burst = if family.batching == Batching::Single { 1 } else { arguments.burst };
         Self {
             window: arguments.window * full / each,
-            burst: arguments.burst * full / each,
+            burst: burst * full / each,
+            delivery: family.mode.delivery(),
             lasts_ns: arguments.milliseconds * 1_000_000,
             idle,
             message_len,
@@ -187,18 +364,22 @@ impl Flood {
         }
     }
 
-    /// Messages a second.
-    fn on(self, contestant: Contestant, ground: Ground<'_>) -> Result<f64, String> {
-        let (message_len, each) = (self.message_len, self.each);
-        let rate = measure(contestant, ground, Delivery::Committed, message_len, self)?;
-        Ok(rate * each as f64)
+    fn on(self, contestant: Contestant, ground: Ground<'_>) -> Result<Carried, String> {
+        let (message_len, each, delivery) = (self.message_len, self.each as f64, self.delivery);
+        let [messages, datagrams] = measure(contestant, ground, delivery, message_len, self)?;
+        let bytes = match contestant {
+            Contestant::Lockstep => datagrams * HEADER_LEN as f64 + messages * entry_len(message_len) as f64,
+            _ => datagrams * message_len as f64,
+        };
+        Ok(Carried { messages: messages * each, datagrams, bytes })
     }
 }
 
 impl Measure for Flood {
-    type Found = f64;
+    /// Messages a second, and datagrams.
+    type Found = [f64; 2];
 
-    fn with(self, mut client: impl Client) -> Result<f64, String> {
+    fn with(self, mut client: impl Client) -> Result<[f64; 2], String> {
         let clock = Clock::start();
         let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
         let mut message = vec![0; self.message_len];
@@ -211,12 +392,13 @@ impl Measure for Flood {
         loop {
             let now = clock.now();
             if now >= counts_from && start.is_none() {
-                start = Some((now, came));
+                start = Some((now, came, client.datagrams()));
             }
-            if let Some((at, before)) = start
+            if let Some((at, before, datagrams)) = start
                 && now >= ends
             {
-                return Ok((came - before) as f64 * 1e9 / (now - at) as f64);
+                let rate = |count: u64| count as f64 * 1e9 / (now - at) as f64;
+                return Ok([rate(came - before), rate(client.datagrams() - datagrams)]);
             }
             let room = (self.window - (sent - came)).min(self.burst);
             for _ in 0..room {

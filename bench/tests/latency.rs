@@ -73,6 +73,38 @@ fn every_size_and_rate_is_told_beside_both_floors_of_the_same_round() {
 }
 
 #[test]
+fn each_transport_is_told_over_the_floor_of_its_own_and_over_the_first_one() {
+    let flags = ["--closed", "--only=stamped", "--seconds=0.3", "--warm-up=0.05", "--rounds=2", "--json"];
+    let output = bench(&[&["latency", "--transport=udp,xdp,shm"], &flags[..]].concat());
+    let Some(results) = results(&output) else { return };
+    assert!(output.status.success(), "{}", told(&output));
+    let notes = results["notes"].to_string();
+    let case = "stamped, 64 B, closed loop";
+    let mut there = vec!["shm".to_owned()];
+    for transport in ["udp", "xdp"] {
+        match notes.split(&format!("SKIPPED: transport {transport}: ")).nth(1) {
+            Some(reason) => println!("SKIPPED: {reason}"),
+            None => there.push(format!("{transport} over veth")),
+        }
+    }
+    for way in &there {
+        let case = format!("{case}, {way}");
+        let ours = row(&results, &case, "lockstep");
+        assert_eq!(ours["rounds"].as_array().map(Vec::len), Some(2), "{ours}");
+        let ratios = results["ratios"].as_array().expect("ratios");
+        let of = |ratio: &&Value| ratio["case"] == case.as_str() && ratio["floor"] == "io";
+        let ratio = ratios.iter().find(of).unwrap_or_else(|| panic!("{case} has no floor: {ratios:?}"));
+        for what in ["figures", "differences"] {
+            assert!(ratio[what]["p50"]["median"].is_f64() && ratio[what]["p99"]["max"].is_f64(), "{ratio}");
+        }
+        if there.len() == 3 && !way.starts_with("udp") {
+            let of_udp = row(&results, &format!("{case}: of udp"), "lockstep");
+            assert!(of_udp["rounds"][0]["figures"]["p50"].as_f64() > Some(0.0), "{of_udp}");
+        }
+    }
+}
+
+#[test]
 fn a_limit_that_holds_ends_with_exit_code_3_and_says_what_was_measured() {
     let flags = ["--closed", "--only=stamped", "--seconds=0.2", "--rounds=1"];
     let output = bench(&[&["latency", "--fail-if=p50>1ns", "--fail-if=ratio.p50<1000"], &flags[..]].concat());

@@ -332,7 +332,9 @@ fn words(one: &Compared, judged: &Judged) -> String {
     };
     let possible = shift.possible() * 100.0;
     let [worse, better] = match one.unit {
-        Unit::Nanos | Unit::MessagesPerSecond | Unit::BytesPerSecond => ["slower", "faster"],
+        Unit::Nanos | Unit::MessagesPerSecond | Unit::DatagramsPerSecond | Unit::BytesPerSecond => {
+            ["slower", "faster"]
+        }
         Unit::Instructions | Unit::Count | Unit::Ratio => ["worse", "better"],
     };
     match (judged.found, one.floor) {

@@ -13,16 +13,17 @@ use super::{Plan, pin};
 use crate::client::{Client, Ground, Measure, measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
 use crate::floor::{number, write_message};
+use crate::hosts::Hosts;
 use crate::node::{NodeArguments, Role};
 use crate::plain::{self, Plain};
 use crate::results::{Round, Row, Unit};
 use crate::scene::{Contestant, Node};
 use crate::stats::Latencies;
+use crate::transport::Transport;
 use crate::turns::Turns;
 use lockstep::client::Delivery;
 use lockstep::engine::ports::{Burst, Group, Net};
 use lockstep::io::clock::Clock;
-use lockstep::io::cpu::SchedulingClass;
 use lockstep::io::idle::Idle;
 use lockstep::io::udp::{Udp, UdpSettings};
 use lockstep::wire::Nanos;
@@ -55,7 +56,11 @@ pub fn turn(turns: &mut Turns<'_>, plan: &Plan, interface: &str) -> Result<(), S
         for contestant in [Contestant::Plain, Contestant::Io] {
             let at = Instant::now();
             let words = format!("{}, {idle}", contestant.name());
-            add(contestant.key(), words, awake(contestant, &cluster, hops, plan, idle), at)?;
+            let found = match hops {
+                1 => echo(contestant, &cluster, plan, idle),
+                _ => awake(contestant, Transport::Udp, &Hosts::here(), &cluster, plan, idle),
+            };
+            add(contestant.key(), words, found.map(|found| found.trips), at)?;
         }
         if hops > 1 {
             let at = Instant::now();
@@ -72,29 +77,38 @@ pub fn cluster(interface: &str, hops: usize, idle: Idle) -> Result<Cluster, Stri
     Cluster::file(&Site { interface, ..Site::loopback(if hops == 3 { 3 } else { 1 }) }, idle)
 }
 
-/// One contestant that looks for datagrams all the time.
-fn awake(
+/// A socket that hears itself, and looks for datagrams all the time.
+fn echo(contestant: Contestant, cluster: &Cluster, plan: &Plan, idle: Idle) -> Result<Found, String> {
+    let trips = Trips { turn_ns: plan.turn.as_nanos() as Nanos, idle };
+    let udp = cluster.udp(&WAY[..1]);
+    match contestant {
+        Contestant::Plain => trips.over(Echo(Plain::open(&udp)?)),
+        _ => trips.over(Echo(Udp::open(udp).map_err(|error| error.to_string())?)),
+    }
+}
+
+/// One contestant with its forwarders: one in a cluster of one, two in a greater one. All look for datagrams all the
+/// time.
+pub fn awake(
     contestant: Contestant,
+    transport: Transport,
+    hosts: &Hosts,
     cluster: &Cluster,
-    hops: usize,
     plan: &Plan,
     idle: Idle,
-) -> Result<Latencies, String> {
+) -> Result<Found, String> {
     let trips = Trips { turn_ns: plan.turn.as_nanos() as Nanos, idle };
-    if hops == 1 {
-        let udp = cluster.udp(&WAY[..1]);
-        return match contestant {
-            Contestant::Plain => trips.over(Echo(Plain::open(&udp)?)),
-            _ => trips.over(Echo(Udp::open(udp).map_err(|error| error.to_string())?)),
-        };
-    }
-    let scheduling = SchedulingClass::Other;
-    let start =
-        |role, core| Node::start(cluster, &NodeArguments { contestant, role, core, scheduling, stall_ns: 0 });
+    let has_standby = cluster.config.endpoint().replicas.len() > 1;
+    let start = |role, core| {
+        let client = hosts.client_address();
+        let arguments = NodeArguments { transport, client, ..NodeArguments::new(contestant, role, core) };
+        Node::start_on(hosts, cluster, &arguments)
+    };
     let _leader = start(Role::Leader, plan.cores[1])?;
-    let _standby = (hops == 3).then(|| start(Role::Standby, third(plan))).transpose()?;
-    let delivery = if hops == 3 { Delivery::Committed } else { Delivery::Stamped };
-    measure(contestant, Ground::own(cluster), delivery, MESSAGE_LEN, trips)
+    let _standby = has_standby.then(|| start(Role::Standby, third(plan))).transpose()?;
+    let delivery = if has_standby { Delivery::Committed } else { Delivery::Stamped };
+    let _entered = hosts.enter()?;
+    measure(contestant, Ground::over(cluster, hosts, transport), delivery, MESSAGE_LEN, trips)
 }
 
 /// The core of the second forwarder: the client's where there is no third.
@@ -125,7 +139,8 @@ fn asleep(cluster: &Cluster, hops: usize, plan: &Plan) -> Result<Latencies, Stri
         }
         let found = socket(WAY[hops - 1]).and_then(|(socket, udp)| {
             let client = Sleeper { socket, to: target(&udp, WAY[0]) };
-            Trips { turn_ns: plan.turn.as_nanos() as Nanos, idle: Idle::Spin }.over(client)
+            let trips = Trips { turn_ns: plan.turn.as_nanos() as Nanos, idle: Idle::Spin };
+            Ok(trips.over(client)?.trips)
         });
         over.store(true, Ordering::Release);
         for forwarder in forwarders {
@@ -155,28 +170,40 @@ struct Trips {
     idle: Idle,
 }
 
-impl Measure for Trips {
-    type Found = Latencies;
+/// What was found.
+pub struct Found {
+    /// There and back.
+    pub trips: Latencies,
+    /// To the first forwarder alone, by wall clocks; nothing without one.
+    pub there: Latencies,
+}
 
-    fn with(self, client: impl Client) -> Result<Latencies, String> {
+impl Measure for Trips {
+    type Found = Found;
+
+    fn with(self, client: impl Client) -> Result<Found, String> {
         self.over(OfClient(client))
     }
 }
 
 impl Trips {
-    fn over(self, mut way: impl Way) -> Result<Latencies, String> {
+    fn over(self, mut way: impl Way) -> Result<Found, String> {
         let clock = Clock::start();
         let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
-        let mut trips = Latencies::new()?;
+        let (mut trips, mut there) = (Latencies::new()?, Latencies::new()?);
         let mut message = [0; MESSAGE_LEN];
         let began = clock.now();
         for sent_number in 1.. {
             let sent = clock.now();
             write_message(&mut message, sent_number, sent);
             way.send(&message);
-            let (mut came, mut now) = (false, sent);
+            let (mut came, mut now, mut stamped_at) = (false, sent, None);
             while !came {
-                let work = way.receive(|message| came |= number(message) == sent_number);
+                let work = way.receive(|message, stamped| {
+                    if number(message) == sent_number {
+                        (came, stamped_at) = (true, stamped);
+                    }
+                });
                 now = clock.now();
                 if now > sent + LOST_NS {
                     return Err(format!("datagram {sent_number} did not come within {LOST_NS} ns"));
@@ -187,12 +214,15 @@ impl Trips {
             }
             if sent > began + WARM_UP_NS {
                 trips.record(now - sent);
+                if let Some(stamped) = stamped_at {
+                    there.record(stamped.saturating_sub(clock.wall(sent)));
+                }
             }
             if now > began + self.turn_ns && !trips.is_empty() {
                 break;
             }
         }
-        Ok(trips)
+        Ok(Found { trips, there })
     }
 }
 
@@ -200,8 +230,9 @@ impl Trips {
 trait Way {
     /// Sends a datagram. One that is not taken does not come back, which ends the measurement.
     fn send(&mut self, message: &[u8; MESSAGE_LEN]);
-    /// Hands what came to `f`. Returns how many it were.
-    fn receive(&mut self, f: impl FnMut(&[u8])) -> usize;
+    /// Hands what came to `f`, with the wall time at which the first forwarder had it if there is one. Returns how
+    /// many it were.
+    fn receive(&mut self, f: impl FnMut(&[u8], Option<Nanos>)) -> usize;
 }
 
 /// By forwarders in processes of their own.
@@ -213,8 +244,8 @@ impl<C: Client> Way for OfClient<C> {
         self.0.flush();
     }
 
-    fn receive(&mut self, mut f: impl FnMut(&[u8])) -> usize {
-        self.0.turn(|message, _| f(message))
+    fn receive(&mut self, mut f: impl FnMut(&[u8], Option<Nanos>)) -> usize {
+        self.0.turn(|message, stamped| f(message, Some(stamped)))
     }
 }
 
@@ -226,9 +257,9 @@ impl<N: Net> Way for Echo<N> {
         self.0.send_group(WAY[0], &[Burst { bytes: message, stride: MESSAGE_LEN }]);
     }
 
-    fn receive(&mut self, mut f: impl FnMut(&[u8])) -> usize {
+    fn receive(&mut self, mut f: impl FnMut(&[u8], Option<Nanos>)) -> usize {
         let count = self.0.recv_groups();
-        (0..count).for_each(|index| f(self.0.group_datagram(index)));
+        (0..count).for_each(|index| f(self.0.group_datagram(index), None));
         count
     }
 }
@@ -244,10 +275,10 @@ impl Way for Sleeper {
         let _ = self.socket.send_to(message, self.to); // what is not sent does not come
     }
 
-    fn receive(&mut self, mut f: impl FnMut(&[u8])) -> usize {
+    fn receive(&mut self, mut f: impl FnMut(&[u8], Option<Nanos>)) -> usize {
         let mut datagram = [0; MESSAGE_LEN];
         let len = self.socket.recv(&mut datagram).unwrap_or(0);
-        f(&datagram[..len]);
+        f(&datagram[..len], None);
         usize::from(len > 0)
     }
 }

@@ -25,8 +25,12 @@ pub fn is_saturated(found: &Found) -> bool {
 /// Marks the greatest rate of each subject that it carried without its median latency doubling, where a greater one
 /// was tried, and says so.
 pub fn mark_knees(results: &mut Results) {
-    let family =
-        |row: &Row| (row.case.split(", ").take(2).collect::<Vec<_>>().join(", "), row.subject.clone());
+    let family = |row: &Row| {
+        (
+            row.case.split(", ").filter(|part| !part.ends_with("/s")).collect::<Vec<_>>().join(", "),
+            row.subject.clone(),
+        )
+    };
     let split = |row: &Row| row.case.ends_with(" the stamp") || row.case.ends_with(" the kernel");
     let mut families: Vec<_> = results.rows.iter().map(family).collect();
     families.dedup();

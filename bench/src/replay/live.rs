@@ -21,7 +21,7 @@ use crate::stats::Latencies;
 use lockstep::client::Delivery;
 use lockstep::engine::replay::REPLAY_BUFFER_LEN;
 use lockstep::io::clock::Clock;
-use lockstep::io::cpu::{self, SchedulingClass};
+use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::{Header, Kind, Nanos, ReplayRequestBody, SMALL_LEN_MAX, Seq, write_replay_request};
 use std::io::{ErrorKind, Read, Write};
@@ -124,9 +124,8 @@ fn one(
     cores: &[usize],
     reads: Option<Reader<'_>>,
 ) -> Result<(Sent, Option<f64>), String> {
-    let (contestant, scheduling) = (Contestant::Lockstep, SchedulingClass::Other);
-    let start =
-        |role, core| Node::start(cluster, &NodeArguments { contestant, role, core, scheduling, stall_ns: 0 });
+    let contestant = Contestant::Lockstep;
+    let start = |role, core| Node::start(cluster, &NodeArguments::new(contestant, role, core));
     let (_leader, _standby) = (start(Role::Leader, cores[1])?, start(Role::Standby, cores[0])?);
     let stop = Arc::new(AtomicBool::new(false));
     let errand = Errand {

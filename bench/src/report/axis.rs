@@ -134,7 +134,7 @@ fn number(value: f64) -> String {
 pub fn amount(value: f64, unit: Unit) -> String {
     let steps: &[(f64, &str)] = match unit {
         Unit::Nanos => &[(1e9, " s"), (1e6, " ms"), (1e3, " µs"), (1.0, " ns")],
-        Unit::MessagesPerSecond => &[(1e6, " M/s"), (1e3, " k/s"), (1.0, "/s")],
+        Unit::MessagesPerSecond | Unit::DatagramsPerSecond => &[(1e6, " M/s"), (1e3, " k/s"), (1.0, "/s")],
         Unit::BytesPerSecond => &[(1e9, " GB/s"), (1e6, " MB/s"), (1e3, " kB/s"), (1.0, " B/s")],
         Unit::Instructions | Unit::Count => &[(1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")],
         Unit::Ratio => &[(1.0, "")],

@@ -90,6 +90,7 @@ fn name_of(unit: Unit) -> &'static str {
     match unit {
         Unit::Nanos => "time",
         Unit::MessagesPerSecond => "messages per second",
+        Unit::DatagramsPerSecond => "datagrams per second",
         Unit::BytesPerSecond => "bytes per second",
         Unit::Instructions => "instructions",
         Unit::Count => "count",

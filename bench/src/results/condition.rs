@@ -1,4 +1,4 @@
-//! A limit on the command line: `p99>20us`, `ratio.p99>1.3`, `gap.p99>5ms`, `lost>0`.
+//! A limit on the command line: `p99>20us`, `ratio.p99>1.3`, `less.p50>300ns`, `gap.p99>5ms`, `lost>0`.
 
 use super::{FIGURES, Ratio, Results, Row, VALUE};
 use crate::stats::Spread;
@@ -19,6 +19,8 @@ enum Of {
     Row,
     /// What subjects are of their floors.
     Ratio,
+    /// What they are above them.
+    Difference,
     /// How often something happened.
     Count,
 }
@@ -58,7 +60,8 @@ impl Condition {
     }
 
     fn of_ratio(&self, ratio: &Ratio) -> Option<Spread> {
-        ratio.figures.get(self.name.as_str()).or_else(|| ratio.figures.get("max")).copied()
+        let of = if self.of == Of::Ratio { &ratio.figures } else { &ratio.differences };
+        of.get(self.name.as_str()).or_else(|| of.get("max")).copied()
     }
 
     /// Says where it holds, a line for each row.
@@ -77,7 +80,7 @@ impl Condition {
                 let meant = rows.filter(|row| self.means(&row.case, &row.subject));
                 meant.filter_map(|row| Some((row.case.clone(), self.of_row(row)?.median))).collect()
             }
-            Of::Ratio => {
+            Of::Ratio | Of::Difference => {
                 let ratios = results.ratios().into_iter();
                 let meant = ratios.filter(|ratio| self.means(&ratio.case, &ratio.subject));
                 let of = |ratio: Ratio| {
@@ -147,6 +150,9 @@ impl FromStr for Condition {
         let of = if words.first().is_some_and(|first| first == "ratio") {
             words.remove(0);
             Of::Ratio
+        } else if words.first().is_some_and(|first| first == "less") {
+            words.remove(0);
+            Of::Difference
         } else if FIGURES.contains(&name.as_str()) {
             Of::Row
         } else {
@@ -173,6 +179,8 @@ mod tests {
         assert_eq!(judged("stamped.64.p50 > 20us").unwrap().len(), 1);
         assert_eq!(judged("ratio.p50>1.6"), Ok(vec![]));
         assert_eq!(judged("ratio.lockstep.p50>=1.4").unwrap().len(), 1);
+        assert_eq!(judged("less.p50>8us"), Ok(vec![]));
+        assert_eq!(judged("less.lockstep.p50>7us").unwrap().len(), 1);
         assert_eq!(judged("lost>2").unwrap().len(), 1);
         assert_eq!(judged("lost<1"), Ok(vec![]));
     }

@@ -52,6 +52,9 @@ pub enum Unit {
     /// Messages per second; more is better.
     #[serde(rename = "messages/s")]
     MessagesPerSecond,
+    /// Datagrams per second; more is better.
+    #[serde(rename = "datagrams/s")]
+    DatagramsPerSecond,
     /// Bytes per second; more is better.
     #[serde(rename = "bytes/s")]
     BytesPerSecond,
@@ -69,7 +72,7 @@ pub enum Unit {
 impl Unit {
     /// Whether a greater figure is a better one.
     pub fn more_is_better(self) -> bool {
-        matches!(self, Self::MessagesPerSecond | Self::BytesPerSecond)
+        matches!(self, Self::MessagesPerSecond | Self::DatagramsPerSecond | Self::BytesPerSecond)
     }
 }
 
@@ -240,6 +243,8 @@ pub struct Ratio {
     pub floor: String,
     /// Ratios of figures that were measured side by side.
     pub figures: BTreeMap<&'static str, Spread>,
+    /// And their differences, in the unit of the row: where a floor takes next to nothing, a ratio says little.
+    pub differences: BTreeMap<&'static str, Spread>,
 }
 
 /// A figure over time.
@@ -355,15 +360,19 @@ impl Results {
         let mut ratios = Vec::new();
         for row in self.rows.iter().filter(|row| !row.floor) {
             for floor in self.of_case(&row.case).filter(|floor| floor.floor) {
-                let figures = row
-                    .figures()
-                    .into_iter()
-                    .filter_map(|figure| Some((figure, paired(&row.column(figure), &floor.column(figure))?)));
+                let of = |f: fn(f64, f64) -> f64| {
+                    let figures = row.figures().into_iter();
+                    let both = figures.filter_map(|figure| {
+                        Some((figure, paired(&row.column(figure), &floor.column(figure), f)?))
+                    });
+                    both.collect()
+                };
                 ratios.push(Ratio {
                     case: row.case.clone(),
                     subject: row.subject.clone(),
                     floor: floor.subject.clone(),
-                    figures: figures.collect(),
+                    figures: of(|over, under| over / under),
+                    differences: of(|over, under| over - under),
                 });
             }
         }

@@ -19,6 +19,7 @@ pub(crate) fn scale(rows: &[&Row]) -> (f64, &'static str) {
         Unit::Nanos => (1.0, "ns"),
         Unit::MessagesPerSecond if least >= 1e3 => (1e3, "thousand messages/s"),
         Unit::MessagesPerSecond => (1.0, "messages/s"),
+        Unit::DatagramsPerSecond => (1e3, "thousand datagrams/s"),
         Unit::BytesPerSecond => (1e6, "MB/s"),
         Unit::Instructions => (1.0, "instructions"),
         Unit::Count => (1.0, "count"),
@@ -33,7 +34,7 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, cells: &[String]) -> fmt::Result
 
 /// Digits behind the point that a figure deserves.
 pub(crate) fn digits(spread: Option<Spread>) -> usize {
-    match spread.map_or(0.0, |spread| spread.median) {
+    match spread.map_or(0.0, |spread| spread.median.abs()) {
         median if median >= 100.0 => 0,
         median if median >= 10.0 => 1,
         _ => 2,
@@ -71,6 +72,11 @@ impl fmt::Display for Results {
                 for ratio in of_row.filter(|_| !row.floor) {
                     let cells = figures.iter().map(|&figure| cell(ratio.figures.get(figure).copied(), 2));
                     line(f, &format!("  over {}", ratio.floor), &cells.collect::<Vec<_>>())?;
+                    if row.unit == Unit::Nanos {
+                        let less = figures.iter().map(|&figure| ratio.differences.get(figure));
+                        let cells = less.map(|less| cell(less.map(|less| less.scaled(1.0 / by)), 2));
+                        line(f, &format!("  less {}", ratio.floor), &cells.collect::<Vec<_>>())?;
+                    }
                 }
             }
             for row in &rows {
@@ -112,6 +118,7 @@ mod tests {
         assert!(has(&["stamped, 64 B", "2 rounds", "us"]), "{text}");
         assert!(has(&["lockstep", "22.5 [15.0-30.0]"]), "{text}");
         assert!(has(&["over io", "1.50"]), "{text}");
+        assert!(has(&["less io", "7.5"]), "{text}");
         assert!(has(&["! lockstep", "the sender fell behind"]), "{text}");
         assert!(!text.contains("p99"), "25 samples tell no p99: {text}");
     }

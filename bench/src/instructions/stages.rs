@@ -1,0 +1,254 @@
+//! # stages: where a leader's instructions go
+//!
+//! Callgrind counts each instruction of a leader's turn by its address, and the line tables of the release build tell
+//! in which function an address lies, and into which others that one was inlined (`addr2line -i`). The innermost
+//! function that belongs to a stage has the instruction:
+//!
+//! ```text
+//!   receive view   a datagram's header and entries, looked at where they lie; the device's lending
+//!   ingress        whose message it is, whether it is the next, whether there is room
+//!   stamp          its entry written into the open frame, and the frame closed
+//!   journal        the frame kept at the end of the tail, published to the side thread
+//!   checksum       CRC-32C of what came and of what goes, and the chain
+//!   send           bursts handed to the device
+//!   turn           all the rest: timers, commit, beats, counters
+//! ```
+//!
+//! What was called in libc (copies) is counted where it was called.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A part of a leader's turn.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Stage {
+    ReceiveView,
+    Ingress,
+    Stamp,
+    Journal,
+    Checksum,
+    Send,
+    Turn,
+}
+
+impl Stage {
+    /// All, in the order of a message's way.
+    pub const ALL: [Self; 7] = [
+        Self::ReceiveView,
+        Self::Ingress,
+        Self::Stamp,
+        Self::Journal,
+        Self::Checksum,
+        Self::Send,
+        Self::Turn,
+    ];
+
+    /// As tables call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReceiveView => "receive view",
+            Self::Ingress => "ingress",
+            Self::Stamp => "stamp",
+            Self::Journal => "journal",
+            Self::Checksum => "checksum",
+            Self::Send => "send",
+            Self::Turn => "turn",
+        }
+    }
+}
+
+/// Whose a function is: the end of a part of its file's path, functions in there (none: all), the stage. The first one
+/// that fits counts.
+const RULES: &[(&str, &[&str], Stage)] = &[
+    ("/crc32c-", &[], Stage::Checksum),
+    ("src/io/crc", &[], Stage::Checksum),
+    ("src/wire/crc", &[], Stage::Checksum),
+    ("src/wire/header.rs", &["seal", "checksum"], Stage::Checksum),
+    ("src/wire/entry.rs", &["entry_digest"], Stage::Checksum),
+    ("src/wire/frame.rs", &["chain_after"], Stage::Checksum),
+    ("src/wire/frame.rs", &["push", "claim", "close", "fits"], Stage::Stamp),
+    ("src/wire/entry.rs", &["claim_entry", "write_entry"], Stage::Stamp),
+    ("src/wire/", &[], Stage::ReceiveView),
+    ("src/proto/publishers", &[], Stage::Ingress),
+    ("src/proto/ingress", &[], Stage::Ingress),
+    ("src/proto/window.rs", &["credit", "half"], Stage::Ingress),
+    ("src/engine/replica/ingress.rs", &[], Stage::Ingress),
+    ("src/proto/sequence.rs", &[], Stage::Stamp),
+    ("src/journal/", &[], Stage::Journal),
+    ("src/io/tail.rs", &[], Stage::Journal),
+    ("src/instructions/desk.rs", &["send_group", "send_unicast"], Stage::Send),
+    ("src/instructions/desk.rs", &[], Stage::ReceiveView),
+    ("src/engine/replica/lead.rs", &["lead_datagram", "check_history"], Stage::ReceiveView),
+    ("src/engine/replica/lead.rs", &["stamp_run", "submit"], Stage::Ingress),
+    ("src/engine/replica/lead.rs", &["stamp", "write", "put", "close_frame", "close_telling"], Stage::Stamp),
+    (
+        "src/engine/replica/lead.rs",
+        &["send_frames", "offer_bursts", "burst", "run_of_equal", "on_taken"],
+        Stage::Send,
+    ),
+    ("src/engine/", &[], Stage::Turn),
+    ("src/proto/", &[], Stage::Turn),
+    ("src/instructions/world.rs", &[], Stage::Turn),
+];
+
+/// A function that an instruction lies in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Frame {
+    function: String,
+    file: String,
+}
+
+impl Frame {
+    /// The function's name without its path and what stands in angle brackets.
+    fn name(&self) -> String {
+        let mut depth = 0;
+        let outside = |c: &char| {
+            depth += i32::from(*c == '<');
+            let is_outside = depth == 0;
+            depth -= i32::from(*c == '>');
+            is_outside
+        };
+        let plain: String = self.function.chars().filter(outside).collect();
+        plain.rsplit("::").next().unwrap_or_default().to_owned()
+    }
+
+    fn stage(&self) -> Option<Stage> {
+        let name = self.name();
+        // What was inlined from elsewhere has the file of that: then the path of the function tells.
+        let path = |file: &str| file.trim_end_matches(".rs").replace("src/", "lockstep::").replace('/', "::");
+        let fits = |(file, functions, _): &&(&str, &[&str], Stage)| {
+            (self.file.contains(file) || self.function.contains(&path(file)))
+                && (functions.is_empty() || functions.contains(&name.as_str()))
+        };
+        RULES.iter().find(fits).map(|(.., stage)| *stage)
+    }
+}
+
+/// The stage of an instruction: that of the innermost function that has one.
+fn stage_of(frames: Option<&Vec<Frame>>) -> Option<Stage> {
+    frames?.iter().find_map(Frame::stage)
+}
+
+/// Instructions by address, and what was called in other objects from there.
+#[derive(Default, Debug)]
+struct Counted {
+    own: BTreeMap<u64, u64>,
+    called: BTreeMap<u64, u64>,
+}
+
+/// Reads what callgrind wrote, with `--dump-instr=yes` and nothing compressed.
+fn read(text: &str, object: &str) -> Counted {
+    let mut counted = Counted::default();
+    let (mut is_own, mut calls_own, mut is_call, mut is_start) = (false, None, false, false);
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("ob=") {
+            is_own = name == object;
+        } else if let Some(name) = line.strip_prefix("cob=") {
+            calls_own = Some(name == object);
+        } else if let Some(name) = line.strip_prefix("fn=") {
+            // All of the program is called from there, by way of libc.
+            is_start = name == "(below main)" || name == "_start";
+        } else if line.starts_with("calls=") {
+            is_call = true;
+        } else if line.starts_with("0x") {
+            let mut words = line.split_whitespace();
+            let address = words.next().and_then(|word| u64::from_str_radix(&word[2..], 16).ok());
+            let cost = words.next_back().and_then(|word| word.parse::<u64>().ok());
+            let (Some(address), Some(cost)) = (address, cost) else { continue };
+            if !is_call {
+                if is_own {
+                    *counted.own.entry(address).or_default() += cost;
+                }
+            } else if is_own && !is_start && !calls_own.unwrap_or(is_own) {
+                *counted.called.entry(address).or_default() += cost;
+            }
+            if is_call {
+                (is_call, calls_own) = (false, None);
+            }
+        }
+    }
+    counted
+}
+
+/// Instructions of each stage, of all that were counted.
+fn attribute(counted: &Counted, frames: &HashMap<u64, Vec<Frame>>) -> BTreeMap<Stage, u64> {
+    let mut stages = BTreeMap::new();
+    for (address, cost) in counted.own.iter().chain(&counted.called) {
+        *stages.entry(stage_of(frames.get(address)).unwrap_or(Stage::Turn)).or_default() += cost;
+    }
+    stages
+}
+
+/// Asks `addr2line` in which functions of `program` the addresses lie, the innermost first.
+fn frames(program: &Path, addresses: impl Iterator<Item = u64>) -> Result<HashMap<u64, Vec<Frame>>, String> {
+    let fails = |error: &dyn std::fmt::Display| format!("asking addr2line: {error}");
+    let mut child = Command::new("addr2line")
+        .args(["--addresses", "--inlines", "--functions", "--demangle", "--exe"])
+        .arg(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| fails(&error))?;
+    let questions: String = addresses.map(|address| format!("{address:#x}\n")).collect();
+    let mut to = child.stdin.take().ok_or_else(|| fails(&"it has no input"))?;
+    // It answers while it is asked: a thread asks, and we listen.
+    let asked = std::thread::spawn(move || to.write_all(questions.as_bytes()));
+    let output = child.wait_with_output().map_err(|error| fails(&error))?;
+    asked.join().map_err(|_| fails(&"the asking thread panicked"))?.map_err(|error| fails(&error))?;
+    Ok(answers(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Reads the answers: an address, and below it pairs of lines, function and place.
+fn answers(text: &str) -> HashMap<u64, Vec<Frame>> {
+    let mut frames: HashMap<u64, Vec<Frame>> = HashMap::new();
+    let (mut address, mut lines) = (0, text.lines());
+    while let Some(line) = lines.next() {
+        if let Some(digits) = line.strip_prefix("0x") {
+            address = u64::from_str_radix(digits, 16).unwrap_or(0);
+            continue;
+        }
+        let place = lines.next().unwrap_or_default();
+        let file = place.rsplit_once(':').map_or(place, |(file, _)| file);
+        let frame = Frame { function: line.to_owned(), file: file.to_owned() };
+        frames.entry(address).or_default().push(frame);
+    }
+    frames
+}
+
+/// Instructions of each stage in a file of callgrind's about `program`.
+///
+/// # Errors
+/// `addr2line` is missing (binutils), or the build has no line tables.
+pub fn of(text: &str, program: &Path) -> Result<BTreeMap<Stage, u64>, String> {
+    let counted = read(text, &program.to_string_lossy());
+    let frames = frames(program, counted.own.keys().chain(counted.called.keys()).copied())?;
+    let stages = attribute(&counted, &frames);
+    if stages.len() < Stage::ALL.len() {
+        return Err(format!(
+            "only {} stages were found: the build needs debug = \"line-tables-only\"",
+            stages.len()
+        ));
+    }
+    Ok(stages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instruction_belongs_to_the_innermost_function_of_a_stage_and_a_copy_to_its_caller() {
+        let text = "ob=/lib/libc.so\nfn=memcpy\n0x10 1 500\n\nob=/bench\nfn=lead\n0x100 7 30\n0x104 8 40\ncob=/lib/libc.so\n\
+                    cfn=memcpy\ncalls=5 0x10 1\n0x104 8 500\ncfn=seal\ncalls=5 0x200 1\n0x108 9 60\nfn=seal\n0x200 3 60\n";
+        let counted = read(text, "/bench");
+        assert_eq!(counted.own.values().sum::<u64>(), 130);
+        let told = "0x100\nnext<u8>\n/rustc/core/slice.rs:4\nlead_datagram<M>\n/src/engine/replica/lead.rs:90\n\
+                    0x104\nlockstep::proto::sequence::Sequencer::stamp\n/src/proto/sequence.rs:100\nlead_datagram\n\
+                    /src/engine/replica/lead.rs:91\n0x200\nseal\n/src/wire/header.rs:231\n";
+        let stages = attribute(&counted, &answers(told));
+        let all = [(Stage::ReceiveView, 30), (Stage::Stamp, 540), (Stage::Checksum, 60)];
+        assert_eq!(stages, BTreeMap::from(all));
+    }
+}
