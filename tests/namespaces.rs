@@ -202,7 +202,8 @@ fn a_node_by_xdp_that_is_killed_leaves_nothing_on_its_card_and_is_back_at_once()
 }
 
 #[test]
-fn leader_standby_and_readers_share_a_card_and_hear_on_when_its_owner_is_killed_while_the_wire_loses_packets() {
+fn leader_standby_and_readers_share_a_card_and_hear_on_when_its_owner_is_killed_while_the_wire_loses_packets()
+{
     let Some(network) = network() else { return };
     println!("{}", cards::shared(&network, 10, 2));
 }

@@ -88,7 +88,11 @@ fn all_hear(far: &mut Speaker, near: &mut [Speaker]) {
         assert_eq!(said, SAID_AT_ONCE.to_string());
     }
     let count = KINDS.len() * SAID_AT_ONCE;
-    assert_eq!(far.ask(&format!("hear {count}")), all(count), "the kernel brings it back to the far end itself");
+    assert_eq!(
+        far.ask(&format!("hear {count}")),
+        all(count),
+        "the kernel brings it back to the far end itself"
+    );
     for (number, speaker) in near.iter_mut().enumerate() {
         assert_eq!(speaker.ask(&format!("hear {count}")), all(count), "speaker {number}");
     }

@@ -88,7 +88,8 @@ impl Speaker {
 
     /// One that is reached at this port, and what it was told of its settings.
     pub(crate) fn open_at(place: &Place, transport: &str, port: u16) -> (Self, String) {
-        let mut speaker = Self::start(&place.behind(&["env", &format!("{OWN_PORT}={port}")]), transport, 1472);
+        let mut speaker =
+            Self::start(&place.behind(&["env", &format!("{OWN_PORT}={port}")]), transport, 1472);
         let word = speaker.answer();
         assert!(word.starts_with("open "), "{transport}: {word}");
         (speaker, word)

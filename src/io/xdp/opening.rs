@@ -114,7 +114,13 @@ fn open_queues(
     Ok(queues)
 }
 
-pub(super) fn told(asked: Option<Mode>, mode: Mode, port: &Port, numbers: &[u32], worse: Vec<String>) -> Obtained {
+pub(super) fn told(
+    asked: Option<Mode>,
+    mode: Mode,
+    port: &Port,
+    numbers: &[u32],
+    worse: Vec<String>,
+) -> Obtained {
     let queues = match numbers {
         [one] if port.queues == 1 => format!("queue {one}"),
         [one] => format!("queue {one} of {}, what comes by others by the kernel", port.queues),
