@@ -14,6 +14,11 @@ pub enum Group {
     Control,
 }
 
+impl Group {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [Self::Submit, Self::Data, Self::Control];
+}
+
 /// Datagrams of equal size one behind the other in memory, the last may be shorter: what one
 /// `UDP_SEGMENT` send takes.
 #[derive(Clone, Copy, Debug)]

@@ -116,12 +116,12 @@ impl Device {
     }
 
     fn open_network(settings: DeviceSettings) -> Result<Self, IoError> {
-        let DeviceSettings { udp, transport, second, rehearse, .. } = settings;
-        let Some(second) = second else { return Self::open_line(1, udp, transport, rehearse) };
+        let DeviceSettings { udp, transport, second, rehearse, memory } = settings;
+        let Some(second) = second else { return Self::open_line(1, udp, transport, rehearse, memory) };
         let joins = udp.joins.clone();
-        let first = Self::open_line(1, udp, transport, rehearse)?;
+        let first = Self::open_line(1, udp, transport, rehearse, memory)?;
         let udp = UdpSettings { joins, ..second.udp };
-        let lines = [first, Self::open_line(2, udp, second.transport, rehearse)?];
+        let lines = [first, Self::open_line(2, udp, second.transport, rehearse, memory)?];
         Ok(Self::Lines(Box::new(Lines::new(lines, second.nodes))))
     }
 
@@ -130,9 +130,13 @@ impl Device {
         udp: UdpSettings,
         transport: TransportSettings,
         rehearse: Option<RehearsalSettings>,
+        memory: Memory,
     ) -> Result<Self, IoError> {
         let datagram_len_max = udp.datagram_len_max;
-        let transport = Transport::open(udp, transport)?;
+        let transport = match memory {
+            Memory::Beside => Transport::open_shared(udp, transport)?,
+            Memory::Off | Memory::Alone => Transport::open(udp, transport)?,
+        };
         Ok(match rehearse.filter(|rehearse| rehearse.spoils(line)) {
             None => Self::Plain(transport),
             Some(rehearse) => {

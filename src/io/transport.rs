@@ -2,8 +2,9 @@
 //!
 //! By the kernel's sockets or past them. The datagrams are the same, so each node chooses for itself.
 
+use super::shm::{RelaySettings, Relayed};
 use super::udp::{Udp, UdpCounts, UdpSettings};
-use super::xdp::{Xdp, XdpCounts, XdpSettings};
+use super::xdp::{Shared, Xdp, XdpCounts, XdpSettings, card_index};
 use super::{IoError, Obtained};
 use crate::engine::ports::{Burst, Group, Net};
 use std::net::SocketAddrV4;
@@ -26,6 +27,53 @@ pub enum Transport {
     Udp(Udp),
     /// AF_XDP.
     Xdp(Box<Xdp>),
+    /// The kernel's UDP, and what the owner of the card receives by AF_XDP.
+    Relayed(Box<Served>),
+}
+
+/// One that hears the owner of its card.
+pub struct Served {
+    relayed: Relayed<Udp>,
+    obtained: Vec<Obtained>,
+}
+
+impl Served {
+    /// Listens on the card of `relay`; `owner` has it if we asked for it ourselves.
+    fn open(udp: UdpSettings, relay: &RelaySettings, owner: Option<u32>) -> Result<Transport, IoError> {
+        let udp = Udp::open(udp)?;
+        let mut obtained = udp.obtained().to_vec();
+        obtained.extend(owner.map(|pid| {
+            let why = format!("xdp: served by pid {pid} through shared memory; it owns the interface");
+            Obtained::short("transport", "xdp", "udp", why)
+        }));
+        let relayed = Relayed::open(relay, udp)?;
+        Ok(Transport::Relayed(Box::new(Self { relayed, obtained })))
+    }
+
+    fn udp(&self) -> &Udp {
+        self.relayed.network()
+    }
+
+    fn counts(&self) -> UdpCounts {
+        let heard = self.relayed.relay_counts();
+        let own = self.udp().counts();
+        UdpCounts {
+            datagrams_in: own.datagrams_in + heard.datagrams_in,
+            bytes_in: own.bytes_in + heard.bytes_in,
+            dropped: own.dropped + heard.dropped,
+            ..own
+        }
+    }
+
+    fn xdp_counts(&self) -> XdpCounts {
+        let heard = self.relayed.relay_counts();
+        XdpCounts {
+            relayed_in: heard.datagrams_in,
+            relay_dropped: heard.dropped,
+            owners: heard.owners,
+            ..XdpCounts::default()
+        }
+    }
 }
 
 impl Transport {
@@ -40,11 +88,35 @@ impl Transport {
         }
     }
 
+    /// The same where the processes of a host share memory: the owner of a card hands on what it receives, and
+    /// everybody else hears it, whether they asked for xdp or not.
+    ///
+    /// # Errors
+    /// As [`Transport::open`], and of the memory.
+    pub fn open_shared(udp: UdpSettings, settings: TransportSettings) -> Result<Self, IoError> {
+        // No program was ever on the loopback.
+        let Some(card) = card_index(&udp.interface)? else { return Self::open(udp, settings) };
+        let relay = RelaySettings {
+            joins: udp.joins.clone(),
+            datagram_len_max: udp.datagram_len_max,
+            ring_bytes: udp.receive_buffer_bytes,
+            ..RelaySettings::new(card, SocketAddrV4::new(udp.groups[0], udp.port))
+        };
+        match settings {
+            TransportSettings::Udp => Served::open(udp, &relay, None),
+            TransportSettings::Xdp(xdp) => match Xdp::open_shared(udp.clone(), xdp, &relay)? {
+                Shared::Own(xdp) => Ok(Self::Xdp(xdp)),
+                Shared::Served(pid) => Served::open(udp, &relay, Some(pid)),
+            },
+        }
+    }
+
     /// Each setting with the value in force.
     pub fn obtained(&self) -> &[Obtained] {
         match self {
             Self::Udp(udp) => udp.obtained(),
             Self::Xdp(xdp) => xdp.obtained(),
+            Self::Relayed(served) => &served.obtained,
         }
     }
 
@@ -53,6 +125,7 @@ impl Transport {
         match self {
             Self::Udp(udp) => udp.counts(),
             Self::Xdp(xdp) => xdp.counts(),
+            Self::Relayed(served) => served.counts(),
         }
     }
 
@@ -61,6 +134,7 @@ impl Transport {
         match self {
             Self::Udp(_) => XdpCounts::default(),
             Self::Xdp(xdp) => xdp.xdp_counts(),
+            Self::Relayed(served) => served.xdp_counts(),
         }
     }
 
@@ -69,6 +143,7 @@ impl Transport {
         match self {
             Self::Udp(udp) => udp.unicast_address(),
             Self::Xdp(xdp) => xdp.unicast_address(),
+            Self::Relayed(served) => served.udp().unicast_address(),
         }
     }
 
@@ -77,6 +152,7 @@ impl Transport {
         match self {
             Self::Udp(udp) => udp.sockets().to_vec(),
             Self::Xdp(xdp) => xdp.sockets(),
+            Self::Relayed(served) => served.udp().sockets().to_vec(),
         }
     }
 }
@@ -87,6 +163,7 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.recv_groups(),
             Self::Xdp(xdp) => xdp.recv_groups(),
+            Self::Relayed(served) => served.relayed.recv_groups(),
         }
     }
 
@@ -103,6 +180,7 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.group_datagram(index),
             Self::Xdp(xdp) => xdp.group_datagram(index),
+            Self::Relayed(served) => served.relayed.group_datagram(index),
         }
     }
 
@@ -111,6 +189,7 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.recv_unicast(),
             Self::Xdp(xdp) => xdp.recv_unicast(),
+            Self::Relayed(served) => served.relayed.recv_unicast(),
         }
     }
 
@@ -119,6 +198,7 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.unicast_datagram(index),
             Self::Xdp(xdp) => xdp.unicast_datagram(index),
+            Self::Relayed(served) => served.relayed.unicast_datagram(index),
         }
     }
 
@@ -127,6 +207,7 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.send_group(group, bursts),
             Self::Xdp(xdp) => xdp.send_group(group, bursts),
+            Self::Relayed(served) => served.relayed.send_group(group, bursts),
         }
     }
 
@@ -135,6 +216,7 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.send_unicast(to, parts),
             Self::Xdp(xdp) => xdp.send_unicast(to, parts),
+            Self::Relayed(served) => served.relayed.send_unicast(to, parts),
         }
     }
 
@@ -143,6 +225,7 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.dropped(),
             Self::Xdp(xdp) => xdp.dropped(),
+            Self::Relayed(served) => served.relayed.dropped(),
         }
     }
 
@@ -150,6 +233,7 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.set_joined(group, joined),
             Self::Xdp(xdp) => xdp.set_joined(group, joined),
+            Self::Relayed(served) => served.relayed.set_joined(group, joined),
         }
     }
 }

@@ -321,16 +321,22 @@ impl Network {
 
     /// The ground of a cluster whose replicas are the first nodes; its clients are on the one behind them.
     pub fn ground(&self, replicas: u32) -> Ground {
-        let numbers = 1..=replicas as usize;
+        let nodes: Vec<usize> = (1..=replicas as usize).collect();
+        self.ground_on(&nodes, replicas as usize + 1)
+    }
+
+    /// The ground of a cluster whose replicas are on these nodes, some perhaps on one, and its clients on that one.
+    pub fn ground_on(&self, nodes: &[usize], clients: usize) -> Ground {
+        let addresses = |line: Line| nodes.iter().map(|number| line.address(*number)).collect();
         Ground {
             interface: LINE_A.card.into(),
-            second: self.has_second.then(|| {
-                (LINE_B.card.into(), numbers.clone().map(|number| LINE_B.address(number)).collect())
-            }),
+            second: self.has_second.then(|| (LINE_B.card.into(), addresses(LINE_B))),
             ttl: 1,
-            addresses: numbers.clone().map(Self::address).collect(),
-            places: numbers.map(|number| self.node(number).place().clone()).collect(),
-            clients: self.node(replicas as usize + 1).place().clone(),
+            addresses: addresses(LINE_A),
+            places: nodes.iter().map(|number| self.node(*number).place().clone()).collect(),
+            clients: self.node(clients).place().clone(),
+            by_xdp: false,
+            has_memory: false,
         }
     }
 
