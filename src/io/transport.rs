@@ -1,7 +1,10 @@
 //! # transport: how one line's datagrams go
 //!
-//! By the kernel's sockets or past them. The datagrams are the same, so each node chooses for itself.
+//! By the kernel's sockets or past them: the datagrams are the same, so each node chooses for itself. Or by unicast
+//! to each who wants them, where there is no multicast: all nodes of a line alike.
 
+use super::auto::{self, Auto, AutoSettings};
+use super::fanout::{Fanout, FanoutCounts, FanoutSettings};
 use super::udp::{Udp, UdpCounts, UdpSettings};
 use super::xdp::{Xdp, XdpCounts, XdpSettings};
 use super::{IoError, Obtained};
@@ -10,13 +13,45 @@ use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
 
 /// The choice.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub enum TransportSettings {
     /// The kernel's UDP.
     #[default]
     Udp,
     /// AF_XDP.
     Xdp(XdpSettings),
+    /// The kernel's UDP, without multicast.
+    Unicast(FanoutSettings),
+    /// The best of these that works here.
+    Auto(AutoSettings),
+}
+
+impl TransportSettings {
+    /// Whether what is said to a group reaches anybody.
+    pub fn multicasts(&self) -> bool {
+        !matches!(self, Self::Unicast(_))
+    }
+
+    /// Who speaks in the place of the node at `own` tells these, where a group may not bring it to all.
+    pub fn told_one_by_one(&self, own: SocketAddrV4) -> Vec<SocketAddrV4> {
+        match self {
+            Self::Udp | Self::Xdp(_) => Vec::new(),
+            Self::Unicast(fanout) | Self::Auto(AutoSettings { fanout, .. }) => {
+                let others = fanout.nodes.iter().map(|node| node.address);
+                others.filter(|address| *address != own).collect()
+            }
+        }
+    }
+
+    /// The same for who asks, and shares the host with a node: a card has one owner. What it submits goes to each
+    /// replica where multicast may not come.
+    pub fn to_ask(self) -> Self {
+        match self {
+            Self::Xdp(_) => Self::Udp,
+            Self::Auto(auto) => Self::Unicast(auto.fanout),
+            other => other,
+        }
+    }
 }
 
 /// A line, open.
@@ -26,17 +61,25 @@ pub enum Transport {
     Udp(Udp),
     /// AF_XDP.
     Xdp(Box<Xdp>),
+    /// The kernel's UDP, without multicast.
+    Unicast(Box<Fanout>),
+    /// One that multicasts, and leases from whom that does not come.
+    Auto(Box<Auto>),
 }
 
 impl Transport {
     /// Opens it.
     ///
     /// # Errors
-    /// As [`Udp::open`] and [`Xdp::open`].
+    /// As [`Udp::open`], [`Xdp::open`], [`Fanout::open`] and [`auto::open`].
     pub fn open(udp: UdpSettings, settings: TransportSettings) -> Result<Self, IoError> {
         match settings {
             TransportSettings::Udp => Udp::open(udp).map(Self::Udp),
             TransportSettings::Xdp(xdp) => Xdp::open(udp, xdp).map(|xdp| Self::Xdp(Box::new(xdp))),
+            TransportSettings::Unicast(fanout) => {
+                Fanout::open(udp, &fanout).map(|fanout| Self::Unicast(Box::new(fanout)))
+            }
+            TransportSettings::Auto(settings) => auto::open(udp, &settings),
         }
     }
 
@@ -45,6 +88,8 @@ impl Transport {
         match self {
             Self::Udp(udp) => udp.obtained(),
             Self::Xdp(xdp) => xdp.obtained(),
+            Self::Unicast(fanout) => fanout.obtained(),
+            Self::Auto(auto) => auto.obtained(),
         }
     }
 
@@ -53,14 +98,26 @@ impl Transport {
         match self {
             Self::Udp(udp) => udp.counts(),
             Self::Xdp(xdp) => xdp.counts(),
+            Self::Unicast(fanout) => fanout.counts(),
+            Self::Auto(auto) => auto.counts(),
         }
     }
 
     /// What only xdp does; all zeros without it.
     pub fn xdp_counts(&self) -> XdpCounts {
         match self {
-            Self::Udp(_) => XdpCounts::default(),
+            Self::Udp(_) | Self::Unicast(_) => XdpCounts::default(),
             Self::Xdp(xdp) => xdp.xdp_counts(),
+            Self::Auto(auto) => auto.line().xdp_counts(),
+        }
+    }
+
+    /// What only a fan-out does; all zeros without it.
+    pub fn fanout_counts(&self) -> FanoutCounts {
+        match self {
+            Self::Udp(_) | Self::Xdp(_) => FanoutCounts::default(),
+            Self::Unicast(fanout) => fanout.fanout_counts(),
+            Self::Auto(auto) => auto.fanout_counts(),
         }
     }
 
@@ -69,6 +126,17 @@ impl Transport {
         match self {
             Self::Udp(udp) => udp.unicast_address(),
             Self::Xdp(xdp) => xdp.unicast_address(),
+            Self::Unicast(fanout) => fanout.unicast_address(),
+            Self::Auto(auto) => auto.unicast_address(),
+        }
+    }
+
+    /// The ordinary socket that unicast leaves by.
+    pub(super) fn unicast_socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Udp(udp) => Some(udp.unicast_socket()),
+            Self::Xdp(xdp) => Some(xdp.unicast_socket()),
+            Self::Unicast(_) | Self::Auto(_) => None,
         }
     }
 
@@ -77,6 +145,8 @@ impl Transport {
         match self {
             Self::Udp(udp) => udp.sockets().to_vec(),
             Self::Xdp(xdp) => xdp.sockets(),
+            Self::Unicast(fanout) => fanout.sockets(),
+            Self::Auto(auto) => auto.sockets(),
         }
     }
 }
@@ -87,6 +157,8 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.recv_groups(),
             Self::Xdp(xdp) => xdp.recv_groups(),
+            Self::Unicast(fanout) => fanout.recv_groups(),
+            Self::Auto(auto) => auto.recv_groups(),
         }
     }
 
@@ -95,6 +167,8 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.group_datagram(index),
             Self::Xdp(xdp) => xdp.group_datagram(index),
+            Self::Unicast(fanout) => fanout.group_datagram(index),
+            Self::Auto(auto) => auto.group_datagram(index),
         }
     }
 
@@ -103,6 +177,8 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.recv_unicast(),
             Self::Xdp(xdp) => xdp.recv_unicast(),
+            Self::Unicast(fanout) => fanout.recv_unicast(),
+            Self::Auto(auto) => auto.recv_unicast(),
         }
     }
 
@@ -111,6 +187,8 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.unicast_datagram(index),
             Self::Xdp(xdp) => xdp.unicast_datagram(index),
+            Self::Unicast(fanout) => fanout.unicast_datagram(index),
+            Self::Auto(auto) => auto.unicast_datagram(index),
         }
     }
 
@@ -119,6 +197,8 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.send_group(group, bursts),
             Self::Xdp(xdp) => xdp.send_group(group, bursts),
+            Self::Unicast(fanout) => fanout.send_group(group, bursts),
+            Self::Auto(auto) => auto.send_group(group, bursts),
         }
     }
 
@@ -127,6 +207,8 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.send_unicast(to, parts),
             Self::Xdp(xdp) => xdp.send_unicast(to, parts),
+            Self::Unicast(fanout) => fanout.send_unicast(to, parts),
+            Self::Auto(auto) => auto.send_unicast(to, parts),
         }
     }
 
@@ -135,6 +217,8 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.dropped(),
             Self::Xdp(xdp) => xdp.dropped(),
+            Self::Unicast(fanout) => fanout.dropped(),
+            Self::Auto(auto) => auto.dropped(),
         }
     }
 
@@ -142,6 +226,8 @@ impl Net for Transport {
         match self {
             Self::Udp(udp) => udp.set_joined(group, joined),
             Self::Xdp(xdp) => xdp.set_joined(group, joined),
+            Self::Unicast(fanout) => fanout.set_joined(group, joined),
+            Self::Auto(auto) => auto.set_joined(group, joined),
         }
     }
 }

@@ -18,6 +18,9 @@ pub struct DemoArgs {
     /// Publishes the orders without gateways, clients and answers: what the stream alone carries
     #[arg(long)]
     pub direct: bool,
+    /// How datagrams go (lines.1.transport); they stay on this host
+    #[arg(long, value_name = "HOW", default_value = "udp", value_parser = ["udp", "unicast", "auto"])]
+    pub transport: String,
     #[command(flatten)]
     pub rehearse: RehearseArgs,
     /// Takes the leader away so many times while orders flow: by turns kill -9 and restart, stop and resume

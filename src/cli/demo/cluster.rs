@@ -23,12 +23,13 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folders and the configuration, with these keys in `[rehearse]`. If `idle` spins, each replica
+    /// Makes the folders and the configuration, with this transport and these keys in `[rehearse]`. If `idle` spins, each replica
     /// has the core of its turn.
     pub fn create(
         idle: Idle,
         cores: &[usize],
         keep: bool,
+        transport: &str,
         rehearse: &[(&str, String)],
     ) -> Result<Self, Failure> {
         let name = format!("lockstep-demo-{}-{:08x}", std::process::id(), random_u64()? as u32);
@@ -44,7 +45,7 @@ impl Folder {
                 )
             })?;
         }
-        let text = folder.config_text(idle, cores, rehearse)?;
+        let text = folder.config_text(idle, cores, transport, rehearse)?;
         let path = folder.config();
         fs::write(&path, text).map_err(|error| IoError::new(format!("write {}", path.display()), error))?;
         Ok(folder)
@@ -69,6 +70,7 @@ impl Folder {
         &self,
         idle: Idle,
         cores: &[usize],
+        transport: &str,
         rehearse: &[(&str, String)],
     ) -> Result<String, Failure> {
         let cluster = (random_u64()? >> 1).max(1);
@@ -94,6 +96,7 @@ control = "{}:{port}"
 interface = "127.0.0.1"
 ttl = 0
 receive_buffer = "16MiB"
+transport = "{transport}"
 "#,
             group(1),
             group(2),
@@ -157,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_configuration_is_right_the_host_is_not_left_and_nothing_stays_behind() {
-        let folder = Folder::create(Idle::Yield, &[0, 1], false, &[]).expect("a folder");
+        let folder = Folder::create(Idle::Yield, &[0, 1], false, "udp", &[]).expect("a folder");
         let config = Config::load(Some(&folder.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!((config.replicas.len(), config.lines[0].ttl), (3, 0));
         assert!(config.replicas.iter().all(|replica| replica.unicast.ip().is_loopback()));
@@ -174,7 +177,7 @@ mod tests {
 
     #[test]
     fn with_a_core_for_everybody_each_replica_has_its_own() {
-        let folder = Folder::create(Idle::Spin, &[4, 5, 6, 7], false, &[]).expect("a folder");
+        let folder = Folder::create(Idle::Spin, &[4, 5, 6, 7], false, "udp", &[]).expect("a folder");
         let config = Config::load(Some(&folder.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
         let cores: Vec<_> = config.replicas.iter().map(|replica| replica.core).collect();
         assert_eq!(cores, [Some(4), Some(5), Some(6)]);

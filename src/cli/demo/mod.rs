@@ -87,7 +87,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let stop = signals::stop_flag()?;
     let cores = cpu::cores();
     let idle = idle(args.direct, cores.len());
-    let folder = Folder::create(idle, &cores, args.keep, &args.rehearse.keys())?;
+    let folder = Folder::create(idle, &cores, args.keep, &args.transport, &args.rehearse.keys())?;
     let config = Config::load(Some(&folder.config()), &[])?;
     say(&format!("{} in {}", if args.keep { "kept" } else { "temporary files" }, folder.disk().display()));
     let report = Demo { args, stop, config, folder: &folder, cores, idle }.run()?;
