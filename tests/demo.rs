@@ -140,6 +140,25 @@ fn outlives_its_leaders(place: &Place, by: &[&str]) {
     assert_eq!((rows("journals").len(), digests.len()), (3, 1), "{digests:?}");
 }
 
+/// Leader, two standbys, gateways, and a stamped and a committed subscriber, in a process each; nobody multicasts,
+/// or everybody may. A leader that is killed comes back.
+#[test]
+fn by_unicast_and_by_auto_a_killed_leader_is_replaced_and_nothing_is_lost_doubled_or_out_of_order() {
+    for transport in ["unicast", "auto"] {
+        let kills = ["--messages", "8000", "--rate", "2000", "--kill-leader", "1", "--json"];
+        let output = demo(&[&["--transport", transport][..], &kills].concat());
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{transport}: {told}");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+        assert_eq!(report["ok"], true, "{transport}: {report}");
+        assert_eq!(report["takeovers"].as_array().map(Vec::len), Some(1), "{transport}: {report}");
+        assert_faultless(&report, 8_000);
+        let journals = report["journals"].as_array().cloned().unwrap_or_default();
+        let digests: BTreeSet<_> = journals.iter().map(|row| row["digest"].to_string()).collect();
+        assert_eq!((journals.len(), digests.len()), (3, 1), "{transport}: {digests:?}");
+    }
+}
+
 #[test]
 fn while_gateways_are_killed_each_order_is_stamped_once_and_answered_once_and_in_order() {
     let output = demo(&["--messages", "40000", "--rate", "4000", "--kill-gateway", "2", "--json"]);

@@ -119,6 +119,11 @@ impl<N: Net> Net for Shared<N> {
         count(self.groups.as_ref())
     }
 
+    fn is_drained(&self) -> bool {
+        let common = self.common.borrow();
+        common.groups.waiting[self.side].is_empty() && common.net.is_drained()
+    }
+
     fn group_datagram(&self, index: usize) -> &[u8] {
         datagram(self.groups.as_ref(), index).0
     }
@@ -168,6 +173,9 @@ mod tests {
         fn recv_groups(&mut self) -> usize {
             self.1 = if self.0.is_empty() { Vec::new() } else { self.0.remove(0) };
             self.1.len()
+        }
+        fn is_drained(&self) -> bool {
+            true
         }
         fn group_datagram(&self, index: usize) -> &[u8] {
             self.1[index]

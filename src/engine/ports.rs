@@ -1,4 +1,4 @@
-//! What the world must provide to an engine, in words. `io` is one such world (`io::udp`, `io::xdp`, `io::shm`),
+//! What the world must provide to an engine, in words. `io` is one such world (`io::udp`, `io::xdp`, `io::fanout`, `io::shm`),
 //! `sim` another.
 
 use std::net::SocketAddrV4;
@@ -40,7 +40,8 @@ impl Burst<'_> {
 ///
 /// * It lends memory: what `recv_*` announced stays valid, and is read by index, until the next call
 ///   of the same `recv_*`. Nothing is copied for the caller.
-/// * It never blocks. `recv_*` is at most one system call, and so is `send_group`: one for each line.
+/// * It never blocks. `recv_*` is at most one system call, and so is `send_group`: one for each line, and where
+///   each member is sent to alone one for a thousand copies.
 /// * Datagrams may be lost, repeated and reordered; one is delivered whole or not at all.
 /// * Own datagrams may come back: the engines drop them by sender.
 pub trait Net {

@@ -6,6 +6,7 @@
 
 use crate::engine::ports::{Burst, Group, Net};
 use crate::io::crc;
+use crate::io::fanout::FanoutCounts;
 use crate::io::lines::{Addresses, LineCounts, Lines};
 use crate::io::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
 use crate::io::shm::{Beside, Shm, ShmCounts, ShmSettings, is_unused};
@@ -193,6 +194,17 @@ impl Device {
             Self::Lines(lines) => lines.each()[0].xdp_counts().and(&lines.each()[1].xdp_counts()),
             Self::Beside(beside) => beside.network().xdp_counts(),
             Self::Memory(_) => XdpCounts::default(),
+        }
+    }
+
+    /// What only a fan-out does, on both lines together.
+    pub fn fanout_counts(&self) -> FanoutCounts {
+        match self {
+            Self::Plain(transport) => transport.fanout_counts(),
+            Self::Rehearsed(rehearsal) => rehearsal.inner().fanout_counts(),
+            Self::Lines(lines) => lines.each()[0].fanout_counts().and(&lines.each()[1].fanout_counts()),
+            Self::Beside(beside) => beside.network().fanout_counts(),
+            Self::Memory(_) => FanoutCounts::default(),
         }
     }
 

@@ -319,6 +319,11 @@ impl Xdp {
         self.udp.unicast_address()
     }
 
+    /// The ordinary one that unicast leaves by.
+    pub(super) fn unicast_socket(&self) -> BorrowedFd<'_> {
+        self.udp.unicast_socket()
+    }
+
     /// All sockets, for a `Parker` to wait on.
     pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
         self.queues.iter().map(|used| used.queue.socket()).chain(self.udp.sockets()).collect()

@@ -54,6 +54,10 @@ pub enum Kind {
     Status = 16,
     /// Whether an operator's order is taken.
     Verdict = 17,
+    /// Between devices: somebody wants groups sent to it by unicast, or no longer.
+    Join = 18,
+    /// Between devices: whether they are sent to it.
+    Lease = 19,
     /// Over TCP: a reader asks for a part of the log.
     ReplayRequest = 20,
     /// Over TCP: what follows, or why nothing does.
@@ -90,6 +94,8 @@ impl Kind {
             15 => Self::StepDown,
             16 => Self::Status,
             17 => Self::Verdict,
+            18 => Self::Join,
+            19 => Self::Lease,
             20 => Self::ReplayRequest,
             21 => Self::ReplayAnswer,
             22 => Self::ReplayMark,

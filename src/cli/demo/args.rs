@@ -57,6 +57,10 @@ impl DemoArgs {
 pub enum Carrier {
     /// The kernel's sockets.
     Udp,
+    /// The kernel's sockets, without multicast.
+    Unicast,
+    /// The best of them that works.
+    Auto,
     /// Memory.
     Shm,
     /// A card by AF_XDP, which one process owns and hands on to the others by memory.
@@ -68,6 +72,8 @@ impl Carrier {
     pub fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
+            Self::Unicast => "unicast",
+            Self::Auto => "auto",
             Self::Shm => "shm",
             Self::Xdp => "xdp",
         }

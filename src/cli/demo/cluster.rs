@@ -42,13 +42,17 @@ impl Wire {
     fn line(&self) -> String {
         // What does not leave the host needs no more.
         let ttl = u8::from(!self.address.is_loopback());
-        let transport = if self.carrier == Carrier::Xdp { "transport = \"xdp\"\n" } else { "" };
+        // By memory the line carries nothing, or what leaves this host.
+        let transport = match self.carrier {
+            Carrier::Udp | Carrier::Shm => String::new(),
+            carrier => format!("transport = {:?}\n", carrier.name()),
+        };
         format!("interface = {:?}\nttl = {ttl}\n{transport}receive_buffer = \"16MiB\"\n", self.interface)
     }
 
     /// The table of what goes beside the lines.
     fn network(&self) -> &'static str {
-        if self.carrier == Carrier::Udp { "" } else { "\n[network]\nshm = true\n" }
+        if matches!(self.carrier, Carrier::Shm | Carrier::Xdp) { "\n[network]\nshm = true\n" } else { "" }
     }
 }
 

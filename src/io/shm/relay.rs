@@ -177,6 +177,11 @@ impl<N: Net> Net for Relayed<N> {
     }
 
     #[inline]
+    fn is_drained(&self) -> bool {
+        !self.inbox.is_full() && self.network.is_drained()
+    }
+
+    #[inline]
     fn group_datagram(&self, index: usize) -> &[u8] {
         match index.checked_sub(self.inbox.len()) {
             None => self.inbox.datagram(index),

@@ -22,7 +22,7 @@ struct Slot {
 ///
 /// The pointers in `headers` and `iovecs` lead into the other vectors. Those never grow and live as
 /// long as this struct, and a vector's memory stays where it is when the struct moves.
-pub(super) struct Inbox {
+pub(in crate::io) struct Inbox {
     bytes: Vec<u8>,
     /// Bytes from one buffer to the next: a multiple of a cache line, so that headers are aligned.
     pitch: usize,
