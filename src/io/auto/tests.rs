@@ -40,7 +40,7 @@ impl Site {
         });
         let fanout =
             FanoutSettings { cluster: CLUSTER, nodes: nodes.to_vec(), members_max: 8, gives: id > 0 };
-        open(self.udp(id, joins), &AutoSettings { fanout, queue: None }).unwrap()
+        open(self.udp(id, joins), &AutoSettings { fanout, queue: None }, None).unwrap()
     }
 }
 
