@@ -42,6 +42,8 @@ impl Received {
 #[derive(Default)]
 struct Kind {
     waiting: [VecDeque<Rc<Received>>; 2],
+    /// The first side has looked since the second one did.
+    looked: bool,
     copies: Vec<Rc<Received>>,
 }
 
@@ -57,10 +59,14 @@ impl Kind {
         copy
     }
 
-    /// For side `of` what the other one has received, or what `receive` puts into a copy.
+    /// For side `of` what the other one has received, or what `receive` puts into a copy. Where both look in turns the
+    /// first one receives: whatever comes is handed to it before the second one works on it.
     fn receive(&mut self, of: usize, receive: impl FnOnce(&mut Received)) -> Option<Rc<Received>> {
         if let Some(waiting) = self.waiting[of].pop_front() {
             return Some(waiting);
+        }
+        if std::mem::replace(&mut self.looked, of == 0) && of == 1 {
+            return None;
         }
         let mut copy = self.spare();
         Rc::get_mut(&mut copy).map(receive);
