@@ -58,12 +58,6 @@ fn by_shared_memory_everybody_ends_with_one_digest_too() {
 }
 
 #[test]
-fn by_a_card_that_one_process_owns_and_eight_share_everybody_ends_with_one_digest_too() {
-    let Some(network) = host_with_card() else { return };
-    ends_with_one_digest(network.node(1).place(), &BY_XDP);
-}
-
-#[test]
 fn xdp_on_the_loopback_is_refused_with_what_to_name_instead() {
     let output = demo(&["--transport", "xdp"]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -169,7 +169,10 @@ pub struct Xdp {
     own: XdpCounts,
     obtained: Vec<Obtained>,
     side: Side,
-    _attached: Attached,
+    attached: Attached,
+    /// The program sends us what is ours. Before the first receive it takes nothing away from anybody: who opens a
+    /// card may have a journal to read first.
+    is_taking: bool,
     /// Where the other processes of this host hear what the card brings.
     relay: Option<Relay>,
     _owner: Owner,
@@ -287,7 +290,8 @@ impl Xdp {
             obtained,
             side,
             udp: sockets,
-            _attached: attached,
+            attached,
+            is_taking: false,
             relay,
             _owner: owner,
         })
@@ -329,9 +333,25 @@ impl Xdp {
         self.queues.iter().map(|used| used.queue.socket()).chain(self.udp.sockets()).collect()
     }
 
+    /// From now on the card's datagrams are ours. What fails is counted, and tried again.
+    #[cold]
+    fn begin(&mut self) {
+        for used in &self.queues {
+            if let Err(error) = self.attached.serve(used.number, used.queue.socket()) {
+                self.counts.failed_receives += 1;
+                self.counts.last_errno = error.source.raw_os_error().unwrap_or(0) as u64;
+                return;
+            }
+        }
+        self.is_taking = true;
+    }
+
     /// Takes what has come by the card and sorts it: one look at each queue's ring, each time another one
     /// first.
     fn take_in(&mut self) {
+        if !self.is_taking {
+            self.begin();
+        }
         self.first = if self.first + 1 < self.queues.len() { self.first + 1 } else { 0 };
         let (before, from_first) = self.queues.split_at_mut(self.first);
         let mut left = FRAMES_PER_RECEIVE;

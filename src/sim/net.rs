@@ -38,8 +38,12 @@ pub struct SimNet {
     sparing: bool,
     /// It does.
     quiet: bool,
+    /// Bytes of a datagram at most.
+    datagram_len_max: usize,
 }
 
+/// What UDP carries.
+const DATAGRAM_LEN_MAX: usize = 65_535 - 28;
 /// Datagrams that one receive call lends at most.
 const BATCH: usize = 16;
 /// Datagrams that wait on one socket at most; the kernel drops what comes on top.
@@ -61,6 +65,7 @@ impl Default for SimNet {
             drained: true,
             sparing: false,
             quiet: false,
+            datagram_len_max: DATAGRAM_LEN_MAX,
         }
     }
 }
@@ -74,6 +79,11 @@ impl SimNet {
     /// The same, asking for no more than one datagram where there was no more than one.
     pub fn sparing(self) -> Self {
         Self { sparing: true, ..self }
+    }
+
+    /// A device of a network that carries datagrams of so many bytes.
+    pub fn carrying(datagram_len_max: usize) -> Self {
+        Self { datagram_len_max, ..Self::default() }
     }
 
     /// Whether it hears a group.
@@ -147,7 +157,10 @@ impl Net for SimNet {
             bursts.iter().any(|burst| !is_repair(&burst.bytes[..burst.stride.min(burst.bytes.len())]));
         self.data_sends += u32::from(group == Group::Data && frames);
         let mut taken = 0;
-        for burst in bursts {
+        for burst in bursts.iter().filter(|burst| !burst.bytes.is_empty()) {
+            if burst.stride == 0 || burst.stride.min(burst.bytes.len()) > self.datagram_len_max {
+                break;
+            }
             for datagram in burst.bytes.chunks(burst.stride) {
                 self.sent.push((To::Group(group), datagram.to_vec()));
                 taken += 1;
@@ -157,6 +170,9 @@ impl Net for SimNet {
     }
 
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        if parts[0].len() + parts[1].len() > self.datagram_len_max {
+            return false;
+        }
         self.sent.push((To::Unicast(to), parts.concat()));
         true
     }

@@ -105,11 +105,17 @@ fn all_processes_of_a_host_hear_a_card_that_one_of_them_owns_and_hear_on_when_th
     let mut far = Speaker::open(pair.place(1), "udp-cut");
     let (mut plain, _) = Speaker::open_at(place, "shm+udp", UNICAST_PORT + 10);
     for mode in ["xdp-native", "xdp-generic"] {
-        let (owner, _) = Speaker::open_at(place, &format!("shm+{mode}"), UNICAST_PORT + 11);
+        let (mut owner, _) = Speaker::open_at(place, &format!("shm+{mode}"), UNICAST_PORT + 11);
         let (served, told) = Speaker::open_at(place, "shm+xdp-native", UNICAST_PORT + 12);
         let why = format!("transport udp (asked xdp): xdp: served by pid {} through", owner.child.id());
         assert!(told.contains(&why), "{told}");
-        let mut near = [owner, served, plain];
+        // An owner takes nothing from anybody before it looks itself.
+        let mut early = [served, plain];
+        all_hear(&mut far, &mut early);
+        assert_eq!(owner.ask("hear 180"), all(180));
+        assert_eq!(owner.number("by-card"), 0);
+        let [served, plain_still] = early;
+        let mut near = [owner, served, plain_still];
         all_hear(&mut far, &mut near);
         assert_eq!(near.each_mut().map(|speaker| speaker.number("owners")), [0, 1, 1]);
         // Whatever the owner listens to itself.

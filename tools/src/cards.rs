@@ -7,11 +7,8 @@
 use crate::netns::{Cut, Namespace, Network};
 use crate::processes::{PATIENCE, Process};
 use crate::takeover::{Scene, Shown};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fmt;
-use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// What a replica says that has the card.
@@ -106,17 +103,12 @@ fn has_program(node: &Namespace) -> bool {
 /// Waits until an ordinary socket in this namespace has received a datagram of a group: nobody else there may
 /// have its port.
 fn hear(node: &Namespace, group: SocketAddrV4, address: Ipv4Addr) {
-    let inside = format!("/proc/{}/ns/net", node.holder());
-    let listener = std::thread::spawn(move || {
-        let inside = File::open(&inside).unwrap_or_else(|error| panic!("{inside}: {error}"));
-        move_into_link_name_space(inside.as_fd(), Some(LinkNameSpaceType::Network))
-            .unwrap_or_else(|error| panic!("enter a network namespace: {error}"));
+    let heard = node.within(move || {
         let socket = UdpSocket::bind(group)?;
         socket.join_multicast_v4(group.ip(), &address)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.recv(&mut [0; 2048])
     });
-    let heard = listener.join().expect("a listener");
     heard.unwrap_or_else(|error| panic!("an ordinary socket hears nothing of {group}: {error}"));
 }
 
@@ -144,7 +136,7 @@ pub fn shared(network: &Network, lost: u16, times: u32) -> Shown {
         let is_told = |scene: &Scene| scene.replica(served).log().contains(&told);
         scene.await_that("the other one was not told who serves it", is_told);
         scene.await_that("the other one hears nothing of the card", |scene| {
-            scene.counted(served, "xdp_relayed_in") > 0 && scene.counted(served, "xdp_owners") == 1
+            scene.counted(served, "xdp_relayed_in") > 0 && scene.counted(served, "xdp_owners") > 0
         });
         scene.kill(owner);
         scene.await_flow();

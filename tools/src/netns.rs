@@ -14,10 +14,13 @@
 //! cleaned up, and two tests never meet: they may even use the same addresses.
 
 use crate::processes::{Ground, is_root};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -105,6 +108,22 @@ impl Namespace {
     /// The process that holds it, by which it can be entered.
     pub fn holder(&self) -> u32 {
         self.holder.id()
+    }
+
+    /// What a thread does inside of it: sockets that it opens stay there.
+    ///
+    /// # Panics
+    /// It cannot be entered, or the thread panics.
+    #[track_caller]
+    pub fn within<T: Send + 'static>(&self, does: impl FnOnce() -> T + Send + 'static) -> T {
+        let path = format!("/proc/{}/ns/net", self.holder());
+        let thread = std::thread::spawn(move || {
+            let inside = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            move_into_link_name_space(inside.as_fd(), Some(LinkNameSpaceType::Network))
+                .unwrap_or_else(|error| panic!("enter a network namespace: {error}"));
+            does()
+        });
+        thread.join().expect("a thread in a namespace")
     }
 
     /// Where its files are seen from outside.

@@ -81,7 +81,7 @@ pub(super) fn best(
                 continue;
             }
         };
-        match open_queues(&program, port, numbers, queue, mode) {
+        match open_queues(port, numbers, queue, mode) {
             Ok(queues) => return Ok(Opened { mode, attached: program, queues, worse }),
             Err(error) => worse.push(format!("{mode}: {error}")),
         }
@@ -93,7 +93,6 @@ pub(super) fn best(
 }
 
 fn open_queues(
-    program: &Attached,
     port: &Port,
     numbers: &[u32],
     settings: &QueueSettings,
@@ -107,9 +106,6 @@ fn open_queues(
         let settings = QueueSettings { queue: *number, send_bytes, zero_copy, ..*settings };
         let queue = Queue::open(&settings, &port.name)?;
         queues.push(Used { number: *number, queue, datagrams_in: 0 });
-    }
-    for used in &queues {
-        program.serve(used.number, used.queue.socket())?;
     }
     Ok(queues)
 }
