@@ -245,12 +245,14 @@ impl Net for Fanout {
         let kept = groups_aside.lend();
         let received = inbox.receive(self.socket.as_fd());
         let count = count_receive(counts, inbox, received);
+        let mut has_news = count == 0;
         for index in 0..count {
             let datagram = inbox.datagram(index);
             match way(datagram) {
                 Way::Group => groups.push(index as u16),
                 Way::Unicast => unicast_aside.push(datagram, inbox.sender(index)),
                 Way::Control => {
+                    has_news = true;
                     let now = self.clock.now();
                     if let Some(reply) = leasing.on_datagram(now, datagram, inbox.sender(index)) {
                         say(&self.socket, &reply, counts);
@@ -261,7 +263,7 @@ impl Net for Fanout {
         self.has_received = true;
         self.turns = self.turns.wrapping_add(1);
         let all = kept + self.groups.len();
-        if count == 0 || self.turns & CLOCK_MASK == 0 {
+        if has_news || self.turns & CLOCK_MASK == 0 {
             self.turn(self.clock.now());
         }
         all

@@ -10,7 +10,7 @@ const UNICAST: &str = "transport = \"unicast\"\n";
 #[test]
 fn by_unicast_everything_arrives_once_and_in_order_at_members_by_lease() {
     let cluster = Cluster::on_lines(3, SETTINGS, |_| UNICAST.into());
-    let outcome = run_in(&cluster, Memory::Off, 5_000, Duration::ZERO);
+    let outcome = run_in(&cluster, Memory::Off, 2_000, Duration::ZERO);
     let counted = |name| outcome.sum(name);
     // Publisher and subscriber, at each node; and each node sends to two others.
     assert_eq!((counted("fanout_leases"), counted("fanout_members")), (6, 12), "{}", outcome.log);
@@ -37,7 +37,7 @@ fn beside_memory_unicast_sends_to_nobody_of_this_host() {
 #[test]
 fn a_line_of_unicast_and_one_of_multicast_carry_the_same() {
     let cluster = Cluster::on_lines(3, SETTINGS, |config| format!("{UNICAST}{}", second_line(config)));
-    let outcome = run_in(&cluster, Memory::Off, 5_000, Duration::ZERO);
+    let outcome = run_in(&cluster, Memory::Off, 2_000, Duration::ZERO);
     let counted = |name| outcome.sum(name);
     assert!(counted("line_a_datagrams_in") > 0 && counted("line_b_datagrams_in") > 0);
     assert_eq!((counted("line_a_alarms"), counted("line_b_alarms")), (0, 0), "{}", outcome.log);

@@ -6,8 +6,10 @@ use std::net::SocketAddrV4;
 
 /// Who is given to says so again after so long: three times in a lease.
 const RENEW_NS: Nanos = 1_000_000_000;
-/// Who is not answered asks again after so long, then after twice that, up to [`RENEW_NS`].
+/// Who is not answered asks again after so long, then after twice that, up to the other: a node that starts has its
+/// members a moment later.
 const AGAIN_NS: Nanos = 20_000_000;
+const AGAIN_NS_MAX: Nanos = 100_000_000;
 /// A node that is heard without a lease is looked at again after so long.
 const HEARD_NS: Nanos = 250_000_000;
 
@@ -81,8 +83,9 @@ impl Joiner {
         while let Some(giver) = self.givers.iter_mut().find(|giver| giver.due <= now) {
             let (to, proof) = (giver.address, giver.proof);
             if !is_heard(giver.id) {
-                giver.due = now + giver.wait_ns;
-                giver.wait_ns = (giver.wait_ns * 2).min(RENEW_NS);
+                let longest = if giver.term_at(now).is_some() { RENEW_NS } else { AGAIN_NS_MAX };
+                giver.due = now + giver.wait_ns.min(longest);
+                giver.wait_ns = (giver.wait_ns * 2).min(longest);
                 return Some(Due { to, proof, leaves: false });
             }
             (giver.due, giver.wait_ns) = (now + HEARD_NS, AGAIN_NS);

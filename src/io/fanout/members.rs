@@ -142,9 +142,11 @@ impl Members {
         before - self.leases.len()
     }
 
-    /// Writes the lists anew.
+    /// Writes the lists anew. All nodes send in one order: an ack that is sent to each then comes behind its frame,
+    /// and not to some long before it.
     fn list(&mut self) {
         let Self { nodes, leases, skipped, targets, .. } = self;
+        leases.sort_unstable_by_key(|lease| lease.address);
         for (group, targets) in targets.iter_mut().enumerate() {
             let nodes = nodes.iter().map(|node| (node.address, node.groups));
             let all = nodes.chain(leases.iter().map(|lease| (lease.address, lease.groups)));

@@ -57,6 +57,11 @@ fn who_finds_no_room_is_told_and_who_leaves_makes_some() {
     assert_eq!(members.on_join(0, at(7), 0, 5), Joined::Left);
     assert_eq!(members.on_join(0, at(9), GROUPS_ALL, 5), Joined::New);
     assert_eq!(ports(&members, Group::Data), [8, 9]);
+    let mut other = Members::new(vec![], at(1), 2, None);
+    for port in [9, 8] {
+        other.on_join(0, at(port), GROUPS_ALL, 5);
+    }
+    assert_eq!(ports(&other, Group::Data), [8, 9], "all nodes send in one order");
 }
 
 #[test]
@@ -155,14 +160,14 @@ fn a_giver_that_was_restarted_gives_again_with_the_next_join() {
 }
 
 #[test]
-fn what_is_not_answered_is_asked_again_soon_at_first_then_every_second() {
+fn what_is_not_answered_is_asked_again_soon_at_first_and_ten_times_a_second_then() {
     let mut joiner = leasing(false, JOINER, 0, CLUSTER);
     let asked = |now: &Nanos| joiner.poll(*now, |_| false).is_some();
     let times: Vec<Nanos> = (0..5_000).map(|ms| ms * 1_000_000).filter(asked).collect();
     let ms = |place: usize| times[place] / 1_000_000;
     assert_eq!([ms(0), ms(1), ms(2), ms(3)], [0, 20, 60, 140]);
-    assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= SECOND));
-    assert!(times.len() < 15, "{times:?}");
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= SECOND / 10));
+    assert!(times.len() < 60, "{times:?}");
 }
 
 #[test]
