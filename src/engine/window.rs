@@ -19,6 +19,7 @@ mod timer;
 
 use super::ports::Burst;
 use super::store::touched;
+use crate::journal::place_in;
 use crate::wire::{
     ENTRY_HEADER_LEN, Entry, EntryHeader, Header, Nanos, OpenFrame, PART_MORE, PublisherSeq, entry_digest,
     seal,
@@ -80,7 +81,7 @@ pub struct SubmitWindow {
     memory: Vec<u8>,
     stride: usize,
     slots: Vec<Slot>,
-    /// Slots are counted without end; `% slots.len()` is their place.
+    /// Slots are counted without end; [`place_in`] the list is where one stands.
     head: u64,
     unsent: u64,
     /// What is prepared ends here.
@@ -138,7 +139,7 @@ impl SubmitWindow {
     }
 
     fn place(&self, slot: u64) -> usize {
-        (slot % self.slots.len() as u64) as usize
+        place_in(self.slots.len() as u64, slot) as usize
     }
 
     /// Whether a message of this length could be pushed now.
