@@ -6,14 +6,30 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use tools::netns::{self, Network, Place};
 
 /// What is not over by then never will be.
 const PATIENCE_NS: u64 = 60_000_000_000;
 
 fn demo(args: &[&str]) -> std::process::Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
+    demo_at(&Place::host(), args)
+}
+
+fn demo_at(place: &Place, args: &[&str]) -> std::process::Output {
+    let mut command = place.command(env!("CARGO_BIN_EXE_lockstep"));
     command.arg("demo").args(args).output().expect("the demo runs")
 }
+
+/// A host with a card.
+fn host_with_card() -> Option<Network> {
+    if let Some(reason) = netns::unsupported() {
+        println!("SKIPPED: {reason}");
+        return None;
+    }
+    Some(Network::new(1))
+}
+
+const BY_XDP: [&str; 4] = ["--transport", "xdp", "--interface", "eth0"];
 
 /// All orders were sent, heard and answered, by everybody's word, and none of it is wrong.
 fn assert_faultless(report: &Value, all: u64) {
@@ -32,11 +48,33 @@ fn assert_faultless(report: &Value, all: u64) {
 
 #[test]
 fn everybody_ends_with_one_digest_and_each_order_is_answered_once_and_in_order() {
-    let output = demo(&["--messages", "3000", "--rate", "5000", "--json"]);
+    ends_with_one_digest(&Place::host(), &[]);
+}
+
+/// What memory carries, the network need not: all that it brings is what was said while one was found.
+#[test]
+fn by_shared_memory_everybody_ends_with_one_digest_too() {
+    ends_with_one_digest(&Place::host(), &["--transport", "shm"]);
+}
+
+#[test]
+fn xdp_on_the_loopback_is_refused_with_what_to_name_instead() {
+    let output = demo(&["--transport", "xdp"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("--transport xdp needs an Ethernet card") && told.contains("--interface"),
+        "{told}"
+    );
+}
+
+fn ends_with_one_digest(place: &Place, by: &[&str]) {
+    let output = demo_at(place, &[&["--messages", "3000", "--rate", "5000", "--json"], by].concat());
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{told}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
     assert_eq!((&report["schema"], &report["ok"]), (&"lockstep.demo/2".into(), &true.into()));
+    assert_eq!(report["transport"], *by.get(1).unwrap_or(&"udp"));
     assert_faultless(&report, 3000);
     let rows = |key: &str| report[key].as_array().cloned().unwrap_or_default();
     let subscribers: Vec<Value> = rows("subscribers").iter().map(|row| row["summary"].clone()).collect();
@@ -67,7 +105,19 @@ fn everybody_ends_with_one_digest_and_each_order_is_answered_once_and_in_order()
 
 #[test]
 fn while_leaders_are_killed_and_stopped_nothing_is_lost_doubled_or_out_of_order() {
-    let output = demo(&["--messages", "30000", "--rate", "2000", "--kill-leader", "3", "--json"]);
+    outlives_its_leaders(&Place::host(), &[]);
+}
+
+/// Among those leaders is the owner of the card.
+#[test]
+fn while_leaders_of_a_shared_card_are_killed_and_stopped_nothing_is_lost_doubled_or_out_of_order() {
+    let Some(network) = host_with_card() else { return };
+    outlives_its_leaders(network.node(1).place(), &BY_XDP);
+}
+
+fn outlives_its_leaders(place: &Place, by: &[&str]) {
+    let args = ["--messages", "30000", "--rate", "2000", "--kill-leader", "3", "--json"];
+    let output = demo_at(place, &[&args, by].concat());
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{told}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
@@ -82,6 +132,25 @@ fn while_leaders_are_killed_and_stopped_nothing_is_lost_doubled_or_out_of_order(
     assert_faultless(&report, 30_000);
     let digests: BTreeSet<_> = rows("journals").iter().map(|row| row["digest"].to_string()).collect();
     assert_eq!((rows("journals").len(), digests.len()), (3, 1), "{digests:?}");
+}
+
+/// Leader, two standbys, gateways, and a stamped and a committed subscriber, in a process each; nobody multicasts,
+/// or everybody may. A leader that is killed comes back.
+#[test]
+fn by_unicast_and_by_auto_a_killed_leader_is_replaced_and_nothing_is_lost_doubled_or_out_of_order() {
+    for transport in ["unicast", "auto"] {
+        let kills = ["--messages", "8000", "--rate", "2000", "--kill-leader", "1", "--json"];
+        let output = demo(&[&["--transport", transport][..], &kills].concat());
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{transport}: {told}");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+        assert_eq!(report["ok"], true, "{transport}: {report}");
+        assert_eq!(report["takeovers"].as_array().map(Vec::len), Some(1), "{transport}: {report}");
+        assert_faultless(&report, 8_000);
+        let journals = report["journals"].as_array().cloned().unwrap_or_default();
+        let digests: BTreeSet<_> = journals.iter().map(|row| row["digest"].to_string()).collect();
+        assert_eq!((journals.len(), digests.len()), (3, 1), "{transport}: {digests:?}");
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! A cluster on a network of namespaces: real multicast over veth and a bridge, and paths that are cut.
 
+use tools::cards;
 use tools::flow::{Feed, Stream, View};
 use tools::netns::{self, Cut, Network};
 use tools::processes::Cluster;
 use tools::switch::{Switch, Weather};
-use tools::takeover::{cut_off, half_deaf, line_lost, multicast_dead, multicast_lost};
+use tools::takeover::{cut_off, half_deaf, kill_leader, line_lost, multicast_dead, multicast_lost};
 
 /// Three replicas, and behind them a node for publishers and one for a reader.
 const NODES: usize = 5;
@@ -22,11 +23,9 @@ fn network() -> Option<Network> {
     Some(Network::new(NODES))
 }
 
-/// The same with a cluster on it.
-fn ground() -> Option<(Network, Cluster)> {
-    let network = network()?;
-    let cluster = Cluster::on(network.ground(REPLICAS.len() as u32), "");
-    Some((network, cluster))
+/// A cluster on it.
+fn cluster(network: &Network) -> Cluster {
+    Cluster::on(network.ground(REPLICAS.len() as u32), "")
 }
 
 /// Feeds two publishers until both have some lines committed, ends them, and returns how many there are.
@@ -65,18 +64,23 @@ fn read_near_and_far(network: &Network, cluster: &Cluster, carried: impl FnOnce(
 
 #[test]
 fn over_a_network_that_loses_packets_every_reader_has_every_message_in_one_order() {
-    let Some((network, cluster)) = ground() else { return };
-    let _replicas = cluster.found();
-    let everybody: Vec<usize> = (1..=NODES).collect();
-    network.cut(&[Cut::one_way(&everybody, &everybody).per_mille(30)]);
-    read_near_and_far(&network, &cluster, || {
-        assert!(network.swallowed()[0] > 100, "the network lost packets: {:?}", network.swallowed());
-    });
+    let Some(network) = network() else { return };
+    let ground = || network.ground(REPLICAS.len() as u32);
+    for cluster in [Cluster::on(ground(), ""), Cluster::on(ground().by_xdp(), "")] {
+        network.cut(&[]);
+        let _replicas = cluster.found();
+        let everybody: Vec<usize> = (1..=NODES).collect();
+        network.cut(&[Cut::one_way(&everybody, &everybody).per_mille(30)]);
+        read_near_and_far(&network, &cluster, || {
+            assert!(network.swallowed()[0] > 100, "the network lost packets: {:?}", network.swallowed());
+        });
+    }
 }
 
 #[test]
 fn a_reader_that_hears_no_multicast_has_everything_by_repair() {
-    let Some((network, cluster)) = ground() else { return };
+    let Some(network) = network() else { return };
+    let cluster = cluster(&network);
     let _replicas = cluster.found();
     let mut near = View::start(&cluster, cluster.clients(), "near", &[]);
     let mut deaf = View::start(&cluster, network.node(READER).place(), "deaf", &[]);
@@ -166,7 +170,7 @@ fn over_a_switch_that_delays_and_reorders_every_reader_has_every_message_in_one_
 #[test]
 fn a_cluster_whose_nodes_use_different_transports_gives_every_reader_every_message_in_one_order() {
     let Some(network) = network() else { return };
-    let cluster = Cluster::on(network.ground(REPLICAS.len() as u32), "");
+    let cluster = cluster(&network);
     let config = std::fs::read_to_string(cluster.config()).expect("the configuration");
     // The first leads: by xdp, as the third. The second is the kernel's, as all clients are.
     let config = config.replace("\nid = 1\n", "\nid = 1\ntransport = \"xdp\"\n");
@@ -177,4 +181,29 @@ fn a_cluster_whose_nodes_use_different_transports_gives_every_reader_every_messa
         replicas[by_xdp].await_log("obtained transport xdp native on eth0");
     }
     read_near_and_far(&network, &cluster, || {});
+}
+
+#[test]
+fn leaders_by_xdp_are_killed_and_nothing_is_lost_doubled_or_out_of_order() {
+    let Some(network) = network() else { return };
+    let shown = kill_leader(network.ground(REPLICAS.len() as u32).by_xdp(), 3);
+    println!("{shown}");
+    assert!(shown.rounds > 3, "each kill makes another leader");
+}
+
+/// `cargo run --release -p tools -- kill-xdp` does it a thousand times.
+#[test]
+fn a_node_by_xdp_that_is_killed_leaves_nothing_on_its_card_and_is_back_at_once() {
+    if let Some(reason) = netns::unsupported() {
+        println!("SKIPPED: {reason}");
+        return;
+    }
+    println!("{}", cards::killed(5));
+}
+
+#[test]
+fn leader_standby_and_readers_share_a_card_and_hear_on_when_its_owner_is_killed_while_the_wire_loses_packets()
+{
+    let Some(network) = network() else { return };
+    println!("{}", cards::shared(&network, 10, 2));
 }

@@ -7,6 +7,8 @@ mod lines;
 #[path = "node/memory.rs"]
 mod memory;
 mod support;
+#[path = "node/unicast.rs"]
+mod unicast;
 
 use lockstep::client::{
     Delivery, Flow, Publisher, PublisherEvent, Questioner, Start, StreamDigest, Subscriber, SubscriberEvent,

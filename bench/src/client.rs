@@ -107,9 +107,9 @@ impl<'a> Ground<'a> {
     fn device(&self, endpoint: &Endpoint) -> Result<Device, String> {
         let settings = DeviceSettings {
             udp: cluster::device(self.config, &JOINS),
-            transport: endpoint.transport,
+            transport: endpoint.transport.clone(),
             second: endpoint.second.clone(),
-            rehearse: endpoint.rehearse.clone(),
+            rehearse: endpoint.rehearse,
             memory: endpoint.memory,
         };
         Device::open(settings).map_err(|error| error.to_string())

@@ -10,6 +10,7 @@
 //!
 //! Open loop: each message is due at its time, and its latencies run from then, however late the publisher was.
 
+mod copies;
 mod listener;
 mod listeners;
 mod speaker;
@@ -51,6 +52,10 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "COUNT", default_values_t = [1, 2, 4, 8, 16, 32, 64])]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=64))]
     subscribers: Vec<u64>,
+    /// Instead: sends by unicast to so many destinations, without a stream.
+    #[arg(long, value_delimiter = ',', value_name = "COUNT", conflicts_with = "subscribers")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1024))]
+    copies: Vec<u64>,
     /// Rounds; each runs both contestants once for each count.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     rounds: u64,
@@ -72,6 +77,9 @@ pub struct Arguments {
 /// # Errors
 /// A process that did not start. With fewer than two cores: SKIPPED. What lockstep did not deliver is wrong.
 pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+    if !arguments.copies.is_empty() {
+        return copies::run(arguments);
+    }
     let cores = cpu::cores();
     if cores.len() < 2 {
         println!("SKIPPED: fanout: leader and publisher need a core each, this machine has one");

@@ -18,6 +18,7 @@
 
 mod pace;
 mod rally;
+mod recovery;
 mod sweep;
 mod tap;
 

@@ -123,6 +123,10 @@ impl Net for Plain {
         usize::from(self.len > 0)
     }
 
+    fn is_drained(&self) -> bool {
+        true
+    }
+
     fn group_datagram(&self, _index: usize) -> &[u8] {
         &self.datagram[..self.len]
     }

@@ -42,6 +42,8 @@ impl Received {
 #[derive(Default)]
 struct Kind {
     waiting: [VecDeque<Rc<Received>>; 2],
+    /// The first side has looked since the second one did.
+    looked: bool,
     copies: Vec<Rc<Received>>,
 }
 
@@ -57,10 +59,14 @@ impl Kind {
         copy
     }
 
-    /// For side `of` what the other one has received, or what `receive` puts into a copy.
+    /// For side `of` what the other one has received, or what `receive` puts into a copy. Where both look in turns the
+    /// first one receives: whatever comes is handed to it before the second one works on it.
     fn receive(&mut self, of: usize, receive: impl FnOnce(&mut Received)) -> Option<Rc<Received>> {
         if let Some(waiting) = self.waiting[of].pop_front() {
             return Some(waiting);
+        }
+        if std::mem::replace(&mut self.looked, of == 0) && of == 1 {
+            return None;
         }
         let mut copy = self.spare();
         Rc::get_mut(&mut copy).map(receive);
@@ -119,6 +125,11 @@ impl<N: Net> Net for Shared<N> {
         count(self.groups.as_ref())
     }
 
+    fn is_drained(&self) -> bool {
+        let common = self.common.borrow();
+        common.groups.waiting[self.side].is_empty() && common.net.is_drained()
+    }
+
     fn group_datagram(&self, index: usize) -> &[u8] {
         datagram(self.groups.as_ref(), index).0
     }
@@ -168,6 +179,9 @@ mod tests {
         fn recv_groups(&mut self) -> usize {
             self.1 = if self.0.is_empty() { Vec::new() } else { self.0.remove(0) };
             self.1.len()
+        }
+        fn is_drained(&self) -> bool {
+            true
         }
         fn group_datagram(&self, index: usize) -> &[u8] {
             self.1[index]

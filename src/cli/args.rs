@@ -66,7 +66,7 @@ pub enum Command {
     DeclareDead(DeclareDeadArgs),
     /// Judges a configuration: all problems at once
     Check(CheckArgs),
-    /// Runs a whole cluster on this host's loopback and shows that everybody ends with one digest
+    /// Runs a whole cluster on this host, by default on its loopback, and shows that everybody ends with one digest
     Demo(DemoArgs),
     /// Judges the protocol: the whole cluster over a virtual network, disk and clock, thousands of times
     Sim(SimArgs),

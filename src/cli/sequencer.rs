@@ -87,7 +87,10 @@ fn watcher(
     say_obtained(&forbid_core_dumps());
     let format = config.log.format.to_string();
     let arguments = ["watch", "--log-format", &format];
+    let targets = settings.transport.told_one_by_one(settings.unicast);
     let wanted = WatcherSettings::new(&arguments, settings.udp.clone(), cores, settings.core);
+    let by_group = settings.transport.multicasts();
+    let wanted = WatcherSettings { by_group, targets, ..wanted };
     let watcher = Watcher::start(wanted, recorder)?;
     let knell = watcher.knell();
     recorder.abort_on_panic(move || knell.toll());

@@ -63,15 +63,17 @@ pub struct Endpoint {
 impl Endpoint {
     /// Opens a device that hears the stream.
     pub(super) fn open(&self, joins: &[Group]) -> Result<Device, IoError> {
-        self.open_by(joins, self.transport, self.second.clone())
+        self.open_by(joins, self.transport.clone(), self.second.clone())
     }
 
     /// Opens one that asks and is answered, by unicast alone: by the kernel's sockets, as a card has one owner,
     /// and an operator asks from where the node runs.
     pub(super) fn open_to_ask(&self) -> Result<Device, IoError> {
-        let transport = TransportSettings::Udp;
-        let second = self.second.clone().map(|second| SecondLine { transport, ..second });
-        self.open_by(&[], transport, second)
+        let second = self
+            .second
+            .clone()
+            .map(|second| SecondLine { transport: second.transport.clone().to_ask(), ..second });
+        self.open_by(&[], self.transport.clone().to_ask(), second)
     }
 
     fn open_by(

@@ -68,6 +68,7 @@ fn line(values: &Values<'_, '_>) -> Line {
         busy_poll_ns: values.number("busy_poll"),
         gso: values.word("gso", Gso::from_word),
         transport: values.word("transport", Transport::from_word),
+        fanout_members: values.narrow("fanout_members"),
         xdp_mode: values.word("xdp_mode", XdpMode::from_word),
         xdp_queue: values.optional("xdp_queue").map(|_| values.narrow("xdp_queue")),
     }

@@ -5,8 +5,11 @@ use super::{
     Transport, XdpMode,
 };
 use crate::client::Endpoint;
+use crate::engine::ports::Group;
+use crate::io::auto::AutoSettings;
 use crate::io::cpu::SchedulingClass;
 use crate::io::device::{Memory, SecondLine};
+use crate::io::fanout::{FanoutNode, FanoutSettings, bit};
 use crate::io::rehearse::RehearsalSettings;
 use crate::io::transport::TransportSettings;
 use crate::io::udp::UdpSettings;
@@ -19,7 +22,7 @@ use crate::proto::commit;
 use crate::proto::nack::NackLimits;
 use crate::proto::repairers::Repairer;
 use crate::proto::window::Window;
-use crate::wire::CHANNELS;
+use crate::wire::{CHANNELS, GROUPS_ALL};
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
@@ -29,8 +32,8 @@ impl Config {
         Endpoint {
             cluster: self.cluster,
             udp: self.udp(),
-            transport: transport(&self.lines[0], None),
-            second: self.second(None, None),
+            transport: self.transport(0, None, false),
+            second: self.second(None, None, false),
             rehearse: self.rehearsal(),
             memory: self.memory(),
             mtu: self.mtu(),
@@ -118,8 +121,8 @@ impl Config {
             is_archiver: false,
             cluster: self.cluster,
             udp: self.udp(),
-            transport: transport(&self.lines[0], chosen),
-            second: self.second(unicast_b, chosen),
+            transport: self.transport(0, chosen, true),
+            second: self.second(unicast_b, chosen, true),
             rehearse: self.rehearsal(),
             memory: self.memory(),
             mtu: self.mtu(),
@@ -226,12 +229,17 @@ impl Config {
     }
 
     /// The second line, if there is one, for who answers there at `own` and has chosen its transport or not.
-    fn second(&self, own: Option<SocketAddrV4>, chosen: Option<Transport>) -> Option<SecondLine> {
+    fn second(
+        &self,
+        own: Option<SocketAddrV4>,
+        chosen: Option<Transport>,
+        is_node: bool,
+    ) -> Option<SecondLine> {
         let line = self.lines.get(1)?;
         let nodes = self.replicas.iter().filter_map(|replica| Some((replica.unicast, replica.unicast_b?)));
         let unicast_port = own.map_or(0, |own| own.port());
         let udp = UdpSettings { unicast_port, ..self.udp_of(line) };
-        Some(SecondLine { udp, transport: transport(line, chosen), nodes: nodes.collect() })
+        Some(SecondLine { udp, transport: self.transport(1, chosen, is_node), nodes: nodes.collect() })
     }
 
     fn udp_of(&self, line: &Line) -> UdpSettings {
@@ -250,20 +258,55 @@ impl Config {
             ..UdpSettings::new(interface, line.submit.port(), groups)
         }
     }
+
+    /// How datagrams go on a line, counted from 0, for a node that may have chosen, or for a handle.
+    fn transport(&self, place: usize, chosen: Option<Transport>, is_node: bool) -> TransportSettings {
+        let line = &self.lines[place];
+        match chosen.unwrap_or(line.transport) {
+            Transport::Udp => TransportSettings::Udp,
+            Transport::Xdp => TransportSettings::Xdp(xdp(line)),
+            Transport::Unicast => TransportSettings::Unicast(self.fanout(place, is_node)),
+            Transport::Auto => TransportSettings::Auto(self.auto(place, is_node)),
+        }
+    }
+
+    /// Who is sent to on a line, counted from 0, without having joined: replicas hear everything. Archivers hear no
+    /// submissions, and have no address on the second line: there they join.
+    fn fanout(&self, place: usize, is_node: bool) -> FanoutSettings {
+        let replica = |replica: &Replica| {
+            let address = if place == 0 { Some(replica.unicast) } else { replica.unicast_b };
+            address.map(|address| FanoutNode { id: replica.id, address, groups: GROUPS_ALL })
+        };
+        let replicas = self.replicas.iter().filter_map(replica);
+        let archivers = self.archivers.iter().filter(|_| place == 0);
+        let groups = bit(Group::Data) | bit(Group::Control);
+        let archivers =
+            archivers.map(|archiver| FanoutNode { id: archiver.id, address: archiver.unicast, groups });
+        FanoutSettings {
+            cluster: self.cluster,
+            nodes: replicas.chain(archivers).collect(),
+            members_max: self.lines[place].fanout_members as usize,
+            gives: is_node,
+        }
+    }
+
+    /// Whose multicast is listened for, and who is asked for leases instead: replicas. Archivers say nothing that
+    /// has to be heard.
+    fn auto(&self, place: usize, is_node: bool) -> AutoSettings {
+        let mut fanout = self.fanout(place, is_node);
+        fanout.nodes.retain(|node| node.groups == GROUPS_ALL);
+        AutoSettings { fanout, queue: self.lines[place].xdp_queue }
+    }
 }
 
-/// How datagrams go on a line, for a node that may have chosen.
-fn transport(line: &Line, chosen: Option<Transport>) -> TransportSettings {
-    match chosen.unwrap_or(line.transport) {
-        Transport::Udp => TransportSettings::Udp,
-        Transport::Xdp => TransportSettings::Xdp(XdpSettings {
-            mode: match line.xdp_mode {
-                XdpMode::Auto => None,
-                XdpMode::ZeroCopy => Some(Mode::ZeroCopy),
-                XdpMode::Native => Some(Mode::Native),
-                XdpMode::Generic => Some(Mode::Generic),
-            },
-            queue: line.xdp_queue,
-        }),
+fn xdp(line: &Line) -> XdpSettings {
+    XdpSettings {
+        mode: match line.xdp_mode {
+            XdpMode::Auto => None,
+            XdpMode::ZeroCopy => Some(Mode::ZeroCopy),
+            XdpMode::Native => Some(Mode::Native),
+            XdpMode::Generic => Some(Mode::Generic),
+        },
+        queue: line.xdp_queue,
     }
 }

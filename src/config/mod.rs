@@ -147,6 +147,8 @@ pub struct Line {
     pub gso: Gso,
     /// How datagrams go.
     pub transport: Transport,
+    /// Most members beside those of the file that a node sends to by unicast.
+    pub fanout_members: u32,
     /// How xdp uses the card.
     pub xdp_mode: XdpMode,
     /// The only queue that xdp uses; none is all.

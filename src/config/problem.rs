@@ -56,7 +56,7 @@ codes! {
     Timing = "LS0119", "Times that cannot work together.";
     MessageLength = "LS0120", "Messages longer than what carries them.";
     Profile = "LS0121", "A setting that the profile refuses.";
-    Reach = "LS0122", "Replicas that this interface or TTL cannot reach.";
+    Reach = "LS0122", "Replicas that this interface, TTL or transport cannot reach.";
     Override = "LS0123", "A flag or variable that names no key of this configuration.";
 }
 

@@ -7,7 +7,7 @@ use super::Origin;
 use super::layers::{Layers, labels, nodes, tables};
 use super::problem::Code;
 use super::value::Value;
-use super::words::{Idle, Interface, Profile};
+use super::words::{Idle, Interface, Profile, Transport};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -19,6 +19,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
         named_interface(layers, &label);
         production_loopback(layers, &label);
         group_port(layers, &label);
+        by_unicast(layers, &label);
     }
     two_lines(layers);
     let nodes = nodes(layers);
@@ -142,7 +143,9 @@ fn reach(layers: &mut Layers<'_>, label: &str) -> Option<()> {
         return None;
     }
     let apart = format!("and the replicas are on {}", names.join(", "));
-    if layers.number(&ttl_key)? == 0 {
+    if layers.number(&ttl_key)? == 0
+        && transport(layers, &format!("lines.{label}.transport")) != Some(Transport::Unicast)
+    {
         let rule = format!("ttl 0 never leaves the host, {apart}");
         layers.blame(Code::Reach, &[&ttl_key], rule, "write ttl = 1, or more if routers lie between".into());
     }
@@ -183,6 +186,41 @@ fn production_loopback(layers: &mut Layers<'_>, label: &str) -> Option<()> {
         let hint =
             "write the network's interface, or ttl = 0 for a single host, or profile = \"shared\"".into();
         layers.blame(Code::Profile, &[&key, &ttl_key], rule, hint);
+    }
+    Some(())
+}
+
+fn transport(layers: &Layers<'_>, key: &str) -> Option<Transport> {
+    layers.word(key).and_then(Transport::from_word)
+}
+
+/// Who sends by multicast alone is not heard by who hears unicast alone, and the other way round: of a line's nodes
+/// there are not both. And whom a line's datagrams are sent to has an address there.
+fn by_unicast(layers: &mut Layers<'_>, label: &str) -> Option<()> {
+    let line_key = format!("lines.{label}.transport");
+    let line = transport(layers, &line_key)?;
+    let own = nodes(layers).into_iter().filter_map(|node| {
+        let key = format!("{node}.transport");
+        Some((transport(layers, &key)?, key))
+    });
+    let all: Vec<_> = own.chain([(line, line_key.clone())]).collect();
+    let unicast = all.iter().find(|(how, _)| *how == Transport::Unicast);
+    let multicast = all.iter().find(|(how, _)| matches!(how, Transport::Udp | Transport::Xdp));
+    if let (Some((_, unicast_key)), Some((how, multicast_key))) = (unicast, multicast) {
+        let rule =
+            format!("is unicast, and {multicast_key} is {how}: neither hears what the other says to groups");
+        let hint = "write \"unicast\" for the line and for no node, or for nobody, or \"auto\"".into();
+        layers.blame(Code::Reach, &[unicast_key, multicast_key], rule, hint);
+    }
+    let is_second = labels(&layers.lines).get(1).is_some_and(|second| second == label);
+    if line != Transport::Unicast || !is_second {
+        return Some(());
+    }
+    let keys = labels(&layers.replicas).into_iter().map(|replica| format!("replicas.{replica}.unicast_b"));
+    if let Some(key) = keys.into_iter().find(|key| layers.address(key).is_none()) {
+        let rule = format!("is unicast, and {key} is missing: nobody can send to that replica there");
+        let hint = "write each replica's unicast_b, its address on this line".into();
+        layers.blame(Code::Reach, &[&line_key], rule, hint);
     }
     Some(())
 }

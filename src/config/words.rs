@@ -95,6 +95,10 @@ words! {
         Udp = "udp",
         /// By AF_XDP, past the kernel's network stack.
         Xdp = "xdp",
+        /// By the kernel's sockets, to each member alone.
+        Unicast = "unicast",
+        /// By the best of these that works.
+        Auto = "auto",
     }
 
     /// How xdp uses a card.

@@ -23,6 +23,3 @@ pub mod window;
 /// A hot thread looks at its unicast socket every so many turns, and at each turn while it awaits
 /// something there.
 pub const UNICAST_TURNS: u64 = 8;
-
-/// A turn that finds fewer datagrams than this has drained its socket: every device lends more at once.
-pub const DRAINED: usize = 8;

@@ -1,4 +1,4 @@
-//! What the world must provide to an engine, in words. `io` is one such world (`io::udp`, `io::xdp`, `io::shm`),
+//! What the world must provide to an engine, in words. `io` is one such world (`io::udp`, `io::xdp`, `io::fanout`, `io::shm`),
 //! `sim` another.
 
 use std::net::SocketAddrV4;
@@ -12,6 +12,11 @@ pub enum Group {
     Data,
     /// Replicas → all.
     Control,
+}
+
+impl Group {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [Self::Submit, Self::Data, Self::Control];
 }
 
 /// Datagrams of equal size one behind the other in memory, the last may be shorter: what one
@@ -35,12 +40,16 @@ impl Burst<'_> {
 ///
 /// * It lends memory: what `recv_*` announced stays valid, and is read by index, until the next call
 ///   of the same `recv_*`. Nothing is copied for the caller.
-/// * It never blocks. `recv_*` is at most one system call, and so is `send_group`: one for each line.
+/// * It never blocks. `recv_*` is at most one system call, and so is `send_group`: one for each line, and where
+///   each member is sent to alone one for a thousand copies.
 /// * Datagrams may be lost, repeated and reordered; one is delivered whole or not at all.
 /// * Own datagrams may come back: the engines drop them by sender.
 pub trait Net {
     /// One receive call on the socket of the joined groups. Returns how many datagrams are lent.
     fn recv_groups(&mut self) -> usize;
+    /// Whether the last [`Net::recv_groups`] took all that there was: it had room for more. How many it lent does
+    /// not say that: a device may ask for one only, and lend fewer than it took.
+    fn is_drained(&self) -> bool;
     /// The `index`th datagram of the last [`Net::recv_groups`].
     fn group_datagram(&self, index: usize) -> &[u8];
     /// One receive call on the unicast socket.

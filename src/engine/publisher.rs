@@ -19,12 +19,12 @@ mod lines;
 mod pulse;
 mod told;
 
+use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::Events;
 use super::ports::{Burst, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::window::{Flight, ResendTimer, SubmitWindow};
-use super::{DRAINED, UNICAST_TURNS};
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
     Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows,
@@ -133,7 +133,7 @@ impl<N: Net> Publisher<N> {
         for index in 0..work {
             core.on_datagram(now, net.group_datagram(index), None, &mut f);
         }
-        let drained = work < DRAINED;
+        let drained = net.is_drained();
         core.turns += 1;
         if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() || core.lines.unopened > 0 {
             let count = net.recv_unicast();

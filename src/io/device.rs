@@ -5,6 +5,8 @@
 //! choice with a branch that always goes the same way, and with nothing else.
 
 use crate::engine::ports::{Burst, Group, Net};
+use crate::io::crc;
+use crate::io::fanout::FanoutCounts;
 use crate::io::lines::{Addresses, LineCounts, Lines};
 use crate::io::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
 use crate::io::shm::{Beside, Shm, ShmCounts, ShmSettings, is_unused};
@@ -76,6 +78,7 @@ impl Device {
     /// # Errors
     /// As [`Transport::open`] and [`Shm::open`].
     pub fn open(settings: DeviceSettings) -> Result<Self, IoError> {
+        crc::choose();
         let udp = settings.udp.clone();
         let group = SocketAddrV4::new(udp.groups[0], udp.port);
         let shm = |address| {
@@ -114,12 +117,12 @@ impl Device {
     }
 
     fn open_network(settings: DeviceSettings) -> Result<Self, IoError> {
-        let DeviceSettings { udp, transport, second, rehearse, .. } = settings;
-        let Some(second) = second else { return Self::open_line(1, udp, transport, rehearse) };
+        let DeviceSettings { udp, transport, second, rehearse, memory } = settings;
+        let Some(second) = second else { return Self::open_line(1, udp, transport, rehearse, memory) };
         let joins = udp.joins.clone();
-        let first = Self::open_line(1, udp, transport, rehearse)?;
+        let first = Self::open_line(1, udp, transport, rehearse, memory)?;
         let udp = UdpSettings { joins, ..second.udp };
-        let lines = [first, Self::open_line(2, udp, second.transport, rehearse)?];
+        let lines = [first, Self::open_line(2, udp, second.transport, rehearse, memory)?];
         Ok(Self::Lines(Box::new(Lines::new(lines, second.nodes))))
     }
 
@@ -128,9 +131,13 @@ impl Device {
         udp: UdpSettings,
         transport: TransportSettings,
         rehearse: Option<RehearsalSettings>,
+        memory: Memory,
     ) -> Result<Self, IoError> {
         let datagram_len_max = udp.datagram_len_max;
-        let transport = Transport::open(udp, transport)?;
+        let transport = match memory {
+            Memory::Beside => Transport::open_shared(udp, transport)?,
+            Memory::Off | Memory::Alone => Transport::open(udp, transport)?,
+        };
         Ok(match rehearse.filter(|rehearse| rehearse.spoils(line)) {
             None => Self::Plain(transport),
             Some(rehearse) => {
@@ -187,6 +194,17 @@ impl Device {
             Self::Lines(lines) => lines.each()[0].xdp_counts().and(&lines.each()[1].xdp_counts()),
             Self::Beside(beside) => beside.network().xdp_counts(),
             Self::Memory(_) => XdpCounts::default(),
+        }
+    }
+
+    /// What only a fan-out does, on both lines together.
+    pub fn fanout_counts(&self) -> FanoutCounts {
+        match self {
+            Self::Plain(transport) => transport.fanout_counts(),
+            Self::Rehearsed(rehearsal) => rehearsal.inner().fanout_counts(),
+            Self::Lines(lines) => lines.each()[0].fanout_counts().and(&lines.each()[1].fanout_counts()),
+            Self::Beside(beside) => beside.network().fanout_counts(),
+            Self::Memory(_) => FanoutCounts::default(),
         }
     }
 
@@ -248,6 +266,17 @@ impl Net for Device {
             Self::Lines(lines) => lines.recv_groups(),
             Self::Beside(beside) => beside.recv_groups(),
             Self::Memory(shm) => shm.recv_groups(),
+        }
+    }
+
+    #[inline]
+    fn is_drained(&self) -> bool {
+        match self {
+            Self::Plain(transport) => transport.is_drained(),
+            Self::Rehearsed(rehearsal) => rehearsal.is_drained(),
+            Self::Lines(lines) => lines.is_drained(),
+            Self::Beside(beside) => beside.is_drained(),
+            Self::Memory(shm) => shm.is_drained(),
         }
     }
 

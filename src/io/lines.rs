@@ -140,6 +140,10 @@ impl<N: Net, T: Time> Net for Lines<N, T> {
         self.lent.len()
     }
 
+    fn is_drained(&self) -> bool {
+        self.lines.iter().all(Net::is_drained)
+    }
+
     fn group_datagram(&self, index: usize) -> &[u8] {
         self.lent
             .get(index)

@@ -13,12 +13,15 @@
 //! What the kernel grants is often less than what was asked. So every setting answers with
 //! [`Obtained`], and a node prints them all when it starts.
 
+pub mod auto;
 pub mod clock;
 pub mod counters;
 pub mod cpu;
+pub mod crc;
 pub mod device;
 pub mod duty;
 pub mod events;
+pub mod fanout;
 pub mod guard;
 pub mod idle;
 pub mod init;

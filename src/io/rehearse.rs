@@ -188,6 +188,10 @@ impl<N: Net, T: Time> Net for Rehearsal<N, T> {
         self.groups.release(now)
     }
 
+    fn is_drained(&self) -> bool {
+        self.inner.is_drained()
+    }
+
     fn group_datagram(&self, index: usize) -> &[u8] {
         match self.groups.lent(index) {
             Some(Lent::Inner(index)) => self.inner.group_datagram(index),

@@ -25,28 +25,35 @@ mod beside;
 mod folder;
 mod inbox;
 mod members;
+mod peers;
+mod relay;
 mod ring;
 
 pub use beside::Beside;
+pub use relay::{Relay, RelayCounts, RelaySettings, Relayed};
 
 use crate::engine::ports::{Burst, Group, Net};
 use crate::io::idle;
 use crate::io::{IoError, Obtained};
-use folder::{Folder, MEMBERS_MAX, Mapped, pack, unpack};
+use folder::{Folder, Mapped, Role, pack, unpack};
 use inbox::Inbox;
-use members::{Change, Members, Peer};
+use members::Members;
+use peers::Peers;
 use ring::{Writer, ring_words};
 use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 /// Datagrams that one receive lends at most.
 const DATAGRAMS_PER_RECEIVE: usize = 64;
 /// The kind of unicast records; those of groups are numbered from 1.
 const UNICAST: u8 = 4;
-/// Of how many receives one looks whether an idle ring has overtaken us unnoticed, less one.
-const LOOK_MASK: u64 = 63;
+
+/// The kind of records for this group.
+fn group_kind(group: Group) -> u8 {
+    group as u8 + 1
+}
+
 /// The ring of unicast datagrams is smaller than that of the groups by this.
 const UNICAST_SHARE: usize = 4;
 /// Longest datagram: what UDP carries.
@@ -168,19 +175,13 @@ impl ShmCounts {
 pub struct Shm {
     groups: Writer<Mapped, 0>,
     unicast: Writer<Mapped, 2>,
-    peers: Vec<Peer>,
-    /// Which of them the next receive begins with: none is heard only after all others.
-    first: usize,
-    /// Those of them that have left.
-    leaving: usize,
+    peers: Peers,
     joined: [bool; 3],
     group_inbox: Inbox,
     unicast_inbox: Inbox,
     address: SocketAddrV4,
     datagram_len_max: usize,
-    receives: u64,
     counts: ShmCounts,
-    members: Members,
     obtained: Vec<Obtained>,
 }
 
@@ -203,24 +204,18 @@ impl Shm {
             ring_words::<0>(settings.ring_bytes, len_max),
             ring_words::<2>(settings.ring_bytes / UNICAST_SHARE, len_max),
         ];
-        let (members, rings, mut peers) = Members::join(folder, settings.address, words)?;
-        // Who has left is read to the end beside whoever has come in its place.
-        peers.reserve(2 * MEMBERS_MAX);
+        let (members, rings, peers) = Members::join(folder, Role::Member, settings.address, words)?;
         idle::watches_memory();
         Ok(Self {
             groups: Writer::new(rings.groups),
             unicast: Writer::new(rings.unicast),
-            peers,
-            first: 0,
-            leaving: 0,
-            joined: [Group::Submit, Group::Data, Group::Control].map(|group| settings.joins.contains(&group)),
+            peers: Peers::new(members, peers),
+            joined: Group::ALL.map(|group| settings.joins.contains(&group)),
             group_inbox: Inbox::new(DATAGRAMS_PER_RECEIVE, len_max),
             unicast_inbox: Inbox::new(DATAGRAMS_PER_RECEIVE, len_max),
             address: rings.address,
             datagram_len_max: len_max,
-            receives: 0,
             counts: ShmCounts::default(),
-            members,
             obtained: vec![
                 Obtained::granted("shm", path),
                 Obtained::granted("shm_rings", format!("{} KiB", words.iter().sum::<usize>() / 128)),
@@ -240,8 +235,8 @@ impl Shm {
             dropped: groups.lost + unicast.lost,
             truncated: groups.truncated + unicast.truncated,
             broken_rings: groups.broken + unicast.broken,
-            members: (self.peers.len() - self.leaving) as u64,
-            refused_members: self.members.shared.refused.load(Ordering::Relaxed),
+            members: self.peers.there() as u64,
+            refused_members: self.peers.refused(),
             ..self.counts
         }
     }
@@ -254,98 +249,22 @@ impl Shm {
     /// Whether a process of this address reads our rings.
     #[inline]
     pub fn reaches(&self, address: SocketAddrV4) -> bool {
-        let address = pack(address);
-        self.peers.iter().any(|peer| peer.address == address && !peer.has_left)
-    }
-
-    /// Before a receive: takes note of who has come and left, which is one load as a rule.
-    #[inline]
-    fn begin(&mut self) {
-        if self.members.shared.is_changed.load(Ordering::Relaxed) {
-            self.change();
-        }
-        self.receives += 1;
-        if self.receives & LOOK_MASK == 0 {
-            for peer in &mut self.peers {
-                peer.groups.look();
-                peer.unicast.look();
-            }
-        }
-    }
-
-    #[cold]
-    fn change(&mut self) {
-        // What was told before this is found below; who tells anything afterwards sets it again.
-        self.members.shared.is_changed.swap(false, Ordering::AcqRel);
-        while let Some(change) = self.members.shared.changes.pop() {
-            match change {
-                Change::Joined(peer) => {
-                    if self.peers.len() == 2 * MEMBERS_MAX {
-                        self.forget(|peer| peer.has_left);
-                    }
-                    self.peers.push(peer);
-                }
-                Change::Left(id) => {
-                    for peer in self.peers.iter_mut().filter(|peer| peer.id == id && !peer.has_left) {
-                        peer.has_left = true;
-                        self.leaving += 1;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Who has left and said nothing that we have not read is given back. One with a ring that never ends
-    /// goes with the next who comes.
-    #[cold]
-    fn dismiss(&mut self) {
-        self.forget(|peer| peer.has_left && peer.groups.is_read() && peer.unicast.is_read());
-    }
-
-    fn forget(&mut self, which: impl Fn(&Peer) -> bool) {
-        for index in (0..self.peers.len()).rev() {
-            if which(&self.peers[index]) {
-                self.leaving -= 1;
-                // If the thread is behind, its memory is given back here.
-                drop(self.members.shared.gone.push(self.peers.swap_remove(index)));
-            }
-        }
-    }
-
-    /// Reads the rings in turns, until all are read or the inbox is full.
-    #[inline]
-    fn receive(
-        peers: &mut [Peer],
-        first: &mut usize,
-        inbox: &mut Inbox,
-        mut read: impl FnMut(&mut Peer, &mut Inbox),
-    ) {
-        inbox.clear();
-        let count = peers.len();
-        let mut index = if *first < count { *first } else { 0 };
-        for _ in 0..count {
-            read(&mut peers[index], inbox);
-            index = if index + 1 < count { index + 1 } else { 0 };
-            if inbox.is_full() {
-                *first = index;
-                return;
-            }
-        }
+        self.peers.have(pack(address))
     }
 }
 
 impl Net for Shm {
     #[inline]
     fn recv_groups(&mut self) -> usize {
-        self.begin();
-        let joined = self.joined;
-        let wants = |kind: u8, []: [u64; 0]| joined.get(usize::from(kind.wrapping_sub(1))) == Some(&true);
-        Self::receive(&mut self.peers, &mut self.first, &mut self.group_inbox, |peer, inbox| {
-            peer.groups.read(wants, inbox);
-        });
+        self.peers.read_groups(self.joined, &mut self.group_inbox);
         self.counts.datagrams_in += self.group_inbox.len() as u64;
         self.counts.bytes_in += self.group_inbox.bytes;
         self.group_inbox.len()
+    }
+
+    #[inline]
+    fn is_drained(&self) -> bool {
+        !self.group_inbox.is_full()
     }
 
     #[inline]
@@ -355,17 +274,14 @@ impl Net for Shm {
 
     #[inline]
     fn recv_unicast(&mut self) -> usize {
-        self.begin();
         let own = pack(self.address);
         let wants = |kind: u8, [_, to]: [u64; 2]| kind == UNICAST && to == own;
-        Self::receive(&mut self.peers, &mut self.first, &mut self.unicast_inbox, |peer, inbox| {
+        self.peers.read(&mut self.unicast_inbox, |peer, inbox| {
             peer.unicast.read(wants, inbox);
         });
         self.counts.datagrams_in += self.unicast_inbox.len() as u64;
         self.counts.bytes_in += self.unicast_inbox.bytes;
-        if self.leaving > 0 {
-            self.dismiss();
-        }
+        self.peers.dismiss();
         self.unicast_inbox.len()
     }
 
@@ -384,7 +300,7 @@ impl Net for Shm {
                 break;
             }
             for datagram in burst.bytes.chunks(burst.stride) {
-                self.groups.push(group as u8 + 1, [], [datagram, &[]]);
+                self.groups.push(group_kind(group), [], [datagram, &[]]);
                 taken += 1;
             }
             self.counts.bytes_out += burst.bytes.len() as u64;

@@ -12,7 +12,7 @@
 
 use crate::io::IoError;
 use crate::journal::ports::{TailMemory, TailSource, Word};
-use crate::journal::{BLOCK_LEN, TailLabel, WORD_STRIDE, WORDS_AT};
+use crate::journal::{BLOCK_LEN, TailLabel, WORD_STRIDE, WORDS_AT, place_in};
 use crate::wire::Seq;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use std::cell::Cell;
@@ -56,7 +56,7 @@ impl Mapping {
 
     /// The place of `len` bytes at `pos`, inside the ring.
     fn place(&self, pos: u64, len: usize) -> *mut u8 {
-        let at = (pos % self.ring_len as u64) as usize;
+        let at = place_in(self.ring_len as u64, pos) as usize;
         assert!(at + len <= self.ring_len, "{len} bytes at position {pos} cross the ring's end");
         // SAFETY: inside the mapping: the ring lies there and the range inside the ring (asserted).
         unsafe { self.map.as_mut_ptr().add(self.ring_at + at) }

@@ -12,15 +12,17 @@
 //! The size of a datagram is checked here on every send, since the loopback carries 64 KiB and would
 //! hide what Ethernet then fragments.
 
-mod inbox;
+pub(super) mod inbox;
 pub(super) mod interface;
-mod outbox;
+pub(super) mod outbox;
 mod socket;
 #[cfg(test)]
 mod tests;
 
 pub use interface::Interface;
-pub use socket::{announcer, free_port};
+pub(super) use outbox::socket_address;
+pub(super) use socket::{Alone, open_alone};
+pub use socket::{announcer, free_port, take_bursts_whole};
 
 /// The address of an interface.
 ///
@@ -40,13 +42,13 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// Messages of one receive with UDP_GRO: 8 × 64 KiB hold some 370 datagrams.
-const BURSTS_PER_RECEIVE: usize = 8;
+pub(super) const BURSTS_PER_RECEIVE: usize = 8;
 /// A burst that the kernel hands over whole is one IP packet at most.
-const BURST_BYTES_MAX: usize = 1 << 16;
+pub(super) const BURST_BYTES_MAX: usize = 1 << 16;
 /// Most datagrams in one: `UDP_MAX_SEGMENTS` of Linux 6.9.
-const BURST_DATAGRAMS_MAX: usize = 128;
+pub(super) const BURST_DATAGRAMS_MAX: usize = 128;
 /// Datagrams of one receive without UDP_GRO: calls for 32 carry a fifth more per second than single ones.
-const DATAGRAMS_PER_RECEIVE: usize = 32;
+pub(super) const DATAGRAMS_PER_RECEIVE: usize = 32;
 
 /// How to open a [`Udp`].
 #[derive(Clone, Debug)]
@@ -189,6 +191,23 @@ impl UdpCounts {
         }
     }
 
+    /// Adds up what the device took.
+    pub(super) fn on_sent(&mut self, datagrams: usize, bytes: usize) {
+        self.datagrams_out += datagrams as u64;
+        self.bytes_out += bytes as u64;
+    }
+
+    /// Counts a failed send, by whether it makes sense to offer it again.
+    pub(super) fn on_failed_send(&mut self, error: &std::io::Error) {
+        match error.raw_os_error() {
+            Some(libc::EAGAIN | libc::EINTR | libc::ENOBUFS) => self.full_sends += 1,
+            errno => {
+                self.refused_sends += 1;
+                self.last_errno = errno.unwrap_or(0) as u64;
+            }
+        }
+    }
+
     /// All counts, for a counters file.
     pub fn values(&self) -> [u64; 18] {
         [
@@ -290,6 +309,11 @@ impl Udp {
         self.unicast_address
     }
 
+    /// The one that unicast leaves by.
+    pub(super) fn unicast_socket(&self) -> BorrowedFd<'_> {
+        self.unicast.as_fd()
+    }
+
     /// Both sockets, for a `Parker` to wait on.
     pub fn sockets(&self) -> [BorrowedFd<'_>; 2] {
         [self.group.as_fd(), self.unicast.as_fd()]
@@ -301,23 +325,11 @@ impl Udp {
             || (burst.stride > 0 && burst.stride.min(burst.bytes.len()) <= self.datagram_len_max)
     }
 
-    /// Counts a failed send, by whether it makes sense to offer it again.
-    fn count_failed_send(&mut self, error: &std::io::Error) {
-        match error.raw_os_error() {
-            Some(libc::EAGAIN | libc::EINTR | libc::ENOBUFS) => self.counts.full_sends += 1,
-            errno => {
-                self.counts.refused_sends += 1;
-                self.counts.last_errno = errno.unwrap_or(0) as u64;
-            }
-        }
-    }
-
     /// Adds up one send to a group. Returns whether to go on with the same call: the kernel may have
     /// refused UDP_SEGMENT, which is found out once in a life.
     fn count_group_send(&mut self, sent: &Sent) -> bool {
         self.counts.group_sends += 1;
-        self.counts.datagrams_out += sent.datagrams as u64;
-        self.counts.bytes_out += sent.bytes as u64;
+        self.counts.on_sent(sent.datagrams, sent.bytes);
         if sent.segmented && self.segmenting == Segmenting::Untried {
             self.segmenting = Segmenting::Works;
         }
@@ -332,13 +344,17 @@ impl Udp {
             self.counts.segment_refused += 1;
             return true;
         }
-        self.count_failed_send(error);
+        self.counts.on_failed_send(error);
         false
     }
 }
 
 /// Adds up one receive.
-fn count_receive(counts: &mut UdpCounts, inbox: &Inbox, received: std::io::Result<usize>) -> usize {
+pub(super) fn count_receive(
+    counts: &mut UdpCounts,
+    inbox: &Inbox,
+    received: std::io::Result<usize>,
+) -> usize {
     match received {
         Ok(count) => {
             counts.datagrams_in += count as u64;
@@ -363,6 +379,10 @@ impl Net for Udp {
         self.counts.group_receives += 1;
         let received = self.group_inbox.receive(self.group.as_fd());
         count_receive(&mut self.counts, &self.group_inbox, received)
+    }
+
+    fn is_drained(&self) -> bool {
+        self.group_inbox.drained
     }
 
     fn group_datagram(&self, index: usize) -> &[u8] {
@@ -409,12 +429,11 @@ impl Net for Udp {
         self.counts.unicast_sends += 1;
         match outbox::send_parts(self.unicast.as_fd(), to, parts) {
             Ok(()) => {
-                self.counts.datagrams_out += 1;
-                self.counts.bytes_out += bytes as u64;
+                self.counts.on_sent(1, bytes);
                 true
             }
             Err(error) => {
-                self.count_failed_send(&error);
+                self.counts.on_failed_send(&error);
                 false
             }
         }

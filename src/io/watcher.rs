@@ -31,6 +31,7 @@ use crate::engine::ports::Group;
 use page::Page;
 use std::ffi::OsString;
 use std::io::{Error, ErrorKind};
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use supervisor::Supervisor;
 
@@ -51,6 +52,10 @@ pub struct WatcherSettings {
     pub arguments: Vec<OsString>,
     /// Where the groups are, and how they are reached.
     pub udp: UdpSettings,
+    /// Whether the control group is told.
+    pub by_group: bool,
+    /// Who is told one by one, where multicast may not come.
+    pub targets: Vec<SocketAddrV4>,
     /// Where the watcher may run: not on the stamping thread's own core, which a dying process keeps busy.
     /// Empty is everywhere.
     pub cores: Vec<usize>,
@@ -68,6 +73,8 @@ impl WatcherSettings {
             program: PathBuf::from("/proc/self/exe"),
             arguments: arguments.iter().map(OsString::from).collect(),
             udp,
+            by_group: true,
+            targets: Vec::new(),
             cores,
         }
     }
@@ -87,8 +94,9 @@ impl Watcher {
     /// # Errors
     /// No page, no socket to the control group, no thread. A watcher that does not start is no error here.
     pub fn start(settings: WatcherSettings, recorder: &Recorder) -> Result<Self, IoError> {
-        let socket = announcer(&settings.udp, Group::Control)?;
-        let (page, file) = Page::create(std::process::id(), &settings.cores)?;
+        let group = settings.by_group.then_some(Group::Control);
+        let socket = announcer(&settings.udp, group)?;
+        let (page, file) = Page::create(std::process::id(), &settings.cores, &settings.targets)?;
         // Before anybody else can: a watcher that came first would get it.
         page.hold().map_err(|error| IoError::new("hold the mutex that the watcher waits for", error))?;
         let supervisor = Supervisor::start(page, file, socket, settings, recorder.clone())?;

@@ -16,29 +16,32 @@
 //! it takes unicast for whom no card address is known yet.
 //!
 //! What is sent here is not heard on this host, and what arrives here no other process of this host gets: a
-//! card has one owner.
+//! card has one owner. With shared memory it hands on what it receives, and others are served that way
+//! ([`super::shm::Relay`]).
 
 mod card;
 mod counts;
 mod frame;
 mod neighbours;
+mod opening;
 mod program;
 mod ring;
 mod side;
 mod socket;
 
-use super::udp::{Udp, UdpCounts, UdpSettings, interface};
+use super::shm::{Relay, RelaySettings};
+use super::udp::{Interface, Udp, UdpCounts, UdpSettings, interface};
 use super::{IoError, Obtained};
 use crate::engine::ports::{Burst, Group, Net};
 pub use counts::XdpCounts;
 
-use card::{Owner, Port};
-use frame::{HEADERS_LEN, TAG_LEN, Template};
-use program::{Attached, Match, Place, Step};
+use card::{Claim, Owner, Port};
+use frame::Template;
+use opening::{Opened, best, busy_poll_told, check, queue_numbers, told};
+use program::{Attached, Match, Place};
 use side::Side;
 use socket::{Frame, Kicked, Queue, QueueSettings};
 use std::fmt;
-use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
@@ -154,6 +157,8 @@ pub struct Xdp {
     unicast: Inbox,
     targets: [SocketAddrV4; 3],
     joined: [bool; 3],
+    /// Whether the last look took all that the queues had.
+    drained: bool,
     vlan: Option<u16>,
     to_groups: [Template; 3],
     to_nodes: Template,
@@ -164,8 +169,30 @@ pub struct Xdp {
     own: XdpCounts,
     obtained: Vec<Obtained>,
     side: Side,
-    _attached: Attached,
+    attached: Attached,
+    /// The program sends us what is ours. Before the first receive it takes nothing away from anybody: who opens a
+    /// card may have a journal to read first.
+    is_taking: bool,
+    /// Where the other processes of this host hear what the card brings.
+    relay: Option<Relay>,
     _owner: Owner,
+}
+
+/// What became of a wish for a card that processes may share.
+pub enum Shared {
+    /// It is ours.
+    Own(Box<Xdp>),
+    /// The process of this number has it, and hands on what it receives.
+    Served(u32),
+}
+
+/// The index of an interface that xdp can be on, as it is an Ethernet card's; none of any other, as the loopback.
+///
+/// # Errors
+/// There is no such interface.
+pub(super) fn card_index(interface: &Interface) -> Result<Option<u32>, IoError> {
+    let card = interface::find(interface)?;
+    Ok(card::is_ethernet(&card).then_some(card.index))
 }
 
 impl Xdp {
@@ -175,13 +202,44 @@ impl Xdp {
     /// As [`Udp::open`]; and what lacks for xdp (rights, an Ethernet card, memory, a mode that is demanded),
     /// or who has the card already.
     pub fn open(udp: UdpSettings, settings: XdpSettings) -> Result<Self, IoError> {
-        let name = &udp.interface;
+        let port = Port::under(&interface::find(&udp.interface)?)?;
+        match Owner::of(&port, || None)? {
+            Claim::Own(owner) => Self::with(udp, settings, port, None, owner),
+            Claim::Served(_) => unreachable!("nobody is said to serve us"),
+        }
+    }
+
+    /// The same where the processes of a host share memory: the owner makes the ring of `relay`, and who finds
+    /// the card taken by one that did is served, whatever rights it has.
+    ///
+    /// # Errors
+    /// As [`Xdp::open`], and of the ring; or the owner does not hand on what is for this cluster.
+    pub fn open_shared(
+        udp: UdpSettings,
+        settings: XdpSettings,
+        relay: &RelaySettings,
+    ) -> Result<Shared, IoError> {
+        let port = Port::under(&interface::find(&udp.interface)?)?;
+        match Owner::of(&port, || relay.owner())? {
+            // At once: who asks meanwhile waits for it.
+            Claim::Own(owner) => {
+                let xdp = Self::with(udp, settings, port, Some(Relay::open(relay)?), owner)?;
+                Ok(Shared::Own(Box::new(xdp)))
+            }
+            Claim::Served(pid) => Ok(Shared::Served(pid)),
+        }
+    }
+
+    fn with(
+        udp: UdpSettings,
+        settings: XdpSettings,
+        port: Port,
+        relay: Option<Relay>,
+        owner: Owner,
+    ) -> Result<Self, IoError> {
         let frame_bytes = check(&udp)?;
-        let interface = interface::find(name)?;
-        card::demand_rights(&interface.name)?;
-        let port = Port::under(&interface)?;
+        card::demand_rights(&port.interface)?;
         let numbers = queue_numbers(&port, settings.queue)?;
-        let owner = Owner::of(&port)?;
         let (busy_poll_us, joins) = (udp.busy_poll_us, udp.joins.clone());
         // The ordinary sockets bring what comes seldom. They ask for no bursts: the kernel would gather those
         // in front of a program in generic mode.
@@ -208,8 +266,9 @@ impl Xdp {
         if let Some(us) = busy_poll_us {
             obtained.push(busy_poll_told(us, queues.iter().all(|used| used.queue.polls_busily())));
         }
+        obtained.extend(relay.as_ref().map(|relay| relay.obtained().clone()));
         let fds = queues.iter().map(|used| used.queue.socket()).collect();
-        let side = Side::start(interface.name.clone(), sockets.sockets(), fds)?;
+        let side = Side::start(port.interface.clone(), sockets.sockets(), fds)?;
         let targets = udp.groups.map(|group| SocketAddrV4::new(group, udp.port));
         let from = SocketAddrV4::new(*own.ip(), udp.port);
         let template = |mac, from, to, ttl| Template::new((port.mac, mac), port.vlan, from, to, ttl);
@@ -219,7 +278,8 @@ impl Xdp {
             groups: Inbox::new(),
             unicast: Inbox::new(),
             targets,
-            joined: [Group::Submit, Group::Data, Group::Control].map(|group| joins.contains(&group)),
+            joined: Group::ALL.map(|group| joins.contains(&group)),
+            drained: true,
             vlan: port.vlan,
             to_groups: targets.map(|to| template(frame::multicast_mac(*to.ip()), from, to, udp.ttl)),
             to_nodes: template([0; 6], own, own, frame::UNICAST_TTL),
@@ -230,7 +290,9 @@ impl Xdp {
             obtained,
             side,
             udp: sockets,
-            _attached: attached,
+            attached,
+            is_taking: false,
+            relay,
             _owner: owner,
         })
     }
@@ -261,17 +323,39 @@ impl Xdp {
         self.udp.unicast_address()
     }
 
+    /// The ordinary one that unicast leaves by.
+    pub(super) fn unicast_socket(&self) -> BorrowedFd<'_> {
+        self.udp.unicast_socket()
+    }
+
     /// All sockets, for a `Parker` to wait on.
     pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
         self.queues.iter().map(|used| used.queue.socket()).chain(self.udp.sockets()).collect()
     }
 
+    /// From now on the card's datagrams are ours. What fails is counted, and tried again.
+    #[cold]
+    fn begin(&mut self) {
+        for used in &self.queues {
+            if let Err(error) = self.attached.serve(used.number, used.queue.socket()) {
+                self.counts.failed_receives += 1;
+                self.counts.last_errno = error.source.raw_os_error().unwrap_or(0) as u64;
+                return;
+            }
+        }
+        self.is_taking = true;
+    }
+
     /// Takes what has come by the card and sorts it: one look at each queue's ring, each time another one
     /// first.
     fn take_in(&mut self) {
+        if !self.is_taking {
+            self.begin();
+        }
         self.first = if self.first + 1 < self.queues.len() { self.first + 1 } else { 0 };
         let (before, from_first) = self.queues.split_at_mut(self.first);
         let mut left = FRAMES_PER_RECEIVE;
+        self.drained = true;
         let order = (self.first..).zip(from_first).chain(before.iter_mut().enumerate());
         for (place, used) in order {
             let most = FRAMES_PER_QUEUE.min(left);
@@ -279,10 +363,17 @@ impl Xdp {
             while taken < most {
                 let Some(frame) = used.queue.take() else { break };
                 taken += 1;
-                let parsed = frame::parse(used.queue.bytes(frame), self.vlan);
+                let bytes = used.queue.bytes(frame);
+                let parsed = frame::parse(bytes, self.vlan);
                 let inbox = match parsed {
                     Some(datagram) if datagram.to.ip().is_multicast() => {
                         let to = self.targets.iter().position(|target| *target == datagram.to);
+                        if let (Some(relay), Some(group)) = (&mut self.relay, to)
+                            && datagram.len <= self.datagram_len_max
+                        {
+                            relay.push(Group::ALL[group], &bytes[datagram.at..][..datagram.len]);
+                            self.own.relayed_out += 1;
+                        }
                         to.filter(|group| self.joined[*group]).map(|_| &mut self.groups)
                     }
                     Some(datagram) if datagram.to == self.udp.unicast_address() => Some(&mut self.unicast),
@@ -308,6 +399,7 @@ impl Xdp {
                 inbox.taken.push(Taken { queue: place, bytes, from: datagram.from });
             }
             left -= taken;
+            self.drained &= taken < most;
             used.queue.tell();
             if taken == 0 && used.queue.polls_busily() {
                 used.queue.wake();
@@ -356,132 +448,6 @@ impl Xdp {
     }
 }
 
-/// Settings that xdp cannot serve. Returns the bytes of a frame.
-fn check(udp: &UdpSettings) -> Result<usize, IoError> {
-    let wrong = |doing: String| IoError::because(doing, ErrorKind::InvalidInput, "settings cannot work");
-    if udp.ttl == 0 {
-        let doing = format!(
-            "use transport xdp on {} with a ttl of 0: what xdp sends leaves the host; configure `ttl = 1`",
-            udp.interface
-        );
-        return Err(wrong(doing));
-    }
-    let around = HEADERS_LEN + TAG_LEN;
-    socket::frame_bytes(udp.datagram_len_max + around).map_err(|most| {
-        let most = most - TAG_LEN - frame::ETHERNET_LEN;
-        wrong(format!(
-            "use transport xdp on {} with datagrams of {} bytes: an XDP frame carries an mtu of {most} at most; \
-             configure `mtu = {most}` for all nodes, or `transport = \"udp\"`",
-            udp.interface, udp.datagram_len_max
-        ))
-    })
-}
-
-/// The queues that are used.
-fn queue_numbers(port: &Port, wanted: Option<u32>) -> Result<Vec<u32>, IoError> {
-    match wanted {
-        None => Ok((0..port.queues).collect()),
-        Some(queue) if queue < port.queues => Ok(vec![queue]),
-        Some(queue) => {
-            let doing = format!(
-                "use queue {queue} of {}: it receives by {}, counted from 0; leave `xdp_queue` out to use all",
-                port.name, port.queues
-            );
-            Err(IoError::because(doing, ErrorKind::InvalidInput, "no such queue"))
-        }
-    }
-}
-
-/// A card in use.
-struct Opened {
-    mode: Mode,
-    attached: Attached,
-    queues: Vec<Used>,
-    /// Why no better mode is used.
-    worse: Vec<String>,
-}
-
-/// Opens the queues in the best mode that there is, or in the one demanded.
-fn best(
-    what: &Match,
-    port: &Port,
-    numbers: &[u32],
-    queue: &QueueSettings,
-    demanded: Option<Mode>,
-) -> Result<Opened, IoError> {
-    let mut worse = Vec::new();
-    let wanted = Mode::ALL.into_iter().filter(|mode| demanded.is_none_or(|demanded| demanded == *mode));
-    let mut attached: Option<(Place, Attached)> = None;
-    for mode in wanted {
-        // A card may renew its queues when it gets a program: once is enough for both modes of a place.
-        let place = mode.place();
-        let kept = attached.take().filter(|(at, _)| *at == place);
-        let fresh = || {
-            let attempt = || Attached::new(what, place, port.index, &port.name, port.queues);
-            socket::when_free(attempt, |(error, _)| error).map(|attached| (place, attached))
-        };
-        let program = match kept.map_or_else(fresh, Ok) {
-            Ok((_, program)) => program,
-            Err((error, Step::Load)) => return Err(error),
-            Err((error, Step::Attach)) => {
-                worse.push(format!("{mode}: {error}"));
-                continue;
-            }
-        };
-        match open_queues(&program, port, numbers, queue, mode) {
-            Ok(queues) => return Ok(Opened { mode, attached: program, queues, worse }),
-            Err(error) => worse.push(format!("{mode}: {error}")),
-        }
-        attached = Some((place, program));
-    }
-    let asked = demanded.map_or_else(|| "any mode".to_owned(), |mode| format!("mode {mode}, as configured"));
-    let doing = format!("use transport xdp on {} in {asked}: {}", port.name, worse.join("; "));
-    Err(IoError::because(doing, ErrorKind::Unsupported, "the card does not work so"))
-}
-
-fn open_queues(
-    program: &Attached,
-    port: &Port,
-    numbers: &[u32],
-    settings: &QueueSettings,
-    mode: Mode,
-) -> Result<Vec<Used>, IoError> {
-    let mut queues: Vec<Used> = Vec::with_capacity(numbers.len());
-    for number in numbers {
-        // One of them sends.
-        let send_bytes = if queues.is_empty() { settings.send_bytes } else { 0 };
-        let zero_copy = mode == Mode::ZeroCopy;
-        let settings = QueueSettings { queue: *number, send_bytes, zero_copy, ..*settings };
-        let queue = Queue::open(&settings, &port.name)?;
-        queues.push(Used { number: *number, queue, datagrams_in: 0 });
-    }
-    for used in &queues {
-        program.serve(used.number, used.queue.socket())?;
-    }
-    Ok(queues)
-}
-
-fn told(asked: Option<Mode>, mode: Mode, port: &Port, numbers: &[u32], worse: Vec<String>) -> Obtained {
-    let queues = match numbers {
-        [one] if port.queues == 1 => format!("queue {one}"),
-        [one] => format!("queue {one} of {}, what comes by others by the kernel", port.queues),
-        all => format!("{} queues", all.len()),
-    };
-    let tag = port.vlan.map_or(String::new(), |vlan| format!(", VLAN {vlan}"));
-    let got = format!("xdp {mode} on {}, {queues}{tag}", port.name);
-    let asked = format!("xdp {}", asked.map_or("auto".into(), |mode| mode.to_string()));
-    let note = (!worse.is_empty()).then(|| worse.join("; "));
-    Obtained { what: "transport", asked, got, note }
-}
-
-fn busy_poll_told(us: u32, is_on: bool) -> Obtained {
-    if is_on {
-        return Obtained::granted("busy_poll_us", us);
-    }
-    let note = "the kernel has no SO_PREFER_BUSY_POLL (Linux 5.11); the card's interrupts wake it";
-    Obtained::short("busy_poll_us", us, "off", note)
-}
-
 impl Net for Xdp {
     fn recv_groups(&mut self) -> usize {
         self.counts.group_receives += 1;
@@ -499,6 +465,10 @@ impl Net for Xdp {
         let all = self.groups.lent + self.groups.by_kernel;
         self.counts.empty_receives += u64::from(all == 0);
         all
+    }
+
+    fn is_drained(&self) -> bool {
+        self.drained && (self.groups.by_kernel == 0 || self.udp.is_drained())
     }
 
     fn group_datagram(&self, index: usize) -> &[u8] {

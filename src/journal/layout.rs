@@ -10,7 +10,7 @@
 //! The rule needs no skip record: whoever knows a record's end knows where the next one starts.
 
 use crate::journal::{BLOCK_LEN, ports::Word};
-use crate::wire::{DATAGRAM_LEN_MAX, Identity};
+use crate::wire::{DATAGRAM_LEN_MAX, Identity, crc};
 use bytemuck::{Pod, Zeroable};
 
 /// Version of the tail's and the segments' format. Records carry `wire::VERSION` besides.
@@ -57,7 +57,7 @@ impl Geometry {
 
     /// Where the record behind position `end` starts.
     pub fn place(&self, end: u64) -> u64 {
-        let left = self.ring_len - end % self.ring_len;
+        let left = self.ring_len - place_in(self.ring_len, end);
         if left < self.record_len_max { end + left } else { end }
     }
 
@@ -66,6 +66,13 @@ impl Geometry {
     pub fn floor(&self, head: u64) -> u64 {
         (self.place(head) + 2 * self.record_len_max).saturating_sub(self.ring_len)
     }
+}
+
+/// The place of position `pos` in a ring of `ring_len` bytes: by a mask where that is a power of two, as the
+/// default is, by a division otherwise.
+#[inline]
+pub fn place_in(ring_len: u64, pos: u64) -> u64 {
+    if ring_len.is_power_of_two() { pos & (ring_len - 1) } else { pos % ring_len }
 }
 
 /// Whose ring a tail file is.
@@ -105,7 +112,7 @@ const _: () = assert!(LABEL_LEN == 96 && LABEL_LEN <= WORDS_AT);
 
 /// CRC-32C of `bytes` with the four bytes at 12 left out, where all our side files keep it.
 pub(crate) fn checksum_but_12(bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..])
+    crc::append(crc::crc32c(&bytes[..12]), &bytes[16..])
 }
 
 impl TailLabel {

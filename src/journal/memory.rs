@@ -19,7 +19,12 @@ pub struct MemoryTail {
 impl std::fmt::Debug for MemoryTail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let words = (&self.words, &self.label);
-        write!(f, "MemoryTail({} bytes, {words:?}, crc {:#x})", self.ring.len(), crc32c::crc32c(&self.ring))
+        write!(
+            f,
+            "MemoryTail({} bytes, {words:?}, crc {:#x})",
+            self.ring.len(),
+            crate::wire::crc::crc32c(&self.ring)
+        )
     }
 }
 

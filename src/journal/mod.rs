@@ -46,7 +46,7 @@ mod walk;
 
 pub use checkpoint::Checkpoint;
 pub use damage::Damage;
-pub use layout::{Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TailLabel, WORD_STRIDE, WORDS_AT};
+pub use layout::{Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TailLabel, WORD_STRIDE, WORDS_AT, place_in};
 pub use open::{Completeness, Cut, OpenError, Opened, Settings, format, open};
 pub use read::{LogReader, read_segments};
 pub use scrub::{Scrub, Verified, verify};

@@ -17,6 +17,7 @@
 use crate::journal::damage::Damage;
 use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
+use crate::wire::crc;
 use bytemuck::{Pod, Zeroable};
 
 const PACK_MAGIC: u64 = u64::from_le_bytes(*b"LKSPACK\0");
@@ -50,7 +51,7 @@ const _: () = assert!(size_of::<Head>() == 40 && size_of::<Row>() == 16);
 
 /// The checksum of a unit.
 fn checksum(plain: &[u8], compressed: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(plain), compressed)
+    crc::append(crc::crc32c(plain), compressed)
 }
 
 /// The packed file of segment `number`, whose bytes are `segment`.

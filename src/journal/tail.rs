@@ -17,7 +17,7 @@
 use crate::journal::BLOCK_LEN;
 use crate::journal::damage::Damage;
 use crate::journal::extents::{Extent, Extents};
-use crate::journal::layout::{Geometry, TailLabel};
+use crate::journal::layout::{Geometry, TailLabel, place_in};
 use crate::journal::ports::{TailMemory, Word};
 use crate::journal::record::{self, MARK_LEN};
 use crate::journal::replay::{Replay, Staging};
@@ -443,7 +443,7 @@ impl<M: TailMemory> Tail<M> {
         let block = at / BLOCK_LEN as u64;
         if self.slotted != Some(block) {
             self.slotted = Some(block);
-            let slot = (at % self.geometry.ring_len) / BLOCK_LEN as u64;
+            let slot = place_in(self.geometry.ring_len, at) / BLOCK_LEN as u64;
             self.memory.set_slot(slot as usize, (slot_seq, at));
         }
         self.head = at + len as u64;
@@ -519,7 +519,7 @@ impl<M: TailMemory> Tail<M> {
     /// Whether `next` lies right behind `before` in memory, so that one slice holds both.
     pub fn is_adjacent(&self, before: Span, next: Span) -> bool {
         let end = before.pos + u64::from(before.len);
-        next.pos == end && !end.is_multiple_of(self.geometry.ring_len)
+        next.pos == end && place_in(self.geometry.ring_len, end) != 0
     }
 
     /// Exactly the record's bytes.
@@ -537,7 +537,7 @@ impl<M: TailMemory> Tail<M> {
 
     /// The slot of an (absolute) block, if a record between `start` and `end` starts there.
     fn slot(&self, block: u64, start: u64, end: u64) -> Option<(Seq, u64)> {
-        let place = (block * BLOCK_LEN as u64 % self.geometry.ring_len) / BLOCK_LEN as u64;
+        let place = place_in(self.geometry.ring_len, block * BLOCK_LEN as u64) / BLOCK_LEN as u64;
         let (seq, pos) = self.memory.slot(place as usize);
         (pos / BLOCK_LEN as u64 == block && (start..end).contains(&pos)).then_some((seq, pos))
     }

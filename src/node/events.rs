@@ -3,6 +3,7 @@
 
 use crate::engine::event::{Event, Role, Stopped};
 use crate::io::events::{Event as Record, EventKind};
+use crate::io::fanout::FanoutCounts;
 use crate::io::lines::LineCounts;
 use crate::io::watcher::{self, Readiness};
 use crate::proto::election::Why;
@@ -26,6 +27,9 @@ const DISK: u16 = 1103;
 const REJECTED: u16 = 1201;
 const GAP: u16 = 1202;
 const LINE: u16 = 1203;
+const MEMBERS_FULL: u16 = 1204;
+const JOIN_REFUSED: u16 = 1205;
+const LEASED: u16 = 1206;
 const DIVERGED: u16 = 1301;
 const IMPOSTOR: u16 = 1302;
 const DIVERGENT_ACK: u16 = 1303;
@@ -126,6 +130,34 @@ pub static EVENT_KINDS: &[EventKind] = &[
         },
     },
     EventKind { code: LINE, level: Level::WARN, format: format_line },
+    EventKind {
+        code: MEMBERS_FULL,
+        level: Level::WARN,
+        format: |event, f| match event.small {
+            0 => write!(f, "joins find room again: {} members by lease", event.a),
+            _ => write!(
+                f,
+                "joins find no room: {} members by lease are the most that `fanout_members` allows; {} refused so far",
+                event.a, event.b
+            ),
+        },
+    },
+    EventKind {
+        code: JOIN_REFUSED,
+        level: Level::WARN,
+        format: |event, f| match event.a {
+            0 => write!(f, "no node refuses to send to us any more"),
+            nodes => write!(
+                f,
+                "{nodes} nodes refuse to send to us: they have no room for a lease, or send by multicast alone"
+            ),
+        },
+    },
+    EventKind {
+        code: LEASED,
+        level: Level::INFO,
+        format: |event, f| write!(f, "{} nodes send to us by lease", event.a),
+    },
     EventKind {
         code: DIVERGED,
         level: Level::ERROR,
@@ -336,6 +368,22 @@ pub(super) fn disk_record(full: bool, seq: u64, now: Nanos) -> Record {
 pub(super) fn line_record(line: usize, counts: &LineCounts, now: Nanos) -> Record {
     let small = u16::from(counts.is_down);
     Record { at: now, code: LINE, a: line as u64, b: counts.lost, small, ..Record::default() }
+}
+
+/// Joins find no room, or find some again.
+pub(super) fn members_record(counts: &FanoutCounts, now: Nanos) -> Record {
+    let small = counts.is_refusing as u16;
+    Record { at: now, code: MEMBERS_FULL, a: counts.leases, b: counts.refused, small, ..Record::default() }
+}
+
+/// Other nodes refuse to send to us, or do no longer.
+pub(super) fn join_record(counts: &FanoutCounts, now: Nanos) -> Record {
+    Record { at: now, code: JOIN_REFUSED, a: counts.refused_by, ..Record::default() }
+}
+
+/// Others send to us by lease, more or fewer than before.
+pub(super) fn leased_record(counts: &FanoutCounts, now: Nanos) -> Record {
+    Record { at: now, code: LEASED, a: counts.given_by, ..Record::default() }
 }
 
 /// What happened as a record. `since` is when the state began that ends with it.

@@ -1,6 +1,6 @@
 //! The running node: opened, then turned until it is told to stop, then drained and closed clean.
 
-use super::events::{disk_record, line_record, record};
+use super::events::{disk_record, join_record, leased_record, line_record, members_record, record};
 use super::{NodeError, NodeSettings, RealPorts};
 use crate::engine::counters::Counter;
 use crate::engine::event::{Event, Role};
@@ -16,6 +16,7 @@ use crate::io::cpu;
 use crate::io::device::{Device, DeviceSettings};
 use crate::io::duty::{self, Turn};
 use crate::io::events::Recorder;
+use crate::io::fanout::FanoutCounts;
 use crate::io::idle::Waiter;
 use crate::io::journal_files::{self, Lock, OpenJournal};
 use crate::io::journal_thread::{self, Handle, ThreadSettings};
@@ -71,6 +72,10 @@ pub struct Node {
     full_since: Nanos,
     disk_full: bool,
     lines_down: [bool; 2],
+    /// Whether joins find no room here, and whether ours find none elsewhere.
+    refusals: [bool; 2],
+    /// Nodes that send to us by lease.
+    given_by: u64,
     watcher: Option<Watcher>,
     server: Option<Server>,
     fetch: Option<Fetch>,
@@ -135,6 +140,7 @@ impl Node {
         let losses = Losses::names();
         let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
         let names = names.chain(&LineCounts::NAMES).chain(&ShmCounts::NAMES).chain(&XdpCounts::NAMES);
+        let names = names.chain(&FanoutCounts::NAMES);
         let names = names.chain(&ServerStats::NAMES).copied();
         let names: Vec<&str> = names.chain(losses.iter().map(String::as_str)).collect();
         let counters = CountersFile::create(&settings.counters, &names)?;
@@ -154,6 +160,8 @@ impl Node {
             clock_due: 0,
             disk_full: false,
             lines_down: [false; 2],
+            refusals: [false; 2],
+            given_by: 0,
             watcher: None,
             server,
             fetch,
@@ -261,6 +269,7 @@ impl Node {
                     recorder.record(line_record(line, &counts, now));
                 }
             }
+            self.look_at_fanout(now, recorder);
             let full = self.side.disk_full();
             if full != self.disk_full {
                 self.disk_full = full;
@@ -270,6 +279,21 @@ impl Node {
         let restless = self.replica.is_restless().then_some(now + RESTLESS_NS);
         let due = self.replica.next_deadline();
         Turn { work, next_deadline: Some(restless.map_or(due, |soon| soon.min(due))) }
+    }
+
+    fn look_at_fanout(&mut self, now: Nanos, recorder: &Recorder) {
+        let counts = self.replica.net().fanout_counts();
+        let [refuses, refused] = [counts.is_refusing > 0, counts.refused_by > 0];
+        if refuses != self.refusals[0] {
+            recorder.record(members_record(&counts, now));
+        }
+        if refused != self.refusals[1] {
+            recorder.record(join_record(&counts, now));
+        }
+        if counts.given_by != self.given_by {
+            recorder.record(leased_record(&counts, now));
+        }
+        (self.refusals, self.given_by) = ([refuses, refused], counts.given_by);
     }
 
     /// What has left every ring is read from a journal; what has come of it goes into ours.
@@ -327,6 +351,7 @@ impl Node {
         }
         self.values.extend_from_slice(&net.memory().values());
         self.values.extend_from_slice(&net.xdp_counts().values());
+        self.values.extend_from_slice(&net.fanout_counts().values());
         let served = self.server.as_ref().map_or([0; 3], |server| server.stats().values());
         self.values.extend_from_slice(&served);
         self.replica.core.losses.values(&mut self.values);
@@ -371,7 +396,8 @@ fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError
     };
     let udp = UdpSettings { joins, unicast_port: settings.unicast.port(), ..settings.udp.clone() };
     let (second, rehearse, memory) = (settings.second.clone(), settings.rehearse, settings.memory);
-    Ok(Device::open(DeviceSettings { udp, transport: settings.transport, second, rehearse, memory })?)
+    let transport = settings.transport.clone();
+    Ok(Device::open(DeviceSettings { udp, transport, second, rehearse, memory })?)
 }
 
 fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits, NodeError> {

@@ -162,7 +162,7 @@ impl Machine {
             return Ok(Started::Silent(why.clone()));
         }
         let recovered = Recovered::of_journal(&opened, 16);
-        let replica = Replica::new(SimNet::default(), opened.tail, recovered, limits)?;
+        let replica = Replica::new(SimNet::default().sparing(), opened.tail, recovered, limits)?;
         self.harmed |= damaged;
         (self.damaged, self.forgot) = (false, false);
         self.writer = Some(opened.writer);

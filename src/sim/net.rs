@@ -32,8 +32,18 @@ pub struct SimNet {
     /// Those of them to the data group, repairs left out.
     pub data_sends: u32,
     joined: [bool; 3],
+    /// Whether the last receive took all that was there.
+    drained: bool,
+    /// Where that was one datagram at most, the next receive asks for one only, as that of `io::udp` does.
+    sparing: bool,
+    /// It does.
+    quiet: bool,
+    /// Bytes of a datagram at most.
+    datagram_len_max: usize,
 }
 
+/// What UDP carries.
+const DATAGRAM_LEN_MAX: usize = 65_535 - 28;
 /// Datagrams that one receive call lends at most.
 const BATCH: usize = 16;
 /// Datagrams that wait on one socket at most; the kernel drops what comes on top.
@@ -52,6 +62,10 @@ impl Default for SimNet {
             sends: 0,
             data_sends: 0,
             joined: [true; 3],
+            drained: true,
+            sparing: false,
+            quiet: false,
+            datagram_len_max: DATAGRAM_LEN_MAX,
         }
     }
 }
@@ -60,6 +74,16 @@ impl SimNet {
     /// A device that hears the stream and the replicas, not what is submitted.
     pub fn of_client() -> Self {
         Self { joined: [false, true, true], ..Self::default() }
+    }
+
+    /// The same, asking for no more than one datagram where there was no more than one.
+    pub fn sparing(self) -> Self {
+        Self { sparing: true, ..self }
+    }
+
+    /// A device of a network that carries datagrams of so many bytes.
+    pub fn carrying(datagram_len_max: usize) -> Self {
+        Self { datagram_len_max, ..Self::default() }
     }
 
     /// Whether it hears a group.
@@ -99,9 +123,16 @@ impl Net for SimNet {
     fn recv_groups(&mut self) -> usize {
         self.receives += 1;
         self.lent_groups.clear();
-        let count = self.groups.len().min(BATCH);
+        let asked = if self.quiet { 1 } else { BATCH };
+        let count = self.groups.len().min(asked);
+        self.drained = count < asked;
+        self.quiet = self.sparing && self.drained && count <= 1;
         self.lent_groups.extend(self.groups.drain(..count));
         count
+    }
+
+    fn is_drained(&self) -> bool {
+        self.drained
     }
 
     fn group_datagram(&self, index: usize) -> &[u8] {
@@ -126,7 +157,10 @@ impl Net for SimNet {
             bursts.iter().any(|burst| !is_repair(&burst.bytes[..burst.stride.min(burst.bytes.len())]));
         self.data_sends += u32::from(group == Group::Data && frames);
         let mut taken = 0;
-        for burst in bursts {
+        for burst in bursts.iter().filter(|burst| !burst.bytes.is_empty()) {
+            if burst.stride == 0 || burst.stride.min(burst.bytes.len()) > self.datagram_len_max {
+                break;
+            }
             for datagram in burst.bytes.chunks(burst.stride) {
                 self.sent.push((To::Group(group), datagram.to_vec()));
                 taken += 1;
@@ -136,6 +170,9 @@ impl Net for SimNet {
     }
 
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        if parts[0].len() + parts[1].len() > self.datagram_len_max {
+            return false;
+        }
         self.sent.push((To::Unicast(to), parts.concat()));
         true
     }

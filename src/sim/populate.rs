@@ -100,7 +100,7 @@ pub(super) fn publisher(plan: &Plan, seat: usize, work: &Work, rng: &mut Rng) ->
         message_len_max: MESSAGE_LEN_MAX,
         message_len_max_of: BTreeMap::new(),
     };
-    let mut publisher = Publisher::new(SimNet::of_client(), limits);
+    let mut publisher = Publisher::new(SimNet::of_client().sparing(), limits);
     publisher.core.open(&work.name, [rng.next_u64(), rng.next_u64()]);
     Box::new(publisher)
 }
@@ -121,7 +121,7 @@ pub(super) fn subscriber(
         parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 512 * MESSAGE_LEN_MAX },
         lag_report_ns: 1_000_000,
     };
-    Box::new(Subscriber::new(SimNet::of_client(), limits))
+    Box::new(Subscriber::new(SimNet::of_client().sparing(), limits))
 }
 
 /// The seq that a start names.

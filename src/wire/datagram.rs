@@ -2,9 +2,9 @@
 //! that a repaired frame carries. Each is a [`Header`] and a fixed body; some have items behind it.
 
 use super::{
-    Denied, Entries, HEADER_LEN, Header, Identity, Kind, NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow,
-    NoticeRows, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody, Seq,
-    StatusBody, StatusMember, StatusMembers, VerdictBody, seal,
+    Denied, Entries, HEADER_LEN, Header, Identity, JoinBody, Kind, LeaseBody, NAME_LEN_MAX, NOTICE_ROWS_MAX,
+    NoticeRow, NoticeRows, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody,
+    Seq, StatusBody, StatusMember, StatusMembers, VerdictBody, crc, seal,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -298,7 +298,7 @@ fn ends(header: &Header, len: usize, flags: u16) -> Result<(), Reject> {
 }
 
 /// Writes a datagram of a header, a fixed body and what follows it, padded to 8; returns its bytes.
-fn write(out: &mut [u8], header: Header, body: &[u8], items: &[u8]) -> usize {
+pub(super) fn write(out: &mut [u8], header: Header, body: &[u8], items: &[u8]) -> usize {
     let (start, end) = (HEADER_LEN + body.len(), HEADER_LEN + body.len() + items.len());
     let padded = end.next_multiple_of(8);
     out[HEADER_LEN..start].copy_from_slice(body);
@@ -345,6 +345,10 @@ pub enum Datagram<'a> {
     Status(Header, StatusBody, StatusMembers<'a>),
     /// A verdict.
     Verdict(Header, VerdictBody),
+    /// A join.
+    Join(Header, JoinBody),
+    /// A lease.
+    Lease(Header, LeaseBody),
     /// A request for a replay; over TCP only, like what follows.
     ReplayRequest(Header, ReplayRequestBody),
     /// Its answer.
@@ -467,6 +471,14 @@ impl<'a> Datagram<'a> {
                 }
                 Self::Verdict(header, said)
             }
+            Kind::Join => {
+                ends(&header, size_of::<JoinBody>(), 0)?;
+                Self::Join(header, body::<JoinBody>(bytes)?.check()?)
+            }
+            Kind::Lease => {
+                ends(&header, size_of::<LeaseBody>(), 0)?;
+                Self::Lease(header, body::<LeaseBody>(bytes)?.check()?)
+            }
             Kind::ReplayRequest => {
                 ends(&header, size_of::<ReplayRequestBody>(), REPLAY_CHAIN)?;
                 let asked = body(bytes)?;
@@ -575,7 +587,7 @@ pub fn write_notice(out: &mut [u8], mut header: Header, rows: &[NoticeRow]) -> u
 pub const SMALL_LEN_MAX: usize = HEADER_LEN + size_of::<NackBody>() + NACK_RANGES_MAX * size_of::<SeqRange>();
 
 fn trailer_checksum(trailer: &[u8], frame: &Header) -> u64 {
-    u64::from(crc32c::crc32c_append(crc32c::crc32c(bytemuck::cast_slice(&frame.tag)), &trailer[..32]))
+    u64::from(crc::append(crc::crc32c(bytemuck::cast_slice(&frame.tag)), &trailer[..32]))
 }
 
 /// The trailer for a repair of the frame with the (sealed) header `frame`.
@@ -590,6 +602,21 @@ pub fn repair_trailer(
         RepairTrailer { giver: giver.packed(), accepted: accepted.0, commit_next, token, tag: [0; 2] };
     trailer.tag[0] = trailer_checksum(bytemuck::bytes_of(&trailer), frame);
     bytemuck::cast(trailer)
+}
+
+/// Whether these bytes, which nobody has judged yet, are a frame with a trailer of which the token is somebody's
+/// request: a repair for one. One for all has none.
+#[inline]
+pub fn is_repair_for_one(datagram: &[u8]) -> bool {
+    const LENGTH: usize = std::mem::offset_of!(Header, length);
+    const TOKEN: usize = REPAIR_TRAILER_LEN - std::mem::offset_of!(RepairTrailer, token);
+    let Some(length) = datagram.get(LENGTH..LENGTH + 4) else { return false };
+    let length = bytemuck::pod_read_unaligned::<u32>(length) as usize;
+    if datagram.len() != length + REPAIR_TRAILER_LEN {
+        return false;
+    }
+    let token = &datagram[datagram.len() - TOKEN..][..8];
+    token.iter().any(|byte| *byte != 0)
 }
 
 fn open_trailer(bytes: &[u8], frame: &Header) -> Result<RepairTrailer, Reject> {

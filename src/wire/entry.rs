@@ -1,7 +1,7 @@
 //! Entries: one slot of the stream each, one behind the other in a frame; and the same shape for the
 //! not yet stamped messages of a submission.
 
-use super::{Destination, PublisherId, PublisherSeq, Reject};
+use super::{Destination, PublisherId, PublisherSeq, Reject, crc};
 use bytemuck::{Pod, Zeroable};
 
 /// Bytes of an [`EntryHeader`].
@@ -126,7 +126,7 @@ pub fn write_entry(out: &mut [u8], header: EntryHeader, payload: &[u8]) -> Optio
 /// are told apart by it; it finds accidents, it is no proof.
 #[inline]
 pub fn entry_digest(header: &EntryHeader, payload: &[u8]) -> u32 {
-    crc32c::crc32c_append(header.destination ^ u32::from(header.flags) << 24, payload)
+    crc::append(header.destination ^ u32::from(header.flags) << 24, payload)
 }
 
 /// One entry, borrowed from the datagram that it came in.

@@ -4,7 +4,7 @@
 //! fit its 16 bytes, so authentication will move no offset. `open` is the only way in: what it
 //! returns has been checked, and what it refuses is a counted [`Reject`].
 
-use super::{Epoch, Identity, Reject};
+use super::{Epoch, Identity, Reject, crc};
 use bytemuck::{Pod, Zeroable};
 
 /// `LKST` in memory order.
@@ -54,6 +54,10 @@ pub enum Kind {
     Status = 16,
     /// Whether an operator's order is taken.
     Verdict = 17,
+    /// Between devices: somebody wants groups sent to it by unicast, or no longer.
+    Join = 18,
+    /// Between devices: whether they are sent to it.
+    Lease = 19,
     /// Over TCP: a reader asks for a part of the log.
     ReplayRequest = 20,
     /// Over TCP: what follows, or why nothing does.
@@ -90,6 +94,8 @@ impl Kind {
             15 => Self::StepDown,
             16 => Self::Status,
             17 => Self::Verdict,
+            18 => Self::Join,
+            19 => Self::Lease,
             20 => Self::ReplayRequest,
             21 => Self::ReplayAnswer,
             22 => Self::ReplayMark,
@@ -211,8 +217,8 @@ const STATES: [u32; 256] = {
 #[inline]
 fn checksum(header: &Header, datagram: &[u8]) -> u32 {
     let usual = header.magic == MAGIC && header.version == VERSION && header.key_id == 0;
-    let state = if usual { STATES[header.kind as usize] } else { crc32c::crc32c(&datagram[..8]) };
-    crc32c::crc32c_append(state, &datagram[24..])
+    let state = if usual { STATES[header.kind as usize] } else { crc::crc32c(&datagram[..8]) };
+    crc::append(state, &datagram[24..])
 }
 
 /// Who submits in a datagram that nobody has judged yet, in one number; `None` for what is no submission.

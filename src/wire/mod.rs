@@ -23,6 +23,8 @@
 //! | [`Kind::Refuse`] | replica → all | control group | a superseded epoch was heard | [`BallotBody`] |
 //! | [`Kind::Down`] | watcher → all | control group | its leader's stamping thread is gone | [`DownBody`] |
 //! | [`Kind::StepDown`] | leader → all | control group | it stops stamping | [`StepDownBody`] |
+//! | [`Kind::Join`] | device → replica's device | unicast | every second, where groups come by unicast | [`JoinBody`] |
+//! | [`Kind::Lease`] | replica's device → device | unicast | a join was heard | [`LeaseBody`] |
 //! | [`Kind::ReplayRequest`] | reader → replica or archiver | TCP | it needs what no ring holds | [`ReplayRequestBody`] |
 //! | [`Kind::ReplayAnswer`], [`Kind::ReplayMark`] | replica → reader | TCP | before the frames, and where none follow | [`ReplayBody`] |
 //! | [`Kind::Notice`] | leader → publishers | control group | their numbers are missed, or their share is used up | [`NoticeRow`]s |
@@ -31,11 +33,13 @@
 #![forbid(unsafe_code)]
 
 mod control;
+pub mod crc;
 mod datagram;
 mod entry;
 mod frame;
 mod header;
 mod ids;
+mod lease;
 mod notice;
 mod operator;
 mod replay;
@@ -46,6 +50,7 @@ pub use entry::*;
 pub use frame::*;
 pub use header::*;
 pub use ids::*;
+pub use lease::*;
 pub use notice::*;
 pub use operator::*;
 pub use replay::*;

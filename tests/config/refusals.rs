@@ -389,6 +389,27 @@ refused! {
          write the interface's name, e.g. \"eth0\", or set LOCKSTEP_LINES_1_INTERFACE on each machine \
          (c.toml:7:13)";
 
+    a_node_that_hears_multicast_alone_is_refused_on_a_line_of_unicast: SHARED,
+        ["ttl = 0" => "ttl = 0\ntransport = \"unicast\"", "id = 2" => "id = 2\ntransport = \"udp\""];
+        "LS0122: lines.1.transport: is unicast, and replicas.2.transport is udp: neither hears what the \
+         other says to groups; write \"unicast\" for the line and for no node, or for nobody, or \"auto\" \
+         (c.toml:9:13)";
+
+    a_node_that_hears_unicast_alone_is_refused_on_a_line_of_multicast: SHARED,
+        ["id = 2" => "id = 2\ntransport = \"unicast\""];
+        "LS0122: replicas.2.transport: is unicast, and lines.1.transport is udp: neither hears what the \
+         other says to groups; write \"unicast\" for the line and for no node, or for nobody, or \"auto\" \
+         (c.toml:15:13)";
+
+    a_second_line_of_unicast_is_refused_without_addresses_there: SHARED,
+        ["[stream]" => SECOND_LINE, "interface = \"lo\"\n[stream]" => "interface = \"lo\"\ntransport = \"unicast\"\n[stream]"];
+        "LS0122: lines.2.transport: is unicast, and replicas.1.unicast_b is missing: nobody can send to \
+         that replica there; write each replica's unicast_b, its address on this line (c.toml:22:13)";
+
+    more_members_than_a_leader_can_serve_are_refused: SHARED,
+        ["ttl = 0" => "ttl = 0\ntransport = \"unicast\"\nfanout_members = 5000"];
+        "LS0107: lines.1.fanout_members: 5000 is out of range; write a value from 1 to 4096 (c.toml:10:18)";
+
     an_empty_list_of_replicas_is_refused: NO_REPLICA, ["[[lines]]" => "replicas = []\n[[lines]]"];
         "LS0112: replicas: there is no replica; add [[replicas]], one for each; three survive one \
          (c.toml:1:1)";

@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 
 /// A network that writes down what is asked of it.
 #[derive(Default)]
-struct Noted {
+pub(crate) struct Noted {
     /// Brought by the next receive, of groups and of unicast alike.
-    brings: Vec<Vec<u8>>,
+    pub(crate) brings: Vec<Vec<u8>>,
     asked: u32,
     sent: Vec<Vec<u8>>,
     takes_nothing: bool,
-    joined: Vec<(Group, bool)>,
+    pub(crate) joined: Vec<(Group, bool)>,
 }
 
 const REMOTE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 9), 7701);
@@ -29,6 +29,9 @@ impl Net for Noted {
     fn recv_groups(&mut self) -> usize {
         self.asked += 1;
         self.brings.len()
+    }
+    fn is_drained(&self) -> bool {
+        true
     }
     fn group_datagram(&self, index: usize) -> &[u8] {
         &self.brings[index]
@@ -75,7 +78,7 @@ fn memory(parent: &Path) -> Shm {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn groups(net: &mut impl Net) -> Vec<Vec<u8>> {
+pub(crate) fn groups(net: &mut impl Net) -> Vec<Vec<u8>> {
     (0..net.recv_groups()).map(|index| net.group_datagram(index).to_vec()).collect()
 }
 

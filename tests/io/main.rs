@@ -9,6 +9,7 @@
 mod beside;
 mod machine;
 mod records;
+mod relay;
 mod shm;
 mod udp;
 mod watcher;

@@ -6,7 +6,8 @@
 
 use crate::{child_of, is_child_of};
 use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::transport::{Transport, TransportSettings};
+use lockstep::io::device::{Device, DeviceSettings, Memory};
+use lockstep::io::transport::TransportSettings;
 use lockstep::io::udp::{Interface, UdpSettings};
 use lockstep::io::xdp::{Mode, XdpSettings};
 use std::collections::BTreeMap;
@@ -18,27 +19,30 @@ use tools::netns::{Namespace, Place, unsupported};
 
 const GROUPS: [Ipv4Addr; 3] =
     [Ipv4Addr::new(239, 205, 1, 1), Ipv4Addr::new(239, 205, 1, 2), Ipv4Addr::new(239, 205, 1, 3)];
-const KINDS: [Group; 3] = [Group::Submit, Group::Data, Group::Control];
+pub(crate) const KINDS: [Group; 3] = [Group::Submit, Group::Data, Group::Control];
 const PORT: u16 = 7700;
-const UNICAST_PORT: u16 = 7701;
+pub(crate) const UNICAST_PORT: u16 = 7701;
 /// A port that is nobody's.
 const OTHER_PORT: u16 = 7702;
 const SPEAKER: &str = "xdp::speaker";
-/// Tells a speaker its transport and its largest datagram.
+/// Tells a speaker its transport, its largest datagram, and its unicast port.
 const TRANSPORT: &str = "LOCKSTEP_TEST_TRANSPORT";
 const DATAGRAM_MAX: &str = "LOCKSTEP_TEST_DATAGRAM_MAX";
+const OWN_PORT: &str = "LOCKSTEP_TEST_UNICAST_PORT";
+/// In front of a transport: with memory beside it.
+const WITH_MEMORY: &str = "shm+";
 /// Datagrams of one saying, few enough for any socket's memory.
-const SAID_AT_ONCE: usize = 60;
+pub(crate) const SAID_AT_ONCE: usize = 60;
 
 fn address(end: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, 0, end as u8 + 1)
 }
 
 /// Two namespaces and a cable.
-struct Pair([Namespace; 2]);
+pub(crate) struct Pair([Namespace; 2]);
 
 impl Pair {
-    fn new(mtu: u32) -> Option<Self> {
+    pub(crate) fn new(mtu: u32) -> Option<Self> {
         if let Some(reason) = unsupported() {
             println!("SKIPPED: {reason}");
             return None;
@@ -52,7 +56,7 @@ impl Pair {
         Some(Self(ends))
     }
 
-    fn place(&self, end: usize) -> &Place {
+    pub(crate) fn place(&self, end: usize) -> &Place {
         self.0[end].place()
     }
 
@@ -61,31 +65,38 @@ impl Pair {
     }
 
     /// Whether a program is on the card of this end.
-    fn has_program(&self, end: usize) -> bool {
+    pub(crate) fn has_program(&self, end: usize) -> bool {
         self.0[end].shell("ip -d link show eth0").contains("xdp")
     }
 }
 
 /// A child with a device.
-struct Speaker {
-    child: Child,
+pub(crate) struct Speaker {
+    pub(crate) child: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
 }
 
 impl Speaker {
-    fn open(place: &Place, transport: &str) -> Self {
-        let mut speaker = Self::start(place, transport, 1472);
-        let word = speaker.answer();
-        assert!(word.starts_with("open "), "{transport}: {word}");
+    pub(crate) fn open(place: &Place, transport: &str) -> Self {
+        let (speaker, word) = Self::open_at(place, transport, UNICAST_PORT);
         let mode =
             transport.strip_prefix("xdp-").map_or(String::new(), |mode| format!("transport xdp {mode} on"));
         assert!(word.contains(&mode), "asked for {transport}: {word}");
         speaker
     }
 
+    /// One that is reached at this port, and what it was told of its settings.
+    pub(crate) fn open_at(place: &Place, transport: &str, port: u16) -> (Self, String) {
+        let mut speaker =
+            Self::start(&place.behind(&["env", &format!("{OWN_PORT}={port}")]), transport, 1472);
+        let word = speaker.answer();
+        assert!(word.starts_with("open "), "{transport}: {word}");
+        (speaker, word)
+    }
+
     /// What one that does not open says.
-    fn refusal(place: &Place, transport: &str, datagram_max: usize) -> String {
+    pub(crate) fn refusal(place: &Place, transport: &str, datagram_max: usize) -> String {
         let answer = Self::start(place, transport, datagram_max).answer();
         answer.strip_prefix("refused ").unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
@@ -114,12 +125,12 @@ impl Speaker {
         }
     }
 
-    fn ask(&mut self, what: &str) -> String {
+    pub(crate) fn ask(&mut self, what: &str) -> String {
         writeln!(self.to, "{what}").expect("its stdin");
         self.answer()
     }
 
-    fn number(&mut self, what: &str) -> u64 {
+    pub(crate) fn number(&mut self, what: &str) -> u64 {
         let answer = self.ask(what);
         answer.parse().unwrap_or_else(|_| panic!("{what}: {answer}"))
     }
@@ -142,30 +153,39 @@ fn speaker() {
         println!("> {text}");
         std::io::stdout().flush().expect("stdout");
     };
-    let mode = match std::env::var(TRANSPORT).expect("a transport").as_str() {
+    let transport = std::env::var(TRANSPORT).expect("a transport");
+    let (memory, transport) = match transport.strip_prefix(WITH_MEMORY) {
+        Some(transport) => (Memory::Beside, transport),
+        None => (Memory::Off, transport.as_str()),
+    };
+    let mode = match transport {
         "xdp-zero-copy" => Some(Mode::ZeroCopy),
         "xdp-native" => Some(Mode::Native),
         "xdp-generic" => Some(Mode::Generic),
         _ => None,
     };
-    let transport = match std::env::var(TRANSPORT).as_deref() {
-        Ok("udp" | "udp-cut") => TransportSettings::Udp,
+    let by = match transport {
+        "udp" | "udp-cut" => TransportSettings::Udp,
         _ => TransportSettings::Xdp(XdpSettings { mode, queue: None }),
     };
     let max = std::env::var(DATAGRAM_MAX).expect("a length").parse().expect("a number");
+    let port = std::env::var(OWN_PORT).map_or(UNICAST_PORT, |port| port.parse().expect("a port"));
     let udp = UdpSettings {
-        unicast_port: UNICAST_PORT,
+        unicast_port: port,
         datagram_len_max: max,
-        gso: std::env::var(TRANSPORT).as_deref() != Ok("udp-cut"),
+        gso: transport != "udp-cut",
         ..UdpSettings::new(Interface::Name("eth0".into()), PORT, GROUPS)
     };
-    let mut net = match Transport::open(udp, transport) {
+    let settings = DeviceSettings { udp, transport: by, second: None, rehearse: None, memory };
+    let mut net = match Device::open(settings) {
         Ok(net) => net,
         Err(error) => return say(format!("refused {error}")),
     };
     let told: Vec<String> = net.obtained().iter().map(ToString::to_string).collect();
     say(format!("open udp {}", told.join(" | ")));
-    let other = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, OTHER_PORT)).expect("the other port");
+    // Each of a host has another one.
+    let other_port = OTHER_PORT + 100 * (port - UNICAST_PORT);
+    let other = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, other_port)).expect("the other port");
     other.set_nonblocking(true).expect("a socket that does not block");
     for line in std::io::stdin().lines() {
         let line = line.expect("stdin");
@@ -175,7 +195,8 @@ fn speaker() {
             "send" => send(&mut net, KINDS[number(1)], number(2), number(3)).to_string(),
             "tell" => (0..number(2))
                 .filter(|index| {
-                    let to = SocketAddrV4::new(address(number(1)), UNICAST_PORT);
+                    let port = words.get(3).map_or(UNICAST_PORT, |_| number(3) as u16);
+                    let to = SocketAddrV4::new(address(number(1)), port);
                     net.send_unicast(to, [&(*index as u32).to_le_bytes(), b"told"])
                 })
                 .count()
@@ -204,6 +225,8 @@ fn speaker() {
             }
             "neighbours" => net.xdp_counts().neighbours.to_string(),
             "by-kernel" => format!("{}", net.xdp_counts().kernel_out),
+            "relayed-in" => net.xdp_counts().relayed_in.to_string(),
+            "owners" => net.xdp_counts().owners.to_string(),
             "by-card" => format!("{}", net.xdp_counts().busiest_queue_in),
             other => panic!("'{other}' is no word"),
         });
@@ -211,7 +234,7 @@ fn speaker() {
 }
 
 /// What a hundred turns of sending and receiving allocate, after some first ones.
-fn allocations(net: &mut Transport) -> u64 {
+fn allocations(net: &mut Device) -> u64 {
     let (bytes, to) = ([7; 4000], SocketAddrV4::new(address(1), UNICAST_PORT));
     let mut turn = || {
         net.send_group(Group::Data, &[Burst { bytes: &bytes, stride: 900 }]);
@@ -224,7 +247,7 @@ fn allocations(net: &mut Transport) -> u64 {
 }
 
 /// Sends so many numbered datagrams of so many bytes, sixteen in a burst.
-fn send(net: &mut Transport, group: Group, count: usize, len: usize) -> usize {
+fn send(net: &mut Device, group: Group, count: usize, len: usize) -> usize {
     let bytes: Vec<u8> = (0..count).flat_map(|number| datagram(number as u32, len)).collect();
     let mut sent = 0;
     while sent < count {
@@ -272,7 +295,7 @@ fn hear(count: usize, mut receive: impl FnMut() -> Vec<Vec<u8>>) -> String {
     format!("{} heard, {repeated} repeated, {bad} wrong", heard.len())
 }
 
-fn all(count: usize) -> String {
+pub(crate) fn all(count: usize) -> String {
     format!("{count} heard, 0 repeated, 0 wrong")
 }
 

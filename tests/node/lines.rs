@@ -19,7 +19,7 @@ pub(super) const SETTINGS: &str = "[journal]\ntail_size = \"8MiB\"\nsegment_size
     [timing]\nsuspect = \"30s\"\nsuspect_max = \"30s\"\n";
 
 /// A second line beside the first of `config`: its groups, one octet higher.
-fn second_line(config: &Config) -> String {
+pub(super) fn second_line(config: &Config) -> String {
     let line = &config.lines[0];
     let group = |address: &std::net::SocketAddrV4| {
         let [a, b, c, d] = address.ip().octets();

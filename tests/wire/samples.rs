@@ -205,6 +205,21 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         acked_age_ns: 0xefee_edec_ebea_e9e8,
     };
     let verdict = VerdictBody { token, topic: Topic::DeclareDead as u32, denied: Denied::NotTwo as u32 };
+    let join = JoinBody {
+        groups: GROUPS_ALL,
+        reserved: 0,
+        process_nonce: token,
+        proof: 0x9796_9594_9392_9190,
+        padding: 0,
+    };
+    let lease = LeaseBody {
+        term: LeaseTerm::Prove as u32,
+        lasts_ms: 3_000,
+        process_nonce: token,
+        proof: 0x9796_9594_9392_9190,
+        members: 5,
+        members_max: 256,
+    };
     let asked = ReplayRequestBody { from: 0x8786_8584_8382_8180, to: 0x8f8e_8d8c_8b8a_8988 };
     let chained = Header { flags: REPLAY_CHAIN, ..header(Kind::ReplayRequest) };
     let replay = ReplayBody {
@@ -259,6 +274,8 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("step-down", small(|out| write_step_down(out, header(Kind::StepDown), step_down))),
         ("status", small(|out| write_status(out, header(Kind::Status), status, &[seen]))),
         ("verdict", small(|out| write_verdict(out, header(Kind::Verdict), verdict))),
+        ("join", small(|out| write_join(out, header(Kind::Join), join))),
+        ("lease", small(|out| write_lease(out, header(Kind::Lease), lease))),
         ("replay request", small(|out| write_replay_request(out, chained, asked))),
         ("replay answer", small(|out| write_replay(out, header(Kind::ReplayAnswer), replay))),
         (

@@ -49,6 +49,12 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
         changed("replay answer", 16, &end.to_le_bytes());
         changed("replay mark", 16, &end.to_le_bytes());
     }
+    for term in numbers.clone().filter(|&number| LeaseTerm::from_u32(number).is_some()) {
+        changed("lease", 0, &term.to_le_bytes());
+    }
+    for groups in 0..=GROUPS_ALL {
+        changed("join", 0, &groups.to_le_bytes());
+    }
     for told in numbers.clone().filter(|&number| Told::from_u32(number).is_some()) {
         changed("notice", 24, &told.to_le_bytes());
     }

@@ -5,6 +5,7 @@
 //! cut, disks whose power fails. Each scenario is one function: `tests/` runs it a few times, the chores
 //! of `tools` hundreds of times.
 
+pub mod cards;
 pub mod exchange;
 pub mod feeds;
 pub mod flow;

@@ -8,13 +8,17 @@
 //! cargo run --release -p tools -- two-of-five --times 200  any two replicas are killed
 //! cargo run --release -p tools -- late --times 100       readers begin anywhere, over a bad network
 //! cargo run --release -p tools -- trade --times 50       gateways and leaders are killed while clients trade
+//! cargo run --release -p tools -- kill-xdp --times 1000  a node by xdp is killed: the card is free, and it is back
+//! cargo run --release -p tools -- share-xdp --times 50   the owner of a card is killed that serves others
 //! ```
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use lockstep::sim::rng::Rng;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tools::{images, late, power, takeover, trading};
+use tools::netns::{self, Network};
+use tools::processes::Ground;
+use tools::{cards, images, late, power, takeover, trading};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -47,12 +51,33 @@ enum Chore {
         /// The longest stop in milliseconds.
         #[arg(long, default_value_t = 30_000.0)]
         longest_ms: f64,
+        /// What carries the datagrams.
+        #[arg(long, value_enum, default_value_t = By::Udp)]
+        by: By,
     },
     /// Kill any two of five replicas, in turn, while orders flow.
     TwoOfFive {
         /// How often.
         #[arg(long, default_value_t = 200)]
         times: u32,
+        /// What carries the datagrams.
+        #[arg(long, value_enum, default_value_t = By::Udp)]
+        by: By,
+    },
+    /// Kill a node that uses xdp while orders flow: nothing is left on its card, and the next one has it at once.
+    KillXdp {
+        /// How often.
+        #[arg(long, default_value_t = 1_000)]
+        times: u32,
+    },
+    /// Kill the owner of a card that serves the other processes of its host, and these, while orders flow.
+    ShareXdp {
+        /// How often.
+        #[arg(long, default_value_t = 50)]
+        times: u32,
+        /// How many of a thousand packets the wire loses.
+        #[arg(long, default_value_t = 10)]
+        lost: u16,
     },
     /// Kill gateways and leaders while scripted clients trade through two gateways.
     Trade {
@@ -71,15 +96,48 @@ enum Chore {
     },
 }
 
+/// What carries the datagrams of a cluster.
+#[derive(Clone, Copy, ValueEnum)]
+enum By {
+    /// The kernel's sockets, on the loopback.
+    Udp,
+    /// Shared memory.
+    Shm,
+    /// The cards of namespaces, by xdp (root).
+    Xdp,
+}
+
+impl By {
+    /// The ground of a cluster of so many replicas, and what it stands on.
+    fn ground(self, replicas: u32) -> Result<(Option<Network>, Ground), String> {
+        Ok(match self {
+            Self::Udp => (None, Ground::loopback(replicas)),
+            Self::Shm => (None, Ground::loopback(replicas).with_memory()),
+            Self::Xdp => {
+                let network = network(replicas as usize + 1)?;
+                let ground = network.ground(replicas).by_xdp();
+                (Some(network), ground)
+            }
+        })
+    }
+}
+
+/// So many nodes.
+fn network(nodes: usize) -> Result<Network, String> {
+    netns::unsupported().map_or_else(|| Ok(Network::new(nodes)), Err)
+}
+
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Sanitize => sanitize(),
         Chore::Soak { minutes } => soak(Duration::from_secs(60 * minutes)),
         Chore::Power { times } => power_fails(times),
-        Chore::Stale { times, longest_ms } => {
-            scenes(times, |rng, times| takeover::stale_leader(rng, (1.0, longest_ms), times))
-        }
-        Chore::TwoOfFive { times } => scenes(times, takeover::two_of_five),
+        Chore::Stale { times, longest_ms, by } => scenes(times, by, 3, |rng, ground, times| {
+            takeover::stale_leader(rng, ground, (1.0, longest_ms), times)
+        }),
+        Chore::TwoOfFive { times, by } => scenes(times, by, 5, takeover::two_of_five),
+        Chore::KillXdp { times } => kill_xdp(times),
+        Chore::ShareXdp { times, lost } => share_xdp(times, lost),
         Chore::Late { times } => late_joiners(times),
         Chore::Trade { times, clients } => trade(times, clients),
     };
@@ -139,12 +197,18 @@ fn build_program() -> Result<(), String> {
 const PER_SCENE: u32 = 10;
 
 /// Runs a scenario `times` times, on as many clusters as that takes.
-fn scenes(times: u32, mut scenario: impl FnMut(&mut Rng, u32) -> takeover::Shown) -> Result<(), String> {
+fn scenes(
+    times: u32,
+    by: By,
+    replicas: u32,
+    mut scenario: impl FnMut(&mut Rng, Ground, u32) -> takeover::Shown,
+) -> Result<(), String> {
     build_program()?;
     let (mut rng, mut done, mut messages) = (Rng::new(new_seed()), 0, 0);
     while done < times {
         let now = PER_SCENE.min(times - done);
-        let shown = scenario(&mut rng, now);
+        let (_network, ground) = by.ground(replicas)?;
+        let shown = scenario(&mut rng, ground, now);
         (done, messages) = (done + now, messages + shown.messages);
         println!("{done} of {times}: {shown}");
     }
@@ -155,6 +219,20 @@ fn scenes(times: u32, mut scenario: impl FnMut(&mut Rng, u32) -> takeover::Shown
 fn trade(times: u32, clients: usize) -> Result<(), String> {
     build_program()?;
     println!("{}", trading::trade(&mut Rng::new(new_seed()), clients, times, times));
+    Ok(())
+}
+
+fn kill_xdp(times: u32) -> Result<(), String> {
+    drop(network(1)?);
+    build_program()?;
+    println!("{}", cards::killed(times));
+    Ok(())
+}
+
+fn share_xdp(times: u32, lost: u16) -> Result<(), String> {
+    let network = network(2)?;
+    build_program()?;
+    println!("{}", cards::shared(&network, lost, times));
     Ok(())
 }
 

@@ -14,10 +14,13 @@
 //! cleaned up, and two tests never meet: they may even use the same addresses.
 
 use crate::processes::{Ground, is_root};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -105,6 +108,22 @@ impl Namespace {
     /// The process that holds it, by which it can be entered.
     pub fn holder(&self) -> u32 {
         self.holder.id()
+    }
+
+    /// What a thread does inside of it: sockets that it opens stay there.
+    ///
+    /// # Panics
+    /// It cannot be entered, or the thread panics.
+    #[track_caller]
+    pub fn within<T: Send + 'static>(&self, does: impl FnOnce() -> T + Send + 'static) -> T {
+        let path = format!("/proc/{}/ns/net", self.holder());
+        let thread = std::thread::spawn(move || {
+            let inside = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            move_into_link_name_space(inside.as_fd(), Some(LinkNameSpaceType::Network))
+                .unwrap_or_else(|error| panic!("enter a network namespace: {error}"));
+            does()
+        });
+        thread.join().expect("a thread in a namespace")
     }
 
     /// Where its files are seen from outside.
@@ -321,16 +340,22 @@ impl Network {
 
     /// The ground of a cluster whose replicas are the first nodes; its clients are on the one behind them.
     pub fn ground(&self, replicas: u32) -> Ground {
-        let numbers = 1..=replicas as usize;
+        let nodes: Vec<usize> = (1..=replicas as usize).collect();
+        self.ground_on(&nodes, replicas as usize + 1)
+    }
+
+    /// The ground of a cluster whose replicas are on these nodes, some perhaps on one, and its clients on that one.
+    pub fn ground_on(&self, nodes: &[usize], clients: usize) -> Ground {
+        let addresses = |line: Line| nodes.iter().map(|number| line.address(*number)).collect();
         Ground {
             interface: LINE_A.card.into(),
-            second: self.has_second.then(|| {
-                (LINE_B.card.into(), numbers.clone().map(|number| LINE_B.address(number)).collect())
-            }),
+            second: self.has_second.then(|| (LINE_B.card.into(), addresses(LINE_B))),
             ttl: 1,
-            addresses: numbers.clone().map(Self::address).collect(),
-            places: numbers.map(|number| self.node(number).place().clone()).collect(),
-            clients: self.node(replicas as usize + 1).place().clone(),
+            addresses: addresses(LINE_A),
+            places: nodes.iter().map(|number| self.node(*number).place().clone()).collect(),
+            clients: self.node(clients).place().clone(),
+            by_xdp: false,
+            has_memory: false,
         }
     }
 

@@ -274,6 +274,10 @@ pub struct Ground {
     pub places: Vec<Place>,
     /// Where everybody else runs.
     pub clients: Place,
+    /// Whether the replicas use xdp; everybody else uses the kernel's sockets.
+    pub by_xdp: bool,
+    /// Whether the processes of one place exchange datagrams by memory.
+    pub has_memory: bool,
 }
 
 impl Ground {
@@ -287,7 +291,19 @@ impl Ground {
             addresses: vec![Ipv4Addr::LOCALHOST; count],
             places: vec![Place::host(); count],
             clients: Place::host(),
+            by_xdp: false,
+            has_memory: false,
         }
+    }
+
+    /// The same with xdp for the replicas.
+    pub fn by_xdp(self) -> Self {
+        Self { by_xdp: true, ..self }
+    }
+
+    /// The same with shared memory for the processes of each place.
+    pub fn with_memory(self) -> Self {
+        Self { has_memory: true, ..self }
     }
 }
 
@@ -359,7 +375,9 @@ impl Cluster {
                 "\n[[replicas]]\nid = {id}\nunicast = \"{address}:{unicast}\"\njournal = \
                  \"{folder}journal-{id}\"\ntail = \"{folder}tail-{id}\"\ncounters = \"{folder}counters-{id}\"\n{second}"
             );
+            text += if self.ground.by_xdp { "transport = \"xdp\"\n" } else { "" };
         }
+        text += if self.ground.has_memory { "\n[network]\nshm = true\n" } else { "" };
         // Parked threads leave the cores to the other tests.
         text += "\n[runtime]\nidle = \"park\"\n";
         let text = if more.contains("[journal]") {

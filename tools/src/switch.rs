@@ -12,12 +12,9 @@
 
 use crate::netns::{Cut, Network};
 use lockstep::sim::rng::Rng;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs::File;
 use std::net::{SocketAddrV4, UdpSocket};
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -77,19 +74,12 @@ impl Switch {
         let mut threads = Vec::new();
         for (index, &group) in (0..).zip(groups) {
             let (stop, counts) = (Arc::clone(&stop), Arc::clone(&counts));
-            let inside = format!("/proc/{}/ns/net", place.holder());
-            let (joined, is_joined) = std::sync::mpsc::channel();
+            let socket = place.within(move || open(group, node));
+            let socket = socket.unwrap_or_else(|error| panic!("{group} of the switch: {error}"));
             threads.push(std::thread::spawn(move || {
-                let inside = File::open(&inside).unwrap_or_else(|error| panic!("{inside}: {error}"));
-                move_into_link_name_space(inside.as_fd(), Some(LinkNameSpaceType::Network))
-                    .unwrap_or_else(|error| panic!("enter a network namespace: {error}"));
-                let socket =
-                    open(group, node).unwrap_or_else(|error| panic!("{group} of the switch: {error}"));
-                joined.send(()).expect("whoever starts it waits");
                 let rng = Rng::new(weather.seed.wrapping_add(index));
                 carry(&socket, group, weather, rng, &stop, &counts);
             }));
-            is_joined.recv().expect("a thread of the switch");
         }
         network.cut(&[Cut::one_way(&others, &others).of_multicast()]);
         Self { stop, counts, threads }

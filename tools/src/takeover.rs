@@ -126,6 +126,13 @@ impl Scene {
         &self.replicas[id - 1]
     }
 
+    /// What replica `id` has counted under this name.
+    pub fn counted(&self, id: usize, name: &str) -> u64 {
+        let file = self.cluster.path(&format!("counters-{id}"));
+        let file = CountersReader::open(&file).unwrap_or_else(|error| panic!("{error}"));
+        file.value(name).unwrap_or_else(|| panic!("no counter {name}"))
+    }
+
     /// The newest epoch of which anybody tells, some milliseconds late: its round, and who leads it.
     pub fn epoch(&self) -> (u64, usize) {
         newest_of(&self.replicas)
@@ -163,7 +170,7 @@ impl Scene {
         }
     }
 
-    fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         last_words(&self.replicas)
     }
 
@@ -244,8 +251,8 @@ impl Scene {
 }
 
 /// Kills the leader `times` times, each with orders in flight; it comes back each time.
-pub fn kill_leader(replicas: u32, times: u32) -> Shown {
-    let mut scene = Scene::on(Ground::loopback(replicas));
+pub fn kill_leader(ground: Ground, times: u32) -> Shown {
+    let mut scene = Scene::on(ground);
     for _ in 0..times {
         let (round, leader) = scene.await_leader();
         scene.kill(leader);
@@ -258,8 +265,8 @@ pub fn kill_leader(replicas: u32, times: u32) -> Shown {
 
 /// Stops the leader for a time between the two, log-uniform, `times` times, and lets it go on. Either
 /// nobody noticed, or it finds itself superseded and is a standby by itself.
-pub fn stale_leader(rng: &mut Rng, pause_ms: (f64, f64), times: u32) -> Shown {
-    let mut scene = Scene::on(Ground::loopback(REPLICAS));
+pub fn stale_leader(rng: &mut Rng, ground: Ground, pause_ms: (f64, f64), times: u32) -> Shown {
+    let mut scene = Scene::on(ground);
     for _ in 0..times {
         let (_, stale) = scene.await_leader();
         let share = rng.below(1 << 32) as f64 / (1u64 << 32) as f64;
@@ -276,8 +283,8 @@ pub fn stale_leader(rng: &mut Rng, pause_ms: (f64, f64), times: u32) -> Shown {
 }
 
 /// Kills two of five, any two, one shortly behind the other, `times` times; both come back each time.
-pub fn two_of_five(rng: &mut Rng, times: u32) -> Shown {
-    let mut scene = Scene::on(Ground::loopback(5));
+pub fn two_of_five(rng: &mut Rng, ground: Ground, times: u32) -> Shown {
+    let mut scene = Scene::on(ground);
     for _ in 0..times {
         let first = 1 + rng.below(5) as usize;
         let second = 1 + (first + rng.below(4) as usize) % 5;
@@ -415,13 +422,7 @@ pub fn line_lost(network: &Network) -> Shown {
         assert_eq!(scene.epoch(), (round, leader), "time {time}: {}", scene.logs());
     }
     for id in &replicas {
-        let file = scene.cluster.path(&format!("counters-{id}"));
-        let file = CountersReader::open(&file).unwrap_or_else(|error| panic!("{error}"));
-        let values = file.values();
-        let counted = |name: &str| {
-            let place = file.names().iter().position(|known| known == name);
-            place.map(|place| values[place]).unwrap_or_else(|| panic!("no counter {name}"))
-        };
+        let counted = |name: &str| scene.counted(*id, name);
         let names = ["suspicions", "candidacies", "multicast_lost"];
         assert_eq!(names.map(counted), [0; 3], "replica {id}: {}", scene.logs());
         // A machine that stalls between the two lines' queues may ask for a frame that waits in one of them. A

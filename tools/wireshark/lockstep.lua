@@ -395,6 +395,14 @@ local BODIES = {
         return not (is_order and names.denials[denied]) and "a word that does not exist",
             " " .. name(names.topics, topic, "topic") .. ": " .. name(names.denials, denied, "denial")
     end),
+    [18] = fixed(parts.join, 0, function(d, at)
+        local is_sound = n32(d, at) <= 7 and n32(d, at + 4) == 0 and n64(d, at + 24) == ZERO
+        return not is_sound and "groups that do not exist", string.format(" groups 0x%x", n32(d, at))
+    end),
+    [19] = fixed(parts.lease, 0, function(d, at)
+        local term = n32(d, at)
+        return not names.terms[term] and "a word that does not exist", " " .. name(names.terms, term, "term")
+    end),
     [20] = fixed(parts.asked, 1, function(d, at)
         return n64(d, at) >= n64(d, at + 8) and "a range that is none", " " .. range_text(d, at)
     end),

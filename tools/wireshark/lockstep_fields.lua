@@ -10,7 +10,7 @@ names.kinds = {
     [1] = "frame", [2] = "heartbeat", [3] = "submission", [4] = "ack", [5] = "nack", [6] = "answer",
     [7] = "question", [8] = "reply", [9] = "prepare", [10] = "promise", [11] = "refuse", [12] = "pre-vote",
     [13] = "grant", [14] = "down", [15] = "step-down", [16] = "status", [17] = "verdict",
-    [20] = "replay request", [21] = "replay answer", [22] = "replay mark", [24] = "notice",
+    [18] = "join", [19] = "lease", [20] = "replay request", [21] = "replay answer", [22] = "replay mark", [24] = "notice",
     [128] = "stage", [129] = "switch",
 }
 names.entry_kinds = {
@@ -21,6 +21,7 @@ names.refusals = {
     [1] = "ahead", [2] = "too old", [3] = "other epoch", [4] = "other history", [5] = "limited",
     [6] = "referred", [7] = "replay", [8] = "dropped",
 }
+names.terms = { [1] = "given", [2] = "prove", [3] = "full", [4] = "multicast" }
 names.topics = {
     [1] = "node", [2] = "publisher", [3] = "status", [4] = "hand over", [5] = "declare dead", [6] = "pulse",
 }
@@ -424,6 +425,21 @@ parts.verdict = struct {
     u64("token", "Token", base.HEX),
     u32("topic", "Topic", base.DEC, names.topics),
     u32("denied", "Denied", base.DEC, names.denials),
+}
+parts.join = struct {
+    u32("join.groups", "Groups", base.HEX),
+    u32("reserved_word", "Reserved"),
+    u64("process_nonce", "Process nonce", base.HEX),
+    u64("proof", "Proof", base.HEX),
+    bytes(8, "padding", "Padding"),
+}
+parts.lease = struct {
+    u32("lease.term", "Term", base.DEC, names.terms),
+    u32("lease.lasts_ms", "Lasts, in milliseconds"),
+    u64("process_nonce", "Process nonce", base.HEX),
+    u64("proof", "Proof", base.HEX),
+    u32("lease.members", "Members"),
+    u32("lease.members_max", "Members at most"),
 }
 parts.asked = struct { u64("range.from", "From"), u64("range.to", "To, exclusive") }
 parts.replay = struct {

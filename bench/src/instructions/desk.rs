@@ -61,6 +61,10 @@ impl Net for Desk {
         std::mem::take(&mut self.ready)
     }
 
+    fn is_drained(&self) -> bool {
+        true
+    }
+
     fn group_datagram(&self, index: usize) -> &[u8] {
         &self.datagrams[index]
     }

@@ -4,7 +4,7 @@ use lockstep::wire::Nanos;
 use std::str::FromStr;
 
 /// A second, at the end of which a burst stands.
-const SECOND_NS: Nanos = 1_000_000_000;
+pub const SECOND_NS: Nanos = 1_000_000_000;
 
 /// What decides when the next message leaves.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -22,6 +22,13 @@ pub struct Burst {
     factor: u64,
     /// For how long.
     lasts_ns: Nanos,
+}
+
+impl Burst {
+    /// For how long, at the end of each second.
+    pub fn lasts_ns(self) -> Nanos {
+        self.lasts_ns
+    }
 }
 
 impl FromStr for Burst {

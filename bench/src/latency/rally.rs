@@ -1,6 +1,7 @@
 //! Messages there and back: one client, one thread, which publishes what is due and reads what comes.
 
 use super::pace::{Pace, Schedule};
+use super::recovery::Recovery;
 use super::tap::KernelTimes;
 use crate::client::{Client, Losses, Measure};
 use crate::floor::{MESSAGE_LEN_MIN, intended, number, write_message};
@@ -23,6 +24,8 @@ const LATE_SHARE: f64 = 0.01;
 const TO_STAMP: [&str; 2] = ["to the stamp", "from the stamp"];
 /// And at the kernel's note of its coming to the client's host.
 const TO_KERNEL: [&str; 2] = ["to the kernel", "from the kernel"];
+/// How long after a burst the latency is back.
+const BACK: &str = "after a burst, back at the p99 of the calm";
 /// Messages that are due and leave together.
 const BATCH_MAX: usize = 64;
 
@@ -88,6 +91,10 @@ pub struct Found {
     ways: Option<[Latencies; 2]>,
     /// The same two of the kernel's note of its coming.
     kernel_ways: Option<[Latencies; 2]>,
+    /// For each burst, how long after it they took no longer than before.
+    back: Option<Latencies>,
+    /// Messages that the window did not take at once.
+    refused: u64,
     /// Messages that count.
     counted: u64,
     /// From the first one due to the last one delivered.
@@ -112,7 +119,7 @@ impl Found {
     }
 
     /// Its parts by what they are called, without what must be said of the whole: on both sides of the leader's
-    /// stamp, and of the kernel's note.
+    /// stamp, and of the kernel's note; and behind bursts.
     ///
     /// # Errors
     /// A histogram cannot be written.
@@ -122,7 +129,8 @@ impl Found {
         let part = |(name, latencies): (&'static str, &Latencies)| {
             Ok((name, Round { seconds: self.lasted_ns as f64 / 1e9, ..Round::of(latencies)? }))
         };
-        stamp.chain(kernel).map(part).collect()
+        let back = self.back.iter().map(|back| (BACK, back));
+        stamp.chain(kernel).chain(back).map(part).collect()
     }
 
     /// As a round.
@@ -141,6 +149,9 @@ impl Found {
                 LATE_NS / 1_000,
                 self.latest_ns as f64 / 1e6
             ));
+        }
+        if self.refused > 0 {
+            marks.push(format!("the window was full, and said so, for {} messages", self.refused));
         }
         if self.losses.resends > 0 {
             marks.push(format!("submissions were sent again: {}", self.losses.resends));
@@ -172,6 +183,9 @@ impl Measure for Rally {
             Pace::Open(rate, burst) => (rate, burst),
         };
         let mut schedule = Schedule::new(rate, burst);
+        let recovery = burst.map(|burst| Recovery::new(burst, rate, self.warm_up_ns + self.lasts_ns));
+        let mut recovery = recovery.transpose()?;
+        let (mut refused, mut is_refused) = (0, false);
         let began = clock.now();
         let counts_from = began + self.warm_up_ns;
         let ends = counts_from + self.lasts_ns;
@@ -194,8 +208,11 @@ impl Measure for Rally {
                 }
                 write_message(&mut message, sent, due);
                 if !client.publish(&message) {
+                    refused += u64::from(!is_refused);
+                    is_refused = true;
                     break;
                 }
+                is_refused = false;
                 schedule.pass();
                 sent += 1;
                 if due >= counts_from {
@@ -226,6 +243,9 @@ impl Measure for Rally {
                         && slow.len() < SLOW_MAX
                     {
                         slow.push(Slow { due, came: now });
+                    }
+                    if let Some(recovery) = &mut recovery {
+                        recovery.record(due - began, now.saturating_sub(due));
                     }
                     let wall = clock.wall(now);
                     if let Some([out, back]) = &mut ways {
@@ -271,6 +291,8 @@ impl Measure for Rally {
             latencies,
             ways,
             kernel_ways: self.kernel.map(|kernel| kernel.ways),
+            back: recovery.map(Recovery::times).transpose()?,
+            refused,
             counted,
             lasted_ns: moved_at.max(ends) - counts_from,
             target,

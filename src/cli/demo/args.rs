@@ -1,7 +1,7 @@
 //! The flags of the demo, and what it tells its children.
 
 use crate::config;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub struct DemoArgs {
     /// Publishes the orders without gateways, clients and answers: what the stream alone carries
     #[arg(long)]
     pub direct: bool,
+    #[command(flatten)]
+    pub wire: WireArgs,
     #[command(flatten)]
     pub rehearse: RehearseArgs,
     /// Takes the leader away so many times while orders flow: by turns kill -9 and restart, stop and resume
@@ -48,6 +50,45 @@ impl DemoArgs {
         let needed = strikes.saturating_mul(self.rate).saturating_mul(2);
         self.messages.unwrap_or_else(|| needed.max(200_000))
     }
+}
+
+/// What carries the datagrams of the demo.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+pub enum Carrier {
+    /// The kernel's sockets.
+    Udp,
+    /// The kernel's sockets, without multicast.
+    Unicast,
+    /// The best of them that works.
+    Auto,
+    /// Memory.
+    Shm,
+    /// A card by AF_XDP, which one process owns and hands on to the others by memory.
+    Xdp,
+}
+
+impl Carrier {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Unicast => "unicast",
+            Self::Auto => "auto",
+            Self::Shm => "shm",
+            Self::Xdp => "xdp",
+        }
+    }
+}
+
+/// By which way they go.
+#[derive(Args, Debug)]
+pub struct WireArgs {
+    /// What carries the datagrams from process to process
+    #[arg(long, value_enum, value_name = "WORD", default_value_t = Carrier::Udp)]
+    pub transport: Carrier,
+    /// The interface of the groups, by name or address; on any but the loopback they leave this host
+    #[arg(long, value_name = "NAME", default_value = "127.0.0.1")]
+    pub interface: String,
 }
 
 /// A network that is worse than the loopback.

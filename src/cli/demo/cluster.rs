@@ -1,12 +1,14 @@
 //! Where the demo lives: a folder on the disk and one in memory, a configuration with groups and ports that
 //! nobody else uses, and nothing left behind.
 
+use super::args::{Carrier, WireArgs};
 use crate::cli::Failure;
+use crate::cli::failure::USAGE;
 use crate::io::IoError;
 use crate::io::clock::random_u64;
 use crate::io::idle::Idle;
 use crate::io::tail::free_bytes;
-use crate::io::udp::free_port;
+use crate::io::udp::{Interface, address_of, free_port};
 use std::fmt::Write;
 use std::fs;
 use std::net::Ipv4Addr;
@@ -14,6 +16,45 @@ use std::path::{Path, PathBuf};
 
 /// A file system in memory, on every Linux; the tails belong there.
 const MEMORY: &str = "/dev/shm";
+
+/// What carries the demo's datagrams: the lines of the configuration follow from it.
+pub struct Wire {
+    interface: String,
+    address: Ipv4Addr,
+    carrier: Carrier,
+}
+
+impl Wire {
+    /// What was asked for, if it can be.
+    pub fn of(args: &WireArgs) -> Result<Self, Failure> {
+        let WireArgs { transport: carrier, interface } = args;
+        let Ok(named) = interface.parse::<Interface>();
+        let address = address_of(&named)?;
+        if *carrier == Carrier::Xdp && address.is_loopback() {
+            let why = "--transport xdp needs an Ethernet card, and the loopback is none: name one by --interface, \
+                       e.g. one end of a veth pair";
+            return Err(Failure::new(USAGE, why));
+        }
+        Ok(Self { interface: interface.clone(), address, carrier: *carrier })
+    }
+
+    /// What stands in each line, behind the groups.
+    fn line(&self) -> String {
+        // What does not leave the host needs no more.
+        let ttl = u8::from(!self.address.is_loopback());
+        // By memory the line carries nothing, or what leaves this host.
+        let transport = match self.carrier {
+            Carrier::Udp | Carrier::Shm => String::new(),
+            carrier => format!("transport = {:?}\n", carrier.name()),
+        };
+        format!("interface = {:?}\nttl = {ttl}\n{transport}receive_buffer = \"16MiB\"\n", self.interface)
+    }
+
+    /// The table of what goes beside the lines.
+    fn network(&self) -> &'static str {
+        if matches!(self.carrier, Carrier::Shm | Carrier::Xdp) { "\n[network]\nshm = true\n" } else { "" }
+    }
+}
 
 /// The demo's files. Dropping it removes them, unless they are to be kept.
 pub struct Folder {
@@ -26,6 +67,7 @@ impl Folder {
     /// Makes the folders and the configuration, with these keys in `[rehearse]`. If `idle` spins, each replica
     /// has the core of its turn.
     pub fn create(
+        wire: &Wire,
         idle: Idle,
         cores: &[usize],
         keep: bool,
@@ -44,7 +86,7 @@ impl Folder {
                 )
             })?;
         }
-        let text = folder.config_text(idle, cores, rehearse)?;
+        let text = folder.config_text(wire, idle, cores, rehearse)?;
         let path = folder.config();
         fs::write(&path, text).map_err(|error| IoError::new(format!("write {}", path.display()), error))?;
         Ok(folder)
@@ -67,6 +109,7 @@ impl Folder {
 
     fn config_text(
         &self,
+        wire: &Wire,
         idle: Idle,
         cores: &[usize],
         rehearse: &[(&str, String)],
@@ -76,14 +119,14 @@ impl Folder {
         let group = |last: u8| format!("239.{}.{b}.{}", 64 | a & 0x3f, c & 0xfc | last);
         let mut ports = Vec::new();
         while ports.len() <= super::REPLICAS as usize {
-            let port = free_port(Ipv4Addr::LOCALHOST)?;
+            let port = free_port(wire.address)?;
             if !ports.contains(&port) {
                 ports.push(port);
             }
         }
         let [port, unicasts @ ..] = &ports[..] else { unreachable!("one more port than replicas") };
         let mut text = format!(
-            r#"# Made by `lockstep demo`. Nothing of it leaves this host.
+            r#"# Made by `lockstep demo`. On the loopback nothing of it leaves this host.
 cluster = {cluster}
 profile = "shared"
 
@@ -91,14 +134,13 @@ profile = "shared"
 submit = "{}:{port}"
 data = "{}:{port}"
 control = "{}:{port}"
-interface = "127.0.0.1"
-ttl = 0
-receive_buffer = "16MiB"
-"#,
+{}"#,
             group(1),
             group(2),
             group(3),
+            wire.line(),
         );
+        let address = wire.address;
         for (index, unicast) in unicasts.iter().enumerate() {
             let id = index + 1;
             let path = |folder: &Path, name: &str| folder.join(format!("{name}-{id}")).display().to_string();
@@ -109,7 +151,7 @@ receive_buffer = "16MiB"
             // Writing into a string cannot fail.
             let _ = write!(
                 text,
-                "\n[[replicas]]\nid = {id}\nunicast = \"127.0.0.1:{unicast}\"\njournal = {journal:?}\n\
+                "\n[[replicas]]\nid = {id}\nunicast = \"{address}:{unicast}\"\njournal = {journal:?}\n\
                  tail = {tail:?}\ncounters = {counters:?}\n{core}"
             );
         }
@@ -123,6 +165,7 @@ receive_buffer = "16MiB"
             self.users().display().to_string(),
             self.disk.display().to_string(),
         );
+        text.push_str(wire.network());
         if !rehearse.is_empty() {
             text.push_str("\n[rehearse]\n");
         }
@@ -155,11 +198,15 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
+    fn wire(transport: Carrier) -> Wire {
+        Wire { interface: "lo".into(), address: Ipv4Addr::LOCALHOST, carrier: transport }
+    }
+
     #[test]
     fn the_configuration_is_right_the_host_is_not_left_and_nothing_stays_behind() {
-        let folder = Folder::create(Idle::Yield, &[0, 1], false, &[]).expect("a folder");
+        let folder = Folder::create(&wire(Carrier::Shm), Idle::Yield, &[0, 1], false, &[]).expect("a folder");
         let config = Config::load(Some(&folder.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
-        assert_eq!((config.replicas.len(), config.lines[0].ttl), (3, 0));
+        assert_eq!((config.replicas.len(), config.lines[0].ttl, config.network.shm), (3, 0, true));
         assert!(config.replicas.iter().all(|replica| replica.unicast.ip().is_loopback()));
         let (disk, memory) = (folder.disk.clone(), folder.memory.clone());
         drop(folder);
@@ -174,7 +221,8 @@ mod tests {
 
     #[test]
     fn with_a_core_for_everybody_each_replica_has_its_own() {
-        let folder = Folder::create(Idle::Spin, &[4, 5, 6, 7], false, &[]).expect("a folder");
+        let folder =
+            Folder::create(&wire(Carrier::Udp), Idle::Spin, &[4, 5, 6, 7], false, &[]).expect("a folder");
         let config = Config::load(Some(&folder.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
         let cores: Vec<_> = config.replicas.iter().map(|replica| replica.core).collect();
         assert_eq!(cores, [Some(4), Some(5), Some(6)]);

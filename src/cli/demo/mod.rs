@@ -1,7 +1,8 @@
-//! # demo: a whole cluster on this host's loopback
+//! # demo: a whole cluster on this host
 //!
 //! The question: does everybody end with one digest, and does every client get each of its answers once? Nine
-//! processes give the answer, nothing is installed, and no datagram leaves the host.
+//! processes give the answer, nothing is installed, and no datagram leaves the host unless another interface than
+//! the loopback is named.
 //!
 //! ```text
 //!  demo ─┬─ sequencer ×3       leader and two standbys: the subcommand that production runs
@@ -43,7 +44,7 @@ use crate::io::{counters::CountersReader, cpu};
 use crate::node;
 use crate::wire::{MemberBody, Nanos, Seq};
 use args::DemoArgs;
-use cluster::Folder;
+use cluster::{Folder, Wire};
 use gateways::Killer;
 use process::{Process, Wiring};
 use report::{JournalRow, ReplicaRow, Report};
@@ -87,7 +88,8 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let stop = signals::stop_flag()?;
     let cores = cpu::cores();
     let idle = idle(args.direct, cores.len());
-    let folder = Folder::create(idle, &cores, args.keep, &args.rehearse.keys())?;
+    let wire = Wire::of(&args.wire)?;
+    let folder = Folder::create(&wire, idle, &cores, args.keep, &args.rehearse.keys())?;
     let config = Config::load(Some(&folder.config()), &[])?;
     say(&format!("{} in {}", if args.keep { "kept" } else { "temporary files" }, folder.disk().display()));
     let report = Demo { args, stop, config, folder: &folder, cores, idle }.run()?;
@@ -182,6 +184,7 @@ impl Demo<'_> {
             messages: self.args.messages(),
             rate: self.args.rate,
             direct: self.args.direct,
+            transport: self.args.wire.transport,
             rehearse: self.args.rehearse.keys(),
             strikes_asked: kill_leader,
             strikes: striker.map_or_else(Vec::new, Striker::into_strikes),
@@ -336,11 +339,13 @@ impl Demo<'_> {
         rows.map(|(process, replica)| {
             let counters = CountersReader::open(&replica.counters).ok();
             let count = |name: &str| counters.as_ref().and_then(|counters| counters.value(name));
+            // By the network and by memory.
+            let by_both = |name: &str| Some(count(&format!("udp_{name}"))? + count(&format!("shm_{name}"))?);
             ReplicaRow {
                 name: process.name().to_owned(),
-                datagrams_in: count("udp_datagrams_in"),
-                datagrams_out: count("udp_datagrams_out"),
-                dropped: count("udp_dropped"),
+                datagrams_in: by_both("datagrams_in"),
+                datagrams_out: by_both("datagrams_out"),
+                dropped: by_both("dropped"),
                 rehearsed_lost: count("rehearsed_lost"),
                 repairs_in: count("repairs_in"),
                 repairs_out: count("repairs_out"),

@@ -1,5 +1,6 @@
 //! The demo's result: a table for people, JSON for programs, and the verdict.
 
+use super::args::Carrier;
 use super::gateways::Kill;
 use super::memory::Memory;
 use super::said::{Answered, Delivered, Latency};
@@ -18,11 +19,11 @@ const SCHEMA: &str = "lockstep.demo/2";
 pub struct ReplicaRow {
     /// Which.
     pub name: String,
-    /// Datagrams received.
+    /// Datagrams received, by the network and by memory.
     pub datagrams_in: Option<u64>,
     /// Datagrams sent.
     pub datagrams_out: Option<u64>,
-    /// Received by the kernel and thrown away, because the socket was full.
+    /// Thrown away unread, as there was no room for them.
     pub dropped: Option<u64>,
     /// Lost on purpose.
     pub rehearsed_lost: Option<u64>,
@@ -54,6 +55,8 @@ pub struct Report {
     pub rate: u64,
     /// Whether orders went past the gateways, and were not answered.
     pub direct: bool,
+    /// What carried the datagrams.
+    pub transport: Carrier,
     /// How the network was to be worse than it is: keys of `[rehearse]`.
     pub rehearse: Vec<(&'static str, String)>,
     /// How often the leader was to be struck.
@@ -275,6 +278,7 @@ impl Report {
             "busy_threads": busy_threads(self.direct),
             "idle": self.idle.to_string(),
             "doubt": self.doubt(),
+            "transport": self.transport.name(),
             "rehearse": self.rehearse.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Value>(),
             "direct": self.direct,
             "takeovers": takeovers.collect::<Value>(),
@@ -424,8 +428,10 @@ impl fmt::Display for Report {
             if self.rate == 0 { "as fast as possible".to_owned() } else { format!("{}/s", self.rate) };
         writeln!(
             f,
-            "orders {}, {rate:.0}/s (asked: {asked}), {seconds:.2} s, idle threads {}",
-            self.messages, self.idle
+            "orders {}, {rate:.0}/s (asked: {asked}), {seconds:.2} s, by {}, idle threads {}",
+            self.messages,
+            self.transport.name(),
+            self.idle
         )?;
         if let Some((_, had, _)) = &self.said.answered {
             writeln!(f)?;

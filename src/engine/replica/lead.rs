@@ -1,7 +1,6 @@
 //! The leader's half: submissions in, frames out.
 
 use super::{BURSTS_MAX, Handover, OUTGOING_SEND, PADDING_MAX, Replica, ReplicaCore, send_small};
-use crate::engine::DRAINED;
 use crate::engine::counters::Counter;
 use crate::engine::event::{Role, Stopped};
 use crate::engine::ports::{Burst, Group, Net, Ports};
@@ -18,17 +17,19 @@ use crate::wire::{
     write_heartbeat, write_open,
 };
 
+/// Fewer datagrams than these are stamped before an order among them is found.
+const ROUNDS_MIN: usize = 8;
+
 impl<P: Ports> Replica<P> {
     /// One turn of a leader; `count` datagrams are lent.
-    pub(super) fn lead(&mut self, now: Nanos, wall: Nanos, count: usize) {
+    pub(super) fn lead(&mut self, now: Nanos, wall: Nanos, count: usize, drained: bool) {
         let Self { net, tail, core, .. } = self;
         if !core.has_begun(tail) && !core.begin_epoch(net, tail, now, wall) {
             return;
         }
         let late = now > core.turned_at + core.limits.suspect.timeout_ns / 2;
         core.looking |= late && !planted(Mutation::StalledLeaderSpeaks);
-        // A socket that is drained has nobody waiting.
-        let rounds = (count >= DRAINED)
+        let rounds = (count >= ROUNDS_MIN)
             .then(|| Rounds::of(count, |index| submitter(net.group_datagram(index))))
             .flatten();
         for turn in 0..count {
@@ -53,7 +54,7 @@ impl<P: Ports> Replica<P> {
         if core.looking {
             // A stalled leader speaks once it has heard all that waited: perhaps it leads no more. Half of what is kept
             // for that is more than a socket holds: what came meanwhile is no reason to be silent.
-            core.looking = count >= DRAINED && !core.heard.is_half_full();
+            core.looking = !drained && !core.heard.is_half_full();
             if core.looking {
                 return;
             }
@@ -71,7 +72,7 @@ impl<P: Ports> Replica<P> {
             core.ack_own(net, tail, now, wall);
         }
         if core.beat.due(now) {
-            core.look_after_epoch(net, tail, now, wall, count < DRAINED);
+            core.look_after_epoch(net, tail, now, wall, drained);
             if core.role != Role::Leader {
                 return;
             }

@@ -36,13 +36,13 @@ use pulse::pulse_limits;
 pub use recovered::Recovered;
 pub use replayed::{ReplayOrder, ReplayWish};
 
+use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events, Role};
 use super::losses::Losses;
 use super::ports::{Burst, Group, Net, Ports};
 use super::receiver::{NACK_LEN_MAX, Receiver, ReceiverLimits, Start};
 use super::replay::Standstill;
-use super::{DRAINED, UNICAST_TURNS};
 use crate::journal::{Span, Tail};
 use crate::proto::accept::Acceptor;
 use crate::proto::beat::{Beat, BeatLimits};
@@ -394,12 +394,12 @@ impl<P: Ports> Replica<P> {
         self.core.losses.on_turn(now);
         let mut work = self.net.recv_groups();
         self.core.counters.add(Counter::DatagramsIn, work as u64);
-        let drained = work < DRAINED;
+        let drained = self.net.is_drained();
         if self.core.role == Role::Leader {
-            self.lead(now, wall, work);
+            self.lead(now, wall, work, drained);
             self.pay_debts(now, wall);
         } else {
-            self.stand(now, wall, work);
+            self.stand(now, wall, work, drained);
         }
         self.look_for_pulse(now, wall, drained);
         self.core.turned_at = now;

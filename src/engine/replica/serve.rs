@@ -9,9 +9,9 @@ use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::proto::repair::{Holdings, grant};
 use crate::wire::{
-    AnswerBody, Datagram, Denied, Entry, FrameView, Header, Identity, Kind, Nanos, QuestionBody, Refusal,
-    Reject, ReplyBody, SMALL_LEN_MAX, SeqRange, Topic, VerdictBody, repair_trailer, write_answer,
-    write_reply, write_verdict,
+    AnswerBody, Datagram, Denied, Entry, FrameView, Header, Identity, Kind, LeaseBody, LeaseTerm, Nanos,
+    QuestionBody, Refusal, Reject, ReplyBody, SMALL_LEN_MAX, SeqRange, Topic, VerdictBody, repair_trailer,
+    write_answer, write_lease, write_reply, write_verdict,
 };
 use bytemuck::Zeroable;
 use std::net::SocketAddrV4;
@@ -97,6 +97,18 @@ impl ReplicaCore {
                 }
                 let request = Request { from, token: body.token, now, wall };
                 self.on_nack(net, tail, request, &header, &wanted[..count]);
+            }
+            // A device that wants groups by unicast asks one that sends them by multicast: its own device would have
+            // taken the join otherwise.
+            Datagram::Join(_, asked) => {
+                let mut out = [0; SMALL_LEN_MAX];
+                let body = LeaseBody {
+                    term: LeaseTerm::Multicast as u32,
+                    process_nonce: asked.process_nonce,
+                    ..LeaseBody::zeroed()
+                };
+                let length = write_lease(&mut out, self.header(Kind::Lease, wall, &tail.end()), body);
+                net.send_unicast(from, [&out[..length], &[]]);
             }
             Datagram::Question(_, body, name) => {
                 let mut out = [0; SMALL_LEN_MAX];

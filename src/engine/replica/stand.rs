@@ -2,7 +2,6 @@
 
 use super::own_log::{OwnLog, Refused, Stored};
 use super::{BLANK_TIMEOUTS, Replica, ReplicaCore, WEDGED_TIMEOUTS, send_small};
-use crate::engine::DRAINED;
 use crate::engine::counters::Counter;
 use crate::engine::event::{Event, Role};
 use crate::engine::ports::{Group, Net, Ports};
@@ -21,7 +20,7 @@ use crate::wire::{
 
 impl<P: Ports> Replica<P> {
     /// One turn of a node that does not lead; `count` datagrams are lent.
-    pub(super) fn stand(&mut self, now: Nanos, wall: Nanos, count: usize) {
+    pub(super) fn stand(&mut self, now: Nanos, wall: Nanos, count: usize, drained: bool) {
         let Self { net, tail, core, .. } = self;
         let mut beaten = None;
         for index in 0..count {
@@ -35,7 +34,7 @@ impl<P: Ports> Replica<P> {
         core.find_role(&tail.end());
         tail.keep_from(if core.is_witness { core.commit_next() } else { Seq::MAX });
         core.ack(net, tail, now, wall, beaten);
-        self.elect(now, wall, count < DRAINED);
+        self.elect(now, wall, drained);
         let Self { net, core, scratch, .. } = self;
         let request = core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events);
         if let Some((length, to)) = request {

@@ -27,6 +27,10 @@ impl Net for Memory {
         self.lent.len()
     }
 
+    fn is_drained(&self) -> bool {
+        true
+    }
+
     fn group_datagram(&self, index: usize) -> &[u8] {
         &self.lent[index]
     }

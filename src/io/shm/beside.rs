@@ -89,6 +89,11 @@ impl<N: Net, T: Time> Net for Beside<N, T> {
     }
 
     #[inline]
+    fn is_drained(&self) -> bool {
+        self.memory.is_drained() && self.network.is_drained()
+    }
+
+    #[inline]
     fn group_datagram(&self, index: usize) -> &[u8] {
         match index.checked_sub(self.groups.by_memory) {
             None => self.memory.group_datagram(index),

@@ -50,7 +50,9 @@ struct Header {
     address: u64,
     group_words: u64,
     unicast_words: u64,
-    reserved: [u64; 11],
+    /// See [`Role`].
+    role: u64,
+    reserved: [u64; 10],
 }
 
 const HEADER: usize = size_of::<Header>();
@@ -61,6 +63,28 @@ impl Header {
     fn file_bytes(&self) -> Option<u64> {
         let possible = is_ring(self.group_words) && is_ring(self.unicast_words);
         possible.then(|| HEADER as u64 + (self.group_words + self.unicast_words) * 8)
+    }
+}
+
+/// What a file is there for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    /// A process of a cluster: it writes both rings, and hears all others.
+    Member = 0,
+    /// The owner of a card: it writes what that brings for groups, and hears nobody.
+    Owner = 1,
+    /// Who hears owners: it writes nothing.
+    Listener = 2,
+}
+
+impl Role {
+    /// Whether who is this hears who is that, whatever the latter is called in a file.
+    pub fn hears(self, other: u64) -> bool {
+        match self {
+            Self::Member => other == Self::Member as u64,
+            Self::Owner => false,
+            Self::Listener => other == Self::Owner as u64,
+        }
     }
 }
 
@@ -105,6 +129,8 @@ impl Deref for Mapped {
 
 /// Both rings of one file.
 pub(super) struct Rings {
+    /// What they are for: see [`Role`].
+    pub role: u64,
     pub address: SocketAddrV4,
     pub groups: Mapped,
     pub unicast: Mapped,
@@ -114,6 +140,7 @@ impl Rings {
     fn new(map: MmapRaw, header: &Header) -> Self {
         let map = Arc::new(map);
         Self {
+            role: header.role,
             address: unpack(header.address),
             groups: Mapped::new(&map, HEADER, header.group_words),
             unicast: Mapped::new(&map, HEADER + header.group_words as usize * 8, header.unicast_words),
@@ -142,6 +169,12 @@ impl Found {
         let map = MmapOptions::new().len(len).populate().map_raw_read_only(&self.file);
         let map = map.map_err(|error| IoError::new(format!("map {}", self.path.display()), error))?;
         Ok(Rings::new(map, &header))
+    }
+
+    /// The process that owns a card and says so by this file, if it does.
+    pub fn owner_of_card(&self) -> Option<u32> {
+        let header = self.header().ok()?;
+        (header.role == Role::Owner as u64).then_some(header.pid)
     }
 
     /// Where its owner is reached.
@@ -198,9 +231,18 @@ impl Folder {
     /// namespace's: the same address is another machine's in another one. It is nobody's in particular, so
     /// that two users of one cluster, who would not hear each other, are told.
     pub fn new(parent: &Path, group: SocketAddrV4) -> Self {
+        Self::named(parent, "rings", group)
+    }
+
+    /// The folder of those who hear one cluster on the card with this index: what its owner receives.
+    pub fn of_card(parent: &Path, card: u32, group: SocketAddrV4) -> Self {
+        Self::named(parent, &format!("card-{card}"), group)
+    }
+
+    fn named(parent: &Path, what: &str, group: SocketAddrV4) -> Self {
         let namespace = std::fs::metadata("/proc/self/ns/net").map_or(0, |metadata| metadata.ino());
         let (ip, port) = (group.ip(), group.port());
-        Self { path: parent.join(format!("lockstep-rings-{namespace}-{ip}-{port}")) }
+        Self { path: parent.join(format!("lockstep-{what}-{namespace}-{ip}-{port}")) }
     }
 
     pub fn path(&self) -> &Path {
@@ -278,6 +320,20 @@ impl Locked<'_> {
         Ok(others)
     }
 
+    /// All files of others. None of them may be unfit, and there has to be room for one more.
+    pub fn all_others(&self) -> Result<Vec<Found>, IoError> {
+        let others = self.others(&[])?.into_iter().collect::<Result<Vec<_>, _>>()?;
+        if others.len() < MEMBERS_MAX {
+            return Ok(others);
+        }
+        let doing = format!(
+            "join the folder {}: {MEMBERS_MAX} processes are in it, and more there cannot be; end one, or run \
+             this one on another host",
+            self.folder.path().display()
+        );
+        Err(IoError::because(doing, ErrorKind::QuotaExceeded, "the folder is full"))
+    }
+
     /// The numbers of all files that are called as rings are.
     pub fn ids(&self) -> Result<Vec<u64>, IoError> {
         let path = &self.folder.path;
@@ -330,6 +386,7 @@ impl Locked<'_> {
     /// Makes this process's file, for an owner that is reached at `address` (port 0: any that nobody has).
     pub fn make(
         &self,
+        role: Role,
         address: SocketAddrV4,
         others: &[Found],
         [group_words, unicast_words]: [usize; 2],
@@ -345,6 +402,7 @@ impl Locked<'_> {
             address: pack(address),
             group_words: group_words as u64,
             unicast_words: unicast_words as u64,
+            role: role as u64,
             ..Header::zeroed()
         };
         let Some(len) = header.file_bytes() else {

@@ -2,13 +2,12 @@
 //! left, so that a hot thread does neither. It sleeps until the folder changes (inotify): a file that is
 //! made, removed, or closed by its owner's death.
 
-use super::folder::{Folder, Found, MEMBERS_MAX, Mapped, Own, Rings, pack};
+use super::folder::{Folder, Found, MEMBERS_MAX, Mapped, Own, Rings, Role, pack};
 use super::ring::Reader;
 use crate::io::IoError;
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 use std::ffi::CString;
-use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -39,7 +38,7 @@ pub(super) struct Peer {
 impl Peer {
     /// A peer whose rings are read from now on; those of a newcomer from the beginning.
     fn new(id: u64, rings: Rings, is_newcomer: bool) -> Self {
-        let Rings { address, groups, unicast } = rings;
+        let Rings { address, groups, unicast, .. } = rings;
         let (groups, unicast) = if is_newcomer {
             (Reader::of_all(groups), Reader::of_all(unicast))
         } else {
@@ -86,26 +85,25 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Makes our file, with rings of so many words, and finds who is there. Returns our rings and the others.
+    /// Makes our file, with rings of so many words, and finds whom `role` hears. Returns our rings and those
+    /// of the others.
     pub fn join(
         folder: Folder,
+        role: Role,
         address: SocketAddrV4,
         words: [usize; 2],
     ) -> Result<(Self, Rings, Vec<Peer>), IoError> {
         let locked = folder.lock()?;
         let events = watch(folder.path())?;
-        let known = locked.others(&[])?.into_iter().collect::<Result<Vec<_>, _>>()?;
-        if known.len() >= MEMBERS_MAX {
-            let doing = format!(
-                "join the folder {}: {MEMBERS_MAX} processes are in it, and more there cannot be; end one, or \
-                 run this one on another host",
-                folder.path().display()
-            );
-            return Err(IoError::because(doing, ErrorKind::QuotaExceeded, "the folder is full"));
+        let known = locked.all_others()?;
+        let mut peers = Vec::new();
+        for found in &known {
+            let rings = found.map()?;
+            if role.hears(rings.role) {
+                peers.push(Peer::new(found.id, rings, false));
+            }
         }
-        let peer = |found: &Found| Ok(Peer::new(found.id, found.map()?, false));
-        let peers = known.iter().map(peer).collect::<Result<Vec<_>, IoError>>()?;
-        let (own, rings) = locked.make(address, &known, words)?;
+        let (own, rings) = locked.make(role, address, &known, words)?;
         drop(locked);
 
         let shared = Arc::new(Shared {
@@ -116,7 +114,7 @@ impl Members {
             stop: AtomicBool::new(false),
         });
         let mut watcher =
-            Watcher { shared: shared.clone(), folder: folder.clone(), own: own.id, known, events };
+            Watcher { shared: shared.clone(), folder: folder.clone(), own: own.id, role, known, events };
         let mut members = Self { shared, folder, own, thread: None };
         let thread = std::thread::Builder::new().name("lockstep-shm".into()).spawn(move || watcher.run());
         let doing = "start the thread that watches who shares memory";
@@ -145,7 +143,8 @@ struct Watcher {
     folder: Folder,
     /// Our own file.
     own: u64,
-    /// The others that the device knows, or is about to.
+    role: Role,
+    /// The others that the device knows, or is about to, and those that it does not hear.
     known: Vec<Found>,
     events: OwnedFd,
 }
@@ -178,7 +177,7 @@ impl Watcher {
 
     /// Tells the device who has come and who has left.
     fn look(&mut self) -> Result<(), IoError> {
-        let Self { shared, folder, own, known, .. } = self;
+        let Self { shared, folder, own, role, known, .. } = self;
         let locked = folder.lock_existing()?;
         let ids = locked.ids()?;
         known.retain(|found| {
@@ -197,7 +196,11 @@ impl Watcher {
                 refused += 1;
                 continue;
             };
-            if known.len() < MEMBERS_MAX && shared.tell(Change::Joined(Peer::new(found.id, rings, true))) {
+            // More than a folder holds are there for a moment at most.
+            let has_room = known.len() < MEMBERS_MAX;
+            if has_room
+                && (!role.hears(rings.role) || shared.tell(Change::Joined(Peer::new(found.id, rings, true))))
+            {
                 known.push(found);
             }
         }

@@ -22,7 +22,7 @@ struct Slot {
 ///
 /// The pointers in `headers` and `iovecs` lead into the other vectors. Those never grow and live as
 /// long as this struct, and a vector's memory stays where it is when the struct moves.
-pub(super) struct Inbox {
+pub(in crate::io) struct Inbox {
     bytes: Vec<u8>,
     /// Bytes from one buffer to the next: a multiple of a cache line, so that headers are aligned.
     pitch: usize,
@@ -32,6 +32,11 @@ pub(super) struct Inbox {
     iovecs: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
     slots: Vec<Slot>,
+    /// Messages that the next receive asks for: one where the last found one at most, else all that there is
+    /// room for. To look for a second one in vain costs the first one time.
+    asked: usize,
+    /// Whether the last receive took all that there was.
+    pub drained: bool,
     /// What the kernel threw away because this socket was full, in buffers, since it was opened.
     pub dropped: u64,
     /// Datagrams longer than a buffer, or beyond what the slots hold: not lent.
@@ -57,6 +62,8 @@ impl Inbox {
             iovecs: Vec::with_capacity(messages),
             headers: vec![header; messages],
             slots: Vec::with_capacity(messages * segments_max),
+            asked: messages,
+            drained: true,
             dropped: 0,
             truncated: 0,
         };
@@ -86,22 +93,25 @@ impl Inbox {
     /// One `recvmmsg` that never waits. Returns how many datagrams are lent, 0 when none was there.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         self.slots.clear();
-        let (headers, count) = (self.headers.as_mut_ptr(), self.headers.len());
+        let (headers, asked) = (self.headers.as_mut_ptr(), self.asked);
         // SAFETY: each header leads to a name, a buffer and a control buffer of the lengths that it
         // states, owned by `self`; nothing borrows them, since `self` is borrowed mutably.
         let got = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 headers,
-                count as _,
+                asked as _,
                 libc::MSG_DONTWAIT as _,
                 std::ptr::null_mut(),
             )
         };
+        let count = usize::try_from(got).unwrap_or(0);
+        self.drained = count < asked;
+        self.asked = if count <= 1 && self.drained { 1 } else { self.headers.len() };
         if got < 0 {
             return Err(io::Error::last_os_error());
         }
-        for message in 0..got as usize {
+        for message in 0..count {
             self.split(message);
             rearm(&mut self.headers[message].msg_hdr);
         }

@@ -72,6 +72,15 @@ impl Row {
 /// Finds the card, and refuses one that is missing, down, without IPv4 or without multicast. The
 /// loopback needs no MULTICAST flag: joining by its index works with none and with no route.
 pub(in crate::io) fn find(asked: &Interface) -> Result<Card, IoError> {
+    look_for(asked, true)
+}
+
+/// The same for who sends to nobody by multicast.
+pub(in crate::io) fn find_for_unicast(asked: &Interface) -> Result<Card, IoError> {
+    look_for(asked, false)
+}
+
+fn look_for(asked: &Interface, carries_multicast: bool) -> Result<Card, IoError> {
     let rows = rows()?;
     let doing = |what: &str| format!("use interface {asked}: {what}");
     let Some(first) = rows.iter().find(|row| row.answers(asked)) else {
@@ -85,7 +94,7 @@ pub(in crate::io) fn find(asked: &Interface) -> Result<Card, IoError> {
         return Err(IoError::because(doing, ErrorKind::NotFound, "no such interface"));
     };
     let name = &first.name;
-    if first.flags & libc::IFF_MULTICAST as u32 == 0 && !first.is_loopback() {
+    if carries_multicast && first.flags & libc::IFF_MULTICAST as u32 == 0 && !first.is_loopback() {
         let doing = doing(&format!(
             "{name} has no MULTICAST flag; name another interface, or `ip link set {name} multicast on` \
              if its driver can"

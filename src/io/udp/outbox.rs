@@ -11,12 +11,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// Most messages of one call. What is beyond stays with the caller, who offers it again.
 const MESSAGES_MAX: usize = 256;
 /// Most datagrams of one message: kernels before 6.9 stop at 64, later ones at 128.
-pub(super) const SEGMENTS_MAX: usize = 64;
+pub(in crate::io) const SEGMENTS_MAX: usize = 64;
 /// Most bytes of one message: 65,535 less the headers of IPv4 and UDP.
-pub(super) const MESSAGE_BYTES_MAX: usize = 65_535 - 28;
+pub(in crate::io) const MESSAGE_BYTES_MAX: usize = 65_535 - 28;
 
 /// Room for the UDP_SEGMENT size, aligned as `cmsghdr` asks.
-type Control = [u64; 3];
+pub(in crate::io) type Control = [u64; 3];
 
 /// Headers of the messages of one call, made once and filled for each.
 pub(super) struct Outbox {
@@ -109,18 +109,7 @@ impl Outbox {
         header.msg_control = std::ptr::null_mut();
         header.msg_controllen = 0;
         let Some(segment) = segment else { return };
-        let control = &mut self.controls[index];
-        header.msg_control = control.as_mut_ptr().cast();
-        header.msg_controllen = size_of::<Control>() as _;
-        // SAFETY: `control` has room for one header and two bytes (24 bytes in all), aligned to 8, and
-        // `msg_control` was just set to it, so CMSG_FIRSTHDR is its start.
-        unsafe {
-            let first = libc::CMSG_FIRSTHDR(header);
-            (*first).cmsg_level = libc::SOL_UDP;
-            (*first).cmsg_type = libc::UDP_SEGMENT;
-            (*first).cmsg_len = libc::CMSG_LEN(size_of::<u16>() as u32) as _;
-            libc::CMSG_DATA(first).cast::<u16>().write_unaligned(segment);
-        }
+        set_segment(header, &mut self.controls[index], segment);
     }
 
     /// Adds up the first `taken` of `built` messages.
@@ -150,9 +139,28 @@ impl Outbox {
     }
 }
 
+/// Says by `control` into what size a message is to be cut.
+pub(in crate::io) fn set_segment(header: &mut libc::msghdr, control: &mut Control, segment: u16) {
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of::<Control>() as _;
+    // SAFETY: `control` has room for one header and two bytes (24 bytes in all), aligned to 8, and
+    // `msg_control` was just set to it, so CMSG_FIRSTHDR is its start.
+    unsafe {
+        let first = libc::CMSG_FIRSTHDR(header);
+        (*first).cmsg_level = libc::SOL_UDP;
+        (*first).cmsg_type = libc::UDP_SEGMENT;
+        (*first).cmsg_len = libc::CMSG_LEN(size_of::<u16>() as u32) as _;
+        libc::CMSG_DATA(first).cast::<u16>().write_unaligned(segment);
+    }
+}
+
 /// One `sendmmsg` of a single datagram in two parts: the same call as for groups, so that a hot
 /// thread needs no third one.
-pub(super) fn send_parts(socket: BorrowedFd<'_>, to: SocketAddrV4, parts: [&[u8]; 2]) -> io::Result<()> {
+pub(in crate::io) fn send_parts(
+    socket: BorrowedFd<'_>,
+    to: SocketAddrV4,
+    parts: [&[u8]; 2],
+) -> io::Result<()> {
     let mut name = socket_address(to);
     let mut iovecs =
         parts.map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
@@ -168,7 +176,7 @@ pub(super) fn send_parts(socket: BorrowedFd<'_>, to: SocketAddrV4, parts: [&[u8]
 }
 
 /// `to` as the kernel reads it.
-fn socket_address(to: SocketAddrV4) -> libc::sockaddr_in {
+pub(in crate::io) fn socket_address(to: SocketAddrV4) -> libc::sockaddr_in {
     libc::sockaddr_in {
         sin_family: libc::AF_INET as libc::sa_family_t,
         sin_port: to.port().to_be(),

@@ -35,6 +35,26 @@ pub(super) fn open(settings: &UdpSettings) -> Result<Opened, IoError> {
     Ok(Opened { group, unicast, unicast_address, card: card.index, gro, obtained })
 }
 
+/// One socket for everything.
+pub(in crate::io) struct Alone {
+    pub socket: Socket,
+    pub address: SocketAddrV4,
+    pub gro: bool,
+    pub obtained: Vec<Obtained>,
+}
+
+/// The unicast socket alone, which also hears what groups are told: for networks without multicast.
+pub(in crate::io) fn open_alone(settings: &UdpSettings) -> Result<Alone, IoError> {
+    check(settings)?;
+    let card = interface::find_for_unicast(&settings.interface)?;
+    let mut obtained = vec![interface_obtained(&settings.interface, &card)];
+    let socket = socket("unicast")?;
+    fits_mtu(settings, &card, socket.as_fd())?;
+    let address = open_unicast(&socket, settings, &card, &mut obtained)?;
+    let gro = settings.gro && receives_bursts(&socket, &mut obtained);
+    Ok(Alone { socket, address, gro, obtained })
+}
+
 /// Settings that no machine can serve.
 fn check(settings: &UdpSettings) -> Result<(), IoError> {
     let wrong = |doing: String| Err(IoError::because(doing, ErrorKind::InvalidInput, "settings cannot work"));
@@ -116,17 +136,17 @@ fn open_group(
     obtained.push(Obtained::granted("ttl", settings.ttl));
     common(socket, settings, "group", card, obtained)?;
     count_drops(socket)?;
-    let gro = settings.gro && {
-        let asked = set_option(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1, "set UDP_GRO");
-        if let Err(error) = &asked {
-            obtained.push(Obtained::short("gro", "on", "off", format!("{error}: bursts arrive one by one")));
-        }
-        asked.is_ok()
-    };
-    if gro {
-        obtained.push(Obtained::granted("gro", "on"));
-    }
-    Ok(gro)
+    Ok(settings.gro && receives_bursts(socket, obtained))
+}
+
+/// Asks for bursts uncut (UDP_GRO). Returns whether they come so.
+fn receives_bursts(socket: &Socket, obtained: &mut Vec<Obtained>) -> bool {
+    let asked = take_bursts_whole(socket.as_fd());
+    obtained.push(match &asked {
+        Ok(()) => Obtained::granted("gro", "on"),
+        Err(error) => Obtained::short("gro", "on", "off", format!("{error}: bursts arrive one by one")),
+    });
+    asked.is_ok()
 }
 
 /// Joins a group on the card with this index, or leaves it. What is so already is no error.
@@ -145,23 +165,28 @@ pub(super) fn set_membership(
     done.or_else(|error| if error.raw_os_error() == Some(already) { Ok(()) } else { Err(error) })
 }
 
-/// A socket that only sends, and only to `group`: for whoever speaks in a node's place.
+/// A socket that only sends, and only to `group` if one is named: for whoever speaks in a node's place.
 ///
 /// # Errors
 /// As [`super::Udp::open`], of which it is a part.
-pub fn announcer(settings: &UdpSettings, group: Group) -> Result<UdpSocket, IoError> {
+pub fn announcer(settings: &UdpSettings, group: Option<Group>) -> Result<UdpSocket, IoError> {
     check(settings)?;
-    let card = interface::find(&settings.interface)?;
+    let card = match group {
+        Some(_) => interface::find(&settings.interface)?,
+        None => interface::find_for_unicast(&settings.interface)?,
+    };
     let socket = socket("announcing")?;
-    sends_multicast_by(&socket, settings, &card)?;
     let fails = |what: &str| {
         let doing = format!("{what} of the announcing socket on {}", card.name);
         move |error| IoError::new(doing, error)
     };
     let from = SocketAddrV4::new(card.address, 0);
     socket.bind(&from.into()).map_err(fails("bind the port"))?;
-    let to = SocketAddrV4::new(settings.groups[group as usize], settings.port);
-    socket.connect(&to.into()).map_err(fails("set the group"))?;
+    if let Some(group) = group {
+        sends_multicast_by(&socket, settings, &card)?;
+        let to = SocketAddrV4::new(settings.groups[group as usize], settings.port);
+        socket.connect(&to.into()).map_err(fails("set the group"))?;
+    }
     Ok(socket.into())
 }
 
@@ -217,6 +242,14 @@ fn open_unicast(
     count_drops(socket)?;
     let address = socket.local_addr().map_err(|error| IoError::new("ask for our unicast address", error))?;
     Ok(address.as_socket_ipv4().unwrap_or(wanted))
+}
+
+/// Has bursts handed over uncut, several datagrams in one receive, where the kernel has them so (UDP_GRO).
+///
+/// # Errors
+/// The kernel does not know it.
+pub fn take_bursts_whole(socket: BorrowedFd<'_>) -> Result<(), IoError> {
+    set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1, "set UDP_GRO")
 }
 
 /// What both sockets have: no fragments, deep buffers, busy polling if asked for.

@@ -16,6 +16,7 @@ use memmap2::MmapOptions;
 use std::cell::UnsafeCell;
 use std::fs::File;
 use std::io::{Error, ErrorKind};
+use std::net::SocketAddrV4;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
@@ -25,6 +26,8 @@ pub const NOTICE_LEN_MAX: usize = 512;
 const PAGE_LEN: usize = 4096;
 /// First word of a page of this layout.
 const MAGIC: u64 = u64::from_le_bytes(*b"LKSTWAT1");
+/// Most addresses that a watcher tells: the replicas and archivers of a file are fewer.
+const TARGETS_MAX: usize = 32;
 /// 64-bit words of a set of cores: `CPU_SETSIZE` bits.
 const CORE_WORDS: usize = 16;
 
@@ -49,6 +52,8 @@ struct Shared {
     version: AtomicU64,
     /// Where the watcher may run; none set is everywhere.
     cores: [AtomicU64; CORE_WORDS],
+    /// Who is told one by one: address and port in one number, 0 ends them.
+    targets: [AtomicU64; TARGETS_MAX],
     notices: [Notice; 2],
 }
 
@@ -99,7 +104,7 @@ pub(super) struct Page(&'static Shared);
 
 impl Page {
     /// A new page, and the file that a watcher maps it from.
-    pub fn create(process: u32, cores: &[usize]) -> Result<(Self, File), IoError> {
+    pub fn create(process: u32, cores: &[usize], targets: &[SocketAddrV4]) -> Result<(Self, File), IoError> {
         let doing = "make the page that is shared with the watcher";
         // SAFETY: the name is a C string that lives across the call.
         let fd = unsafe { libc::memfd_create(c"lockstep-watcher".as_ptr(), libc::MFD_CLOEXEC) };
@@ -114,6 +119,10 @@ impl Page {
         page.0.process.store(process, Ordering::Relaxed);
         for core in cores.iter().filter(|core| **core < 64 * CORE_WORDS) {
             page.0.cores[core / 64].fetch_or(1 << (core % 64), Ordering::Relaxed);
+        }
+        for (place, target) in page.0.targets.iter().zip(targets) {
+            let packed = u64::from(u32::from(*target.ip())) << 16 | u64::from(target.port());
+            place.store(packed, Ordering::Relaxed);
         }
         page.0.magic.store(MAGIC, Ordering::Release);
         Ok((page, file))
@@ -238,6 +247,13 @@ impl Page {
         (0..64 * CORE_WORDS).filter(|core| bit(*core) == 1).collect()
     }
 
+    /// Who is told one by one.
+    pub fn targets(self) -> Vec<SocketAddrV4> {
+        let packed = self.0.targets.iter().map(|place| place.load(Ordering::Relaxed));
+        let target = |packed: u64| SocketAddrV4::new(((packed >> 16) as u32).into(), packed as u16);
+        packed.take_while(|packed| *packed != 0).map(target).collect()
+    }
+
     /// What the watcher says of itself; none while it starts.
     pub fn readiness(self) -> Option<Readiness> {
         let bits = self.0.ready.load(Ordering::Acquire);
@@ -260,8 +276,12 @@ mod tests {
     use super::*;
     use std::sync::atomic::AtomicBool;
 
+    fn targets() -> [SocketAddrV4; 2] {
+        ["10.0.0.1:7", "255.254.253.252:65535"].map(|address| address.parse().unwrap())
+    }
+
     fn page() -> (Page, Page) {
-        let (page, file) = Page::create(7, &[0, 3, 64, 5000]).unwrap();
+        let (page, file) = Page::create(7, &[0, 3, 64, 5000], &targets()).unwrap();
         (page, Page::inherited(&file).unwrap())
     }
 
@@ -269,6 +289,7 @@ mod tests {
     fn a_page_says_the_same_on_both_sides_and_no_other_file_is_one() {
         let (ours, theirs) = page();
         assert_eq!((theirs.process(), theirs.cores()), (7, vec![0, 3, 64]));
+        assert_eq!(theirs.targets(), targets());
         assert_eq!(ours.readiness(), None);
         theirs.set_readiness(Some(Readiness(Readiness::WAITS | Readiness::LOCKED)));
         assert_eq!(ours.readiness().map(Readiness::lacks).unwrap(), "real-time class, OOM score");

@@ -7,6 +7,7 @@
 
 use super::page::{Handed, NOTICE_LEN_MAX, Page, Readiness};
 use crate::io::cpu::{self, SchedulingClass};
+use crate::io::udp::socket_address;
 use crate::io::{IoError, Obtained};
 use std::fmt;
 use std::fs::File;
@@ -84,7 +85,9 @@ impl fmt::Display for Ended {
 pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<Ended, IoError> {
     let page = Page::inherited(&File::from(page))?;
     let socket = UdpSocket::from(socket);
-    if !matches!(socket.peer_addr(), Ok(SocketAddr::V4(peer)) if peer.ip().is_multicast()) {
+    let targets: Vec<_> = page.targets().into_iter().map(socket_address).collect();
+    let leads_to_group = matches!(socket.peer_addr(), Ok(SocketAddr::V4(peer)) if peer.ip().is_multicast());
+    if targets.is_empty() && !leads_to_group {
         let doing = "find the socket of the control group on stdout";
         return Err(IoError::because(doing, ErrorKind::InvalidData, "it leads to no group"));
     }
@@ -93,7 +96,8 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<Ended, IoError> {
     stand_apart();
     rehearse(page)?;
     let (tell, told) = channel();
-    let voice = Arc::new(Voice { page, socket, tell, spoken: AtomicBool::new(false) });
+    let voice =
+        Arc::new(Voice { page, socket, leads_to_group, targets, tell, spoken: AtomicBool::new(false) });
     page.set_readiness(Some(readiness));
     start_wait(&voice, "lockstep-mutex", Page::await_hand_over, Source::Mutex)?;
     start_wait(&voice, "lockstep-process", await_process, Source::Process)?;
@@ -126,6 +130,9 @@ fn start_wait(
 struct Voice {
     page: Page,
     socket: UdpSocket,
+    /// Whether a group is told, and who is one by one.
+    leads_to_group: bool,
+    targets: Vec<libc::sockaddr_in>,
     tell: Sender<Ended>,
     spoken: AtomicBool,
 }
@@ -139,15 +146,19 @@ impl Voice {
         let mut notice = [0; NOTICE_LEN_MAX];
         let len = self.page.notice(&mut notice);
         let (first, later) = PAUSES.split_at(1);
-        let (sent, error) = say(self.socket.as_fd(), &notice[..len], first);
+        let (sent, error) = self.say(&notice[..len], first);
         // Once the word is out: who is to take over has the core that the dead would keep. Of a process that has
         // ended the number may be another's.
         if by == Source::Mutex {
             cpu::calm_down(self.page.process());
         }
-        let (again, failed) = say(self.socket.as_fd(), &notice[..len], later);
+        let (again, failed) = self.say(&notice[..len], later);
         let (sent, error) = (sent + again, failed.or(error));
         let _ = self.tell.send(Ended::ByDeath { by, len, sent, error }); // main waits for nothing else
+    }
+
+    fn say(&self, notice: &[u8], pauses: &[Duration]) -> (usize, Option<Error>) {
+        say(self.socket.as_fd(), self.leads_to_group, &self.targets, notice, pauses)
     }
 
     fn end(&self, ended: Ended) {
@@ -157,17 +168,30 @@ impl Voice {
     }
 }
 
-/// Sends `notice` once per pause; nothing if it is empty. Returns how often, and the last failure.
-fn say(socket: BorrowedFd<'_>, notice: &[u8], pauses: &[Duration]) -> (usize, Option<Error>) {
+/// Sends `notice` once per pause, each time to where the socket leads and to all `targets`; nothing if it is empty. Returns how many datagrams
+/// left, and the last failure.
+fn say(
+    socket: BorrowedFd<'_>,
+    leads_to_group: bool,
+    targets: &[libc::sockaddr_in],
+    notice: &[u8],
+    pauses: &[Duration],
+) -> (usize, Option<Error>) {
     let (mut sent, mut failed) = (0, None);
-    for pause in pauses.iter().filter(|_| !notice.is_empty()) {
-        // SAFETY: the notice lives across the call, which only reads it.
+    let mut tell = |target: Option<&libc::sockaddr_in>| {
+        let (name, len) = match target {
+            Some(target) => (std::ptr::from_ref(target).cast(), size_of::<libc::sockaddr_in>()),
+            None => (std::ptr::null(), 0),
+        };
+        // SAFETY: the notice and the address live across the call, which only reads them; their lengths are stated.
         let taken = unsafe {
-            libc::send(
+            libc::sendto(
                 socket.as_raw_fd(),
                 notice.as_ptr().cast(),
                 notice.len(),
                 libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+                name,
+                len as libc::socklen_t,
             )
         };
         if taken < 0 {
@@ -175,6 +199,12 @@ fn say(socket: BorrowedFd<'_>, notice: &[u8], pauses: &[Duration]) -> (usize, Op
         } else {
             sent += 1;
         }
+    };
+    for pause in pauses.iter().filter(|_| !notice.is_empty()) {
+        if leads_to_group {
+            tell(None);
+        }
+        targets.iter().for_each(|target| tell(Some(target)));
         if !pause.is_zero() {
             std::thread::sleep(*pause);
         }
@@ -189,7 +219,7 @@ fn rehearse(page: Page) -> Result<(), IoError> {
         .map_err(|error| IoError::new("open the two sockets of the watcher's rehearsal", error))?;
     let mut notice = [0; NOTICE_LEN_MAX];
     page.notice(&mut notice);
-    say(near.as_fd(), &notice[..64], &[Duration::from_micros(1)]);
+    say(near.as_fd(), true, &[], &notice[..64], &[Duration::from_micros(1)]);
     drop(far);
     Ok(())
 }

@@ -16,10 +16,17 @@ const ETHTOOL_GCHANNELS: u32 = 0x3c;
 const QUEUES_MAX: u32 = 64;
 /// Between two looks whether a predecessor has gone.
 const PAUSE: Duration = Duration::from_millis(5);
+/// Who has been killed has lost its locks after so long, and is taken for nobody who serves us.
+const DEATH: Duration = Duration::from_millis(50);
+/// Processes that may ask an owner for its number: each leaves an entry in its queue, which it never looks at.
+const ASKERS_MAX: i32 = 4096;
 
 /// What frames come by and leave by: the interface, or the one below it if that is a VLAN.
 #[derive(Clone, Debug)]
 pub(super) struct Port {
+    /// What the interface is called.
+    pub interface: String,
+    /// What the card is called.
     pub name: String,
     pub index: u32,
     /// The address of the interface itself.
@@ -51,7 +58,7 @@ impl Port {
             );
             return Err(IoError::because(doing, ErrorKind::Unsupported, "too many queues"));
         }
-        Ok(Self { name, index, mac, vlan, queues })
+        Ok(Self { interface: card.name.clone(), name, index, mac, vlan, queues })
     }
 }
 
@@ -66,6 +73,11 @@ fn vlan(text: &str) -> Option<(String, u16)> {
 fn asker() -> Result<Socket, IoError> {
     Socket::new(Domain::IPV4, Type::DGRAM, None)
         .map_err(|error| IoError::new("open a socket to ask about cards by", error))
+}
+
+/// Whether it is an Ethernet card.
+pub(super) fn is_ethernet(card: &Card) -> bool {
+    mac(card).is_ok()
 }
 
 fn mac(card: &Card) -> Result<Mac, IoError> {
@@ -127,12 +139,20 @@ pub(super) struct Owner {
     _name: Socket,
 }
 
+/// What became of a wish for the lock.
+pub(super) enum Claim {
+    Own(Owner),
+    /// The process of this number has it, and serves us.
+    Served(u32),
+}
+
 impl Owner {
-    /// Takes the lock. A predecessor that has just been killed is waited for.
+    /// Takes the lock. A predecessor that has just been killed is waited for; one that lives may serve us, as
+    /// `served_by` tells.
     ///
     /// # Errors
-    /// Another process has it: which, and what to do.
-    pub fn of(port: &Port) -> Result<Self, IoError> {
+    /// Another process has it, and does not serve us: which, and what to do.
+    pub fn of(port: &Port, served_by: impl Fn() -> Option<u32>) -> Result<Claim, IoError> {
         let doing = |what: &str| format!("{what} the lock of {}", port.name);
         let socket = || Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None);
         let address = SockAddr::unix(format!("\0lockstep-xdp-{}", port.index))
@@ -140,14 +160,20 @@ impl Owner {
         let name = socket().map_err(|error| IoError::new(doing("make"), error))?;
         let begun = Instant::now();
         loop {
-            match name.bind(&address).and_then(|()| name.listen(1)) {
-                Ok(()) => return Ok(Self { _name: name }),
+            match name.bind(&address).and_then(|()| name.listen(ASKERS_MAX)) {
+                Ok(()) => return Ok(Claim::Own(Self { _name: name })),
                 Err(error) if error.kind() != ErrorKind::AddrInUse => {
                     return Err(IoError::new(doing("take"), error));
                 }
-                Err(_) if begun.elapsed() < BUSY_PATIENCE => std::thread::sleep(PAUSE),
-                Err(_) => break,
+                Err(_) if begun.elapsed() > BUSY_PATIENCE => break,
+                Err(_) => {}
             }
+            if begun.elapsed() > DEATH
+                && let Some(pid) = served_by()
+            {
+                return Ok(Claim::Served(pid));
+            }
+            std::thread::sleep(PAUSE);
         }
         let owner = socket().and_then(|asker| {
             asker.connect(&address)?;
@@ -156,7 +182,8 @@ impl Owner {
         let owner = owner.map_or_else(|_| "another process".to_owned(), |pid| format!("process {pid}"));
         let doing = format!(
             "use transport xdp on {}: {owner} of lockstep has it already, and takes what arrives away from everybody \
-             else on this host; end it, or give this one another interface",
+             else on this host; end it, give this one another interface, or set `network.shm = true` for both, if \
+             they are of one cluster: then it hands on what it receives",
             port.name
         );
         Err(IoError::because(doing, ErrorKind::AddrInUse, "the interface has an owner"))

@@ -19,11 +19,19 @@ pub struct XdpCounts {
     pub kernel_out: u64,
     /// Neighbours whose card address is known.
     pub neighbours: u64,
+    /// Datagrams that were handed on to the other processes of this host.
+    pub relayed_out: u64,
+    /// Datagrams that the owner of the card has handed on to us.
+    pub relayed_in: u64,
+    /// Of those the ones that were overwritten before we read them.
+    pub relay_dropped: u64,
+    /// Owners that we hear: on each line one or none.
+    pub owners: u64,
 }
 
 impl XdpCounts {
     /// The names of [`XdpCounts::values`], in their order.
-    pub const NAMES: [&'static str; 8] = [
+    pub const NAMES: [&'static str; 12] = [
         "xdp_mode",
         "xdp_queues",
         "xdp_busiest_queue",
@@ -32,6 +40,10 @@ impl XdpCounts {
         "xdp_kernel_in",
         "xdp_kernel_out",
         "xdp_neighbours",
+        "xdp_relayed_out",
+        "xdp_relayed_in",
+        "xdp_relay_dropped",
+        "xdp_owners",
     ];
 
     /// These and those of another line together: of modes the lesser one, of queues the busier one.
@@ -51,21 +63,28 @@ impl XdpCounts {
             kernel_in: self.kernel_in + other.kernel_in,
             kernel_out: self.kernel_out + other.kernel_out,
             neighbours: self.neighbours + other.neighbours,
+            relayed_out: self.relayed_out + other.relayed_out,
+            relayed_in: self.relayed_in + other.relayed_in,
+            relay_dropped: self.relay_dropped + other.relay_dropped,
+            owners: self.owners + other.owners,
         }
     }
 
     /// All counts, for a counters file.
-    pub fn values(&self) -> [u64; 8] {
-        let Self {
-            mode,
-            queues,
-            busiest_queue,
-            busiest_queue_in,
-            strange_in,
-            kernel_in,
-            kernel_out,
-            neighbours,
-        } = *self;
-        [mode, queues, busiest_queue, busiest_queue_in, strange_in, kernel_in, kernel_out, neighbours]
+    pub fn values(&self) -> [u64; 12] {
+        [
+            self.mode,
+            self.queues,
+            self.busiest_queue,
+            self.busiest_queue_in,
+            self.strange_in,
+            self.kernel_in,
+            self.kernel_out,
+            self.neighbours,
+            self.relayed_out,
+            self.relayed_in,
+            self.relay_dropped,
+            self.owners,
+        ]
     }
 }

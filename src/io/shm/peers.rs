@@ -1,0 +1,128 @@
+//! The rings of others, and the turns in which they are read.
+
+use super::folder::MEMBERS_MAX;
+use super::inbox::Inbox;
+use super::members::{Change, Members, Peer};
+use std::sync::atomic::Ordering;
+
+/// Of how many receives one looks whether an idle ring has overtaken us unnoticed, less one.
+const LOOK_MASK: u64 = 63;
+
+/// All others that are heard.
+pub(super) struct Peers {
+    peers: Vec<Peer>,
+    /// Which of them the next receive begins with: none is heard only after all others.
+    first: usize,
+    /// Those of them that have left.
+    leaving: usize,
+    receives: u64,
+    members: Members,
+}
+
+impl Peers {
+    /// Those that are there; `members` tells of who comes and leaves.
+    pub fn new(members: Members, mut peers: Vec<Peer>) -> Self {
+        // Who has left is read to the end beside whoever has come in its place.
+        peers.reserve(2 * MEMBERS_MAX);
+        Self { peers, first: 0, leaving: 0, receives: 0, members }
+    }
+
+    /// How many are there.
+    pub fn there(&self) -> usize {
+        self.peers.len() - self.leaving
+    }
+
+    /// Files that cannot be used.
+    pub fn refused(&self) -> u64 {
+        self.members.shared.refused.load(Ordering::Relaxed)
+    }
+
+    /// Whether one of this address, packed, is there.
+    #[inline]
+    pub fn have(&self, address: u64) -> bool {
+        self.peers.iter().any(|peer| peer.address == address && !peer.has_left)
+    }
+
+    /// Reads their group rings for what is for joined groups.
+    #[inline]
+    pub fn read_groups(&mut self, joined: [bool; 3], inbox: &mut Inbox) {
+        let wants = |kind: u8, []: [u64; 0]| joined.get(usize::from(kind.wrapping_sub(1))) == Some(&true);
+        self.read(inbox, |peer, inbox| {
+            peer.groups.read(wants, inbox);
+        });
+    }
+
+    /// A receive: takes note of who has come and left, which is one load as a rule, and reads the rings in
+    /// turns, until all are read or the inbox is full.
+    #[inline]
+    pub fn read(&mut self, inbox: &mut Inbox, mut read: impl FnMut(&mut Peer, &mut Inbox)) {
+        self.begin();
+        inbox.clear();
+        let count = self.peers.len();
+        let mut index = if self.first < count { self.first } else { 0 };
+        for _ in 0..count {
+            read(&mut self.peers[index], inbox);
+            index = if index + 1 < count { index + 1 } else { 0 };
+            if inbox.is_full() {
+                self.first = index;
+                return;
+            }
+        }
+    }
+
+    #[inline]
+    fn begin(&mut self) {
+        if self.members.shared.is_changed.load(Ordering::Relaxed) {
+            self.change();
+        }
+        self.receives += 1;
+        if self.receives & LOOK_MASK == 0 {
+            for peer in &mut self.peers {
+                peer.groups.look();
+                peer.unicast.look();
+            }
+        }
+    }
+
+    #[cold]
+    fn change(&mut self) {
+        // What was told before this is found below; who tells anything afterwards sets it again.
+        self.members.shared.is_changed.swap(false, Ordering::AcqRel);
+        while let Some(change) = self.members.shared.changes.pop() {
+            match change {
+                Change::Joined(peer) => {
+                    if self.peers.len() == 2 * MEMBERS_MAX {
+                        self.forget(|peer| peer.has_left);
+                    }
+                    self.peers.push(peer);
+                }
+                Change::Left(id) => {
+                    for peer in self.peers.iter_mut().filter(|peer| peer.id == id && !peer.has_left) {
+                        peer.has_left = true;
+                        self.leaving += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Behind a receive: who has left and said nothing that we have not read is given back. One with a ring
+    /// that never ends goes with the next who comes.
+    #[inline]
+    pub fn dismiss(&mut self) {
+        if self.leaving > 0 {
+            self.forget(|peer| peer.has_left && peer.groups.is_read() && peer.unicast.is_read());
+        }
+    }
+
+    #[cold]
+    fn forget(&mut self, which: impl Fn(&Peer) -> bool) {
+        for index in (0..self.peers.len()).rev() {
+            if which(&self.peers[index]) {
+                self.leaving -= 1;
+                // If the thread is behind, its memory is given back here.
+                drop(self.members.shared.gone.push(self.peers.swap_remove(index)));
+            }
+        }
+    }
+}

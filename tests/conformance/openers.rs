@@ -1,0 +1,293 @@
+//! The networks of this host: where devices are opened, and by whom strangers speak.
+
+use super::promises::{BUFFER_BYTES, Ether, LEN_MAX, SEATS};
+use lockstep::engine::ports::{Burst, Group, Net};
+use lockstep::io::clock::random_u64;
+use lockstep::io::shm::{Shm, ShmSettings};
+use lockstep::io::udp::{Interface, Udp, UdpSettings, free_port};
+use lockstep::io::xdp::{Mode, Xdp, XdpSettings};
+use lockstep::sim::net::{SimNet, To};
+use socket2::{Domain, Socket, Type};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::rc::Rc;
+use tempfile::TempDir;
+use tools::netns::{Network, unsupported};
+
+fn groups() -> [Ipv4Addr; 3] {
+    let [a, b, ..] = random_u64().expect("random bits").to_le_bytes();
+    [1, 2, 3].map(|last| Ipv4Addr::new(239, a, b, last))
+}
+
+fn settings(interface: Interface, port: u16, unicast_port: u16, groups: [Ipv4Addr; 3]) -> UdpSettings {
+    UdpSettings {
+        unicast_port,
+        datagram_len_max: LEN_MAX,
+        receive_buffer_bytes: BUFFER_BYTES,
+        send_buffer_bytes: BUFFER_BYTES,
+        ..UdpSettings::new(interface, port, groups)
+    }
+}
+
+/// An ordinary socket that sends to groups by the card with this address.
+fn stranger(address: Ipv4Addr) -> UdpSocket {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
+    socket.set_multicast_if_v4(&address).expect("IP_MULTICAST_IF");
+    socket.into()
+}
+
+/// The kernel's UDP on the loopback.
+pub struct Kernel {
+    port: u16,
+    unicast: Vec<u16>,
+    groups: [Ipv4Addr; 3],
+    stranger: UdpSocket,
+}
+
+impl Kernel {
+    pub fn new() -> Self {
+        let port = || free_port(Ipv4Addr::LOCALHOST).expect("a free port");
+        Self {
+            port: port(),
+            unicast: (0..SEATS).map(|_| port()).collect(),
+            groups: groups(),
+            stranger: stranger(Ipv4Addr::LOCALHOST),
+        }
+    }
+
+    fn settings(&self, seat: usize) -> UdpSettings {
+        let interface = Interface::Address(Ipv4Addr::LOCALHOST);
+        UdpSettings { ttl: 0, ..settings(interface, self.port, self.unicast[seat], self.groups) }
+    }
+}
+
+impl Ether for Kernel {
+    type Net = Udp;
+
+    fn open(&mut self, seat: usize) -> Udp {
+        Udp::open(self.settings(seat)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn address(&self, net: &Udp) -> SocketAddrV4 {
+        net.unicast_address()
+    }
+
+    fn refusal(&mut self, datagram_len_max: usize) -> Option<String> {
+        let refused = Udp::open(UdpSettings { datagram_len_max, ..self.settings(0) });
+        Some(refused.err().map(|error| error.to_string()).unwrap_or_default())
+    }
+
+    fn stranger_says(&mut self, bytes: &[u8]) {
+        self.stranger.send_to(bytes, (self.groups[Group::Data as usize], self.port)).expect("sent");
+    }
+}
+
+/// A card by AF_XDP in a namespace of each seat, a bridge between them, and one more for a stranger.
+pub struct Cards {
+    network: Network,
+    mode: Mode,
+    groups: [Ipv4Addr; 3],
+    stranger: UdpSocket,
+}
+
+const PORT: u16 = 7700;
+const UNICAST_PORT: u16 = 7701;
+
+impl Cards {
+    pub fn new(mode: Mode) -> Option<Self> {
+        if let Some(reason) = unsupported() {
+            println!("SKIPPED: {reason}");
+            return None;
+        }
+        let network = Network::new(SEATS + 1);
+        let far = SEATS + 1;
+        let stranger = network.node(far).within(move || stranger(Network::address(far)));
+        Some(Self { network, mode, groups: groups(), stranger })
+    }
+
+    fn try_open(&self, seat: usize, datagram_len_max: usize) -> Result<Xdp, String> {
+        let udp = UdpSettings {
+            datagram_len_max,
+            ..settings(Interface::Name("eth0".into()), PORT, UNICAST_PORT, self.groups)
+        };
+        let xdp = XdpSettings { mode: Some(self.mode), queue: None };
+        let opened = self.network.node(seat + 1).within(move || Xdp::open(udp, xdp));
+        opened.map_err(|error| error.to_string())
+    }
+}
+
+impl Ether for Cards {
+    type Net = Xdp;
+
+    fn open(&mut self, seat: usize) -> Xdp {
+        self.try_open(seat, LEN_MAX).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn address(&self, net: &Xdp) -> SocketAddrV4 {
+        net.unicast_address()
+    }
+
+    fn refusal(&mut self, datagram_len_max: usize) -> Option<String> {
+        Some(self.try_open(0, datagram_len_max).err().unwrap_or_default())
+    }
+
+    fn stranger_says(&mut self, bytes: &[u8]) {
+        self.stranger.send_to(bytes, (self.groups[Group::Data as usize], PORT)).expect("sent");
+    }
+}
+
+/// Shared memory. What a stranger could do to it, its own tests do.
+pub struct Host {
+    parent: TempDir,
+}
+
+impl Host {
+    pub fn new() -> Self {
+        Self { parent: TempDir::new().expect("a temporary folder") }
+    }
+
+    fn settings(&self, seat: usize) -> ShmSettings {
+        let group = SocketAddrV4::new(Ipv4Addr::new(239, 1, 2, 3), PORT);
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, UNICAST_PORT + seat as u16);
+        ShmSettings {
+            parent: self.parent.path().into(),
+            datagram_len_max: LEN_MAX,
+            // Unicast has a quarter.
+            ring_bytes: 4 * BUFFER_BYTES,
+            ..ShmSettings::new(group, address)
+        }
+    }
+}
+
+impl Ether for Host {
+    type Net = Shm;
+
+    fn open(&mut self, seat: usize) -> Shm {
+        Shm::open(self.settings(seat)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn address(&self, net: &Shm) -> SocketAddrV4 {
+        net.unicast_address()
+    }
+
+    fn refusal(&mut self, datagram_len_max: usize) -> Option<String> {
+        let refused = Shm::open(ShmSettings { datagram_len_max, ..self.settings(0) });
+        Some(refused.err().map(|error| error.to_string()).unwrap_or_default())
+    }
+}
+
+/// What is under way to a seat of the simulator's network.
+type Letters = VecDeque<(Option<Group>, SocketAddrV4, Vec<u8>)>;
+
+/// The simulator's devices, with nothing between them.
+#[derive(Default)]
+pub struct SimEther(Rc<RefCell<Vec<(SocketAddrV4, Letters)>>>);
+
+/// One of them: what it sends goes to all others, and what has come to it arrives when it looks.
+pub struct SimSeat {
+    net: SimNet,
+    address: SocketAddrV4,
+    wire: Rc<RefCell<Vec<(SocketAddrV4, Letters)>>>,
+}
+
+impl SimSeat {
+    fn arrive(&mut self) {
+        let mut wire = self.wire.borrow_mut();
+        let own = wire.iter_mut().find(|(address, _)| *address == self.address).expect("an open device");
+        for (group, from, bytes) in own.1.drain(..) {
+            self.net.arrive(bytes, Some(from), group);
+        }
+    }
+
+    fn leave(&mut self) {
+        for (to, bytes) in self.net.sent.drain(..) {
+            for (address, letters) in
+                self.wire.borrow_mut().iter_mut().filter(|(address, _)| *address != self.address)
+            {
+                match to {
+                    To::Group(group) => letters.push_back((Some(group), self.address, bytes.clone())),
+                    To::Unicast(to) if to == *address => {
+                        letters.push_back((None, self.address, bytes.clone()))
+                    }
+                    To::Unicast(_) => {}
+                }
+            }
+        }
+    }
+}
+
+impl Drop for SimSeat {
+    fn drop(&mut self) {
+        self.wire.borrow_mut().retain(|(address, _)| *address != self.address);
+    }
+}
+
+impl Net for SimSeat {
+    fn recv_groups(&mut self) -> usize {
+        self.arrive();
+        self.net.recv_groups()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.net.is_drained()
+    }
+
+    fn group_datagram(&self, index: usize) -> &[u8] {
+        self.net.group_datagram(index)
+    }
+
+    fn recv_unicast(&mut self) -> usize {
+        self.arrive();
+        self.net.recv_unicast()
+    }
+
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
+        self.net.unicast_datagram(index)
+    }
+
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        let sent = self.net.send_group(group, bursts);
+        self.leave();
+        sent
+    }
+
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        let sent = self.net.send_unicast(to, parts);
+        self.leave();
+        sent
+    }
+
+    fn dropped(&self) -> u64 {
+        self.net.dropped()
+    }
+
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        // What came before was for the groups of then.
+        self.arrive();
+        self.net.set_joined(group, joined);
+    }
+}
+
+impl Ether for SimEther {
+    type Net = SimSeat;
+    /// The simulator counts losses where it makes them.
+    const COUNTS_LOSSES: bool = false;
+
+    fn open(&mut self, seat: usize) -> SimSeat {
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1 + seat as u16);
+        self.0.borrow_mut().push((address, Letters::new()));
+        SimSeat { net: SimNet::carrying(LEN_MAX), address, wire: self.0.clone() }
+    }
+
+    fn address(&self, net: &SimSeat) -> SocketAddrV4 {
+        net.address
+    }
+
+    fn stranger_says(&mut self, bytes: &[u8]) {
+        let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        for (_, letters) in self.0.borrow_mut().iter_mut().filter(|_| bytes.len() <= LEN_MAX) {
+            letters.push_back((Some(Group::Data), nobody, bytes.to_vec()));
+        }
+    }
+}
