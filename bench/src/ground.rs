@@ -32,7 +32,7 @@ use clap::ValueEnum;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A part of the measure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -128,6 +128,15 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     }
     drop(progress);
     arguments.output.give(&results)
+}
+
+/// A second of the hiccups' rows, in a run of another measure.
+///
+/// # Errors
+/// As [`run`].
+pub fn hiccups(results: &mut Results, began: Instant, cores: &[usize]) -> Result<(), String> {
+    let plan = Plan { cores: cores.to_vec(), turn: Duration::from_secs(1) };
+    hiccups::turn(&mut Turns::since(results, began), &plan)
 }
 
 /// The method, and what is left out.

@@ -30,10 +30,12 @@ use crate::cluster::{Cluster, MESSAGE_LEN, MTU, Site};
 use crate::environment;
 use crate::flags;
 use crate::floor::MESSAGE_LEN_MIN;
+use crate::ground;
 use crate::node::{NodeArguments, Role};
 use crate::progress::Progress;
 use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use crate::scene::{Contestant, Node, Scheduled};
+use crate::stalls::Tally;
 use crate::ways::{Way, Ways, WaysArguments, compare};
 use lockstep::client::Delivery;
 use lockstep::config::share;
@@ -41,6 +43,7 @@ use lockstep::io::cpu::{self, SchedulingClass};
 use lockstep::io::idle::Idle;
 use lockstep::wire::Nanos;
 pub use pace::{Burst, Pace};
+use rally::Watched;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -81,6 +84,10 @@ pub struct Arguments {
     /// socket that hears the stream, for every contestant alike.
     #[arg(long)]
     kernel_times: bool,
+    /// Tells what kept the hot threads of client, leader and standby for 50 us and more, of the floors as well, which
+    /// of that made messages late, and the hiccups of the cores in each round.
+    #[arg(long, conflicts_with = "config")]
+    stalls: bool,
     /// How far the clocks of this host and of the leader's are apart at most, like `200ns`: on one host they are one
     /// clock.
     #[arg(long, value_parser = time, value_name = "TIME")]
@@ -191,6 +198,8 @@ struct Bench<'a> {
     /// The cluster to attach to.
     attached: Option<Attached>,
     ways: Ways,
+    /// What was found of each case and subject, if that is asked for.
+    tallies: Vec<(String, Tally)>,
     cores: Vec<usize>,
     began: Instant,
     progress: Progress,
@@ -267,11 +276,13 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     }
     let (began, progress) = (Instant::now(), Progress::new("latency"));
     let ways = Ways::new(&arguments.ways)?;
-    let mut bench = Bench { arguments, attached, ways, cores, began, progress, results };
+    let tallies = Vec::new();
+    let mut bench = Bench { arguments, attached, ways, tallies, cores, began, progress, results };
     bench.measure()?;
-    let Bench { progress, mut results, .. } = bench;
+    let Bench { progress, mut results, tallies, .. } = bench;
     drop(progress);
     sweep::mark_knees(&mut results);
+    results.notes.extend(tallies.iter().flat_map(|(whose, tally)| tally.lines(whose)));
     results.notes.push(
         "aim: p50 <= 1.08, p99 <= 1.2 of the floor on udp and xdp; shm: stamped the floor + 300 ns, committed + 450 ns"
             .to_owned(),
@@ -346,11 +357,15 @@ impl Bench<'_> {
     ) -> Result<(), String> {
         let mut keep = contestants.clone();
         for round in 0..self.arguments.rounds {
+            if self.arguments.stalls {
+                self.hiccups()?;
+            }
             for (way, contestant) in contestants.iter() {
                 let (case, contestant) = (family.case(pace, way), *contestant);
                 self.progress.say(&format!("{case}, round {}, {}", round + 1, contestant.key()));
                 let at_s = self.began.elapsed().as_secs_f64();
-                let found = self.one(family, pace, way, contestant);
+                let whose = format!("{case}, {}", way.transport.words(contestant));
+                let found = self.one(family, pace, way, contestant, &whose);
                 if !found.as_ref().is_ok_and(|found| !sweep::is_saturated(found)) {
                     keep.retain(|(other, one)| (other.transport, *one) != (way.transport, contestant));
                 }
@@ -410,6 +425,7 @@ impl Bench<'_> {
         pace: Pace,
         way: &Way,
         contestant: Contestant,
+        whose: &str,
     ) -> Result<Found, String> {
         let Arguments { scheduling, .. } = *self.arguments;
         let rally = |ground: Ground<'_>, idle| -> Result<Rally, String> {
@@ -423,6 +439,7 @@ impl Bench<'_> {
                 plant_ns: if contestant == Contestant::Lockstep { self.arguments.plant } else { 0 },
                 one_way: self.arguments.one_way,
                 kernel: kernel.transpose()?,
+                stalls: self.arguments.stalls,
             })
         };
         let idle = self.idle(family);
@@ -442,17 +459,38 @@ impl Bench<'_> {
             let core =
                 self.cores.get(place).copied().ok_or_else(|| format!("{flag}: there is no such core"))?;
             let client = hosts.client_address();
-            let which =
-                NodeArguments { scheduling, transport, client, ..NodeArguments::new(contestant, role, core) };
+            let stalls = self.arguments.stalls;
+            let which = NodeArguments::new(contestant, role, core);
+            let which = NodeArguments { scheduling, transport, client, stalls, ..which };
             Node::start_on(hosts, &cluster, &which)
         };
-        let _leader = node(Role::Leader, self.arguments.leader_core, "--leader-core")?;
+        let leader = node(Role::Leader, self.arguments.leader_core, "--leader-core")?;
         let standby = || node(Role::Standby, self.arguments.standby_core, "--standby-core");
-        let _standby = committed.then(standby).transpose()?;
+        let standby = committed.then(standby).transpose()?;
         let _entered = hosts.enter()?;
         let _scheduled = Scheduled::new(scheduling)?;
         let ground = Ground::over(&cluster, hosts, transport);
-        measure(contestant, ground, family.delivery, family.message_len, rally(ground, idle)?)
+        let rally = rally(ground, idle)?;
+        let mut found = measure(contestant, ground, family.delivery, family.message_len, rally)?;
+        if let Some(Watched { stalls, slow, messages, counted }) = found.watched.take() {
+            let mut processes = vec![("client", stalls), ("leader", leader.end()?)];
+            if let Some(standby) = standby {
+                processes.push(("standby", standby.end()?));
+            }
+            let known = self.tallies.iter().position(|(other, _)| other == whose);
+            let at = known.unwrap_or_else(|| {
+                self.tallies.push((whose.to_owned(), Tally::default()));
+                self.tallies.len() - 1
+            });
+            self.tallies[at].1.add(&processes, &slow, messages, counted);
+        }
+        Ok(found)
+    }
+
+    /// What the cores do to a thread that does nothing: a second in each round.
+    fn hiccups(&mut self) -> Result<(), String> {
+        self.progress.say("hiccups of the cores");
+        ground::hiccups(&mut self.results, self.began, &self.cores)
     }
 }
 

@@ -38,6 +38,7 @@ mod scenario;
 mod scene;
 mod self_test;
 mod shared;
+mod stalls;
 pub mod stats;
 mod taps;
 mod throughput;

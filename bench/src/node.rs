@@ -4,20 +4,23 @@ use crate::cluster;
 use crate::floor::{self, Stall};
 use crate::plain::{self, Plain};
 use crate::scene::{Contestant, Scheduled};
+use crate::stalls::Watch;
 use crate::transport::Transport;
 use clap::ValueEnum;
 use lockstep::config::Config;
 use lockstep::engine::ports::{Group, Net};
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu::SchedulingClass;
+use lockstep::io::duty::Turn;
 use lockstep::io::events::Recorder;
+use lockstep::io::idle::Waiter;
 use lockstep::io::udp::UdpSettings;
 use lockstep::io::{cpu, duty};
 use lockstep::node::{EVENT_KINDS, Node};
 use lockstep::wire::Nanos;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -70,7 +73,13 @@ pub struct NodeArguments {
     /// Where the client is, for who sends to it alone.
     #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
     pub client: Ipv4Addr,
+    /// Tells at its end what its hot thread was kept by.
+    #[arg(long)]
+    pub stalls: bool,
 }
+
+/// In front of what a process tells of its stalls.
+pub const STALLS: &str = "stalls ";
 
 /// Between two stalls.
 const STALL_EVERY_NS: Nanos = 1_000_000_000;
@@ -86,12 +95,13 @@ impl NodeArguments {
             stall_ns: 0,
             transport: Transport::Udp,
             client: Ipv4Addr::LOCALHOST,
+            stalls: false,
         }
     }
 
     /// As a command line.
-    pub fn flags(&self) -> [String; 7] {
-        [
+    pub fn flags(&self) -> Vec<String> {
+        let mut flags = vec![
             format!("--contestant={}", self.contestant.key()),
             format!("--role={}", self.role.name()),
             format!("--core={}", self.core),
@@ -99,7 +109,11 @@ impl NodeArguments {
             format!("--stall-ns={}", self.stall_ns),
             format!("--transport={}", self.transport.name()),
             format!("--client={}", self.client),
-        ]
+        ];
+        if self.stalls {
+            flags.push("--stalls".to_owned());
+        }
+        flags
     }
 }
 
@@ -173,14 +187,44 @@ fn forward(
     let clock = Clock::start();
     let mut leader = floor::Leader::new(clock, (stall.lasts_ns > 0).then_some(stall));
     let mut standby = floor::Standby::default();
-    let turn = &mut |_: Nanos| match which.role {
+    let mut turn = |_: Nanos| match which.role {
         Role::Leader => leader.poll(&mut net),
         Role::Standby => standby.poll(&mut net),
     };
     let mut waiter = config.endpoint().idle.waiter(&[]).map_err(|error| error.to_string())?;
+    if which.stalls {
+        return watched(None, |now| (turn(now).into(), 0), (&clock, &mut waiter), stop);
+    }
     ready()?;
-    duty::run(turn, &clock, &mut waiter, stop);
+    duty::run(&mut turn, &clock, &mut waiter, stop);
     Ok(())
+}
+
+/// The same loop under a watch, which tells what it has seen. A turn returns its work and what is on the disk.
+fn watched(
+    journal: Option<&Path>,
+    mut turn: impl FnMut(Nanos) -> (Turn, u64),
+    (clock, waiter): (&Clock, &mut Waiter),
+    stop: &AtomicBool,
+) -> Result<(), String> {
+    let (mut watch, mut failed) = (Watch::begin(journal)?, None);
+    ready()?;
+    duty::run(
+        &mut |now| {
+            let (turn, durable) = turn(now);
+            if let Err(error) = watch.turned(turn.work > 0, durable) {
+                failed = Some(error);
+                stop.store(true, Ordering::Release);
+            }
+            turn
+        },
+        clock,
+        waiter,
+        stop,
+    );
+    failed.map_or(Ok(()), Err)?;
+    let told = serde_json::to_string(&watch.end()).map_err(|error| error.to_string())?;
+    say(&format!("{STALLS}{told}\n"))
 }
 
 /// lockstep's: a whole node, journal and side thread included.
@@ -188,14 +232,25 @@ fn replicate(which: &NodeArguments, config: &Config, stop: &AtomicBool) -> Resul
     let mut settings = config.node(which.role as u32 + 1).map_err(|error| error.to_string())?;
     (settings.core, settings.scheduling) = (Some(which.core), which.scheduling);
     settings.memory = which.transport.memory();
-    let node = Node::open(&settings).map_err(|error| error.to_string())?;
-    ready()?;
-    node.run(stop, &Recorder::new(EVENT_KINDS, EVENTS_MAX)).map_err(|error| error.to_string())
+    let mut node = Node::open(&settings).map_err(|error| error.to_string())?;
+    let recorder = Recorder::new(EVENT_KINDS, EVENTS_MAX);
+    if which.stalls {
+        let mut waiter = settings.idle.waiter(&[]).map_err(|error| error.to_string())?;
+        let turn = |now| (node.turn(now, &recorder), node.replica().tail().durable_next());
+        watched(Some(&settings.journal), turn, (&Clock::start(), &mut waiter), stop)?;
+        // It has been told to stop, and drains.
+    } else {
+        ready()?;
+    }
+    node.run(stop, &recorder).map_err(|error| error.to_string())
 }
 
 fn ready() -> Result<(), String> {
+    say("ready\n")
+}
+
+fn say(text: &str) -> Result<(), String> {
     let mut out = std::io::stdout();
-    out.write_all(b"ready\n")
-        .and_then(|()| out.flush())
-        .map_err(|error| format!("saying that it is ready: {error}"))
+    let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    said.map_err(|error| format!("speaking to who has started it: {error}"))
 }

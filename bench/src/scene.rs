@@ -2,11 +2,12 @@
 
 use crate::cluster::Cluster;
 use crate::hosts::Hosts;
-use crate::node::NodeArguments;
+use crate::node::{NodeArguments, STALLS};
+use crate::stalls::Stalls;
 use clap::ValueEnum;
 use lockstep::io::cpu::{self, SchedulingClass};
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 /// Who is measured.
@@ -50,6 +51,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// die; it is killed where it does not.
 pub struct Node {
     child: Child,
+    /// What it says behind its first line.
+    output: Option<BufReader<ChildStdout>>,
 }
 
 impl Node {
@@ -76,16 +79,33 @@ impl Node {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("starting a node: {error}"))?;
-        let mut node = Self { child };
+        let mut node = Self { child, output: None };
         let mut line = String::new();
-        let output = node.child.stdout.take();
-        let read = output.map(|output| BufReader::new(output.take(64)).read_line(&mut line));
+        node.output = node.child.stdout.take().map(BufReader::new);
+        let read = node.output.as_mut().map(|output| output.take(64).read_line(&mut line));
         match read {
             Some(Ok(_)) if line == "ready\n" => Ok(node),
             _ => {
                 Err(format!("the {} of {} did not start", arguments.role.name(), arguments.contestant.name()))
             }
         }
+    }
+}
+
+impl Node {
+    /// Ends it, and returns what its hot thread was kept by: of one that was told to watch it.
+    ///
+    /// # Errors
+    /// It says nothing of that.
+    pub fn end(mut self) -> Result<Stalls, String> {
+        drop(self.child.stdin.take());
+        let mut text = String::new();
+        if let Some(output) = &mut self.output {
+            output.read_to_string(&mut text).map_err(|error| format!("reading what a node says: {error}"))?;
+        }
+        let told = text.lines().find_map(|line| line.strip_prefix(STALLS));
+        let told = told.ok_or("a node has ended without a word about its stalls")?;
+        serde_json::from_str(told).map_err(|error| format!("what a node says about its stalls: {error}"))
     }
 }
 

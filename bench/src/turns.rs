@@ -14,7 +14,12 @@ pub struct Turns<'a> {
 impl<'a> Turns<'a> {
     /// A run that begins now.
     pub fn of(results: &'a mut Results) -> Self {
-        Self { results, began: Instant::now() }
+        Self::since(results, Instant::now())
+    }
+
+    /// A part of a run that began at `began`.
+    pub fn since(results: &'a mut Results, began: Instant) -> Self {
+        Self { results, began }
     }
 
     /// Adds a turn of `row`, which has no rounds itself: it began at `at` and counted for `counted`.

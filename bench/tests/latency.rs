@@ -105,6 +105,20 @@ fn each_transport_is_told_over_the_floor_of_its_own_and_over_the_first_one() {
 }
 
 #[test]
+fn with_stalls_each_contestant_is_told_what_share_of_its_tail_is_its_own() {
+    let flags = ["--stalls", "--only=stamped", "--rates=2k", "--seconds=0.3", "--rounds=1", "--json"];
+    let output = bench(&[&["latency"], &flags[..]].concat());
+    let Some(results) = results(&output) else { return };
+    assert!(output.status.success(), "{}", told(&output));
+    let notes: Vec<&str> =
+        results["notes"].as_array().expect("notes").iter().filter_map(Value::as_str).collect();
+    let shares = notes.iter().filter(|note| note.contains("share of the tail: its own processes")).count();
+    assert_eq!(shares, 3, "two floors and lockstep: {notes:?}");
+    let rows = results["rows"].as_array().expect("rows");
+    assert!(rows.iter().any(|row| row["case"] == "hiccups of 50 us and more in a second"), "{rows:?}");
+}
+
+#[test]
 fn a_limit_that_holds_ends_with_exit_code_3_and_says_what_was_measured() {
     let flags = ["--closed", "--only=stamped", "--seconds=0.2", "--rounds=1"];
     let output = bench(&[&["latency", "--fail-if=p50>1ns", "--fail-if=ratio.p50<1000"], &flags[..]].concat());

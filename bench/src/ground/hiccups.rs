@@ -3,6 +3,7 @@
 
 use super::{Plan, pin};
 use crate::results::{Round, Row, Unit};
+use crate::stalls::STALL_NS;
 use crate::stats::Latencies;
 use crate::turns::Turns;
 use lockstep::io::clock::Clock;
@@ -18,6 +19,8 @@ const HICCUP_NS: Nanos = 1_000;
 struct Spun {
     gaps: Latencies,
     hiccups: u64,
+    /// Those as long as what is called a stall of a hot thread.
+    stalls: u64,
     stolen_ns: Nanos,
     spun_ns: Nanos,
 }
@@ -54,6 +57,7 @@ pub fn turn(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
         };
         add("hiccups: gaps of a spinning core above 1 us", Unit::Nanos, Round::of(&spun.gaps)?);
         add("hiccups in a second", Unit::Count, Round::value(spun.per_second(spun.hiccups)));
+        add("hiccups of 50 us and more in a second", Unit::Count, Round::value(spun.per_second(spun.stalls)));
         add("stolen of a second, by hiccups", Unit::Nanos, Round::value(spun.per_second(spun.stolen_ns)));
     }
     Ok(())
@@ -62,7 +66,7 @@ pub fn turn(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
 /// The loop. Where nothing is a hiccup, the greatest gap is the one sample, so that there is something to judge.
 fn spin(turn: Duration) -> Result<Spun, String> {
     let clock = Clock::start();
-    let (mut gaps, mut hiccups, mut stolen_ns, mut greatest) = (Latencies::new()?, 0, 0, 0);
+    let (mut gaps, mut hiccups, mut stalls, mut stolen_ns, mut greatest) = (Latencies::new()?, 0, 0, 0, 0);
     let began = clock.now();
     let until = began + turn.as_nanos() as Nanos;
     let mut last = began;
@@ -72,6 +76,7 @@ fn spin(turn: Duration) -> Result<Spun, String> {
         if gap > HICCUP_NS {
             gaps.record(gap);
             (hiccups, stolen_ns) = (hiccups + 1, stolen_ns + gap);
+            stalls += u64::from(gap >= STALL_NS);
         }
         greatest = greatest.max(gap);
         last = now;
@@ -79,5 +84,5 @@ fn spin(turn: Duration) -> Result<Spun, String> {
     if hiccups == 0 {
         gaps.record(greatest);
     }
-    Ok(Spun { gaps, hiccups, stolen_ns, spun_ns: last - began })
+    Ok(Spun { gaps, hiccups, stalls, stolen_ns, spun_ns: last - began })
 }

@@ -6,6 +6,7 @@ use super::tap::KernelTimes;
 use crate::client::{Client, Losses, Measure};
 use crate::floor::{MESSAGE_LEN_MIN, intended, number, write_message};
 use crate::results::{Round, SENT_SHARE};
+use crate::stalls::{STALL_NS, Slow, Stalls, Watch};
 use crate::stats::Latencies;
 use lockstep::io::clock::Clock;
 use lockstep::io::idle::Idle;
@@ -46,6 +47,8 @@ pub struct Rally {
     pub one_way: bool,
     /// When the kernel had what was delivered, if that is asked for.
     pub kernel: Option<KernelTimes>,
+    /// Whether it is told what kept the client's thread, and which messages were slow.
+    pub stalls: bool,
 }
 
 impl Rally {
@@ -60,9 +63,25 @@ impl Rally {
             plant_ns: 0,
             one_way: false,
             kernel: None,
+            stalls: false,
         }
     }
 }
+
+/// What the client's thread went through while it counted.
+pub struct Watched {
+    /// Its stalls.
+    pub stalls: Stalls,
+    /// Messages that took as long as a stall.
+    pub slow: Vec<Slow>,
+    /// How many there were of all kinds.
+    pub messages: u64,
+    /// From when until when it was counted.
+    pub counted: [Nanos; 2],
+}
+
+/// More slow messages are not kept.
+const SLOW_MAX: usize = 1 << 20;
 
 /// What was found.
 pub struct Found {
@@ -84,6 +103,8 @@ pub struct Found {
     late: u64,
     latest_ns: Nanos,
     losses: Losses,
+    /// Of a rally that was to be watched.
+    pub watched: Option<Watched>,
 }
 
 impl Found {
@@ -155,6 +176,7 @@ impl Measure for Rally {
         let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
         let mut latencies = Latencies::new()?;
         let mut ways = if self.one_way { Some([Latencies::new()?, Latencies::new()?]) } else { None };
+        let mut watch = if self.stalls { Some((Watch::begin(None)?, Vec::new())) } else { None };
         let mut message = vec![0; self.message_len.max(MESSAGE_LEN_MIN)];
         let (rate, burst) = match self.pace {
             Pace::Closed => (1, None),
@@ -199,7 +221,8 @@ impl Measure for Rally {
                     latest_ns = latest_ns.max(now - due);
                 }
             }
-            if sent > before {
+            let is_sending = sent > before;
+            if is_sending {
                 client.flush();
             }
             if is_over && came == sent {
@@ -215,6 +238,12 @@ impl Measure for Rally {
                     burn(&clock, self.plant_ns);
                     let now = clock.now();
                     latencies.record(now.saturating_sub(due));
+                    if let Some((_, slow)) = &mut watch
+                        && now.saturating_sub(due) >= STALL_NS
+                        && slow.len() < SLOW_MAX
+                    {
+                        slow.push(Slow { due, came: now });
+                    }
                     if let Some(recovery) = &mut recovery {
                         recovery.record(due - began, now.saturating_sub(due));
                     }
@@ -229,6 +258,9 @@ impl Measure for Rally {
                 }
                 came += 1;
             });
+            if let Some((watch, _)) = &mut watch {
+                watch.turned(work > 0 || is_sending, 0)?;
+            }
             if let Some(kernel) = &mut self.kernel {
                 kernel.turn(client.publisher())?;
             }
@@ -267,6 +299,12 @@ impl Measure for Rally {
             late,
             latest_ns,
             losses: client.losses().since(lost_before),
+            watched: watch.map(|(watch, slow)| Watched {
+                stalls: watch.end(),
+                slow,
+                messages: counted,
+                counted: [counts_from, moved_at.max(ends)],
+            }),
         })
     }
 }
