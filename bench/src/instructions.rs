@@ -76,11 +76,11 @@ const PUBLISHER: &str = "*lockstep_bench_publisher_*";
 
 const CASES: &[Case] = &[
     Case {
-        aim: Some(500.0),
+        aim: Some(350.0),
         ..case("leader_1", "leader, per message: one submission of one", "one", LEADER, 1.0)
     },
     Case {
-        aim: Some(250.0),
+        aim: Some(180.0),
         ..case(
             "leader_16",
             "leader, per message: 16 in a batch of two submissions (15 + 1)",
