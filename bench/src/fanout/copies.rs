@@ -29,6 +29,8 @@ use std::time::{Duration, Instant};
 const STRIDE: usize = HEADER_LEN + ENTRY_HEADER_LEN + MESSAGE_LEN;
 /// Datagrams of a send: one, and as many as a busy leader has.
 const SHAPES: [usize; 2] = [1, 16];
+/// What a receiver's socket holds, as far as the kernel grants it.
+const BUFFER_BYTES: usize = 4 << 20;
 /// Datagrams that come no more are lost after so long without one.
 const SETTLE: Duration = Duration::from_millis(100);
 
@@ -113,7 +115,8 @@ fn receiver() -> Result<UdpSocket, String> {
     let fails = |error| format!("opening a receiver: {error}");
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(fails)?;
     socket.set_nonblocking(true).map_err(fails)?;
-    // As members do.
+    // As members do, and have.
+    socket2::SockRef::from(&socket).set_recv_buffer_size(BUFFER_BYTES).map_err(fails)?;
     take_bursts_whole(socket.as_fd()).map_err(|error| error.to_string())?;
     Ok(socket)
 }
