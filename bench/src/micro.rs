@@ -31,7 +31,7 @@ const BATCH: u64 = 1_000;
 /// Batches, and steps of a world, that do not count.
 const WARM_UP: u64 = 20;
 /// Of the datagrams here; nobody else has it.
-const CLUSTER: u64 = 0xbe;
+pub const CLUSTER: u64 = 0xbe;
 /// Bytes over which the checksum is taken: a message of the usual size, and one of a full datagram's.
 const CHECKSUMS: [usize; 2] = [64, 1_344];
 /// Messages of frames and submissions.
@@ -161,7 +161,8 @@ fn replicas(
 ) -> Result<(), String> {
     let clock = Clock::start();
     let [mut stamped, mut accepted, mut copied] = [Latencies::new()?, Latencies::new()?, Latencies::new()?];
-    let submissions = pattern.datagrams.iter().map(|&messages| datagram(Kind::Submission, messages));
+    let submissions =
+        pattern.datagrams.iter().map(|&messages| sealed(Kind::Submission, messages).map(|(_, bytes)| bytes));
     let submissions = submissions.collect::<Result<Vec<_>, _>>()?.concat();
     let mut to = vec![0; submissions.len()];
     let at = Instant::now();
@@ -202,8 +203,8 @@ fn of_messages(count: usize) -> String {
     format!("{count} message{}", if count == 1 { "" } else { "s" })
 }
 
-/// A sealed datagram of `messages` messages.
-fn datagram(kind: Kind, messages: usize) -> Result<Vec<u8>, String> {
+/// A sealed datagram of `messages` messages, and its header.
+pub fn sealed(kind: Kind, messages: usize) -> Result<(Header, Vec<u8>), String> {
     let mut bytes = vec![0; frame_len_max(MTU)];
     let mut open = OpenFrame::default();
     for number in 1..=messages as u64 {
@@ -213,12 +214,13 @@ fn datagram(kind: Kind, messages: usize) -> Result<Vec<u8>, String> {
     }
     let first_seq = if kind == Kind::Frame { 1 } else { 0 };
     let header = Header { cluster: CLUSTER, history: 7, first_seq, number: 1, ..Header::new(kind) };
-    open.close(&mut bytes, header, open.len());
+    let header = open.close(&mut bytes, header, open.len());
     bytes.truncate(open.len());
-    Ok(bytes)
+    Ok((header, bytes))
 }
 
-fn entry(number: u64) -> EntryHeader {
+/// The header of the `number`th message.
+pub fn entry(number: u64) -> EntryHeader {
     EntryHeader {
         kind: EntryKind::Message as u8,
         flags: 0,
@@ -256,7 +258,7 @@ fn operations() -> Result<Vec<Operation>, String> {
         let case = format!("checksum, {len} B");
         operations.push(Operation::of(case, "CRC-32C", vec![0x5a; len], checksum));
     }
-    let frame = datagram(Kind::Frame, 1)?;
+    let frame = sealed(Kind::Frame, 1)?.1;
     let header = Header::peek(&frame).ok_or("a frame without a header")?;
     let chain = move || {
         black_box(chain_after(black_box(&header)));
@@ -264,7 +266,7 @@ fn operations() -> Result<Vec<Operation>, String> {
     let words = "the digest of a frame and all before it";
     operations.push(Operation::of("chain".into(), words, frame[..HEADER_LEN].to_vec(), chain));
     for messages in PER_DATAGRAM {
-        let mut bytes = datagram(Kind::Frame, messages)?;
+        let mut bytes = sealed(Kind::Frame, messages)?.1;
         let header = Header::peek(&bytes).ok_or("a frame without a header")?;
         let case = format!("seal, a frame of {}, {} B", of_messages(messages), bytes.len());
         operations.push(Operation::of(case, "header and checksum", bytes.clone(), move || {
@@ -273,7 +275,7 @@ fn operations() -> Result<Vec<Operation>, String> {
     }
     for (kind, what) in [(Kind::Frame, "frame"), (Kind::Submission, "submission")] {
         for messages in PER_DATAGRAM {
-            let bytes = datagram(kind, messages)?;
+            let bytes = sealed(kind, messages)?.1;
             match decode(&bytes) {
                 Ok(count) if count == messages => {}
                 other => return Err(format!("a {what} of {messages} is decoded as {other:?}")),

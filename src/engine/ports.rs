@@ -1,5 +1,5 @@
-//! What the world must provide to an engine, in words. `io` is one such world (`io::udp`, `io::xdp`, `io::fanout`, `io::shm`),
-//! `sim` another.
+//! What the world must provide to an engine, in words. `io` is one such world (`io::udp`, `io::xdp`, `io::fanout`,
+//! `io::shm`), `sim` another.
 
 use std::net::SocketAddrV4;
 

@@ -31,7 +31,7 @@ pub use members::{FanoutNode, LEASE_NS};
 
 use super::clock::Clock;
 use super::udp::inbox::Inbox;
-use super::udp::outbox::send_parts;
+use super::udp::outbox::send_counted;
 use super::udp::{
     Alone, BURST_BYTES_MAX, BURST_DATAGRAMS_MAX, BURSTS_PER_RECEIVE, DATAGRAMS_PER_RECEIVE, UdpCounts,
     UdpSettings, count_receive, open_alone,
@@ -230,11 +230,7 @@ impl Fanout {
 
 /// Sends a join or a lease. One that is lost is asked for again.
 fn say(socket: &Socket, reply: &Reply, counts: &mut UdpCounts) {
-    counts.unicast_sends += 1;
-    match send_parts(socket.as_fd(), reply.to, [&reply.bytes, &[]]) {
-        Ok(()) => counts.on_sent(1, reply.bytes.len()),
-        Err(error) => counts.on_failed_send(&error),
-    }
+    let _lost_or_not = send_counted(socket.as_fd(), reply.to, [&reply.bytes, &[]], counts);
 }
 
 impl Net for Fanout {
@@ -356,17 +352,7 @@ impl Net for Fanout {
             self.counts.forbidden_sends += 1;
             return false;
         }
-        self.counts.unicast_sends += 1;
-        match send_parts(self.socket.as_fd(), to, parts) {
-            Ok(()) => {
-                self.counts.on_sent(1, bytes);
-                true
-            }
-            Err(error) => {
-                self.counts.on_failed_send(&error);
-                false
-            }
-        }
+        send_counted(self.socket.as_fd(), to, parts, &mut self.counts)
     }
 
     /// The kernel counts for the whole socket, and each inbox hears it with what it receives.

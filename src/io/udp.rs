@@ -426,17 +426,7 @@ impl Net for Udp {
             self.counts.forbidden_sends += 1;
             return false;
         }
-        self.counts.unicast_sends += 1;
-        match outbox::send_parts(self.unicast.as_fd(), to, parts) {
-            Ok(()) => {
-                self.counts.on_sent(1, bytes);
-                true
-            }
-            Err(error) => {
-                self.counts.on_failed_send(&error);
-                false
-            }
-        }
+        outbox::send_counted(self.unicast.as_fd(), to, parts, &mut self.counts)
     }
 
     fn dropped(&self) -> u64 {

@@ -6,6 +6,7 @@ use super::desk::Desk;
 use super::stages::Stage;
 use super::world::{Pattern, Watched, World};
 use crate::cluster::{MESSAGE_LEN, MTU};
+use crate::micro::{CLUSTER, entry, sealed};
 use crate::stats::Latencies;
 use lockstep::engine::ports::{Burst, Group, Net};
 use lockstep::journal::memory::MemoryTail;
@@ -24,8 +25,6 @@ const WARM_UP: usize = 200;
 /// A ring of some thousand frames, as long as that of a small node.
 const RING_LEN: usize = 8 << 20;
 const PAYLOAD: [u8; MESSAGE_LEN] = [0x5a; MESSAGE_LEN];
-/// Of the frames here; nobody else has it.
-const CLUSTER: u64 = 0xcc;
 
 /// The counter, if it runs at one speed.
 pub struct Counter(quanta::Clock);
@@ -145,34 +144,6 @@ fn frames(messages: usize) -> Vec<usize> {
     let rest = messages % each;
     let full = std::iter::repeat_n(each, messages / each);
     full.chain((rest > 0).then_some(rest)).collect()
-}
-
-fn entry(number: u64) -> EntryHeader {
-    EntryHeader {
-        kind: EntryKind::Message as u8,
-        flags: 0,
-        length: 0,
-        publisher: 1,
-        publisher_seq: number,
-        destination: 0,
-        time_or_incarnation: 1,
-    }
-}
-
-/// A datagram of so many messages, and its header.
-fn sealed(kind: Kind, messages: usize) -> Result<(Header, Vec<u8>), String> {
-    let mut bytes = vec![0; frame_len_max(MTU)];
-    let mut open = OpenFrame::default();
-    for number in 1..=messages as u64 {
-        if !open.push(&mut bytes, entry(number), &PAYLOAD) {
-            return Err(format!("{messages} messages of {MESSAGE_LEN} bytes fit no datagram"));
-        }
-    }
-    let first_seq = if kind == Kind::Frame { 1 } else { 0 };
-    let header = Header { cluster: CLUSTER, history: 7, first_seq, number: 1, ..Header::new(kind) };
-    let header = open.close(&mut bytes, header, open.len());
-    bytes.truncate(open.len());
-    Ok((header, bytes))
 }
 
 /// A look at a submission and each of its entries.

@@ -51,39 +51,20 @@ impl FanoutCounts {
 
     /// These and those of another line together.
     pub fn and(&self, other: &Self) -> Self {
-        let mut sum = self.values();
-        for (sum, other) in sum.iter_mut().zip(other.values()) {
-            *sum += other;
-        }
-        let [
-            members,
-            leases,
-            joins,
-            leaves,
-            expired,
-            refused,
-            is_refusing,
-            unproven,
-            strange,
-            unsent,
-            given_by,
-            refused_by,
-            refusals,
-        ] = sum;
         Self {
-            members,
-            leases,
-            joins,
-            leaves,
-            expired,
-            refused,
-            is_refusing,
-            unproven,
-            strange,
-            unsent,
-            given_by,
-            refused_by,
-            refusals,
+            members: self.members + other.members,
+            leases: self.leases + other.leases,
+            joins: self.joins + other.joins,
+            leaves: self.leaves + other.leaves,
+            expired: self.expired + other.expired,
+            refused: self.refused + other.refused,
+            is_refusing: self.is_refusing + other.is_refusing,
+            unproven: self.unproven + other.unproven,
+            strange: self.strange + other.strange,
+            unsent: self.unsent + other.unsent,
+            given_by: self.given_by + other.given_by,
+            refused_by: self.refused_by + other.refused_by,
+            refusals: self.refusals + other.refusals,
         }
     }
 

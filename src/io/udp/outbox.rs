@@ -3,6 +3,7 @@
 //! A burst of several datagrams is one message that the kernel (or the card) cuts up: UDP_SEGMENT.
 //! What lies behind its limits becomes more messages of the same call.
 
+use super::UdpCounts;
 use crate::engine::ports::Burst;
 use std::io;
 use std::net::SocketAddrV4;
@@ -154,13 +155,29 @@ pub(in crate::io) fn set_segment(header: &mut libc::msghdr, control: &mut Contro
     }
 }
 
-/// One `sendmmsg` of a single datagram in two parts: the same call as for groups, so that a hot
-/// thread needs no third one.
-pub(in crate::io) fn send_parts(
+/// Sends one datagram in two parts, and counts it. Returns whether it was taken.
+pub(in crate::io) fn send_counted(
     socket: BorrowedFd<'_>,
     to: SocketAddrV4,
     parts: [&[u8]; 2],
-) -> io::Result<()> {
+    counts: &mut UdpCounts,
+) -> bool {
+    counts.unicast_sends += 1;
+    match send_parts(socket, to, parts) {
+        Ok(()) => {
+            counts.on_sent(1, parts[0].len() + parts[1].len());
+            true
+        }
+        Err(error) => {
+            counts.on_failed_send(&error);
+            false
+        }
+    }
+}
+
+/// One `sendmmsg` of a single datagram in two parts: the same call as for groups, so that a hot
+/// thread needs no third one.
+fn send_parts(socket: BorrowedFd<'_>, to: SocketAddrV4, parts: [&[u8]; 2]) -> io::Result<()> {
     let mut name = socket_address(to);
     let mut iovecs =
         parts.map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
