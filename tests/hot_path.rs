@@ -1,4 +1,4 @@
-//! What the hot path must not do: allocate, call the system more than it must, or call anything else.
+//! What the hot path must not do: allocate, fault, call the system more than it must, or call anything else.
 //! Leader, standby, publisher and subscriber are turned by one thread here, on real sockets and files, so
 //! that each call can be watched alone.
 
@@ -9,11 +9,13 @@ mod support;
 use lockstep::client::{Delivery, Flow, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
 use lockstep::engine::counters::Counter;
 use lockstep::io::clock::Clock;
+use lockstep::io::cpu;
 use lockstep::io::events::Recorder;
 use lockstep::io::guard;
 use lockstep::io::udp::UdpCounts;
 use lockstep::node::{EVENT_KINDS, Node};
 use lockstep::wire::CHANNELS;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::Cluster;
@@ -168,6 +170,61 @@ fn no_role_allocates_or_makes_a_call_too_many() {
         // Under pressure something may be lost and asked for; then it looks at each turn.
         let lost = parts.calls(role).dropped > 0;
         assert!(lost || looked <= turns / 8 + 1, "{role:?} looked {looked} times in {turns} turns");
+    }
+}
+
+/// With its memory locked, as `mlock = true` has it, no role takes a page fault once it is warm: every buffer, ring and
+/// page of the journal's tail was touched when it was made.
+#[test]
+fn no_role_takes_a_page_fault() {
+    let counted = Faults::of_this_thread();
+    let before = counted.get();
+    let mut fresh = memmap2::MmapMut::map_anon(1 << 20).expect("a megabyte");
+    fresh[1 << 19] = 1;
+    assert!(counted.get() > before, "the first touch of a page counts");
+
+    let locked = cpu::lock_memory();
+    if let Some(why) = locked.note {
+        println!("SKIPPED: memory cannot be locked here: {why}");
+        return;
+    }
+    let cluster = Cluster::new(3, SMALL);
+    let mut parts = Parts::open(&cluster);
+    let mut done = [0; ROLES.len()];
+    let mut faults = [0; ROLES.len()];
+    let begun = Instant::now();
+    while done[3] < WARM_UP + MESSAGES {
+        assert!(begun.elapsed() < Duration::from_secs(120), "stuck at {done:?}");
+        for (index, role) in ROLES.into_iter().enumerate() {
+            let warm = done[3] >= WARM_UP;
+            let before = counted.get();
+            parts.turn(role, &mut done[index], &mut 0);
+            faults[index] += if warm { counted.get() - before } else { 0 };
+        }
+    }
+    assert_eq!(faults, [0; ROLES.len()], "page faults of {ROLES:?} in {MESSAGES} messages");
+}
+
+/// The page faults of a thread, as the kernel counts them.
+struct Faults(std::fs::File);
+
+impl Faults {
+    fn of_this_thread() -> Self {
+        Self(std::fs::File::open("/proc/thread-self/stat").expect("Linux has it"))
+    }
+
+    /// Those for which nothing was read, and those for which the disk was.
+    fn get(&self) -> u64 {
+        let mut text = [0; 512];
+        let length = self.0.read_at(&mut text, 0).expect("the kernel's own file");
+        let text = std::str::from_utf8(&text[..length]).expect("numbers");
+        // Behind the name, which may hold anything: state, six numbers, minflt, cminflt, majflt.
+        let (_, numbers) = text.rsplit_once(')').expect("a name in brackets");
+        let mut numbers = numbers.split_ascii_whitespace().skip(7);
+        let mut next = || numbers.next().and_then(|word| word.parse::<u64>().ok()).expect("a number");
+        let minor = next();
+        next();
+        minor + next()
     }
 }
 

@@ -168,7 +168,7 @@ pub(super) const KEYS: &[Key] = &[
         "Silence after which standbys ask each other whether the leader is gone; at least three beats."),
     key("timing.suspect_max", Duration(MS, 60 * S), Fixed("64ms"),
         "Each false suspicion doubles `timing.suspect` up to this; calm shrinks it again."),
-    key("timing.heartbeat_first", Duration(10 * US, 100 * MS), Fixed("50us"),
+    key("timing.heartbeat_first", Duration(10 * US, 100 * MS), Fixed("70us"),
         "First heartbeat after a datagram; the next follow after 2, 4 … times as long, until the beat."),
     key("timing.nack_delay", Duration(0, 10 * MS), Fixed("20us"),
         "How long a gap may be mere reordering before it is asked for."),

@@ -1,8 +1,11 @@
 //! # beat: when a leader that has nothing to send says that it lives
 //!
-//! Heartbeats follow the last datagram at 50, 100 and 200 µs, so that a lost tail shows at once, then at
+//! Heartbeats follow the last datagram at 70, 140 and 280 µs, so that a lost tail shows at once, then at
 //! the beat. Under load a heartbeat is due at each beat all the same: frames alone do not tell a receiver
 //! where the epoch began.
+//!
+//! The rungs stand beside the times between messages of round rates. At 50, 100 and 200 µs a heartbeat was
+//! sent whenever the next of 20,000, 10,000 or 5,000 messages a second came in, and it waited for that.
 
 use crate::wire::Nanos;
 
@@ -17,7 +20,7 @@ pub struct BeatLimits {
 
 impl Default for BeatLimits {
     fn default() -> Self {
-        Self { first_ns: 50_000, beat_ns: 1_000_000 }
+        Self { first_ns: 70_000, beat_ns: 1_000_000 }
     }
 }
 
@@ -105,6 +108,17 @@ mod tests {
     #[test]
     fn beat_1_three_doubling_rungs_follow_the_last_datagram_and_then_the_steady_beat() {
         assert_eq!(timeline(&[10_000], 13_300), [10_050, 10_100, 10_200, 11_200, 12_200, 13_200]);
+    }
+
+    #[test]
+    fn no_rung_meets_the_next_message_of_a_round_rate() {
+        for rate in [1_000, 2_000, 2_500, 4_000, 5_000, 8_000, 10_000, 20_000, 25_000, 40_000, 50_000] {
+            let period = 1_000_000_000 / rate;
+            for rung in 0..RUNGS {
+                let beat = BeatLimits::default().first_ns << rung;
+                assert!(beat.abs_diff(period) > 10_000, "{rate}/s: a beat {beat} ns behind each message");
+            }
+        }
     }
 
     /// BEAT-1.
