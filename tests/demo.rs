@@ -30,6 +30,8 @@ fn host_with_card() -> Option<Network> {
 }
 
 /// Without gateways: threads that look at memory and check passwords as well want more than two cores.
+const BY_SHM: [&str; 3] = ["--transport", "shm", "--direct"];
+/// Likewise.
 const BY_XDP: [&str; 5] = ["--transport", "xdp", "--interface", "eth0", "--direct"];
 
 /// All orders were sent, heard and answered, by everybody's word, and none of it is wrong.
@@ -109,6 +111,11 @@ fn while_leaders_are_killed_and_stopped_nothing_is_lost_doubled_or_out_of_order(
     outlives_its_leaders(&Place::host(), &[]);
 }
 
+#[test]
+fn while_leaders_are_killed_and_stopped_nothing_that_memory_carries_is_lost_doubled_or_out_of_order() {
+    outlives_its_leaders(&Place::host(), &BY_SHM);
+}
+
 /// Among those leaders is the owner of the card.
 #[test]
 fn while_leaders_of_a_shared_card_are_killed_and_stopped_nothing_is_lost_doubled_or_out_of_order() {
@@ -172,13 +179,30 @@ fn while_gateways_are_killed_each_order_is_stamped_once_and_answered_once_and_in
     assert!(report["clients"]["summary"]["logins"].as_u64() >= Some(3), "{report}");
 }
 
-/// What is asked for happens (the replicas lost something, and were repaired), and nobody's stream shows it.
 #[test]
 fn on_a_network_that_loses_repeats_and_reorders_nothing_is_lost_doubled_or_out_of_order() {
+    weathers_losses(&Place::host(), &[]);
+    weathers_losses(&Place::host(), &["--transport", "unicast"]);
+}
+
+#[test]
+fn by_memory_that_loses_repeats_and_reorders_nothing_is_lost_doubled_or_out_of_order() {
+    weathers_losses(&Place::host(), &BY_SHM);
+}
+
+/// By the card, and by the memory that its owner hands on with.
+#[test]
+fn on_a_shared_card_that_loses_repeats_and_reorders_nothing_is_lost_doubled_or_out_of_order() {
+    let Some(network) = host_with_card() else { return };
+    weathers_losses(network.node(1).place(), &BY_XDP);
+}
+
+/// What is asked for happens (the replicas lost something, and were repaired), and nobody's stream shows it.
+fn weathers_losses(place: &Place, by: &[&str]) {
     let weather = ["--loss", "1%", "--duplicate", "1%", "--reorder", "5%", "--loss-seed", "7"];
     let mut args = vec!["--messages", "10000", "--rate", "5000", "--json"];
-    args.extend(weather);
-    let output = demo(&args);
+    args.extend(weather.iter().chain(by));
+    let output = demo_at(place, &args);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{told}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
@@ -190,6 +214,9 @@ fn on_a_network_that_loses_repeats_and_reorders_nothing_is_lost_doubled_or_out_o
         rows.iter().map(|row| row[key].as_u64().unwrap_or(0)).sum()
     };
     assert!(sum("rehearsed_lost") > 0 && sum("repairs_in") > 0, "{report}");
+    if !by.contains(&"--direct") {
+        assert_faultless(&report, 10_000);
+    }
 }
 
 #[test]

@@ -26,6 +26,9 @@ use crate::wire::{CHANNELS, GROUPS_ALL};
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
+/// By unicast, what only acks tell of waits for so many guards more: what a leader needs for copies to seventy others.
+const APART_GUARDS: u64 = 10;
+
 impl Config {
     /// What a publisher or subscriber needs to know.
     pub fn endpoint(&self) -> Endpoint {
@@ -197,8 +200,10 @@ impl Config {
     }
 
     fn nack(&self) -> NackLimits {
+        let by_unicast = self.lines.iter().any(|line| line.transport == Transport::Unicast);
         NackLimits {
             guard_ns: self.timing.nack_delay_ns,
+            apart_ns: if by_unicast { APART_GUARDS * self.timing.nack_delay_ns } else { 0 },
             retry_ns_min: self.timing.nack_retry_min_ns,
             retry_ns_max: self.timing.nack_retry_max_ns,
         }

@@ -371,7 +371,7 @@ pub struct Rehearse {
     pub delay_ns: u64,
     /// Decides which they are.
     pub seed: u64,
-    /// Which of two lines is spoilt, 1 or 2; 0 is both.
+    /// Which of two lines is spoilt, 1 or 2; 0 is both, and shared memory.
     pub line: u8,
 }
 

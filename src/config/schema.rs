@@ -255,7 +255,7 @@ pub(super) const KEYS: &[Key] = &[
     key("rehearse.seed", Integer(0, i64::MAX as u64), Fixed("1"),
         "Decides, with the unicast port, which datagrams those are."),
     key("rehearse.line", Integer(0, 2), Fixed("0"),
-        "Which of two lines is spoilt; 0 is both, and the only one."),
+        "Which of two lines is spoilt; 0 is both, the only one, and shared memory too."),
 
     key("log.format", Word(LogFormat::WORDS), Fixed("text"),
         "How log lines look."),

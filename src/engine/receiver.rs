@@ -113,6 +113,8 @@ pub struct Receiver {
     asking: Asking,
     /// The greatest exclusive bound that was seen stamped in the followed epoch.
     seen_next: Seq,
+    /// What was said of it last by who sends no copies of it any more; 0 where acks are as good.
+    said_next: Seq,
     /// All that was shown by this time has been read, ...
     read_at: Nanos,
     /// ... and up to here the stream was shown at that one.
@@ -172,6 +174,7 @@ impl Receiver {
             commit,
             ready: 0,
             seen_next: 1,
+            said_next: 0,
             read_at: 0,
             shown: (0, 1),
             news: (Epoch::NONE, 0),
@@ -279,8 +282,17 @@ impl Receiver {
             return;
         }
         self.seen_next = self.seen_next.max(header.first_seq);
+        self.on_said(header.first_seq);
         self.begin_live(header);
         self.compare_chains(header, events);
+    }
+
+    /// All below `next` has left, for us as well: what of it is missing is lost.
+    fn on_said(&mut self, next: Seq) {
+        if self.limits.nack.apart_ns > 0 {
+            self.said_next = next;
+            self.asking.look_again();
+        }
     }
 
     /// The leader says where the log of its epoch stands, and by which chain.

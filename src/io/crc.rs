@@ -96,12 +96,19 @@ mod x86 {
     mod tests {
         use super::*;
 
+        /// A CPU that has no such instruction ends a process that uses it.
+        fn is_missing() -> bool {
+            if !is_there() {
+                println!("SKIPPED: this CPU has no CRC32 instruction");
+            }
+            !is_there()
+        }
+
         /// The CPU's way and the crate's give the same checksum, whatever the length, the place in memory, and
         /// what was covered before.
         #[test]
         fn every_length_and_alignment_gives_the_checksum_of_the_crate() {
-            if !is_there() {
-                println!("SKIPPED: this CPU has no CRC32 instruction");
+            if is_missing() {
                 return;
             }
             let bytes: Vec<u8> =
@@ -121,6 +128,9 @@ mod x86 {
         /// RFC 3720, B.4.
         #[test]
         fn the_vectors_of_iscsi_hold() {
+            if is_missing() {
+                return;
+            }
             let ascending: Vec<u8> = (0..32).collect();
             for (bytes, crc) in
                 [(&[0; 32][..], 0x8a91_36aa), (&[0xff; 32], 0x62a8_ab43), (&ascending, 0x46dd_794e)]

@@ -1,7 +1,7 @@
 //! # device: what a process speaks and listens through
 //!
-//! A transport; the same behind a rehearsal of a bad network; or two of either, one for each line. Or memory,
-//! beside any of these or alone. Which one it is, is decided when it is opened: an ordinary process pays for the
+//! A transport; the same behind a rehearsal of a bad network; or two of either, one for each line. Or memory, rehearsed
+//! or not, beside any of these or alone. Which one it is, is decided when it is opened: an ordinary process pays for the
 //! choice with a branch that always goes the same way, and with nothing else.
 
 use crate::engine::ports::{Burst, Group, Net};
@@ -9,7 +9,7 @@ use crate::io::crc;
 use crate::io::fanout::FanoutCounts;
 use crate::io::lines::{Addresses, LineCounts, Lines};
 use crate::io::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
-use crate::io::shm::{Beside, Shm, ShmCounts, ShmSettings, is_unused};
+use crate::io::shm::{Beside, HostMemory, Shm, ShmCounts, ShmSettings, is_unused};
 use crate::io::transport::{Transport, TransportSettings};
 use crate::io::udp::{UdpCounts, UdpSettings, address_of};
 use crate::io::xdp::XdpCounts;
@@ -41,7 +41,7 @@ pub enum Memory {
     Off,
     /// It reaches this host's processes, and the network the others.
     Beside,
-    /// It is all there is: every process of the cluster is on this host. Nothing is rehearsed.
+    /// It is all there is: every process of the cluster is on this host.
     Alone,
 }
 
@@ -68,7 +68,7 @@ pub enum Device {
     /// Memory for this host, and one of those above for the others.
     Beside(Box<Beside<Device>>),
     /// Memory alone.
-    Memory(Box<Shm>),
+    Memory(Box<HostMemory>),
 }
 
 impl Device {
@@ -81,13 +81,15 @@ impl Device {
         crc::choose();
         let udp = settings.udp.clone();
         let group = SocketAddrV4::new(udp.groups[0], udp.port);
-        let shm = |address| {
-            Shm::open(ShmSettings {
+        let rehearse = settings.rehearse;
+        let memory = |address| -> Result<HostMemory, IoError> {
+            let shm = Shm::open(ShmSettings {
                 joins: udp.joins.clone(),
                 datagram_len_max: udp.datagram_len_max,
                 ring_bytes: udp.receive_buffer_bytes,
                 ..ShmSettings::new(group, address)
-            })
+            })?;
+            Ok(HostMemory::new(shm, rehearse))
         };
         Ok(match settings.memory {
             Memory::Off => {
@@ -107,11 +109,11 @@ impl Device {
                     second: second.map(|second| SecondLine { udp: quiet(&second.udp), ..second.clone() }),
                     ..settings
                 })?;
-                Self::Beside(Box::new(Beside::new(shm(network.unicast_address())?, network, leaves_host)))
+                Self::Beside(Box::new(Beside::new(memory(network.unicast_address())?, network, leaves_host)))
             }
             Memory::Alone => {
                 let address = SocketAddrV4::new(address_of(&udp.interface)?, udp.unicast_port);
-                Self::Memory(Box::new(shm(address)?))
+                Self::Memory(Box::new(memory(address)?))
             }
         })
     }
@@ -159,10 +161,10 @@ impl Device {
             Self::Lines(lines) => lines.each().iter().flat_map(Self::obtained).collect(),
             Self::Beside(beside) => {
                 let mut obtained = beside.network().obtained();
-                obtained.extend_from_slice(beside.memory().obtained());
+                obtained.extend(beside.memory().obtained());
                 obtained
             }
-            Self::Memory(shm) => shm.obtained().to_vec(),
+            Self::Memory(memory) => memory.obtained(),
         }
     }
 
@@ -181,8 +183,8 @@ impl Device {
     pub fn memory(&self) -> ShmCounts {
         match self {
             Self::Plain(_) | Self::Rehearsed(_) | Self::Lines(_) => ShmCounts::default(),
-            Self::Beside(beside) => beside.counts(),
-            Self::Memory(shm) => shm.counts(),
+            Self::Beside(beside) => beside.memory().counts(),
+            Self::Memory(memory) => memory.counts(),
         }
     }
 
@@ -211,10 +213,11 @@ impl Device {
     /// What was spoilt on purpose; nothing without a rehearsal.
     pub fn rehearsed(&self) -> RehearsalCounts {
         match self {
-            Self::Plain(_) | Self::Memory(_) => RehearsalCounts::default(),
+            Self::Plain(_) => RehearsalCounts::default(),
             Self::Rehearsed(rehearsal) => rehearsal.counts(),
             Self::Lines(lines) => lines.each()[0].rehearsed().and(&lines.each()[1].rehearsed()),
-            Self::Beside(beside) => beside.network().rehearsed(),
+            Self::Beside(beside) => beside.network().rehearsed().and(&beside.memory().rehearsed()),
+            Self::Memory(memory) => memory.rehearsed(),
         }
     }
 
@@ -234,7 +237,7 @@ impl Device {
             Self::Rehearsed(rehearsal) => rehearsal.inner().unicast_address(),
             Self::Lines(lines) => lines.each()[0].unicast_address(),
             Self::Beside(beside) => beside.network().unicast_address(),
-            Self::Memory(shm) => shm.unicast_address(),
+            Self::Memory(memory) => memory.unicast_address(),
         }
     }
 
@@ -265,7 +268,7 @@ impl Net for Device {
             Self::Rehearsed(rehearsal) => rehearsal.recv_groups(),
             Self::Lines(lines) => lines.recv_groups(),
             Self::Beside(beside) => beside.recv_groups(),
-            Self::Memory(shm) => shm.recv_groups(),
+            Self::Memory(memory) => memory.recv_groups(),
         }
     }
 
@@ -276,7 +279,7 @@ impl Net for Device {
             Self::Rehearsed(rehearsal) => rehearsal.is_drained(),
             Self::Lines(lines) => lines.is_drained(),
             Self::Beside(beside) => beside.is_drained(),
-            Self::Memory(shm) => shm.is_drained(),
+            Self::Memory(memory) => memory.is_drained(),
         }
     }
 
@@ -287,7 +290,7 @@ impl Net for Device {
             Self::Rehearsed(rehearsal) => rehearsal.group_datagram(index),
             Self::Lines(lines) => lines.group_datagram(index),
             Self::Beside(beside) => beside.group_datagram(index),
-            Self::Memory(shm) => shm.group_datagram(index),
+            Self::Memory(memory) => memory.group_datagram(index),
         }
     }
 
@@ -298,7 +301,7 @@ impl Net for Device {
             Self::Rehearsed(rehearsal) => rehearsal.recv_unicast(),
             Self::Lines(lines) => lines.recv_unicast(),
             Self::Beside(beside) => beside.recv_unicast(),
-            Self::Memory(shm) => shm.recv_unicast(),
+            Self::Memory(memory) => memory.recv_unicast(),
         }
     }
 
@@ -309,7 +312,7 @@ impl Net for Device {
             Self::Rehearsed(rehearsal) => rehearsal.unicast_datagram(index),
             Self::Lines(lines) => lines.unicast_datagram(index),
             Self::Beside(beside) => beside.unicast_datagram(index),
-            Self::Memory(shm) => shm.unicast_datagram(index),
+            Self::Memory(memory) => memory.unicast_datagram(index),
         }
     }
 
@@ -320,7 +323,7 @@ impl Net for Device {
             Self::Rehearsed(rehearsal) => rehearsal.send_group(group, bursts),
             Self::Lines(lines) => lines.send_group(group, bursts),
             Self::Beside(beside) => beside.send_group(group, bursts),
-            Self::Memory(shm) => shm.send_group(group, bursts),
+            Self::Memory(memory) => memory.send_group(group, bursts),
         }
     }
 
@@ -331,7 +334,7 @@ impl Net for Device {
             Self::Rehearsed(rehearsal) => rehearsal.send_unicast(to, parts),
             Self::Lines(lines) => lines.send_unicast(to, parts),
             Self::Beside(beside) => beside.send_unicast(to, parts),
-            Self::Memory(shm) => shm.send_unicast(to, parts),
+            Self::Memory(memory) => memory.send_unicast(to, parts),
         }
     }
 
@@ -342,7 +345,7 @@ impl Net for Device {
             Self::Rehearsed(rehearsal) => rehearsal.dropped(),
             Self::Lines(lines) => lines.dropped(),
             Self::Beside(beside) => beside.dropped(),
-            Self::Memory(shm) => shm.dropped(),
+            Self::Memory(memory) => memory.dropped(),
         }
     }
 
@@ -352,7 +355,7 @@ impl Net for Device {
             Self::Rehearsed(rehearsal) => rehearsal.set_joined(group, joined),
             Self::Lines(lines) => lines.set_joined(group, joined),
             Self::Beside(beside) => beside.set_joined(group, joined),
-            Self::Memory(shm) => shm.set_joined(group, joined),
+            Self::Memory(memory) => memory.set_joined(group, joined),
         }
     }
 }

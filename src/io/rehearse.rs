@@ -50,7 +50,7 @@ pub struct RehearsalSettings {
     pub delay_ns: Nanos,
     /// Decides about each datagram.
     pub seed: u64,
-    /// Which of two lines is spoilt, 1 or 2; 0 is both.
+    /// Which of two lines is spoilt, 1 or 2; 0 is both, and what memory brings.
     pub line: u8,
 }
 
@@ -58,6 +58,11 @@ impl RehearsalSettings {
     /// Whether anything is done on this line, 1 or 2.
     pub fn spoils(&self, line: u8) -> bool {
         !self.is_calm() && (self.line == 0 || self.line == line)
+    }
+
+    /// Whether anything is done to what memory brings, which is of no line.
+    pub fn spoils_memory(&self) -> bool {
+        !self.is_calm() && self.line == 0
     }
 
     /// Whether nothing is done at all.

@@ -23,6 +23,7 @@
 
 mod beside;
 mod folder;
+mod host;
 mod inbox;
 mod members;
 mod peers;
@@ -30,6 +31,7 @@ mod relay;
 mod ring;
 
 pub use beside::Beside;
+pub use host::HostMemory;
 pub use relay::{Relay, RelayCounts, RelaySettings, Relayed};
 
 use crate::engine::ports::{Burst, Group, Net};

@@ -95,6 +95,13 @@ impl Gaps {
         std::mem::swap(list, next);
     }
 
+    /// What begins below `bound` is missing for certain: what was never asked for is, at `until` of its first seq.
+    pub fn hasten(&mut self, bound: Seq, until: impl Fn(Seq) -> Nanos) {
+        for gap in self.list.iter_mut().take_while(|gap| gap.range.from < bound) {
+            gap.ask.hasten(until(gap.range.from));
+        }
+    }
+
     /// Frames of `range` came, for the request and the place `answered` if they name one.
     pub fn on_frames(&mut self, answered: Option<(u64, u32)>, range: SeqRange) {
         for gap in &mut self.list {
@@ -174,7 +181,8 @@ pub struct Due {
 mod tests {
     use super::*;
 
-    const LIMITS: NackLimits = NackLimits { guard_ns: 20, retry_ns_min: 100, retry_ns_max: 1_000 };
+    const LIMITS: NackLimits =
+        NackLimits { guard_ns: 20, apart_ns: 0, retry_ns_min: 100, retry_ns_max: 1_000 };
 
     fn ranges(list: &[(Seq, Seq)]) -> impl Iterator<Item = SeqRange> + use<'_> {
         list.iter().map(|&(from, to)| SeqRange { from, to })

@@ -23,6 +23,9 @@ pub struct NackLimits {
     /// Wait for reordering only: 20 µs is some ten datagram times of a gigabit line, and what two queues of
     /// one NIC put between datagrams that were sent together. Up to half of it more is jitter.
     pub guard_ns: Nanos,
+    /// Wait for so much longer before what only acks tell of is asked for: where the leader sends to each alone, a
+    /// standby has its copy sooner than others, and its ack may overtake theirs. 0 where one send reaches all.
+    pub apart_ns: Nanos,
     /// Shortest first wait for an answer: 150 µs is three round trips of 20 µs each way with 10 µs of turns
     /// at the ends, so that a quiet LAN's first request is not repeated before it is measured.
     pub retry_ns_min: Nanos,
@@ -32,7 +35,7 @@ pub struct NackLimits {
 
 impl Default for NackLimits {
     fn default() -> Self {
-        Self { guard_ns: 20_000, retry_ns_min: 150_000, retry_ns_max: 5_000_000 }
+        Self { guard_ns: 20_000, apart_ns: 0, retry_ns_min: 150_000, retry_ns_max: 5_000_000 }
     }
 }
 
@@ -145,6 +148,15 @@ impl Ask {
     /// Asks when `until` has come, beginning with the repairer at `place`.
     pub fn new(until: Nanos, place: u32) -> Self {
         Self { state: State::Waiting { until }, place, tries: 0, refused: 0, silent: 0, asked: false }
+    }
+
+    /// The first request goes out at `until`, if it was to be later.
+    pub fn hasten(&mut self, sooner: Nanos) {
+        if let State::Waiting { until } = &mut self.state
+            && !self.asked
+        {
+            *until = sooner.min(*until);
+        }
     }
 
     /// When something is due.
@@ -327,7 +339,8 @@ mod tests {
     use super::*;
     use std::fmt::Write as _;
 
-    const LIMITS: NackLimits = NackLimits { guard_ns: 20, retry_ns_min: 100, retry_ns_max: 1_000 };
+    const LIMITS: NackLimits =
+        NackLimits { guard_ns: 20, apart_ns: 0, retry_ns_min: 100, retry_ns_max: 1_000 };
 
     /// What happens to an ask, and when.
     enum Step {

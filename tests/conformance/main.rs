@@ -1,6 +1,6 @@
-//! What the port [`Net`](lockstep::engine::ports::Net) promises, held by every transport alike: the kernel's UDP, a
-//! card by AF_XDP, shared memory, the simulator's network, and one without any system call, which stands for those
-//! of others. `docs/PORTS.md` has the promises in words.
+//! What the port [`Net`](lockstep::engine::ports::Net) promises, held by every transport alike: the kernel's UDP,
+//! groups by unicast, a card by AF_XDP, shared memory, the simulator's network, and one without any system call, which
+//! stands for those of others. `docs/PORTS.md` has the promises in words.
 //!
 //! A transport takes part by an [`Ether`](promises::Ether), and by one line below.
 
@@ -14,7 +14,7 @@ mod openers;
 #[path = "promises.rs"]
 mod promises;
 
-use openers::{Cards, Host, Kernel, SimEther};
+use openers::{Cards, Copies, Host, Kernel, SimEther};
 
 /// Every promise as a test of its own; `$ether` is an `Option`, and who has none says why.
 macro_rules! keeps_its_promises {
@@ -52,6 +52,7 @@ macro_rules! keeps_its_promises {
 }
 
 keeps_its_promises!(udp, Some(Kernel::new()));
+keeps_its_promises!(unicast, Some(Copies::new()));
 keeps_its_promises!(xdp_native, Cards::new(lockstep::io::xdp::Mode::Native));
 keeps_its_promises!(xdp_generic, Cards::new(lockstep::io::xdp::Mode::Generic));
 keeps_its_promises!(shm, Some(Host::new()));

@@ -1,17 +1,21 @@
 //! The networks of this host: where devices are opened, and by whom strangers speak.
 
-use super::promises::{BUFFER_BYTES, Ether, LEN_MAX, SEATS};
+use super::promises::{BUFFER_BYTES, Ether, KIND_AT, LEN_MAX, SEATS};
 use lockstep::engine::ports::{Burst, Group, Net};
+use lockstep::io::IoError;
 use lockstep::io::clock::random_u64;
+use lockstep::io::fanout::{Fanout, FanoutNode, FanoutSettings};
 use lockstep::io::shm::{Shm, ShmSettings};
 use lockstep::io::udp::{Interface, Udp, UdpSettings, free_port};
 use lockstep::io::xdp::{Mode, Xdp, XdpSettings};
 use lockstep::sim::net::{SimNet, To};
+use lockstep::wire::GROUPS_ALL;
 use socket2::{Domain, Socket, Type};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tools::netns::{Network, unsupported};
 
@@ -80,6 +84,74 @@ impl Ether for Kernel {
 
     fn stranger_says(&mut self, bytes: &[u8]) {
         self.stranger.send_to(bytes, (self.groups[Group::Data as usize], self.port)).expect("sent");
+    }
+}
+
+/// Groups by unicast, on the loopback. The file of each seat names those below it: what they are told goes there
+/// for ever, and to those above it by lease.
+pub struct Copies {
+    ports: Vec<u16>,
+    stranger: UdpSocket,
+}
+
+impl Copies {
+    pub fn new() -> Self {
+        let ports = (0..SEATS).map(|_| free_port(Ipv4Addr::LOCALHOST).expect("a free port")).collect();
+        Self { ports, stranger: stranger(Ipv4Addr::LOCALHOST) }
+    }
+
+    fn at(&self, seat: usize) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.ports[seat])
+    }
+
+    fn try_open(&self, seat: usize, datagram_len_max: usize) -> Result<Fanout, IoError> {
+        let udp = UdpSettings {
+            datagram_len_max,
+            ..settings(Interface::Address(Ipv4Addr::LOCALHOST), PORT, self.ports[seat], groups())
+        };
+        let node = |seat| FanoutNode { id: seat as u32, address: self.at(seat), groups: GROUPS_ALL };
+        let nodes = (0..seat).map(node).collect();
+        Fanout::open(udp, &FanoutSettings { cluster: 1, nodes, members_max: SEATS, gives: true })
+    }
+}
+
+impl Ether for Copies {
+    type Net = Fanout;
+    /// It sorts what comes by its kind.
+    const LEN_MIN: usize = KIND_AT + 1;
+
+    fn open(&mut self, seat: usize) -> Fanout {
+        self.try_open(seat, LEN_MAX).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn address(&self, net: &Fanout) -> SocketAddrV4 {
+        net.unicast_address()
+    }
+
+    /// A join is sent, answered, proven and given by turns of both, until nothing more is said.
+    fn settle(&self, one: &mut Fanout, other: &mut Fanout) {
+        let mut last = (0, Instant::now());
+        while last.1.elapsed() < Duration::from_millis(30) {
+            for net in [&mut *one, &mut *other] {
+                assert_eq!((net.recv_groups(), net.recv_unicast()), (0, 0), "nothing was said");
+            }
+            let said = one.counts().datagrams_in + other.counts().datagrams_in;
+            if said != last.0 {
+                last = (said, Instant::now());
+            }
+        }
+    }
+
+    fn refusal(&mut self, datagram_len_max: usize) -> Option<String> {
+        let refused = self.try_open(0, datagram_len_max);
+        Some(refused.err().map(|error| error.to_string()).unwrap_or_default())
+    }
+
+    /// To each, as a group's datagram would go.
+    fn stranger_says(&mut self, bytes: &[u8]) {
+        for seat in 0..SEATS {
+            self.stranger.send_to(bytes, self.at(seat)).expect("sent");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::subscriber::{Reader, Told};
 use super::world::*;
 use lockstep::engine::counters::Counter;
 use lockstep::engine::receiver::Start;
-use lockstep::engine::subscriber::Delivery;
+use lockstep::engine::subscriber::{Delivery, SubscriberLimits};
 use lockstep::wire::*;
 
 /// The guard and its jitter.
@@ -14,7 +14,13 @@ const RETRY_NS: Nanos = 150_000;
 
 /// A reader of stamped messages from the first seq on that holds birth and epoch start.
 fn begun(log: &Log) -> Reader {
-    let mut reader = Reader::new(Delivery::Stamped, Start::From(1));
+    begun_apart(log, 0)
+}
+
+/// The same where the leader sends to each alone.
+fn begun_apart(log: &Log, apart_ns: Nanos) -> Reader {
+    let by_unicast = |limits: &mut SubscriberLimits| limits.receiver.nack.apart_ns = apart_ns;
+    let mut reader = Reader::with(Delivery::Stamped, Start::From(1), by_unicast);
     reader.hear(&log.frames[1]);
     reader.repair(log.repair(0, 2, 3));
     assert_eq!(reader.subscriber.core.deliver_next(), 3);
@@ -132,6 +138,30 @@ fn a_lost_tail_shows_at_the_next_heartbeat() {
     assert_eq!(reader.requests()[0].ranges, [(3, 4)]);
     reader.repair(log.repair(2, 2, 1));
     assert_eq!(reader.messages(), ["lost"]);
+}
+
+/// An ack may come sooner than the leader's copy; but what comes behind that, or says that it has left, does not.
+#[test]
+fn by_unicast_what_only_an_ack_tells_of_may_be_late_until_the_leader_says_that_it_has_left() {
+    const APART_NS: Nanos = 10 * GUARD_NS;
+    type Telling = fn(&mut Log, &mut Reader);
+    let acked: Telling = |_, _| {};
+    let stamped: Telling = |log, reader| reader.hear(&log.push(&["b"]));
+    let beaten: Telling = |log, reader| reader.hear(&log.heartbeat());
+    for (telling, waits_apart) in [(acked, true), (stamped, false), (beaten, false)] {
+        let mut log = Log::begun(3);
+        let mut reader = begun_apart(&log, APART_NS);
+        let frame = log.push(&["a"]);
+        reader.hear(&log.ack(2, 4));
+        telling(&mut log, &mut reader);
+        reader.wait(2 * GUARD_NS);
+        let is_asked = !reader.requests().is_empty();
+        assert_eq!(is_asked, !waits_apart);
+        reader.wait(APART_NS);
+        assert!(is_asked || !reader.requests().is_empty(), "it is asked for all the same");
+        reader.hear(&frame);
+        assert!(reader.messages().contains(&"a"));
+    }
 }
 
 #[test]

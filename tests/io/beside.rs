@@ -4,7 +4,7 @@ use crate::{LOCALHOST, settings as udp_settings, single};
 use lockstep::engine::ports::{Burst, Group, Net};
 use lockstep::io::device::{Device, DeviceSettings, Memory};
 use lockstep::io::rehearse::Time;
-use lockstep::io::shm::{Beside, Shm, ShmSettings};
+use lockstep::io::shm::{Beside, HostMemory, Shm, ShmSettings};
 use lockstep::io::transport::TransportSettings;
 use lockstep::wire::Nanos;
 use std::cell::Cell;
@@ -78,6 +78,10 @@ fn memory(parent: &Path) -> Shm {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
+fn host_memory(parent: &Path) -> HostMemory {
+    HostMemory::new(memory(parent), None)
+}
+
 pub(crate) fn groups(net: &mut impl Net) -> Vec<Vec<u8>> {
     (0..net.recv_groups()).map(|index| net.group_datagram(index).to_vec()).collect()
 }
@@ -97,7 +101,7 @@ fn memory_is_asked_at_every_turn_and_the_network_every_two_microseconds() {
     let mut local = memory(parent.path());
     let time = Cell::new(1_000_000);
     let network = Noted { brings: vec![b"far".to_vec()], ..Noted::default() };
-    let mut both = Beside::timed(memory(parent.path()), network, true, Hand(&time));
+    let mut both = Beside::timed(host_memory(parent.path()), network, true, Hand(&time));
     let own = both.memory().unicast_address();
     // It says `near` once for each expected answer: the network's part depends on the time alone.
     for (step_ns, far) in [(0, true), (0, false), (1_999, false), (1, true), (1, false), (5_000, true)] {
@@ -120,7 +124,7 @@ fn memory_is_asked_at_every_turn_and_the_network_every_two_microseconds() {
 fn a_group_is_told_both_ways_and_who_is_here_is_answered_by_memory_alone() {
     let parent = tempfile::tempdir().unwrap();
     let mut local = memory(parent.path());
-    let mut both = Beside::new(memory(parent.path()), Noted::default(), true);
+    let mut both = Beside::new(host_memory(parent.path()), Noted::default(), true);
     let begin = Instant::now();
     while local.counts().members == 0 {
         local.recv_groups();
@@ -138,10 +142,10 @@ fn a_group_is_told_both_ways_and_who_is_here_is_answered_by_memory_alone() {
     assert_eq!(both.network().joined, [(Group::Data, false)]);
 
     let stuck = Noted { takes_nothing: true, ..Noted::default() };
-    let mut both = Beside::new(memory(parent.path()), stuck, true);
+    let mut both = Beside::new(host_memory(parent.path()), stuck, true);
     assert_eq!(both.send_group(Group::Data, &single(b"x")), 1, "it is not said again to who has heard it");
 
-    let mut both = Beside::new(memory(parent.path()), Noted::default(), false);
+    let mut both = Beside::new(host_memory(parent.path()), Noted::default(), false);
     assert_eq!(both.send_group(Group::Data, &single(b"x")), 1);
     assert!(both.network().sent.is_empty(), "it would come back, and reach nobody else");
 }

@@ -89,6 +89,11 @@ impl Asking {
         self.synced = None;
     }
 
+    /// More is known of what is missing.
+    pub(super) fn look_again(&mut self) {
+        self.synced = None;
+    }
+
     /// Whoever gave nothing may be asked again.
     pub(super) fn forget_refusals(&mut self) {
         self.gave_up.clear();
@@ -249,12 +254,28 @@ impl Receiver {
     fn sync(&mut self, now: Nanos, from: Seq, bound: Seq) {
         let outline = (from, bound, self.store.version(), self.ready);
         if self.asking.synced != Some(outline) {
+            let hearsay = self.hearsay_from(from, bound);
             let Asking { limits, me, gaps, repairers, synced, .. } = &mut self.asking;
             *synced = Some(outline);
             let first = repairers.first(now);
             let missing = self.store.missing(self.ready, from, bound);
-            gaps.sync(missing, |from| Ask::new(now + limits.guard(*me, from), first));
+            let guard = |from| now + limits.guard(*me, from);
+            let apart_ns = |from| if from >= hearsay { limits.apart_ns } else { 0 };
+            gaps.sync(missing, |from| Ask::new(guard(from) + apart_ns(from), first));
+            if limits.apart_ns > 0 {
+                gaps.hasten(hearsay, guard);
+            }
         }
+    }
+
+    /// Where that begins of which nothing but acks tells: behind all frames that came, and behind what was said to
+    /// have left.
+    fn hearsay_from(&self, from: Seq, bound: Seq) -> Seq {
+        if self.limits.nack.apart_ns == 0 {
+            return Seq::MAX;
+        }
+        let last = self.store.missing(self.ready, from, bound).last().filter(|range| range.to == bound);
+        last.map_or(Seq::MAX, |range| range.from.max(self.said_next))
     }
 
     /// S10: the start of an epoch is asked for by its epoch, and before anything else.

@@ -75,6 +75,7 @@ impl Receiver {
     pub fn on_told(&mut self, epoch: Epoch, next: Seq) {
         if epoch == self.follow.epoch() {
             self.seen_next = self.seen_next.max(next);
+            self.on_said(next);
         } else {
             self.on_news(epoch, next);
         }

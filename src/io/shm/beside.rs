@@ -8,7 +8,7 @@
 //! in two microseconds and not at every turn: that delays what comes from afar by one of them on average, and
 //! what comes from here hardly at all. Who turns slowly asks at every turn.
 
-use super::{Shm, ShmCounts};
+use super::HostMemory;
 use crate::engine::ports::{Burst, Group, Net};
 use crate::io::clock::Clock;
 use crate::io::rehearse::Time;
@@ -42,7 +42,7 @@ impl Received {
 
 /// Both of them.
 pub struct Beside<N, T = Clock> {
-    memory: Shm,
+    memory: HostMemory,
     network: N,
     /// Whether the network leads anywhere but back to this host.
     leaves_host: bool,
@@ -54,14 +54,14 @@ pub struct Beside<N, T = Clock> {
 impl<N: Net> Beside<N> {
     /// Memory beside `network`, whose unicast address memory has as well; groups are told by it if it leaves
     /// this host.
-    pub fn new(memory: Shm, network: N, leaves_host: bool) -> Self {
+    pub fn new(memory: HostMemory, network: N, leaves_host: bool) -> Self {
         Self::timed(memory, network, leaves_host, Clock::start())
     }
 }
 
 impl<N: Net, T: Time> Beside<N, T> {
     /// The same, by this clock.
-    pub fn timed(memory: Shm, network: N, leaves_host: bool, time: T) -> Self {
+    pub fn timed(memory: HostMemory, network: N, leaves_host: bool, time: T) -> Self {
         Self { memory, network, leaves_host, time, groups: Received::default(), unicast: Received::default() }
     }
 
@@ -71,13 +71,8 @@ impl<N: Net, T: Time> Beside<N, T> {
     }
 
     /// The memory.
-    pub fn memory(&self) -> &Shm {
+    pub fn memory(&self) -> &HostMemory {
         &self.memory
-    }
-
-    /// What memory has done.
-    pub fn counts(&self) -> ShmCounts {
-        self.memory.counts()
     }
 }
 

@@ -124,7 +124,7 @@ fn receiver(me: Identity, node: usize, replicas: usize) -> ReceiverLimits {
         history: HISTORY,
         me,
         repairers: (0..replicas).filter(|other| *other != node).map(repairer).collect(),
-        nack: NackLimits { guard_ns: 0, retry_ns_min: NEVER, retry_ns_max: NEVER },
+        nack: NackLimits { guard_ns: 0, apart_ns: 0, retry_ns_min: NEVER, retry_ns_max: NEVER },
         store_bytes: 0,
         frame_len_max: FRAME_LEN_MAX,
         count_when_accepted: false,
