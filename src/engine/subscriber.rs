@@ -540,7 +540,7 @@ impl SubscriberCore {
         let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
         if at_once && self.rx.has_spare() {
             self.rx.pass(end);
-            if !deliver(&mut self.cursor, &mut self.parts, frame, f) {
+            if !deliver(&mut self.cursor, &mut self.parts, frame, end.chain, f) {
                 // The application stopped in the middle: the frame waits with the cursor in it.
                 self.rx.keep_front(frame);
             }
@@ -569,12 +569,21 @@ impl SubscriberCore {
         }
     }
 
+    #[inline]
     fn deliver_ready(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        if self.rx.has_ready() {
+            self.deliver_kept(f);
+        }
+    }
+
+    /// Delivers what was kept and may be delivered now.
+    #[inline(never)]
+    fn deliver_kept(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         let bound = self.bound();
         while !self.cursor.stopped
             && let Some(frame) = self.rx.front(bound)
         {
-            if !deliver(&mut self.cursor, &mut self.parts, &frame, f) {
+            if !deliver(&mut self.cursor, &mut self.parts, &frame, frame.chain_after(), f) {
                 return;
             }
             self.rx.pop_front();

@@ -79,6 +79,14 @@ pub struct EntryHeader {
     pub time_or_incarnation: u32,
 }
 
+impl EntryHeader {
+    /// Whether both are of one message: they differ in nothing but what stamping writes.
+    #[inline]
+    pub fn is_of(&self, other: &Self) -> bool {
+        Self { time_or_incarnation: other.time_or_incarnation, ..*self } == *other
+    }
+}
+
 const _: () = {
     assert!(size_of::<EntryHeader>() == 24 && align_of::<EntryHeader>() == 8);
     assert!(std::mem::offset_of!(EntryHeader, length) == 2);
@@ -143,6 +151,13 @@ impl Entry<'_> {
     pub fn kind(&self) -> EntryKind {
         EntryKind::from_u8(self.header.kind).unwrap_or(EntryKind::Message)
     }
+
+    /// Whether `other` says the same to the same.
+    #[inline]
+    pub fn says(&self, other: &Entry<'_>) -> bool {
+        (self.header.destination, self.header.flags) == (other.header.destination, other.header.flags)
+            && self.payload == other.payload
+    }
 }
 
 /// The entries behind a header: `count` of them, checked once by [`Entries::check`].
@@ -153,6 +168,15 @@ pub struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
+    /// None at all.
+    pub(crate) const NONE: Self = Self { bytes: &[], left: 0 };
+
+    /// The `count` entries in front of `bytes`, which were checked before, or written here.
+    #[inline]
+    pub(crate) fn known(bytes: &'a [u8], count: u16) -> Self {
+        Self { bytes, left: count }
+    }
+
     /// Walks `count` entries in `bytes` and refuses what does not fit: unknown kinds and flags,
     /// lengths beyond the end. Returns the entries and the bytes that they take.
     #[inline]
