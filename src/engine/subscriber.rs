@@ -26,7 +26,7 @@ use crate::proto::log::LogEnd;
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
     Datagram, DayMark, Destination, Epoch, FrameView, Identity, Kind, Nanos, PublisherId, PublisherSeq,
-    Refusal, ReplayEnd, Seq,
+    Refusal, Reject, ReplayEnd, Seq,
 };
 use deliver::{Place, deliver};
 
@@ -448,8 +448,22 @@ impl SubscriberCore {
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) -> bool {
         self.counters.add(Counter::DatagramsIn, 1);
-        let decoded = Datagram::decode(bytes, self.limits.receiver.cluster);
-        let judged = decoded.and_then(|datagram| match datagram {
+        let judged = self.judge(now, bytes, by_group, f);
+        if let Err(reject) = judged {
+            self.counters.reject(reject);
+        }
+        judged.is_ok()
+    }
+
+    #[inline]
+    fn judge(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        by_group: bool,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) -> Result<(), Reject> {
+        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => {
                 self.rx.check_history(&frame.header)?;
                 if by_group && trailer.is_none() {
@@ -490,11 +504,7 @@ impl SubscriberCore {
             }
             // Not for readers: the groups are shared. Who votes for whom is no news of the stream (S10).
             _ => Ok(()),
-        });
-        if let Err(reject) = judged {
-            self.counters.reject(reject);
         }
-        judged.is_ok()
     }
 
     /// A live subscription begins where the log was when it was first told of.

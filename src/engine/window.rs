@@ -31,6 +31,8 @@ pub use timer::ResendTimer;
 
 /// No index.
 const NONE: u32 = u32::MAX;
+/// No run either, and no list's last one: not even that of a list that has none.
+const NOBODYS: u32 = NONE - 1;
 
 /// One datagram of submissions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -151,7 +153,7 @@ impl SubmitWindow {
             tail: 0,
             open: OpenFrame::default(),
             open_place: 0,
-            open_run: NONE,
+            open_run: NOBODYS,
             runs: vec![Run::NONE; entries as usize],
             free: (0..entries).rev().collect(),
             held: 0,
@@ -170,13 +172,11 @@ impl SubmitWindow {
     }
 
     /// Whether a message of this length could be pushed now.
-    #[inline]
     pub fn has_room(&self, payload_len: usize) -> bool {
         (self.held as usize) < self.runs.len() && (self.takes(payload_len) || self.has_slot())
     }
 
     /// Whether the open datagram has messages, and room for this one.
-    #[inline]
     fn takes(&self, payload_len: usize) -> bool {
         !self.open.is_empty() && self.open.fits(payload_len, self.stride)
     }
@@ -193,8 +193,8 @@ impl SubmitWindow {
         self.runs.len() - self.held as usize >= parts && free_slots > parts as u64
     }
 
-    /// Makes room for a message behind the others in the open datagram, or in the next one if it is full,
-    /// and returns its payload to be filled in. The caller has asked [`SubmitWindow::has_room`]. `is_stamped`
+    /// Makes room for a message behind the others in the open datagram, or in the next one if it is full, and
+    /// returns its payload to be filled in; `None` where there is none ([`SubmitWindow::has_room`]). `is_stamped`
     /// says that a copy of its publisher had it stamped already, and so all before it.
     #[inline]
     pub fn claim(
@@ -203,31 +203,40 @@ impl SubmitWindow {
         entry: EntryHeader,
         payload_len: usize,
         is_stamped: bool,
-    ) -> &mut [u8] {
+    ) -> Option<&mut [u8]> {
+        let goes_on = list.tail == self.open_run && self.open.fits(payload_len, self.stride);
+        if self.held as usize == self.runs.len()
+            || !goes_on && !self.begin_run(list, entry.publisher_seq, payload_len)
+        {
+            return None;
+        }
+        self.runs[self.open_run as usize].count += 1;
+        let slot = &mut self.slots[self.open_place];
+        slot.left += 1;
+        if !is_stamped {
+            slot.unstamped += 1;
+            if list.unstamped_run == NONE {
+                (list.unstamped, list.unstamped_run) = (entry.publisher_seq, self.open_run);
+                list.unstamped_at = self.open.len() as u32;
+            }
+        }
+        self.held += 1;
+        let memory = &mut self.memory[self.open_place * self.stride..][..self.stride];
+        Some(self.open.claim(memory, entry, payload_len).unwrap_or_else(|| {
+            panic!("a message of {payload_len} bytes does not fit a datagram of {}", self.stride)
+        }))
+    }
+
+    /// The next messages are those of `list`, from number `first` on, of which the first one has this length: they lie
+    /// in the open datagram, or in the next one. Returns whether there is room for it.
+    #[inline(never)]
+    fn begin_run(&mut self, list: &mut Outstanding, first: PublisherSeq, payload_len: usize) -> bool {
+        if !self.has_room(payload_len) {
+            return false;
+        }
         if !self.takes(payload_len) {
             self.end_datagram();
         }
-        if list.tail == NONE || list.tail != self.open_run {
-            self.begin_run(list, entry.publisher_seq);
-        }
-        self.runs[self.open_run as usize].count += 1;
-        if list.unstamped_run == NONE && !is_stamped {
-            (list.unstamped, list.unstamped_run) = (entry.publisher_seq, self.open_run);
-            list.unstamped_at = self.open.len() as u32;
-        }
-        let slot = &mut self.slots[self.open_place];
-        slot.left += 1;
-        slot.unstamped += u16::from(!is_stamped);
-        self.held += 1;
-        let memory = &mut self.memory[self.open_place * self.stride..][..self.stride];
-        self.open.claim(memory, entry, payload_len).unwrap_or_else(|| {
-            panic!("a message of {payload_len} bytes does not fit a datagram of {}", self.stride)
-        })
-    }
-
-    /// The next messages of the open datagram are those of `list`, from number `first` on.
-    #[inline(never)]
-    fn begin_run(&mut self, list: &mut Outstanding, first: PublisherSeq) {
         let run = self.free.pop().unwrap_or(NONE);
         let (slot, at) = (self.open_place as u32, self.open.len() as u32);
         self.runs[run as usize] = Run { first, count: 0, slot, at, next: NONE };
@@ -236,6 +245,7 @@ impl SubmitWindow {
             None => (list.head, list.oldest) = (run, first),
         }
         (list.tail, self.open_run) = (run, run);
+        true
     }
 
     /// Ends the open datagram, if it has messages: it waits to be sent.
@@ -248,7 +258,7 @@ impl SubmitWindow {
         let slot = &mut self.slots[self.open_place];
         (slot.length, slot.count) = (open.len() as u32, open.count());
         self.tail += 1;
-        (self.open_place, self.open_run) = (self.place(self.tail), NONE);
+        (self.open_place, self.open_run) = (self.place(self.tail), NOBODYS);
     }
 
     /// Whether the datagram at this place was sent.

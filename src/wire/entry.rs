@@ -83,7 +83,9 @@ impl EntryHeader {
     /// Whether both are of one message: they differ in nothing but what stamping writes.
     #[inline]
     pub fn is_of(&self, other: &Self) -> bool {
-        Self { time_or_incarnation: other.time_or_incarnation, ..*self } == *other
+        let [a, b]: [[u64; 3]; 2] = [bytemuck::cast(*self), bytemuck::cast(*other)];
+        // The last word's upper half is the time, or the incarnation.
+        a[0] == b[0] && a[1] == b[1] && a[2] as u32 == b[2] as u32
     }
 }
 
@@ -98,7 +100,7 @@ const _: () = {
 
 /// Bytes that an entry with a payload of `payload_len` takes, padded so that the next one is aligned.
 pub const fn entry_len(payload_len: usize) -> usize {
-    ENTRY_HEADER_LEN + payload_len.next_multiple_of(8)
+    (ENTRY_HEADER_LEN + 7 + payload_len) & !7
 }
 
 /// Writes the header of an entry with a payload of `payload_len` bytes to the front of `out`, zeroes its

@@ -29,7 +29,8 @@ fn claim(window: &mut SubmitWindow, list: &mut Outstanding, publisher: u32, publ
         destination: 0,
         time_or_incarnation: 1,
     };
-    window.claim(list, entry, len, false).fill(publisher_seq as u8);
+    let payload = window.claim(list, entry, len, false).expect("the window has room");
+    payload.fill(publisher_seq as u8);
 }
 
 /// The oldest message has its fate.

@@ -147,9 +147,6 @@ impl PublisherCore {
     ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
         let Self { lines, window, .. } = self;
         let index = lines.open_line(publisher)?;
-        if !window.has_room(len) {
-            return Err(PublishError::Backpressure);
-        }
         let line = &mut lines.list[index];
         let publisher_seq = line.next;
         let is_copied = publisher_seq <= line.stamped;
@@ -163,6 +160,7 @@ impl PublisherCore {
             time_or_incarnation: line.incarnation,
         };
         let body = window.claim(&mut line.outstanding, entry, len, is_copied);
+        let body = body.ok_or(PublishError::Backpressure)?;
         line.next += 1;
         if is_copied {
             lines.on_copied(index as u32, publisher_seq);

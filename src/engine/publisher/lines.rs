@@ -216,11 +216,15 @@ impl Lines {
     #[inline]
     pub(super) fn open_line(&self, publisher: PublisherId) -> Result<usize, PublishError> {
         let index = self.of(publisher).ok_or(PublishError::NotOpen)?;
+        if let LineState::Open = self.list[index].state { Ok(index) } else { Err(self.refusal(index)) }
+    }
+
+    #[cold]
+    fn refusal(&self, index: usize) -> PublishError {
         match self.list[index].state {
-            LineState::Open => Ok(index),
-            LineState::Fenced | LineState::Ending { fenced: true, .. } => Err(PublishError::Fenced),
-            LineState::Closed | LineState::Ending { .. } => Err(PublishError::Closed),
-            _ => Err(PublishError::NotOpen),
+            LineState::Fenced | LineState::Ending { fenced: true, .. } => PublishError::Fenced,
+            LineState::Closed | LineState::Ending { .. } => PublishError::Closed,
+            _ => PublishError::NotOpen,
         }
     }
 
