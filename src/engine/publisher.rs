@@ -65,8 +65,8 @@ pub struct PublisherLimits {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PublisherCore {
     limits: PublisherLimits,
-    /// What every destination takes: a message within it is compared with this alone.
-    len_least: usize,
+    /// What every destination takes, and one frame: a message within it is compared with this alone.
+    short_len_max: usize,
     rx: Receiver,
     window: SubmitWindow,
     lines: Lines,
@@ -176,16 +176,22 @@ impl<N: Net> Publisher<N> {
 
     /// The same, and what is to be sent again if the sockets are `drained`: in what waits there it may be seen
     /// stamped, and who was away for a while would send everything once more.
+    #[inline]
     fn send(&mut self, now: Nanos, wall: Nanos, drained: bool) -> usize {
-        let Self { net, core, .. } = self;
+        let core = &mut self.core;
         core.window.end_datagram();
-        let header = core.header(Kind::Submission, wall);
         // In what is missing of the stream it may be stamped: nobody knows before that is read.
         let read_at = core.rx.read_at(now);
-        let count = core.window.prepare(read_at, drained, header, &mut core.number);
-        if count == 0 {
-            return 0;
-        }
+        let count = core.window.prepare(read_at, drained);
+        if count == 0 { 0 } else { self.send_prepared(now, wall, count) }
+    }
+
+    /// Sends the `count` datagrams that are chosen.
+    #[inline(never)]
+    fn send_prepared(&mut self, now: Nanos, wall: Nanos, count: usize) -> usize {
+        let Self { net, core, .. } = self;
+        let header = core.header(Kind::Submission, wall);
+        core.window.seal(&header, &mut core.number);
         let leader_at = core.leader_at.or_else(|| core.unheard());
         let first = core.window.burst(0);
         let (offered, taken) = if first.count() == count {
@@ -273,9 +279,8 @@ impl PublisherCore {
     fn new(limits: PublisherLimits) -> Self {
         let timer = ResendTimer::new(limits.resend_ns_min, limits.resend_ns_max);
         let datagram_len_max = limits.receiver.frame_len_max;
-        let len_least = limits.message_len_max_of.values().copied().min().unwrap_or(usize::MAX);
-        Self {
-            len_least,
+        let mut core = Self {
+            short_len_max: 0,
             rx: Receiver::new(limits.receiver.clone(), Start::Live),
             window: SubmitWindow::new(
                 limits.window_entries,
@@ -299,7 +304,9 @@ impl PublisherCore {
             counters: Counters::default(),
             events: Events::default(),
             limits,
-        }
+        };
+        core.short_len_max = core.short_len_max();
+        core
     }
 
     /// Begins to open `name` under `nonce`; [`PublisherEvent::Opened`] brings the id. Copies of a
@@ -508,27 +515,36 @@ impl PublisherCore {
         let commit_next = self.rx.commit.commit_next();
         let mut left = limit;
         while left > 0
-            && let Some(&Stamped { bound, seq, line, content, .. }) = self.lines.stamped.front()
-            && bound < commit_next
+            && let Some(&stamped) = self.lines.stamped.front()
+            && stamped.committed(commit_next) > 0
         {
-            self.lines.stamped.pop_front();
-            let line = &mut self.lines.list[line as usize];
-            let is_part = self.window.is_part(&line.outstanding);
-            line.diverged |= match content {
-                Content::Same | Content::Unknown => false,
-                Content::Other => true,
-                Content::Digest(digest) => self.window.digest(&line.outstanding) != Some(digest),
+            let Stamped { seq, content, told, .. } = stamped;
+            let line = &mut self.lines.list[stamped.line as usize];
+            let (is_other, is_part) = match content {
+                Content::Same => (false, !told),
+                Content::Unknown => (false, self.window.is_part(&line.outstanding)),
+                Content::Other => (true, self.window.is_part(&line.outstanding)),
+                Content::Digest(digest) => {
+                    let is_other = self.window.digest(&line.outstanding) != Some(digest);
+                    (is_other, self.window.is_part(&line.outstanding))
+                }
             };
-            let popped = self.window.pop(&mut line.outstanding);
+            line.diverged |= is_other;
+            let count = stamped.committed(commit_next).min(left as u64);
+            let fates = self.window.pop(&mut line.outstanding, count);
             // The fate of a message in parts is that of its last one.
-            if let Some(publisher_seq) = popped.filter(|_| !is_part) {
-                left -= 1;
+            if !is_part && !fates.is_empty() {
+                left -= count as usize;
+                let publisher = line.id;
                 if std::mem::take(&mut line.diverged) {
                     self.counters.add(Counter::Divergences, 1);
-                    f(PublisherEvent::Diverged { publisher: line.id, publisher_seq, seq });
+                    f(PublisherEvent::Diverged { publisher, publisher_seq: fates.start, seq });
                 }
-                f(PublisherEvent::Committed { publisher: line.id, publisher_seq, seq });
+                for (publisher_seq, seq) in fates.zip(seq..) {
+                    f(PublisherEvent::Committed { publisher, publisher_seq, seq });
+                }
             }
+            self.lines.on_fates(count);
         }
         if self.lines.unopened > 0 || self.lines.ending > 0 {
             self.settle_lines(commit_next, f);
@@ -554,7 +570,7 @@ impl PublisherCore {
                 {
                     self.lines.ending -= 1;
                     let first = self.window.oldest(&line.outstanding).unwrap_or(line.next);
-                    while self.window.pop(&mut line.outstanding).is_some() {}
+                    self.window.pop(&mut line.outstanding, u64::MAX);
                     let publisher = line.id;
                     if fenced {
                         line.state = LineState::Fenced;

@@ -1,7 +1,7 @@
 //! Frames that a receiver keeps: some because something is missing before them, some because they are not
 //! committed yet or the application said stop. Sorted by seq, in memory of fixed size.
 
-use crate::wire::{Epoch, FrameView, Header, Seq, SeqRange};
+use crate::wire::{Epoch, FrameView, Seq, SeqRange};
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
@@ -88,7 +88,10 @@ impl FrameStore {
     /// makes it for a nearer one, as what is missed first is needed first; the `ready` ones in front stay.
     pub fn insert(&mut self, frame: &FrameView<'_>, ready: usize) -> bool {
         let (first, next) = (frame.header.first_seq, frame.header.next_seq());
-        let at = self.order.partition_point(|stored| stored.first < first);
+        let at = match self.order.back() {
+            Some(last) if last.first >= first => self.order.partition_point(|stored| stored.first < first),
+            _ => self.order.len(),
+        };
         let before_overlaps = at > 0 && self.order[at - 1].next > first;
         let after_overlaps = self.order.get(at).is_some_and(|stored| stored.first < next);
         if before_overlaps || after_overlaps || frame.bytes.len() > self.stride {
@@ -108,12 +111,18 @@ impl FrameStore {
     /// The `index`th frame from the front.
     pub fn get(&self, index: usize) -> Option<FrameView<'_>> {
         let stored = self.order.get(index)?;
-        let bytes = &self.memory[stored.slot as usize * self.stride..][..self.stride];
-        // It was checked when it came in, so it parses.
-        FrameView::parse(Header::peek(bytes)?, bytes).ok()
+        // It was checked when it came in.
+        FrameView::known(&self.memory[stored.slot as usize * self.stride..][..self.stride])
+    }
+
+    /// Where the first frame ends.
+    #[inline]
+    pub fn first_next(&self) -> Option<Seq> {
+        self.order.front().map(|stored| stored.next)
     }
 
     /// Forgets the `index`th frame.
+    #[inline]
     pub fn remove(&mut self, index: usize) {
         if let Some(stored) = self.order.remove(index) {
             self.free.push(stored.slot);

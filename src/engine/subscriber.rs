@@ -26,7 +26,7 @@ use crate::proto::log::LogEnd;
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
     Datagram, DayMark, Destination, Epoch, FrameView, Identity, Kind, Nanos, PublisherId, PublisherSeq,
-    Refusal, ReplayEnd, Seq,
+    Refusal, Reject, ReplayEnd, Seq,
 };
 use deliver::{Place, deliver};
 
@@ -448,8 +448,22 @@ impl SubscriberCore {
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) -> bool {
         self.counters.add(Counter::DatagramsIn, 1);
-        let decoded = Datagram::decode(bytes, self.limits.receiver.cluster);
-        let judged = decoded.and_then(|datagram| match datagram {
+        let judged = self.judge(now, bytes, by_group, f);
+        if let Err(reject) = judged {
+            self.counters.reject(reject);
+        }
+        judged.is_ok()
+    }
+
+    #[inline]
+    fn judge(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        by_group: bool,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) -> Result<(), Reject> {
+        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => {
                 self.rx.check_history(&frame.header)?;
                 if by_group && trailer.is_none() {
@@ -490,11 +504,7 @@ impl SubscriberCore {
             }
             // Not for readers: the groups are shared. Who votes for whom is no news of the stream (S10).
             _ => Ok(()),
-        });
-        if let Err(reject) = judged {
-            self.counters.reject(reject);
         }
-        judged.is_ok()
     }
 
     /// A live subscription begins where the log was when it was first told of.
@@ -540,7 +550,7 @@ impl SubscriberCore {
         let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
         if at_once && self.rx.has_spare() {
             self.rx.pass(end);
-            if !deliver(&mut self.cursor, &mut self.parts, frame, f) {
+            if !deliver(&mut self.cursor, &mut self.parts, frame, end.chain, f) {
                 // The application stopped in the middle: the frame waits with the cursor in it.
                 self.rx.keep_front(frame);
             }
@@ -569,12 +579,21 @@ impl SubscriberCore {
         }
     }
 
+    #[inline]
     fn deliver_ready(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        if self.rx.has_ready() {
+            self.deliver_kept(f);
+        }
+    }
+
+    /// Delivers what was kept and may be delivered now.
+    #[inline(never)]
+    fn deliver_kept(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         let bound = self.bound();
         while !self.cursor.stopped
             && let Some(frame) = self.rx.front(bound)
         {
-            if !deliver(&mut self.cursor, &mut self.parts, &frame, f) {
+            if !deliver(&mut self.cursor, &mut self.parts, &frame, frame.chain_after(), f) {
                 return;
             }
             self.rx.pop_front();

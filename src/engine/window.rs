@@ -21,15 +21,18 @@ use super::ports::Burst;
 use super::store::touched;
 use crate::journal::place_in;
 use crate::wire::{
-    ENTRY_HEADER_LEN, Entry, EntryHeader, Header, Nanos, OpenFrame, PART_MORE, PublisherSeq, entry_digest,
+    Entries, Entry, EntryHeader, Header, Nanos, OpenFrame, PART_MORE, PublisherSeq, entry_digest, entry_len,
     seal,
 };
 pub use flight::Flight;
 use std::collections::VecDeque;
+use std::ops::Range;
 pub use timer::ResendTimer;
 
 /// No index.
 const NONE: u32 = u32::MAX;
+/// No run either, and no list's last one: not even that of a list that has none.
+const NOBODYS: u32 = NONE - 1;
 
 /// One datagram of submissions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -49,29 +52,46 @@ struct Slot {
     sent_at: Nanos,
 }
 
-/// One message without a fate.
+/// Messages of one publisher that lie one behind the other in a datagram, at least one of them without a fate.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Pending {
-    publisher_seq: PublisherSeq,
+struct Run {
+    /// The number of the first one; the others follow without a hole.
+    first: PublisherSeq,
+    count: u32,
     slot: u32,
-    /// Where its entry lies in the slot.
+    /// Where the entry of the first one lies in the slot.
     at: u32,
-    /// The next one of the same publisher.
+    /// The next run of the same publisher, whose numbers go on.
     next: u32,
 }
 
-/// A publisher's messages without a fate, oldest first: a list through the window's memory.
+impl Run {
+    const NONE: Self = Self { first: 0, count: 0, slot: 0, at: 0, next: NONE };
+
+    /// The number behind the last one.
+    fn end(&self) -> PublisherSeq {
+        self.first + u64::from(self.count)
+    }
+}
+
+/// A publisher's messages without a fate, oldest first: a list of runs through the window's memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Outstanding {
     head: u32,
     tail: u32,
-    /// The oldest that was not seen stamped.
-    unstamped: u32,
+    /// The number of the oldest message.
+    oldest: PublisherSeq,
+    /// The number of the oldest one that was not seen stamped, ...
+    unstamped: PublisherSeq,
+    /// ... its run, or none if all were, ...
+    unstamped_run: u32,
+    /// ... and where its entry lies.
+    unstamped_at: u32,
 }
 
 impl Default for Outstanding {
     fn default() -> Self {
-        Self { head: NONE, tail: NONE, unstamped: NONE }
+        Self { head: NONE, tail: NONE, oldest: 0, unstamped: 0, unstamped_run: NONE, unstamped_at: 0 }
     }
 }
 
@@ -88,8 +108,14 @@ pub struct SubmitWindow {
     ready: u64,
     tail: u64,
     open: OpenFrame,
-    pending: Vec<Pending>,
+    /// Where the open datagram's slot stands in the list.
+    open_place: usize,
+    /// The last run of the open datagram.
+    open_run: u32,
+    runs: Vec<Run>,
     free: Vec<u32>,
+    /// Messages without a fate.
+    held: u32,
     resend: VecDeque<u64>,
     /// Slots that are due before their time.
     hurried: u32,
@@ -126,8 +152,11 @@ impl SubmitWindow {
             ready: 0,
             tail: 0,
             open: OpenFrame::default(),
-            pending: vec![Pending { publisher_seq: 0, slot: 0, at: 0, next: NONE }; entries as usize],
+            open_place: 0,
+            open_run: NOBODYS,
+            runs: vec![Run::NONE; entries as usize],
             free: (0..entries).rev().collect(),
+            held: 0,
             resend: VecDeque::with_capacity(BUDGET_MAX),
             hurried: 0,
             next_due: Nanos::MAX,
@@ -144,20 +173,28 @@ impl SubmitWindow {
 
     /// Whether a message of this length could be pushed now.
     pub fn has_room(&self, payload_len: usize) -> bool {
-        let free_slots = self.slots.len() as u64 - (self.tail - self.head);
-        // The open datagram stands in the slot at `tail`; a message that does not fit it needs one more.
-        let needed = if self.open.fits(payload_len, self.stride) { 1 } else { 2 };
-        !self.free.is_empty() && free_slots >= needed
+        (self.held as usize) < self.runs.len() && (self.takes(payload_len) || self.has_slot())
+    }
+
+    /// Whether the open datagram has messages, and room for this one.
+    fn takes(&self, payload_len: usize) -> bool {
+        !self.open.is_empty() && self.open.fits(payload_len, self.stride)
+    }
+
+    /// Whether a slot is free for another datagram, beside that of the open one.
+    fn has_slot(&self) -> bool {
+        let used = self.tail - self.head + u64::from(!self.open.is_empty());
+        used < self.slots.len() as u64
     }
 
     /// Whether a message of so many parts, each as long as a datagram allows, could be pushed now.
     pub fn has_room_for_parts(&self, parts: usize) -> bool {
         let free_slots = self.slots.len() as u64 - (self.tail - self.head);
-        self.free.len() >= parts && free_slots > parts as u64
+        self.runs.len() - self.held as usize >= parts && free_slots > parts as u64
     }
 
-    /// Makes room for a message behind the others in the open datagram, or in the next one if it is full,
-    /// and returns its payload to be filled in. The caller has asked [`SubmitWindow::has_room`]. `is_stamped`
+    /// Makes room for a message behind the others in the open datagram, or in the next one if it is full, and
+    /// returns its payload to be filled in; `None` where there is none ([`SubmitWindow::has_room`]). `is_stamped`
     /// says that a copy of its publisher had it stamped already, and so all before it.
     #[inline]
     pub fn claim(
@@ -166,30 +203,49 @@ impl SubmitWindow {
         entry: EntryHeader,
         payload_len: usize,
         is_stamped: bool,
-    ) -> &mut [u8] {
-        if !self.open.fits(payload_len, self.stride) {
+    ) -> Option<&mut [u8]> {
+        let goes_on = list.tail == self.open_run && self.open.fits(payload_len, self.stride);
+        if self.held as usize == self.runs.len()
+            || !goes_on && !self.begin_run(list, entry.publisher_seq, payload_len)
+        {
+            return None;
+        }
+        self.runs[self.open_run as usize].count += 1;
+        let slot = &mut self.slots[self.open_place];
+        slot.left += 1;
+        if !is_stamped {
+            slot.unstamped += 1;
+            if list.unstamped_run == NONE {
+                (list.unstamped, list.unstamped_run) = (entry.publisher_seq, self.open_run);
+                list.unstamped_at = self.open.len() as u32;
+            }
+        }
+        self.held += 1;
+        let memory = &mut self.memory[self.open_place * self.stride..][..self.stride];
+        Some(self.open.claim(memory, entry, payload_len).unwrap_or_else(|| {
+            panic!("a message of {payload_len} bytes does not fit a datagram of {}", self.stride)
+        }))
+    }
+
+    /// The next messages are those of `list`, from number `first` on, of which the first one has this length: they lie
+    /// in the open datagram, or in the next one. Returns whether there is room for it.
+    #[inline(never)]
+    fn begin_run(&mut self, list: &mut Outstanding, first: PublisherSeq, payload_len: usize) -> bool {
+        if !self.has_room(payload_len) {
+            return false;
+        }
+        if !self.takes(payload_len) {
             self.end_datagram();
         }
-        let place = self.place(self.tail);
-        let index = self.free.pop().unwrap_or(NONE);
-        let at = self.open.len() as u32;
-        self.pending[index as usize] =
-            Pending { publisher_seq: entry.publisher_seq, slot: place as u32, at, next: NONE };
-        if list.tail == NONE {
-            list.head = index;
-        } else {
-            self.pending[list.tail as usize].next = index;
+        let run = self.free.pop().unwrap_or(NONE);
+        let (slot, at) = (self.open_place as u32, self.open.len() as u32);
+        self.runs[run as usize] = Run { first, count: 0, slot, at, next: NONE };
+        match self.runs.get_mut(list.tail as usize) {
+            Some(tail) => tail.next = run,
+            None => (list.head, list.oldest) = (run, first),
         }
-        list.tail = index;
-        if list.unstamped == NONE && !is_stamped {
-            list.unstamped = index;
-        }
-        self.slots[place].left += 1;
-        self.slots[place].unstamped += u16::from(!is_stamped);
-        let memory = &mut self.memory[place * self.stride..][..self.stride];
-        self.open.claim(memory, entry, payload_len).unwrap_or_else(|| {
-            panic!("a message of {payload_len} bytes does not fit a datagram of {}", self.stride)
-        })
+        (list.tail, self.open_run) = (run, run);
+        true
     }
 
     /// Ends the open datagram, if it has messages: it waits to be sent.
@@ -197,13 +253,12 @@ impl SubmitWindow {
         if self.open.is_empty() {
             return;
         }
-        let place = self.place(self.tail);
         let open = std::mem::take(&mut self.open);
-        // The header is written in `prepare`, with the number of each sending.
-        let slot = &mut self.slots[place];
-        (slot.length, slot.count, slot.resends, slot.sent_at) = (open.len() as u32, open.count(), 0, 0);
-        slot.due = false;
+        // The header is written in `seal`, with the number of each sending.
+        let slot = &mut self.slots[self.open_place];
+        (slot.length, slot.count) = (open.len() as u32, open.count());
         self.tail += 1;
+        (self.open_place, self.open_run) = (self.place(self.tail), NOBODYS);
     }
 
     /// Whether the datagram at this place was sent.
@@ -219,11 +274,11 @@ impl SubmitWindow {
     pub fn hurry(&mut self, list: &Outstanding, stamped: PublisherSeq) {
         self.timer.on_leader_changed();
         let mut index = list.head;
-        while let Some(&Pending { publisher_seq, slot: place, next, .. }) = self.pending.get(index as usize) {
-            index = next;
-            if publisher_seq > stamped && self.is_sent(place) {
-                self.make_due(place);
-                self.slots[place as usize].resends = 0;
+        while let Some(&run) = self.runs.get(index as usize) {
+            index = run.next;
+            if run.end() > stamped + 1 && self.is_sent(run.slot) {
+                self.make_due(run.slot);
+                self.slots[run.slot as usize].resends = 0;
             }
         }
     }
@@ -232,15 +287,15 @@ impl SubmitWindow {
     /// at the next turns, unless it may still be under way.
     pub fn on_missing(&mut self, now: Nanos, list: &Outstanding, from: PublisherSeq, to: PublisherSeq) {
         let guard_ns = self.timer.smoothed_ns() / 2;
-        let mut index = list.unstamped;
-        while let Some(&Pending { publisher_seq, slot: place, next, .. }) = self.pending.get(index as usize) {
-            index = next;
-            if publisher_seq >= to {
-                return;
-            }
-            let sent_at = self.slots[place as usize].sent_at;
-            if publisher_seq >= from && self.is_sent(place) && now >= sent_at + guard_ns {
-                self.make_due(place);
+        let from = from.max(list.unstamped);
+        let mut index = list.unstamped_run;
+        while let Some(&run) = self.runs.get(index as usize)
+            && run.first < to
+        {
+            index = run.next;
+            let sent_at = self.slots[run.slot as usize].sent_at;
+            if run.end() > from && self.is_sent(run.slot) && now >= sent_at + guard_ns {
+                self.make_due(run.slot);
                 self.flight.on_loss(now, sent_at);
             }
         }
@@ -259,15 +314,42 @@ impl SubmitWindow {
     /// The messages of `list` up to number `stamped` were seen stamped: whoever leads holds them.
     #[inline]
     pub fn on_stamped(&mut self, now: Nanos, list: &mut Outstanding, stamped: PublisherSeq) {
-        while let Some(&Pending { publisher_seq, slot: place, next, .. }) =
-            self.pending.get(list.unstamped as usize)
-            && publisher_seq <= stamped
+        while list.unstamped <= stamped
+            && let Some(&run) = self.runs.get(list.unstamped_run as usize)
         {
-            list.unstamped = next;
-            if self.count_down(place) {
-                self.on_datagram_stamped(now, place);
+            if self.pass(list, &run, run.end().min(stamped + 1)) {
+                self.on_datagram_stamped(now, run.slot);
             }
         }
+    }
+
+    /// The messages of `list` below number `to`, which lies in the first `run` with unstamped ones or ends it, need
+    /// not be stamped any more. Returns whether its datagram had no others, and was not due before its time.
+    #[inline]
+    fn pass(&mut self, list: &mut Outstanding, run: &Run, to: PublisherSeq) -> bool {
+        let count = to - list.unstamped;
+        list.unstamped = to;
+        if to == run.end() {
+            list.unstamped_run = run.next;
+            list.unstamped_at = self.runs.get(run.next as usize).map_or(0, |next| next.at);
+        } else {
+            list.unstamped_at = self.entry_behind(run.slot, list.unstamped_at, count);
+        }
+        let slot = &mut self.slots[run.slot as usize];
+        slot.unstamped -= count as u16;
+        slot.unstamped == 0 && self.land(run.slot)
+    }
+
+    /// Where the entry lies that stands `count` behind the one at `at`.
+    fn entry_behind(&self, slot: u32, at: u32, count: u64) -> u32 {
+        let entries = self.entries(slot, at, count as u16);
+        at + entries.map(|entry| entry_len(entry.payload.len()) as u32).sum::<u32>()
+    }
+
+    /// The `count` entries from `at` on.
+    #[inline]
+    fn entries(&self, slot: u32, at: u32, count: u16) -> Entries<'_> {
+        Entries::known(&self.memory[slot as usize * self.stride..][..self.stride][at as usize..], count)
     }
 
     /// All of the datagram at this place was seen stamped, which was not due before its time.
@@ -283,16 +365,8 @@ impl SubmitWindow {
         }
     }
 
-    /// One message less at this place has to be stamped. Returns whether it was the last one, of a datagram
-    /// that was not due before its time.
-    #[inline]
-    fn count_down(&mut self, place: u32) -> bool {
-        let slot = &mut self.slots[place as usize];
-        slot.unstamped -= 1;
-        slot.unstamped == 0 && self.land(place)
-    }
-
-    /// The same, of the last one: once for each datagram, and kept apart from what is done for each message.
+    /// No message at this place has to be stamped any more: once for each datagram, and kept apart from what is done
+    /// for each run. Returns whether it was not due before its time.
     #[inline(never)]
     fn land(&mut self, place: u32) -> bool {
         let slot = &mut self.slots[place as usize];
@@ -306,36 +380,44 @@ impl SubmitWindow {
 
     /// A takeover took back the places of the messages of `list` numbered above `stamped`.
     pub fn on_unstamped(&mut self, list: &mut Outstanding, stamped: PublisherSeq) {
-        let (mut index, was) = (list.head, list.unstamped);
-        list.unstamped = NONE;
-        while let Some(&Pending { publisher_seq, slot: place, next, .. }) = self.pending.get(index as usize) {
-            if publisher_seq > stamped && list.unstamped == NONE {
-                list.unstamped = index;
-            }
-            if index == was {
-                break;
-            }
-            self.slots[place as usize].unstamped += u16::from(publisher_seq > stamped);
-            index = next;
-        }
         self.next_due = 0;
+        let from = list.oldest.max(stamped + 1);
+        let to = if list.unstamped_run == NONE { PublisherSeq::MAX } else { list.unstamped };
+        let mut index = list.head;
+        while let Some(&run) = self.runs.get(index as usize) {
+            let taken_back = run.end().min(to).saturating_sub(run.first.max(from));
+            self.slots[run.slot as usize].unstamped += taken_back as u16;
+            index = run.next;
+        }
+        if from < to {
+            list.unstamped = from;
+            (list.unstamped_run, list.unstamped_at) = self.find(list, from);
+        }
     }
 
-    /// What is to be sent now: datagrams never sent, as many as may be under way, and, if anything may be sent
-    /// `again`, those whose time was over at `now`. Seals each under `header` with the next `number`. Returns how
-    /// many there are; [`SubmitWindow::burst`] hands them out.
-    pub fn prepare(&mut self, now: Nanos, again: bool, header: Header, number: &mut u64) -> usize {
+    /// The run of `list` with the message of this number, not below its oldest, and where the entry lies; no run if
+    /// there is no such message.
+    fn find(&self, list: &Outstanding, number: PublisherSeq) -> (u32, u32) {
+        let mut index = list.head;
+        while let Some(run) = self.runs.get(index as usize) {
+            if number < run.end() {
+                return (index, self.entry_behind(run.slot, run.at, number - run.first));
+            }
+            index = run.next;
+        }
+        (NONE, 0)
+    }
+
+    /// Chooses what is to be sent now: datagrams never sent, as many as may be under way, and, if anything may be sent
+    /// `again`, those whose time was over at `now`. Returns how many they are; [`SubmitWindow::seal`] makes them ready,
+    /// and [`SubmitWindow::burst`] hands them out.
+    #[inline]
+    pub fn prepare(&mut self, now: Nanos, again: bool) -> usize {
         self.resend.clear();
         if again && (self.hurried > 0 || now >= self.next_due) {
             self.choose_resends(now);
         }
-        for index in 0..self.resend.len() {
-            self.seal(self.resend[index], header, number);
-        }
         self.ready = self.unsent + self.flight.admit(self.tail - self.unsent);
-        for slot in self.unsent..self.ready {
-            self.seal(slot, header, number);
-        }
         self.resend.len() + (self.ready - self.unsent) as usize
     }
 
@@ -399,12 +481,22 @@ impl SubmitWindow {
         self.resend.len()
     }
 
-    fn seal(&mut self, slot: u64, header: Header, number: &mut u64) {
+    /// Seals what is prepared under `header`, each with the next `number`.
+    pub fn seal(&mut self, header: &Header, number: &mut u64) {
+        for index in 0..self.resend.len() {
+            self.seal_slot(self.resend[index], header, number);
+        }
+        for slot in self.unsent..self.ready {
+            self.seal_slot(slot, header, number);
+        }
+    }
+
+    fn seal_slot(&mut self, slot: u64, header: &Header, number: &mut u64) {
         let place = self.place(slot);
         let Slot { length, count, .. } = self.slots[place];
         *number += 1;
         let bytes = &mut self.memory[place * self.stride..][..length as usize];
-        seal(bytes, Header { count, number: *number, ..header });
+        seal(bytes, Header { count, number: *number, ..*header });
     }
 
     /// The prepared datagrams from the `index`th on that lie one behind the other without a gap, all but
@@ -462,71 +554,83 @@ impl SubmitWindow {
         self.free_slots();
     }
 
-    /// Slots at the head whose messages all have their fate are free. One that was never sent waits for
+    /// Slots at the head whose messages all have their fate are free, and blank. One that was never sent waits for
     /// that: a copy of this publisher had its messages stamped.
+    #[inline]
     fn free_slots(&mut self) {
-        while self.head < self.unsent && self.slots[self.place(self.head)].left == 0 {
+        while self.head < self.unsent {
+            let place = self.place(self.head);
+            let slot = &mut self.slots[place];
+            if slot.left > 0 {
+                return;
+            }
+            self.hurried -= u32::from(slot.due);
+            *slot = Slot::default();
             self.head += 1;
         }
     }
 
-    /// The oldest message of `list` has its fate. Returns its number.
-    pub fn pop(&mut self, list: &mut Outstanding) -> Option<PublisherSeq> {
-        let pending = *self.pending.get(list.head as usize)?;
-        self.free.push(list.head);
-        if list.unstamped == list.head {
-            // It ended without a place.
-            list.unstamped = pending.next;
-            self.count_down(pending.slot);
+    /// The `count` oldest messages of `list`, or as many as there are, have their fate. Returns their numbers.
+    #[inline]
+    pub fn pop(&mut self, list: &mut Outstanding, count: u64) -> Range<PublisherSeq> {
+        let first = list.oldest;
+        let mut left = count;
+        while left > 0
+            && let Some(&run) = self.runs.get(list.head as usize)
+        {
+            let next = run.end().min(list.oldest.saturating_add(left));
+            if list.unstamped_run == list.head && list.unstamped < next {
+                // They ended without a place.
+                self.pass(list, &run, next);
+            }
+            let popped = next - std::mem::replace(&mut list.oldest, next);
+            left -= popped;
+            self.held -= popped as u32;
+            self.slots[run.slot as usize].left -= popped as u16;
+            if next == run.end() {
+                self.free.push(std::mem::replace(&mut list.head, run.next));
+            }
         }
-        list.head = pending.next;
         if list.head == NONE {
             list.tail = NONE;
         }
-        self.slots[pending.slot as usize].left -= 1;
         self.free_slots();
-        Some(pending.publisher_seq)
+        first..list.oldest
     }
 
-    /// The entry of a message, as it was handed in.
+    /// The oldest message of `list` that was not seen stamped, and those behind it that lie in the same datagram, as
+    /// they were handed in.
     #[inline]
-    fn entry(&self, index: u32) -> Option<Entry<'_>> {
-        let pending = self.pending.get(index as usize)?;
-        let bytes = &self.memory[pending.slot as usize * self.stride + pending.at as usize..];
-        let header: EntryHeader = bytemuck::pod_read_unaligned(&bytes[..ENTRY_HEADER_LEN]);
-        Some(Entry { header, payload: &bytes[ENTRY_HEADER_LEN..][..usize::from(header.length)] })
-    }
-
-    /// Whether the oldest message of `list` that was not seen stamped says what `entry` says, if it is that one.
-    #[inline]
-    pub fn says(&self, list: &Outstanding, entry: &Entry<'_>) -> bool {
-        self.entry(list.unstamped).is_none_or(|own| {
-            let (own_header, header) = (&own.header, &entry.header);
-            own_header.publisher_seq != header.publisher_seq
-                || (own_header.destination, own_header.flags) == (header.destination, header.flags)
-                    && own.payload == entry.payload
+    pub fn unstamped(&self, list: &Outstanding) -> Entries<'_> {
+        self.runs.get(list.unstamped_run as usize).map_or(Entries::NONE, |run| {
+            self.entries(run.slot, list.unstamped_at, (run.end() - list.unstamped) as u16)
         })
     }
 
+    /// The oldest message of `list`, as it was handed in.
+    #[cold]
+    fn oldest_entry(&self, list: &Outstanding) -> Option<Entry<'_>> {
+        let (run, at) = self.find(list, list.oldest);
+        self.entries(self.runs.get(run as usize)?.slot, at, 1).next()
+    }
+
     /// Whether the oldest message of `list` is a part behind which others follow.
-    #[inline]
     pub fn is_part(&self, list: &Outstanding) -> bool {
-        self.entry(list.head).is_some_and(|own| own.header.flags & PART_MORE != 0)
+        self.oldest_entry(list).is_some_and(|own| own.header.flags & PART_MORE != 0)
     }
 
     /// What the oldest message of `list` says, as [`entry_digest`] tells it.
-    #[cold]
     pub fn digest(&self, list: &Outstanding) -> Option<u32> {
-        self.entry(list.head).map(|own| entry_digest(&own.header, own.payload))
+        self.oldest_entry(list).map(|own| entry_digest(&own.header, own.payload))
     }
 
     /// The number of the oldest message of `list` that has no fate.
     pub fn oldest(&self, list: &Outstanding) -> Option<PublisherSeq> {
-        self.pending.get(list.head as usize).map(|pending| pending.publisher_seq)
+        (list.head != NONE).then_some(list.oldest)
     }
 
     /// Whether nothing waits: no open datagram, nothing unsent, nothing without a fate.
     pub fn is_empty(&self) -> bool {
-        self.free.len() == self.pending.len() && self.open.is_empty()
+        self.held == 0 && self.open.is_empty()
     }
 }

@@ -313,6 +313,12 @@ impl Requests {
         Some((token, request.place))
     }
 
+    /// Whether one was answered since the last look.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        self.news
+    }
+
     /// Forgets them all.
     pub fn clear(&mut self) {
         self.ring.clear();

@@ -79,6 +79,16 @@ pub struct EntryHeader {
     pub time_or_incarnation: u32,
 }
 
+impl EntryHeader {
+    /// Whether both are of one message: they differ in nothing but what stamping writes.
+    #[inline]
+    pub fn is_of(&self, other: &Self) -> bool {
+        let [a, b]: [[u64; 3]; 2] = [bytemuck::cast(*self), bytemuck::cast(*other)];
+        // The last word's upper half is the time, or the incarnation.
+        a[0] == b[0] && a[1] == b[1] && a[2] as u32 == b[2] as u32
+    }
+}
+
 const _: () = {
     assert!(size_of::<EntryHeader>() == 24 && align_of::<EntryHeader>() == 8);
     assert!(std::mem::offset_of!(EntryHeader, length) == 2);
@@ -90,7 +100,7 @@ const _: () = {
 
 /// Bytes that an entry with a payload of `payload_len` takes, padded so that the next one is aligned.
 pub const fn entry_len(payload_len: usize) -> usize {
-    ENTRY_HEADER_LEN + payload_len.next_multiple_of(8)
+    (ENTRY_HEADER_LEN + 7 + payload_len) & !7
 }
 
 /// Writes the header of an entry with a payload of `payload_len` bytes to the front of `out`, zeroes its
@@ -143,6 +153,13 @@ impl Entry<'_> {
     pub fn kind(&self) -> EntryKind {
         EntryKind::from_u8(self.header.kind).unwrap_or(EntryKind::Message)
     }
+
+    /// Whether `other` says the same to the same.
+    #[inline]
+    pub fn says(&self, other: &Entry<'_>) -> bool {
+        (self.header.destination, self.header.flags) == (other.header.destination, other.header.flags)
+            && self.payload == other.payload
+    }
 }
 
 /// The entries behind a header: `count` of them, checked once by [`Entries::check`].
@@ -153,6 +170,15 @@ pub struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
+    /// None at all.
+    pub(crate) const NONE: Self = Self { bytes: &[], left: 0 };
+
+    /// The `count` entries in front of `bytes`, which were checked before, or written here.
+    #[inline]
+    pub(crate) fn known(bytes: &'a [u8], count: u16) -> Self {
+        Self { bytes, left: count }
+    }
+
     /// Walks `count` entries in `bytes` and refuses what does not fit: unknown kinds and flags,
     /// lengths beyond the end. Returns the entries and the bytes that they take.
     #[inline]

@@ -36,6 +36,15 @@ impl<'a> FrameView<'a> {
         Ok(Self { header, bytes, entries })
     }
 
+    /// The frame in front of `bytes`, which was judged before.
+    #[inline]
+    pub(crate) fn known(bytes: &'a [u8]) -> Option<Self> {
+        let header = Header::peek(bytes)?;
+        let bytes = bytes.get(..header.length as usize)?;
+        let entries = Entries::known(bytes.get(HEADER_LEN..)?, header.count);
+        Some(Self { header, bytes, entries })
+    }
+
     /// Opens and judges the frame in front of `bytes` (a journal's memory).
     pub fn from_prefix(bytes: &'a [u8]) -> Result<Self, Reject> {
         Self::parse(open_prefix(bytes)?, bytes)

@@ -1,6 +1,5 @@
 //! Messages come in: each is written where it is sent from.
 
-use super::lines::LineState;
 use super::{PublishError, PublisherCore};
 use crate::wire::{
     CLOSE_LEN_MAX, DAY_LEN_MAX, DayMark, Destination, ENTRY_HEADER_LEN, EntryHeader, EntryKind, HEADER_LEN,
@@ -27,18 +26,18 @@ impl PublisherCore {
         self.limits.message_len_max_of.get(&destination).map_or(max, |own| max.min(*own))
     }
 
-    /// Whether `destination` takes `len` bytes, as a whole or in parts. One comparison, unless some destination takes
-    /// less.
-    #[inline]
+    /// Whether `destination` takes `len` bytes, as a whole or in parts.
     fn check_len(&self, destination: Destination, len: usize) -> Result<(), PublishError> {
-        if len <= self.len_least { Ok(()) } else { self.check_own_len(destination, len) }
-    }
-
-    fn check_own_len(&self, destination: Destination, len: usize) -> Result<(), PublishError> {
         match self.limits.message_len_max_of.get(&destination) {
             Some(&max) if len > max => Err(PublishError::TooLongFor { destination, len, max }),
             _ => Ok(()),
         }
+    }
+
+    /// What every destination takes, and one frame.
+    pub(super) fn short_len_max(&self) -> usize {
+        let own_least = self.limits.message_len_max_of.values().copied().min();
+        self.part_len_max().min(self.message_len_max()).min(own_least.unwrap_or(usize::MAX))
     }
 
     /// Takes a message: it is written into the open datagram, which leaves when it is full or at the next
@@ -53,32 +52,31 @@ impl PublisherCore {
         destination: Destination,
         payload: &[u8],
     ) -> Result<PublisherSeq, PublishError> {
-        self.check_len(destination, payload.len())?;
-        if payload.len() > self.part_len_max() {
-            return self.publish_parts(publisher, destination, payload);
+        if payload.len() > self.short_len_max {
+            return self.publish_long(publisher, destination, payload);
         }
-        let max = self.message_len_max();
         let (publisher_seq, body) =
-            self.claim((EntryKind::Message, 0), publisher, destination, payload.len(), max)?;
+            self.claim((EntryKind::Message, 0), publisher, destination, payload.len())?;
         body.copy_from_slice(payload);
         Ok(publisher_seq)
     }
 
-    /// Takes a message in parts: all of them, or none.
+    /// Takes a message that some destination does not take, or that goes out in parts: all of them, or none.
     #[cold]
-    fn publish_parts(
+    fn publish_long(
         &mut self,
         publisher: PublisherId,
         destination: Destination,
         payload: &[u8],
     ) -> Result<PublisherSeq, PublishError> {
         let (len, max, part_len_max) = (payload.len(), self.message_len_max(), self.part_len_max());
+        self.check_len(destination, len)?;
         if len > max {
             return Err(PublishError::TooLong { len, max });
         }
         let count = len.div_ceil(part_len_max);
-        self.open_line(publisher)?;
-        if !self.window.has_room_for_parts(count) {
+        self.lines.open_line(publisher)?;
+        if count > 1 && !self.window.has_room_for_parts(count) {
             return Err(PublishError::Backpressure);
         }
         let mut last = 0;
@@ -86,7 +84,7 @@ impl PublisherCore {
             let next = if index > 0 { PART_NEXT } else { 0 };
             let more = if index + 1 < count { PART_MORE } else { 0 };
             let kind = (EntryKind::Message, next | more);
-            let (publisher_seq, body) = self.claim(kind, publisher, destination, part.len(), part_len_max)?;
+            let (publisher_seq, body) = self.claim(kind, publisher, destination, part.len())?;
             body.copy_from_slice(part);
             last = publisher_seq;
         }
@@ -103,15 +101,23 @@ impl PublisherCore {
         destination: Destination,
         len: usize,
     ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
-        self.check_len(destination, len)?;
-        let max = self.part_len_max().min(self.message_len_max());
-        self.claim((EntryKind::Message, 0), publisher, destination, len, max)
+        if len > self.short_len_max {
+            self.check_len(destination, len)?;
+            let max = self.part_len_max().min(self.message_len_max());
+            if len > max {
+                return Err(PublishError::TooLong { len, max });
+            }
+        }
+        self.claim((EntryKind::Message, 0), publisher, destination, len)
     }
 
     /// Closes a publisher: a message of its own kind behind all of its others, which says `said` to whoever reads
     /// the stream, at most [`CLOSE_LEN_MAX`] bytes. Its fate is [`super::PublisherEvent::Closed`].
     pub fn try_close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
-        let (_, body) = self.claim((EntryKind::Close, 0), publisher, 0, said.len(), CLOSE_LEN_MAX)?;
+        if said.len() > CLOSE_LEN_MAX {
+            return Err(PublishError::TooLong { len: said.len(), max: CLOSE_LEN_MAX });
+        }
+        let (_, body) = self.claim((EntryKind::Close, 0), publisher, 0, said.len())?;
         body.copy_from_slice(said);
         Ok(())
     }
@@ -125,23 +131,12 @@ impl PublisherCore {
     ) -> Result<PublisherSeq, PublishError> {
         let mut payload = [0; 1 + DAY_LEN_MAX];
         let length = mark.write(&mut payload);
-        let (number, body) = self.claim((EntryKind::Day, 0), publisher, 0, length, payload.len())?;
+        let (number, body) = self.claim((EntryKind::Day, 0), publisher, 0, length)?;
         body.copy_from_slice(&payload[..length]);
         Ok(number)
     }
 
-    /// The line of `publisher`, if it is open; else why nothing is taken for it.
-    #[inline]
-    fn open_line(&self, publisher: PublisherId) -> Result<usize, PublishError> {
-        let index = self.lines.of(publisher).ok_or(PublishError::NotOpen)?;
-        match self.lines.list[index].state {
-            LineState::Open => Ok(index),
-            LineState::Fenced | LineState::Ending { fenced: true, .. } => Err(PublishError::Fenced),
-            LineState::Closed | LineState::Ending { .. } => Err(PublishError::Closed),
-            _ => Err(PublishError::NotOpen),
-        }
-    }
-
+    /// Room for an entry of `len` bytes, which one frame takes.
     #[inline]
     fn claim(
         &mut self,
@@ -149,17 +144,11 @@ impl PublisherCore {
         publisher: PublisherId,
         destination: Destination,
         len: usize,
-        max: usize,
     ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
-        if len > max {
-            return Err(PublishError::TooLong { len, max });
-        }
-        let index = self.open_line(publisher)?;
-        if !self.window.has_room(len) {
-            return Err(PublishError::Backpressure);
-        }
-        let publisher_seq = self.lines.on_claimed(index);
-        let line = &mut self.lines.list[index];
+        let Self { lines, window, .. } = self;
+        let index = lines.open_line(publisher)?;
+        let line = &mut lines.list[index];
+        let publisher_seq = line.next;
         let is_copied = publisher_seq <= line.stamped;
         let entry = EntryHeader {
             kind: kind as u8,
@@ -170,6 +159,12 @@ impl PublisherCore {
             destination,
             time_or_incarnation: line.incarnation,
         };
-        Ok((publisher_seq, self.window.claim(&mut line.outstanding, entry, len, is_copied)))
+        let body = window.claim(&mut line.outstanding, entry, len, is_copied);
+        let body = body.ok_or(PublishError::Backpressure)?;
+        line.next += 1;
+        if is_copied {
+            lines.on_copied(index as u32, publisher_seq);
+        }
+        Ok((publisher_seq, body))
     }
 }

@@ -12,11 +12,11 @@
 //!                                  Open ◀─┘                                waits to be stamped again
 //! ```
 
-use super::PublisherEvent;
+use super::{PublishError, PublisherEvent};
 use crate::engine::window::{Outstanding, SubmitWindow};
 use crate::wire::{
-    Entry, EntryKind, FrameView, Header, Nanos, OpenView, PART_MORE, PublisherId, PublisherSeq, ReplyBody,
-    Seq, entry_digest,
+    Entries, Entry, EntryKind, FrameView, Header, Nanos, OpenView, PART_MORE, PublisherId, PublisherSeq,
+    ReplyBody, Seq, entry_digest,
 };
 use std::collections::VecDeque;
 
@@ -75,19 +75,40 @@ pub(super) struct Line {
     pub(super) outstanding: Outstanding,
 }
 
-/// A message that is stamped and not committed.
+/// Messages of a line that are stamped and not committed, one behind the other by number and by place.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Stamped {
-    /// It is final when everything up to here is.
+    /// The first one is final when everything up to here is, and each of the others one seq later.
     pub(super) bound: Seq,
-    /// Its place; 0 if it is no longer remembered.
+    /// The place of the first one; 0 of a single one whose place is no longer remembered.
     pub(super) seq: Seq,
-    pub(super) publisher_seq: PublisherSeq,
+    /// The number of the first one.
+    publisher_seq: PublisherSeq,
+    /// How many they are.
+    count: u64,
     pub(super) line: u32,
     /// What stands there, beside what was handed in.
     pub(super) content: Content,
-    /// Whether `Stamped` was told of it.
-    told: bool,
+    /// Whether `Stamped` was told of them.
+    pub(super) told: bool,
+}
+
+impl Stamped {
+    /// How many of them are final where everything below `commit_next` is.
+    pub(super) fn committed(&self, commit_next: Seq) -> u64 {
+        commit_next.saturating_sub(self.bound).min(self.count)
+    }
+
+    /// The same without the first `count`.
+    fn behind(self, count: u64) -> Self {
+        Self {
+            bound: self.bound + count,
+            seq: self.seq + count,
+            publisher_seq: self.publisher_seq + count,
+            count: self.count - count,
+            ..self
+        }
+    }
 }
 
 /// What stands under a number, beside what was handed in under it.
@@ -191,20 +212,25 @@ impl Lines {
         self.by_id[id as usize] = line as u32;
     }
 
-    /// The next message of a line is handed in. If a copy of us had it stamped already, its fate is known.
+    /// The line of `publisher`, if it is open; else why nothing is taken for it.
     #[inline]
-    pub(super) fn on_claimed(&mut self, index: usize) -> PublisherSeq {
-        let line = &mut self.list[index];
-        let publisher_seq = line.next;
-        line.next += 1;
-        if publisher_seq <= line.stamped {
-            self.on_copied(index as u32, publisher_seq);
-        }
-        publisher_seq
+    pub(super) fn open_line(&self, publisher: PublisherId) -> Result<usize, PublishError> {
+        let index = self.of(publisher).ok_or(PublishError::NotOpen)?;
+        if let LineState::Open = self.list[index].state { Ok(index) } else { Err(self.refusal(index)) }
     }
 
     #[cold]
-    fn on_copied(&mut self, line: u32, publisher_seq: PublisherSeq) {
+    fn refusal(&self, index: usize) -> PublishError {
+        match self.list[index].state {
+            LineState::Fenced | LineState::Ending { fenced: true, .. } => PublishError::Fenced,
+            LineState::Closed | LineState::Ending { .. } => PublishError::Closed,
+            _ => PublishError::NotOpen,
+        }
+    }
+
+    /// A message was handed in that a copy of us had stamped already: its fate is known.
+    #[cold]
+    pub(super) fn on_copied(&mut self, line: u32, publisher_seq: PublisherSeq) {
         let known = self
             .copied
             .iter()
@@ -213,7 +239,7 @@ impl Lines {
             .and_then(|at| self.copied.remove(at))
             .map_or((0, Content::Unknown), |copied| (copied.seq, Content::Digest(copied.digest)));
         let bound = if seq == 0 { self.list[line as usize].forgotten } else { seq };
-        self.stamped.push_back(Stamped { bound, seq, publisher_seq, line, content, told: false });
+        self.stamped.push_back(Stamped { bound, seq, publisher_seq, count: 1, line, content, told: false });
     }
 
     /// A replica told what is committed of a name; `end_next` is where our own reading of the stream ends.
@@ -254,65 +280,101 @@ impl Lines {
         frame: &FrameView<'_>,
         f: &mut impl FnMut(PublisherEvent),
     ) {
-        for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
-            match entry.kind() {
-                EntryKind::Message | EntryKind::Day => {
-                    if let Some(index) = self.of(entry.header.publisher) {
-                        self.read_message(now, window, index, seq, &entry, f);
-                    }
+        let (mut seq, mut entries) = (frame.header.first_seq, frame.entries());
+        while let Some(entry) = entries.next() {
+            let mut count = 1;
+            match (entry.kind(), self.of(entry.header.publisher)) {
+                (EntryKind::Message | EntryKind::Day, Some(index)) => {
+                    count = self.read_messages(now, window, (index, seq), &entry, &mut entries, f);
                 }
-                EntryKind::Open => self.read_open(seq, &entry),
-                EntryKind::Close => {
-                    if let Some(index) = self.of(entry.header.publisher) {
-                        self.end(index, seq, false);
-                    }
-                }
-                EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership | EntryKind::Settled => {}
+                (EntryKind::Close, Some(index)) => self.end(index, seq, false),
+                (EntryKind::Open, _) => self.read_open(seq, &entry),
+                _ => {}
             }
+            seq += count;
         }
     }
 
+    /// Reads the message `entry` of the line at `index`, and takes out of `entries` those behind it that are ours like
+    /// it. Returns how many they are.
     #[inline]
-    fn read_message(
+    fn read_messages(
         &mut self,
         now: Nanos,
         window: &mut SubmitWindow,
-        index: usize,
-        seq: Seq,
+        (index, seq): (usize, Seq),
         entry: &Entry<'_>,
+        entries: &mut Entries<'_>,
         f: &mut impl FnMut(PublisherEvent),
-    ) {
-        let publisher_seq = entry.header.publisher_seq;
+    ) -> u64 {
+        let first = entry.header.publisher_seq;
         let line = &mut self.list[index];
-        if publisher_seq <= line.stamped {
-            return;
+        if first <= line.stamped {
+            return 1;
         }
         match line.state {
-            LineState::Open | LineState::Seen { .. } if publisher_seq < line.next => {
-                line.stamped = publisher_seq;
-                let is_same = window.says(&line.outstanding, entry);
-                let content = if is_same { Content::Same } else { Content::Other };
-                window.on_stamped(now, &mut line.outstanding, publisher_seq);
-                // The place of a message in parts is that of its last one.
-                let told = entry.header.flags & PART_MORE == 0;
-                if told {
-                    f(PublisherEvent::Stamped { publisher: line.id, publisher_seq, seq });
-                }
-                let line = index as u32;
-                self.stamped.push_back(Stamped { bound: seq, seq, publisher_seq, line, content, told });
-            }
+            LineState::Open | LineState::Seen { .. } if first < line.next => {}
             LineState::Open | LineState::Seen { .. } | LineState::LookingUp { .. } => {
-                line.stamped = publisher_seq;
-                if self.copied.len() == self.window_entries
-                    && let Some(oldest) = self.copied.pop_front()
-                {
-                    let line = &mut self.list[oldest.line as usize];
-                    line.forgotten = line.forgotten.max(oldest.seq);
-                }
-                let digest = entry_digest(&entry.header, entry.payload);
-                self.copied.push_back(Copied { line: index as u32, publisher_seq, seq, digest });
+                self.read_copied(index, seq, entry);
+                return 1;
             }
-            _ => {}
+            _ => return 1,
+        }
+        let mut own = window.unstamped(&line.outstanding);
+        let handed_in = own.next().filter(|own| own.header.publisher_seq == first);
+        let is_other = handed_in.is_some_and(|own| !own.says(entry));
+        // The place of a message in parts is that of its last one.
+        let told = entry.header.flags & PART_MORE == 0;
+        let publisher = line.id;
+        let mut count = 0;
+        loop {
+            if told {
+                f(PublisherEvent::Stamped { publisher, publisher_seq: first + count, seq: seq + count });
+            }
+            count += 1;
+            let mut ahead = *entries;
+            if told
+                && handed_in.is_some()
+                && !is_other
+                && let (Some(own), Some(next)) = (own.next(), ahead.next())
+                && (next.header.kind, next.header.flags) == (entry.header.kind, entry.header.flags)
+                && own.header.is_of(&next.header)
+                && own.payload == next.payload
+            {
+                *entries = ahead;
+            } else {
+                break;
+            }
+        }
+        line.stamped = first + count - 1;
+        window.on_stamped(now, &mut line.outstanding, line.stamped);
+        let content = if is_other { Content::Other } else { Content::Same };
+        let line = index as u32;
+        self.stamped.push_back(Stamped { bound: seq, seq, publisher_seq: first, count, line, content, told });
+        count
+    }
+
+    /// A copy of us had a message stamped that was not handed in here.
+    #[cold]
+    fn read_copied(&mut self, index: usize, seq: Seq, entry: &Entry<'_>) {
+        let publisher_seq = entry.header.publisher_seq;
+        self.list[index].stamped = publisher_seq;
+        if self.copied.len() == self.window_entries
+            && let Some(oldest) = self.copied.pop_front()
+        {
+            let line = &mut self.list[oldest.line as usize];
+            line.forgotten = line.forgotten.max(oldest.seq);
+        }
+        let digest = entry_digest(&entry.header, entry.payload);
+        self.copied.push_back(Copied { line: index as u32, publisher_seq, seq, digest });
+    }
+
+    /// The first `count` of the oldest stamped messages have their fate.
+    #[inline]
+    pub(super) fn on_fates(&mut self, count: u64) {
+        match self.stamped.front_mut() {
+            Some(oldest) if oldest.count > count => *oldest = oldest.behind(count),
+            _ => _ = self.stamped.pop_front(),
         }
     }
 
@@ -371,15 +433,19 @@ impl Lines {
             line.stamped = line.stamped.min(publisher_seq - 1).max(line.settled);
             line.id
         };
-        stamped.retain(|&Stamped { bound, publisher_seq, line, told, .. }| {
-            let lost = bound >= from;
-            if lost {
-                let publisher = unstamp(line, publisher_seq);
-                if told {
+        stamped.retain_mut(|messages| {
+            let kept = messages.committed(from);
+            let lost = messages.behind(kept);
+            messages.count = kept;
+            if lost.count > 0 {
+                let publisher = unstamp(lost.line, lost.publisher_seq);
+                for publisher_seq in
+                    (lost.publisher_seq..).take(if lost.told { lost.count as usize } else { 0 })
+                {
                     f(PublisherEvent::Unstamped { publisher, publisher_seq });
                 }
             }
-            !lost
+            kept > 0
         });
         copied.retain(|copied| {
             let lost = copied.seq >= from;

@@ -113,6 +113,15 @@ impl Asking {
         (self.gave_up_at.1, self.oldest_seq) = (now, oldest_seq);
     }
 
+    /// Whether nothing is asked for, and no answer came since the last look.
+    #[inline]
+    fn is_at_rest(&self) -> bool {
+        self.start.is_none()
+            && self.synced.is_none()
+            && self.gaps.list().is_empty()
+            && !self.requests.has_news()
+    }
+
     /// An epoch is followed.
     pub(super) fn on_epoch(&mut self, epoch: Epoch) {
         self.repairers.on_epoch(epoch);
@@ -148,6 +157,7 @@ impl Asking {
 
 impl Receiver {
     /// Whether an answer is awaited on the unicast socket.
+    #[inline]
     pub fn is_waiting(&self) -> bool {
         let asking = &self.asking;
         asking.start.is_some_and(|ask| ask.is_asked())
@@ -193,9 +203,32 @@ impl Receiver {
         (behind && self.has_spare()).then_some(next)
     }
 
+    /// Whether nothing is missing, asked for or awaited, and nothing of that has changed: the rule.
+    #[inline]
+    fn is_at_rest(&self) -> bool {
+        self.joined
+            && self.end.is_some_and(|end| end.next >= self.seen_next)
+            && self.store.len() <= self.ready
+            && self.news.0 == Epoch::NONE
+            && self.asking.is_at_rest()
+    }
+
     /// Writes a request into `out` if one is due, and returns its bytes and whom to ask. More may be due: they
     /// go in the next turn.
+    #[inline]
     pub fn poll_nack(
+        &mut self,
+        now: Nanos,
+        number: &mut u64,
+        out: &mut [u8],
+        counters: &mut Counters,
+        events: &mut Events,
+    ) -> Option<(usize, SocketAddrV4)> {
+        if self.is_at_rest() { None } else { self.look_for_nack(now, number, out, counters, events) }
+    }
+
+    #[inline(never)]
+    fn look_for_nack(
         &mut self,
         now: Nanos,
         number: &mut u64,
@@ -370,19 +403,23 @@ impl Receiver {
 
     /// What no repairer gives any more: (first missing, oldest that one of them holds, why), once each of them
     /// has said so. One that never says anything is not waited for for ever.
+    #[inline]
     pub fn abandoned(&self) -> Option<(Seq, Seq, Refusal)> {
         self.given_up(SILENT_WAITS)
     }
 
     /// The same for who can be replayed to, and does not wait that long.
+    #[inline]
     pub fn needs_replay(&self) -> Option<(Seq, Seq, Refusal)> {
         self.given_up(SILENT_WAITS_REPLAY)
     }
 
+    #[inline]
     fn given_up(&self, silent_waits: Nanos) -> Option<(Seq, Seq, Refusal)> {
         let Asking { gave_up, repairers, oldest_seq, gave_up_at: (since, until), limits, .. } = &self.asking;
-        let missing = self.missing_from()?;
-        let why = gave_up.last().filter(|last| last.missing == missing)?.why;
+        let last = gave_up.last()?;
+        let missing = self.missing_from().filter(|missing| *missing == last.missing)?;
+        let why = last.why;
         let long = *until >= since + silent_waits * limits.retry_ns_max;
         (long || gave_up.len() >= repairers.len().max(1)).then_some((missing, *oldest_seq, why))
     }

@@ -29,13 +29,17 @@ impl Receiver {
     }
 
     /// Whether the next frame could be kept: there is room, or a frame that cannot be used yet makes it.
+    #[inline]
     pub fn has_spare(&self) -> bool {
         self.store.has_room() || self.store.len() > self.ready
     }
 
     /// Takes kept frames into the log for as long as they follow its end.
+    #[inline]
     pub fn extend(&mut self, counters: &mut Counters) {
-        counters.add(Counter::FramesDuplicate, self.advance());
+        if self.store.len() > self.ready {
+            counters.add(Counter::FramesDuplicate, self.advance());
+        }
     }
 
     /// The same. Returns how many were of no use.
@@ -60,14 +64,16 @@ impl Receiver {
     }
 
     /// Whether kept frames of the log wait for the owner.
+    #[inline]
     pub fn has_ready(&self) -> bool {
         self.ready > 0
     }
 
     /// The first kept frame of the log that ends at or below `bound`.
+    #[inline]
     pub fn front(&self, bound: Seq) -> Option<FrameView<'_>> {
-        let frame = (self.ready > 0).then(|| self.store.get(0)).flatten()?;
-        (frame.header.next_seq() <= bound).then_some(frame)
+        let is_there = self.ready > 0 && self.store.first_next().is_some_and(|next| next <= bound);
+        is_there.then(|| self.store.get(0)).flatten()
     }
 
     /// The owner is done with [`Receiver::front`].

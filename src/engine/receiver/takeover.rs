@@ -31,10 +31,15 @@ impl Receiver {
 
     /// A frame that begins with the start of its epoch tells that this epoch has won (S10). Part of
     /// [`Receiver::on_frame`]; a replica calls it before, and cuts its log before the frame is placed.
+    #[inline]
     pub fn learn_start(&mut self, frame: &FrameView<'_>, counters: &mut Counters, events: &mut Events) {
-        if !self.may_follow(frame.header.epoch()) {
-            return;
+        if self.may_follow(frame.header.epoch()) {
+            self.learn_new_start(frame, counters, events);
         }
+    }
+
+    #[cold]
+    fn learn_new_start(&mut self, frame: &FrameView<'_>, counters: &mut Counters, events: &mut Events) {
         let Some(start) = start_in(frame) else { return };
         if !self.follow.on_start(&start) {
             return;

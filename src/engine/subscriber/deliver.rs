@@ -20,32 +20,36 @@ pub(super) struct Place {
     pub stopped: bool,
 }
 
-/// Delivers the entries of one frame from the cursor on. Returns whether the frame is done.
+/// Delivers the entries of one frame, behind which the chain is `chain_after`, from the cursor on. Returns whether the
+/// frame is done.
+#[inline]
 pub(super) fn deliver(
     cursor: &mut Place,
     parts: &mut Parts,
     frame: &FrameView<'_>,
+    chain_after: Chain,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> bool {
-    if frame.header.next_seq() > cursor.next {
+    let (first, next) = (frame.header.first_seq, frame.header.next_seq());
+    if next > cursor.next {
         cursor.chain = Some(frame.header.chain);
     }
-    for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
-        if seq >= cursor.next {
-            if cursor.stopped {
-                return false;
-            }
-            let flow = tell(seq, &frame.header, &entry, parts, f);
-            cursor.next = seq + 1;
-            cursor.told_next = if flow.is_some() { seq + 1 } else { cursor.told_next };
-            if flow.is_some() && entry.kind() == EntryKind::Message {
-                cursor.left -= 1;
-            }
-            cursor.stopped = flow == Some(Flow::Stop) || cursor.left == 0;
+    let skipped = cursor.next.saturating_sub(first);
+    for (seq, entry) in (first..).zip(frame.entries()).skip(skipped as usize) {
+        if cursor.stopped {
+            return false;
         }
+        let flow = tell(seq, &frame.header, &entry, parts, f);
+        cursor.next = seq + 1;
+        if let Some(flow) = flow {
+            cursor.told_next = seq + 1;
+            cursor.left -= usize::from(entry.kind() == EntryKind::Message);
+            cursor.stopped = flow == Flow::Stop;
+        }
+        cursor.stopped |= cursor.left == 0;
     }
-    if frame.header.next_seq() == cursor.next {
-        cursor.chain = Some(frame.chain_after());
+    if next == cursor.next {
+        cursor.chain = Some(chain_after);
     }
     true
 }

@@ -128,7 +128,7 @@ impl SubscriberCore {
             self.go_on(now, f);
         } else {
             let lacks = self.rx.needs_replay();
-            let wanted = self.rx.start() == Start::Oldest || lacks.is_some();
+            let wanted = matches!(self.rx.start(), Start::Oldest) || lacks.is_some();
             // Who was told to stop has not listened.
             let silent = now > self.heard_at + DEAF_NS && !self.cursor.stopped;
             let deaf = silent && self.rx.replay_from().is_some();
