@@ -1,11 +1,15 @@
 //! A cluster on a network of namespaces: real multicast over veth and a bridge, and paths that are cut.
 
+use lockstep::io::clock::random_u64;
+use lockstep::sim::rng::Rng;
 use tools::cards;
 use tools::flow::{Feed, Stream, View};
 use tools::netns::{self, Cut, Network};
 use tools::processes::Cluster;
 use tools::switch::{Switch, Weather};
-use tools::takeover::{cut_off, half_deaf, kill_leader, line_lost, multicast_dead, multicast_lost};
+use tools::takeover::{
+    cut_off, half_deaf, kill_leader, line_lost, multicast_dead, multicast_lost, stale_leader,
+};
 
 /// Three replicas, and behind them a node for publishers and one for a reader.
 const NODES: usize = 5;
@@ -66,7 +70,8 @@ fn read_near_and_far(network: &Network, cluster: &Cluster, carried: impl FnOnce(
 fn over_a_network_that_loses_packets_every_reader_has_every_message_in_one_order() {
     let Some(network) = network() else { return };
     let ground = || network.ground(REPLICAS.len() as u32);
-    for cluster in [Cluster::on(ground(), ""), Cluster::on(ground().by_xdp(), "")] {
+    for ground in [ground(), ground().by_xdp(), ground().by_unicast()] {
+        let cluster = Cluster::on(ground, "");
         network.cut(&[]);
         let _replicas = cluster.found();
         let everybody: Vec<usize> = (1..=NODES).collect();
@@ -189,6 +194,14 @@ fn leaders_by_xdp_are_killed_and_nothing_is_lost_doubled_or_out_of_order() {
     let shown = kill_leader(network.ground(REPLICAS.len() as u32).by_xdp(), 3);
     println!("{shown}");
     assert!(shown.rounds > 3, "each kill makes another leader");
+}
+
+#[test]
+fn a_leader_by_xdp_that_was_stopped_and_goes_on_is_fenced_and_stops_by_itself() {
+    let Some(network) = network() else { return };
+    let mut rng = Rng::new(random_u64().expect("the kernel's chance"));
+    let ground = network.ground(REPLICAS.len() as u32).by_xdp();
+    println!("{}", stale_leader(&mut rng, ground, (1.0, 1_000.0), 3));
 }
 
 /// `cargo run --release -p tools -- kill-xdp` does it a thousand times.

@@ -1,5 +1,5 @@
-//! Takeovers of real processes on loopback, a few of each kind, by the kernel's sockets and by shared memory; those
-//! by xdp are in `namespaces`. `cargo run --release -p tools -- stale` and `… two-of-five` do more of them.
+//! Takeovers of real processes on loopback, a few of each kind, by the kernel's sockets, by those without multicast, and
+//! by shared memory; those by xdp are in `namespaces`. `cargo run --release -p tools -- stale` and `… two-of-five` do more of them.
 
 use lockstep::io::clock::random_u64;
 use lockstep::sim::rng::Rng;
@@ -10,9 +10,14 @@ fn rng() -> Rng {
     Rng::new(random_u64().expect("the kernel's chance"))
 }
 
+/// The kernel's sockets.
+fn plain(replicas: u32) -> Ground {
+    Ground::loopback(replicas)
+}
+
 #[test]
 fn when_leaders_are_killed_orders_flow_on_and_nothing_is_lost_doubled_or_out_of_order() {
-    for (ground, times) in [(Ground::loopback(3), 5), (Ground::loopback(3).with_memory(), 3)] {
+    for (ground, times) in [(plain(3), 5), (plain(3).with_memory(), 3), (plain(3).by_unicast(), 3)] {
         let shown = kill_leader(ground, times);
         println!("{shown}");
         assert!(shown.rounds > u64::from(times), "each kill makes another leader");
@@ -21,11 +26,14 @@ fn when_leaders_are_killed_orders_flow_on_and_nothing_is_lost_doubled_or_out_of_
 
 #[test]
 fn a_leader_that_was_stopped_and_goes_on_is_fenced_and_stops_by_itself() {
-    println!("{}", stale_leader(&mut rng(), Ground::loopback(3), (1.0, 1_000.0), 8));
-    println!("{}", stale_leader(&mut rng(), Ground::loopback(3).with_memory(), (1.0, 1_000.0), 3));
+    for (ground, times) in [(plain(3), 8), (plain(3).with_memory(), 3), (plain(3).by_unicast(), 3)] {
+        println!("{}", stale_leader(&mut rng(), ground, (1.0, 1_000.0), times));
+    }
 }
 
 #[test]
 fn any_two_of_five_may_die_and_nothing_is_lost() {
-    println!("{}", two_of_five(&mut rng(), Ground::loopback(5), 4));
+    for (ground, times) in [(plain(5), 4), (plain(5).with_memory(), 2), (plain(5).by_unicast(), 2)] {
+        println!("{}", two_of_five(&mut rng(), ground, times));
+    }
 }

@@ -11,6 +11,8 @@ use lockstep::sim::rng::Rng;
 use std::fmt;
 use std::time::Duration;
 
+/// Replicas of its cluster.
+pub const REPLICAS: u32 = 3;
 /// The publishers.
 const NAMES: [&str; 2] = ["a", "b"];
 /// Lines per second of each.
@@ -49,12 +51,12 @@ impl fmt::Display for Shown {
     }
 }
 
-/// Lets `times` readers begin.
+/// Lets `times` readers begin, in a cluster on `ground`.
 ///
 /// # Panics
 /// A reader that was given something else than the journals hold, or nothing.
-pub fn joiners(rng: &mut Rng, times: u32) -> Shown {
-    let cluster = Cluster::on(Ground::loopback(3), MORE);
+pub fn joiners(rng: &mut Rng, ground: Ground, times: u32) -> Shown {
+    let cluster = Cluster::on(ground, MORE);
     let mut replicas = cluster.found();
     let feeds = NAMES.map(|name| Feed::start(&cluster, cluster.clients(), name, PER_SECOND, "50s"));
     let (mut reads, mut next, mut killed) = (Vec::new(), 1, 0);

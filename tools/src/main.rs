@@ -93,6 +93,9 @@ enum Chore {
         /// How many.
         #[arg(long, default_value_t = 100)]
         times: u32,
+        /// What carries the datagrams.
+        #[arg(long, value_enum, default_value_t = By::Udp)]
+        by: By,
     },
 }
 
@@ -101,6 +104,8 @@ enum Chore {
 enum By {
     /// The kernel's sockets, on the loopback.
     Udp,
+    /// The same without multicast.
+    Unicast,
     /// Shared memory.
     Shm,
     /// The cards of namespaces, by xdp (root).
@@ -112,6 +117,7 @@ impl By {
     fn ground(self, replicas: u32) -> Result<(Option<Network>, Ground), String> {
         Ok(match self {
             Self::Udp => (None, Ground::loopback(replicas)),
+            Self::Unicast => (None, Ground::loopback(replicas).by_unicast()),
             Self::Shm => (None, Ground::loopback(replicas).with_memory()),
             Self::Xdp => {
                 let network = network(replicas as usize + 1)?;
@@ -138,7 +144,7 @@ fn main() -> ExitCode {
         Chore::TwoOfFive { times, by } => scenes(times, by, 5, takeover::two_of_five),
         Chore::KillXdp { times } => kill_xdp(times),
         Chore::ShareXdp { times, lost } => share_xdp(times, lost),
-        Chore::Late { times } => late_joiners(times),
+        Chore::Late { times, by } => late_joiners(times, by),
         Chore::Trade { times, clients } => trade(times, clients),
     };
     match done {
@@ -236,9 +242,10 @@ fn share_xdp(times: u32, lost: u16) -> Result<(), String> {
     Ok(())
 }
 
-fn late_joiners(times: u32) -> Result<(), String> {
+fn late_joiners(times: u32, by: By) -> Result<(), String> {
     build_program()?;
-    println!("{}", late::joiners(&mut Rng::new(new_seed()), times));
+    let (_network, ground) = by.ground(late::REPLICAS)?;
+    println!("{}", late::joiners(&mut Rng::new(new_seed()), ground, times));
     Ok(())
 }
 

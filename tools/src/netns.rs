@@ -355,6 +355,7 @@ impl Network {
             places: nodes.iter().map(|number| self.node(*number).place().clone()).collect(),
             clients: self.node(clients).place().clone(),
             by_xdp: false,
+            by_unicast: false,
             has_memory: false,
         }
     }

@@ -276,6 +276,8 @@ pub struct Ground {
     pub clients: Place,
     /// Whether the replicas use xdp; everybody else uses the kernel's sockets.
     pub by_xdp: bool,
+    /// Whether all send to each member alone, and nobody multicasts.
+    pub by_unicast: bool,
     /// Whether the processes of one place exchange datagrams by memory.
     pub has_memory: bool,
 }
@@ -292,6 +294,7 @@ impl Ground {
             places: vec![Place::host(); count],
             clients: Place::host(),
             by_xdp: false,
+            by_unicast: false,
             has_memory: false,
         }
     }
@@ -299,6 +302,11 @@ impl Ground {
     /// The same with xdp for the replicas.
     pub fn by_xdp(self) -> Self {
         Self { by_xdp: true, ..self }
+    }
+
+    /// The same without multicast.
+    pub fn by_unicast(self) -> Self {
+        Self { by_unicast: true, ..self }
     }
 
     /// The same with shared memory for the processes of each place.
@@ -363,6 +371,7 @@ impl Cluster {
                 group(first + 2),
                 self.ground.ttl,
             );
+            text += if self.ground.by_unicast { "transport = \"unicast\"\n" } else { "" };
         }
         let folder = self.path("");
         let folder = folder.display();

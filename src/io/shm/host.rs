@@ -11,6 +11,7 @@ use std::net::SocketAddrV4;
 const SALT: u64 = 1 << 16;
 
 /// Either of them.
+#[allow(clippy::large_enum_variant, reason = "one per process, and the plain one is the rule")]
 pub enum HostMemory {
     /// As it is.
     Plain(Shm),
