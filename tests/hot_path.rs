@@ -349,8 +349,8 @@ fn turn_watched(mut watched: Turner, progress: &AtomicU64, finished: &AtomicBool
         std::thread::yield_now();
     }
     let from = done;
-    guard::engage(&[libc::SYS_recvmmsg, libc::SYS_sendmmsg, libc::SYS_sched_yield])
-        .expect("a filter on this thread");
+    let calls = [&guard::UDP_CALLS[..], &[libc::SYS_sched_yield]].concat();
+    guard::engage(&calls).expect("a filter on this thread");
     while done < from + MESSAGES {
         watched(&mut done);
         std::thread::yield_now();

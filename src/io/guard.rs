@@ -42,7 +42,7 @@ static TRAPPED: AtomicI64 = AtomicI64::new(NONE);
 static MAY_YIELD: AtomicBool = AtomicBool::new(true);
 
 /// What a duty cycle over `udp` needs while it spins; `yield` needs [`libc::SYS_sched_yield`] as well.
-pub const UDP_CALLS: [i64; 2] = [libc::SYS_recvmmsg, libc::SYS_sendmmsg];
+pub const UDP_CALLS: [i64; 4] = [libc::SYS_recvmmsg, libc::SYS_recvmsg, libc::SYS_sendmmsg, libc::SYS_sendto];
 
 /// Why a guard proves nothing here, or cannot be had; `None` when all is well.
 pub fn unsupported() -> Option<String> {

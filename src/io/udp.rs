@@ -6,7 +6,8 @@
 //!
 //! A system call costs more than all that lockstep does with a message. So a receive takes what
 //! is there (`recvmmsg`; bursts whole where the kernel has them whole: UDP_GRO), and a send
-//! is one `sendmmsg` of everything, bursts uncut (UDP_SEGMENT). The memory is made once: a received
+//! is one `sendmmsg` of everything, bursts uncut (UDP_SEGMENT). Where one datagram is sent or asked for
+//! alone, `sendto` and `recvmsg` do it in less. The memory is made once: a received
 //! datagram is lent from our buffers, a sent one is read from the caller's.
 //!
 //! The size of a datagram is checked here on every send, since the loopback carries 64 KiB and would

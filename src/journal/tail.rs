@@ -284,6 +284,13 @@ impl<M: TailMemory> Tail<M> {
         Ok(self.memory.write(at, len))
     }
 
+    /// Has the first `len` bytes of [`Tail::room`] in the cache: who writes to memory just before a system call
+    /// waits there until it has come. No frame may be under way in it.
+    pub fn warm(&mut self, len: usize) {
+        let Ok(room) = self.room() else { return };
+        room.iter_mut().take(len).step_by(64).for_each(|byte| *byte = 0);
+    }
+
     /// The sealed frame in [`Tail::room`] becomes part of the log. Panics if it does not follow: a
     /// leader stamps behind its own log only.
     pub fn keep(&mut self, header: &Header) -> Span {

@@ -169,7 +169,8 @@ fn guarded_child() -> ! {
             stop.store(TURNS.fetch_add(1, Ordering::Relaxed) == 9_999, Ordering::Release);
             arrived % 2 // idle now and then, so that the waiter is guarded too
         };
-        guard::engage(&[guard::UDP_CALLS[0], guard::UDP_CALLS[1], libc::SYS_sched_yield]).expect("a filter");
+        let calls = [&guard::UDP_CALLS[..], &[libc::SYS_sched_yield]].concat();
+        guard::engage(&calls).expect("a filter");
         duty::run(&mut turn, &clock, &mut waiter, &stop);
         match call.as_str() {
             "write" => std::io::stderr().write_all(b"this never appears\n").expect("trapped before"),

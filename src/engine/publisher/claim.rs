@@ -74,13 +74,15 @@ impl PublisherCore {
         if len > max {
             return Err(PublishError::TooLong { len, max });
         }
-        let count = len.div_ceil(part_len_max);
+        // Of one length: datagrams of one size leave uncut, here and as the leader's frames.
+        let part_len = len.div_ceil(len.div_ceil(part_len_max));
+        let count = len.div_ceil(part_len);
         self.lines.open_line(publisher)?;
         if count > 1 && !self.window.has_room_for_parts(count) {
             return Err(PublishError::Backpressure);
         }
         let mut last = 0;
-        for (index, part) in payload.chunks(part_len_max).enumerate() {
+        for (index, part) in payload.chunks(part_len).enumerate() {
             let next = if index > 0 { PART_NEXT } else { 0 };
             let more = if index + 1 < count { PART_MORE } else { 0 };
             let kind = (EntryKind::Message, next | more);

@@ -79,8 +79,13 @@ impl<P: Ports> Replica<P> {
             let mut beat = [0; SMALL_LEN_MAX];
             let length = core.write_beat(tail, wall, &mut beat);
             core.send_frames(net, tail, now, &beat[..length]);
-        } else if !core.outgoing.is_empty() {
+        } else if let Some(last) = core.outgoing.last() {
+            let len = last.len as usize;
             core.send_frames(net, tail, now, &[]);
+            // The next frame is as long, probably.
+            if core.sequencer.as_ref().is_some_and(|sequencer| sequencer.is_drained()) {
+                tail.warm(len);
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The receive side of a socket: one `recvmmsg`, buffers for life.
+//! The receive side of a socket: one `recvmmsg`, or one `recvmsg` where one message is asked for; buffers for life.
 //!
 //! A receiver with UDP_GRO is handed whole bursts: several datagrams of one size, the last may be
 //! shorter, with the size in a control message. They are lent as slices of the same buffer.
@@ -90,21 +90,11 @@ impl Inbox {
         inbox
     }
 
-    /// One `recvmmsg` that never waits. Returns how many datagrams are lent, 0 when none was there.
+    /// One call that never waits. Returns how many datagrams are lent, 0 when none was there.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         self.slots.clear();
-        let (headers, asked) = (self.headers.as_mut_ptr(), self.asked);
-        // SAFETY: each header leads to a name, a buffer and a control buffer of the lengths that it
-        // states, owned by `self`; nothing borrows them, since `self` is borrowed mutably.
-        let got = unsafe {
-            libc::recvmmsg(
-                socket.as_raw_fd(),
-                headers,
-                asked as _,
-                libc::MSG_DONTWAIT as _,
-                std::ptr::null_mut(),
-            )
-        };
+        let asked = self.asked;
+        let got = self.call(socket);
         let count = usize::try_from(got).unwrap_or(0);
         self.drained = count < asked;
         self.asked = if count <= 1 && self.drained { 1 } else { self.headers.len() };
@@ -116,6 +106,26 @@ impl Inbox {
             rearm(&mut self.headers[message].msg_hdr);
         }
         Ok(self.slots.len())
+    }
+
+    /// Asks the kernel for so many messages. Returns how many came, or -1.
+    #[inline]
+    fn call(&mut self, socket: BorrowedFd<'_>) -> libc::c_int {
+        let headers = self.headers.as_mut_ptr();
+        if self.asked > 1 {
+            let (most, flags) = (self.asked as _, libc::MSG_DONTWAIT as _);
+            // SAFETY: each header leads to a name, a buffer and a control buffer of the lengths that it
+            // states, owned by `self`; nothing borrows them, since `self` is borrowed mutably.
+            return unsafe { libc::recvmmsg(socket.as_raw_fd(), headers, most, flags, std::ptr::null_mut()) };
+        }
+        // SAFETY: as above, of the first one.
+        let bytes =
+            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut (*headers).msg_hdr, libc::MSG_DONTWAIT) };
+        if bytes < 0 {
+            return -1;
+        }
+        self.headers[0].msg_len = bytes as libc::c_uint;
+        1
     }
 
     /// Finds the datagrams in a received message.

@@ -59,11 +59,23 @@ fn a_refusal_behind_a_single_datagram_is_found_out_and_nothing_is_sent_twice() {
     refuse_segments(&udp);
     let (single, many) = (vec![7; 50], vec![8; 300]);
     let alone = Burst { bytes: &single, stride: 50 };
-    let bursts = [alone, alone, Burst { bytes: &many, stride: 100 }];
+    let bursts = [alone, Burst { bytes: &many, stride: 100 }, alone];
     assert_eq!(udp.send_group(Group::Control, &bursts), 5);
     let lengths: Vec<usize> = received(&mut udp).iter().map(Vec::len).collect();
-    assert_eq!(lengths, [50, 50, 100, 100, 100]);
+    assert_eq!(lengths, [50, 100, 100, 100, 50]);
     assert_eq!((udp.counts().segment_refused, udp.counts().datagrams_out), (1, 5));
+}
+
+#[test]
+fn datagrams_that_lie_apart_arrive_as_they_were_cut_though_they_leave_in_one_message() {
+    let mut udp = node();
+    let memory: Vec<u8> = (0..3000).map(|index| (index % 251) as u8).collect();
+    let places = [(0, 800), (2000, 800), (1000, 800), (1900, 30), (300, 500), (900, 700), (100, 700)];
+    let apart = places.map(|(at, len)| Burst { bytes: &memory[at..at + len], stride: len });
+    assert_eq!(udp.send_group(Group::Data, &apart), places.len());
+    let sent: Vec<&[u8]> = apart.iter().map(|burst| burst.bytes).collect();
+    assert_eq!(received(&mut udp), sent);
+    assert_eq!(udp.counts().group_sends, 1);
 }
 
 #[test]

@@ -311,6 +311,8 @@ impl Queue {
             }
             before = kicked.waiting;
         }
+        // Behind the call nobody waits for it, and what goes out next is written where the cache still has it.
+        sender.reclaim();
         kicked
     }
 }
