@@ -1,7 +1,7 @@
 //! Frames that a receiver keeps: some because something is missing before them, some because they are not
 //! committed yet or the application said stop. Sorted by seq, in memory of fixed size.
 
-use crate::wire::{Epoch, FrameView, Header, Seq, SeqRange};
+use crate::wire::{Epoch, FrameView, Seq, SeqRange};
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
@@ -110,7 +110,7 @@ impl FrameStore {
         let stored = self.order.get(index)?;
         let bytes = &self.memory[stored.slot as usize * self.stride..][..self.stride];
         // It was checked when it came in, so it parses.
-        FrameView::parse(Header::peek(bytes)?, bytes).ok()
+        FrameView::parse(bytes).ok()
     }
 
     /// Forgets the `index`th frame.

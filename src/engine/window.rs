@@ -21,8 +21,7 @@ use super::ports::Burst;
 use super::store::touched;
 use crate::journal::place_in;
 use crate::wire::{
-    ENTRY_HEADER_LEN, Entry, EntryHeader, Header, Nanos, OpenFrame, PART_MORE, PublisherSeq, entry_digest,
-    seal,
+    Entry, EntryHeader, Header, Nanos, OpenFrame, PART_MORE, PublisherSeq, entry_digest, seal,
 };
 pub use flight::Flight;
 use std::collections::VecDeque;
@@ -493,8 +492,7 @@ impl SubmitWindow {
     fn entry(&self, index: u32) -> Option<Entry<'_>> {
         let pending = self.pending.get(index as usize)?;
         let bytes = &self.memory[pending.slot as usize * self.stride + pending.at as usize..];
-        let header: EntryHeader = bytemuck::pod_read_unaligned(&bytes[..ENTRY_HEADER_LEN]);
-        Some(Entry { header, payload: &bytes[ENTRY_HEADER_LEN..][..usize::from(header.length)] })
+        Entry::split(bytes).map(|(entry, _)| entry)
     }
 
     /// Whether the oldest message of `list` that was not seen stamped says what `entry` says, if it is that one.

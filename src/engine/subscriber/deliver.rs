@@ -35,7 +35,7 @@ pub(super) fn deliver(
             if cursor.stopped {
                 return false;
             }
-            let flow = tell(seq, &frame.header, &entry, parts, f);
+            let flow = tell(seq, frame.header, &entry, parts, f);
             cursor.next = seq + 1;
             cursor.told_next = if flow.is_some() { seq + 1 } else { cursor.told_next };
             if flow.is_some() && entry.kind() == EntryKind::Message {
