@@ -101,13 +101,13 @@ fn row(header: &Header, datagram: &Datagram<'_>) -> Vec<String> {
         opens.filter_map(|entry| OpenView::parse(entry.payload).ok()).map(|open| open.name.to_owned());
     let names: Vec<_> = opened.chain((!name.is_empty()).then_some(name)).collect();
     vec![
-        header.kind.to_string(),
+        { header.kind }.to_string(),
         header.epoch().to_string(),
         header.epoch().round().to_string(),
         header.identity().to_string(),
-        header.first_seq.to_string(),
-        header.count.to_string(),
-        header.commit_next.to_string(),
+        { header.first_seq }.to_string(),
+        { header.count }.to_string(),
+        { header.commit_next }.to_string(),
         seqs,
         all(|entry| entry.kind.into()),
         publishers,

@@ -31,8 +31,14 @@ pub struct Burst<'a> {
 
 impl Burst<'_> {
     /// How many datagrams it is.
+    #[inline]
     pub fn count(&self) -> usize {
-        self.bytes.len().div_ceil(self.stride.max(1))
+        // Mostly one, and that needs no division.
+        if self.bytes.len() <= self.stride {
+            usize::from(!self.bytes.is_empty())
+        } else {
+            self.bytes.len().div_ceil(self.stride.max(1))
+        }
     }
 }
 

@@ -388,7 +388,7 @@ impl PublisherCore {
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => {
-                self.rx.check_history(&frame.header)?;
+                self.rx.check_history(frame.header)?;
                 if from.is_none() && trailer.is_none() {
                     self.on_leader(now, None);
                 }
@@ -406,9 +406,9 @@ impl PublisherCore {
                 }
             }
             Datagram::Heartbeat(header, body) => {
-                self.rx.check_history(&header)?;
-                self.rx.on_heartbeat(&header, &mut self.counters, &mut self.events);
-                self.rx.on_membership_told(&header, &body);
+                self.rx.check_history(header)?;
+                self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
+                self.rx.on_membership_told(header, &body);
                 if from.is_none() || header.epoch() >= self.epoch {
                     self.on_leader(now, from);
                 }
@@ -420,25 +420,25 @@ impl PublisherCore {
                 }
             }
             Datagram::Notice(header, rows) => {
-                self.rx.check_history(&header)?;
+                self.rx.check_history(header)?;
                 if header.epoch() == self.epoch {
                     self.on_notice(now, rows, f);
                 }
             }
             Datagram::Ack(header, _) => {
-                self.rx.check_history(&header)?;
-                self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                self.rx.check_history(header)?;
+                self.rx.on_ack(header, &mut self.counters, &mut self.events);
                 if from.is_some() {
                     self.pulse.on_answer();
                 }
             }
-            Datagram::Answer(header, body) => self.rx.on_answer(now, &header, &body, &mut self.counters),
+            Datagram::Answer(header, body) => self.rx.on_answer(now, header, &body, &mut self.counters),
             Datagram::Reply(header, body) => {
                 // A node that holds nothing knows no name; another one is asked.
                 let holds = header.first_seq > 1 && body.topic == Topic::Publisher as u32;
                 if let Some(end) = self.rx.end().filter(|_| holds) {
-                    self.rx.check_history(&header)?;
-                    self.lines.on_reply(&header, &body, end.next);
+                    self.rx.check_history(header)?;
+                    self.lines.on_reply(header, &body, end.next);
                 }
             }
             // Not for readers: the groups are shared. Who votes for whom is no news of the stream (S10).

@@ -402,7 +402,7 @@ impl Receiver {
                 self.commit.on_announced(epoch, frame.header.next_seq());
             }
         }
-        let admitted = self.follow.admits(&frame.header, called_committed);
+        let admitted = self.follow.admits(frame.header, called_committed);
         if let Some(trailer) = trailer {
             let range = SeqRange { from: frame.header.first_seq, to: frame.header.next_seq() };
             self.asking.on_repair(Identity::from_packed(trailer.giver), trailer.token, range, admitted);
@@ -420,7 +420,7 @@ impl Receiver {
     }
 
     fn place(&mut self, frame: &FrameView<'_>, counters: &mut Counters, events: &mut Events) -> Placement {
-        let header = &frame.header;
+        let header = frame.header;
         let end = match (self.end, self.start) {
             (Some(end), _) => end,
             (None, Start::From(seq)) if header.first_seq <= seq && seq < header.next_seq() => {
@@ -503,6 +503,7 @@ impl Receiver {
 
     /// A replica's journal ends at `end` now: what waits for room there is not held, and neither
     /// acknowledged nor committed here.
+    #[inline]
     pub fn on_stored(&mut self, end: &LogEnd) {
         if end.epoch == self.follow.epoch() && self.commit.epoch() != end.epoch {
             self.count();

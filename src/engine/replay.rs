@@ -151,8 +151,8 @@ pub fn piece(bytes: &[u8], cluster: u64) -> Result<Option<(Piece<'_>, usize)>, R
     let Some(whole) = bytes.get(..len) else { return Ok(None) };
     Ok(Some(match Datagram::decode(whole, cluster)? {
         Datagram::Frame(frame, None) => (Piece::Frame(frame), len),
-        Datagram::ReplayAnswer(header, body) => (Piece::Answer(header, body), len),
-        Datagram::ReplayMark(header, body) => (Piece::Mark(header, body), len),
+        Datagram::ReplayAnswer(header, body) => (Piece::Answer(*header, body), len),
+        Datagram::ReplayMark(header, body) => (Piece::Mark(*header, body), len),
         _ => return Err(Reject::Kind),
     }))
 }

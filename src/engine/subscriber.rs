@@ -465,7 +465,7 @@ impl SubscriberCore {
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => {
-                self.rx.check_history(&frame.header)?;
+                self.rx.check_history(frame.header)?;
                 if by_group && trailer.is_none() {
                     self.pulse.on_group(now);
                 }
@@ -473,13 +473,13 @@ impl SubscriberCore {
                 Ok(())
             }
             Datagram::Heartbeat(header, body) => {
-                self.rx.check_history(&header)?;
+                self.rx.check_history(header)?;
                 match by_group {
                     true => _ = self.pulse.on_group(now),
                     false => self.pulse.on_answer(),
                 }
-                self.rx.on_heartbeat(&header, &mut self.counters, &mut self.events);
-                self.rx.on_membership_told(&header, &body);
+                self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
+                self.rx.on_membership_told(header, &body);
                 if header.epoch() == self.rx.follow.epoch() {
                     self.losses.on_seen(now, header.first_seq);
                 }
@@ -487,11 +487,11 @@ impl SubscriberCore {
                 Ok(())
             }
             Datagram::Ack(header, _) => {
-                self.rx.check_history(&header)?;
+                self.rx.check_history(header)?;
                 if !by_group {
                     self.pulse.on_answer();
                 }
-                self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                self.rx.on_ack(header, &mut self.counters, &mut self.events);
                 self.begin_live();
                 Ok(())
             }
@@ -499,7 +499,7 @@ impl SubscriberCore {
                 if body.reason == Refusal::Ahead as u32 {
                     self.losses.on_ahead();
                 }
-                self.rx.on_answer(now, &header, &body, &mut self.counters);
+                self.rx.on_answer(now, header, &body, &mut self.counters);
                 Ok(())
             }
             // Not for readers: the groups are shared. Who votes for whom is no news of the stream (S10).
@@ -539,7 +539,7 @@ impl SubscriberCore {
             self.take_back(from, f);
         }
         if placement != Placement::Dropped {
-            let header = &frame.header;
+            let header = frame.header;
             let leader = header.epoch().leader();
             self.losses.on_frame(now, header.first_seq, header.next_seq(), giver, leader);
         }

@@ -635,7 +635,7 @@ impl SubmitWindow {
 
     /// What the oldest message of `list` says, as [`entry_digest`] tells it.
     pub fn digest(&self, list: &Outstanding) -> Option<u32> {
-        self.oldest_entry(list).map(|own| entry_digest(&own.header, own.payload))
+        self.oldest_entry(list).map(|own| entry_digest(own.header, own.payload))
     }
 
     /// The number of the oldest message of `list` that has no fate.

@@ -73,7 +73,20 @@ mod x86 {
                 state = _mm_crc32_u64(state, u64::from_le_bytes(*word));
             }
         }
-        for word in words {
+        // At most seven are left: four, two and one, without a count for each.
+        let (fours, words) = words.as_chunks::<4>();
+        if let [four, ..] = fours {
+            for word in four {
+                state = _mm_crc32_u64(state, u64::from_le_bytes(*word));
+            }
+        }
+        let (twos, words) = words.as_chunks::<2>();
+        if let [two, ..] = twos {
+            for word in two {
+                state = _mm_crc32_u64(state, u64::from_le_bytes(*word));
+            }
+        }
+        if let [word, ..] = words {
             state = _mm_crc32_u64(state, u64::from_le_bytes(*word));
         }
         let mut state = state as u32;

@@ -43,6 +43,7 @@ fn ring_at(ring_len: u64) -> usize {
 }
 
 impl Mapping {
+    #[inline]
     fn atomic(&self, at: usize) -> &AtomicU64 {
         assert!(at.is_multiple_of(8) && at + 8 <= self.ring_at);
         // SAFETY: inside the mapping (asserted), aligned because the mapping is page-aligned and `at` a
@@ -50,11 +51,13 @@ impl Mapping {
         unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(at).cast()) }
     }
 
+    #[inline]
     fn word(&self, word: Word) -> &AtomicU64 {
         self.atomic(WORDS_AT + word as usize * WORD_STRIDE)
     }
 
     /// The place of `len` bytes at `pos`, inside the ring.
+    #[inline]
     fn place(&self, pos: u64, len: usize) -> *mut u8 {
         let at = place_in(self.ring_len as u64, pos) as usize;
         assert!(at + len <= self.ring_len, "{len} bytes at position {pos} cross the ring's end");
@@ -76,8 +79,10 @@ impl Mapping {
 #[derive(Debug)]
 pub struct MappedTail {
     mapping: Arc<Mapping>,
-    /// `WrittenPos` as last looked at.
-    written_seen: u64,
+    /// `PublishedPos`, which this handle alone stores.
+    published: u64,
+    /// Up to where segments had freed the ring when one last looked.
+    free_until: u64,
     /// One thread at a time.
     _not_sync: PhantomData<Cell<()>>,
 }
@@ -154,8 +159,9 @@ impl MappedTail {
             touch(&map);
         }
         let mapping = Mapping { map, ring_at: ring_at(ring_len), ring_len: ring_len as usize, _file: file };
-        let written_seen = mapping.word(Word::WrittenPos).load(Ordering::Acquire);
-        Ok(Self { mapping: Arc::new(mapping), written_seen, _not_sync: PhantomData })
+        let published = mapping.word(Word::PublishedPos).load(Ordering::Acquire);
+        let free_until = mapping.word(Word::WrittenPos).load(Ordering::Acquire) + ring_len;
+        Ok(Self { mapping: Arc::new(mapping), published, free_until, _not_sync: PhantomData })
     }
 
     /// The handle for the side thread. There is one at most: asking for a second one panics.
@@ -214,22 +220,25 @@ impl TailSource for MappedTail {
         self.mapping.label()
     }
 
+    #[inline]
     fn read(&self, pos: u64, len: usize) -> &[u8] {
         // SAFETY: inside the ring (`place` asserts). The ring is written through `write` only, which
         // takes this handle by `&mut`, and the handle is neither cloned nor shared between threads.
         unsafe { std::slice::from_raw_parts(self.mapping.place(pos, len), len) }
     }
 
+    #[inline]
     fn word(&self, word: Word) -> u64 {
         self.mapping.word(word).load(Ordering::Acquire)
     }
 
+    #[inline]
     fn set_word(&mut self, word: Word, value: u64) {
         // What the reader relies on: `published` never falls, and `written` is its own to store.
         match word {
             Word::PublishedPos => {
-                let before = self.mapping.word(word).load(Ordering::Relaxed);
-                assert!(value >= before, "published falls from {before} to {value}");
+                assert!(value >= self.published, "published falls from {} to {value}", self.published);
+                self.published = value;
             }
             Word::WrittenPos => {
                 assert_eq!(Arc::strong_count(&self.mapping), 1, "written is the side thread's to store");
@@ -241,17 +250,17 @@ impl TailSource for MappedTail {
 }
 
 impl TailMemory for MappedTail {
+    #[inline]
     fn write(&mut self, pos: u64, len: usize) -> &mut [u8] {
         let end = pos + len as u64;
-        if end > self.written_seen + self.mapping.ring_len as u64 {
-            self.written_seen = self.word(Word::WrittenPos);
+        if end > self.free_until {
+            self.free_until = self.word(Word::WrittenPos) + self.mapping.ring_len as u64;
         }
-        // Only this thread stores `PublishedPos`, so a relaxed load sees its own value.
-        let published = self.mapping.word(Word::PublishedPos).load(Ordering::Relaxed);
         assert!(
-            pos >= published && end <= self.written_seen + self.mapping.ring_len as u64,
-            "a write at {pos} of {len} bytes is not between {published} and what segments freed ({})",
-            self.written_seen
+            pos >= self.published && end <= self.free_until,
+            "a write at {pos} of {len} bytes is not between {} and what segments freed ({})",
+            self.published,
+            self.free_until
         );
         // SAFETY: inside the ring (`place` asserts), and borrowed from this handle alone. The other
         // handle reads below `published` and not below `written` only: in the ring these places are
@@ -277,7 +286,7 @@ impl TailMemory for MappedTail {
         for at in (0..self.mapping.ring_at).step_by(8) {
             self.mapping.atomic(at).store(0, Ordering::Relaxed);
         }
-        self.written_seen = 0;
+        (self.published, self.free_until) = (0, self.mapping.ring_len as u64);
     }
 
     fn set_label(&mut self, label: TailLabel) {

@@ -98,13 +98,13 @@ impl Checkpoint {
                 EntryKind::Settled => {}
                 EntryKind::Message | EntryKind::Day => {
                     // Who may publish is judged where frames are made and received, not here.
-                    if let Some(row) = self.publishers.get_mut(&entry.header.publisher) {
+                    if let Some(row) = self.publishers.get_mut(&{ entry.header.publisher }) {
                         row.last = row.last.max(entry.header.publisher_seq);
                     }
                 }
                 EntryKind::Open => {
                     let open = OpenView::parse(entry.payload).map_err(|reject| wrong(seq, &reject))?;
-                    let before = self.publishers.get(&entry.header.publisher).cloned();
+                    let before = self.publishers.get(&{ entry.header.publisher }).cloned();
                     let last = before.as_ref().map_or(0, |row| row.last);
                     let row = PublisherRow {
                         name: open.name.to_string(),
@@ -119,7 +119,7 @@ impl Checkpoint {
                     self.publishers.insert(entry.header.publisher, row);
                 }
                 EntryKind::Close => {
-                    if let Some(row) = self.publishers.get_mut(&entry.header.publisher) {
+                    if let Some(row) = self.publishers.get_mut(&{ entry.header.publisher }) {
                         let publisher = entry.header.publisher;
                         self.changes.push(ChangeRow { seq, publisher, before: row.clone() });
                         (row.closed, row.last) = (true, row.last.max(entry.header.publisher_seq));

@@ -56,10 +56,15 @@ impl<P: Copy + Ord> Extents<P> {
     }
 
     /// A frame of the log starts at `at`: the growing run takes it, or a new one begins.
+    #[inline]
     pub fn grow(&mut self, at: P, first_seq: Seq) {
-        if self.list.last().is_some_and(|last| last.end.is_none()) {
-            return;
+        if !self.list.last().is_some_and(|last| last.end.is_none()) {
+            self.begin(at, first_seq);
         }
+    }
+
+    #[cold]
+    fn begin(&mut self, at: P, first_seq: Seq) {
         if self.list.len() >= self.limit {
             self.list.remove(0);
         }

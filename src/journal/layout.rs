@@ -56,6 +56,7 @@ impl Geometry {
     }
 
     /// Where the record behind position `end` starts.
+    #[inline]
     pub fn place(&self, end: u64) -> u64 {
         let left = self.ring_len - place_in(self.ring_len, end);
         if left < self.record_len_max { end + left } else { end }

@@ -383,7 +383,9 @@ fn refilled<S: Store, M: TailMemory>(
         }
         if let Some(tail) = &mut tail {
             let what = |error| {
-                OpenError::Settings(format!("seq {} from the segments: {error:?}", frame.header.first_seq))
+                OpenError::Settings(format!("seq {} from the segments: {error:?}", {
+                    frame.header.first_seq
+                }))
             };
             tail.refill(&frame).map_err(what)?;
         }

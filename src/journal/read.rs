@@ -94,7 +94,7 @@ impl<'s, S: Store> LogReader<'s, S> {
             let Some(walk) = self.walk.as_mut() else { break };
             let bad = match walk.step()? {
                 Found::Record(offset, Record::Frame(frame), _) if frame.header.next_seq() > self.next => {
-                    let header = frame.header;
+                    let header = *frame.header;
                     return Ok(Some(self.deliver(offset, &header)));
                 }
                 Found::Record(..) => continue,

@@ -41,7 +41,7 @@ impl<'a> Record<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<(Self, usize), Reject> {
         let header = open_prefix(bytes)?;
         let record = match Kind::from_u8(header.kind) {
-            Some(Kind::Frame) => Self::Frame(FrameView::parse(header, bytes)?),
+            Some(Kind::Frame) => Self::Frame(FrameView::parse(bytes)?),
             Some(Kind::Stage) if header.epoch == 0 => Self::Abandon,
             Some(Kind::Stage) => Self::Stage {
                 base: LogEnd {

@@ -135,6 +135,7 @@ impl<P: Copy + Ord> Replay<P> {
     }
 
     /// The log grew by the frame at `at` and ends at `end` now.
+    #[inline]
     pub fn on_grown(&mut self, at: P, end: LogEnd) {
         assert!(self.staging.is_none(), "the log does not grow while frames are staged beside it");
         self.runs.grow(at, self.end.next);

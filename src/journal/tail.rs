@@ -209,6 +209,7 @@ impl<M: TailMemory> Tail<M> {
     }
 
     /// Where the log ends.
+    #[inline]
     pub fn end(&self) -> LogEnd {
         self.log.end
     }
@@ -229,6 +230,7 @@ impl<M: TailMemory> Tail<M> {
     }
 
     /// Most bytes of a frame.
+    #[inline]
     pub fn frame_len_max(&self) -> usize {
         self.geometry.record_len_max as usize
     }
@@ -277,6 +279,7 @@ impl<M: TailMemory> Tail<M> {
 
     /// Room for one frame of [`Tail::frame_len_max`] bytes behind the log. Asking again gives the same
     /// room. What is staged is given up.
+    #[inline]
     pub fn room(&mut self) -> Result<&mut [u8], Full> {
         self.give_up()?;
         let len = self.frame_len_max();
@@ -293,14 +296,16 @@ impl<M: TailMemory> Tail<M> {
 
     /// The sealed frame in [`Tail::room`] becomes part of the log. Panics if it does not follow: a
     /// leader stamps behind its own log only.
+    // Inlined by force, like what seals the frame: its header need not lie in memory once more.
+    #[inline(always)]
     pub fn keep(&mut self, header: &Header) -> Span {
         let end = self.log.end;
         let len = header.length as usize;
         assert!(
             header.first_seq == end.next && header.chain == end.chain && header.count > 0,
             "S1: a frame at seq {} with chain {:#x} does not follow a log that ends at {} with chain {:#x}",
-            header.first_seq,
-            header.chain,
+            { header.first_seq },
+            { header.chain },
             end.next,
             end.chain,
         );
@@ -309,17 +314,23 @@ impl<M: TailMemory> Tail<M> {
             let chain = chain_after(header);
             LogEnd { next: header.next_seq(), chain, timestamp: header.timestamp, ..end }
         } else {
-            // A new epoch, seldom: the whole rule.
-            let frame = FrameView::from_prefix(self.memory.read(self.next_at, len));
-            match frame.map(|frame| end.follow(&frame)) {
-                Ok(Ok(behind)) => behind,
-                wrong => panic!("S7: epoch {} does not begin at seq {}: {wrong:?}", header.epoch(), end.next),
-            }
+            self.behind_start(header)
         };
         let at = self.next_at;
         self.log.on_grown(at, behind);
         self.publish(at, len, header.first_seq);
         Span { pos: at, len: header.length }
+    }
+
+    /// Where the log ends behind the frame in [`Tail::room`], which begins an epoch: seldom, and the whole rule.
+    #[cold]
+    fn behind_start(&self, header: &Header) -> LogEnd {
+        let end = self.log.end;
+        let frame = FrameView::from_prefix(self.memory.read(self.next_at, header.length as usize));
+        match frame.map(|frame| end.follow(&frame)) {
+            Ok(Ok(behind)) => behind,
+            wrong => panic!("S7: epoch {} does not begin at seq {}: {wrong:?}", header.epoch(), end.next),
+        }
     }
 
     /// Stores a received frame behind the log, byte by byte. What is staged is given up.
@@ -387,6 +398,11 @@ impl<M: TailMemory> Tail<M> {
         self.switched_from =
             if pending { self.switched_from.min(staging.base.next) } else { staging.base.next };
         self.switched_pos = at + MARK_LEN as u64;
+        // HighSeq is never above what the published records hold: where the new log is shorter it falls first.
+        let next = self.log.end.next;
+        if next < self.memory.word(Word::HighSeq) {
+            self.memory.set_word(Word::HighSeq, next);
+        }
         // The slot of a switch names the seq behind it, so that slots rise along a run.
         self.publish(at, MARK_LEN, staging.end.next);
         Ok(())
@@ -420,19 +436,23 @@ impl<M: TailMemory> Tail<M> {
     }
 
     /// Where `len` bytes may be written, if the segments hold what lay there and nobody needs it.
+    #[inline]
     fn claim(&mut self, len: usize) -> Result<u64, Full> {
         let end = self.next_at + len as u64;
+        if end <= self.room_until { Ok(self.next_at) } else { self.claim_freed(end) }
+    }
+
+    /// The same, up to `end`, where there was no room when one last looked.
+    #[cold]
+    fn claim_freed(&mut self, end: u64) -> Result<u64, Full> {
+        self.room_until = self.look_for_room();
         if end > self.room_until {
-            self.room_until = self.look_for_room();
-            if end > self.room_until {
-                return Err(Full { lag_bytes: self.head - self.memory.word(Word::WrittenPos) });
-            }
+            return Err(Full { lag_bytes: self.head - self.memory.word(Word::WrittenPos) });
         }
         Ok(self.next_at)
     }
 
     /// The position up to which nothing is overwritten that segments lack, or that is to be kept.
-    #[cold]
     fn look_for_room(&self) -> u64 {
         let Geometry { ring_len, record_len_max, .. } = self.geometry;
         let written = self.memory.word(Word::WrittenPos) + ring_len;
@@ -446,6 +466,7 @@ impl<M: TailMemory> Tail<M> {
     }
 
     /// The record at `at` is complete: its slot, then the words, then the world may know.
+    #[inline]
     fn publish(&mut self, at: u64, len: usize, slot_seq: Seq) {
         let block = at / BLOCK_LEN as u64;
         if self.slotted != Some(block) {
@@ -455,15 +476,9 @@ impl<M: TailMemory> Tail<M> {
         }
         self.head = at + len as u64;
         self.next_at = self.geometry.place(self.head);
-        // HighSeq is never above what the published records hold: a switch to a shorter log lowers
-        // it first, everything else raises it afterwards.
-        let next = self.log.end.next;
-        if next < self.memory.word(Word::HighSeq) {
-            self.memory.set_word(Word::HighSeq, next);
-        }
         let published = if planted(Mutation::SentBeforeStored) { at } else { self.head };
         self.memory.set_word(Word::PublishedPos, published);
-        self.memory.set_word(Word::HighSeq, next);
+        self.memory.set_word(Word::HighSeq, self.log.end.next);
     }
 
     // ---- reading ----

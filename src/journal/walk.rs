@@ -96,7 +96,7 @@ impl<'s, S: Store> Walk<'s, S> {
     /// The frame with this header, which the last step went behind.
     pub fn passed(&self, header: &Header) -> Option<FrameView<'_>> {
         let start = self.at.checked_sub(u64::from(header.length))?.checked_sub(self.chunk_at)?;
-        FrameView::parse(*header, self.chunk.get(start as usize..)?).ok()
+        FrameView::parse(self.chunk.get(start as usize..)?).ok()
     }
 
     /// Goes to the next good record behind something bad; `None` if there is none.

@@ -2,24 +2,12 @@
 //!
 //! ```text
 //!   frame below promised ──▶ refused           (S2)
-//!   frame that follows the log's end ──▶ taken (S7), then acknowledged in its epoch (S3)
+//!   frame that follows the log's end ──▶ taken (S7, by the tail), then acknowledged in its epoch (S3)
 //! ```
 
-use super::log::{LogEnd, Misfit};
+use super::log::LogEnd;
 use super::planted::{Mutation, planted};
-use crate::wire::{Epoch, FrameView, Seq};
-
-/// Why a frame is not taken.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Refused {
-    /// Its epoch is below the promise.
-    Stale {
-        /// The promise.
-        promised: Epoch,
-    },
-    /// It does not follow the log's end.
-    Misfit(Misfit),
-}
+use crate::wire::{Epoch, Seq};
 
 /// What is to be answered to a candidate.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -67,14 +55,12 @@ impl Acceptor {
         epoch < self.promised && !planted(Mutation::FollowsLowerEpoch)
     }
 
-    /// S2 (nothing below the promise): where the log ends with `frame`, if it is taken. A frame of an
-    /// epoch below the promise is taken only where `owned` says that the log of an epoch at or above the
+    /// S2 (nothing below the promise): whether a frame of `epoch` is taken, if it follows the log's end. One of
+    /// an epoch below the promise is taken only where `owned` says that the log of an epoch at or above the
     /// promise contains it: as it does whatever is committed.
-    pub fn judge(&self, frame: &FrameView<'_>, end: &LogEnd, owned: bool) -> Result<LogEnd, Refused> {
-        if self.refuses(frame.header.epoch()) && !owned {
-            return Err(Refused::Stale { promised: self.promised });
-        }
-        end.follow(frame).map_err(Refused::Misfit)
+    #[inline]
+    pub fn takes(&self, epoch: Epoch, owned: bool) -> bool {
+        owned || !self.refuses(epoch)
     }
 
     /// What is promised (S2): what a candidate that asks for `ballot` is answered. Only a higher ballot than
@@ -107,36 +93,17 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::tests::{begun, epoch, frame, view};
-    use crate::wire::EntryKind;
-
-    const MESSAGE: &[(EntryKind, &[u8])] = &[(EntryKind::Message, b"order")];
+    use crate::proto::tests::{begun, epoch};
 
     #[test]
     fn s2_below_the_promise_nothing_is_accepted() {
-        let end = begun();
-        let bytes = frame(&end, epoch(1, 1), MESSAGE);
-        assert!(Acceptor::new(epoch(1, 1)).judge(&view(&bytes), &end, false).is_ok());
-        let promised = epoch(2, 3);
-        let refused = Acceptor::new(promised).judge(&view(&bytes), &end, false);
-        assert_eq!(refused, Err(Refused::Stale { promised }));
+        assert!(Acceptor::new(epoch(1, 1)).takes(epoch(1, 1), false));
+        assert!(!Acceptor::new(epoch(2, 3)).takes(epoch(1, 1), false));
     }
 
     #[test]
     fn s2_the_log_of_the_promised_epoch_is_accepted_with_its_older_frames() {
-        let end = begun();
-        let bytes = frame(&end, epoch(1, 1), MESSAGE);
-        let taken = Acceptor::new(epoch(2, 3)).judge(&view(&bytes), &end, true);
-        assert_eq!(taken.map(|end| end.next), Ok(end.next + 1));
-    }
-
-    #[test]
-    fn s2_owned_or_not_a_frame_must_follow_the_log() {
-        let end = begun();
-        let ahead = LogEnd { next: end.next + 1, ..end };
-        let bytes = frame(&ahead, epoch(1, 1), MESSAGE);
-        let refused = Acceptor::new(epoch(1, 1)).judge(&view(&bytes), &end, true);
-        assert_eq!(refused, Err(Refused::Misfit(Misfit::Ahead)));
+        assert!(Acceptor::new(epoch(2, 3)).takes(epoch(1, 1), true));
     }
 
     #[test]

@@ -80,6 +80,9 @@ pub struct Commit {
     ahead: (Epoch, Seq),
     /// The greatest announcement within what we follow.
     announced: Seq,
+    /// What all but the owner's own prefix allows to be committed: the owner may hold more and more of the log, and
+    /// need not count again. `None` where it is to be counted anew.
+    allowed: Option<Seq>,
 }
 
 impl Commit {
@@ -90,6 +93,7 @@ impl Commit {
     }
 
     /// The exclusive bound of what is final and held here.
+    #[inline]
     pub fn commit_next(&self) -> Seq {
         self.commit_next
     }
@@ -151,6 +155,7 @@ impl Commit {
     /// The log has a membership entry at `seq`, behind which `after` is in force, and before it `before`.
     /// It is told when the entry is the next of the log or below, never for one behind a gap.
     pub fn on_membership(&mut self, seq: Seq, before: Membership, after: Membership) {
+        self.allowed = None;
         if seq > self.membership.seq && !planted(Mutation::ChangeNotCounted) {
             self.membership = after;
             self.seat();
@@ -180,16 +185,21 @@ impl Commit {
     }
 
     /// The owner holds the log of the epoch up to `next`, without a gap.
+    #[inline]
     pub fn on_held(&mut self, next: Seq) {
         if next > self.have_next {
             self.have_next = next;
-            self.recount();
+            match self.allowed {
+                Some(allowed) => self.commit_next = self.commit_next.max(allowed.min(next)),
+                None => self.recount(),
+            }
         }
     }
 
     /// The owner's log ends at `next` again: what stood behind it is another epoch's now. A change of the
     /// membership there is forgotten.
     pub fn on_cut(&mut self, next: Seq) {
+        self.allowed = None;
         self.have_next = self.have_next.min(next).max(self.commit_next);
         self.held_from = self.held_from.min(self.have_next);
         if let Some(open) = self.open.filter(|open| open.seq >= next) {
@@ -258,18 +268,21 @@ impl Commit {
     pub fn on_announced(&mut self, epoch: Epoch, next: Seq) {
         if epoch > self.epoch && !planted(Mutation::HigherEvidenceApplied) {
             self.ahead = self.ahead.max((epoch, next));
-        } else if next > self.announced {
-            self.announced = next;
-            self.recount();
+        } else {
+            self.on_final(next);
         }
     }
 
     /// Everything below `next` is committed, whatever epoch is followed: a replay gives nothing else, and the
     /// committed prefix is the same in every log (S6).
+    #[inline]
     pub fn on_final(&mut self, next: Seq) {
         if next > self.announced {
             self.announced = next;
-            self.recount();
+            // What lies below the commit is no news.
+            if next > self.commit_next {
+                self.recount();
+            }
         }
     }
 
@@ -285,9 +298,15 @@ impl Commit {
         self.count(next.max(self.have_next))
     }
 
-    #[inline]
     fn recount(&mut self) {
-        self.commit_next = self.count(self.have_next);
+        // The leader's vote is what the owner holds, and so is the bound: where the one is left out, the other one
+        // gives the same. Across a change of the membership it is not so, as each side has its own bound.
+        let settled = self.open.is_none() && self.have_next > self.base;
+        self.allowed = (settled && !planted(Mutation::CommitPastOwnLog)).then(|| self.count(Seq::MAX));
+        self.commit_next = match self.allowed {
+            Some(allowed) => self.commit_next.max(allowed.min(self.have_next)),
+            None => self.count(self.have_next),
+        };
         if let Some(open) = &self.open
             && open.seq < self.commit_next
         {

@@ -55,7 +55,7 @@ impl LogEnd {
     /// The log ends where the epoch falls, where an epoch begins without its start, or where a start
     /// does not fit what lies before it.
     pub fn follow(&self, frame: &FrameView<'_>) -> Result<Self, Misfit> {
-        let header = &frame.header;
+        let header = frame.header;
         if header.first_seq > self.next {
             return Err(Misfit::Ahead);
         }

@@ -95,12 +95,12 @@ impl Publishers {
         if slot.closed {
             return Verdict::Closed;
         }
-        match publisher_seq.cmp(&(slot.last + 1)) {
-            std::cmp::Ordering::Equal => Verdict::Stamp,
-            std::cmp::Ordering::Less if planted(Mutation::NotOnce) => Verdict::Stamp,
-            std::cmp::Ordering::Less => Verdict::Duplicate,
-            std::cmp::Ordering::Greater if planted(Mutation::NoHoldBack) => Verdict::Stamp,
-            std::cmp::Ordering::Greater => Verdict::Hold,
+        match publisher_seq {
+            seq if seq == slot.last + 1 => Verdict::Stamp,
+            seq if seq <= slot.last && planted(Mutation::NotOnce) => Verdict::Stamp,
+            seq if seq <= slot.last => Verdict::Duplicate,
+            _ if planted(Mutation::NoHoldBack) => Verdict::Stamp,
+            _ => Verdict::Hold,
         }
     }
 

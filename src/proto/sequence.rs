@@ -93,9 +93,9 @@ impl Sequencer {
 
     /// S1 (one frame per seq): writes the next entry into the open frame in `memory` and returns its seq.
     /// `wall` is the time; a frame's time is that of its first entry and never falls along the stream.
-    /// The caller has asked [`Sequencer::fits`].
+    /// `None` if the frame has no room for it ([`Sequencer::fits`]).
     #[inline]
-    pub fn stamp(&mut self, memory: &mut [u8], wall: Nanos, stamp: Stamp, payload: &[u8]) -> Seq {
+    pub fn stamp(&mut self, memory: &mut [u8], wall: Nanos, stamp: Stamp, payload: &[u8]) -> Option<Seq> {
         if self.open.is_empty() {
             self.timestamp = wall.max(self.end.timestamp);
         }
@@ -109,14 +109,8 @@ impl Sequencer {
             destination: stamp.destination,
             time_or_incarnation: u32::try_from(wall.saturating_sub(self.timestamp)).unwrap_or(u32::MAX),
         };
-        let written = self.open.push(memory, header, payload);
-        assert!(
-            written,
-            "entry {seq} does not fit its frame: {} bytes into {}",
-            payload.len(),
-            self.frame_len_max
-        );
-        seq
+        let memory = memory.get_mut(..self.frame_len_max)?;
+        self.open.push(memory, header, payload).then_some(seq)
     }
 
     /// Closes the open frame, which has at least one entry: seals it, padded to `stride` bytes where that
@@ -171,8 +165,8 @@ mod tests {
         let end = begun();
         let mut sequencer = sequencer(end);
         let mut memory = vec![0; 1424];
-        assert_eq!(sequencer.stamp(&mut memory, 1_000, STAMP, b"a"), end.next);
-        assert_eq!(sequencer.stamp(&mut memory, 1_250, STAMP, b"bc"), end.next + 1);
+        assert_eq!(sequencer.stamp(&mut memory, 1_000, STAMP, b"a"), Some(end.next));
+        assert_eq!(sequencer.stamp(&mut memory, 1_250, STAMP, b"bc"), Some(end.next + 1));
         assert_eq!(sequencer.stamp_next(), end.next + 2);
         let header = sequencer.close(&mut memory, 2, None);
         assert_eq!((header.cluster, header.history, header.epoch()), (7, 9, epoch(1, 1)));
@@ -196,7 +190,7 @@ mod tests {
                 sequencer.stamp(&mut memory, wall, STAMP, b"x");
             }
             let header = sequencer.close(&mut memory, 1, None);
-            assert_eq!(header.timestamp, expected);
+            assert_eq!({ header.timestamp }, expected);
             end = end.follow(&view(&memory)).unwrap();
             sequencer.on_kept(end);
         }
@@ -209,7 +203,7 @@ mod tests {
         let mut memory = vec![0xff; 1424];
         sequencer.stamp(&mut memory, 1, STAMP, b"one");
         let header = sequencer.close(&mut memory, 1, Some(512));
-        assert_eq!(header.length, 512);
+        assert_eq!({ header.length }, 512);
         assert_eq!(view(&memory).entries().count(), 1);
     }
 
@@ -236,7 +230,7 @@ mod tests {
                     prop_assert_eq!(end.next, next);
                     sequencer.on_kept(end);
                 }
-                prop_assert_eq!(sequencer.stamp(&mut memory, wall, STAMP, &payload), next);
+                prop_assert_eq!(sequencer.stamp(&mut memory, wall, STAMP, &payload), Some(next));
                 next += 1;
             }
         }

@@ -125,7 +125,7 @@ impl World {
             fetching.order = ReplayOrder {
                 history: frame.header.history,
                 from: frame.header.next_seq(),
-                chain: Some(chain_after(&frame.header)),
+                chain: Some(chain_after(frame.header)),
             };
             (at, taken) = (at + len, taken + 1);
             self.oracle.coverage.count(Event::ReplayedFrames);

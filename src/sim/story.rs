@@ -123,7 +123,7 @@ fn say(header: &Header, kind: Kind, bytes: &[u8]) -> String {
         (Kind::Refuse | Kind::PreVote | Kind::Grant, Some(body)) => {
             format!("{kind:?} {} about {}", short(Epoch(body.ballot)), short(Epoch(body.about)))
         }
-        (Kind::Submission, _) => format!("submits {}", header.count),
+        (Kind::Submission, _) => format!("submits {}", { header.count }),
         (Kind::Nack, _) => {
             let Ok(Datagram::Nack(_, _, ranges)) = Datagram::decode(bytes, header.cluster) else {
                 return format!("a damaged nack of {epoch}");

@@ -314,49 +314,49 @@ pub enum Datagram<'a> {
     /// A frame; with a trailer if it is a repair.
     Frame(super::FrameView<'a>, Option<RepairTrailer>),
     /// A heartbeat.
-    Heartbeat(Header, HeartbeatBody),
+    Heartbeat(&'a Header, HeartbeatBody),
     /// A submission and its messages.
-    Submission(Header, Entries<'a>),
+    Submission(&'a Header, Entries<'a>),
     /// An ack.
-    Ack(Header, AckBody),
+    Ack(&'a Header, AckBody),
     /// A nack and its ranges.
-    Nack(Header, NackBody, Ranges<'a>),
+    Nack(&'a Header, NackBody, Ranges<'a>),
     /// An answer.
-    Answer(Header, AnswerBody),
+    Answer(&'a Header, AnswerBody),
     /// A question and the name in it, which may be empty.
-    Question(Header, QuestionBody, &'a str),
+    Question(&'a Header, QuestionBody, &'a str),
     /// A reply.
-    Reply(Header, ReplyBody),
+    Reply(&'a Header, ReplyBody),
     /// A candidate's request for promises.
-    Prepare(Header, BallotBody),
+    Prepare(&'a Header, BallotBody),
     /// A promise.
-    Promise(Header, BallotBody),
+    Promise(&'a Header, BallotBody),
     /// A refusal of a superseded epoch.
-    Refuse(Header, BallotBody),
+    Refuse(&'a Header, BallotBody),
     /// Who misses the leader too?
-    PreVote(Header, BallotBody),
+    PreVote(&'a Header, BallotBody),
     /// I do.
-    Grant(Header, BallotBody),
+    Grant(&'a Header, BallotBody),
     /// A watcher's notice.
-    Down(Header, DownBody),
+    Down(&'a Header, DownBody),
     /// A leader stops stamping.
-    StepDown(Header, StepDownBody),
+    StepDown(&'a Header, StepDownBody),
     /// A status and its members.
-    Status(Header, StatusBody, StatusMembers<'a>),
+    Status(&'a Header, StatusBody, StatusMembers<'a>),
     /// A verdict.
-    Verdict(Header, VerdictBody),
+    Verdict(&'a Header, VerdictBody),
     /// A join.
-    Join(Header, JoinBody),
+    Join(&'a Header, JoinBody),
     /// A lease.
-    Lease(Header, LeaseBody),
+    Lease(&'a Header, LeaseBody),
     /// A request for a replay; over TCP only, like what follows.
-    ReplayRequest(Header, ReplayRequestBody),
+    ReplayRequest(&'a Header, ReplayRequestBody),
     /// Its answer.
-    ReplayAnswer(Header, ReplayBody),
+    ReplayAnswer(&'a Header, ReplayBody),
     /// A mark between its frames.
-    ReplayMark(Header, ReplayBody),
+    ReplayMark(&'a Header, ReplayBody),
     /// What a leader tells publishers.
-    Notice(Header, NoticeRows<'a>),
+    Notice(&'a Header, NoticeRows<'a>),
 }
 
 impl<'a> Datagram<'a> {
@@ -368,18 +368,18 @@ impl<'a> Datagram<'a> {
         let header = super::open(bytes, cluster)?;
         Ok(match Kind::from_u8(header.kind).ok_or(Reject::Kind)? {
             Kind::Frame => {
-                let frame = super::FrameView::parse(header, bytes)?;
+                let frame = super::FrameView::parse(bytes)?;
                 let behind = &bytes[header.length as usize..];
-                let trailer = (!behind.is_empty()).then(|| open_trailer(behind, &header)).transpose()?;
+                let trailer = (!behind.is_empty()).then(|| open_trailer(behind, header)).transpose()?;
                 Self::Frame(frame, trailer)
             }
             Kind::Submission => {
                 let (entries, taken) = Entries::check(&bytes[HEADER_LEN..], header.count)?;
-                ends(&header, taken, 0)?;
+                ends(header, taken, 0)?;
                 Self::Submission(header, entries)
             }
             Kind::Ack => {
-                ends(&header, size_of::<AckBody>(), 0)?;
+                ends(header, size_of::<AckBody>(), 0)?;
                 Self::Ack(header, body(bytes)?)
             }
             kind => Self::decode_rare(header, kind, bytes)?,
@@ -388,15 +388,15 @@ impl<'a> Datagram<'a> {
 
     /// What no message needs on its way.
     #[cold]
-    fn decode_rare(header: Header, kind: Kind, bytes: &'a [u8]) -> Result<Self, Reject> {
+    fn decode_rare(header: &'a Header, kind: Kind, bytes: &'a [u8]) -> Result<Self, Reject> {
         Ok(match kind {
             Kind::Heartbeat => {
-                ends(&header, size_of::<HeartbeatBody>(), 0)?;
+                ends(header, size_of::<HeartbeatBody>(), 0)?;
                 Self::Heartbeat(header, body(bytes)?)
             }
             Kind::Nack => {
                 let count = header.count as usize;
-                ends(&header, size_of::<NackBody>() + count * size_of::<SeqRange>(), NACK_EPOCH_START)?;
+                ends(header, size_of::<NackBody>() + count * size_of::<SeqRange>(), NACK_EPOCH_START)?;
                 let start = header.flags & NACK_EPOCH_START != 0;
                 if count > NACK_RANGES_MAX || start != (count == 0) {
                     return Err(Reject::Count);
@@ -408,7 +408,7 @@ impl<'a> Datagram<'a> {
                 Self::Nack(header, body(bytes)?, ranges)
             }
             Kind::Answer => {
-                ends(&header, size_of::<AnswerBody>(), 0)?;
+                ends(header, size_of::<AnswerBody>(), 0)?;
                 let body: AnswerBody = body(bytes)?;
                 Refusal::from_u32(body.reason).ok_or(Reject::Body)?;
                 Self::Answer(header, body)
@@ -420,7 +420,7 @@ impl<'a> Datagram<'a> {
                 if !topic.takes_len(len) {
                     return Err(Reject::Body);
                 }
-                ends(&header, size_of::<QuestionBody>() + len.next_multiple_of(8), 0)?;
+                ends(header, size_of::<QuestionBody>() + len.next_multiple_of(8), 0)?;
                 let start = HEADER_LEN + size_of::<QuestionBody>();
                 let name = std::str::from_utf8(&bytes[start..start + len]).map_err(|_| Reject::Body)?;
                 if !topic.takes(name) {
@@ -429,11 +429,11 @@ impl<'a> Datagram<'a> {
                 Self::Question(header, asked, name)
             }
             Kind::Reply => {
-                ends(&header, size_of::<ReplyBody>(), 0)?;
+                ends(header, size_of::<ReplyBody>(), 0)?;
                 Self::Reply(header, body(bytes)?)
             }
             kind @ (Kind::Prepare | Kind::Promise | Kind::Refuse | Kind::PreVote | Kind::Grant) => {
-                ends(&header, size_of::<BallotBody>(), 0)?;
+                ends(header, size_of::<BallotBody>(), 0)?;
                 let said: BallotBody = body(bytes)?;
                 // Nobody votes about round 0, which nobody leads.
                 if super::Epoch(said.ballot).round() == 0 {
@@ -448,21 +448,21 @@ impl<'a> Datagram<'a> {
                 }
             }
             Kind::Down => {
-                ends(&header, size_of::<DownBody>(), 0)?;
+                ends(header, size_of::<DownBody>(), 0)?;
                 Self::Down(header, body(bytes)?)
             }
             Kind::StepDown => {
-                ends(&header, size_of::<StepDownBody>(), 0)?;
+                ends(header, size_of::<StepDownBody>(), 0)?;
                 Self::StepDown(header, body(bytes)?)
             }
             Kind::Status => {
                 let rows = header.count as usize * size_of::<StatusMember>();
-                ends(&header, size_of::<StatusBody>() + rows, 0)?;
+                ends(header, size_of::<StatusBody>() + rows, 0)?;
                 let said: StatusBody = body(bytes)?;
-                Self::Status(header, said, StatusMembers::check(&header, &said, bytes)?)
+                Self::Status(header, said, StatusMembers::check(header, &said, bytes)?)
             }
             Kind::Verdict => {
-                ends(&header, size_of::<VerdictBody>(), 0)?;
+                ends(header, size_of::<VerdictBody>(), 0)?;
                 let said: VerdictBody = body(bytes)?;
                 let is_order =
                     matches!(Topic::from_u32(said.topic), Some(Topic::Handover | Topic::DeclareDead));
@@ -472,21 +472,21 @@ impl<'a> Datagram<'a> {
                 Self::Verdict(header, said)
             }
             Kind::Join => {
-                ends(&header, size_of::<JoinBody>(), 0)?;
+                ends(header, size_of::<JoinBody>(), 0)?;
                 Self::Join(header, body::<JoinBody>(bytes)?.check()?)
             }
             Kind::Lease => {
-                ends(&header, size_of::<LeaseBody>(), 0)?;
+                ends(header, size_of::<LeaseBody>(), 0)?;
                 Self::Lease(header, body::<LeaseBody>(bytes)?.check()?)
             }
             Kind::ReplayRequest => {
-                ends(&header, size_of::<ReplayRequestBody>(), REPLAY_CHAIN)?;
+                ends(header, size_of::<ReplayRequestBody>(), REPLAY_CHAIN)?;
                 let asked = body(bytes)?;
                 super::replay::check_request(&asked)?;
                 Self::ReplayRequest(header, asked)
             }
             kind @ (Kind::ReplayAnswer | Kind::ReplayMark) => {
-                ends(&header, size_of::<ReplayBody>(), 0)?;
+                ends(header, size_of::<ReplayBody>(), 0)?;
                 let said = body(bytes)?;
                 super::replay::check_replay(&said)?;
                 match kind {
@@ -495,8 +495,8 @@ impl<'a> Datagram<'a> {
                 }
             }
             Kind::Notice => {
-                ends(&header, header.count as usize * size_of::<NoticeRow>(), 0)?;
-                Self::Notice(header, NoticeRows::check(&header, bytes)?)
+                ends(header, header.count as usize * size_of::<NoticeRow>(), 0)?;
+                Self::Notice(header, NoticeRows::check(header, bytes)?)
             }
             Kind::Frame | Kind::Submission | Kind::Ack | Kind::Stage | Kind::Switch => {
                 return Err(Reject::Kind);
@@ -587,7 +587,7 @@ pub fn write_notice(out: &mut [u8], mut header: Header, rows: &[NoticeRow]) -> u
 pub const SMALL_LEN_MAX: usize = HEADER_LEN + size_of::<NackBody>() + NACK_RANGES_MAX * size_of::<SeqRange>();
 
 fn trailer_checksum(trailer: &[u8], frame: &Header) -> u64 {
-    u64::from(crc::append(crc::crc32c(bytemuck::cast_slice(&frame.tag)), &trailer[..32]))
+    u64::from(crc::append(crc::crc32c(bytemuck::bytes_of(&{ frame.tag })), &trailer[..32]))
 }
 
 /// The trailer for a repair of the frame with the (sealed) header `frame`.

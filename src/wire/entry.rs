@@ -44,6 +44,7 @@ impl EntryKind {
     }
 
     /// The kind with this number, if there is one.
+    #[inline]
     pub fn from_u8(kind: u8) -> Option<Self> {
         Some(match kind {
             1 => Self::Message,
@@ -59,9 +60,9 @@ impl EntryKind {
     }
 }
 
-/// The 24 bytes before an entry's payload.
+/// The 24 bytes before an entry's payload. As a datagram's header it is read where it lies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, packed)]
 pub struct EntryHeader {
     /// An [`EntryKind`].
     pub kind: u8,
@@ -90,7 +91,7 @@ impl EntryHeader {
 }
 
 const _: () = {
-    assert!(size_of::<EntryHeader>() == 24 && align_of::<EntryHeader>() == 8);
+    assert!(size_of::<EntryHeader>() == 24 && align_of::<EntryHeader>() == 1);
     assert!(std::mem::offset_of!(EntryHeader, length) == 2);
     assert!(std::mem::offset_of!(EntryHeader, publisher) == 4);
     assert!(std::mem::offset_of!(EntryHeader, publisher_seq) == 8);
@@ -98,9 +99,14 @@ const _: () = {
     assert!(std::mem::offset_of!(EntryHeader, time_or_incarnation) == 20);
 };
 
+/// `len` bytes with their padding to a multiple of 8.
+const fn padded(len: usize) -> usize {
+    (len + 7) & !7
+}
+
 /// Bytes that an entry with a payload of `payload_len` takes, padded so that the next one is aligned.
 pub const fn entry_len(payload_len: usize) -> usize {
-    (ENTRY_HEADER_LEN + 7 + payload_len) & !7
+    ENTRY_HEADER_LEN + padded(payload_len)
 }
 
 /// Writes the header of an entry with a payload of `payload_len` bytes to the front of `out`, zeroes its
@@ -142,14 +148,25 @@ pub fn entry_digest(header: &EntryHeader, payload: &[u8]) -> u32 {
 /// One entry, borrowed from the datagram that it came in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry<'a> {
-    /// Its header, by value.
-    pub header: EntryHeader,
+    /// Its header.
+    pub header: &'a EntryHeader,
     /// What it says.
     pub payload: &'a [u8],
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// The entry in front of `bytes`, not judged, and what is behind it; `None` if it reaches beyond them.
+    #[inline]
+    pub fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (header, behind) = bytes.split_first_chunk::<ENTRY_HEADER_LEN>()?;
+        let header: &EntryHeader = bytemuck::from_bytes(header);
+        let length = usize::from(header.length);
+        let rest = behind.get(padded(length)..)?;
+        Some((Self { header, payload: behind.get(..length)? }, rest))
+    }
+
     /// The kind. Entries are only handed out after [`Entries::check`], so it is known.
+    #[inline]
     pub fn kind(&self) -> EntryKind {
         EntryKind::from_u8(self.header.kind).unwrap_or(EntryKind::Message)
     }
@@ -183,24 +200,19 @@ impl<'a> Entries<'a> {
     /// lengths beyond the end. Returns the entries and the bytes that they take.
     #[inline]
     pub fn check(bytes: &'a [u8], count: u16) -> Result<(Self, usize), Reject> {
-        let mut at = 0;
+        let mut behind = bytes;
         for _ in 0..count {
-            let header: EntryHeader = bytes
-                .get(at..at + ENTRY_HEADER_LEN)
-                .map(bytemuck::pod_read_unaligned)
-                .ok_or(Reject::Count)?;
+            let header = behind.first_chunk::<ENTRY_HEADER_LEN>().ok_or(Reject::Count)?;
+            let header: &EntryHeader = bytemuck::from_bytes(header);
             let kind = EntryKind::from_u8(header.kind).ok_or(Reject::EntryKind)?;
             if header.flags != 0
                 && (kind != EntryKind::Message || header.flags & !(PART_MORE | PART_NEXT) != 0)
             {
                 return Err(Reject::Flags);
             }
-            at += entry_len(header.length as usize);
-            if at > bytes.len() {
-                return Err(Reject::EntryLength);
-            }
+            behind = behind.get(entry_len(header.length as usize)..).ok_or(Reject::EntryLength)?;
         }
-        Ok((Self { bytes: &bytes[..at], left: count }, at))
+        Ok((Self { bytes, left: count }, bytes.len() - behind.len()))
     }
 }
 
@@ -209,15 +221,10 @@ impl<'a> Iterator for Entries<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Entry<'a>> {
-        if self.left == 0 {
-            return None;
-        }
-        self.left -= 1;
-        let header: EntryHeader = bytemuck::pod_read_unaligned(&self.bytes[..ENTRY_HEADER_LEN]);
-        let length = header.length as usize;
-        let payload = &self.bytes[ENTRY_HEADER_LEN..ENTRY_HEADER_LEN + length];
-        self.bytes = &self.bytes[entry_len(length)..];
-        Some(Entry { header, payload })
+        self.left = self.left.checked_sub(1)?;
+        let (entry, behind) = Entry::split(self.bytes)?;
+        self.bytes = behind;
+        Some(entry)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

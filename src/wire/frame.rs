@@ -7,17 +7,18 @@ use crate::wire::entry::entry_len;
 /// A checked frame, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameView<'a> {
-    /// Its header, by value.
-    pub header: Header,
+    /// Its header.
+    pub header: &'a Header,
     /// Exactly the frame's bytes, padding included, trailer excluded.
     pub bytes: &'a [u8],
     entries: Entries<'a>,
 }
 
 impl<'a> FrameView<'a> {
-    /// Judges bytes whose `header` has been checked by [`super::open`] or [`open_prefix`].
+    /// Judges bytes whose header has been checked by [`super::open`] or [`open_prefix`].
     #[inline]
-    pub fn parse(header: Header, bytes: &'a [u8]) -> Result<Self, Reject> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Reject> {
+        let header = Header::look(bytes).ok_or(Reject::Short)?;
         if header.kind != Kind::Frame as u8 {
             return Err(Reject::Kind);
         }
@@ -39,7 +40,7 @@ impl<'a> FrameView<'a> {
     /// The frame in front of `bytes`, which was judged before.
     #[inline]
     pub(crate) fn known(bytes: &'a [u8]) -> Option<Self> {
-        let header = Header::peek(bytes)?;
+        let header = Header::look(bytes)?;
         let bytes = bytes.get(..header.length as usize)?;
         let entries = Entries::known(bytes.get(HEADER_LEN..)?, header.count);
         Some(Self { header, bytes, entries })
@@ -47,23 +48,27 @@ impl<'a> FrameView<'a> {
 
     /// Opens and judges the frame in front of `bytes` (a journal's memory).
     pub fn from_prefix(bytes: &'a [u8]) -> Result<Self, Reject> {
-        Self::parse(open_prefix(bytes)?, bytes)
+        open_prefix(bytes)?;
+        Self::parse(bytes)
     }
 
     /// Its entries, in order; the first has seq `header.first_seq`.
+    #[inline]
     pub fn entries(&self) -> Entries<'a> {
         self.entries
     }
 
     /// The chain behind this frame.
+    #[inline]
     pub fn chain_after(&self) -> Chain {
-        chain_after(&self.header)
+        chain_after(self.header)
     }
 }
 
 /// The chain behind a frame with this (sealed) header: non-linear in every input, so that two frames
 /// exchanged, left out or altered do not cancel. Our own mix of two 64×64→128-bit products; it finds
 /// accidents, it is not a proof against an adversary (that is the MAC's business).
+#[inline]
 pub fn chain_after(header: &Header) -> Chain {
     fn fold(a: u64, b: u64) -> u64 {
         let product = u128::from(a) * u128::from(b);
@@ -110,8 +115,7 @@ impl OpenFrame {
         self.length + entry_len(payload_len) <= frame_len_max
     }
 
-    /// Writes one entry behind the others. The caller has asked [`OpenFrame::fits`]; returns whether
-    /// it was written.
+    /// Writes one entry behind the others, if it fits ([`OpenFrame::fits`]). Returns whether it was written.
     #[inline]
     pub fn push(&mut self, memory: &mut [u8], header: EntryHeader, payload: &[u8]) -> bool {
         self.claim(memory, header, payload.len()).map(|body| body.copy_from_slice(payload)).is_some()

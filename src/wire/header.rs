@@ -107,9 +107,11 @@ impl Kind {
     }
 }
 
-/// The first 104 bytes of everything. Little-endian, naturally aligned.
+/// The first 104 bytes of everything. Little-endian, each field at a multiple of its size; but a datagram may lie
+/// anywhere in memory (behind 42 bytes of a card's frame), so the struct asks for no alignment, and is read where
+/// it lies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
-#[repr(C)]
+#[repr(C, packed)]
 pub struct Header {
     /// [`MAGIC`].
     pub magic: u32,
@@ -150,7 +152,7 @@ pub struct Header {
 }
 
 const _: () = {
-    assert!(size_of::<Header>() == 104 && align_of::<Header>() == 8);
+    assert!(size_of::<Header>() == 104 && align_of::<Header>() == 1);
     assert!(std::mem::offset_of!(Header, tag) == 8);
     assert!(std::mem::offset_of!(Header, length) == 24);
     assert!(std::mem::offset_of!(Header, cluster) == 32);
@@ -170,23 +172,32 @@ impl Header {
         Self { magic: MAGIC, version: VERSION, kind: kind as u8, ..Self::zeroed() }
     }
 
-    /// Reads the header in front of `bytes` without judging it; `None` if there are too few.
+    /// The header in front of `bytes`, not judged; `None` if there are too few.
+    #[inline]
+    pub fn look(bytes: &[u8]) -> Option<&Self> {
+        bytes.first_chunk::<HEADER_LEN>().map(|header| bytemuck::from_bytes(header))
+    }
+
+    /// The same, copied.
     #[inline]
     pub fn peek(bytes: &[u8]) -> Option<Self> {
-        bytes.get(..HEADER_LEN).map(bytemuck::pod_read_unaligned)
+        Self::look(bytes).copied()
     }
 
     /// The epoch field, typed.
+    #[inline]
     pub fn epoch(&self) -> Epoch {
         Epoch(self.epoch)
     }
 
     /// Sender and incarnation, typed.
+    #[inline]
     pub fn identity(&self) -> Identity {
         Identity { replica: self.sender, incarnation: self.incarnation }
     }
 
     /// Exclusive end of the entries behind this header (frames).
+    #[inline]
     pub fn next_seq(&self) -> u64 {
         self.first_seq.saturating_add(u64::from(self.count))
     }
@@ -214,7 +225,8 @@ const STATES: [u32; 256] = {
 };
 
 /// CRC-32C over everything but the tag itself. `header` is what stands in front.
-#[inline]
+// Inlined by force: who seals or opens knows already that the header is usual.
+#[inline(always)]
 fn checksum(header: &Header, datagram: &[u8]) -> u32 {
     let usual = header.magic == MAGIC && header.version == VERSION && header.key_id == 0;
     let state = if usual { STATES[header.kind as usize] } else { crc::crc32c(&datagram[..8]) };
@@ -231,22 +243,23 @@ pub fn submitter(datagram: &[u8]) -> Option<u64> {
 
 /// Writes `header` in front of `datagram`, which ends where the datagram ends, and seals it: `length`
 /// and `tag` are filled in here. Returns the sealed header.
-#[inline]
+// Inlined by force: who looks at some of its fields copies the others in vain.
+#[inline(always)]
 pub fn seal(datagram: &mut [u8], mut header: Header) -> Header {
     header.length = datagram.len() as u32;
     header.tag = [0; 2];
     datagram[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
-    header.tag[0] = u64::from(checksum(&header, datagram));
-    datagram[8..24].copy_from_slice(bytemuck::cast_slice(&header.tag));
-    header
+    let tag = [u64::from(checksum(&header, datagram)), 0];
+    datagram[8..24].copy_from_slice(bytemuck::bytes_of(&tag));
+    Header { tag, ..header }
 }
 
 /// Checks the datagram or record in front of `bytes` and returns its header: magic, version, key,
 /// kind, length, tag, in this order. Bytes behind its length are left alone (a repair has a
 /// trailer, a journal the next record).
 #[inline(always)]
-pub fn open_prefix(bytes: &[u8]) -> Result<Header, Reject> {
-    let header = Header::peek(bytes).ok_or(Reject::Short)?;
+pub fn open_prefix(bytes: &[u8]) -> Result<&Header, Reject> {
+    let header = Header::look(bytes).ok_or(Reject::Short)?;
     if header.magic != MAGIC {
         return Err(Reject::Magic);
     }
@@ -263,7 +276,7 @@ pub fn open_prefix(bytes: &[u8]) -> Result<Header, Reject> {
     if length < HEADER_LEN || !length.is_multiple_of(8) || length > bytes.len() || length > DATAGRAM_LEN_MAX {
         return Err(Reject::Length);
     }
-    if header.tag != [u64::from(checksum(&header, &bytes[..length])), 0] {
+    if { header.tag } != [u64::from(checksum(header, &bytes[..length])), 0] {
         return Err(Reject::Checksum);
     }
     Ok(header)
@@ -272,7 +285,7 @@ pub fn open_prefix(bytes: &[u8]) -> Result<Header, Reject> {
 /// [`open_prefix`] for a datagram of `cluster` as it came from the network. Journal records are no
 /// datagrams, and nothing but a repaired frame may have bytes behind it.
 #[inline(always)]
-pub fn open(bytes: &[u8], cluster: u64) -> Result<Header, Reject> {
+pub fn open(bytes: &[u8], cluster: u64) -> Result<&Header, Reject> {
     let header = open_prefix(bytes)?;
     if header.cluster != cluster {
         return Err(Reject::Cluster { seen: header.cluster });

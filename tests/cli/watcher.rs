@@ -35,7 +35,7 @@ impl Ears {
                 if let Ok(Datagram::Down(header, _)) =
                     Datagram::decode(self.udp.group_datagram(index), self.cluster)
                 {
-                    notices.push(header);
+                    notices.push(*header);
                 }
             }
         }

@@ -198,7 +198,7 @@ fn s10_an_epoch_start_tells_what_those_who_elected_its_leader_knew_to_be_committ
                 Ok(Datagram::PreVote(_, body)) => ballot(&log, Kind::Grant, 3, Epoch(body.ballot)),
                 Ok(Datagram::Prepare(_, body)) => ballot(&log, Kind::Promise, 3, Epoch(body.ballot)),
                 Ok(Datagram::Frame(frame, None)) => {
-                    start.get_or_insert(frame.header);
+                    start.get_or_insert(*frame.header);
                     continue;
                 }
                 _ => continue,

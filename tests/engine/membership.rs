@@ -65,7 +65,7 @@ fn status(cluster: &mut Cluster, number: u32) -> (Header, StatusBody, Vec<Status
     let Ok(Datagram::Status(header, body, members)) = Datagram::decode(&bytes, CLUSTER) else {
         panic!("a status")
     };
-    (header, body, members.iter().collect())
+    (*header, body, members.iter().collect())
 }
 
 fn order(cluster: &mut Cluster, number: u32, topic: Topic, about: Option<Identity>) -> Result<(), Denied> {

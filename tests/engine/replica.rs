@@ -56,7 +56,7 @@ fn texts(sent: &[(To, Vec<u8>)]) -> Vec<String> {
 
 fn heartbeats(sent: &[(To, Vec<u8>)]) -> Vec<(Header, HeartbeatBody)> {
     let beats = decoded(sent).into_iter().filter_map(|datagram| match datagram {
-        Datagram::Heartbeat(header, body) => Some((header, body)),
+        Datagram::Heartbeat(header, body) => Some((*header, body)),
         _ => None,
     });
     beats.collect()
@@ -111,7 +111,7 @@ fn one_send_call_carries_many_frames_and_the_heartbeat_that_is_due() {
     let frames = sent.iter().filter(|(_, bytes)| bytes[5] == Kind::Frame as u8).count();
     assert!(frames > 5, "300 messages in {frames} frames");
     assert_eq!(heartbeats(&sent).len(), 1);
-    assert_eq!(heartbeats(&sent)[0].0.first_seq, node.next(), "it tells of the frames before it");
+    assert_eq!({ heartbeats(&sent)[0].0.first_seq }, node.next(), "it tells of the frames before it");
     assert_eq!(texts(&sent).len(), 300);
 }
 
@@ -338,7 +338,7 @@ fn s4_in_power_mode_a_standby_acknowledges_what_is_on_the_device() {
     node.ask(1, repair);
     assert_eq!((node.next(), node.count(Counter::AcksOut)), (3, 1));
     let acks = acks_in(&node.wait(10_000_000));
-    assert_eq!(acks[0].first_seq, 1, "held, and not on the device");
+    assert_eq!({ acks[0].first_seq }, 1, "held, and not on the device");
     node.flush();
     assert_eq!(acks_in(&node.poll()).iter().map(|header| header.first_seq).collect::<Vec<_>>(), [3]);
 }

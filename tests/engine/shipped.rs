@@ -184,7 +184,7 @@ fn nothing_is_acknowledged_before_it_is_where_the_ack_says_that_it_is() {
     for (from, bytes) in &cluster.record {
         if let Ok(Datagram::Ack(header, _)) = Datagram::decode(bytes, CLUSTER) {
             let durable = cluster.replicas[*from as usize - 1].tail().durable_next();
-            assert!(header.first_seq <= durable && durable < held, "{} of {durable}", header.first_seq);
+            assert!(header.first_seq <= durable && durable < held, "{} of {durable}", { header.first_seq });
         }
     }
     assert_eq!(cluster.publishers[0].committed().len(), 1, "and nothing is committed by it");
@@ -397,7 +397,7 @@ fn a_takeover_delivers_each_message_once_and_leaves_no_hole() {
     let mut stamped = Vec::new();
     for span in std::iter::successors(tail.find(1), |span| tail.after(*span)) {
         let frame = tail.frame(span).expect("no damage");
-        assert_eq!(frame.header.first_seq, next, "no hole");
+        assert_eq!({ frame.header.first_seq }, next, "no hole");
         next = frame.header.next_seq();
         let messages = frame.entries().filter(|entry| entry.kind() == EntryKind::Message);
         stamped.extend(messages.map(|entry| entry.header.publisher_seq));

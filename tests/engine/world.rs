@@ -182,7 +182,7 @@ pub fn sent(net: &mut SimNet) -> Vec<(To, Vec<u8>)> {
 pub fn acks_in(sent: &[(To, Vec<u8>)]) -> Vec<Header> {
     let decoded = sent.iter().map(|(_, bytes)| Datagram::decode(bytes, CLUSTER).expect("our own bytes"));
     decoded
-        .filter_map(|datagram| if let Datagram::Ack(header, _) = datagram { Some(header) } else { None })
+        .filter_map(|datagram| if let Datagram::Ack(header, _) = datagram { Some(*header) } else { None })
         .collect()
 }
 
@@ -203,7 +203,7 @@ pub fn requests_in(sent: &[(To, Vec<u8>)]) -> Vec<Request> {
             (to, Datagram::decode(bytes, CLUSTER))
         {
             let ranges = ranges.iter().map(|range| (range.from, range.to)).collect();
-            requests.push(Request { to: *to, header, token: body.token, ranges });
+            requests.push(Request { to: *to, header: *header, token: body.token, ranges });
         }
     }
     requests

@@ -49,8 +49,8 @@ fn read_payload(payload: &[u8]) -> usize {
 fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
     match datagram {
         Datagram::Frame(view, trailer) => {
-            let entries: Vec<_> = view.entries().map(|entry| (entry.header, entry.payload)).collect();
-            let mut bytes = frame(view.header, &entries, view.bytes.len());
+            let entries: Vec<_> = view.entries().map(|entry| (*entry.header, entry.payload)).collect();
+            let mut bytes = frame(*view.header, &entries, view.bytes.len());
             if let Some(trailer) = trailer {
                 let giver = Identity::from_packed(trailer.giver);
                 let accepted = Epoch(trailer.accepted);
@@ -59,44 +59,44 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
                     accepted,
                     trailer.commit_next,
                     trailer.token,
-                    &view.header,
+                    view.header,
                 ));
             }
             bytes
         }
-        Datagram::Heartbeat(header, body) => small(|out| write_heartbeat(out, header, body)),
+        Datagram::Heartbeat(header, body) => small(|out| write_heartbeat(out, *header, body)),
         Datagram::Submission(header, entries) => {
-            submission(header, &entries.map(|entry| (entry.header, entry.payload)).collect::<Vec<_>>())
+            submission(*header, &entries.map(|entry| (*entry.header, entry.payload)).collect::<Vec<_>>())
         }
-        Datagram::Ack(header, body) => small(|out| write_ack(out, header, body)),
+        Datagram::Ack(header, body) => small(|out| write_ack(out, *header, body)),
         Datagram::Nack(header, body, ranges) => {
-            small(|out| write_nack(out, header, body.token, &ranges.iter().collect::<Vec<_>>()))
+            small(|out| write_nack(out, *header, body.token, &ranges.iter().collect::<Vec<_>>()))
         }
-        Datagram::Answer(header, body) => small(|out| write_answer(out, header, body)),
+        Datagram::Answer(header, body) => small(|out| write_answer(out, *header, body)),
         Datagram::Question(header, body, name) => {
             let topic = Topic::from_u32(body.topic).expect("judged");
-            small(|out| write_question(out, header, body.token, topic, name))
+            small(|out| write_question(out, *header, body.token, topic, name))
         }
-        Datagram::Reply(header, body) => small(|out| write_reply(out, header, body)),
+        Datagram::Reply(header, body) => small(|out| write_reply(out, *header, body)),
         Datagram::Prepare(header, body)
         | Datagram::Promise(header, body)
         | Datagram::Refuse(header, body)
         | Datagram::PreVote(header, body)
-        | Datagram::Grant(header, body) => small(|out| write_ballot(out, header, body)),
-        Datagram::Down(header, body) => small(|out| write_down(out, header, body)),
-        Datagram::StepDown(header, body) => small(|out| write_step_down(out, header, body)),
+        | Datagram::Grant(header, body) => small(|out| write_ballot(out, *header, body)),
+        Datagram::Down(header, body) => small(|out| write_down(out, *header, body)),
+        Datagram::StepDown(header, body) => small(|out| write_step_down(out, *header, body)),
         Datagram::Status(header, body, members) => {
-            small(|out| write_status(out, header, body, &members.iter().collect::<Vec<_>>()))
+            small(|out| write_status(out, *header, body, &members.iter().collect::<Vec<_>>()))
         }
         Datagram::Notice(header, rows) => {
-            small(|out| write_notice(out, header, &rows.iter().collect::<Vec<_>>()))
+            small(|out| write_notice(out, *header, &rows.iter().collect::<Vec<_>>()))
         }
-        Datagram::Verdict(header, body) => small(|out| write_verdict(out, header, body)),
-        Datagram::Join(header, body) => small(|out| write_join(out, header, body)),
-        Datagram::Lease(header, body) => small(|out| write_lease(out, header, body)),
-        Datagram::ReplayRequest(header, body) => small(|out| write_replay_request(out, header, body)),
+        Datagram::Verdict(header, body) => small(|out| write_verdict(out, *header, body)),
+        Datagram::Join(header, body) => small(|out| write_join(out, *header, body)),
+        Datagram::Lease(header, body) => small(|out| write_lease(out, *header, body)),
+        Datagram::ReplayRequest(header, body) => small(|out| write_replay_request(out, *header, body)),
         Datagram::ReplayAnswer(header, body) | Datagram::ReplayMark(header, body) => {
-            small(|out| write_replay(out, header, body))
+            small(|out| write_replay(out, *header, body))
         }
     }
 }
@@ -244,9 +244,9 @@ proptest! {
             bytes.extend(repair_trailer(samples::STANDBY, Epoch(accepted), commit_next, token, &sealed));
         }
         let Datagram::Frame(view, trailer) = decoded(&bytes) else { panic!("a frame") };
-        prop_assert_eq!(free(view.header), free(header));
+        prop_assert_eq!(free(*view.header), free(header));
         prop_assert_eq!(view.header.next_seq(), header.first_seq + entries.len() as u64);
-        let seen: Vec<_> = view.entries().map(|entry| (entry.header, entry.payload.to_vec())).collect();
+        let seen: Vec<_> = view.entries().map(|entry| (*entry.header, entry.payload.to_vec())).collect();
         prop_assert_eq!(seen, entries);
         let told = trailer.map(|trailer| (trailer.accepted, trailer.commit_next, trailer.token));
         prop_assert_eq!(told, repair);
@@ -259,8 +259,8 @@ proptest! {
     ) {
         let bytes = submission(header, &borrowed(&entries));
         let Datagram::Submission(seen, read) = decoded(&bytes) else { panic!("a submission") };
-        prop_assert_eq!(free(seen), free(header));
-        let read: Vec<_> = read.map(|entry| (entry.header, entry.payload.to_vec())).collect();
+        prop_assert_eq!(free(*seen), free(header));
+        let read: Vec<_> = read.map(|entry| (*entry.header, entry.payload.to_vec())).collect();
         prop_assert_eq!(read, entries);
     }
 
@@ -278,14 +278,14 @@ proptest! {
         };
         let bytes = small(|out| write_heartbeat(out, header, body));
         let Datagram::Heartbeat(seen, read) = decoded(&bytes) else { panic!("a heartbeat") };
-        prop_assert_eq!((free(seen), read), (free(header), body));
+        prop_assert_eq!((free(*seen), read), (free(header), body));
     }
 
     #[test]
     fn an_ack_is_what_was_written(header in any_header(Kind::Ack), process_nonce in any::<u64>()) {
         let bytes = small(|out| write_ack(out, header, AckBody { process_nonce }));
         let Datagram::Ack(seen, read) = decoded(&bytes) else { panic!("an ack") };
-        prop_assert_eq!((free(seen), read), (free(header), AckBody { process_nonce }));
+        prop_assert_eq!((free(*seen), read), (free(header), AckBody { process_nonce }));
     }
 
     #[test]
@@ -296,7 +296,7 @@ proptest! {
     ) {
         let bytes = small(|out| write_nack(out, header, token, &ranges));
         let Datagram::Nack(seen, read, asked) = decoded(&bytes) else { panic!("a nack") };
-        prop_assert_eq!((free(seen), read.token), (free(header), token));
+        prop_assert_eq!((free(*seen), read.token), (free(header), token));
         prop_assert_eq!(seen.flags == NACK_EPOCH_START, ranges.is_empty());
         prop_assert_eq!(asked.iter().collect::<Vec<_>>(), ranges);
     }
@@ -312,7 +312,7 @@ proptest! {
         let body = AnswerBody { token, range: SeqRange { from, to }, oldest_seq, reason, retry_after_ns };
         let bytes = small(|out| write_answer(out, header, body));
         let Datagram::Answer(seen, read) = decoded(&bytes) else { panic!("an answer") };
-        prop_assert_eq!((free(seen), read), (free(header), body));
+        prop_assert_eq!((free(*seen), read), (free(header), body));
         prop_assert_eq!(Refusal::from_u32(read.reason).map(|refusal| refusal as u32), Some(reason));
     }
 
@@ -336,7 +336,7 @@ proptest! {
         ][which].clone();
         let bytes = small(|out| write_question(out, header, token, topic, &name));
         let Datagram::Question(seen, read, asked) = decoded(&bytes) else { panic!("a question") };
-        prop_assert_eq!((free(seen), read.token, read.topic), (free(header), token, topic as u32));
+        prop_assert_eq!((free(*seen), read.token, read.topic), (free(header), token, topic as u32));
         prop_assert_eq!(asked, name);
     }
 
@@ -345,7 +345,7 @@ proptest! {
         let body: ReplyBody = bytemuck::cast(words);
         let bytes = small(|out| write_reply(out, header, body));
         let Datagram::Reply(seen, read) = decoded(&bytes) else { panic!("a reply") };
-        prop_assert_eq!((free(seen), read), (free(header), body));
+        prop_assert_eq!((free(*seen), read), (free(header), body));
     }
 
     #[test]
@@ -366,7 +366,7 @@ proptest! {
             (Kind::Grant, Datagram::Grant(seen, read)) => (seen, read),
             (kind, other) => panic!("a {kind:?} was read as {other:?}"),
         };
-        prop_assert_eq!((free(seen), read), (free(header), body));
+        prop_assert_eq!((free(*seen), read), (free(header), body));
     }
 
     #[test]
@@ -378,12 +378,12 @@ proptest! {
         let down = DownBody { secret };
         let bytes = small(|out| write_down(out, header, down));
         let Datagram::Down(seen, read) = decoded(&bytes) else { panic!("a notice") };
-        prop_assert_eq!((free(seen), read), (free(header), down));
+        prop_assert_eq!((free(*seen), read), (free(header), down));
         let header = Header { kind: Kind::StepDown as u8, ..header };
         let farewell = StepDownBody { process_nonce: words[0], successor: words[1] };
         let bytes = small(|out| write_step_down(out, header, farewell));
         let Datagram::StepDown(seen, read) = decoded(&bytes) else { panic!("a farewell") };
-        prop_assert_eq!((free(seen), read), (free(header), farewell));
+        prop_assert_eq!((free(*seen), read), (free(header), farewell));
     }
 
     #[test]
@@ -408,7 +408,7 @@ proptest! {
         let rows: Vec<_> = rows.into_iter().map(row).collect();
         let bytes = small(|out| write_status(out, header, body, &rows));
         let Datagram::Status(seen, read, members) = decoded(&bytes) else { panic!("a status") };
-        prop_assert_eq!((free(seen), read), (free(header), body));
+        prop_assert_eq!((free(*seen), read), (free(header), body));
         prop_assert_eq!(members.iter().collect::<Vec<_>>(), rows);
     }
 
@@ -422,7 +422,7 @@ proptest! {
         let body = VerdictBody { token, topic, denied };
         let bytes = small(|out| write_verdict(out, header, body));
         let Datagram::Verdict(seen, read) = decoded(&bytes) else { panic!("a verdict") };
-        prop_assert_eq!((free(seen), read), (free(header), body));
+        prop_assert_eq!((free(*seen), read), (free(header), body));
         prop_assert_eq!(Denied::from_u32(denied).map_or(0, |why| why as u32), denied);
     }
 
@@ -437,14 +437,14 @@ proptest! {
         let join = JoinBody { groups, reserved: 0, process_nonce, proof, padding: 0 };
         let bytes = small(|out| write_join(out, header, join));
         let Datagram::Join(seen, read) = decoded(&bytes) else { panic!("a join") };
-        prop_assert_eq!((free(seen), read), (free(header), join));
+        prop_assert_eq!((free(*seen), read), (free(header), join));
 
         let header = Header { kind: Kind::Lease as u8, ..header };
         let (members, members_max) = (counts as u32, (counts >> 32) as u32);
         let lease = LeaseBody { term, lasts_ms: members_max, process_nonce, proof, members, members_max };
         let answer = small(|out| write_lease(out, header, lease));
         let Datagram::Lease(seen, read) = decoded(&answer) else { panic!("a lease") };
-        prop_assert_eq!((free(seen), read), (free(header), lease));
+        prop_assert_eq!((free(*seen), read), (free(header), lease));
         prop_assert_eq!(answer.len(), bytes.len(), "an answer is no longer than what asked for it");
     }
 
@@ -460,7 +460,7 @@ proptest! {
         let flags = if has_chain { REPLAY_CHAIN } else { 0 };
         let bytes = small(|out| write_replay_request(out, Header { flags, ..header }, asked));
         let Datagram::ReplayRequest(seen, read) = decoded(&bytes) else { panic!("a request") };
-        prop_assert_eq!((free(seen), seen.flags, read), (free(header), flags, asked));
+        prop_assert_eq!((free(*seen), seen.flags, read), (free(header), flags, asked));
         let said = ReplayBody { next: words[2], oldest_seq: words[3], end, reserved: 0 };
         let bytes = small(|out| write_replay(out, Header { kind: kind as u8, ..header }, said));
         let (seen, read) = match (kind, decoded(&bytes)) {
@@ -468,7 +468,7 @@ proptest! {
             (Kind::ReplayMark, Datagram::ReplayMark(seen, read)) => (seen, read),
             (_, other) => panic!("{other:?}"),
         };
-        prop_assert_eq!((free(seen), read), (free(header), said));
+        prop_assert_eq!((free(*seen), read), (free(header), said));
     }
 
     #[test]

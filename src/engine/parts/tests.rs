@@ -24,7 +24,11 @@ impl Joiner {
             time_or_incarnation: 0,
         };
         self.seq += 1;
-        self.parts.on_part(self.seq - 1, 1_000 + self.seq - 1, &Entry { header, payload: text.as_bytes() })
+        self.parts.on_part(
+            self.seq - 1,
+            1_000 + self.seq - 1,
+            &Entry { header: &header, payload: text.as_bytes() },
+        )
     }
 
     fn begin(&mut self, publisher: PublisherId, number: PublisherSeq, text: &str) -> Joined {

@@ -338,7 +338,7 @@ impl Lines {
                 && !is_other
                 && let (Some(own), Some(next)) = (own.next(), ahead.next())
                 && (next.header.kind, next.header.flags) == (entry.header.kind, entry.header.flags)
-                && own.header.is_of(&next.header)
+                && own.header.is_of(next.header)
                 && own.payload == next.payload
             {
                 *entries = ahead;
@@ -365,7 +365,7 @@ impl Lines {
             let line = &mut self.list[oldest.line as usize];
             line.forgotten = line.forgotten.max(oldest.seq);
         }
-        let digest = entry_digest(&entry.header, entry.payload);
+        let digest = entry_digest(entry.header, entry.payload);
         self.copied.push_back(Copied { line: index as u32, publisher_seq, seq, digest });
     }
 

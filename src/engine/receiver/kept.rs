@@ -24,7 +24,7 @@ impl Receiver {
     /// [`Receiver::has_spare`] was asked.
     pub fn keep_front(&mut self, frame: &FrameView<'_>) {
         let kept = self.store.insert(frame, self.ready);
-        assert!(kept, "a passed frame at seq {} finds no room in the store", frame.header.first_seq);
+        assert!(kept, "a passed frame at seq {} finds no room in the store", { frame.header.first_seq });
         self.ready += 1;
     }
 

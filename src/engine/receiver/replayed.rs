@@ -17,7 +17,7 @@ impl Receiver {
         counters: &mut Counters,
         events: &mut Events,
     ) -> Placement {
-        let header = &frame.header;
+        let header = frame.header;
         counters.add(Counter::ReplayedIn, 1);
         if self.start == Start::Oldest {
             self.start = Start::From(header.first_seq);

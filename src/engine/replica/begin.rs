@@ -97,7 +97,8 @@ impl ReplicaCore {
         let stamp =
             Stamp { kind: EntryKind::EpochStart, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
         let Ok(memory) = tail.room() else { return false };
-        sequencer.stamp(memory, wall, stamp, &payload[..length]);
+        let written = sequencer.stamp(memory, wall, stamp, &payload[..length]);
+        assert!(written.is_some(), "S7: an epoch's start of {length} bytes fits the frame that it opens");
         // What lies below the table is given as committed only: who holds this frame must know that it is.
         self.close_telling(tail, false, commit_next);
         if let Some(&span) = self.outgoing.last() {

@@ -45,6 +45,15 @@ pub struct Suspicion {
     pub at: Nanos,
 }
 
+impl Owed {
+    /// Whether nothing is owed, which is the rule.
+    #[inline]
+    fn is_nothing(&self) -> bool {
+        let Self { promise, refuse, grant, salvage } = self;
+        !promise && refuse.is_none() && grant.is_none() && salvage.is_none()
+    }
+}
+
 impl<P: Ports> Replica<P> {
     /// Looks whether the leader is missed, votes, and goes on with a candidacy. `drained` says that this
     /// turn found less than was there to be found.
@@ -69,6 +78,7 @@ impl<P: Ports> Replica<P> {
     }
 
     /// A leader owes answers as well.
+    #[inline]
     pub(super) fn pay_debts(&mut self, now: Nanos, wall: Nanos) {
         let Self { net, tail, core, .. } = self;
         core.pay(net, tail, now, wall);
@@ -417,6 +427,7 @@ impl ReplicaCore {
             self.log.publishers.on_cut(self.commit_next(), adopted.into_iter());
         }
         self.uncommitted.clear();
+        self.commit_seen = 0;
         for frame in frames(tail, self.commit_next()) {
             self.uncommitted.on_closed(frame.header.next_seq(), frame.header.length);
         }
@@ -453,6 +464,7 @@ impl ReplicaCore {
         }
         self.events.push(Event::SteppedDown { epoch: sequencer.epoch(), why, seq: end.next });
         self.outgoing.clear();
+        self.commit_seen = 0;
         self.hold.clear();
         self.shares.clear();
         self.heard.clear();
@@ -467,12 +479,17 @@ impl ReplicaCore {
     }
 
     /// Says what is owed.
+    #[inline]
     fn pay<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, wall: Nanos) {
+        if self.rejoins || !self.owed.is_nothing() {
+            self.pay_all(net, tail, now, wall);
+        }
+    }
+
+    #[cold]
+    fn pay_all<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, wall: Nanos) {
         if std::mem::take(&mut self.rejoins) {
             net.set_joined(Group::Data, true);
-        }
-        if self.owed == Owed::default() {
-            return;
         }
         let promised = self.acceptor.promised();
         if self.owed.promise && self.is_promise_stored(tail) {

@@ -93,6 +93,7 @@ impl Giving {
     }
 
     /// Whether frames wait to be given.
+    #[inline]
     pub(super) fn owes(&self) -> bool {
         !self.owed.is_empty() || !self.owed_members.is_empty()
     }
@@ -110,11 +111,16 @@ fn key(address: SocketAddrV4) -> u64 {
 
 impl<P: Ports> Replica<P> {
     /// Gives what is owed, as much as one turn may.
+    #[inline]
     pub(super) fn give_owed(&mut self, now: Nanos) {
-        let Self { net, tail, core, scratch } = self;
-        if !core.giving.owes() {
-            return;
+        if self.core.giving.owes() {
+            self.give_some(now);
         }
+    }
+
+    #[cold]
+    fn give_some(&mut self, now: Nanos) {
+        let Self { net, tail, core, scratch } = self;
         let max = if core.role == Role::Leader { LED_PER_TURN } else { GIVEN_PER_TURN };
         let holdings = core.holdings(tail);
         core.giving.of_epoch(holdings.end.epoch);
@@ -143,7 +149,7 @@ impl<P: Ports> Replica<P> {
                     continue;
                 }
                 let (accepted, commit_next) = (holdings.end.epoch, holdings.commit_next);
-                let trailer = repair_trailer(giver, accepted, commit_next, 0, &frame.header);
+                let trailer = repair_trailer(giver, accepted, commit_next, 0, frame.header);
                 let length = frame.bytes.len() + trailer.len();
                 scratch[..frame.bytes.len()].copy_from_slice(frame.bytes);
                 scratch[frame.bytes.len()..length].copy_from_slice(&trailer);

@@ -61,7 +61,7 @@ impl<P: Ports> Replica<P> {
             core.stamp_heard(net, tail, now, wall);
         }
         core.close_frame(tail, false);
-        core.on_commit_moved();
+        core.look_at_commit();
         if core.unsettled {
             core.stamp_settled(tail, wall);
         }
@@ -105,23 +105,25 @@ impl ReplicaCore {
             // One that is stalled again and again would stamp nothing at all if it threw these away.
             Datagram::Submission(..) if self.looking => self.heard.keep(bytes, now),
             Datagram::Submission(header, mut entries) => {
-                self.check_history(&header)?;
-                while let Some(entry) = self.stamp_run(tail, wall, &mut entries) {
+                self.check_history(header)?;
+                loop {
+                    self.stamp_run(tail, wall, &mut entries);
+                    let Some(entry) = entries.next() else { break };
                     self.submit(tail, wall, &entry);
                 }
             }
             Datagram::Ack(header, body) => {
-                self.check_group(&header)?;
-                if !self.is_own(&header, body.process_nonce) {
-                    self.rx.on_ack(&header, &mut self.counters, &mut self.events);
-                    self.on_heard(tail, now, &header);
+                self.check_group(header)?;
+                if !self.is_own(header, body.process_nonce) {
+                    self.rx.on_ack(header, &mut self.counters, &mut self.events);
+                    self.on_heard(tail, now, header);
                     self.on_group_voice(now);
                 }
             }
             Datagram::Heartbeat(header, body) => {
-                self.check_group(&header)?;
-                if !self.is_own(&header, body.process_nonce) && !self.has_parted(&header) {
-                    self.on_heard(tail, now, &header);
+                self.check_group(header)?;
+                if !self.is_own(header, body.process_nonce) && !self.has_parted(header) {
+                    self.on_heard(tail, now, header);
                 }
             }
             datagram => self.on_election(tail, now, &datagram)?,
@@ -206,41 +208,34 @@ impl ReplicaCore {
     }
 
     /// Stamps messages one behind the other, into one piece of memory and with one look at the window, for
-    /// as long as nothing is special: each the next of its publisher, nobody waiting, room for it. Returns
-    /// the first that needs a closer look.
+    /// as long as nothing is special: each the next of its publisher, nobody waiting, room for it. The next of
+    /// `entries`, if there is one, is the first that needs a closer look.
     #[inline]
-    fn stamp_run<'d, M: TailMemory>(
-        &mut self,
-        tail: &mut Tail<M>,
-        wall: Nanos,
-        entries: &mut Entries<'d>,
-    ) -> Option<Entry<'d>> {
-        let mut entry = entries.next()?;
+    fn stamp_run<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos, entries: &mut Entries<'_>) {
         let commit_next = self.commit_next();
-        let Some(sequencer) = self.sequencer.as_mut().filter(|_| self.hold.is_empty()) else {
-            return Some(entry);
-        };
+        let Some(sequencer) = self.sequencer.as_mut().filter(|_| self.hold.is_empty()) else { return };
+        let first = sequencer.stamp_next();
         // Beyond half of the window each message needs a closer look.
         let window = self.limits.window.half();
-        let credit = window.credit(sequencer.stamp_next(), commit_next, self.uncommitted.bytes());
-        let Ok(memory) = tail.room() else { return Some(entry) };
+        let credit = window.credit(first, commit_next, self.uncommitted.bytes());
+        let Ok(memory) = tail.room() else { return };
+        let mut behind = *entries;
         for _ in 0..credit {
+            let Some(Entry { header, payload }) = behind.next() else { break };
             let EntryHeader {
                 kind, flags, publisher, publisher_seq, destination, time_or_incarnation, ..
-            } = entry.header;
-            let next = kind == EntryKind::Message as u8
-                && sequencer.fits(entry.payload.len())
-                && self.log.publishers.judge(publisher, time_or_incarnation, publisher_seq) == Verdict::Stamp;
-            if !next {
-                return Some(entry);
-            }
+            } = *header;
             let stamp = Stamp { kind: EntryKind::Message, flags, publisher, publisher_seq, destination };
-            sequencer.stamp(memory, wall, stamp, entry.payload);
+            let stamped = kind == EntryKind::Message as u8
+                && self.log.publishers.judge(publisher, time_or_incarnation, publisher_seq) == Verdict::Stamp
+                && sequencer.stamp(memory, wall, stamp, payload).is_some();
+            if !stamped {
+                break;
+            }
             self.log.publishers.on_message(publisher, publisher_seq);
-            self.counters.add(Counter::Stamped, 1);
-            entry = entries.next()?;
+            *entries = behind;
         }
-        Some(entry)
+        self.counters.add(Counter::Stamped, sequencer.stamp_next() - first);
     }
 
     /// One submitted entry: stamped, held back, or dropped with a count.
@@ -254,7 +249,7 @@ impl ReplicaCore {
                 return self.drop_one(Counter::SubmissionsDropped);
             }
         }
-        let header = &entry.header;
+        let header = entry.header;
         match self.log.publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq) {
             Verdict::Stamp => {
                 if self.stamp(tail, wall, entry) && !self.hold.is_empty() {
@@ -279,7 +274,7 @@ impl ReplicaCore {
     /// Writes a message or close into the open frame. Returns whether share, window and journal took it.
     #[inline]
     fn stamp<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos, entry: &Entry<'_>) -> bool {
-        let header = &entry.header;
+        let header = entry.header;
         if !self.has_share(header) {
             return false;
         }
@@ -329,22 +324,18 @@ impl ReplicaCore {
         payload: &[u8],
     ) -> Option<u64> {
         let sequencer = self.sequencer.as_mut()?;
-        match tail.room() {
-            Ok(memory) if sequencer.fits(payload.len()) => {
-                self.counters.add(Counter::Stamped, 1);
-                Some(sequencer.stamp(memory, wall, stamp, payload))
-            }
-            Ok(_) => {
-                // Longer than a frame: whoever sent it did not ask its own limit.
-                self.drop_one(Counter::SubmissionsDropped);
-                None
-            }
-            Err(_) => {
-                self.refuse();
-                self.on_journal_full(tail.end().next);
-                None
-            }
+        let Ok(memory) = tail.room() else {
+            self.refuse();
+            self.on_journal_full(tail.end().next);
+            return None;
+        };
+        let seq = sequencer.stamp(memory, wall, stamp, payload);
+        match seq {
+            Some(_) => self.counters.add(Counter::Stamped, 1),
+            // Longer than a frame: whoever sent it did not ask its own limit.
+            None => self.drop_one(Counter::SubmissionsDropped),
         }
+        seq
     }
 
     #[cold]
@@ -373,7 +364,7 @@ impl ReplicaCore {
             let length = held.len();
             payload[..length].copy_from_slice(held);
             let verdict = self.log.publishers.judge(publisher, header.time_or_incarnation, publisher_seq);
-            let entry = Entry { header, payload: &payload[..length] };
+            let entry = Entry { header: &header, payload: &payload[..length] };
             if verdict != Verdict::Stamp || !self.stamp(tail, wall, &entry) {
                 return;
             }
@@ -393,8 +384,8 @@ impl ReplicaCore {
         let stamp =
             Stamp { kind: EntryKind::Open, flags: 0, publisher: id, publisher_seq: last, destination: 0 };
         if let Some(seq) = self.write(tail, wall, stamp, &payload[..length]) {
-            let header = EntryHeader { publisher: id, publisher_seq: last, ..entry.header };
-            self.log.publishers.on_entry(seq, &Entry { header, payload: &payload[..length] });
+            let header = EntryHeader { publisher: id, publisher_seq: last, ..*entry.header };
+            self.log.publishers.on_entry(seq, &Entry { header: &header, payload: &payload[..length] });
         }
     }
 
@@ -427,8 +418,17 @@ impl ReplicaCore {
         self.rx.on_stored(&tail.end());
     }
 
-    pub(super) fn on_commit_moved(&mut self) {
+    /// What lies below the commit is final: undone no more, and no part of the window.
+    #[inline]
+    pub(super) fn look_at_commit(&mut self) {
+        if self.commit_next() != self.commit_seen {
+            self.on_commit_moved();
+        }
+    }
+
+    fn on_commit_moved(&mut self) {
         let commit_next = self.commit_next();
+        self.commit_seen = commit_next;
         self.uncommitted.on_commit(commit_next);
         let was_of_pair = self.log.change.as_ref().is_some_and(|(_, before)| before.is_pair());
         self.log.on_commit(commit_next);

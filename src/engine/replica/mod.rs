@@ -204,6 +204,8 @@ pub struct ReplicaCore {
     sequencer: Option<Sequencer>,
     beat: Beat,
     uncommitted: Uncommitted,
+    /// Leading: the commit up to which `uncommitted` and the log were told.
+    commit_seen: Seq,
     outgoing: Vec<Span>,
     /// Submissions found the window or the journal full since the last heartbeat, ...
     refusing: bool,
@@ -341,6 +343,7 @@ impl<P: Ports> Replica<P> {
             sequencer: None,
             beat: Beat::new(limits.beat),
             uncommitted: Uncommitted::new(limits.window.entries),
+            commit_seen: 0,
             outgoing: Vec::with_capacity(OUTGOING_MAX),
             refusing: false,
             refused: false,
@@ -474,6 +477,7 @@ impl ReplicaCore {
     }
 
     /// The exclusive bound of what is final, never past the own log (S4).
+    #[inline]
     pub fn commit_next(&self) -> Seq {
         self.rx.commit.commit_next()
     }

@@ -173,7 +173,7 @@ impl ReplicaCore {
         let Some(dead) = self.declared else { return true };
         let (epoch, base) = (self.rx.follow.epoch(), self.rx.follow.base());
         self.rx.commit.on_ack(dead, epoch, base + 1);
-        self.on_commit_moved();
+        self.look_at_commit();
         let members = self.log.membership;
         if let Some(position) = members.position(dead) {
             let member = members.members()[position];

@@ -145,8 +145,13 @@ impl OwnLog {
             self.on_change(before, after);
         }
         for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
+            let kind = entry.kind();
+            if kind == EntryKind::Message {
+                self.publishers.on_message(entry.header.publisher, entry.header.publisher_seq);
+                continue;
+            }
             self.publishers.on_entry(seq, &entry);
-            match entry.kind() {
+            match kind {
                 EntryKind::Birth => {
                     self.epochs.push_back(EpochBase { epoch: frame.header.epoch, base: seq });
                     if let Some(membership) = Membership::of_birth(entry.payload) {
@@ -231,15 +236,20 @@ impl OwnLog {
         tail: &mut Tail<M>,
         frame: &FrameView<'_>,
     ) -> Result<Stored, Refused> {
+        let takes = acceptor.takes(frame.header.epoch(), admitted);
         let Some((epoch, from)) = self.staging else {
-            acceptor.judge(frame, &tail.end(), admitted).map_err(|_| Refused::Rule)?;
+            if !takes {
+                return Err(Refused::Rule);
+            }
             tail.append(frame).map_err(refused)?;
             self.on_frame(frame);
             return Ok(Stored::Appended);
         };
         let end = tail.staged_end().ok_or(Refused::Rule)?;
         if end.epoch != epoch {
-            acceptor.judge(frame, &end, admitted).map_err(|_| Refused::Rule)?;
+            if !takes {
+                return Err(Refused::Rule);
+            }
             tail.stage_frame(frame).map_err(refused)?;
             if frame.header.epoch() != epoch && !planted(Mutation::CutThenFill) {
                 return Ok(Stored::Staged);
@@ -253,7 +263,7 @@ impl OwnLog {
         let had = from >= tail.end().next || tail.find(from).is_some();
         let old = tail.end();
         let gone: Vec<EntryHeader> =
-            frames(tail, from).flat_map(|frame| frame.entries()).map(|entry| entry.header).collect();
+            frames(tail, from).flat_map(|frame| frame.entries()).map(|entry| *entry.header).collect();
         match tail.switch() {
             Ok(()) => {}
             Err(SwitchError::Full(_)) => return Err(Refused::Full),
@@ -263,7 +273,7 @@ impl OwnLog {
         if !had || tail.find(from).is_none() {
             return Err(Refused::Overrun);
         }
-        let gone = gone.iter().map(|header| Entry { header: *header, payload: &[] });
+        let gone = gone.iter().map(|header| Entry { header, payload: &[] });
         if !planted(Mutation::NotUndone) {
             self.publishers.on_cut(from, gone);
         }

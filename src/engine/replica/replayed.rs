@@ -79,7 +79,7 @@ impl ReplicaCore {
         if self.role == Role::Leader || self.stopped {
             return true;
         }
-        if let Err(reject) = self.rx.check_history(&frame.header) {
+        if let Err(reject) = self.rx.check_history(frame.header) {
             self.reject(reject);
             return true;
         }
@@ -94,7 +94,7 @@ impl ReplicaCore {
         let placement = self.rx.on_replayed(frame, &mut self.counters, &mut self.events);
         self.stop_if_diverged();
         if placement != Placement::Dropped {
-            let header = &frame.header;
+            let header = frame.header;
             let leader = header.epoch().leader();
             self.losses.on_frame(now, header.first_seq, header.next_seq(), Some(giver), leader);
         }

@@ -58,23 +58,21 @@ impl ReplicaCore {
             Datagram::Frame(frame, trailer) if self.role != Role::Leader => {
                 self.on_frame(tail, now, &frame, trailer.as_ref())?;
             }
-            Datagram::Answer(header, body) if self.role != Role::Leader => {
-                self.on_answer(now, &header, &body)
-            }
+            Datagram::Answer(header, body) if self.role != Role::Leader => self.on_answer(now, header, &body),
             // What a group should have brought: MCAST-1.
             Datagram::Heartbeat(header, body) if self.role != Role::Leader => {
-                self.check_group(&header)?;
-                if !self.is_own(&header, body.process_nonce) {
-                    self.on_beat(now, &header, &body);
+                self.check_group(header)?;
+                if !self.is_own(header, body.process_nonce) {
+                    self.on_beat(now, header, &body);
                     self.pulse.on_answer();
                     self.stop_if_diverged();
                 }
             }
             Datagram::Ack(header, body) if self.role == Role::Leader => {
-                self.check_group(&header)?;
-                if !self.is_own(&header, body.process_nonce) {
-                    self.rx.on_ack(&header, &mut self.counters, &mut self.events);
-                    self.on_heard(tail, now, &header);
+                self.check_group(header)?;
+                if !self.is_own(header, body.process_nonce) {
+                    self.rx.on_ack(header, &mut self.counters, &mut self.events);
+                    self.on_heard(tail, now, header);
                     self.pulse.on_answer();
                 }
             }
@@ -88,7 +86,8 @@ impl ReplicaCore {
                 self.answer_pulse(net, tail, wall, from);
             }
             Datagram::Nack(header, body, ranges) => {
-                // The ranges are lent by the device that the repairs are sent through: put aside.
+                // They are lent by the device that the repairs are sent through: put aside.
+                let header = *header;
                 let mut wanted = [SeqRange { from: 0, to: 0 }; crate::wire::NACK_RANGES_MAX];
                 let mut count = 0;
                 for range in ranges.iter() {
@@ -301,6 +300,6 @@ pub(super) fn give(
     token: u64,
     frame: &FrameView<'_>,
 ) -> bool {
-    let trailer = repair_trailer(giver, holdings.end.epoch, holdings.commit_next, token, &frame.header);
+    let trailer = repair_trailer(giver, holdings.end.epoch, holdings.commit_next, token, frame.header);
     net.send_unicast(to, [frame.bytes, &trailer])
 }

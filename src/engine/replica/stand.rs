@@ -63,9 +63,9 @@ impl ReplicaCore {
                 }
             }
             Datagram::Heartbeat(header, body) => {
-                self.check_group(&header)?;
-                if !self.is_own(&header, body.process_nonce) {
-                    self.on_beat(now, &header, &body);
+                self.check_group(header)?;
+                if !self.is_own(header, body.process_nonce) {
+                    self.on_beat(now, header, &body);
                     if header.epoch() == self.rx.follow.epoch() {
                         self.on_group_voice(now);
                     }
@@ -79,10 +79,10 @@ impl ReplicaCore {
                 }
             }
             Datagram::Ack(header, body) => {
-                self.check_group(&header)?;
-                if !self.is_own(&header, body.process_nonce) {
+                self.check_group(header)?;
+                if !self.is_own(header, body.process_nonce) {
                     self.election.on_heard(header.epoch());
-                    self.rx.on_ack(&header, &mut self.counters, &mut self.events);
+                    self.rx.on_ack(header, &mut self.counters, &mut self.events);
                 }
             }
             datagram => self.on_election(tail, now, &datagram)?,
@@ -127,7 +127,7 @@ impl ReplicaCore {
         frame: &FrameView<'_>,
         trailer: Option<&RepairTrailer>,
     ) -> Result<(), Reject> {
-        self.rx.check_history(&frame.header)?;
+        self.rx.check_history(frame.header)?;
         let epoch = frame.header.epoch();
         self.election.on_heard(epoch);
         let live = trailer.is_none();
@@ -160,8 +160,7 @@ impl ReplicaCore {
         let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
         self.stop_if_diverged();
         if placement != Placement::Dropped {
-            let (header, giver) =
-                (&frame.header, trailer.map(|trailer| Identity::from_packed(trailer.giver)));
+            let (header, giver) = (frame.header, trailer.map(|trailer| Identity::from_packed(trailer.giver)));
             self.losses.on_frame(now, header.first_seq, header.next_seq(), giver, epoch.leader());
         }
         if live && epoch >= self.acceptor.promised() && placement != Placement::Dropped {

@@ -39,7 +39,7 @@ pub(super) fn deliver(
         if cursor.stopped {
             return false;
         }
-        let flow = tell(seq, &frame.header, &entry, parts, f);
+        let flow = tell(seq, frame.header, &entry, parts, f);
         cursor.next = seq + 1;
         if let Some(flow) = flow {
             cursor.told_next = seq + 1;

@@ -101,7 +101,7 @@ impl SubscriberCore {
         frame: &FrameView<'_>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) {
-        if let Err(reject) = self.rx.check_history(&frame.header) {
+        if let Err(reject) = self.rx.check_history(frame.header) {
             self.counters.reject(reject);
             return self.replay.on_lost(now);
         }

@@ -227,7 +227,10 @@ impl Connection {
 
     fn on_request(&mut self, desk: &mut Desk<'_>) {
         let judged = match Datagram::decode(&self.asked, desk.cluster) {
-            Ok(Datagram::ReplayRequest(header, body)) => self.judge(desk, &header, &body),
+            Ok(Datagram::ReplayRequest(header, body)) => {
+                let header = *header;
+                self.judge(desk, &header, &body)
+            }
             _ => Ok(Err(ReplayEnd::Malformed)),
         };
         match judged {

@@ -288,7 +288,7 @@ fn take_piece(
             chunk.extend_from_slice(frame.bytes);
             // Should this source be lost, the next one goes on here.
             let (history, from) = (frame.header.history, frame.header.next_seq());
-            *order = Some(ReplayOrder { history, from, chain: Some(chain_after(&frame.header)) });
+            *order = Some(ReplayOrder { history, from, chain: Some(chain_after(frame.header)) });
         }
         Piece::Frame(_) => {}
     }

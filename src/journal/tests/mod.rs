@@ -37,7 +37,7 @@ impl std::ops::Deref for Frame {
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let header = Header::peek(self).unwrap();
-        write!(f, "{}+{} in {:?}", header.first_seq, header.count, header.epoch())
+        write!(f, "{}+{} in {:?}", { header.first_seq }, { header.count }, header.epoch())
     }
 }
 

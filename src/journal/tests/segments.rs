@@ -88,7 +88,7 @@ fn s4_a_checkpoint_keeps_the_members_on_both_sides_of_a_change_until_it_is_commi
     let bytes = messages(&journal.end(), 1, 8);
     let frame = FrameView::from_prefix(&bytes).unwrap();
     let mut announced = bytes.to_vec();
-    seal(&mut announced, Header { commit_next: change + 1, ..frame.header });
+    seal(&mut announced, Header { commit_next: change + 1, ..*frame.header });
     journal.append(&announced);
     let (store, memory) = journal.stop();
     let journal = Journal::open(store, memory, settings());
@@ -254,7 +254,7 @@ fn a_day_is_kept_from_the_segment_that_has_its_first_frame() {
     let mut reader = read_segments(store, 1).unwrap();
     let mut middle = None;
     while let Some(frame) = reader.next().unwrap() {
-        let header = frame.unwrap().header;
+        let header = *frame.unwrap().header;
         if header.first_seq >= end.next / 2 {
             middle = Some(header);
             break;
@@ -262,7 +262,7 @@ fn a_day_is_kept_from_the_segment_that_has_its_first_frame() {
     }
     let middle = middle.unwrap();
     let kept_from = writer.first_seq_since(store, middle.timestamp).unwrap();
-    assert!(1 < kept_from && kept_from <= middle.first_seq, "{kept_from} for {}", middle.first_seq);
+    assert!(1 < kept_from && kept_from <= middle.first_seq, "{kept_from} for {}", { middle.first_seq });
     assert!(kept_from < after_all && after_all <= end.next);
 }
 

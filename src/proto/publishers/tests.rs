@@ -14,15 +14,14 @@ fn open_payload(name: &str, nonce: [u64; 2], incarnation: u32) -> Vec<u8> {
     payload
 }
 
-fn entry(kind: EntryKind, publisher: PublisherId, publisher_seq: PublisherSeq, payload: &[u8]) -> Entry<'_> {
-    let header = EntryHeader { kind: kind as u8, publisher, publisher_seq, ..EntryHeader::zeroed() };
-    Entry { header, payload }
+fn entries(log: &[(EntryHeader, Vec<u8>)]) -> impl Iterator<Item = Entry<'_>> {
+    log.iter().map(|(header, payload)| Entry { header, payload })
 }
 
 /// A table and the log that it is a function of.
 struct World {
     table: Publishers,
-    log: Vec<(EntryKind, PublisherId, PublisherSeq, Vec<u8>)>,
+    log: Vec<(EntryHeader, Vec<u8>)>,
     commit_next: Seq,
 }
 
@@ -39,8 +38,9 @@ impl World {
         payload: Vec<u8>,
     ) {
         let seq = self.log.len() as Seq + 1;
-        self.table.on_entry(seq, &entry(kind, publisher, publisher_seq, &payload));
-        self.log.push((kind, publisher, publisher_seq, payload));
+        let header = EntryHeader { kind: kind as u8, publisher, publisher_seq, ..EntryHeader::zeroed() };
+        self.table.on_entry(seq, &Entry { header: &header, payload: &payload });
+        self.log.push((header, payload));
     }
 
     /// An open as a leader would treat it.
@@ -74,14 +74,11 @@ impl World {
     /// What may be told of `name`, and the same from a table that saw the committed log only.
     fn told(&self, name: &str) -> Option<PublisherState> {
         let (final_part, rest) = self.log.split_at(self.commit_next as usize - 1);
-        let view =
-            |row: &'_ (EntryKind, PublisherId, PublisherSeq, Vec<u8>)| (row.0, row.1, row.2, row.3.clone());
         let mut only = Publishers::new(16);
-        for (seq, (kind, id, number, payload)) in (1..).zip(final_part.iter().map(view)) {
-            only.on_entry(seq, &entry(kind, id, number, &payload));
+        for (seq, entry) in (1..).zip(entries(final_part)) {
+            only.on_entry(seq, &entry);
         }
-        let uncommitted = rest.iter().map(|(kind, id, number, payload)| entry(*kind, *id, *number, payload));
-        let told = self.table.committed(name, uncommitted);
+        let told = self.table.committed(name, entries(rest));
         let naive = only.iter().find(|(known, _)| *known == name).map(|(_, state)| state);
         assert_eq!(told, naive, "what is told of {name} is what the committed log says");
         told
@@ -273,13 +270,11 @@ proptest! {
         world.commit(commit_next);
 
         let (before, suffix) = world.log.split_at(cut as usize - 1);
-        let entries: Vec<_> =
-            suffix.iter().map(|(kind, id, number, payload)| entry(*kind, *id, *number, payload)).collect();
-        world.table.on_cut(cut, entries.into_iter());
+        world.table.on_cut(cut, entries(suffix));
 
         let mut never = World::new(4);
-        for (kind, id, number, payload) in before {
-            never.take(*kind, *id, *number, payload.clone());
+        for entry in entries(before) {
+            never.take(entry.kind(), entry.header.publisher, entry.header.publisher_seq, entry.payload.to_vec());
         }
         never.commit(commit_next);
         prop_assert_eq!(&world.table, &never.table);

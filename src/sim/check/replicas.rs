@@ -288,8 +288,8 @@ impl Oracle {
                 return Err(format!(
                     "S1: two frames of {} at {}: replica {who} holds {:?}, another {:?}",
                     header.epoch(),
-                    header.first_seq,
-                    header.tag,
+                    { header.first_seq },
+                    { header.tag },
                     self.tree.stem(node).tag
                 ));
             }
@@ -351,7 +351,7 @@ impl Oracle {
             if stamping != run {
                 return Err(format!(
                     "S1: replica {who} holds a frame of {epoch} at {} that its leader's run {stamping} did not stamp",
-                    frame.header.first_seq
+                    { frame.header.first_seq }
                 ));
             }
             if let Some(before) = self.voices.get(&who)

@@ -177,7 +177,7 @@ impl Tree {
 
     /// A frame that follows `parent`. In words which rule it breaks.
     pub fn grow(&mut self, parent: Option<Node>, frame: &FrameView<'_>) -> Result<Node, Violation> {
-        let header = &frame.header;
+        let header = frame.header;
         let epoch = header.epoch();
         let before = parent.map(|parent| self.stem(parent));
         let mut stem = Stem {
@@ -207,7 +207,9 @@ impl Tree {
             if header.timestamp < before.timestamp {
                 return Err(format!(
                     "TIME: the frame at {} is of {}, the one before it of {}",
-                    stem.first, header.timestamp, before.timestamp
+                    stem.first,
+                    { header.timestamp },
+                    before.timestamp
                 ));
             }
             if epoch < before.epoch {

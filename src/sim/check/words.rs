@@ -59,11 +59,11 @@ impl Oracle {
                 let epoch = frame.header.epoch();
                 self.check_level(who, voice, epoch, "sent a frame")?;
                 let node = self.tree.find(epoch, frame.header.first_seq);
-                let kept = node.is_some_and(|node| self.tree.stem(node).tag == frame.header.tag);
+                let kept = node.is_some_and(|node| self.tree.stem(node).tag == { frame.header.tag });
                 if !kept || !self.was_held(who, voice, node) {
                     return Err(format!(
                         "S1: replica {who} sent the frame at {} of {epoch}, which is not in its log",
-                        frame.header.first_seq
+                        { frame.header.first_seq }
                     ));
                 }
                 voice.said = voice.said.max(epoch);
@@ -140,9 +140,9 @@ impl Oracle {
         }
         Err(format!(
             "S3: replica {who} {what} that its log ends at {} in {} with chain {:#x}, it ends at {:?}",
-            header.first_seq,
+            { header.first_seq },
             header.epoch(),
-            header.chain,
+            { header.chain },
             voice.end
         ))
     }
@@ -168,7 +168,8 @@ impl Oracle {
         if log.is_none() || !fits {
             return Err(format!(
                 "S3: replica {who} acknowledged {epoch} up to {next} with chain {:#x}, its log ends at {:?}",
-                header.chain, voice.end
+                { header.chain },
+                voice.end
             ));
         }
         let durable = voice.durable.max(voice.durable_before);
@@ -224,13 +225,13 @@ impl Oracle {
         frame: &FrameView<'_>,
         trailer: &RepairTrailer,
     ) -> Result<(), Violation> {
-        let header = &frame.header;
+        let header = frame.header;
         let node = self.tree.find(header.epoch(), header.first_seq);
-        let same = node.is_some_and(|node| self.tree.stem(node).tag == header.tag);
+        let same = node.is_some_and(|node| self.tree.stem(node).tag == { header.tag });
         if !same || !self.was_held(who, voice, node) {
             return Err(format!(
                 "S11: replica {who} repaired a frame at {} of {} that is not in its log",
-                header.first_seq,
+                { header.first_seq },
                 header.epoch()
             ));
         }
@@ -254,7 +255,7 @@ impl Oracle {
         {
             return Err(format!(
                 "S11: replica {who} gave the frame at {} of {accepted}, not committed, to a follower of {asked:?}",
-                header.first_seq
+                { header.first_seq }
             ));
         }
         Ok(())

@@ -503,9 +503,9 @@ impl System {
         let words = format!(
             "{what}{repaired} of {} (seq {}, +{}, commit {}, chain {:x}){}",
             header.epoch(),
-            header.first_seq,
-            header.count,
-            header.commit_next,
+            { header.first_seq },
+            { header.count },
+            { header.commit_next },
             header.chain & 0xffff,
             match decoded {
                 Some(Datagram::Prepare(_, body) | Datagram::Promise(_, body) | Datagram::Refuse(_, body)) =>
