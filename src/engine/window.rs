@@ -515,7 +515,7 @@ impl SubmitWindow {
     /// What the oldest message of `list` says, as [`entry_digest`] tells it.
     #[cold]
     pub fn digest(&self, list: &Outstanding) -> Option<u32> {
-        self.entry(list.head).map(|own| entry_digest(&own.header, own.payload))
+        self.entry(list.head).map(|own| entry_digest(own.header, own.payload))
     }
 
     /// The number of the oldest message of `list` that has no fate.

@@ -309,7 +309,7 @@ impl Lines {
                     let line = &mut self.list[oldest.line as usize];
                     line.forgotten = line.forgotten.max(oldest.seq);
                 }
-                let digest = entry_digest(&entry.header, entry.payload);
+                let digest = entry_digest(entry.header, entry.payload);
                 self.copied.push_back(Copied { line: index as u32, publisher_seq, seq, digest });
             }
             _ => {}
