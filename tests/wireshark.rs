@@ -73,7 +73,7 @@ fn listed<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
 /// What the decoder reads, as tshark prints [`FIELDS`].
 fn row(header: &Header, datagram: &Datagram<'_>) -> Vec<String> {
     let entries = entries(datagram);
-    let all = |field: fn(&EntryHeader) -> u64| listed(entries.iter().map(|entry| field(&entry.header)));
+    let all = |field: fn(&EntryHeader) -> u64| listed(entries.iter().map(|entry| field(entry.header)));
     let stamped = matches!(datagram, Datagram::Frame(..));
     let seqs = listed((header.first_seq..header.next_seq()).take(if stamped { entries.len() } else { 0 }));
     let (mut publishers, mut numbers) = (all(|e| e.publisher.into()), all(|e| e.publisher_seq));

@@ -58,7 +58,7 @@ impl<P: Copy + Ord> Extents<P> {
     /// A frame of the log starts at `at`: the growing run takes it, or a new one begins.
     #[inline]
     pub fn grow(&mut self, at: P, first_seq: Seq) {
-        if !self.list.last().is_some_and(|last| last.end.is_none()) {
+        if self.list.last().is_none_or(|last| last.end.is_some()) {
             self.begin(at, first_seq);
         }
     }
