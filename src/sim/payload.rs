@@ -32,7 +32,13 @@ pub(super) fn is_whole(payload: &[u8]) -> bool {
     payload == of(word(0) as usize, word(8), payload.len())
 }
 
+/// A payload as it goes out: whole, or in as few parts as can be, of one length but for the last.
+pub(super) fn parts(payload: &[u8]) -> impl ExactSizeIterator<Item = &[u8]> {
+    let count = payload.len().div_ceil(PART_LEN).max(1);
+    payload.chunks(payload.len().div_ceil(count).max(1))
+}
+
 /// What of a payload stands in its last part.
 pub(super) fn last_part(payload: &[u8]) -> &[u8] {
-    payload.chunks(PART_LEN).last().unwrap_or_default()
+    parts(payload).last().unwrap_or_default()
 }

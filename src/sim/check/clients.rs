@@ -50,9 +50,9 @@ impl Oracle {
 
     /// A publisher handed in a message.
     pub fn on_published(&mut self, who: usize, publisher: PublisherId, number: PublisherSeq, payload: &[u8]) {
-        let count = payload.chunks(PART_LEN).len().max(1) as u64;
+        let count = payload::parts(payload).len().max(1) as u64;
         let first = number + 1 - count;
-        for (number, part) in (first..).zip(payload.chunks(PART_LEN)) {
+        for (number, part) in (first..).zip(payload::parts(payload)) {
             self.published.insert((publisher, number, digest(part)));
         }
         let key = (publisher, number, digest(payload::last_part(payload)));
