@@ -4,6 +4,9 @@
 //! the beat. Under load a heartbeat is due at each beat all the same: frames alone do not tell a receiver
 //! where the epoch began.
 //!
+//! Between two frames a heartbeat may stand before a submission that comes in; right behind a frame, in the same call,
+//! nobody can have answered yet. So under load it goes with a frame, a little early.
+//!
 //! The rungs stand beside the times between messages of round rates. At 50, 100 and 200 µs a heartbeat was
 //! sent whenever the next of 20,000, 10,000 or 5,000 messages a second came in, and it waited for that.
 
@@ -24,6 +27,8 @@ impl Default for BeatLimits {
     }
 }
 
+/// This part of a beat may a heartbeat be early, if a frame leaves: one of four.
+const EARLY: Nanos = 4;
 /// Rungs of the ladder before the steady beat.
 const RUNGS: u32 = 3;
 
@@ -62,10 +67,12 @@ impl Beat {
     }
 
     /// BEAT-1 (when to beat): on the ladder behind the last datagram, then at the beat, and at each beat
-    /// under load too. Returns whether a heartbeat is due now, and counts it as sent.
+    /// under load too, where it goes behind a frame that leaves anyway (`sends`) if it can. Returns whether a heartbeat is
+    /// due now, and counts it as sent.
     #[inline]
-    pub fn due(&mut self, now: Nanos) -> bool {
-        if now < self.next_deadline() {
+    pub fn due(&mut self, now: Nanos, sends: bool) -> bool {
+        let deadline = if sends { self.with_frame() } else { self.next_deadline() };
+        if now < deadline {
             return false;
         }
         while self.rung < RUNGS && now >= self.last_datagram + (self.limits.first_ns << self.rung) {
@@ -73,6 +80,14 @@ impl Beat {
         }
         (self.last_beat, self.steady) = (now, now + self.limits.beat_ns);
         true
+    }
+
+    /// When one is due if a frame leaves, which begins the ladder anew: at the beat or a little early, and never sooner
+    /// than a rung behind the last one.
+    #[inline]
+    fn with_frame(&self) -> Nanos {
+        let early = self.steady.saturating_sub(self.limits.beat_ns / EARLY);
+        early.max(self.last_beat + self.limits.first_ns).min(self.steady)
     }
 
     /// There is news that publishers wait for: the next one is due a first rung behind the last one.
@@ -94,11 +109,12 @@ mod tests {
         (beat.last_beat, beat.steady) = (10_000, 11_000);
         let mut beats = Vec::new();
         for now in (10_000..until).step_by(10) {
-            if sent.contains(&now) {
-                beat.on_sent(now);
-            }
-            if beat.due(now) {
+            let sends = sent.contains(&now);
+            if beat.due(now, sends) {
                 beats.push(now);
+            }
+            if sends {
+                beat.on_sent(now);
             }
         }
         beats
@@ -125,7 +141,16 @@ mod tests {
     #[test]
     fn beat_1_under_load_too_a_leader_beats_at_each_beat() {
         let load: Vec<_> = (10_000..13_200).step_by(20).collect();
-        assert_eq!(timeline(&load, 13_200), [11_000, 12_000, 13_000]);
+        assert_eq!(timeline(&load, 12_600), [10_760, 11_520, 12_280], "behind a frame, a quarter early");
+        let pause: Vec<_> = load.into_iter().filter(|sent| !(10_700..11_100).contains(sent)).collect();
+        assert!(timeline(&pause, 11_100).iter().all(|beat| *beat < 11_000), "by the ladder where none leaves");
+    }
+
+    /// BEAT-1.
+    #[test]
+    fn beat_1_a_rung_that_comes_with_the_next_frame_is_not_needed() {
+        let sent: Vec<_> = (10_000..10_600).step_by(100).collect();
+        assert_eq!(timeline(&sent, 10_600), [10_050, 10_150, 10_250, 10_350, 10_450, 10_550]);
     }
 
     /// BEAT-1.
@@ -137,17 +162,17 @@ mod tests {
     #[test]
     fn a_late_look_beats_once_for_all_that_was_missed() {
         let mut beat = Beat::new(LIMITS);
-        assert!(beat.due(50_000) && !beat.due(50_001));
+        assert!(beat.due(50_000, false) && !beat.due(50_001, false));
         assert_eq!(beat.next_deadline(), 51_000);
     }
 
     #[test]
     fn beat_1_news_comes_a_rung_behind_the_last_beat_and_not_more_often() {
         let mut beat = Beat::new(LIMITS);
-        assert!(beat.due(10_000));
+        assert!(beat.due(10_000, false));
         beat.hasten();
         assert_eq!(beat.next_deadline(), 10_050);
-        assert!(!beat.due(10_049) && beat.due(10_050));
+        assert!(!beat.due(10_049, true) && beat.due(10_050, true));
         assert_eq!(beat.next_deadline(), 11_050, "once");
     }
 }

@@ -37,7 +37,7 @@ impl<P: Ports> Replica<P> {
         core.quorum.restart(now);
         core.beat = Beat::new(core.limits.beat);
         // Counted as sent: not due again before it is said so.
-        core.beat.due(now);
+        core.beat.due(now, false);
         core.pulse.on_group(now);
         core.heard.forget_copies();
         core.giving.clear();

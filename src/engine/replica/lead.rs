@@ -71,7 +71,7 @@ impl<P: Ports> Replica<P> {
         if core.limits.durability == Durability::Power {
             core.ack_own(net, tail, now, wall);
         }
-        if core.beat.due(now) {
+        if core.beat.due(now, !core.outgoing.is_empty()) {
             core.look_after_epoch(net, tail, now, wall, drained);
             if core.role != Role::Leader {
                 return;
