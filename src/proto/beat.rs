@@ -143,7 +143,10 @@ mod tests {
         let load: Vec<_> = (10_000..13_200).step_by(20).collect();
         assert_eq!(timeline(&load, 12_600), [10_760, 11_520, 12_280], "behind a frame, a quarter early");
         let pause: Vec<_> = load.into_iter().filter(|sent| !(10_700..11_100).contains(sent)).collect();
-        assert!(timeline(&pause, 11_100).iter().all(|beat| *beat < 11_000), "by the ladder where none leaves");
+        assert!(
+            timeline(&pause, 11_100).iter().all(|beat| *beat < 11_000),
+            "by the ladder where none leaves"
+        );
     }
 
     /// BEAT-1.
