@@ -361,8 +361,7 @@ pub enum Datagram<'a> {
 
 impl<'a> Datagram<'a> {
     /// Judges everything about a datagram that came from the network of `cluster`.
-    // Inlined by force, so that a role copies no header into kinds that it does not take: a third of what
-    // decoding costs.
+    // Inlined by force, so that a role builds nothing of kinds that it does not take.
     #[inline(always)]
     pub fn decode(bytes: &'a [u8], cluster: u64) -> Result<Self, Reject> {
         let header = super::open(bytes, cluster)?;
