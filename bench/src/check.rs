@@ -60,6 +60,7 @@ pub struct Checker {
     number_next: u64,
     missing: BTreeSet<u64>,
     faults: Faults,
+    seq_first: Seq,
     seq_next: Seq,
     marks: VecDeque<String>,
 }
@@ -68,6 +69,9 @@ impl Checker {
     /// One more message, for ever.
     pub fn take(&mut self, message: &Kept) {
         let Kept { seq, publisher, publisher_seq, destination, payload } = message;
+        if self.digest.messages() == 0 {
+            self.seq_first = *seq;
+        }
         self.seq_next = seq + 1;
         self.digest.add_parts(*seq, *publisher, *publisher_seq, *destination, payload);
         if self.digest.messages().is_multiple_of(MARK_EVERY) {
@@ -116,8 +120,11 @@ pub fn compare(one: &mut Checker, other: &mut Checker, equal: u64) -> Result<u64
         more += MARK_EVERY;
         if ours != theirs {
             return Err(format!(
-                "two subscribers differ: after {} messages one has the digest {ours}, the other {theirs}",
-                equal + more
+                "two subscribers differ: after {} messages one, which began at seq {}, has the digest {ours}, \
+                 the other, which began at seq {}, has {theirs}",
+                equal + more,
+                one.seq_first,
+                other.seq_first
             ));
         }
         one.marks.pop_front();

@@ -113,6 +113,13 @@ impl<N: Net> Subscriber<N> {
         self.engine.core.cursor()
     }
 
+    /// Whether the place is known where the subscription begins. A program that reads its own messages from
+    /// [`Start::Live`] publishes the first one after this returns true: a message that is stamped before is not
+    /// delivered to it, although [`Subscriber::stamped_next`] may count it.
+    pub fn has_begun(&self) -> bool {
+        self.engine.core.has_begun()
+    }
+
     /// The next seq to be delivered; 0 before a live subscription has begun.
     pub fn deliver_next(&self) -> Seq {
         self.engine.core.deliver_next()

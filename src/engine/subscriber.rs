@@ -360,6 +360,13 @@ impl SubscriberCore {
         }
     }
 
+    /// Whether the place is known where the subscription begins. A live one begins when it hears where the log
+    /// ends, from the leader or from enough acks; a message that is stamped before that is not delivered to it,
+    /// although [`SubscriberCore::stamped_next`] may count it.
+    pub fn has_begun(&self) -> bool {
+        self.cursor.next > 0
+    }
+
     /// The next seq to be delivered; 0 before a live subscription has begun.
     pub fn deliver_next(&self) -> Seq {
         self.cursor.next

@@ -55,6 +55,25 @@ fn s10_a_live_reader_asks_for_the_epochs_start_by_its_epoch_and_then_follows() {
 }
 
 #[test]
+fn a_live_reader_that_has_heard_an_ack_only_has_not_begun_and_says_so() {
+    let mut log = Log::begun(3);
+    log.push(&["before"]);
+    let mut reader = Reader::new(Delivery::Stamped, Start::Live);
+    reader.hear(&log.at(2));
+    reader.hear(&log.ack(2, 4));
+    let core = &reader.subscriber.core;
+    assert_eq!((core.stamped_next(), core.has_begun(), core.deliver_next()), (4, false, 0));
+    let unseen = log.push(&["stamped before it has begun"]);
+    reader.hear(&unseen);
+    assert_eq!(reader.messages(), Vec::<&str>::new());
+    reader.hear(&log.heartbeat());
+    assert!(reader.subscriber.core.has_begun());
+    let seen = log.push(&["the first one"]);
+    reader.hear(&seen);
+    assert_eq!(reader.messages(), ["the first one"]);
+}
+
+#[test]
 fn a_reader_that_begins_in_the_middle_of_a_frame_gets_its_rest() {
     let mut log = Log::begun(3);
     let frame = log.push(&["a", "b", "c"]);

@@ -93,10 +93,12 @@ pub struct Ended {
     pub next: Seq,
 }
 
-/// One turn of a subscriber that nobody listens to yet: whether it knows where the stream is.
-fn hears(subscriber: &mut Subscriber) -> bool {
+/// One turn of a subscriber that nobody listens to yet: whether everything that is stamped from now on will be
+/// delivered to it. That it has heard the stream is not enough: an ack tells how far the stream is stamped, and
+/// a live subscription begins only where the leader says that the log ends.
+fn has_begun(subscriber: &mut Subscriber) -> bool {
     subscriber.poll(usize::MAX, |_| Flow::Continue);
-    subscriber.stamped_next() > 1
+    subscriber.has_begun()
 }
 
 /// The running load.
@@ -107,7 +109,7 @@ pub struct Load {
 
 impl Load {
     /// Begins to publish `rate` messages a second, and to read the stream from `start` on. Returns once the name is
-    /// open and both subscribers hear the stream.
+    /// open and both subscriptions have begun.
     ///
     /// # Errors
     /// In words, what could not be opened.
@@ -126,7 +128,7 @@ impl Load {
         if start == Start::Live {
             let began = Instant::now();
             // Nothing of ours is in the stream yet.
-            while [&mut committed, &mut stamped].map(hears).contains(&false) {
+            while [&mut committed, &mut stamped].map(has_begun).contains(&false) {
                 if began.elapsed() > OPEN_TIMEOUT {
                     return Err(format!("the stream was not heard within {OPEN_TIMEOUT:?}"));
                 }
