@@ -9,6 +9,7 @@ pub mod bootstrap;
 pub mod counters;
 pub mod event;
 pub mod losses;
+pub mod outputs;
 pub mod parts;
 pub mod ports;
 pub mod publisher;
