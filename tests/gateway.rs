@@ -124,13 +124,13 @@ fn the_trading_day_turns_at_one_place_of_the_stream_and_numbers_begin_anew() {
         let day = |args: &[&str]| cluster.run(&[&["day"], args].concat(), b"");
         let begun = day(&["start", "20261121"]).with_code(0).out;
         assert!(begun.contains("the trading day 20261121 begins at seq"), "{begun}");
-        day(&["start", "20261122"]).with_code(2).saying(&["end it first"]);
+        day(&["start", "20261122"]).with_code(1).saying(&["day end` first"]);
         let mut alice = Trader::log_in(gateways[0].address, login_of("alice", "secret", "", 1)).unwrap();
         assert_eq!(alice.accepted(), Some(("20261121", 1)));
         (1..=3).for_each(|number| alice.send(format!("order {number}").as_bytes()));
         alice.await_messages(3);
         day(&["end"]).with_code(0);
-        day(&["end"]).with_code(2).saying(&["no trading day is open"]);
+        day(&["end"]).with_code(1).saying(&["no trading day is open"]);
         alice.until("the end of the session", |alice| alice.ended().is_some());
         assert_eq!((alice.ended(), texts(&alice)), (Some(ClientEnd::EndOfSession), acks(1, 3)));
         let mut late = Trader::connect(gateways[1].address, login_of("alice", "secret", "", 1)).unwrap();

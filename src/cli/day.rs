@@ -5,7 +5,7 @@
 
 use super::Failure;
 use super::args::OperatorArgs;
-use super::failure::{NOT_READY, USAGE};
+use super::failure::{FAILED, NOT_READY, USAGE};
 use crate::client::{OpenError, Publisher, PublisherEvent};
 use crate::io::clock::{Clock, random_u64};
 use crate::wire::{DAY_LEN_MAX, DayMark};
@@ -81,9 +81,12 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
         {
             let is_open = last % 2 == 1;
             if is_open == begins {
-                let state =
-                    if begins { "a trading day is open: end it first" } else { "no trading day is open" };
-                return Err(Failure::new(USAGE, state));
+                let state = if begins {
+                    "a trading day is open: run `lockstep day end` first"
+                } else {
+                    "no trading day is open"
+                };
+                return Err(Failure::new(FAILED, state));
             }
             let mark = DayMark { begins, name };
             marked = publisher.try_day(id, mark).ok();
