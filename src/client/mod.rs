@@ -44,7 +44,6 @@
 //!
 //! [`Subscriber::cursor`] is a place to come back to by [`Start::Cursor`]: it names history, seq and chain, and
 //! against another stream it is refused ([`SubscriberEvent::Refused`]).
-
 //!
 //! # Applications: what is published once
 //!
@@ -52,6 +51,7 @@
 //! time, start late, die, and begin again from the stream's beginning or from a snapshot, and each output is stamped
 //! once. `docs/APPLICATIONS.md` has the pattern, `examples/application.rs` runs it.
 
+mod conditions;
 mod digest;
 mod endpoint;
 mod publisher;
@@ -65,6 +65,7 @@ pub use crate::engine::publisher::{PublishError, PublisherEvent};
 pub use crate::engine::receiver::Start;
 pub use crate::engine::subscriber::{Delivery, Flow, Message, SubscriberEvent};
 pub use crate::wire::{Cursor, ReplayEnd};
+pub use conditions::Amiss;
 pub use digest::StreamDigest;
 pub use endpoint::Endpoint;
 pub use publisher::{OpenError, Publisher};
