@@ -1,26 +1,17 @@
-//! # exchange: the simplest application behind a gateway
-//!
-//! It acknowledges each message of a client to that client, and so shows what an application does: it reads the
-//! committed stream, and publishes for whoever is to hear. What it publishes is a function of what it reads, and its
-//! number follows from that too: so copies that run at the same time publish the same under one nonce, one that
-//! starts late or again hands in what the stream lacks, and each answer is stamped once.
+//! The exchange with its handles: [`crate::edge::exchange`] over a publisher and a subscriber.
 
 use super::Failure;
 use super::ended::ended;
 use super::failure::{FAILED, INTEGRITY};
 use crate::client::{
-    Delivery, Endpoint, Flow, Outputs, OutputsEnd, Publisher, PublisherEvent, Start, Subscriber,
-    SubscriberEvent,
+    Delivery, Endpoint, Flow, OutputsEnd, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
-use crate::edge::gateway::clients::{ClientEvent, Clients};
+use crate::edge::exchange::{Exchange as Core, NONCE};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// What an answer begins with; the message that it answers follows.
-pub const ACKNOWLEDGED: &[u8] = b"ack ";
-/// Its name, and the nonce that its copies share.
-const NAME: &str = "exchange";
-const NONCE: [u64; 2] = [7, 7];
+pub use crate::edge::exchange::{ACKNOWLEDGED, Heard};
+
 /// How long its name may take to be opened.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Most messages of one turn.
@@ -28,26 +19,11 @@ const BATCH: usize = 256;
 /// Answers that may wait for the window: then no more is read until it moves.
 const ANSWERS_MAX: usize = 4_096;
 
-/// What it hears of its clients, in the order of the stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Heard<'a> {
-    /// One came or left.
-    Client(ClientEvent<'a>),
-    /// One said something, which is acknowledged.
-    Order {
-        /// The client's user.
-        user: &'a str,
-        /// What it said.
-        message: &'a [u8],
-    },
-}
-
 /// The application, at the stream's beginning or further.
 pub struct Exchange {
     publisher: Publisher,
     subscriber: Subscriber,
-    clients: Clients,
-    answers: Outputs,
+    core: Core,
 }
 
 impl Exchange {
@@ -58,9 +34,9 @@ impl Exchange {
     pub fn connect(endpoint: &Endpoint) -> Result<Self, Failure> {
         let mut publisher = Publisher::connect(endpoint)?;
         let subscriber = Subscriber::connect(endpoint, Delivery::Committed, Start::From(1))?;
-        let mut answers = Outputs::new(NAME);
-        publisher.open_outputs(&mut answers, NONCE, OPEN_TIMEOUT)?;
-        Ok(Self { publisher, subscriber, clients: Clients::default(), answers })
+        let mut core = Core::default();
+        publisher.open_outputs(&mut core.answers, NONCE, OPEN_TIMEOUT)?;
+        Ok(Self { publisher, subscriber, core })
     }
 
     /// Reads on, and publishes what is to be said to it. Never waits. Returns the work done.
@@ -68,22 +44,13 @@ impl Exchange {
     /// # Errors
     /// The stream cannot be read on, or its name is somebody else's.
     pub fn turn(&mut self, mut heard: impl FnMut(Heard<'_>)) -> Result<usize, Failure> {
-        let Self { subscriber, clients, answers, publisher } = self;
+        let Self { subscriber, core, publisher } = self;
         let mut failed = None;
-        let limit = if answers.backlog() < ANSWERS_MAX { BATCH } else { 0 };
+        let limit = if core.answers.backlog() < ANSWERS_MAX { BATCH } else { 0 };
         let mut work = subscriber.poll(limit, |event| {
             failed = failed.take().or_else(|| failure_of(&event));
-            if let Err(other) = answers.on_event(&event) {
+            if let Err(other) = core.on_event(&event, &mut heard) {
                 failed = failed.take().or(Some(Failure::new(INTEGRITY, other)));
-            }
-            if let Some(event) = clients.on_event(&event) {
-                heard(Heard::Client(event));
-            }
-            if let SubscriberEvent::Message(message) = event
-                && let Some(client) = clients.get(message.publisher)
-            {
-                heard(Heard::Order { user: &client.user, message: message.payload });
-                answers.push(message.publisher, &[ACKNOWLEDGED, message.payload].concat());
             }
             if failed.is_some() { Flow::Stop } else { Flow::Continue }
         });
@@ -93,9 +60,9 @@ impl Exchange {
         let mut is_lost = false;
         work += publisher.poll(BATCH, |event| {
             is_lost |= event == PublisherEvent::Lost;
-            answers.on_publisher(&event);
+            core.answers.on_publisher(&event);
         });
-        let ended = match answers.end() {
+        let ended = match core.answers.end() {
             _ if is_lost => Some("it fell further behind than any replica remembers: start it again"),
             Some(OutputsEnd::Fenced) => Some("its name was opened by another application"),
             Some(OutputsEnd::Closed) => Some("its name was closed by somebody else"),
@@ -104,7 +71,7 @@ impl Exchange {
         if let Some(why) = ended {
             return Err(Failure::new(FAILED, format!("the exchange cannot answer any more: {why}")));
         }
-        let handed_in = publisher.hand_in(answers);
+        let handed_in = publisher.hand_in(&mut core.answers);
         work += handed_in
             .map_err(|error| Failure::new(FAILED, format!("the exchange cannot answer: {error}")))?;
         Ok(work)
@@ -112,12 +79,12 @@ impl Exchange {
 
     /// Answers that stand in the stream.
     pub fn answered(&self) -> u64 {
-        self.answers.count()
+        self.core.answers.count()
     }
 
     /// Whether every answer is committed.
     pub fn is_drained(&self) -> bool {
-        self.answers.is_drained() && self.publisher.is_drained()
+        self.core.answers.is_drained() && self.publisher.is_drained()
     }
 
     /// What brings it something: for whoever waits.

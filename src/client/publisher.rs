@@ -4,7 +4,9 @@ use super::endpoint::Endpoint;
 use crate::engine::counters::Counters;
 use crate::engine::outputs::Outputs;
 use crate::engine::ports::{Group, Net};
-use crate::engine::publisher::{PublishError, Publisher as Engine, PublisherEvent, PublisherLimits};
+use crate::engine::publisher::{
+    PublishError, Publisher as Engine, PublisherCore, PublisherEvent, PublisherLimits,
+};
 use crate::io::IoError;
 use crate::io::clock::{Clock, random_u64};
 use crate::io::device::Device;
@@ -250,6 +252,11 @@ impl<N: Net> Publisher<N> {
         mark: DayMark<'_>,
     ) -> Result<PublisherSeq, PublishError> {
         self.engine.core.try_day(publisher, mark)
+    }
+
+    /// The rules without device and clock, for those that are written over them.
+    pub fn core_mut(&mut self) -> &mut PublisherCore {
+        &mut self.engine.core
     }
 
     /// Sends what is written, in one call. Returns the datagrams sent.

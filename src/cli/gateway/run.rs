@@ -52,6 +52,8 @@ const READ_LEN: usize = 16 << 10;
 const BATCH: usize = 256;
 /// Most logins that wait for the verifier.
 const CHECKS_MAX: usize = 256;
+/// Time between two looks at all timers.
+const SCAN_NS: Nanos = 10_000_000;
 /// Signs of life that a gateway may miss.
 const LOST_BEATS: u32 = 6;
 /// Longest sleep: a handle may have a request due.
@@ -255,6 +257,7 @@ impl Server {
             soup,
             stall_ns: limits.stall_ns,
             checks_max: CHECKS_MAX,
+            scan_ns: SCAN_NS,
             beat_ns: limits.beat_ns,
             lost_beats: LOST_BEATS,
         };

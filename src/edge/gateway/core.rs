@@ -45,8 +45,6 @@ const FULL: &str = "the gateway has no room for more of this day: log in at anot
 const OTHER_DAY: &str = "that session is not the open trading day: leave it blank";
 /// Told to a client whose user is logged in anew.
 const SUPERSEDED: &str = "another connection has logged in as this user";
-/// Time between two looks at all timers.
-const SCAN_NS: Nanos = 10_000_000;
 
 /// What the core publishes through; the handle, or a test's.
 pub trait Stream {
@@ -80,6 +78,8 @@ pub struct GatewayLimits {
     pub stall_ns: Nanos,
     /// Most logins whose passwords wait to be checked.
     pub checks_max: usize,
+    /// Time between two looks at all timers; 10 ms.
+    pub scan_ns: Nanos,
     /// Time between two signs of life to the other gateways.
     pub beat_ns: Nanos,
     /// Another gateway is lost when so many of our own signs of life were delivered since its last.
@@ -507,7 +507,7 @@ impl<B: Backlog> Gateway<B> {
         if now < self.scan_at {
             return;
         }
-        self.scan_at = now + SCAN_NS;
+        self.scan_at = now + self.limits.scan_ns;
         for index in 0..self.conns.len() {
             self.scan(now, stream, index);
             touched.push(index);

@@ -71,6 +71,7 @@ impl Place {
             soup: ServerLimits::default(),
             stall_ns: 1_000 * MS,
             checks_max: CHECKS_MAX,
+            scan_ns: 10 * MS,
             beat_ns: 50 * MS,
             lost_beats: 6,
         };

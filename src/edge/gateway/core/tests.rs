@@ -72,6 +72,7 @@ fn opening_of(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told, usize) {
         soup: ServerLimits::default(),
         stall_ns: 1_000_000_000,
         checks_max: 8,
+        scan_ns: 10 * MS,
         beat_ns: 500_000_000,
         lost_beats: 6,
     };
