@@ -14,6 +14,7 @@ mod log;
 mod membership;
 mod multicast;
 mod notices;
+mod outputs;
 mod publisher;
 mod readers;
 mod receiver;
