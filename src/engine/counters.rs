@@ -69,6 +69,8 @@ counters! {
     PulsesIn "pulses_in" "Such questions answered, by a heartbeat or an ack.",
     MulticastLost "multicast_lost" "Times that the groups were silent while unicast was answered.",
     Suspicions "suspicions" "Times that the leader was missed, for whatever reason.",
+    MembersAway "members_away" "Times that this leader found a member away: not heard, or without what was committed long ago.",
+    MembersThere "members_there" "Gauge: members that hold the log of this leader, itself included; 0 where it never led.",
     Candidacies "candidacies" "Times that this node asked to be promised an epoch.",
     Exchanges "exchanges" "Times that the end of the log was exchanged for that of a new epoch.",
     StampedNext "stamped_next" "Gauge: the next seq to stamp, or seen stamped.",

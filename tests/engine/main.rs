@@ -16,6 +16,7 @@ mod notices;
 mod publisher;
 mod readers;
 mod receiver;
+mod redundancy;
 mod repair;
 mod replayed;
 mod replica;
