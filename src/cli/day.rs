@@ -64,7 +64,7 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
         if clock.now() > deadline {
             return Err(Failure::from(late()).explained(NOT_READY, || "the day was not marked".to_owned()));
         }
-        publisher.poll(64, |event| match event {
+        let work = publisher.poll(64, |event| match event {
             PublisherEvent::Opened { publisher, last, .. } => opened = Some((publisher, last)),
             PublisherEvent::Committed { publisher_seq, seq, .. } if Some(publisher_seq) == marked => {
                 committed = Some(seq);
@@ -88,7 +88,9 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
             let mark = DayMark { begins, name };
             marked = publisher.try_day(id, mark).ok();
         }
-        std::thread::yield_now();
+        if work == 0 {
+            publisher.wait(operator.timeout)?;
+        }
     }
     let seq = committed.unwrap_or_default();
     if operator.json {
