@@ -58,7 +58,7 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
         if clock.now() > deadline {
             return Err(Failure::from(late()).explained(NOT_READY, || "the day was not marked".to_owned()));
         }
-        publisher.poll(64, |event| order.on_publisher(&event));
+        let work = publisher.poll(64, |event| order.on_publisher(&event));
         match order.turn(publisher.core_mut()) {
             Some(Marked::At(seq)) => break seq,
             Some(Marked::Already) => {
@@ -72,7 +72,8 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
                 let what = "another operator marks a day at this moment: see what it did, and try again";
                 return Err(Failure::new(super::failure::FENCED, what));
             }
-            None => std::thread::yield_now(),
+            None if work == 0 => _ = publisher.wait(operator.timeout)?,
+            None => {}
         }
     };
     if operator.json {

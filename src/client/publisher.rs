@@ -1,6 +1,7 @@
 //! The publisher's handle.
 
 use super::endpoint::Endpoint;
+use super::sleep::{Sleep, until};
 use crate::engine::counters::Counters;
 use crate::engine::outputs::Outputs;
 use crate::engine::ports::{Group, Net};
@@ -10,8 +11,10 @@ use crate::engine::publisher::{
 use crate::io::IoError;
 use crate::io::clock::{Clock, random_u64};
 use crate::io::device::Device;
+use crate::io::idle::Idle;
 use crate::wire::{DayMark, Destination, NAME_LEN_MAX, PublisherId, PublisherSeq, frame_len_max};
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// Most names that one handle opens: a gateway's clients.
@@ -23,7 +26,6 @@ const ASK_AGAIN_NS: u64 = 20_000_000;
 const DATAGRAM_OVERHEAD: usize = 832;
 
 /// Why a name could not be opened.
-#[derive(Debug)]
 pub enum OpenError {
     /// The name is empty or longer than [`NAME_LEN_MAX`] bytes, or the handle has too many.
     Name(String),
@@ -31,6 +33,13 @@ pub enum OpenError {
     TimedOut(String, Duration),
     /// The kernel gives no random number.
     Io(IoError),
+}
+
+/// As `Display`: this is what a `main` prints that returns it.
+impl fmt::Debug for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for OpenError {
@@ -57,7 +66,8 @@ impl std::error::Error for OpenError {}
 pub struct Publisher<N = Device> {
     engine: Engine<N>,
     clock: Clock,
-    waiter: crate::io::idle::Idle,
+    idle: Idle,
+    sleep: Sleep,
 }
 
 impl Publisher<Device> {
@@ -69,6 +79,36 @@ impl Publisher<Device> {
         let device = endpoint.open(&[Group::Data, Group::Control])?;
         Self::over(device, endpoint)
     }
+
+    /// Sends what is written, and sleeps: until a datagram comes, until something is to be sent again or asked for, or
+    /// until `timeout` is over, whichever is first. It may end earlier; poll again whatever it returns, which is
+    /// whether something can be read.
+    ///
+    /// # Errors
+    /// File descriptors are used up: the first call needs a few.
+    pub fn wait(&mut self, timeout: Duration) -> Result<bool, IoError> {
+        self.flush();
+        let due = self.due();
+        let Self { engine, sleep, .. } = self;
+        sleep.pass(engine.net().sockets(), due.min(timeout))
+    }
+
+    /// The sockets that bring it something, for a poll of the caller's own, which watches them level-triggered.
+    /// Datagrams that come by shared memory none of them tells of.
+    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        self.engine.net().sockets()
+    }
+
+    /// When it is to be polled again at the latest although nothing came, from now on.
+    pub fn due(&self) -> Duration {
+        until(self.engine.core.next_deadline(), self.clock.now())
+    }
+}
+
+/// Passes a moment of waiting for a name: it is looked up, opened and committed once in the life of a process.
+#[allow(clippy::disallowed_methods)] // nobody's message waits for it
+fn pause() {
+    std::thread::sleep(Duration::from_millis(1));
 }
 
 impl<N: Net> Publisher<N> {
@@ -93,7 +133,8 @@ impl<N: Net> Publisher<N> {
             message_len_max: endpoint.message_len_max,
             message_len_max_of: endpoint.message_len_max_of.clone(),
         };
-        Ok(Self { engine: Engine::new(net, limits), clock: Clock::start(), waiter: endpoint.idle })
+        let (engine, clock) = (Engine::new(net, limits), Clock::start());
+        Ok(Self { engine, clock, idle: endpoint.idle, sleep: Sleep::default() })
     }
 
     /// Opens `name` and waits for its id. Fences whoever has it open.
@@ -164,8 +205,8 @@ impl<N: Net> Publisher<N> {
                 return Err(OpenError::TimedOut(name.to_owned(), timeout));
             }
             let work = self.poll(usize::MAX, |event| opened |= is_open(event));
-            if work == 0 && self.waiter != crate::io::idle::Idle::Spin {
-                std::thread::yield_now();
+            if work == 0 && self.idle != Idle::Spin {
+                pause();
             }
         }
         Ok(())

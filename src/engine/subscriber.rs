@@ -452,7 +452,7 @@ impl SubscriberCore {
 
     /// When it is to be called again if nothing arrives: something is to be asked for; `Nanos::MAX` if nothing is.
     pub fn next_deadline(&self) -> Nanos {
-        self.rx.next_deadline()
+        self.rx.next_deadline().min(self.pulse.next_deadline())
     }
 
     /// Whether the subscription has ended (abandoned or diverged).

@@ -18,6 +18,7 @@ mod outputs;
 mod publisher;
 mod readers;
 mod receiver;
+mod redundancy;
 mod repair;
 mod replayed;
 mod replica;

@@ -3,7 +3,7 @@
 use crate::wire::{CHANNELS, Destination, PublisherId, PublisherSeq, Seq};
 
 /// Why a message was not taken.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PublishError {
     /// The window is full: poll, and try again.
     Backpressure,
@@ -36,6 +36,13 @@ pub enum PublishError {
     Fenced,
     /// The publisher is closed.
     Closed,
+}
+
+/// As `Display`: this is what a `main` prints that returns it.
+impl std::fmt::Debug for PublishError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl std::fmt::Display for PublishError {
