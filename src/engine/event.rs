@@ -238,11 +238,6 @@ pub enum Event {
         /// The greatest round that was seen before.
         seen: u32,
     },
-    /// Half of all rounds are used up.
-    RoundsRunOut {
-        /// The round that was promised.
-        round: u32,
-    },
     /// Another process speaks under this identity.
     Impostor {
         /// Ours.

@@ -9,7 +9,7 @@ use crate::io::watcher::{self, Readiness};
 use crate::proto::election::Why;
 use crate::proto::redundancy::Away;
 use crate::proto::rounds;
-use crate::wire::{Condition, Epoch, Identity, Nanos, ROUND_MAX, Reject};
+use crate::wire::{Condition, Epoch, Identity, Nanos, Reject};
 use std::fmt::{self, Display as _};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -38,7 +38,6 @@ const PARTED: u16 = 1306;
 const OVERRUN: u16 = 1307;
 const TAKEOVER_WAITS: u16 = 1009;
 const ROUND_REFUSED: u16 = 1020;
-const ROUNDS_RUN_OUT: u16 = 1021;
 
 /// All codes of a node, for [`crate::io::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &{
@@ -259,18 +258,6 @@ const HAPPENINGS: &[EventKind] = &[
         },
     },
     EventKind {
-        code: ROUNDS_RUN_OUT,
-        level: Level::ERROR,
-        format: |event, f| {
-            write!(
-                f,
-                "round {} of {ROUND_MAX} was promised: half of the rounds are used up, and with the last one nobody can \
-                 lead this history any more; find out who asks for promises all the time, and plan a new history",
-                event.a
-            )
-        },
-    },
-    EventKind {
         code: watcher::STARTED,
         level: Level::INFO,
         format: |event, f| {
@@ -394,7 +381,6 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
         }
         Event::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
         Event::RoundRefused { epoch, seen } => Record { a: epoch.0, b: u64::from(seen), ..of(ROUND_REFUSED) },
-        Event::RoundsRunOut { round } => Record { a: u64::from(round), ..of(ROUNDS_RUN_OUT) },
         Event::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },
         Event::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
     }

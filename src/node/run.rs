@@ -43,8 +43,11 @@ const SLOW_NS: Nanos = 10_000_000;
 const CLOCK_NS: Nanos = 1_000_000_000;
 /// How long a stopping leader waits for what it stamped to be committed.
 const DRAIN_NS: Nanos = 1_000_000_000;
-/// A node with requests under way wants to be called at least this often.
+/// A node that has something to send wants to be called at least this often.
 const RESTLESS_NS: Nanos = 50_000;
+/// A node that is replayed to looks this often whether something has come: a thread brings it, which no descriptor
+/// tells of. As long as something comes it is called again at once.
+const REPLAYING_NS: Nanos = 2_000_000;
 /// Submissions that wait for an earlier one of their publisher.
 const HOLD_BACK: u16 = 1024;
 /// A standby that has nothing new says where it stands after so many beats: its leader must hear a quorum.
@@ -261,9 +264,17 @@ impl Node {
             self.look_at_fanout(now, recorder);
             self.look_for_amiss(now);
         }
-        let restless = self.replica.is_restless().then_some(now + RESTLESS_NS);
-        let due = self.replica.next_deadline();
-        Turn { work, next_deadline: Some(restless.map_or(due, |soon| soon.min(due))) }
+        Turn { work, next_deadline: Some(self.next_deadline(now)) }
+    }
+
+    fn next_deadline(&self, now: Nanos) -> Nanos {
+        let replaying = self.fetch.as_ref().is_some_and(|fetch| fetch.at_end().is_some());
+        let soon = match () {
+            () if self.replica.is_restless() => now + RESTLESS_NS,
+            () if replaying => now + REPLAYING_NS,
+            () => Nanos::MAX,
+        };
+        self.replica.next_deadline().min(soon)
     }
 
     fn look_at_fanout(&mut self, now: Nanos, recorder: &Recorder) {

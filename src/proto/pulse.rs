@@ -82,8 +82,7 @@ impl Pulse {
         if now < self.group_at + self.limits.silence_ns {
             return false;
         }
-        let times = 1u64.checked_shl(self.unanswered.saturating_sub(1)).unwrap_or(u64::MAX);
-        if now < self.asked_at + self.limits.again_ns * times.min(AGAIN_TIMES_MAX) {
+        if now < self.again_at() {
             return false;
         }
         self.asked_at = now;
@@ -91,11 +90,15 @@ impl Pulse {
         true
     }
 
-    /// When somebody is to be asked, if no group brings a voice before.
-    pub fn next_deadline(&self) -> Nanos {
+    /// The next question is not asked before this.
+    fn again_at(&self) -> Nanos {
         let times = 1u64.checked_shl(self.unanswered.saturating_sub(1)).unwrap_or(u64::MAX);
-        let again = self.asked_at + self.limits.again_ns * times.min(AGAIN_TIMES_MAX);
-        (self.group_at + self.limits.silence_ns).max(again)
+        self.asked_at + self.limits.again_ns * times.min(AGAIN_TIMES_MAX)
+    }
+
+    /// When the next question is due if nothing is heard until then.
+    pub fn next_deadline(&self) -> Nanos {
+        (self.group_at + self.limits.silence_ns).max(self.again_at())
     }
 
     /// Whether multicast is found to be lost now: told once, until the groups are heard again.

@@ -8,6 +8,7 @@ mod exchange;
 mod fates;
 mod found;
 mod futures;
+mod idle;
 mod ingress;
 mod large;
 mod log;

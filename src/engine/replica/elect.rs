@@ -18,8 +18,9 @@ use crate::proto::rounds;
 use crate::proto::sequence::{Leadership, Sequencer};
 use crate::proto::suspect;
 use crate::wire::{
-    BallotBody, Datagram, DownBody, Entries, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos,
-    Reject, SMALL_LEN_MAX, Seq, StepDownBody, write_ballot, write_down, write_step_down,
+    BallotBody, Condition, Datagram, DownBody, Entries, Epoch, HEADER_LEN, Header, Identity, Kind,
+    MEMBERS_MAX, Nanos, ROUND_MAX, Reject, SMALL_LEN_MAX, Seq, StepDownBody, write_ballot, write_down,
+    write_step_down,
 };
 
 /// What a replica owes to others at the end of its turn.
@@ -193,11 +194,11 @@ impl ReplicaCore {
         self.counters.add(Counter::RoundsRefused, 1);
     }
 
-    /// Half of all rounds are used up: the operator is told, once.
+    /// Half of all rounds are used up: the operator is told.
     fn look_at_rounds(&mut self, promised: Epoch) {
-        if promised.round() >= rounds::ALARM && !std::mem::replace(&mut self.rounds_alarmed, true) {
-            self.events.push(Event::RoundsRunOut { round: promised.round() });
-        }
+        let numbers = (u64::from(promised.round()), u64::from(ROUND_MAX));
+        let high = promised.round() >= rounds::ALARM;
+        self.set_condition(Condition::RoundsHigh, high, self.polled_at, numbers);
     }
 
     /// Whether `from` is a member on either side of the last change: of two, one that leaves still has to

@@ -109,6 +109,8 @@ const HANDOVER_TIMEOUTS: u64 = 16;
 const DEAF_TIMEOUTS: u64 = 2;
 /// Frames that were kept and not yet taken by the device.
 const OUTGOING_MAX: usize = 512;
+/// Nobody wants to be called again sooner than this after a turn: a shorter sleep costs more than it spares.
+const PAUSE_NS_MIN: Nanos = 20_000;
 /// Most bursts of one send call.
 const BURSTS_MAX: usize = 64;
 /// Frames that wait before a long batch is interrupted by a send.
@@ -146,8 +148,6 @@ pub struct ReplicaCore {
     pulse: Pulse,
     owed: Owed,
     refused_at: Nanos,
-    /// It was told that half of all rounds are used up.
-    rounds_alarmed: bool,
     /// The epoch that the log was last compared with.
     pursued: Epoch,
     /// What a candidate has fetched so far.
@@ -319,7 +319,6 @@ impl<P: Ports> Replica<P> {
             pulse: Pulse::new(pulse_limits(&limits.suspect)),
             owed: Owed::default(),
             refused_at: 0,
-            rounds_alarmed: false,
             pursued: Epoch::NONE,
             fetched: (Epoch::NONE, 0),
             commit_won: 1,
@@ -468,19 +467,24 @@ impl<P: Ports> Replica<P> {
         core.led == Epoch::NONE || core.rx.follow.epoch() > core.led
     }
 
-    /// Whether something is asked for or waits to be sent: the node is to be called again soon.
+    /// Whether something waits to be sent: the node is to be called again soon.
     pub fn is_restless(&self) -> bool {
-        !self.core.rx.is_whole() || !self.core.outgoing.is_empty() || self.core.giving.owes()
+        !self.core.outgoing.is_empty() || self.core.giving.owes()
     }
 
-    /// When the node is to be called again at the latest: a leader beats, a standby watches it.
+    /// When the node is to be called again at the latest, though no datagram comes: always later than its last turn.
     pub fn next_deadline(&self) -> Nanos {
         let core = &self.core;
-        if core.role == Role::Leader {
-            return core.beat.next_deadline();
-        }
-        let watch = core.suspect.next_deadline();
-        core.election.next_deadline().map_or(watch, |due| due.min(watch))
+        let due = match core.role {
+            _ if core.stopped => Nanos::MAX,
+            Role::Leader if core.has_begun(&self.tail) => core.beat.next_deadline(),
+            // The journal may have room by then, or the promise be on the device.
+            Role::Leader => core.next_beat(),
+            Role::Standby => core.next_look(),
+            Role::Blank => core.suspect.next_deadline(),
+            Role::Learner => core.pulse.next_deadline(),
+        };
+        due.min(core.next_request()).max(core.turned_at + PAUSE_NS_MIN)
     }
 
     /// Takes the replica apart: what survives its process is the tail.
@@ -546,6 +550,22 @@ impl ReplicaCore {
     /// Whether a divergence or an impostor has silenced the node.
     pub fn is_stopped(&self) -> bool {
         self.stopped
+    }
+
+    fn next_beat(&self) -> Nanos {
+        self.turned_at + self.limits.beat.beat_ns
+    }
+
+    /// A standby watches its leader; one that may lead goes on with its candidacy.
+    fn next_look(&self) -> Nanos {
+        let candidacy = self.election.next_deadline().filter(|_| self.may_lead);
+        self.suspect.next_deadline().min(candidacy.unwrap_or(Nanos::MAX))
+    }
+
+    /// When something that is missing is to be asked for, or the journal may have room for what waits.
+    fn next_request(&self) -> Nanos {
+        let asks = if self.role == Role::Leader { Nanos::MAX } else { self.rx.next_deadline() };
+        if self.rx.has_ready() { asks.min(self.next_beat()) } else { asks }
     }
 
     /// The only writer of the role.
