@@ -26,6 +26,8 @@ pub enum OpenError {
     Name(String),
     /// No cluster answered in time: none runs, or a takeover is needed.
     TimedOut(String, Duration),
+    /// The cluster's table of publishers is full: the name, and how many names it takes.
+    TableFull(String, u32),
     /// The kernel gives no random number.
     Io(IoError),
 }
@@ -41,6 +43,12 @@ impl fmt::Display for OpenError {
                 f,
                 "publisher '{name}' was not opened within {timeout:?}: no leader is heard on the data group; \
                  check that the sequencers run and that interface and groups are theirs"
+            ),
+            Self::TableFull(name, max) => write!(
+                f,
+                "publisher '{name}' was not opened: the cluster has room for {max} names in the life of its stream, and all \
+                 of them are used; raise `stream.publishers_max` in the files of all replicas, restart them one by one, and \
+                 open it again; or publish under a name that exists"
             ),
             Self::Io(error) => error.fmt(f),
         }
@@ -115,17 +123,22 @@ impl<N: Net> Publisher<N> {
     ) -> Result<PublisherId, OpenError> {
         let wanted = self.begin_open(name, nonce).ok_or_else(|| OpenError::Name(name.to_owned()))?;
         let deadline = self.clock.now() + timeout.as_nanos() as u64;
-        let mut opened = None;
+        let (mut opened, mut refused) = (None, None);
         while opened.is_none() {
+            if let Some(max) = refused {
+                return Err(OpenError::TableFull(name.to_owned(), max));
+            }
             if self.clock.now() > deadline {
                 return Err(OpenError::TimedOut(name.to_owned(), timeout));
             }
-            let work = self.poll(usize::MAX, |event| {
-                if let PublisherEvent::Opened { ticket, publisher, .. } = event
-                    && ticket == wanted
-                {
+            let work = self.poll(usize::MAX, |event| match event {
+                PublisherEvent::Opened { ticket, publisher, .. } if ticket == wanted => {
                     opened = Some(publisher);
                 }
+                PublisherEvent::Refused { ticket, publishers_max } if ticket == wanted => {
+                    refused = Some(publishers_max);
+                }
+                _ => {}
             });
             if work == 0 && self.waiter != crate::io::idle::Idle::Spin {
                 std::thread::yield_now();
