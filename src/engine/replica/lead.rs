@@ -177,6 +177,7 @@ impl ReplicaCore {
         self.look_for_standbys(tail, now);
         self.look_at_clock(tail, now, wall);
         self.look_at_publishers(now);
+        self.look_for_members(now);
         let Some(Handover { to, until }) = self.handover else { return };
         let end = tail.end();
         let ready = self.successor(to).filter(|(_, acked)| *acked >= end.next);
