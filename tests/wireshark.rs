@@ -88,6 +88,7 @@ fn row(header: &Header, datagram: &Datagram<'_>) -> Vec<String> {
             (publishers, numbers) = (body.publisher.to_string(), body.publisher_seq.to_string());
         }
         Datagram::Status(_, body, ..) => token = Some(body.token),
+        Datagram::Presence(_, body) => token = Some(body.token),
         Datagram::Verdict(_, body) => token = Some(body.token),
         Datagram::ReplayRequest(_, body) => ranges = vec![SeqRange { from: body.from, to: body.to }],
         Datagram::Notice(_, rows) => {

@@ -143,7 +143,7 @@ impl From<OpenError> for Failure {
         let code = match error {
             OpenError::Name(_) => USAGE,
             OpenError::TimedOut(..) => NOT_READY,
-            OpenError::Io(_) => FAILED,
+            OpenError::TableFull(..) | OpenError::Io(_) => FAILED,
         };
         Self::new(code, error)
     }

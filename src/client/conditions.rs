@@ -74,8 +74,9 @@ impl Amiss {
                 )
             }
             Condition::ClockAhead => {
-                let ahead = Duration::from_nanos(a);
-                format!("the stream's time is {ahead:?} ahead of this node's clock")
+                let (ahead, stands) = (Duration::from_nanos(a), b == 1);
+                let still = if stands { ", and stands still until that clock is past it" } else { "" };
+                format!("the stream's time is {ahead:?} ahead of this node's clock{still}")
             }
             Condition::MulticastLost => format!(
                 "multicast is lost, unicast is not: no group brings the others of epoch {}, and they answer when they \

@@ -31,6 +31,8 @@ pub enum OpenError {
     Name(String),
     /// No cluster answered in time: none runs, or a takeover is needed.
     TimedOut(String, Duration),
+    /// The cluster's table of publishers is full: the name, and how many names it takes.
+    TableFull(String, u32),
     /// The kernel gives no random number.
     Io(IoError),
 }
@@ -53,6 +55,12 @@ impl fmt::Display for OpenError {
                 f,
                 "publisher '{name}' was not opened within {timeout:?}: no leader is heard on the data group; \
                  check that the sequencers run and that interface and groups are theirs"
+            ),
+            Self::TableFull(name, max) => write!(
+                f,
+                "publisher '{name}' was not opened: the cluster has room for {max} names in the life of its stream, and all \
+                 of them are used; raise `stream.publishers_max` in the files of all replicas, restart them one by one, and \
+                 open it again; or publish under a name that exists"
             ),
             Self::Io(error) => error.fmt(f),
         }
@@ -204,7 +212,17 @@ impl<N: Net> Publisher<N> {
             if self.clock.now() > deadline {
                 return Err(OpenError::TimedOut(name.to_owned(), timeout));
             }
-            let work = self.poll(usize::MAX, |event| opened |= is_open(event));
+            let mut refused = None;
+            let work = self.poll(usize::MAX, |event| {
+                // One name is opened at a time.
+                if let PublisherEvent::Refused { publishers_max, .. } = event {
+                    refused = Some(publishers_max);
+                }
+                opened |= is_open(event);
+            });
+            if let Some(max) = refused {
+                return Err(OpenError::TableFull(name.to_owned(), max));
+            }
             if work == 0 && self.idle != Idle::Spin {
                 pause();
             }

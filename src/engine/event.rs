@@ -224,7 +224,7 @@ pub enum Event {
         /// The other's.
         seen: u64,
     },
-    /// Before anybody of our history was heard, another one spoke under our cluster's id. The node stops.
+    /// Nobody of our history was heard, and another one goes on speaking under our cluster's id. The node stops.
     OtherHistory {
         /// Ours.
         have: u64,
@@ -238,7 +238,12 @@ pub enum Event {
         /// The greatest round that was seen before.
         seen: u32,
     },
-    /// Another process speaks under this identity.
+    /// Another process lives under this identity, and began later: it stops.
+    Twin {
+        /// Ours.
+        identity: Identity,
+    },
+    /// Another process lives under this identity, and began before this one. The node stops.
     Impostor {
         /// Ours.
         identity: Identity,

@@ -312,7 +312,7 @@ impl PublisherCore {
     /// Begins to open `name` under `nonce`; [`PublisherEvent::Opened`] brings the id. Copies of a
     /// deterministic application that publish the same messages share a nonce. Returns the ticket that
     /// the event names, or `None` if the name is empty, longer than [`NAME_LEN_MAX`], or one too many. A name that was
-    /// fenced or closed here can be opened again, under its old ticket.
+    /// fenced, closed or refused here can be opened again, under its old ticket.
     pub fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
         let valid = (1..=NAME_LEN_MAX).contains(&name.len())
             && (self.lines.list.len() < self.limits.names_max as usize || self.lines.ended(name).is_some());
@@ -455,10 +455,17 @@ impl PublisherCore {
         Ok(())
     }
 
-    /// The leader tells publishers, us among them perhaps, what it misses, or that a share is used up.
+    /// The leader tells publishers, us among them perhaps, what it misses, that a share is used up, or that an open finds
+    /// no room.
     #[cold]
     fn on_notice(&mut self, now: Nanos, rows: NoticeRows<'_>, f: &mut impl FnMut(PublisherEvent)) {
         for row in rows.iter() {
+            if row.told == Told::TableFull as u32 {
+                for ticket in self.lines.on_table_full([row.from, row.to]) {
+                    f(PublisherEvent::Refused { ticket, publishers_max: row.incarnation });
+                }
+                continue;
+            }
             let Some(index) = self.lines.of(row.publisher) else { continue };
             let line = &self.lines.list[index];
             if line.incarnation != row.incarnation {
@@ -468,7 +475,7 @@ impl PublisherCore {
             match Told::from_u32(row.told) {
                 Some(Told::Missing) => self.window.on_missing(now, &line.outstanding, row.from, row.to),
                 Some(Told::Throttled) => self.over_share = SHARE_BEATS,
-                None => {}
+                Some(Told::TableFull) | None => {}
             }
         }
         self.tell_throttled(f);

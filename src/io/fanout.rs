@@ -90,6 +90,7 @@ const WAYS: [Way; 256] = {
         Kind::Down,
         Kind::StepDown,
         Kind::Notice,
+        Kind::Presence,
     ];
     let mut index = 0;
     while index < groups.len() {

@@ -38,6 +38,7 @@ const PARTED: u16 = 1306;
 const OVERRUN: u16 = 1307;
 const TAKEOVER_WAITS: u16 = 1009;
 const ROUND_REFUSED: u16 = 1020;
+const TWIN: u16 = 1308;
 
 /// All codes of a node, for [`crate::io::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &{
@@ -209,7 +210,20 @@ const HAPPENINGS: &[EventKind] = &[
             let identity = Identity::from_packed(event.a);
             write!(
                 f,
-                "another process speaks as {identity}: the node is silent from now on; stop one of the two"
+                "another process lives under our identity {identity}, and began before this one: this node is silent from \
+                 now on; find out who has a copy of its journal, and give each replica a journal of its own"
+            )
+        },
+    },
+    EventKind {
+        code: TWIN,
+        level: Level::ERROR,
+        format: |event, f| {
+            let identity = Identity::from_packed(event.a);
+            write!(
+                f,
+                "another process lives under our identity {identity}; it began after this one, and stops by itself; find \
+                 out who has a copy of our journal"
             )
         },
     },
@@ -381,6 +395,7 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
         }
         Event::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
         Event::RoundRefused { epoch, seen } => Record { a: epoch.0, b: u64::from(seen), ..of(ROUND_REFUSED) },
+        Event::Twin { identity } => Record { a: identity.packed(), ..of(TWIN) },
         Event::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },
         Event::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
     }

@@ -132,7 +132,7 @@ impl Node {
         let replay = ReplayLimits::new(settings.cluster, identity, settings.sources.clone());
         let fetch = (!settings.sources.is_empty()).then(|| Fetch::start(replay)).transpose()?;
         let waiter = settings.idle.waiter(&net.sockets())?;
-        let limits = replica_limits(settings, identity)?;
+        let limits = replica_limits(settings, identity, clock.wall(clock.now()))?;
         let mut replica = Replica::new(net, opened.tail, recovered, limits)
             .map_err(|why| NodeError::Refused(format!("journal {directory}: {why}")))?;
         if settings.is_archiver {
@@ -414,7 +414,7 @@ fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError
     Ok(Device::open(DeviceSettings { udp, transport, second, rehearse, memory })?)
 }
 
-fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits, NodeError> {
+fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<ReplicaLimits, NodeError> {
     Ok(ReplicaLimits {
         receiver: ReceiverLimits {
             cluster: settings.cluster,
@@ -433,6 +433,7 @@ fn replica_limits(settings: &NodeSettings, me: Identity) -> Result<ReplicaLimits
         hold_back: HOLD_BACK,
         ack_again_ns: ACK_AGAIN_BEATS * settings.beat.beat_ns,
         process_nonce: random_u64()?,
+        born,
         repairs_per_request: REPAIRS_PER_REQUEST,
         budget: BudgetLimits::default(),
         suspect: SuspectLimits {

@@ -18,6 +18,7 @@ pub mod log;
 pub mod membership;
 pub mod nack;
 pub mod planted;
+pub mod presence;
 pub mod publishers;
 pub mod pulse;
 pub mod redundancy;

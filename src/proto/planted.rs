@@ -77,6 +77,11 @@ mutations! {
     EachAlone "REPAIR-3" "everybody who lost a frame is given a copy of its own",
     NoBudget "REPAIR-4" "repairs are given without a budget",
     StalledLeaderSpeaks "others" "a leader that was paused stamps before it has looked",
+    EchoIsImpostor "ALIVE-1" "an own datagram that comes late stops the node",
+    TwinStays "ALIVE-1" "who finds that an earlier process of its identity lives goes on",
+    ClockNotLookedAt "others" "nobody compares the stream's time with its own clock",
+    ReplyFromHalfARing "opens" "a publisher is told its last number as the table has it where the ring has lost what is not committed",
+    OpenerNotTold "opens" "an open that finds no room is dropped without a word",
     RoundsJump "others" "a round is believed however far it jumps",
     AnyBoundBelieved "others" "an ack tells of what is stamped, whoever says it and however far it reaches",
 }

@@ -85,6 +85,16 @@ impl Publishers {
         Self { slots, nonces: vec![[0; 2]], ids: BTreeMap::new(), changes: VecDeque::new(), publishers_max }
     }
 
+    /// How many names have ever been opened: none is given back.
+    pub fn used(&self) -> u32 {
+        self.slots.len() as u32 - 1
+    }
+
+    /// How many names this replica takes while it leads. Those of other leaders' logs are kept, however many they are.
+    pub fn publishers_max(&self) -> u32 {
+        self.publishers_max
+    }
+
     /// S8 (at most once, in order): whether the message `publisher_seq` of this incarnation is stamped now.
     #[inline]
     pub fn judge(&self, publisher: PublisherId, incarnation: u32, publisher_seq: PublisherSeq) -> Verdict {

@@ -184,6 +184,11 @@ impl Machine {
         }
     }
 
+    /// What its wall clock shows at `now`.
+    pub(super) fn wall(&self, now: Nanos) -> Nanos {
+        wall_of(now, self.wall_ahead)
+    }
+
     /// The process, while it runs.
     pub(super) fn replica(&self) -> Option<&Replica<SimPorts>> {
         match &self.state {

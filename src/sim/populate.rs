@@ -57,7 +57,13 @@ fn receiver(plan: &Plan, seat: usize, me: Identity) -> ReceiverLimits {
     }
 }
 
-pub(super) fn replica_limits(plan: &Plan, seat: usize, me: Identity, rng: &mut Rng) -> ReplicaLimits {
+pub(super) fn replica_limits(
+    plan: &Plan,
+    seat: usize,
+    me: Identity,
+    born: Nanos,
+    rng: &mut Rng,
+) -> ReplicaLimits {
     ReplicaLimits {
         receiver: receiver(plan, seat, me),
         beat: BeatLimits { first_ns: 50_000, beat_ns: BEAT_NS },
@@ -67,6 +73,7 @@ pub(super) fn replica_limits(plan: &Plan, seat: usize, me: Identity, rng: &mut R
         hold_back: 32,
         ack_again_ns: 1_000_000,
         process_nonce: rng.next_u64(),
+        born,
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
         suspect: SuspectLimits {
@@ -214,7 +221,8 @@ impl World {
         let Actor::Replica(machine) = &mut self.seats[seat].actor else { return Ok(()) };
         let kept = matches!(machine.state, State::Down(Some(_), _));
         let damaged = machine.is_damaged();
-        let limits = replica_limits(&self.plan, seat, machine.identity, &mut self.rng);
+        let limits =
+            replica_limits(&self.plan, seat, machine.identity, machine.wall(self.now), &mut self.rng);
         let started = machine.start(&self.plan, limits)?;
         self.runs += 1;
         let what = match &started {

@@ -2,7 +2,7 @@
 
 use super::check::{Oracle, Violation};
 use super::coverage::Event;
-use super::machine::{WALL_NS, wall_of};
+use super::machine::WALL_NS;
 use super::payload;
 use super::story::Happening;
 use super::world::{Actor, Phase, Reading, Work, World};
@@ -36,7 +36,7 @@ impl World {
             let durable = machine.replica().map(|replica| replica.tail().durable_next());
             durable.map_or(Ok(()), |durable| self.oracle.on_flushed(index, durable))?;
         }
-        let wall = wall_of(now, machine.wall_ahead);
+        let wall = machine.wall(now);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
         self.oracle.on_turn(index);

@@ -3,8 +3,9 @@
 
 use super::{
     ConditionRow, ConditionRows, Denied, Entries, HEADER_LEN, Header, Identity, JoinBody, Kind, LeaseBody,
-    NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow, NoticeRows, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject,
-    ReplayBody, ReplayRequestBody, Seq, StatusBody, StatusMember, StatusMembers, VerdictBody, crc, seal,
+    NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow, NoticeRows, PresenceBody, PublisherId, PublisherSeq,
+    REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody, Seq, StatusBody, StatusMember, StatusMembers,
+    VerdictBody, crc, seal,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -44,6 +45,9 @@ pub struct NackBody {
     pub token: u64,
 }
 
+/// Flag of a promise or a grant: its sender's journal takes nothing more for the present, so that it acknowledges
+/// nothing whoever leads.
+pub const BALLOT_NO_ROOM: u16 = 1;
 /// Flag of a nack: it asks for the epoch start of `header.epoch` and has no ranges.
 pub const NACK_EPOCH_START: u16 = 1;
 /// Most ranges in one nack.
@@ -357,6 +361,8 @@ pub enum Datagram<'a> {
     ReplayMark(&'a Header, ReplayBody),
     /// What a leader tells publishers.
     Notice(&'a Header, NoticeRows<'a>),
+    /// Who lives under the sender's identity.
+    Presence(&'a Header, PresenceBody),
 }
 
 impl<'a> Datagram<'a> {
@@ -432,7 +438,8 @@ impl<'a> Datagram<'a> {
                 Self::Reply(header, body(bytes)?)
             }
             kind @ (Kind::Prepare | Kind::Promise | Kind::Refuse | Kind::PreVote | Kind::Grant) => {
-                ends(header, size_of::<BallotBody>(), 0)?;
+                let answers = matches!(kind, Kind::Promise | Kind::Grant);
+                ends(header, size_of::<BallotBody>(), if answers { BALLOT_NO_ROOM } else { 0 })?;
                 let said: BallotBody = body(bytes)?;
                 // Nobody votes about round 0, which nobody leads.
                 if super::Epoch(said.ballot).round() == 0 {
@@ -499,6 +506,10 @@ impl<'a> Datagram<'a> {
             Kind::Notice => {
                 ends(header, header.count as usize * size_of::<NoticeRow>(), 0)?;
                 Self::Notice(header, NoticeRows::check(header, bytes)?)
+            }
+            Kind::Presence => {
+                ends(header, size_of::<PresenceBody>(), 0)?;
+                Self::Presence(header, body(bytes)?)
             }
             Kind::Frame | Kind::Submission | Kind::Ack | Kind::Stage | Kind::Switch => {
                 return Err(Reject::Kind);
@@ -596,6 +607,11 @@ pub fn write_notice(out: &mut [u8], mut header: Header, rows: &[NoticeRow]) -> u
     assert!(rows.len() <= NOTICE_ROWS_MAX, "{} rows, at most {NOTICE_ROWS_MAX}", rows.len());
     header.count = rows.len() as u16;
     write(out, header, &[], bytemuck::cast_slice(rows))
+}
+
+/// Writes a presence; as [`write_heartbeat`].
+pub fn write_presence(out: &mut [u8], header: Header, body: PresenceBody) -> usize {
+    write(out, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Room for any datagram that this file writes, statuses and submissions aside.

@@ -66,6 +66,8 @@ pub enum Kind {
     ReplayMark = 22,
     /// The leader tells publishers what it misses of them.
     Notice = 24,
+    /// Between two processes under one identity: who lives, and since when.
+    Presence = 25,
     /// Journal only: from here on frames are staged beside the log (S7).
     Stage = 128,
     /// Journal only: the staged frames are the log now (S7).
@@ -100,6 +102,7 @@ impl Kind {
             21 => Self::ReplayAnswer,
             22 => Self::ReplayMark,
             24 => Self::Notice,
+            25 => Self::Presence,
             128 => Self::Stage,
             129 => Self::Switch,
             _ => return None,

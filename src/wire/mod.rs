@@ -27,7 +27,8 @@
 //! | [`Kind::Lease`] | replica's device → device | unicast | a join was heard | [`LeaseBody`] |
 //! | [`Kind::ReplayRequest`] | reader → replica or archiver | TCP | it needs what no ring holds | [`ReplayRequestBody`] |
 //! | [`Kind::ReplayAnswer`], [`Kind::ReplayMark`] | replica → reader | TCP | before the frames, and where none follow | [`ReplayBody`] |
-//! | [`Kind::Notice`] | leader → publishers | control group | their numbers are missed, or their share is used up | [`NoticeRow`]s |
+//! | [`Kind::Notice`] | leader → publishers | control group | their numbers are missed, their share is used up, or an open finds no room | [`NoticeRow`]s |
+//! | [`Kind::Presence`] | replica → its own identity | control group | another process speaks under it; and the answer | [`PresenceBody`] |
 //! | [`Kind::Stage`], [`Kind::Switch`] | – | journal only | a suffix is replaced (S7) | from seq, epoch |
 
 #![forbid(unsafe_code)]
@@ -43,6 +44,7 @@ mod ids;
 mod lease;
 mod notice;
 mod operator;
+mod presence;
 mod replay;
 
 pub use condition::*;
@@ -55,6 +57,7 @@ pub use ids::*;
 pub use lease::*;
 pub use notice::*;
 pub use operator::*;
+pub use presence::*;
 pub use replay::*;
 
 #[cfg(target_endian = "big")]

@@ -1,5 +1,5 @@
-//! What a leader tells publishers at once: which of their numbers it misses, and whose share of the window is
-//! used up. A hint that costs nothing if it is lost: their timers say the same later.
+//! What a leader tells publishers at once: which of their numbers it misses, whose share of the window is used up,
+//! and whose open finds no room. A hint that costs nothing if it is lost: their timers say the same later.
 
 use super::{HEADER_LEN, Header, PublisherId, PublisherSeq, Reject};
 use bytemuck::{Pod, Zeroable};
@@ -12,6 +12,8 @@ pub enum Told {
     Missing = 1,
     /// From `from` on nothing was taken: the publisher's share of the window is used up.
     Throttled = 2,
+    /// The open with the nonce (`from`, `to`) was not taken: the table of publishers is full of `incarnation` names.
+    TableFull = 3,
 }
 
 impl Told {
@@ -20,6 +22,7 @@ impl Told {
         match told {
             1 => Some(Self::Missing),
             2 => Some(Self::Throttled),
+            3 => Some(Self::TableFull),
             _ => None,
         }
     }
@@ -29,7 +32,7 @@ impl Told {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct NoticeRow {
-    /// Whom it concerns, ...
+    /// Whom it concerns (0: who opens), ...
     pub publisher: PublisherId,
     /// ... and in which incarnation.
     pub incarnation: u32,
@@ -67,8 +70,11 @@ impl<'a> NoticeRows<'a> {
             return Err(Reject::Count);
         }
         let rows = Self(&bytes[HEADER_LEN..header.length as usize]);
-        let is_sound = |row: NoticeRow| {
-            Told::from_u32(row.told).is_some() && row.reserved == 0 && row.from > 0 && row.from < row.to
+        let is_sound = |row: NoticeRow| match Told::from_u32(row.told) {
+            Some(Told::Missing | Told::Throttled) => row.reserved == 0 && row.from > 0 && row.from < row.to,
+            // A nonce is any two words.
+            Some(Told::TableFull) => row.reserved == 0 && row.publisher == 0,
+            None => false,
         };
         rows.iter().all(is_sound).then_some(rows).ok_or(Reject::Body)
     }

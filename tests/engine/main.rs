@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod alive;
 mod bounds;
+mod clock;
 mod exchange;
 mod fates;
 mod found;
@@ -15,6 +17,7 @@ mod log;
 mod membership;
 mod multicast;
 mod notices;
+mod opens;
 mod outputs;
 mod publisher;
 mod readers;

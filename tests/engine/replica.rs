@@ -417,38 +417,6 @@ fn s12_a_node_whose_log_does_not_list_it_starts_without_a_vote() {
 }
 
 #[test]
-fn s12_a_node_that_finds_another_history_in_its_group_stops_and_one_that_runs_does_not() {
-    let mut log = Log::begun(3);
-    let foreign = log.ack_with(3, 3, |header, _| header.history ^= 1);
-    let mut newcomer = standby(&log, |_| {});
-    newcomer.events();
-    let mut running = standby(&log, |_| {});
-    running.hear(&[log.heartbeat()]);
-    for (node, stops) in [(&mut newcomer, true), (&mut running, false)] {
-        node.hear(std::slice::from_ref(&foreign));
-        assert_eq!(node.replica.core.is_stopped(), stops);
-        let told = |event: &Event| matches!(event, Event::OtherHistory { have, seen } if *seen == have ^ 1);
-        assert_eq!(node.events().iter().any(told), stops);
-    }
-    assert!(newcomer.hear(&[log.push(&["a"])]).is_empty() && newcomer.wait(10_000_000).is_empty());
-}
-
-#[test]
-fn s12_an_impostor_stops_the_node_and_its_own_echo_does_not() {
-    let mut log = Log::begun(3);
-    let mut node = standby(&log, |_| {});
-    node.hear(&[log.ack(2, 3)]);
-    assert!(!node.replica.core.is_stopped(), "its own datagram, looped back");
-    node.hear(&[log.ack_with(2, 3, |_, body| body.process_nonce = 0xbad)]);
-    assert!(node.replica.core.is_stopped());
-    assert!(node.events().contains(&Event::Impostor { identity: identity(2) }));
-    assert!(node.hear(&[log.push(&["a"])]).is_empty() && node.wait(10_000_000).is_empty());
-    let mut node = leader(3, |_| {});
-    node.hear(&[log.ack_with(1, 3, |_, body| body.process_nonce = 0xbad)]);
-    assert!(node.replica.core.is_stopped(), "a leader as well");
-}
-
-#[test]
 fn a_standby_whose_log_differs_stops_and_says_where() {
     let mut log = Log::begun(3);
     let mut node = standby(&log, |_| {});

@@ -93,6 +93,7 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         Datagram::Notice(header, rows) => {
             small(|out| write_notice(out, *header, &rows.iter().collect::<Vec<_>>()))
         }
+        Datagram::Presence(header, body) => small(|out| write_presence(out, *header, body)),
         Datagram::Verdict(header, body) => small(|out| write_verdict(out, *header, body)),
         Datagram::Join(header, body) => small(|out| write_join(out, *header, body)),
         Datagram::Lease(header, body) => small(|out| write_lease(out, *header, body)),

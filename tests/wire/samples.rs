@@ -179,6 +179,13 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
     let token = 0x8786_8584_8382_8180;
     let ballot =
         BallotBody { process_nonce: token, ballot: 0x8f8e_8d8c_8b8a_8988, about: 0x9796_9594_9392_9190 };
+    let no_room = Header { flags: BALLOT_NO_ROOM, ..header(Kind::Promise) };
+    let presence = PresenceBody {
+        process_nonce: token,
+        born: 0x8f8e_8d8c_8b8a_8988,
+        token: 0x9796_9594_9392_9190,
+        answers: 0x9f9e_9d9c_9b9a_9998,
+    };
     let ballots = |kind| small(|out| write_ballot(out, header(kind), ballot));
     let down = DownBody { secret: std::array::from_fn(|index| 0x80 + index as u8) };
     let step_down = StepDownBody { process_nonce: token, successor: STANDBY.packed() };
@@ -246,7 +253,8 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         told: Told::Missing as u32,
         reserved: 0,
     };
-    let rows = [row, NoticeRow { publisher: 0x5352_5151, told: Told::Throttled as u32, ..row }];
+    let full = NoticeRow { publisher: 0, told: Told::TableFull as u32, ..row };
+    let rows = [row, NoticeRow { publisher: 0x5352_5151, told: Told::Throttled as u32, ..row }, full];
     let record = |kind| {
         let mut bytes = vec![0; HEADER_LEN];
         seal(&mut bytes, header(kind));
@@ -293,6 +301,8 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
             small(|out| write_replay(out, header(Kind::ReplayMark), ReplayBody { end: 0, ..replay })),
         ),
         ("notice", small(|out| write_notice(out, header(Kind::Notice), &rows))),
+        ("presence", small(|out| write_presence(out, header(Kind::Presence), presence))),
+        ("promise without room", small(|out| write_ballot(out, no_room, ballot))),
         ("stage", record(Kind::Stage)),
         ("switch", record(Kind::Switch)),
     ]

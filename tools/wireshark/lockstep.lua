@@ -439,16 +439,24 @@ local BODIES = {
             words[#words + 1] = string.format("%s %d: %s", told or "told", n32(d, at), range_text(d, at + 8))
             local row = subtree(d, d.top, single.row, at, parts.row.size, "Publisher " .. words[#words])
             show(d, parts.row, row, at)
-            local from = n64(d, at + 8)
-            if not told or n32(d, at + 28) ~= 0 or from == ZERO or from >= n64(d, at + 16) then
+            local from, code = n64(d, at + 8), n32(d, at + 24)
+            local wrong = from == ZERO or from >= n64(d, at + 16)
+            if code == 3 then
+                wrong = n32(d, at) ~= 0
+            end
+            if not told or n32(d, at + 28) ~= 0 or wrong then
                 refuse(d, "body", "a row that contradicts itself", row)
             end
         end
         return " " .. table.concat(words, ", ")
     end,
+    [25] = fixed(parts.presence, 0, function(d, at)
+        return nil, n64(d, at + 24) == ZERO and " asks" or " answers"
+    end),
 }
 for kind = 9, 13 do
-    BODIES[kind] = fixed(parts.ballot, 0, judge_ballot)
+    -- A promise and a grant may say that there is no room.
+    BODIES[kind] = fixed(parts.ballot, (kind == 10 or kind == 13) and 1 or 0, judge_ballot)
 end
 
 -- ---------------------------------------------------------------------------- the header, and what is whole

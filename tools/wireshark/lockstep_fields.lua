@@ -11,6 +11,7 @@ names.kinds = {
     [7] = "question", [8] = "reply", [9] = "prepare", [10] = "promise", [11] = "refuse", [12] = "pre-vote",
     [13] = "grant", [14] = "down", [15] = "step-down", [16] = "status", [17] = "verdict",
     [18] = "join", [19] = "lease", [20] = "replay request", [21] = "replay answer", [22] = "replay mark", [24] = "notice",
+    [25] = "presence",
     [128] = "stage", [129] = "switch",
 }
 names.entry_kinds = {
@@ -38,7 +39,7 @@ names.ends = {
 names.suspicions = {
     [0] = "never", [1] = "down", [2] = "step-down", [3] = "silence", [4] = "deaf", [5] = "refused",
 }
-names.told = { [1] = "missing", [2] = "throttled" }
+names.told = { [1] = "missing", [2] = "throttled", [3] = "table full" }
 names.changes = { [1] = "joins", [2] = "leaves" }
 names.member_roles = { [0] = "full", [1] = "witness" }
 names.roles = { [0] = "blank", [1] = "standby", [2] = "leader", [3] = "learner" }
@@ -419,6 +420,12 @@ parts.down = struct { bytes(32, "down.secret", "Secret") }
 parts.step_down = struct {
     u64("process_nonce", "Process nonce", base.HEX),
     identity("successor", "Successor"),
+}
+parts.presence = struct {
+    u64("process_nonce", "Process nonce", base.HEX),
+    u64("presence.born", "Process began, in nanoseconds since 1970"),
+    u64("token", "Token", base.HEX),
+    u64("presence.answers", "Nonce of who asked; 0 asks", base.HEX),
 }
 parts.status = struct {
     u64("token", "Token", base.HEX),

@@ -144,6 +144,7 @@ fn replica(cluster: &Cluster, process: usize) -> Result<Desked, String> {
         hold_back: 1024,
         ack_again_ns: 1_000_000_000,
         process_nonce: process_nonce(process),
+        born: 0,
         repairs_per_request: 64,
         budget: BudgetLimits::default(),
         suspect: SuspectLimits::default(),

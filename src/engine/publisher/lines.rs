@@ -45,6 +45,8 @@ pub(super) enum LineState {
     },
     Fenced,
     Closed,
+    /// The leader's table of publishers had no room for it.
+    Refused,
 }
 
 /// One name.
@@ -184,7 +186,9 @@ impl Lines {
         self.unopened += 1;
         match self.list.get_mut(ticket) {
             Some(old) => {
-                self.by_id[old.id as usize] = u32::MAX;
+                if let Some(bound) = self.by_id.get_mut(old.id as usize) {
+                    *bound = u32::MAX;
+                }
                 *old = line;
             }
             None => self.list.push(line),
@@ -194,7 +198,8 @@ impl Lines {
 
     /// The ticket of a name that has ended here: opening it again takes no more room.
     pub(super) fn ended(&self, name: &str) -> Option<usize> {
-        let is_over = |line: &Line| matches!(line.state, LineState::Fenced | LineState::Closed);
+        let is_over =
+            |line: &Line| matches!(line.state, LineState::Fenced | LineState::Closed | LineState::Refused);
         self.list.iter().position(|line| line.name == name && is_over(line))
     }
 
@@ -495,6 +500,19 @@ impl Lines {
                 *bound = u32::MAX;
             }
         }
+    }
+
+    /// The leader took no open with this nonce, as its table is full. Returns the tickets that it ends.
+    pub(super) fn on_table_full(&mut self, nonce: [u64; 2]) -> impl Iterator<Item = usize> {
+        let Self { list, unopened, .. } = self;
+        list.iter_mut().enumerate().filter_map(move |(ticket, line)| {
+            let ends = line.nonce == nonce && matches!(line.state, LineState::Opening { .. });
+            if ends {
+                line.state = LineState::Refused;
+                *unopened -= 1;
+            }
+            ends.then_some(ticket)
+        })
     }
 
     /// Another leadership has begun: opens that are under way are sent at once.

@@ -100,6 +100,14 @@ pub enum PublisherEvent {
         /// that begins anew knows by it how much of its predecessor's is in the stream for ever.
         last: PublisherSeq,
     },
+    /// The leader's table of publishers is full: the name was not opened, and is not tried again by itself. Room comes only
+    /// by a larger `stream.publishers_max`; after that the name can be opened again.
+    Refused {
+        /// Which name.
+        ticket: usize,
+        /// How many names the leader takes.
+        publishers_max: u32,
+    },
     /// A message has its place; a takeover may still take it away. Then
     /// [`Unstamped`](PublisherEvent::Unstamped) is told, and this again once it has another one.
     Stamped {

@@ -19,8 +19,8 @@ use crate::proto::sequence::{Leadership, Sequencer};
 use crate::proto::suspect;
 use crate::wire::{
     BallotBody, Condition, Datagram, DownBody, Entries, Epoch, HEADER_LEN, Header, Identity, Kind,
-    MEMBERS_MAX, Nanos, ROUND_MAX, Reject, SMALL_LEN_MAX, Seq, StepDownBody, write_ballot, write_down,
-    write_step_down,
+    MEMBERS_MAX, Nanos, PresenceBody, ROUND_MAX, Reject, SMALL_LEN_MAX, Seq, StepDownBody, write_ballot,
+    write_down, write_presence, write_step_down,
 };
 
 /// What a replica owes to others at the end of its turn.
@@ -34,6 +34,10 @@ pub(super) struct Owed {
     grant: Option<(Epoch, Epoch)>,
     /// What we hold beyond the log of this candidate.
     salvage: Option<Header>,
+    /// A question to whoever lives under our identity, ...
+    pub(super) asks_presence: Option<PresenceBody>,
+    /// ... and our answer to one.
+    pub(super) answers_presence: Option<PresenceBody>,
 }
 
 /// When and why a leader was last missed, for who asks.
@@ -51,8 +55,9 @@ impl Owed {
     /// Whether nothing is owed, which is the rule.
     #[inline]
     fn is_nothing(&self) -> bool {
-        let Self { promise, refuse, grant, salvage } = self;
-        !promise && refuse.is_none() && grant.is_none() && salvage.is_none()
+        let Self { promise, refuse, grant, salvage, asks_presence, answers_presence } = self;
+        let votes = *promise || refuse.is_some() || grant.is_some() || salvage.is_some();
+        !votes && asks_presence.is_none() && answers_presence.is_none()
     }
 }
 
@@ -120,6 +125,8 @@ impl ReplicaCore {
                 self.rx.check_history(header)?;
                 self.on_down(now, header, body);
             }
+            // Whatever history it has: it has our name.
+            Datagram::Presence(header, body) => self.on_presence(header, body),
             Datagram::StepDown(header, body) => {
                 self.rx.check_history(header)?;
                 if !self.is_own(header, body.process_nonce) {
@@ -534,6 +541,7 @@ impl ReplicaCore {
         if std::mem::take(&mut self.rejoins) {
             net.set_joined(Group::Data, true);
         }
+        self.say_presence(net, tail, wall);
         let promised = self.acceptor.promised();
         if self.owed.promise && self.is_promise_stored(tail) {
             self.owed.promise = false;
@@ -551,6 +559,16 @@ impl ReplicaCore {
         {
             self.refused_at = now;
             self.say(net, tail, wall, Kind::Refuse, promised, about);
+        }
+    }
+
+    fn say_presence<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, wall: Nanos) {
+        let owed = [self.owed.asks_presence.take(), self.owed.answers_presence.take()];
+        for body in owed.into_iter().flatten() {
+            self.number += 1;
+            let mut out = [0; SMALL_LEN_MAX];
+            let length = write_presence(&mut out, self.header(Kind::Presence, wall, &tail.end()), body);
+            send_small(net, Group::Control, &out[..length]);
         }
     }
 

@@ -38,6 +38,8 @@ impl<P: Ports> Replica<P> {
         core.notice_at = Nanos::MAX;
         (core.moved_at, core.advanced_at, core.turned_at, core.acked_at) = (now, now, now, now);
         core.polled_at = now;
+        core.presence.forget();
+        (core.tokens, core.clock_heard, core.clock_ahead) = (0, 0, false);
         core.suspect.restart(now);
         core.quorum.restart(now);
         core.beat = Beat::new(core.limits.beat);

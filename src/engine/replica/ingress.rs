@@ -4,10 +4,15 @@ use super::{Nanos, ReplicaCore, Tail, send_small};
 use crate::engine::counters::Counter;
 use crate::engine::ports::{Group, Net};
 use crate::journal::ports::TailMemory;
-use crate::wire::{EntryHeader, Kind, NOTICE_ROWS_MAX, NoticeRow, SMALL_LEN_MAX, write_notice};
+use crate::proto::planted::{Mutation, planted};
+use crate::wire::{
+    Condition, EntryHeader, Kind, NOTICE_ROWS_MAX, NoticeRow, SMALL_LEN_MAX, Told, write_notice,
+};
 
 /// A gap is told again after so many first rungs of the heartbeat: by then what was sent again has come.
 const AGAIN_RUNGS: u64 = 8;
+/// From this part of the table of publishers on the operator is told that it fills.
+const FULL_PERCENT: u64 = 80;
 
 impl ReplicaCore {
     /// Whether this message's publisher has not had more than its share of a scarce window.
@@ -25,8 +30,38 @@ impl ReplicaCore {
         has
     }
 
-    /// Tells publishers which of their numbers are missing, and whose share is used up: once a turn at the
-    /// most, and not more often than the heartbeat's first rung.
+    /// Whether publishers are to be told something.
+    #[inline]
+    pub(super) fn has_notices(&self) -> bool {
+        !self.hold.is_empty() || self.shares.has_news() || !self.opens_refused.is_empty()
+    }
+
+    /// An open finds no room in the table of publishers: whoever opens is told. Who finds no room among those that are to
+    /// be told asks again.
+    #[cold]
+    pub(super) fn refuse_open(&mut self, nonce: [u64; 2]) {
+        self.counters.add(Counter::OpensRefused, 1);
+        if planted(Mutation::OpenerNotTold) {
+            return;
+        }
+        if self.opens_refused.len() < NOTICE_ROWS_MAX && !self.opens_refused.contains(&nonce) {
+            self.opens_refused.push(nonce);
+        }
+    }
+
+    /// Once a beat of a leader: how full its table of publishers is.
+    pub(super) fn look_at_publishers(&mut self, now: Nanos) {
+        let (used, max) = (self.log.publishers.used(), self.log.publishers.publishers_max());
+        self.counters.set(Counter::Publishers, u64::from(used));
+        let full = u64::from(used) * 100 >= u64::from(max) * FULL_PERCENT;
+        if full || self.conditions.holds(Condition::PublishersNearlyFull) {
+            let numbers = (u64::from(used), u64::from(max));
+            self.set_condition(Condition::PublishersNearlyFull, full, now, numbers);
+        }
+    }
+
+    /// Tells publishers whose open finds no room, which of their numbers are missing, and whose share is used up: once a
+    /// turn at the most, and not more often than the heartbeat's first rung.
     #[cold]
     pub(super) fn tell_publishers<M: TailMemory>(
         &mut self,
@@ -38,7 +73,15 @@ impl ReplicaCore {
         let rung_ns = self.limits.beat.first_ns;
         self.notice_at = now + rung_ns;
         let mut rows = [NoticeRow::default(); NOTICE_ROWS_MAX];
-        let mut count = self.shares.tell(&mut rows);
+        let publishers_max = self.log.publishers.publishers_max();
+        let mut count = 0;
+        for [from, to] in self.opens_refused.drain(..) {
+            let told = Told::TableFull as u32;
+            rows[count] =
+                NoticeRow { publisher: 0, incarnation: publishers_max, from, to, told, reserved: 0 };
+            count += 1;
+        }
+        count += self.shares.tell(&mut rows[count..]);
         // While nothing is taken there is no use in sending it again.
         if !self.refusing {
             let (publishers, shares) = (&self.log.publishers, &self.shares);

@@ -65,7 +65,7 @@ impl<P: Ports> Replica<P> {
         if core.unsettled {
             core.stamp_settled(tail, wall);
         }
-        if (!core.hold.is_empty() || core.shares.has_news()) && now >= core.notice_at {
+        if core.has_notices() && now >= core.notice_at {
             core.tell_publishers(net, tail, now, wall);
         }
         if core.limits.durability == Durability::Power {
@@ -175,6 +175,8 @@ impl ReplicaCore {
             return self.step_down(tail, now, Stopped::Deaf);
         }
         self.look_for_standbys(tail, now);
+        self.look_at_clock(tail, now, wall);
+        self.look_at_publishers(now);
         self.look_for_members(now);
         let Some(Handover { to, until }) = self.handover else { return };
         let end = tail.end();
@@ -382,7 +384,7 @@ impl ReplicaCore {
         let (id, incarnation, last) = match self.log.publishers.judge_open(&open) {
             OpenVerdict::Stamp(id, incarnation, last) => (id, incarnation, last),
             OpenVerdict::Stale => return self.drop_one(Counter::SubmissionsDuplicate),
-            OpenVerdict::Full => return self.drop_one(Counter::OpensRefused),
+            OpenVerdict::Full => return self.refuse_open(open.body.nonce),
         };
         let mut payload = [0; size_of::<OpenBody>() + NAME_LEN_MAX];
         let length = write_open(&mut payload, open.body.nonce, incarnation, open.name);

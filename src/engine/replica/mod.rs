@@ -12,6 +12,7 @@
 //! frame is kept before it is sent, an append is published before it is acknowledged.
 
 mod begin;
+mod clock;
 mod elect;
 mod explored;
 mod give;
@@ -20,6 +21,7 @@ mod ingress;
 mod lead;
 mod orders;
 mod own_log;
+mod presence;
 mod pulse;
 mod recovered;
 mod replayed;
@@ -32,6 +34,7 @@ use give::Giving;
 use heard::Heard;
 use orders::{Denial, redundancy_patience};
 use own_log::OwnLog;
+use presence::Foreign;
 use pulse::pulse_limits;
 pub use recovered::Recovered;
 pub use replayed::{ReplayOrder, ReplayWish};
@@ -50,6 +53,7 @@ use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
 use crate::proto::ingress::{HoldBack, Shares};
+use crate::proto::presence::Presence;
 use crate::proto::pulse::Pulse;
 use crate::proto::redundancy::Redundancy;
 use crate::proto::repair::GivenLimits;
@@ -59,8 +63,8 @@ use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
 use crate::proto::window::{Uncommitted, Window};
 use crate::wire::{
-    Condition, ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos,
-    REPAIR_TRAILER_LEN, Reject, SMALL_LEN_MAX, Seq,
+    Condition, ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, NOTICE_ROWS_MAX,
+    Nanos, REPAIR_TRAILER_LEN, Reject, SMALL_LEN_MAX, Seq,
 };
 
 /// A replica's settings.
@@ -82,6 +86,8 @@ pub struct ReplicaLimits {
     pub ack_again_ns: Nanos,
     /// Drawn at each start of the process.
     pub process_nonce: u64,
+    /// When the process began, by its own clock: of two processes of one identity the later one stops.
+    pub born: Nanos,
     /// Most frames that one request is answered with: more are asked for again.
     pub repairs_per_request: usize,
     /// What repairs to readers may cost.
@@ -147,6 +153,12 @@ pub struct ReplicaCore {
     /// Whether the groups bring whom we listen for: a leader its standbys, everybody else the leader.
     pulse: Pulse,
     owed: Owed,
+    /// Whether another process speaks under our identity.
+    presence: Presence,
+    /// Tokens that were drawn.
+    tokens: u64,
+    /// Another history that was heard before our own.
+    foreign: Foreign,
     refused_at: Nanos,
     /// The epoch that the log was last compared with.
     pursued: Epoch,
@@ -221,6 +233,11 @@ pub struct ReplicaCore {
     refused: bool,
     /// Publishers are told what is missed of them from then on.
     notice_at: Nanos,
+    /// Opens that found the table of publishers full, by their nonces, until they are told.
+    opens_refused: Vec<[u64; 2]>,
+    /// What the leader's clock was when it last beat; whether the stream's time is far ahead of ours.
+    clock_heard: Nanos,
+    clock_ahead: bool,
     /// The last ack that was said, and when.
     acked: (Epoch, Seq),
     acked_at: Nanos,
@@ -318,6 +335,9 @@ impl<P: Ports> Replica<P> {
             missed_since: None,
             pulse: Pulse::new(pulse_limits(&limits.suspect)),
             owed: Owed::default(),
+            presence: Presence::new(limits.process_nonce, limits.born, limits.suspect.timeout_ns / 2),
+            tokens: 0,
+            foreign: Foreign::default(),
             refused_at: 0,
             pursued: Epoch::NONE,
             fetched: (Epoch::NONE, 0),
@@ -364,6 +384,9 @@ impl<P: Ports> Replica<P> {
             refusing: false,
             refused: false,
             notice_at: 0,
+            opens_refused: Vec::with_capacity(NOTICE_ROWS_MAX),
+            clock_heard: 0,
+            clock_ahead: false,
             acked: (Epoch::NONE, 0),
             acked_at: 0,
             number: 0,
@@ -576,6 +599,7 @@ impl ReplicaCore {
             // Only who leads looks.
             self.conditions.forget(Condition::Exposed);
             self.conditions.forget(Condition::RedundancyLost);
+            self.conditions.forget(Condition::PublishersNearlyFull);
         }
         self.pulse = Pulse::new(pulse_limits(&self.limits.suspect));
         self.events.push(Event::Role { from, to, epoch: end.epoch, seq: end.next });
@@ -595,32 +619,6 @@ impl ReplicaCore {
             number: self.number,
             ..Header::new(kind)
         }
-    }
-
-    /// Which life of the stream does the group live? A node that has heard nobody of its own history yet, and
-    /// hears another, is the one that is out of place (S12); later the others are noise, refused and counted.
-    fn check_group(&mut self, header: &Header) -> Result<(), Reject> {
-        let have = self.rx.history();
-        let judged = self.rx.check_history(header);
-        match judged {
-            Ok(()) => self.looked |= header.identity() != self.identity(),
-            Err(Reject::History { seen }) if !self.looked && seen != 0 => {
-                self.events.push(Event::OtherHistory { have, seen });
-                self.stopped = true;
-            }
-            Err(_) => {}
-        }
-        judged
-    }
-
-    /// A datagram under our own identity: our own looped back, or another process that claims to be us.
-    fn is_own(&mut self, header: &Header, process_nonce: u64) -> bool {
-        let own = header.identity() == self.identity();
-        if own && process_nonce != self.limits.process_nonce {
-            self.events.push(Event::Impostor { identity: self.identity() });
-            self.stopped = true;
-        }
-        own
     }
 
     fn reject(&mut self, reject: Reject) {
@@ -652,6 +650,7 @@ impl ReplicaCore {
 
     fn gauge(&mut self, end: &crate::proto::log::LogEnd) {
         self.counters.add(Counter::Turns, 1);
+        self.counters.set(Counter::EventsDropped, self.events.dropped());
         self.counters.set(Counter::AcceptNext, end.next);
         self.counters.set(Counter::CommitNext, self.commit_next());
         self.counters.set(Counter::StampedNext, end.next.max(self.rx.seen_next()));

@@ -7,6 +7,7 @@ use crate::engine::event::Role;
 use crate::engine::ports::{Net, Ports};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::repair::{Holdings, grant};
 use crate::wire::{
     AnswerBody, Datagram, Denied, Entry, FrameView, Header, Identity, Kind, LeaseBody, LeaseTerm, Nanos,
@@ -121,6 +122,10 @@ impl ReplicaCore {
                     Some(Topic::DeclareDead) => {
                         let verdict = self.order_death(identity.unwrap_or_default());
                         self.write_verdict_to(tail, wall, &body, verdict, &mut out)
+                    }
+                    Some(Topic::Publisher) if !self.knows_committed(tail) => {
+                        self.counters.add(Counter::RepliesWithheld, 1);
+                        return Ok(());
                     }
                     _ => self.write_reply_to(tail, wall, &body, name, &mut out),
                 };
@@ -253,6 +258,15 @@ impl ReplicaCore {
         let denied = verdict.err().map_or(0, |why| why as u32);
         let body = VerdictBody { token: asked.token, topic: asked.topic, denied };
         write_verdict(out, self.header(Kind::Verdict, wall, &tail.end()), body)
+    }
+
+    /// Whether what is committed of a publisher can be told: what is not lies in the ring, and is taken back from what the
+    /// table says. After a restart, or with more uncommitted than the ring holds, it may not; then another is asked.
+    fn knows_committed<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
+        let commit_next = self.commit_next();
+        commit_next >= tail.end().next
+            || tail.find(commit_next).is_some()
+            || planted(Mutation::ReplyFromHalfARing)
     }
 
     fn write_reply_to<M: TailMemory>(

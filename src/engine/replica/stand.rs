@@ -30,6 +30,7 @@ impl<P: Ports> Replica<P> {
             }
         }
         core.settle(tail, now);
+        core.look_at_clock(tail, now, wall);
         core.log.on_commit(core.rx.commit.commit_next());
         core.find_role(&tail.end());
         tail.keep_from(if core.is_witness { core.commit_next() } else { Seq::MAX });
@@ -110,6 +111,9 @@ impl ReplicaCore {
             if !wedged {
                 self.on_life(now, epoch);
             }
+        }
+        if epoch == self.rx.follow.epoch() {
+            self.clock_heard = header.timestamp;
         }
         self.successors_heard = body.successors;
         self.credit_heard = body.credit_entries > 0 && body.shares_over == 0;

@@ -1,0 +1,100 @@
+//! Who else is there under our name: another process of our identity (ALIVE-1), or another life of the stream under our
+//! cluster's id (S12). Neither is believed on one datagram: the network may have kept it from before a restart.
+
+use super::ReplicaCore;
+use crate::engine::counters::Counter;
+use crate::engine::event::Event;
+use crate::proto::planted::{Mutation, planted};
+use crate::proto::presence::Found;
+use crate::proto::suspect;
+use crate::wire::{Epoch, Header, Nanos, PresenceBody, Reject};
+
+/// Another history, and in how many beats it was heard.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Foreign {
+    history: u64,
+    beats: u32,
+    at: Nanos,
+}
+
+/// So many beats in which another history speaks, and ours is silent: a group that lives, and no echo.
+const FOREIGN_BEATS: u32 = 16;
+
+impl ReplicaCore {
+    /// Which life of the stream does the group live? A node that has heard nobody of its own history yet, and goes on
+    /// hearing another, is the one that is out of place (S12); later the others are noise, refused and counted.
+    pub(super) fn check_group(&mut self, header: &Header) -> Result<(), Reject> {
+        let have = self.rx.history();
+        let judged = self.rx.check_history(header);
+        match judged {
+            Ok(()) => self.looked |= header.identity() != self.identity(),
+            Err(Reject::History { seen }) if !self.looked && seen != 0 => self.on_foreign(have, seen),
+            Err(_) => {}
+        }
+        judged
+    }
+
+    #[cold]
+    fn on_foreign(&mut self, have: u64, seen: u64) {
+        let now = self.polled_at;
+        if self.foreign.history != seen {
+            self.foreign = Foreign { history: seen, beats: 0, at: 0 };
+        }
+        if self.foreign.beats == 0 || now >= self.foreign.at + self.limits.beat.beat_ns {
+            (self.foreign.beats, self.foreign.at) = (self.foreign.beats + 1, now);
+        }
+        if self.foreign.beats >= FOREIGN_BEATS {
+            self.events.push(Event::OtherHistory { have, seen });
+            self.stopped = true;
+        }
+    }
+
+    /// Whether a datagram bears our own identity: our own, looped back or of a process before this one, or of another
+    /// process that lives. It is used for nothing.
+    pub(super) fn is_own(&mut self, header: &Header, process_nonce: u64) -> bool {
+        let own = header.identity() == self.identity();
+        if own && process_nonce != self.limits.process_nonce {
+            self.on_stranger();
+        }
+        own
+    }
+
+    #[cold]
+    fn on_stranger(&mut self) {
+        self.counters.add(Counter::StrangersIn, 1);
+        if planted(Mutation::EchoIsImpostor) {
+            self.events.push(Event::Impostor { identity: self.identity() });
+            self.stopped = true;
+        }
+        let (seed, tokens) = (&self.limits.secret_seed, self.tokens + 1);
+        // From what nobody else knows, and no other secret.
+        let fresh = || {
+            let secret = suspect::secret(seed, Epoch(!tokens));
+            u64::from_le_bytes(std::array::from_fn(|index| secret[index]))
+        };
+        if let Some(question) = self.presence.on_stranger(self.polled_at, fresh) {
+            self.tokens = tokens;
+            self.owed.asks_presence = Some(question);
+        }
+    }
+
+    /// Somebody under our identity asks whether we live, or answers that it does.
+    pub(super) fn on_presence(&mut self, header: &Header, said: &PresenceBody) {
+        if header.identity() != self.identity() || said.process_nonce == self.limits.process_nonce {
+            return;
+        }
+        if said.asks() {
+            self.owed.answers_presence = Some(self.presence.answer(said));
+            return self.on_stranger();
+        }
+        match self.presence.on_answer(self.polled_at, said) {
+            Found::Nothing => {}
+            Found::Earlier if planted(Mutation::TwinStays) => {}
+            Found::Earlier => {
+                self.events.push(Event::Impostor { identity: self.identity() });
+                self.stopped = true;
+            }
+            Found::Later => self.events.push(Event::Twin { identity: self.identity() }),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Who lives under one identity: a question that only a living process can answer, as its number is drawn anew for
+//! each, and the answer. Two processes of one identity find out by it which of them began later.
+
+use super::Nanos;
+use bytemuck::{Pod, Zeroable};
+
+/// Behind the header of a presence, asked or answered; the header names the identity that both claim.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct PresenceBody {
+    /// The speaker's, as in a heartbeat.
+    pub process_nonce: u64,
+    /// When the speaker's process began, by its own clock, in nanoseconds since the Unix epoch.
+    pub born: Nanos,
+    /// Drawn by who asks, for this question alone; echoed by who answers.
+    pub token: u64,
+    /// An answer: the process nonce of who asked. A question: 0.
+    pub answers: u64,
+}
+
+const _: () = assert!(size_of::<PresenceBody>() == 32);
+
+impl PresenceBody {
+    /// Whether it asks.
+    pub fn asks(&self) -> bool {
+        self.answers == 0
+    }
+}

@@ -1,0 +1,150 @@
+//! Who else is there under our name: a second process of our identity, an echo of the one before, another history.
+
+use super::log::{Log, written};
+use super::replica::{leader, standby};
+use super::world::*;
+use lockstep::engine::counters::Counter;
+use lockstep::engine::event::{Event, Role};
+use lockstep::engine::replica::ReplicaLimits;
+use lockstep::sim::net::To;
+use lockstep::wire::*;
+
+/// What a process says of its presence, among what was sent.
+fn presences(sent: &[(To, Vec<u8>)]) -> Vec<PresenceBody> {
+    let decoded = sent.iter().map(|(_, bytes)| Datagram::decode(bytes, CLUSTER).expect("our own bytes"));
+    decoded
+        .filter_map(|datagram| if let Datagram::Presence(_, body) = datagram { Some(body) } else { None })
+        .collect()
+}
+
+/// A process of replica 2 that began at `born`.
+fn process(log: &Log, nonce: u64, born: Nanos) -> Node {
+    let mut log = log.clone();
+    let mut node = standby(&log, |limits: &mut ReplicaLimits| {
+        (limits.process_nonce, limits.born) = (nonce, born);
+        limits.secret_seed = [nonce as u8; 32];
+    });
+    node.hear(&[log.heartbeat()]);
+    node
+}
+
+/// Turns of two processes that hear each other and the same leader. `lost` says of a datagram between them by its number
+/// that it is lost. Returns which of the two have stopped.
+fn meet(log: &mut Log, mut both: [Node; 2], lost: impl Fn(u32) -> bool) -> [bool; 2] {
+    let mut said: [Vec<Vec<u8>>; 2] = [Vec::new(), Vec::new()];
+    let mut count = 0;
+    for _ in 0..40_000 {
+        if both.iter().any(|node| node.replica.core.is_stopped()) && count > 8 {
+            break;
+        }
+        let heard = std::mem::take(&mut said);
+        for (index, node) in both.iter_mut().enumerate() {
+            let mut batch = vec![log.heartbeat()];
+            for bytes in &heard[1 - index] {
+                count += 1;
+                if !lost(count) {
+                    batch.push(bytes.clone());
+                }
+            }
+            said[index] = node.hear(&batch).into_iter().map(|(_, bytes)| bytes).collect();
+        }
+    }
+    both.map(|node| node.replica.core.is_stopped())
+}
+
+/// ALIVE-1.
+#[test]
+fn s12_an_impostor_stops_the_node_and_its_own_echo_does_not() {
+    let mut log = Log::begun(3);
+    let mut node = standby(&log, |_| {});
+    node.hear(&[log.ack(2, 3)]);
+    assert!(!node.replica.core.is_stopped(), "its own datagram, looped back");
+    let echo = log.ack_with(2, 3, |_, body| body.process_nonce = 0xbad);
+    let asked = presences(&node.hear(std::slice::from_ref(&echo)));
+    assert!(!node.replica.core.is_stopped(), "a datagram of the process before may come late");
+    assert!(asked.len() == 1 && asked[0].asks(), "{asked:?}");
+    let answer = |born| {
+        let body = PresenceBody { process_nonce: 0xbad, born, token: asked[0].token, answers: 2 };
+        written(|out| write_presence(out, log.header(Kind::Presence, identity(2)), body))
+    };
+    node.hear(&[answer(5_000)]);
+    assert!(!node.replica.core.is_stopped(), "it began later: it stops by itself");
+    assert!(node.events().contains(&Event::Twin { identity: identity(2) }));
+    node.hear(&[answer(500)]);
+    assert!(node.replica.core.is_stopped(), "it lives, and began before us");
+    assert!(node.events().contains(&Event::Impostor { identity: identity(2) }));
+    assert!(node.hear(&[log.push(&["a"])]).is_empty() && node.wait(10_000_000).is_empty());
+}
+
+/// ALIVE-1.
+#[test]
+fn own_datagrams_of_the_past_cost_a_leader_a_question_and_nothing_else() {
+    let log = Log::begun(3);
+    let mut node = leader(3, |_| {});
+    let mut sent = Vec::new();
+    for _ in 0..100 {
+        let ask = PresenceBody { process_nonce: 7, born: 1, token: 9, answers: 0 };
+        let echoes = [
+            log.clone().ack_with(1, 3, |_, body| body.process_nonce = 0xbad),
+            log.clone().heartbeat_with(|_, body| body.process_nonce = 0xbad),
+            written(|out| write_presence(out, log.header(Kind::Presence, identity(1)), ask)),
+            written(|out| {
+                let answer = PresenceBody { answers: 1, ..ask };
+                write_presence(out, log.header(Kind::Presence, identity(1)), answer)
+            }),
+        ];
+        sent.extend(node.hear(&echoes));
+    }
+    assert_eq!(node.replica.role(), Role::Leader);
+    assert!(!node.replica.core.is_stopped());
+    let asked = presences(&sent).iter().filter(|body| body.asks()).count();
+    assert!((1..=2).contains(&asked), "asked {asked} times within a millisecond");
+    assert!(node.count(Counter::StrangersIn) >= 300);
+}
+
+/// ALIVE-1.
+#[test]
+fn of_two_processes_of_one_identity_the_later_one_stops_whoever_speaks_first() {
+    for (first, second) in [((5, 1_000), (6, 2_000)), ((6, 1_000), (5, 2_000)), ((5, 1_000), (6, 1_000))] {
+        let mut log = Log::begun(3);
+        let (one, other) = (process(&log, first.0, first.1), process(&log, second.0, second.1));
+        assert_eq!(meet(&mut log, [one, other], |_| false), [false, true], "{first:?} and {second:?}");
+        let (one, other) = (process(&log, first.0, first.1), process(&log, second.0, second.1));
+        assert_eq!(meet(&mut log, [other, one], |_| false), [true, false], "{second:?} and {first:?}");
+    }
+}
+
+/// ALIVE-1.
+#[test]
+fn a_lossy_network_only_delays_that_the_later_one_stops() {
+    for seed in 1..=8u32 {
+        let mut log = Log::begun(3);
+        let (one, other) = (process(&log, 5, 1_000), process(&log, 6, 2_000));
+        let lost = |count: u32| (count ^ seed).wrapping_mul(0x9e37_79b9) >> 31 != 0;
+        assert_eq!(meet(&mut log, [one, other], lost), [false, true], "seed {seed}: half of all is lost");
+    }
+}
+
+/// S12.
+#[test]
+fn s12_a_node_that_finds_another_history_in_its_group_stops_and_one_that_runs_does_not() {
+    let mut log = Log::begun(3);
+    let foreign = log.ack_with(3, 3, |header, _| header.history ^= 1);
+    let mut newcomer = standby(&log, |_| {});
+    let mut running = standby(&log, |_| {});
+    running.hear(&[log.heartbeat()]);
+    for (node, stops) in [(&mut newcomer, true), (&mut running, false)] {
+        for _ in 0..200 {
+            node.hear(&[foreign.clone(), foreign.clone()]);
+        }
+        assert!(!node.replica.core.is_stopped(), "what the network kept of another life is no group");
+        for _ in 0..40 {
+            node.now += 1_000_000;
+            node.hear(std::slice::from_ref(&foreign));
+        }
+        assert_eq!(node.replica.core.is_stopped(), stops);
+        let told = |event: &Event| matches!(event, Event::OtherHistory { have, seen } if *seen == have ^ 1);
+        assert_eq!(node.events().iter().any(told), stops);
+    }
+    assert!(newcomer.hear(&[log.push(&["a"])]).is_empty() && newcomer.wait(10_000_000).is_empty());
+}
