@@ -26,7 +26,7 @@ use crate::proto::log::LogEnd;
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
     Datagram, DayMark, Destination, Epoch, FrameView, Identity, Kind, Nanos, PublisherId, PublisherSeq,
-    Refusal, Reject, ReplayEnd, Seq,
+    Refusal, Reject, RepairTrailer, ReplayEnd, Seq,
 };
 use deliver::{Place, deliver};
 
@@ -179,6 +179,28 @@ pub enum SubscriberEvent<'a> {
         /// The next seq that was wanted.
         next: Seq,
     },
+    /// From `seq` on the stream is of a new history: a quorum of the former one was lost for good, and the operator
+    /// founded this one on what was left. What was delivered below `seq` stays; what the former history had at or above
+    /// it, and was not delivered, is not in the stream.
+    Founded {
+        /// The new history.
+        history: u64,
+        /// Its first seq: that of the epoch start that founded it.
+        seq: Seq,
+        /// The former history.
+        former: u64,
+    },
+    /// A new history was founded on an earlier part of the one that was read: everything below `have` was told as
+    /// final, and nothing from `next` on is in the new one. This is the alarm of an operator's recovery that lost
+    /// entries which this application has seen. The subscription ends here.
+    Forgotten {
+        /// The new history.
+        history: u64,
+        /// Its first seq.
+        next: Seq,
+        /// The exclusive bound of what was final here.
+        have: Seq,
+    },
     /// Commit has lagged behind stamping for a while.
     Lag {
         /// Entries stamped and not committed.
@@ -217,8 +239,9 @@ pub struct SubscriberCore {
     /// When the stream was last heard on the groups, and when the present replay began.
     heard_at: Nanos,
     replay_at: Nanos,
-    /// Who gives it.
+    /// Who gives it, and in which history.
     replayed_by: Identity,
+    replay_of: u64,
     /// A replay is needed because no ring helps: the oldest seq that the rings told, 0 if none was asked.
     needed: Option<Seq>,
     /// Where it stands while it is replayed to.
@@ -342,6 +365,7 @@ impl SubscriberCore {
             heard_at: 0,
             replay_at: 0,
             replayed_by: Identity::default(),
+            replay_of: 0,
             needed: None,
             standstill: Standstill::default(),
             cursor: Place { next, told_next, chain, left: 0, stopped: false },
@@ -472,7 +496,7 @@ impl SubscriberCore {
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => {
-                self.rx.check_history(frame.header)?;
+                self.rx.admit_frame(&frame, trailer.as_ref())?;
                 if by_group && trailer.is_none() {
                     self.pulse.on_group(now);
                 }
@@ -526,11 +550,11 @@ impl SubscriberCore {
         &mut self,
         now: Nanos,
         frame: &FrameView<'_>,
-        trailer: Option<&crate::wire::RepairTrailer>,
+        trailer: Option<&RepairTrailer>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) {
         let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
-        self.take(now, placement, frame, trailer.map(|trailer| Identity::from_packed(trailer.giver)), f);
+        self.take(now, placement, frame, trailer.map(RepairTrailer::giver), f);
     }
 
     /// What becomes of a frame that was judged: it was live, or `giver` repaired or replayed it.
@@ -632,6 +656,9 @@ impl SubscriberCore {
                 }
                 _ => {}
             }
+        }
+        if let Some(superseded) = self.rx.superseded() {
+            self.end_superseded(&superseded, f);
         }
         self.look_for_replay(now, f);
         let delivered_all = self.cursor.next >= seen_next && self.cursor.next > 0 && seen_next > 1;

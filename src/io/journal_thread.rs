@@ -10,6 +10,7 @@ use crate::journal::ports::{Store, StoreError, StoreFault, TailSource, Word};
 use crate::journal::segments::RUN_LEN_MAX;
 use crate::journal::shelf::Written;
 use crate::journal::{Damage, Retention, Scrub, SegmentWriter, Superblock, WriteError, copy_behind};
+use crate::proto::lineage::Lineage;
 use crate::wire::{Nanos, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,6 +68,7 @@ struct Shared {
     disk_full: AtomicBool,
     damage_count: AtomicU64,
     history: AtomicU64,
+    lineage: Mutex<Lineage>,
     committed: AtomicU64,
     leads: AtomicBool,
     written: Mutex<Written>,
@@ -132,9 +134,11 @@ impl Handle {
         std::mem::take(&mut self.shared.remarks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The history became known: the superblock takes note.
-    pub fn set_history(&self, history: u64) {
-        self.shared.history.store(history, Ordering::Release);
+    /// The history of the log became known, or is another one: the superblock takes note, and whoever replays goes by
+    /// its former ones.
+    pub fn set_lineage(&self, lineage: Lineage) {
+        *self.shared.lineage.lock().unwrap_or_else(PoisonError::into_inner) = lineage;
+        self.shared.history.store(lineage.history(), Ordering::Release);
     }
 
     /// Whether segments are kept for a ring's worth of bytes only, of what is committed: nothing else is
@@ -154,7 +158,8 @@ impl Handle {
         let shared = Arc::clone(&self.shared);
         move || {
             let told = *shared.written.lock().unwrap_or_else(PoisonError::into_inner);
-            Written { leads: shared.leads.load(Ordering::Acquire), ..told }
+            let lineage = *shared.lineage.lock().unwrap_or_else(PoisonError::into_inner);
+            Written { leads: shared.leads.load(Ordering::Acquire), lineage, ..told }
         }
     }
 
@@ -333,8 +338,8 @@ impl<S: Store, T: TailSource> Side<S, T> {
         let (number, offset) = self.writer.place();
         let mut written = self.shared.written.lock().unwrap_or_else(PoisonError::into_inner);
         let commit_next = written.commit_next.max(commit_next);
-        let history = self.superblock.history;
-        *written = Written { number, offset, commit_next, history, leads: false, oldest: self.oldest };
+        let oldest = self.oldest;
+        *written = Written { number, offset, commit_next, oldest, ..Written::default() };
     }
 
     /// What the superblock must know: promise and history.

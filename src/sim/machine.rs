@@ -232,8 +232,10 @@ impl Machine {
         };
         // Read before what is published is written: so it is the commit of the log that the segments will hold.
         let commit_next = replica.core.commit_next();
+        let lineage = replica.core.lineage();
         let memory = replica.tail_mut().memory_mut();
         let mut wanted = *superblock;
+        wanted.history = lineage.history();
         wanted.promised.0 = wanted.promised.0.max(memory.word(Word::Promised));
         if wanted != *superblock {
             wanted.store(store).map_err(|error| format!("S2: {error}"))?;
@@ -252,7 +254,7 @@ impl Machine {
             Ok(_) => {
                 let (number, offset) = writer.place();
                 let commit_next = giving.written.commit_next.max(commit_next);
-                giving.written = Written { number, offset, commit_next, ..Written::default() };
+                giving.written = Written { number, offset, commit_next, lineage, ..Written::default() };
                 Ok(None)
             }
         }

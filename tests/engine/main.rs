@@ -7,6 +7,7 @@ mod exchange;
 mod fates;
 mod found;
 mod futures;
+mod histories;
 mod ingress;
 mod large;
 mod log;

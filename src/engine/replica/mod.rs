@@ -16,6 +16,7 @@ mod elect;
 mod explored;
 mod give;
 mod heard;
+mod histories;
 mod ingress;
 mod lead;
 mod orders;
@@ -195,6 +196,8 @@ pub struct ReplicaCore {
     looking: bool,
     /// Somebody else of our history was heard.
     looked: bool,
+    /// The log's history, as it was told last.
+    history_told: u64,
     handover: Option<Handover>,
     /// The last epoch that this process led, and since when.
     led: Epoch,
@@ -268,7 +271,7 @@ impl<P: Ports> Replica<P> {
         let before = recovered.open_change.as_ref().map(|(_, before)| before);
         let granted = start::role(identity, &end, &recovered.membership, before, promised);
         let mut receiver = limits.receiver.clone();
-        receiver.history = recovered.history;
+        receiver.history = recovered.lineage.history();
         receiver.count_when_accepted = true;
         // What is in the log is promised: nothing below it is followed.
         let acceptor = Acceptor::new(promised.max(end.epoch));
@@ -278,6 +281,7 @@ impl<P: Ports> Replica<P> {
         }
         rx.restore(&recovered.epochs, recovered.membership, recovered.durability);
         rx.follow.secret_hash = recovered.secret_hash();
+        rx.set_lineage(recovered.lineage);
         rx.raise_floor(acceptor.promised());
         let quorum = SuspectLimits {
             timeout_ns: DEAF_TIMEOUTS * limits.suspect.timeout_ns,
@@ -294,7 +298,7 @@ impl<P: Ports> Replica<P> {
                 recovered.membership,
                 recovered.open_change,
                 recovered.durability,
-                recovered.start_frame,
+                (recovered.start_frame, recovered.lineage),
                 &recovered.epochs,
             ),
             heard: Heard::new(limits.heard_bytes),
@@ -334,6 +338,7 @@ impl<P: Ports> Replica<P> {
             turned_at: 0,
             looking: false,
             looked: false,
+            history_told: recovered.lineage.history(),
             handover: None,
             led: Epoch::NONE,
             won_at: 0,
@@ -376,7 +381,7 @@ impl<P: Ports> Replica<P> {
                 replica.tail.promise(leadership.epoch());
                 replica.core.acceptor.on_promised(leadership.epoch());
                 replica.core.led = leadership.epoch();
-                let history = recovered.history;
+                let history = recovered.lineage.history();
                 let cluster = replica.core.limits.receiver.cluster;
                 let frame_len_max = replica.tail.frame_len_max();
                 replica.core.sequencer =
@@ -552,22 +557,6 @@ impl ReplicaCore {
             number: self.number,
             ..Header::new(kind)
         }
-    }
-
-    /// Which life of the stream does the group live? A node that has heard nobody of its own history yet, and
-    /// hears another, is the one that is out of place (S12); later the others are noise, refused and counted.
-    fn check_group(&mut self, header: &Header) -> Result<(), Reject> {
-        let have = self.rx.history();
-        let judged = self.rx.check_history(header);
-        match judged {
-            Ok(()) => self.looked |= header.identity() != self.identity(),
-            Err(Reject::History { seen }) if !self.looked && seen != 0 => {
-                self.events.push(Event::OtherHistory { have, seen });
-                self.stopped = true;
-            }
-            Err(_) => {}
-        }
-        judged
     }
 
     /// A datagram under our own identity: our own looped back, or another process that claims to be us.
