@@ -1,7 +1,8 @@
 //! The running node: opened, then turned until it is told to stop, then drained and closed clean.
 
-use super::events::{disk_record, join_record, leased_record, line_record, members_record, record};
+use super::events::{join_record, leased_record, record};
 use super::{NodeError, NodeSettings, RealPorts};
+use crate::engine::conditions::Conditions;
 use crate::engine::counters::Counter;
 use crate::engine::event::{Event, Role};
 use crate::engine::losses::Losses;
@@ -33,7 +34,7 @@ use crate::proto::election::ElectionLimits;
 use crate::proto::requesters::BudgetLimits;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::SuspectLimits;
-use crate::wire::{FrameView, Identity, Nanos, frame_len_max};
+use crate::wire::{Condition, FrameView, Identity, Nanos, frame_len_max};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Between two looks at what changes slowly: the counters file and the disk.
@@ -69,11 +70,8 @@ pub struct Node {
     slow_due: Nanos,
     clock_due: Nanos,
     role_since: Nanos,
-    full_since: Nanos,
-    disk_full: bool,
-    lines_down: [bool; 2],
-    /// Whether joins find no room here, and whether ours find none elsewhere.
-    refusals: [bool; 2],
+    /// Whether our joins find no room elsewhere.
+    is_refused: bool,
     /// Nodes that send to us by lease.
     given_by: u64,
     watcher: Option<Watcher>,
@@ -138,12 +136,12 @@ impl Node {
         if settings.is_archiver {
             replica.core.keep_apart();
         }
-        let losses = Losses::names();
+        let (losses, conditions) = (Losses::names(), Conditions::names());
         let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
         let names = names.chain(&LineCounts::NAMES).chain(&ShmCounts::NAMES).chain(&XdpCounts::NAMES);
         let names = names.chain(&FanoutCounts::NAMES);
         let names = names.chain(&ServerStats::NAMES).copied();
-        let names: Vec<&str> = names.chain(losses.iter().map(String::as_str)).collect();
+        let names: Vec<&str> = names.chain(losses.iter().chain(&conditions).map(String::as_str)).collect();
         let counters = CountersFile::create(&settings.counters, &names)?;
         obtained.extend(settle_thread(settings));
         Ok(Self {
@@ -151,7 +149,6 @@ impl Node {
             replica,
             side,
             role_since: clock.now(),
-            full_since: 0,
             clock,
             waiter,
             counters,
@@ -159,9 +156,7 @@ impl Node {
             values: Vec::with_capacity(names.len()),
             slow_due: 0,
             clock_due: 0,
-            disk_full: false,
-            lines_down: [false; 2],
-            refusals: [false; 2],
+            is_refused: false,
             given_by: 0,
             watcher: None,
             server,
@@ -264,18 +259,8 @@ impl Node {
                 self.clock_due = now + CLOCK_NS;
                 self.clock.refresh();
             }
-            for (line, counts) in self.replica.net().lines().into_iter().enumerate() {
-                if counts.is_down != self.lines_down[line] {
-                    self.lines_down[line] = counts.is_down;
-                    recorder.record(line_record(line, &counts, now));
-                }
-            }
             self.look_at_fanout(now, recorder);
-            let full = self.side.disk_full();
-            if full != self.disk_full {
-                self.disk_full = full;
-                recorder.record(disk_record(full, self.side.written_seq(), now));
-            }
+            self.look_for_amiss(now);
         }
         let restless = self.replica.is_restless().then_some(now + RESTLESS_NS);
         let due = self.replica.next_deadline();
@@ -284,17 +269,36 @@ impl Node {
 
     fn look_at_fanout(&mut self, now: Nanos, recorder: &Recorder) {
         let counts = self.replica.net().fanout_counts();
-        let [refuses, refused] = [counts.is_refusing > 0, counts.refused_by > 0];
-        if refuses != self.refusals[0] {
-            recorder.record(members_record(&counts, now));
-        }
-        if refused != self.refusals[1] {
+        let is_refused = counts.refused_by > 0;
+        if is_refused != self.is_refused {
             recorder.record(join_record(&counts, now));
         }
         if counts.given_by != self.given_by {
             recorder.record(leased_record(&counts, now));
         }
-        (self.refusals, self.given_by) = ([refuses, refused], counts.given_by);
+        (self.is_refused, self.given_by) = (is_refused, counts.given_by);
+    }
+
+    /// What is amiss outside the engine: disk, lines, leases, watcher.
+    fn look_for_amiss(&mut self, now: Nanos) {
+        let (net, side) = (self.replica.net(), &self.side);
+        let fanout = net.fanout_counts();
+        let lines = net.lines();
+        // One of two at most: a line is down where the other one brings something.
+        let (line, lost) = match lines.iter().position(|counts| counts.is_down) {
+            Some(line) => (line as u64 + 1, lines[line].lost),
+            None => (0, 0),
+        };
+        let gone = self.watcher.as_ref().map_or(0, |watcher| u64::from(watcher.given_up()));
+        let looked = [
+            (Condition::DiskFull, side.disk_full(), (side.written_seq(), 0)),
+            (Condition::LineLost, line > 0, (line, lost)),
+            (Condition::MembersFull, fanout.is_refusing > 0, (fanout.leases, fanout.refused)),
+            (Condition::WatcherGone, gone > 0, (gone, 0)),
+        ];
+        for (condition, holds, numbers) in looked {
+            self.replica.core.set_condition(condition, holds, now, numbers);
+        }
     }
 
     /// What has left every ring is read from a journal; what has come of it goes into ours.
@@ -330,8 +334,6 @@ impl Node {
                 self.prepare_notice();
                 now
             }
-            Event::JournalFull { .. } => std::mem::replace(&mut self.full_since, now),
-            Event::JournalFree { .. } => self.full_since,
             Event::History { .. } => {
                 self.side.set_lineage(self.replica.core.lineage());
                 now
@@ -356,6 +358,7 @@ impl Node {
         let served = self.server.as_ref().map_or([0; 3], |server| server.stats().values());
         self.values.extend_from_slice(&served);
         self.replica.core.losses.values(&mut self.values);
+        self.replica.core.conditions.values(&mut self.values);
         self.counters.publish(&self.values);
     }
 }

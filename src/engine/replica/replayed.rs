@@ -9,7 +9,7 @@ use crate::engine::ports::Ports;
 use crate::engine::receiver::Placement;
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
-use crate::wire::{Chain, FrameView, Identity, Nanos, Seq};
+use crate::wire::{Chain, Condition, FrameView, Identity, Nanos, Seq};
 
 /// What a node lacks that only journals have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -107,6 +107,6 @@ impl ReplicaCore {
         let Placement::Next(end) = placement else { return true };
         self.store_next(tail, now, frame, end);
         let held = self.rx.end().is_some_and(|held| held.next >= frame.header.next_seq());
-        held || !self.journal_full
+        held || !self.conditions.holds(Condition::JournalFull)
     }
 }
