@@ -13,7 +13,8 @@ use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: publish CONFIGURATION")?);
-    let endpoint = Config::load(Some(&file), &[])?.endpoint();
+    // Variables like LOCKSTEP_LINES_1_INTERFACE are laid over the file, as for every command of lockstep.
+    let endpoint = Config::from_env(Some(&file))?.endpoint();
     let mut publisher = Publisher::connect(&endpoint)?;
     let orders = publisher.open("example", Duration::from_secs(5))?;
     let mut number = 0;
@@ -32,7 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             _ => {}
         });
         if work == 0 {
-            std::thread::yield_now();
+            // Until a datagram comes or something is to be sent again. Who has a core to spare leaves it out.
+            publisher.wait(Duration::from_millis(100))?;
         }
     }
     Ok(())

@@ -10,6 +10,7 @@
 use lockstep::client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
 use lockstep::config::Config;
 use std::path::PathBuf;
+use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args_os().skip(1);
@@ -17,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count = args.next().map_or(Ok(u64::MAX), |count| count.to_string_lossy().parse())?;
     let stamped = args.next().is_some_and(|mode| mode == "stamped");
     let delivery = if stamped { Delivery::Stamped } else { Delivery::Committed };
-    let endpoint = Config::load(Some(&file), &[])?.endpoint();
+    let endpoint = Config::from_env(Some(&file))?.endpoint();
     let mut subscriber = Subscriber::connect(&endpoint, delivery, Start::From(1))?;
     let mut printed = 0;
     // What may still be taken back: a real application keeps what it needs to undo these.
@@ -49,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             if printed < count { Flow::Continue } else { Flow::Stop }
         });
         if work == 0 {
-            std::thread::yield_now();
+            subscriber.wait(Duration::from_millis(100))?;
         }
     }
     Ok(())

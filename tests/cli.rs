@@ -94,11 +94,26 @@ fn each_form_of_output_says_the_same_and_each_spelling_of_input_is_read() {
         [("0", "a\\tb"), ("0", ""), ("7", "\\u{0}\\xff")]
     );
 
-    let json = cluster.read(&["--json"]).out;
+    let json = cluster.read(&["--json", "--text"]).out;
     let rows: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert!(rows.iter().all(|row| row["schema"] == "lockstep.message/1"), "{json}");
-    assert_eq!((&rows[0]["payload"], &rows[2]["payload_hex"]), (&"a\tb".into(), &"00ff".into()));
+    assert!(rows.iter().all(|row| row["schema"] == "lockstep.message/2"), "{json}");
+    assert_eq!((&rows[0]["payload_text"], &rows[0]["payload_hex"]), (&"a\tb".into(), &"610962".into()));
+    assert_eq!((&rows[2]["payload_text"], &rows[2]["payload_hex"]), (&Value::Null, &"00ff".into()));
     assert!(rows[0]["timestamp_ns"].as_u64() <= rows[2]["timestamp_ns"].as_u64());
+
+    // With --events no seq is left out.
+    let all = cluster.read(&["--json", "--events"]).out;
+    let all: Vec<Value> = all.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let mut seqs: Vec<_> = all.iter().map(|row| row["seq"].as_u64().expect("a seq")).collect();
+    seqs.dedup();
+    assert_eq!(seqs, (1..=*seqs.last().expect("a stream")).collect::<Vec<_>>());
+    let schemas: Vec<_> = all.iter().filter_map(|row| row["schema"].as_str()).collect();
+    for schema in ["passed", "epoch", "membership", "opened", "message"] {
+        assert!(
+            schemas.iter().any(|known| known.starts_with(&format!("lockstep.{schema}/"))),
+            "{schema}: {schemas:?}"
+        );
+    }
 
     // What --raw prints, --length-prefixed publishes.
     let args = cluster.args(&["subscribe", "--until-end", "--raw"]);
@@ -193,6 +208,38 @@ fn log_lines_are_json_when_they_shall_be_and_a_flag_beats_a_variable_beats_the_f
     assert_eq!(origin("log.level"), Some("env LOCKSTEP_LOG_LEVEL".into()));
 }
 
+fn readme() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("it is there")
+}
+
+#[test]
+fn the_readme_has_every_command_and_every_exit_code_as_the_program_tells_them() {
+    let help = run(command(&["--help"]), b"").with_code(0).out;
+    let (_, commands) = help.split_once("Commands:").expect("a list");
+    let (commands, codes) = commands.split_once("Exit codes:").expect("a table");
+    let (commands, _) = commands.split_once("Options:").expect("an end");
+    let readme = readme();
+    // What is longer than a line goes on further to the right.
+    let names = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+    assert!(names.len() > 15 && names.contains(&"status"), "{names:?}");
+    for name in names.iter().filter(|name| **name != "help") {
+        let rows = [format!("| `lockstep {name}`"), format!("| `lockstep {name} ")];
+        assert!(
+            rows.iter().any(|row| readme.contains(row.as_str())),
+            "README's table of commands lacks {name}"
+        );
+    }
+    let codes: Vec<_> = codes.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    for code in &codes {
+        let (number, means) = code.split_once("  ").expect("two columns");
+        let row = format!("| {number} | {means} |");
+        assert!(readme.contains(&row), "README's table of exit codes lacks '{row}'");
+    }
+    let (_, table) = readme.split_once("| exit code | means |\n|---|---|\n").expect("a table");
+    assert_eq!(table.lines().take_while(|line| line.starts_with('|')).count(), codes.len());
+}
+
 #[test]
 fn help_tells_the_exit_codes() {
     for args in [&["--help"][..], &["help", "exit-codes"], &["exit-codes"]] {
@@ -218,12 +265,40 @@ fn the_examples_publish_and_read_a_cluster_of_the_demos_kind() {
     };
     let published = run_example("publish", &[]);
     assert!(published.lines().count() == 100 && published.starts_with("1 is seq "), "{published}");
+    // One that waits for more sleeps until it comes.
+    let mut command = std::process::Command::new(example("subscribe"));
+    command.arg(cluster.config()).arg("1000");
+    let idle = cluster.start_command("idle", command);
+    let shares = cluster::cpu_shares([&idle], std::time::Duration::from_secs(1));
+    assert!(shares[0].1 < 0.2, "an idle reader uses {:.0} % of a core", shares[0].1 * 100.0);
     let read = run_example("subscribe", &["100"]);
     let messages = read.lines().filter(|line| line.contains(" buy ")).count();
     assert!(
         messages == 100 && read.lines().last().is_some_and(|line| line.ends_with(" buy 99 at 42")),
         "{read}"
     );
+}
+
+/// Programs with the library print what is wrong, and not how we keep it; and hear the variables that commands hear.
+#[test]
+fn the_examples_say_what_is_wrong_with_a_configuration_and_hear_the_same_variables() {
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_lockstep")).with_file_name("examples");
+    let example = folder.join("publish");
+    if !example.exists() {
+        println!("SKIPPED: the examples are not built: `cargo build --examples` first, as `cargo test` does");
+        return;
+    }
+    let cluster = Cluster::new(1, "");
+    let with = |name: &str, value: &str| {
+        let mut command = std::process::Command::new(&example);
+        command.arg(cluster.config()).env(name, value);
+        run(command, b"").with_code(1)
+    };
+    let told = with("LOCKSTEP_TIMING_BEAT", "5");
+    assert!(told.err.starts_with("Error: the configuration is refused\n"), "{}", told.err);
+    told.saying(&["LS0105", "timing.beat", "env LOCKSTEP_TIMING_BEAT"]);
+    let told = with("LOCKSTEP_LINES_1_INTERFACE", "nowhere7");
+    assert!(told.err.contains("nowhere7") && !told.err.contains("Os {"), "{}", told.err);
 }
 
 #[test]

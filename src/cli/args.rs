@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::demo::args::{DemoArgs, DemoChildArgs, DemoPublisherArgs, DemoSenderArgs, DemoSubscriberArgs};
-use super::failure::USAGE;
+use super::failure::{USAGE, exit_codes};
 use crate::config::{self, Config, Origin, Override};
 use crate::wire::{Cursor, Destination, Identity, Seq};
 use clap::{Args, Parser, Subcommand};
@@ -11,19 +11,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What each exit code means.
-pub const EXIT_CODES: &str = "\
-Exit codes:
-  0  done
-  1  failed while running
-  2  wrong usage or configuration
-  3  integrity: a gap, an unequal digest, a damaged journal
-  4  not ready in time, or a takeover is needed
-  5  fenced: somebody newer has taken this place; do not restart blindly";
-
 /// lockstep: a low-latency multicast sequencer. Many publishers, one order for everybody.
 #[derive(Parser, Debug)]
-#[command(name = "lockstep", version, after_help = EXIT_CODES)]
+#[command(name = "lockstep", version, after_help = exit_codes())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -52,8 +42,8 @@ pub enum Command {
     Publish(PublishArgs),
     /// Prints the stream
     Subscribe(SubscribeArgs),
-    /// Shows who leads, since when, and where each replica stands
-    Status(OperatorArgs),
+    /// Tells whether the cluster is healthy, who leads, since when, and where each replica stands
+    Status(StatusArgs),
     /// Shows what was missing at this host's replicas, why, who repaired it and after how long
     Losses(LossesArgs),
     /// Shows or changes who votes
@@ -73,7 +63,7 @@ pub enum Command {
     /// Shows what loss costs receivers and the network, as a table in virtual time
     Netsim(NetsimArgs),
     /// Tells what each exit code means
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes())]
     ExitCodes,
     /// The clients of the demo's gateways
     #[command(hide = true)]
@@ -140,10 +130,7 @@ impl ClusterArgs {
             })?;
             all.push(flag(&format!("--set {key}"), key, value));
         }
-        all.extend(config::from_environment(std::env::vars_os().filter_map(|(name, value)| {
-            // What is not UTF-8 is none of ours.
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        })));
+        all.extend(config::from_this_process());
         Ok(all)
     }
 
@@ -255,6 +242,13 @@ pub struct PublishArgs {
     /// Whom the messages are for; 0 is everybody
     #[arg(long, value_name = "N", default_value_t = 0, env = "LOCKSTEP_DESTINATION")]
     pub destination: Destination,
+    /// Prints a line for each message that is committed, as soon as it is: its number in the input, counted from 1, and
+    /// its seq
+    #[arg(long)]
+    pub fates: bool,
+    /// One JSON object for each of those
+    #[arg(long, requires = "fates")]
+    pub json: bool,
     /// How long to wait for the name to be opened, and then for the next message to be committed
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
     pub timeout: Duration,
@@ -312,9 +306,15 @@ pub struct SubscribeArgs {
     /// Exits 4 when nothing was delivered for so long; without it only the end is waited for, 10s
     #[arg(long, value_name = "TIME", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
     pub timeout: Option<Duration>,
-    /// One JSON object a line
+    /// One JSON object a line, payloads in hexadecimal digits
     #[arg(long, conflicts_with = "raw")]
     pub json: bool,
+    /// Each payload as text too, null where it is none
+    #[arg(long, requires = "json")]
+    pub text: bool,
+    /// A line for whatever else has a place in the stream: opens, closes, trading days, epochs; so each seq is told
+    #[arg(long, conflicts_with = "raw")]
+    pub events: bool,
     /// Payloads, each behind its length, 4 bytes little-endian
     #[arg(long)]
     pub raw: bool,
@@ -327,6 +327,19 @@ pub struct OperatorArgs {
     pub cluster: ClusterArgs,
     /// How long to wait until it is done; then exits 4
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
+    pub timeout: Duration,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `status`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// How long to look for a leader; a takeover lasts some milliseconds
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = config::duration)]
     pub timeout: Duration,
     /// Prints JSON
     #[arg(long)]

@@ -18,6 +18,25 @@ pub const INTEGRITY: u8 = 3;
 pub const NOT_READY: u8 = 4;
 /// Somebody newer has taken this place.
 pub const FENCED: u8 = 5;
+/// The stream goes on, and something is amiss.
+pub const DEGRADED: u8 = 6;
+
+/// What each exit code means, by code: README.md has the same table.
+pub const EXIT_CODES: [&str; 7] = [
+    "done; of `status`: healthy",
+    "failed while running",
+    "wrong usage or configuration",
+    "integrity: a gap, an unequal digest, a damaged journal",
+    "not ready in time: no leader, no quorum, no history, no answer",
+    "fenced: somebody newer has taken this place; do not restart blindly",
+    "degraded, of `status`: the stream goes on, and something is amiss",
+];
+
+/// The table as text.
+pub fn exit_codes() -> String {
+    let rows = EXIT_CODES.iter().enumerate().map(|(code, means)| format!("\n  {code}  {means}"));
+    format!("Exit codes:{}", rows.collect::<String>())
+}
 
 /// What went wrong, in words with the remedy, and its exit code.
 #[derive(Debug)]

@@ -103,7 +103,7 @@ impl Command {
             Self::DemoPublisher(args) => demo::publisher::run(&args),
             Self::DemoSubscriber(args) => demo::subscriber::run(&args),
             Self::ExitCodes => {
-                writeln!(std::io::stdout(), "{}", args::EXIT_CODES)?;
+                writeln!(std::io::stdout(), "{}", failure::exit_codes())?;
                 Ok(0)
             }
         }

@@ -4,7 +4,7 @@
 use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::NOT_READY;
-use crate::client::{NodeStatus, Questioner, leader_of};
+use crate::client::{Asked, NodeStatus, Questioner, leader_of};
 use crate::wire::{Denied, Identity};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ pub struct Operator {
     pub addresses: Vec<SocketAddrV4>,
     /// Numbers of the archivers, who are never members.
     pub archivers: Vec<u32>,
+    /// Numbers of those whom the file has, the replicas first, as `addresses` begins.
+    numbers: Vec<u32>,
     started: Instant,
     timeout: Duration,
 }
@@ -32,10 +34,13 @@ impl Operator {
         let config = cluster.load(&[])?;
         let replicas = config.replicas.iter().map(|replica| replica.unicast);
         let archivers = config.archivers.iter().map(|archiver| archiver.unicast);
+        let numbers = config.replicas.iter().map(|replica| replica.id);
+        let numbers = numbers.chain(config.archivers.iter().map(|archiver| archiver.id));
         Ok(Self {
             questioner: Questioner::open(&config.endpoint())?,
             addresses: replicas.chain(archivers).collect(),
             archivers: config.archivers.iter().map(|archiver| archiver.id).collect(),
+            numbers: numbers.collect(),
             started: now(),
             timeout,
         })
@@ -68,6 +73,20 @@ impl Operator {
             statuses.extend(self.questioner.statuses(&self.addresses[before..], wait));
         }
         statuses
+    }
+
+    /// Who was asked, with what they answered.
+    pub fn asked(&self, statuses: &[Option<NodeStatus>]) -> Vec<Asked> {
+        let node = |(place, (address, status)): (usize, (&SocketAddrV4, &Option<NodeStatus>))| {
+            let number = self.numbers.get(place).copied();
+            Asked {
+                address: *address,
+                number,
+                is_archiver: number.is_some_and(|number| self.archivers.contains(&number)),
+                status: status.clone(),
+            }
+        };
+        self.addresses.iter().zip(statuses).enumerate().map(node).collect()
     }
 
     /// Looks again and again until `found` finds something in what the replicas say.

@@ -1,11 +1,12 @@
-//! `lockstep status`: who leads and since when, and where each replica stands. One look.
+//! `lockstep status`: how the cluster does, in its first line and its exit code; who leads and since when, and where
+//! each replica stands. One look.
 
 use super::Failure;
-use super::args::OperatorArgs;
-use super::failure::NOT_READY;
-use super::membership::{address_of, member_json, role_name, tolerates};
+use super::args::StatusArgs;
+use super::failure::{DEGRADED, NOT_READY};
+use super::membership::{address_of, member_json, role_name};
 use super::operator::{Operator, age};
-use crate::client::{Amiss, MemberStatus, NodeStatus, leader_of};
+use crate::client::{Amiss, Asked, Health, MemberStatus, NodeStatus, Reason, Verdict, leader_of};
 use crate::wire::Suspicion;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -15,41 +16,56 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.status/2";
 
-/// Prints how things stand. Exits 4 if no replica answers, or nobody leads.
-pub fn run(args: &OperatorArgs) -> Result<u8, Failure> {
+/// Prints how things stand, and exits with what the verdict means.
+pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
     let mut operator = Operator::open(&args.cluster, args.timeout)?;
+    let mut statuses = Vec::new();
     // Whoever leads answers at the first look, unless it is just being replaced.
-    let found = operator.wait("no leader was found", |_, statuses| {
-        Ok(leader_of(statuses).is_some().then(|| statuses.to_vec()))
+    let found = operator.wait("no leader was found", |_, seen| {
+        statuses = seen.to_vec();
+        Ok(leader_of(seen).map(|_| ()))
     });
-    let (statuses, failure) = match found {
-        Ok(statuses) => (statuses, None),
-        Err(failure) if failure.code() == NOT_READY => (operator.look(), Some(failure)),
-        Err(failure) => return Err(failure),
-    };
+    if let Err(failure) = found
+        && failure.code() != NOT_READY
+    {
+        return Err(failure);
+    }
+    let asked = operator.asked(&statuses);
+    let health = Health::judge(&asked);
     let mut out = std::io::stdout();
     match args.json {
-        true => writeln!(out, "{}", as_json(&operator.addresses, &statuses))?,
-        false => as_text(&mut out, &operator.addresses, &statuses)?,
+        true => writeln!(out, "{}", as_json(&health, &asked, &statuses))?,
+        false => as_text(&mut out, &health, &operator.addresses, &statuses)?,
     }
-    failure.map_or(Ok(0), Err)
+    Ok(match health.verdict {
+        Verdict::Healthy => 0,
+        Verdict::Degraded => DEGRADED,
+        Verdict::NoLeader | Verdict::NoQuorum | Verdict::NoHistory => NOT_READY,
+    })
 }
 
 fn as_text(
     out: &mut impl Write,
+    health: &Health,
     addresses: &[SocketAddrV4],
     statuses: &[Option<NodeStatus>],
 ) -> std::io::Result<()> {
+    writeln!(out, "{health}\n")?;
     let leader = leader_of(statuses);
+    // Without a leader, who is listed is what the newest list says.
+    let lists = leader
+        .or_else(|| statuses.iter().flatten().max_by_key(|status| (status.accepted, status.membership_seq)));
     match leader {
         Some(leader) => {
             let since = leads_for(leader).map_or_else(String::new, |time| format!(" for {}", age(time)));
             writeln!(out, "leader   {}  epoch {}{since}", leader.identity, leader.accepted)?;
-            let (count, history) = (leader.members.len(), leader.history);
-            let open = if leader.is_settled() { "" } else { ", the last change is not committed yet" };
-            let may_crash = tolerates(count);
+            let (history, Health { listed, there, .. }) = (leader.history, health);
             writeln!(out, "history  {history:016x}")?;
-            writeln!(out, "members  {count}, of which {may_crash} may crash{open}")?;
+            let (quorum, may_crash) = (health.quorum(), health.may_crash());
+            writeln!(
+                out,
+                "members  {listed}, of which {there} are there, {quorum} decide, {may_crash} may crash"
+            )?;
         }
         None => writeln!(out, "leader   none")?,
     }
@@ -57,14 +73,14 @@ fn as_text(
     writeln!(out, "\n{wide}")?;
     for (address, status) in addresses.iter().zip(statuses) {
         let Some(status) = status else {
-            let who = listed_at(leader, *address)
+            let who = listed_at(lists, *address)
                 .map_or_else(|| "?".to_owned(), |listed| listed.member.identity().to_string());
             writeln!(out, "{who:<11} does not answer at {address}")?;
             continue;
         };
         let behind = leader.map_or(0, |leader| leader.accept_next.saturating_sub(status.accept_next));
-        let seen = leader.and_then(|leader| {
-            leader.members.iter().find(|listed| listed.member.identity() == status.identity)
+        let seen = lists.and_then(|lists| {
+            lists.members.iter().find(|listed| listed.member.identity() == status.identity)
         });
         let acknowledged = match seen {
             Some(listed) => {
@@ -137,18 +153,33 @@ fn suspicion_word(why: Suspicion) -> &'static str {
     }
 }
 
-fn as_json(addresses: &[SocketAddrV4], statuses: &[Option<NodeStatus>]) -> Value {
+fn as_json(health: &Health, asked: &[Asked], statuses: &[Option<NodeStatus>]) -> Value {
     let leader = leader_of(statuses);
-    let replicas: Vec<_> = addresses
+    let replicas: Vec<_> = asked
         .iter()
-        .zip(statuses)
-        .map(|(address, status)| match status {
-            Some(status) => replica_json(leader, *address, status),
-            None => json!({ "address": address.to_string(), "answers": false }),
+        .map(|node| match &node.status {
+            Some(status) => replica_json(leader, node.address, status),
+            None => {
+                let listed = listed_at(leader, node.address).map(|listed| &listed.member);
+                json!({
+                    "address": node.address.to_string(),
+                    "answers": false,
+                    "number": node.number,
+                    "identity": listed.map(|member| member.identity().to_string()),
+                    "member": listed.map(role_name),
+                })
+            }
         })
         .collect();
     json!({
         "schema": SCHEMA,
+        "verdict": health.verdict.name(),
+        "says": health.to_string(),
+        "reasons": health.reasons.iter().map(Reason::to_string).collect::<Vec<_>>(),
+        "members_listed": health.listed,
+        "members_there": health.there,
+        "quorum": health.quorum(),
+        "may_crash": health.may_crash(),
         "leader": leader.map(|leader| leader.identity.to_string()),
         "epoch": leader.map(|leader| leader.accepted.to_string()),
         "epoch_since_ns": leader.map(|leader| leader.epoch_since),
@@ -158,7 +189,6 @@ fn as_json(addresses: &[SocketAddrV4], statuses: &[Option<NodeStatus>]) -> Value
         "members": leader.map(|leader| {
             leader.members.iter().map(|listed| member_json(&listed.member)).collect::<Vec<_>>()
         }),
-        "may_crash": leader.map(|leader| tolerates(leader.members.len())),
         "replicas": replicas,
     })
 }

@@ -3,22 +3,29 @@
 //! A [`Publisher`] and a [`Subscriber`] on the kernel's UDP: poll-style, one thread each, no thread of
 //! their own, nothing allocated after they have begun. The rules are the engine's.
 //!
+//! Between two polls that found nothing a thread sleeps by [`Publisher::wait`] or [`Subscriber::wait`], which a
+//! datagram ends; who has a loop of its own watches [`Subscriber::sockets`] and polls again after
+//! [`Subscriber::due`] at the latest; who spins calls `poll` alone.
+//!
 //! ```no_run
 //! use lockstep::client::{Publisher, PublisherEvent};
 //! use lockstep::config::Config;
 //! use std::time::Duration;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let endpoint = Config::load(Some("lockstep.toml".as_ref()), &[])?.endpoint();
+//! let endpoint = Config::from_env(Some("lockstep.toml".as_ref()))?.endpoint();
 //! let mut publisher = Publisher::connect(&endpoint)?;
 //! let orders = publisher.open("orders", Duration::from_secs(1))?;
 //! publisher.try_publish(orders, 0, b"buy 100 at 42")?;
 //! while !publisher.is_drained() {
-//!     publisher.poll(64, |event| {
+//!     let work = publisher.poll(64, |event| {
 //!         if let PublisherEvent::Committed { seq, .. } = event {
 //!             println!("its place is {seq}");
 //!         }
 //!     });
+//!     if work == 0 {
+//!         publisher.wait(Duration::from_millis(10))?;
+//!     }
 //! }
 //! # Ok(())
 //! # }
@@ -44,15 +51,24 @@
 //!
 //! [`Subscriber::cursor`] is a place to come back to by [`Start::Cursor`]: it names history, seq and chain, and
 //! against another stream it is refused ([`SubscriberEvent::Refused`]).
+//!
+//! # Applications: what is published once
+//!
+//! An application whose publishing follows from what it reads keeps it in [`Outputs`]: copies of it may run at the same
+//! time, start late, die, and begin again from the stream's beginning or from a snapshot, and each output is stamped
+//! once. `docs/APPLICATIONS.md` has the pattern, `examples/application.rs` runs it.
 
 mod conditions;
 mod digest;
 mod endpoint;
+mod health;
 mod publisher;
 mod questions;
+mod sleep;
 mod status;
 mod subscriber;
 
+pub use crate::engine::outputs::{Divergence, Outputs, OutputsEnd};
 pub use crate::engine::parts::PartsBound;
 pub use crate::engine::publisher::{PublishError, PublisherEvent};
 pub use crate::engine::receiver::Start;
@@ -61,6 +77,7 @@ pub use crate::wire::{Cursor, ReplayEnd};
 pub use conditions::Amiss;
 pub use digest::StreamDigest;
 pub use endpoint::Endpoint;
+pub use health::{Asked, Health, Reason, Verdict};
 pub use publisher::{OpenError, Publisher};
 pub use questions::{NodeState, Questioner};
 pub use status::{Denial, MemberStatus, NodeStatus, Suspected, leader_of};

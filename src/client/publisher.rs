@@ -1,14 +1,20 @@
 //! The publisher's handle.
 
 use super::endpoint::Endpoint;
+use super::sleep::{Sleep, until};
 use crate::engine::counters::Counters;
+use crate::engine::outputs::Outputs;
 use crate::engine::ports::{Group, Net};
-use crate::engine::publisher::{PublishError, Publisher as Engine, PublisherEvent, PublisherLimits};
+use crate::engine::publisher::{
+    PublishError, Publisher as Engine, PublisherCore, PublisherEvent, PublisherLimits,
+};
 use crate::io::IoError;
 use crate::io::clock::{Clock, random_u64};
 use crate::io::device::Device;
+use crate::io::idle::Idle;
 use crate::wire::{DayMark, Destination, NAME_LEN_MAX, PublisherId, PublisherSeq, frame_len_max};
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// Most names that one handle opens: a gateway's clients.
@@ -20,7 +26,6 @@ const ASK_AGAIN_NS: u64 = 20_000_000;
 const DATAGRAM_OVERHEAD: usize = 832;
 
 /// Why a name could not be opened.
-#[derive(Debug)]
 pub enum OpenError {
     /// The name is empty or longer than [`NAME_LEN_MAX`] bytes, or the handle has too many.
     Name(String),
@@ -28,6 +33,13 @@ pub enum OpenError {
     TimedOut(String, Duration),
     /// The kernel gives no random number.
     Io(IoError),
+}
+
+/// As `Display`: this is what a `main` prints that returns it.
+impl fmt::Debug for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for OpenError {
@@ -54,7 +66,8 @@ impl std::error::Error for OpenError {}
 pub struct Publisher<N = Device> {
     engine: Engine<N>,
     clock: Clock,
-    waiter: crate::io::idle::Idle,
+    idle: Idle,
+    sleep: Sleep,
 }
 
 impl Publisher<Device> {
@@ -66,6 +79,36 @@ impl Publisher<Device> {
         let device = endpoint.open(&[Group::Data, Group::Control])?;
         Self::over(device, endpoint)
     }
+
+    /// Sends what is written, and sleeps: until a datagram comes, until something is to be sent again or asked for, or
+    /// until `timeout` is over, whichever is first. It may end earlier; poll again whatever it returns, which is
+    /// whether something can be read.
+    ///
+    /// # Errors
+    /// File descriptors are used up: the first call needs a few.
+    pub fn wait(&mut self, timeout: Duration) -> Result<bool, IoError> {
+        self.flush();
+        let due = self.due();
+        let Self { engine, sleep, .. } = self;
+        sleep.pass(engine.net().sockets(), due.min(timeout))
+    }
+
+    /// The sockets that bring it something, for a poll of the caller's own, which watches them level-triggered.
+    /// Datagrams that come by shared memory none of them tells of.
+    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        self.engine.net().sockets()
+    }
+
+    /// When it is to be polled again at the latest although nothing came, from now on.
+    pub fn due(&self) -> Duration {
+        until(self.engine.core.next_deadline(), self.clock.now())
+    }
+}
+
+/// Passes a moment of waiting for a name: it is looked up, opened and committed once in the life of a process.
+#[allow(clippy::disallowed_methods)] // nobody's message waits for it
+fn pause() {
+    std::thread::sleep(Duration::from_millis(1));
 }
 
 impl<N: Net> Publisher<N> {
@@ -90,7 +133,8 @@ impl<N: Net> Publisher<N> {
             message_len_max: endpoint.message_len_max,
             message_len_max_of: endpoint.message_len_max_of.clone(),
         };
-        Ok(Self { engine: Engine::new(net, limits), clock: Clock::start(), waiter: endpoint.idle })
+        let (engine, clock) = (Engine::new(net, limits), Clock::start());
+        Ok(Self { engine, clock, idle: endpoint.idle, sleep: Sleep::default() })
     }
 
     /// Opens `name` and waits for its id. Fences whoever has it open.
@@ -114,24 +158,83 @@ impl<N: Net> Publisher<N> {
         timeout: Duration,
     ) -> Result<PublisherId, OpenError> {
         let wanted = self.begin_open(name, nonce).ok_or_else(|| OpenError::Name(name.to_owned()))?;
-        let deadline = self.clock.now() + timeout.as_nanos() as u64;
         let mut opened = None;
-        while opened.is_none() {
+        self.wait_for_open(name, timeout, |event| {
+            if let PublisherEvent::Opened { ticket, publisher, .. } = event
+                && ticket == wanted
+            {
+                opened = Some(publisher);
+            }
+            opened.is_some()
+        })?;
+        opened.ok_or_else(|| OpenError::Name(name.to_owned()))
+    }
+
+    /// Opens the name of an application's outputs under the nonce that its copies share; then
+    /// [`Publisher::hand_in`].
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_outputs(
+        &mut self,
+        outputs: &mut Outputs,
+        nonce: [u64; 2],
+        timeout: Duration,
+    ) -> Result<(), OpenError> {
+        let name = outputs.name().to_owned();
+        if !outputs.begin_open(&mut self.engine.core, nonce) {
+            return Err(OpenError::Name(name));
+        }
+        self.wait_for_open(&name, timeout, |event| {
+            outputs.on_publisher(&event);
+            outputs.is_open()
+        })
+    }
+
+    /// Polls until `is_open` says so of what is told.
+    fn wait_for_open(
+        &mut self,
+        name: &str,
+        timeout: Duration,
+        mut is_open: impl FnMut(PublisherEvent) -> bool,
+    ) -> Result<(), OpenError> {
+        let deadline = self.clock.now() + timeout.as_nanos() as u64;
+        let mut opened = false;
+        while !opened {
             if self.clock.now() > deadline {
                 return Err(OpenError::TimedOut(name.to_owned(), timeout));
             }
-            let work = self.poll(usize::MAX, |event| {
-                if let PublisherEvent::Opened { ticket, publisher, .. } = event
-                    && ticket == wanted
-                {
-                    opened = Some(publisher);
-                }
-            });
-            if work == 0 && self.waiter != crate::io::idle::Idle::Spin {
-                std::thread::yield_now();
+            let work = self.poll(usize::MAX, |event| opened |= is_open(event));
+            if work == 0 && self.idle != Idle::Spin {
+                pause();
             }
         }
-        opened.ok_or_else(|| OpenError::Name(name.to_owned()))
+        Ok(())
+    }
+
+    /// Hands in what of an application's outputs the stream may lack, as far as the window takes it; each is stamped
+    /// once, however many copies of the application run and however often they begin again. Returns how many.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; a full window is none.
+    pub fn hand_in(&mut self, outputs: &mut Outputs) -> Result<usize, PublishError> {
+        outputs.hand_in(&mut self.engine.core)
+    }
+
+    /// Takes a message whose number follows from the application's state: see
+    /// [`PublisherCore::try_publish_at`](crate::engine::publisher::PublisherCore::try_publish_at).
+    /// [`Outputs`] derives the numbers.
+    ///
+    /// # Errors
+    /// As [`Publisher::try_publish`].
+    pub fn try_publish_at(
+        &mut self,
+        publisher: PublisherId,
+        number: PublisherSeq,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError> {
+        self.engine.core.try_publish_at(publisher, number, destination, payload)
     }
 
     /// Begins to open `name`; [`PublisherEvent::Opened`] with the returned ticket brings its id. `None`:
@@ -190,6 +293,11 @@ impl<N: Net> Publisher<N> {
         mark: DayMark<'_>,
     ) -> Result<PublisherSeq, PublishError> {
         self.engine.core.try_day(publisher, mark)
+    }
+
+    /// The rules without device and clock, for those that are written over them.
+    pub fn core_mut(&mut self) -> &mut PublisherCore {
+        &mut self.engine.core
     }
 
     /// Sends what is written, in one call. Returns the datagrams sent.

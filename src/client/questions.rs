@@ -7,6 +7,7 @@ use crate::engine::ports::{Burst, Group, Net};
 use crate::io::IoError;
 use crate::io::clock::Clock;
 use crate::io::device::Device;
+use crate::io::idle::Parker;
 use crate::wire::{
     Change, Datagram, Denied, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Identity, Kind,
     MEMBERSHIP_LEN_MAX, MemberBody, SMALL_LEN_MAX, Seq, Topic, seal, write_entry, write_membership,
@@ -35,9 +36,10 @@ pub struct NodeState {
     pub role: Role,
 }
 
-/// Asks nodes. It hears no group.
+/// Asks nodes, and sleeps until they answer. It hears no group.
 pub struct Questioner {
     net: Device,
+    parker: Parker,
     endpoint: Endpoint,
     clock: Clock,
     me: Identity,
@@ -55,8 +57,10 @@ impl Questioner {
     /// As for every handle.
     pub fn open(endpoint: &Endpoint) -> Result<Self, IoError> {
         let me = draw_handle()?;
+        let net = endpoint.open_to_ask()?;
         Ok(Self {
-            net: endpoint.open_to_ask()?,
+            parker: Parker::new(&net.sockets())?,
+            net,
             endpoint: endpoint.clone(),
             clock: Clock::start(),
             me,
@@ -136,7 +140,10 @@ impl Questioner {
                     *slot = Some(answer);
                 }
             }
-            std::thread::yield_now();
+            let due = deadline.min(asked_at + AGAIN_NS).saturating_sub(self.clock.now());
+            if found.iter().any(Option::is_none) {
+                self.parker.park(due);
+            }
         }
         found
     }

@@ -117,9 +117,9 @@ impl NodeStatus {
         Some((body.token, status))
     }
 
-    /// Whether a condition holds there.
-    pub fn has(&self, condition: Condition) -> bool {
-        self.conditions.iter().any(|amiss| amiss.condition == condition)
+    /// What it tells of a condition, if that holds there.
+    pub fn amiss(&self, condition: Condition) -> Option<&Amiss> {
+        self.conditions.iter().find(|amiss| amiss.condition == condition)
     }
 
     /// The listed member with this replica number.

@@ -1,6 +1,7 @@
 //! The subscriber's handle.
 
 use super::endpoint::Endpoint;
+use super::sleep::{REPLAY_LOOK, Sleep, until};
 use crate::engine::counters::Counters;
 use crate::engine::losses::Losses;
 use crate::engine::parts::PartsLimits;
@@ -13,6 +14,8 @@ use crate::io::clock::Clock;
 use crate::io::device::Device;
 use crate::io::replay::{Polled, Source};
 use crate::wire::{Cursor, Epoch, Nanos, SMALL_LEN_MAX, Seq};
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 /// A lag of the commit is reported when it lasts this long.
 const LAG_REPORT_NS: u64 = 100_000_000;
@@ -22,17 +25,21 @@ const LAG_REPORT_NS: u64 = 100_000_000;
 /// ```no_run
 /// use lockstep::client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
 /// use lockstep::config::Config;
+/// use std::time::Duration;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let endpoint = Config::load(Some("lockstep.toml".as_ref()), &[])?.endpoint();
+/// let endpoint = Config::from_env(Some("lockstep.toml".as_ref()))?.endpoint();
 /// let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1))?;
 /// loop {
-///     subscriber.poll(64, |event| {
+///     let work = subscriber.poll(64, |event| {
 ///         if let SubscriberEvent::Message(message) = event {
 ///             println!("{} {:?}", message.seq, message.payload);
 ///         }
 ///         Flow::Continue
 ///     });
+///     if work == 0 {
+///         subscriber.wait(Duration::from_millis(10))?;
+///     }
 /// }
 /// # }
 /// ```
@@ -41,6 +48,7 @@ pub struct Subscriber<N = Device> {
     engine: Engine<N>,
     source: Source,
     clock: Clock,
+    sleep: Sleep,
 }
 
 impl Subscriber<Device> {
@@ -51,6 +59,32 @@ impl Subscriber<Device> {
     pub fn connect(endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
         let device = endpoint.open(&[Group::Data, Group::Control])?;
         Self::over(device, endpoint, delivery, start)
+    }
+
+    /// Sleeps after a poll that found nothing: until a datagram comes, until the subscription has something to ask
+    /// for, or until `timeout` is over, whichever is first. It may end earlier; poll again whatever it returns,
+    /// which is whether something can be read. No datagram is waited past, and an idle reader costs next to nothing.
+    ///
+    /// # Errors
+    /// File descriptors are used up: the first call needs a few.
+    pub fn wait(&mut self, timeout: Duration) -> Result<bool, IoError> {
+        let due = self.due();
+        let Self { engine, sleep, .. } = self;
+        sleep.pass(engine.net().sockets(), due.min(timeout))
+    }
+
+    /// The sockets that bring it something, for a poll of the caller's own, which watches them level-triggered.
+    /// Datagrams that come by shared memory none of them tells of.
+    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        self.engine.net().sockets()
+    }
+
+    /// When it is to be polled again at the latest although nothing came, from now on.
+    pub fn due(&self) -> Duration {
+        if self.source.is_open() {
+            return REPLAY_LOOK;
+        }
+        until(self.engine.core.next_deadline(), self.clock.now())
     }
 }
 
@@ -67,7 +101,7 @@ impl<N: Net> Subscriber<N> {
         let limits = SubscriberLimits { receiver, delivery, start, parts, lag_report_ns: LAG_REPORT_NS };
         let mut engine = Engine::new(net, limits);
         engine.core.set_replay(replay);
-        Ok(Self { engine, source: Source::default(), clock: Clock::start() })
+        Ok(Self { engine, source: Source::default(), clock: Clock::start(), sleep: Sleep::default() })
     }
 
     /// One turn: receives what is there and delivers at most `limit` messages. Never blocks. Payloads are

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod environment;
 mod file;
 mod layers;
 mod limits;
@@ -30,6 +31,7 @@ mod units;
 mod value;
 mod words;
 
+pub use environment::{from_environment, from_this_process, variable};
 pub use problem::{Code, ConfigError, ConfigErrors};
 pub use schema::{key_paths, reference};
 pub use words::{
@@ -387,7 +389,7 @@ pub struct Log {
 
 impl Config {
     /// Reads and checks the file at `path`, with `overrides` (flags before variables) laid over it. All
-    /// problems are returned at once.
+    /// problems are returned at once. It reads no environment: [`Config::from_env`] does.
     pub fn load(path: Option<&Path>, overrides: &[Override]) -> Result<Self, ConfigErrors> {
         let unreadable = |path: &Path, rule: String, hint: &str| {
             let hint = hint.to_string();
@@ -500,39 +502,4 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 pub fn share(text: &str) -> Result<String, String> {
     let read = value::Kind::Share(1_000_000).parse(value::Raw::Loose(text));
     read.map(|share| share.to_string()).map_err(|value::Complaint(_, rule, hint)| format!("{rule}; {hint}"))
-}
-
-/// The variable that sets `key`: `stream.durability` is `LOCKSTEP_STREAM_DURABILITY`, `replicas.2.core`
-/// is `LOCKSTEP_REPLICAS_2_CORE`.
-pub fn variable(key: &str) -> String {
-    format!("LOCKSTEP_{}", key.replace('.', "_").to_uppercase())
-}
-
-/// The overrides that an environment contains. A variable counts as ours if it is the name of a
-/// top-level key or begins with a table's name; whether the rest of it is a key is judged with the
-/// file, so that a misspelt variable is refused and a foreign one (`LOCKSTEP_CONFIG`, or what an
-/// orchestrator adds for a service of this name) is left alone.
-pub fn from_environment(variables: impl IntoIterator<Item = (String, String)>) -> Vec<Override> {
-    let mut found: Vec<_> = variables
-        .into_iter()
-        .filter_map(|(name, text)| {
-            let key = key_of_variable(name.strip_prefix("LOCKSTEP_")?)?;
-            Some((key, text, Origin::Env(name)))
-        })
-        .collect();
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    found
-}
-
-fn key_of_variable(name: &str) -> Option<String> {
-    let name = name.to_lowercase();
-    if schema::row(&name).is_some() {
-        return Some(name);
-    }
-    let (table, rest) = name.split_once('_')?;
-    if schema::SECTIONS.contains(&table) {
-        return Some(format!("{table}.{rest}"));
-    }
-    let (item, key) = rest.split_once('_')?;
-    schema::LISTS.contains(&table).then(|| format!("{table}.{item}.{key}"))
 }

@@ -61,7 +61,7 @@ codes! {
 }
 
 /// One problem.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// Stable code.
     pub code: Code,
@@ -95,10 +95,17 @@ impl Display for ConfigError {
     }
 }
 
+/// As [`Display`]: this is what a `main` prints that returns it.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
+
 impl std::error::Error for ConfigError {}
 
 /// All problems of a configuration, in the order of the file; what is not in the file comes last.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigErrors {
     path: PathBuf,
     text: String,
@@ -156,6 +163,13 @@ impl ConfigErrors {
 impl Display for ConfigErrors {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
+    }
+}
+
+/// As [`Display`], below what stands in front of it: this is what a `main` prints that returns it.
+impl fmt::Debug for ConfigErrors {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration is refused\n{self}")
     }
 }
 

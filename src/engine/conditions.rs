@@ -64,6 +64,11 @@ impl Conditions {
         Some(Event::Condition { condition, holds, a, b, lasted: now.saturating_sub(since) })
     }
 
+    /// Nobody looks any more whether it holds.
+    pub fn forget(&mut self, condition: Condition) {
+        self.held.retain(|held| held.condition != condition);
+    }
+
     /// The gravest of those that hold, for a status at `now`: how many rows of `out` are used.
     pub fn rows(&self, now: Nanos, out: &mut [ConditionRow; CONDITIONS_TOLD_MAX]) -> usize {
         let mut count = 0;

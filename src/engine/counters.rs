@@ -71,6 +71,8 @@ counters! {
     PulsesIn "pulses_in" "Such questions answered, by a heartbeat or an ack.",
     MulticastLost "multicast_lost" "Times that the groups were silent while unicast was answered.",
     Suspicions "suspicions" "Times that the leader was missed, for whatever reason.",
+    MembersAway "members_away" "Times that this leader found a member away: not heard, or without what was committed long ago.",
+    MembersThere "members_there" "Gauge: members that hold the log of this leader, itself included; 0 where it never led.",
     Candidacies "candidacies" "Times that this node asked to be promised an epoch.",
     RoundsRefused "rounds_refused" "Datagrams that named a round too far above those seen: not believed.",
     Exchanges "exchanges" "Times that the end of the log was exchanged for that of a new epoch.",

@@ -2,6 +2,7 @@
 //! engine pushes them into a bounded queue of its own; the outside formats them, off the hot thread.
 
 use crate::proto::election::Why;
+use crate::proto::redundancy::Away;
 use crate::wire::{Condition, Epoch, Identity, Nanos, Reject, Seq};
 use std::collections::VecDeque;
 
@@ -104,6 +105,26 @@ pub enum Event {
         epoch: Epoch,
         /// Why.
         why: Why,
+    },
+    /// The leader that was missed is heard again, before anybody followed it.
+    HeardAgain {
+        /// The epoch that we follow.
+        epoch: Epoch,
+        /// For how long it was missed.
+        lasted: Nanos,
+    },
+    /// A member does not hold the log that we lead, or is not heard; or it does again.
+    Member {
+        /// Which.
+        identity: Identity,
+        /// Why it is away; `None`: it is back.
+        away: Option<Away>,
+        /// How many hold the log now, we included, ...
+        there: u8,
+        /// ... of how many members.
+        listed: u8,
+        /// How long it was away, where it is back.
+        lasted: Nanos,
     },
     /// We ask to be promised this epoch.
     Candidate {

@@ -330,6 +330,14 @@ impl PublisherCore {
         self.window.is_empty()
     }
 
+    /// When it is to be called again if nothing arrives: something is to be asked for or sent again; `Nanos::MAX` if
+    /// nothing is.
+    pub fn next_deadline(&self) -> Nanos {
+        // In what is missing of the stream a message may be stamped: nothing is sent again before that is read.
+        let resend = if self.rx.is_whole() { self.window.next_deadline() } else { Nanos::MAX };
+        self.rx.next_deadline().min(resend).min(self.pulse.next_deadline())
+    }
+
     /// Whether the stream is heard and followed.
     pub fn is_connected(&self) -> bool {
         self.rx.end().is_some()

@@ -408,6 +408,15 @@ impl SubmitWindow {
         (NONE, 0)
     }
 
+    /// When something is to be sent again; `Nanos::MAX` while nothing waits for its fate.
+    pub fn next_deadline(&self) -> Nanos {
+        match () {
+            () if self.is_empty() => Nanos::MAX,
+            () if self.hurried > 0 => 0,
+            () => self.next_due,
+        }
+    }
+
     /// Chooses what is to be sent now: datagrams never sent, as many as may be under way, and, if anything may be sent
     /// `again`, those whose time was over at `now`. Returns how many they are; [`SubmitWindow::seal`] makes them ready,
     /// and [`SubmitWindow::burst`] hands them out.

@@ -123,6 +123,7 @@ impl Waiter {
 }
 
 /// Sleeps until one of some sockets has something to read, or a time is over.
+#[derive(Debug)]
 pub struct Parker {
     poll: Poll,
     events: Events,

@@ -44,7 +44,6 @@ pub mod xdp;
 use std::fmt;
 
 /// Something outside failed: what we were doing, in words with the remedy, and what the system said.
-#[derive(Debug)]
 pub struct IoError {
     /// What was being done, to what, and what to do instead.
     pub doing: String,
@@ -87,6 +86,13 @@ impl IoError {
         why: impl Into<String>,
     ) -> Self {
         Self::new(doing, std::io::Error::new(kind, why.into()))
+    }
+}
+
+/// As `Display`: this is what a `main` prints that returns it.
+impl fmt::Debug for IoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::io::events::{Event as Record, EventKind};
 use crate::io::fanout::FanoutCounts;
 use crate::io::watcher::{self, Readiness};
 use crate::proto::election::Why;
+use crate::proto::redundancy::Away;
 use crate::proto::rounds;
 use crate::wire::{Condition, Epoch, Identity, Nanos, ROUND_MAX, Reject};
 use std::fmt::{self, Display as _};
@@ -20,6 +21,8 @@ const HISTORY: u16 = 1002;
 const EPOCH: u16 = 1003;
 const MISSED: u16 = 1004;
 const CANDIDATE: u16 = 1005;
+const MEMBER: u16 = 1018;
+const HEARD_AGAIN: u16 = 1019;
 const STEPPED_DOWN: u16 = 1006;
 const EXCHANGED: u16 = 1007;
 const REJECTED: u16 = 1201;
@@ -34,11 +37,11 @@ const OTHER_HISTORY: u16 = 1305;
 const PARTED: u16 = 1306;
 const OVERRUN: u16 = 1307;
 const TAKEOVER_WAITS: u16 = 1009;
-const FOUNDED: u16 = 1020;
-const FORMER_HISTORY: u16 = 1220;
-const LEFT_BEHIND: u16 = 1320;
-const ROUND_REFUSED: u16 = 1401;
-const ROUNDS_RUN_OUT: u16 = 1402;
+const FOUNDED: u16 = 1030;
+const FORMER_HISTORY: u16 = 1230;
+const LEFT_BEHIND: u16 = 1330;
+const ROUND_REFUSED: u16 = 1020;
+const ROUNDS_RUN_OUT: u16 = 1021;
 
 /// All codes of a node, for [`crate::io::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &{
@@ -79,6 +82,19 @@ const HAPPENINGS: &[EventKind] = &[
             write!(f, "the leader {leader} of epoch {epoch} is missed: {why}")
         },
     },
+    EventKind {
+        code: HEARD_AGAIN,
+        level: Level::WARN,
+        format: |event, f| {
+            let (epoch, leader) = (Epoch(event.a), Epoch(event.a).leader());
+            let lasted = Duration::from_nanos(event.c);
+            write!(
+                f,
+                "the leader {leader} of epoch {epoch} is heard again after {lasted:.1?}; nobody had taken over"
+            )
+        },
+    },
+    EventKind { code: MEMBER, level: Level::WARN, format: format_member },
     EventKind {
         code: CANDIDATE,
         level: Level::INFO,
@@ -291,7 +307,7 @@ fn format_condition(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(condition) = Condition::from_u16(event.code) else { return f.write_str("?") };
     let amiss = Amiss { condition, age: Duration::ZERO, a: event.a, b: event.b };
     match event.small {
-        0 => write!(f, "over after {:.1?}: {}", Duration::from_nanos(event.c), amiss.what()),
+        0 => write!(f, "over: {} (it lasted {:.1?})", amiss.what(), Duration::from_nanos(event.c)),
         _ => amiss.fmt(f),
     }
 }
@@ -303,6 +319,15 @@ fn format_watcher_died(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     }
     let (status, lived) = (ExitStatus::from_raw(event.b as i32), Duration::from_nanos(event.c));
     write!(f, "the watcher, process {}, ended after {lived:?} ({status}); another one is started", event.a)
+}
+
+fn format_member(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (member, listed) = (Identity::from_packed(event.a), event.b);
+    match Away::from_u32(u32::from(event.small)) {
+        Some(why) => write!(f, "member {member} is away: it {}", why.name())?,
+        None => write!(f, "member {member} is back after {:.1?}", Duration::from_nanos(event.c))?,
+    }
+    write!(f, "; {} of {listed} members hold the log now", event.e)
 }
 
 fn format_role(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -380,6 +405,15 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
         Event::History { history } => Record { a: history, ..of(HISTORY) },
         Event::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },
         Event::Missed { epoch, why } => Record { a: epoch.0, small: why as u16, ..of(MISSED) },
+        Event::HeardAgain { epoch, lasted } => Record { a: epoch.0, c: lasted, ..of(HEARD_AGAIN) },
+        Event::Member { identity, away, there, listed, lasted } => Record {
+            a: identity.packed(),
+            b: u64::from(listed),
+            c: lasted,
+            small: away.map_or(0, |why| why as u16),
+            e: u32::from(there),
+            ..of(MEMBER)
+        },
         Event::Candidate { ballot } => Record { a: ballot.0, ..of(CANDIDATE) },
         Event::SteppedDown { epoch, why, seq } => {
             Record { a: epoch.0, b: seq, small: why as u16, ..of(STEPPED_DOWN) }

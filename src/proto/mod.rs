@@ -21,6 +21,7 @@ pub mod nack;
 pub mod planted;
 pub mod publishers;
 pub mod pulse;
+pub mod redundancy;
 pub mod repair;
 pub mod repairers;
 pub mod requesters;

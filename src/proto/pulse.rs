@@ -91,6 +91,13 @@ impl Pulse {
         true
     }
 
+    /// When somebody is to be asked, if no group brings a voice before.
+    pub fn next_deadline(&self) -> Nanos {
+        let times = 1u64.checked_shl(self.unanswered.saturating_sub(1)).unwrap_or(u64::MAX);
+        let again = self.asked_at + self.limits.again_ns * times.min(AGAIN_TIMES_MAX);
+        (self.group_at + self.limits.silence_ns).max(again)
+    }
+
     /// Whether multicast is found to be lost now: told once, until the groups are heard again.
     pub fn finds_lost(&mut self, now: Nanos) -> bool {
         let found = !self.lost && self.answered && now >= self.group_at + self.limits.lost_ns;

@@ -1,6 +1,6 @@
 //! The operator's commands on real processes: who leads, who votes, and how a dead member is replaced.
 
-use crate::cluster::{Cluster, Process};
+use crate::cluster::{Cluster, Process, cpu_shares};
 use serde_json::Value;
 
 fn json(cluster: &Cluster, args: &[&str]) -> Value {
@@ -21,11 +21,25 @@ fn members(cluster: &Cluster) -> Vec<String> {
 }
 
 fn leader(cluster: &Cluster) -> String {
-    json(cluster, &["status"])["leader"].as_str().expect("somebody leads").to_owned()
+    status(cluster)["leader"].as_str().expect("somebody leads").to_owned()
+}
+
+/// What `status` tells programs, whatever the verdict.
+fn status(cluster: &Cluster) -> Value {
+    let told = cluster.run(&["status", "--json"], b"");
+    let value: Value =
+        serde_json::from_str(&told.out).unwrap_or_else(|error| panic!("{error}: {}", told.out));
+    let code = match value["verdict"].as_str() {
+        Some("healthy") => 0,
+        Some("degraded") => 6,
+        _ => 4,
+    };
+    assert_eq!(told.code, Some(code), "{value}");
+    value
 }
 
 fn address(cluster: &Cluster, replica: u32) -> String {
-    let status = json(cluster, &["status"]);
+    let status = status(cluster);
     let replicas = status["replicas"].as_array().expect("a list").clone();
     let is_it =
         |row: &&Value| row["identity"].as_str().is_some_and(|text| text.starts_with(&format!("{replica}:")));
@@ -62,8 +76,17 @@ fn a_leader_hands_over_and_a_dead_member_is_replaced_while_messages_flow() {
 
     let (dead, its_address) = (listed[2].clone(), address(&cluster, 3));
     kill(replicas.pop().expect("three"));
-    let status = cluster.run(&["status"], b"").with_code(0).out;
-    assert!(status.contains(&format!("{dead:<11} does not answer")), "{status}");
+    let told = cluster.run(&["status"], b"").with_code(6).out;
+    let first = told.lines().next().expect("a verdict");
+    assert!(
+        first.starts_with("degraded: 2 of 3 members answer and hold the log, no crash is survived; "),
+        "{told}"
+    );
+    assert!(first.contains(&format!("{dead} does not answer at {its_address}")), "{told}");
+    assert!(told.contains(&format!("{dead:<11} does not answer")), "{told}");
+    replicas[1]
+        .await_log(&format!("member {dead} is away: it is not heard; 2 of 3 members hold the log now"));
+    replicas[1].await_log("LS1011");
     cluster.publish("one is dead\n");
     let new = format_anew(&cluster, 3);
     let add = ["membership", "add", &new, "--address", &its_address];
@@ -99,7 +122,9 @@ fn of_two_nodes_one_goes_on_alone_by_the_operators_word_alone() {
     kill(replicas.remove(0));
     let waits = cluster.run(&["publish", "--name", "orders", "--timeout", "500ms"], b"x\n");
     assert_ne!(waits.code, Some(0), "nobody may go on alone by itself");
-    cluster.run(&["status", "--timeout", "300ms"], b"").with_code(4).saying(&["no leader was found"]);
+    let told = cluster.run(&["status", "--timeout", "300ms"], b"").with_code(4).out;
+    assert!(told.starts_with("no quorum: 1 of 2 answer, 2 needed: start 1\n"), "{told}");
+    assert!(told.contains(&format!("{:<11} does not answer", listed[0])), "{told}");
     let told = cluster.run(&["declare-dead", &listed[0]], b"").with_code(0);
     assert!(told.out.starts_with(&format!("{} leads alone", listed[1])), "{}", told.out);
     cluster.publish("one\n");
@@ -110,8 +135,9 @@ fn of_two_nodes_one_goes_on_alone_by_the_operators_word_alone() {
 #[test]
 fn a_command_that_nobody_answers_says_who_was_asked_and_ends_in_time() {
     let cluster = Cluster::new(2, "");
-    let commands: [&[&str]; 5] = [
-        &["status"],
+    let told = cluster.run(&["status", "--timeout", "200ms"], b"").with_code(4).out;
+    assert!(told.starts_with("no quorum: 0 of 2 answer, 2 needed: start 1 and 2\n"), "{told}");
+    let commands: [&[&str]; 4] = [
         &["membership", "show"],
         &["membership", "remove", "1:0000001"],
         &["handover"],
@@ -124,6 +150,26 @@ fn a_command_that_nobody_answers_says_who_was_asked_and_ends_in_time() {
             "does not answer",
             "start the sequencers",
         ]);
+    }
+}
+
+/// A command waits for people and processes: it sleeps until they answer, and leaves the cores to those who work.
+#[test]
+fn what_waits_for_an_answer_sleeps_meanwhile() {
+    let cluster = Cluster::new(2, "");
+    let commands: [&[&str]; 7] = [
+        &["status", "--timeout", "40s"],
+        &["membership", "show", "--timeout", "40s"],
+        &["handover", "--timeout", "40s"],
+        &["declare-dead", "1:0000001", "--timeout", "40s"],
+        &["day", "end", "--timeout", "40s"],
+        &["publish", "--name", "orders", "--timeout", "40s"],
+        &["subscribe", "--timeout", "40s"],
+    ];
+    let waiting: Vec<_> = commands.iter().map(|command| cluster.start(command[0], command)).collect();
+    for (name, share) in cpu_shares(&waiting, std::time::Duration::from_secs(1)) {
+        println!("{name} uses {:.2} % of a core", share * 100.0);
+        assert!(share < 0.05, "{name} uses {:.0} % of a core while it waits", share * 100.0);
     }
 }
 
@@ -162,8 +208,12 @@ fn a_witness_keeps_a_rings_worth_comes_back_with_it_and_gives_its_vote() {
     let mut witness = cluster.start_replica(3);
     witness.await_log("role=\"standby\"");
     cluster.publish("with it\n");
-    let status = json(&cluster, &["status"]);
-    assert_eq!(status["exposed"], false, "{status}");
+    let status = status(&cluster);
+    assert_eq!(
+        (&status["verdict"], &status["reasons"]),
+        (&"healthy".into(), &Value::Array(vec![])),
+        "{status}"
+    );
     kill(replicas.remove(0));
     cluster.publish("by its vote\n");
     assert_eq!(leader(&cluster), listed[1]);

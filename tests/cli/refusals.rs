@@ -217,13 +217,16 @@ fn a_full_disk_is_told_nothing_is_acknowledged_that_is_not_stored_and_room_ends_
         cluster.run(&["publish", "--name", "orders", "--timeout", "2s"], input.as_bytes()).with_code(4);
     stuck.saying(&["not committed within 2s"]);
     replica.await_log("segments end at seq");
+    let told = cluster.run(&["status"], b"").with_code(6).out;
+    let first = told.lines().next().unwrap_or_default();
+    assert!(first.starts_with("degraded: 1 of 1") && first.contains("the disk is full"), "{told}");
     let pid = replica.pid().to_string();
     let more = Command::new("nsenter")
         .args(["--target", &pid, "--mount", "mount", "-o", "remount,size=64m", &journal])
         .output()
         .expect("nsenter");
     assert!(more.status.success(), "{}", String::from_utf8_lossy(&more.stderr));
-    replica.await_log("has room again");
+    replica.await_log("over: the disk is full");
     let published = cluster.publish("after that\n");
     let seq = published.err.rsplit_once(" to ").and_then(|(_, rest)| rest.split_once(',')).expect("a seq").0;
     assert_eq!(payloads(&cluster.read(&["--from", seq]).out), ["after that"]);

@@ -20,6 +20,8 @@ use tempfile::TempDir;
 
 /// No command of these tests takes nearly so long; one that hangs is ended and fails its test.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// What a process of ours needs at most to begin, on a machine that has time.
+const STARTING: Duration = Duration::from_millis(500);
 /// Between two looks at what is waited for.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -161,6 +163,20 @@ impl Process {
         self.child.id()
     }
 
+    /// What all of its threads have run so far.
+    ///
+    /// # Panics
+    /// It has ended.
+    pub fn cpu_time(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+        // The scheduler's own account, in nanoseconds; a thread may end while we look.
+        let run = |thread: std::fs::DirEntry| {
+            let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        Duration::from_nanos(threads.flatten().filter_map(run).sum())
+    }
+
     /// Its input, to be written, closed or taken.
     pub fn stdin(&mut self) -> &mut Option<ChildStdin> {
         &mut self.child.stdin
@@ -251,6 +267,24 @@ pub fn moving(processes: &[Process]) -> Option<&str> {
         !std::fs::read_dir(&folder).is_ok_and(|mut threads| threads.all(stands))
     };
     processes.iter().find(moves).map(|process| process.name.as_str())
+}
+
+/// Which part of a core each of these uses for `time`, once it has begun: what a start costs is not counted.
+pub fn cpu_shares<'a>(
+    processes: impl IntoIterator<Item = &'a Process>,
+    time: Duration,
+) -> Vec<(String, f64)> {
+    let processes: Vec<_> = processes.into_iter().collect();
+    std::thread::sleep(STARTING);
+    let (began, before) =
+        (Instant::now(), processes.iter().map(|process| process.cpu_time()).collect::<Vec<_>>());
+    std::thread::sleep(time);
+    let took = began.elapsed();
+    let share = |(process, before): (&&Process, Duration)| {
+        let used = process.cpu_time().saturating_sub(before);
+        (process.name().to_owned(), used.as_secs_f64() / took.as_secs_f64())
+    };
+    processes.iter().zip(before).map(share).collect()
 }
 
 impl Drop for Process {

@@ -3,7 +3,7 @@
 use crate::wire::{CHANNELS, Destination, PublisherId, PublisherSeq, Seq};
 
 /// Why a message was not taken.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PublishError {
     /// The window is full: poll, and try again.
     Backpressure,
@@ -25,10 +25,24 @@ pub enum PublishError {
         /// The destination's limit.
         max: usize,
     },
+    /// The message was to have a number behind the next one: what lies between was not handed in here.
+    Ahead {
+        /// The number that it was to have.
+        number: PublisherSeq,
+        /// The next one.
+        next: PublisherSeq,
+    },
     /// A newer process publishes under this name.
     Fenced,
     /// The publisher is closed.
     Closed,
+}
+
+/// As `Display`: this is what a `main` prints that returns it.
+impl std::fmt::Debug for PublishError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl std::fmt::Display for PublishError {
@@ -55,6 +69,11 @@ impl std::fmt::Display for PublishError {
                      feeds take more"
                 )
             }
+            Self::Ahead { number, next } => write!(
+                f,
+                "a message was handed in as number {number} of its publisher, and {next} is the next one: hand in what \
+                 lies between first"
+            ),
             Self::Fenced => {
                 f.write_str("a newer process has opened this publisher's name: this one is fenced")
             }

@@ -307,6 +307,7 @@ impl ReplicaCore {
         let epoch = self.rx.follow.epoch();
         if self.election.missing() != Some(why) {
             self.suspicion = Some(Suspicion { epoch, why, at: now });
+            self.missed_since.get_or_insert(now);
             self.events.push(Event::Missed { epoch, why });
             self.counters.add(Counter::Suspicions, 1);
         }
@@ -325,6 +326,16 @@ impl ReplicaCore {
             self.suspect.on_life(now);
         }
         self.election.on_life();
+        if self.missed_since.is_some() && self.election.is_calm() {
+            self.on_heard_again(now, epoch);
+        }
+    }
+
+    /// The leader that we missed speaks, and nobody took over meanwhile.
+    #[cold]
+    fn on_heard_again(&mut self, now: Nanos, epoch: Epoch) {
+        let lasted = self.missed_since.take().map_or(0, |since| now.saturating_sub(since));
+        self.events.push(Event::HeardAgain { epoch, lasted });
     }
 
     /// SUSPECT-1, and the leader that is heard but deaf: it stamps nothing although we have heard, long ago,
@@ -446,6 +457,7 @@ impl ReplicaCore {
         self.follow_own_log(tail);
         self.before_led = self.before_led.max(end.epoch);
         (self.led, self.won_at) = (leadership.epoch(), now);
+        self.redundancy.restart(now);
         let limits = &self.limits.receiver;
         self.sequencer =
             Some(Sequencer::new(leadership, limits.cluster, self.rx.history(), end, tail.frame_len_max()));

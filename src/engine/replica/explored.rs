@@ -9,6 +9,7 @@ use crate::engine::counters::Counters;
 use crate::engine::event::Role;
 use crate::engine::ports::Ports;
 use crate::proto::election::Why;
+use crate::proto::redundancy::Redundancy;
 use crate::wire::{Epoch, Seq};
 
 impl<P: Ports> Replica<P> {
@@ -20,6 +21,8 @@ impl<P: Ports> Replica<P> {
         core.counters = Counters::default();
         core.events = Events::default();
         core.suspicion = None;
+        core.missed_since = None;
+        core.redundancy = Redundancy::new(0);
         core.denied = None;
         core.conditions = Conditions::default();
         core.waits_told = Epoch::NONE;

@@ -175,6 +175,7 @@ impl ReplicaCore {
             return self.step_down(tail, now, Stopped::Deaf);
         }
         self.look_for_standbys(tail, now);
+        self.look_for_members(now);
         let Some(Handover { to, until }) = self.handover else { return };
         let end = tail.end();
         let ready = self.successor(to).filter(|(_, acked)| *acked >= end.next);

@@ -31,7 +31,7 @@ use elect::Owed;
 pub use elect::Suspicion;
 use give::Giving;
 use heard::Heard;
-use orders::Denial;
+use orders::{Denial, redundancy_patience};
 use own_log::OwnLog;
 use pulse::pulse_limits;
 pub use recovered::Recovered;
@@ -52,6 +52,7 @@ use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
 use crate::proto::ingress::{HoldBack, Shares};
 use crate::proto::pulse::Pulse;
+use crate::proto::redundancy::Redundancy;
 use crate::proto::repair::GivenLimits;
 use crate::proto::requesters::BudgetLimits;
 use crate::proto::sequence::Sequencer;
@@ -140,6 +141,8 @@ pub struct ReplicaCore {
     suspect: Suspect,
     election: Election,
     suspicion: Option<Suspicion>,
+    /// The leader is missed, and that was told, since then.
+    missed_since: Option<Nanos>,
     /// Whether the groups bring whom we listen for: a leader its standbys, everybody else the leader.
     pulse: Pulse,
     owed: Owed,
@@ -180,6 +183,8 @@ pub struct ReplicaCore {
     had_quorum: bool,
     /// Leading: when each member was last heard, by its place in the list; 0 for never.
     member_heard: [Nanos; MEMBERS_MAX],
+    /// Leading: which members hold the log.
+    redundancy: Redundancy,
     /// Leading: a change from two members is committed, and the journal does not know it yet.
     unsettled: bool,
     /// Leading: the last change of the membership that was not made.
@@ -314,6 +319,7 @@ impl<P: Ports> Replica<P> {
             suspect: Suspect::new(limits.suspect),
             election,
             suspicion: None,
+            missed_since: None,
             pulse: Pulse::new(pulse_limits(&limits.suspect)),
             owed: Owed::default(),
             refused_at: 0,
@@ -338,6 +344,7 @@ impl<P: Ports> Replica<P> {
             had_quorum: false,
             quorum: Suspect::new(quorum),
             member_heard: [0; MEMBERS_MAX],
+            redundancy: Redundancy::new(redundancy_patience(&limits.suspect)),
             unsettled: false,
             denied: None,
             declared: None,
@@ -551,7 +558,9 @@ impl ReplicaCore {
         let from = std::mem::replace(&mut self.role, to);
         self.losses.leave();
         if from == Role::Leader {
-            self.set_condition(Condition::Exposed, false, self.polled_at, (0, 0));
+            // Only who leads looks.
+            self.conditions.forget(Condition::Exposed);
+            self.conditions.forget(Condition::RedundancyLost);
         }
         self.pulse = Pulse::new(pulse_limits(&self.limits.suspect));
         self.events.push(Event::Role { from, to, epoch: end.epoch, seq: end.next });

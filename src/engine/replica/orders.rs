@@ -4,19 +4,32 @@
 //! the status: taken, or why not.
 
 use super::{ReplicaCore, Role};
+use crate::engine::counters::Counter;
 use crate::engine::event::Event;
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::proto::commit::Durability;
 use crate::proto::election::{Promise, Why};
 use crate::proto::membership::{Membership, Standing, Survivor, judge_change, judge_death};
+use crate::proto::redundancy;
 use crate::proto::sequence::Stamp;
+use crate::proto::suspect::SuspectLimits;
 use crate::wire::{
     AGE_NEVER, CONDITIONS_TOLD_MAX, Change, Condition, ConditionRow, Denied, Entry, EntryKind, Epoch, Header,
     Identity, Kind, MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, Reject, StatusBody,
     StatusMember, Suspicion, write_membership, write_status,
 };
 use bytemuck::Zeroable;
+
+/// A member that is not heard for so many timeouts is away, ...
+const AWAY_TIMEOUTS: u64 = 16;
+/// ... but not before this: a core that is shared keeps a thread waiting for some dozens of milliseconds.
+const AWAY_NS_MIN: Nanos = 250_000_000;
+
+/// How long a member may be silent, or behind, before it is called away.
+pub(super) fn redundancy_patience(suspect: &SuspectLimits) -> Nanos {
+    (AWAY_TIMEOUTS * suspect.timeout_ns).max(AWAY_NS_MIN)
+}
 
 /// A change that this leader did not make.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -83,6 +96,7 @@ impl ReplicaCore {
         // Both go by places in the list.
         self.quorum_heard = 0;
         self.member_heard = [0; MEMBERS_MAX];
+        self.redundancy.restart(self.polled_at);
         true
     }
 
@@ -213,6 +227,28 @@ impl ReplicaCore {
         // Most often they hold what is committed, and the ring need not be looked into.
         let exposed = has_witness && best < self.commit_next() && best < tail.oldest_seq();
         self.set_condition(Condition::Exposed, exposed, now, (best, 0));
+    }
+
+    /// Which members hold the log: the cluster commits on without a minority of them, and somebody must know.
+    pub(super) fn look_for_members(&mut self, now: Nanos) {
+        let (me, members) = (self.identity(), self.log.membership);
+        let listed = members.members().len();
+        let Self { redundancy, rx, member_heard, events, counters, .. } = self;
+        let heard =
+            |place: usize| redundancy::Heard { at: member_heard[place], acked_next: rx.commit.acked(place) };
+        let mut changes = [None; MEMBERS_MAX];
+        let mut count = 0;
+        let there = redundancy.look(now, (me, &members), rx.commit.commit_next(), heard, |change| {
+            changes[count] = Some(change);
+            count += 1;
+        });
+        for redundancy::Change { identity, away, lasted } in changes.into_iter().flatten() {
+            counters.add(Counter::MembersAway, u64::from(away.is_some()));
+            events.push(Event::Member { identity, away, there: there as u8, listed: listed as u8, lasted });
+        }
+        counters.set(Counter::MembersThere, there as u64);
+        let numbers = (there as u64, listed as u64);
+        self.set_condition(Condition::RedundancyLost, there < listed, now, numbers);
     }
 
     /// How things stand here.

@@ -259,6 +259,7 @@ impl ReplicaCore {
                 self.promise(tail, followed);
             }
             self.election.on_started();
+            self.missed_since = None;
             self.suspect.restart(now);
             self.advanced_at = now;
             self.moved_at = now;

@@ -54,6 +54,11 @@ impl Source {
         Ok(())
     }
 
+    /// Whether there is a connection, or one begins.
+    pub fn is_open(&self) -> bool {
+        self.socket.is_some()
+    }
+
     /// Closes the connection and forgets what came.
     pub fn close(&mut self) {
         self.socket = None;

@@ -1,0 +1,74 @@
+//! What the environment says: which file, and what is laid over it.
+
+use super::{Config, ConfigErrors, Origin, Override, schema};
+use std::path::{Path, PathBuf};
+
+/// Names the cluster's file.
+const FILE_VARIABLE: &str = "LOCKSTEP_CONFIG";
+/// Where it lies if nobody says so.
+const FILE: &str = "/etc/lockstep/lockstep.toml";
+
+impl Config {
+    /// The configuration as every command of `lockstep` reads it: the file at `path`, without one that of the
+    /// variable `LOCKSTEP_CONFIG`, without that `/etc/lockstep/lockstep.toml`; and over it the variables
+    /// `LOCKSTEP_…` of this process ([`variable`] tells the name of each key's). For programs with the library.
+    ///
+    /// ```no_run
+    /// use lockstep::config::Config;
+    ///
+    /// // LOCKSTEP_LINES_1_INTERFACE=eth2 puts this one process on another interface.
+    /// let config = Config::from_env(None)?;
+    /// # Ok::<(), lockstep::config::ConfigErrors>(())
+    /// ```
+    ///
+    /// # Errors
+    /// All problems at once, as [`Config::load`]; a misspelt variable is one of them.
+    pub fn from_env(path: Option<&Path>) -> Result<Self, ConfigErrors> {
+        let named = || std::env::var_os(FILE_VARIABLE).map_or_else(|| PathBuf::from(FILE), PathBuf::from);
+        let path = path.map_or_else(named, Path::to_path_buf);
+        Self::load(Some(&path), &from_this_process())
+    }
+}
+
+/// The overrides of this process's environment. What is not UTF-8 is none of ours.
+pub fn from_this_process() -> Vec<Override> {
+    from_environment(
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+    )
+}
+
+/// The variable that sets `key`: `stream.durability` is `LOCKSTEP_STREAM_DURABILITY`, `replicas.2.core`
+/// is `LOCKSTEP_REPLICAS_2_CORE`.
+pub fn variable(key: &str) -> String {
+    format!("LOCKSTEP_{}", key.replace('.', "_").to_uppercase())
+}
+
+/// The overrides that an environment contains. A variable counts as ours if it is the name of a
+/// top-level key or begins with a table's name; whether the rest of it is a key is judged with the
+/// file, so that a misspelt variable is refused and a foreign one (`LOCKSTEP_CONFIG`, or what an
+/// orchestrator adds for a service of this name) is left alone.
+pub fn from_environment(variables: impl IntoIterator<Item = (String, String)>) -> Vec<Override> {
+    let mut found: Vec<_> = variables
+        .into_iter()
+        .filter_map(|(name, text)| {
+            let key = key_of_variable(name.strip_prefix("LOCKSTEP_")?)?;
+            Some((key, text, Origin::Env(name)))
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+fn key_of_variable(name: &str) -> Option<String> {
+    let name = name.to_lowercase();
+    if schema::row(&name).is_some() {
+        return Some(name);
+    }
+    let (table, rest) = name.split_once('_')?;
+    if schema::SECTIONS.contains(&table) {
+        return Some(format!("{table}.{rest}"));
+    }
+    let (item, key) = rest.split_once('_')?;
+    schema::LISTS.contains(&table).then(|| format!("{table}.{item}.{key}"))
+}
