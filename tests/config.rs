@@ -489,7 +489,7 @@ fn an_archiver_is_read_has_a_number_and_files_of_its_own_repairs_and_replays() {
 /// Config knows no other room, so the two sides of one fact are held together here.
 #[test]
 fn the_largest_message_and_the_smallest_mtu_agree_with_the_wire() {
-    for mtu in [768, 1280, 1500, 1501, 4000, 8999, 9000] {
+    for mtu in [1100, 1280, 1500, 1501, 4000, 8999, 9000] {
         let mtu_is = format!("ttl = 0\nmtu = {mtu}");
         let text =
             changed(SHARED, &[("ttl = 0", &mtu_is), ("[stream]", "[publisher]\nwindow = 1\n[stream]")]);

@@ -38,7 +38,7 @@ fn start(end: LogEnd, epoch: Epoch, spoil: impl Fn(&mut EpochStartBody, &mut Vec
         vec![EpochBase { epoch: end.epoch.0, base: 1 }, EpochBase { epoch: epoch.0, base: end.next }];
     spoil(&mut body, &mut table);
     let mut payload = [0; EPOCH_START_LEN_MAX];
-    let length = write_epoch_start(&mut payload, body, &[member()], &table);
+    let length = write_epoch_start(&mut payload, body, &[member()], &table, &[]);
     frame(end, epoch, EntryKind::EpochStart, &payload[..length])
 }
 

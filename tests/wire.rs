@@ -308,6 +308,26 @@ fn the_payloads_of_control_entries_are_judged_too() {
         wrong[at] = value;
         assert_eq!(EpochStartView::parse(&wrong).err(), Some(Reject::Body), "byte {at} = {value}");
     }
+    let founding = samples::founding();
+    let founds = EpochStartView::parse(&founding).expect("a sound sample");
+    assert_eq!(founds.founded_on(), founds.ancestors().next(), "it begins where the former history was left");
+    let rows_at = founding.len() - 2 * size_of::<Ancestor>();
+    // The count of former histories, one without an id, one that was left above the start, one above the later one,
+    // one left before its first entry, and a founding behind another chain.
+    let wrongs: [(usize, &[u8]); 7] = [
+        (67, &[1]),
+        (67, &[9]),
+        (rows_at, &[0; 8]),
+        (rows_at + 8, &[0x11]),
+        (rows_at + 24 + 8, &founding[rows_at + 8..rows_at + 16]),
+        (rows_at + 24 + 8, &[1]),
+        (rows_at + 16, &[0]),
+    ];
+    for (at, bytes) in wrongs {
+        let mut wrong = founding.clone();
+        wrong[at..at + bytes.len()].copy_from_slice(bytes);
+        assert_eq!(EpochStartView::parse(&wrong).err(), Some(Reject::Body), "{bytes:x?} at {at}");
+    }
     let open = samples::open();
     assert!(OpenView::parse(&open).is_ok());
     for wrong in [&open[..24], &open[..open.len() - 1], &[open.as_slice(), &[b'x'; 60]].concat()] {

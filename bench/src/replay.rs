@@ -150,7 +150,7 @@ impl Journal {
         let settings = ThreadSettings { packs, ..ThreadSettings::new(false) };
         let handle =
             spawn(store, reader, opened.writer, opened.superblock, settings).map_err(|error| text(&error))?;
-        handle.set_history(HISTORY);
+        handle.set_lineage(lockstep::proto::lineage::Lineage::of(HISTORY));
         let mut tail = opened.tail;
         let mut frames = Frames::full(tail.end(), arguments.payload);
         let mut bytes = 0;

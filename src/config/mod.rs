@@ -137,7 +137,7 @@ pub struct Line {
     pub interface: Interface,
     /// Routers that a datagram may pass, plus one.
     pub ttl: u8,
-    /// Bytes of the largest IP packet, 768 to 9000.
+    /// Bytes of the largest IP packet, 1100 to 9000.
     pub mtu: u16,
     /// Kernel memory of a receiving socket.
     pub receive_buffer_bytes: u64,

@@ -231,6 +231,27 @@ pub enum Event {
         /// The other's.
         seen: u64,
     },
+    /// Somebody speaks in a history on which ours was founded: a replica that was left behind.
+    FormerHistory {
+        /// The former history.
+        history: u64,
+        /// Who.
+        identity: Identity,
+    },
+    /// A history was founded on the one that this node holds, at `next`. A learner goes on in it; a member stops, as
+    /// does a learner that knows more to be committed, or whose log parted before.
+    Founded {
+        /// The later history.
+        history: u64,
+        /// Where ours was left.
+        next: Seq,
+        /// Where our log ends.
+        own_next: Seq,
+        /// Everything below is committed, as far as this node knows.
+        commit_next: Seq,
+        /// Whether it goes on there; else it stops.
+        goes_on: bool,
+    },
     /// Somebody named a round too far above those seen: it is not believed at once (told once; it is counted).
     RoundRefused {
         /// The epoch that was named.

@@ -23,7 +23,7 @@ use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::Events;
 use super::ports::{Burst, Net};
-use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
+use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start, Superseded};
 use super::window::{Flight, ResendTimer, SubmitWindow};
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
@@ -79,7 +79,8 @@ pub struct PublisherCore {
     /// Questions so far.
     asked: usize,
     lost: bool,
-    /// The epoch that was followed at the last look.
+    /// The history and the epoch that were followed at the last look.
+    history: u64,
     epoch: Epoch,
     /// Another leadership has begun in this turn: what it may not have heard is due.
     renewed: bool,
@@ -145,6 +146,10 @@ impl<N: Net> Publisher<N> {
         }
         if core.rx.abandoned().is_some() || core.rx.has_diverged() {
             core.lost = true;
+        }
+        if let Some(Superseded { history, left, have_next: have, .. }) = core.rx.superseded() {
+            core.lost = true;
+            f(PublisherEvent::Forgotten { history, next: left.next, have });
         }
         if core.lost {
             f(PublisherEvent::Lost);
@@ -295,6 +300,7 @@ impl PublisherCore {
             throttled: false,
             asked: 0,
             lost: false,
+            history: 0,
             epoch: Epoch::NONE,
             renewed: false,
             pulse: Pulse::new(PulseLimits::READER),
@@ -396,7 +402,7 @@ impl PublisherCore {
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => {
-                self.rx.check_history(frame.header)?;
+                self.rx.admit_frame(&frame, trailer.as_ref())?;
                 if from.is_none() && trailer.is_none() {
                     self.on_leader(now, None);
                 }
@@ -495,6 +501,14 @@ impl PublisherCore {
     #[cold]
     fn on_epoch(&mut self, now: Nanos, f: &mut impl FnMut(PublisherEvent)) {
         self.epoch = self.rx.follow.epoch();
+        let (history, before) = (self.rx.history(), self.history);
+        if history != before {
+            self.history = history;
+            if let Some(left) = self.rx.lineage().left_at(before) {
+                self.lines.on_founded(left.next);
+                f(PublisherEvent::Founded { history, seq: left.next });
+            }
+        }
         (self.full, self.over_share, self.renewed) = (false, 0, true);
         self.tell_throttled(f);
         if let Some(from) = self.rx.take_lost() {

@@ -7,14 +7,16 @@
 //!              reject      ask for start   count     └─no, later─▶ store ──(gap filled)──▶ `extend`
 //! ```
 //! What is kept stands in `receiver::kept`, what is missing in `receiver::ask`; a takeover goes through
-//! `receiver::takeover`.
+//! `receiver::takeover`, another history through `receiver::histories`.
 
 mod ask;
+mod histories;
 mod kept;
 mod replayed;
 mod takeover;
 
 pub use ask::NACK_LEN_MAX;
+pub use histories::{Superseded, UNLED_NS};
 
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events};
@@ -22,16 +24,18 @@ use super::store::FrameStore;
 use crate::proto::commit::Commit;
 use crate::proto::follow::Follow;
 use crate::proto::held::Held;
+use crate::proto::lineage::Lineage;
 use crate::proto::log::{LogEnd, Misfit};
 use crate::proto::membership::{Membership, change_in};
 use crate::proto::nack::NackLimits;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::repairers::Repairer;
 use crate::wire::{
-    Chain, Cursor, Epoch, FrameView, Header, HeartbeatBody, Identity, Kind, Nanos, Reject, RepairTrailer,
-    Seq, SeqRange,
+    Chain, Cursor, Epoch, FrameView, Header, HeartbeatBody, Identity, Kind, Nanos, RepairTrailer, Seq,
+    SeqRange,
 };
 use ask::Asking;
+use histories::Others;
 use std::net::SocketAddrV4;
 
 /// Where a reader begins.
@@ -134,6 +138,14 @@ pub struct Receiver {
     chain_refused: bool,
     /// Nothing is asked of repairers: a replay brings what is missing.
     replaying: bool,
+    /// The history that is read, and the former ones.
+    lineage: Lineage,
+    /// Its leader was heard since another history was last looked at.
+    is_led: bool,
+    others: Others,
+    superseded: Option<Superseded>,
+    /// Who was last told to speak in a former history.
+    former_told: (u64, Identity),
 }
 
 impl Receiver {
@@ -185,13 +197,18 @@ impl Receiver {
             chain_wanted,
             chain_refused: false,
             replaying: false,
+            lineage: Lineage::of(limits.history),
+            is_led: false,
+            others: Others::default(),
+            superseded: None,
+            former_told: (0, Identity::default()),
             limits,
         }
     }
 
     /// The history that is read; 0 while none was heard.
     pub fn history(&self) -> u64 {
-        self.limits.history
+        self.lineage.history()
     }
 
     /// Where the own log ends; `None` before it is anchored.
@@ -245,6 +262,7 @@ impl Receiver {
     /// Forgets what only measures time or numbers requests: for an explorer, for whom time stands still.
     pub(crate) fn forget_times(&mut self) {
         self.asking.forget();
+        self.others.forget();
         self.joined = true;
         self.prefer = None;
     }
@@ -259,17 +277,6 @@ impl Receiver {
         self.diverged
     }
 
-    /// A datagram of another history is none of ours; the first one heard is adopted.
-    pub fn check_history(&mut self, header: &Header) -> Result<(), Reject> {
-        if self.limits.history == 0 && header.history != 0 {
-            self.limits.history = header.history;
-        }
-        if header.history != self.limits.history {
-            return Err(Reject::History { seen: header.history });
-        }
-        Ok(())
-    }
-
     /// A heartbeat of the leader.
     pub fn on_heartbeat(&mut self, header: &Header, counters: &mut Counters, events: &mut Events) {
         counters.add(Counter::HeartbeatsIn, 1);
@@ -277,6 +284,7 @@ impl Receiver {
         if self.is_stale(epoch, counters) {
             return;
         }
+        self.is_led = true;
         self.commit.on_announced(epoch, header.commit_next);
         if self.on_news(epoch, header.first_seq) {
             return;
@@ -439,7 +447,7 @@ impl Receiver {
         let admitted = self.follow.admits(frame.header, called_committed);
         if let Some(trailer) = trailer {
             let range = SeqRange { from: frame.header.first_seq, to: frame.header.next_seq() };
-            self.asking.on_repair(Identity::from_packed(trailer.giver), trailer.token, range, admitted);
+            self.asking.on_repair(trailer.giver(), trailer.token, range, admitted);
         }
         if !admitted {
             counters.add(Counter::FramesUnowned, 1);
@@ -478,6 +486,12 @@ impl Receiver {
                 Placement::Next(end)
             }
             Err(Misfit::Behind) => {
+                // Frames are atoms: what belongs to the log that is read and reaches across its end is of another log.
+                if header.next_seq() > end.next {
+                    self.diverged = true;
+                    let (have, seen) = (end.chain, frame.chain_after());
+                    events.push(Event::Diverged { seq: end.next, have, seen });
+                }
                 counters.add(Counter::FramesDuplicate, 1);
                 Placement::Dropped
             }

@@ -112,6 +112,7 @@ enum Said {
     Nothing,
     /// It cannot be reached, for so many rounds.
     Lost(u32),
+    /// Why, and the oldest that it holds; where its history begins with [`ReplayEnd::Beyond`].
     Refused(ReplayEnd, Seq),
 }
 
@@ -120,7 +121,8 @@ enum Said {
 pub struct Failed {
     /// The reason; `None`: none of them can be reached.
     pub why: Option<ReplayEnd>,
-    /// The oldest seq that one of them holds, where that is the reason.
+    /// The oldest seq that one of them holds, where that is the reason; with [`ReplayEnd::Beyond`] the seq at which the
+    /// history begins that was founded on the one that was read.
     pub oldest_seq: Seq,
 }
 
@@ -288,7 +290,8 @@ impl Replay {
             return false;
         }
         if let Some(end) = ReplayEnd::from_u32(body.end) {
-            self.go_on(now, Said::Refused(end, body.oldest_seq));
+            let seq = if end == ReplayEnd::Beyond { body.next } else { body.oldest_seq };
+            self.go_on(now, Said::Refused(end, seq));
             self.close = true;
             return false;
         }
@@ -358,6 +361,7 @@ impl Replay {
             _ => None,
         });
         let order = [
+            ReplayEnd::Beyond,
             ReplayEnd::ChainMismatch,
             ReplayEnd::OtherHistory,
             ReplayEnd::TooOld,

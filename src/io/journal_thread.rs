@@ -6,6 +6,7 @@ use crate::journal::ports::{Store, TailSource};
 use crate::journal::shelf::Written;
 use crate::journal::side::{Inputs, Next, Remark, Side};
 use crate::journal::{SegmentWriter, Superblock};
+use crate::proto::lineage::Lineage;
 use crate::wire::{Nanos, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +27,7 @@ struct Shared {
     written_seq: AtomicU64,
     disk_full: AtomicBool,
     damage_count: AtomicU64,
-    history: AtomicU64,
+    lineage: Mutex<Lineage>,
     committed: AtomicU64,
     leads: AtomicBool,
     written: Mutex<Written>,
@@ -92,9 +93,10 @@ impl Handle {
         std::mem::take(&mut self.shared.remarks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The history became known: the superblock takes note.
-    pub fn set_history(&self, history: u64) {
-        self.shared.history.store(history, Ordering::Release);
+    /// The history of the log became known, or is another one: the superblock takes note, and whoever replays goes by
+    /// its former ones.
+    pub fn set_lineage(&self, lineage: Lineage) {
+        *self.shared.lineage.lock().unwrap_or_else(PoisonError::into_inner) = lineage;
     }
 
     /// Whether segments are kept for a ring's worth of bytes only, of what is committed: nothing else is
@@ -214,7 +216,7 @@ impl<S: Store, T: TailSource> Thread<S, T> {
             now: self.begun.elapsed().as_nanos() as Nanos,
             wall,
             stop,
-            history: self.shared.history.load(Ordering::Acquire),
+            lineage: *self.shared.lineage.lock().unwrap_or_else(PoisonError::into_inner),
             committed: self.shared.committed.load(Ordering::Acquire),
             ring_only: self.shared.ring_only.load(Ordering::Acquire),
         }

@@ -27,6 +27,7 @@
 pub mod checkpoint;
 mod damage;
 mod extents;
+mod founding;
 mod index;
 mod layout;
 pub mod memory;
@@ -49,6 +50,7 @@ mod walk;
 
 pub use checkpoint::Checkpoint;
 pub use damage::Damage;
+pub use founding::{Founding, ROUNDS_ABOVE};
 pub use layout::{Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TailLabel, WORD_STRIDE, WORDS_AT, place_in};
 pub use open::{Completeness, Cut, OpenError, Opened, Settings, format, open};
 pub use read::{LogReader, read_segments};

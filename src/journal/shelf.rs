@@ -22,6 +22,7 @@ use crate::journal::record::Record;
 use crate::journal::replay::Replay;
 use crate::journal::segment::RECORDS_AT;
 use crate::journal::walk::{Found, Walk, read_header};
+use crate::proto::lineage::Lineage;
 use crate::proto::log::LogEnd;
 use crate::wire::{Chain, Epoch, ReplayEnd, Seq};
 use std::collections::{BTreeMap, VecDeque};
@@ -37,12 +38,27 @@ pub struct Written {
     pub offset: u64,
     /// Everything below is committed, in the log that segments hold up to here.
     pub commit_next: Seq,
-    /// The history, as far as it is known.
-    pub history: u64,
+    /// The history of the log, and the former ones; history 0 while none is known.
+    pub lineage: Lineage,
     /// The hot thread leads.
     pub leads: bool,
     /// Retention has removed the segments below; 0 if none.
     pub oldest: u64,
+}
+
+impl Written {
+    /// Whether a reader of `history` (0: of any) may be given this log from `from` on. If not, why, and with
+    /// [`ReplayEnd::Beyond`] the seq at which a later history was founded on the reader's.
+    pub fn admits(&self, history: u64, from: Seq) -> Result<(), (ReplayEnd, Seq)> {
+        let own = self.lineage.history();
+        match self.lineage.left_at(history) {
+            _ if own == 0 => Err((ReplayEnd::Ahead, 0)),
+            _ if history == 0 || history == own => Ok(()),
+            None => Err((ReplayEnd::OtherHistory, 0)),
+            Some(left) if from > left.next => Err((ReplayEnd::Beyond, left.next)),
+            Some(_) => Ok(()),
+        }
+    }
 }
 
 /// Bytes of one segment that hold whole frames of the log, one behind the other.

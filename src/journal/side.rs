@@ -22,6 +22,7 @@ use crate::journal::scrub::Scrub;
 use crate::journal::segments::{RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_behind};
 use crate::journal::shelf::Written;
 use crate::journal::superblock::Superblock;
+use crate::proto::lineage::Lineage;
 use crate::wire::{Nanos, Seq};
 use std::fmt;
 
@@ -75,8 +76,8 @@ pub struct Inputs {
     pub wall: Nanos,
     /// The hot thread has published its last record: what is left is copied, and the stop marked as clean.
     pub stop: bool,
-    /// The stream's history; 0 while it is unknown.
-    pub history: u64,
+    /// The history of the log in the tail, and its former ones; history 0 while it is unknown.
+    pub lineage: Lineage,
     /// How far the log is committed that the tail held at some moment before this turn.
     pub committed: Seq,
     /// A witness: segments are kept for a ring's worth of bytes only, of what is committed.
@@ -284,8 +285,7 @@ impl Side {
     fn take_note(&mut self, commit_next: Seq) {
         let (number, offset) = self.writer.place();
         let commit_next = self.written.commit_next.max(commit_next);
-        let history = self.superblock.history;
-        self.written = Written { number, offset, commit_next, history, ..self.written };
+        self.written = Written { number, offset, commit_next, ..self.written };
     }
 
     /// What the superblock must know: promise and history.
@@ -297,7 +297,9 @@ impl Side {
     ) -> Result<(), WriteError> {
         let mut wanted = self.superblock;
         wanted.promised.0 = wanted.promised.0.max(source.word(Word::Promised));
-        wanted.history = if inputs.history == 0 { wanted.history } else { inputs.history };
+        let history = inputs.lineage.history();
+        wanted.history = if history == 0 { wanted.history } else { history };
+        self.written.lineage = inputs.lineage;
         if wanted != self.superblock {
             wanted.store(store)?;
             self.superblock = wanted;

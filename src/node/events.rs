@@ -37,6 +37,9 @@ const OTHER_HISTORY: u16 = 1305;
 const PARTED: u16 = 1306;
 const OVERRUN: u16 = 1307;
 const TAKEOVER_WAITS: u16 = 1009;
+const FOUNDED: u16 = 1030;
+const FORMER_HISTORY: u16 = 1230;
+const LEFT_BEHIND: u16 = 1330;
 const ROUND_REFUSED: u16 = 1020;
 const TWIN: u16 = 1308;
 
@@ -160,8 +163,25 @@ const HAPPENINGS: &[EventKind] = &[
             write!(
                 f,
                 "the group has history {:016x} under our cluster's id, this journal holds {:016x}: the node is \
-                 silent from now on; if the other is the cluster's present one, format a new journal and add it",
+                 silent from now on; if the other is the cluster's present one (`lockstep recover` founds one), format \
+                 a new journal and add it; if this journal was recovered while the other one was led, stop the others \
+                 first, or give this replica a new journal",
                 event.b, event.a
+            )
+        },
+    },
+    EventKind { code: FOUNDED, level: Level::WARN, format: format_founded },
+    EventKind { code: LEFT_BEHIND, level: Level::ERROR, format: format_left_behind },
+    EventKind {
+        code: FORMER_HISTORY,
+        level: Level::WARN,
+        format: |event, f| {
+            write!(
+                f,
+                "{} speaks in history {:016x}, on which this one was founded: it counts for nothing here; stop it, \
+                 format a new journal for it, and add it",
+                Identity::from_packed(event.a),
+                event.b
             )
         },
     },
@@ -323,6 +343,36 @@ fn format_role(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
+fn format_founded(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (history, next, own_next) = (event.a, event.b, event.c);
+    write!(f, "goes on in history {history:016x}, which was founded at seq {next} on the one held here")?;
+    match own_next.checked_sub(next) {
+        Some(lost @ 1..) => write!(
+            f,
+            ": {lost} entries from seq {next} on, which were not known to be committed, are not in it, and are replaced"
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn format_left_behind(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (history, next, own_next, commit_next) = (event.a, event.b, event.c, event.d);
+    write!(
+        f,
+        "history {history:016x} was founded at seq {next} on the one held here, and this journal does not go on in it: \
+         its log ends at seq {own_next}, everything below {commit_next} is known to be committed; the node is silent \
+         from now on"
+    )?;
+    match own_next.checked_sub(next) {
+        Some(lost @ 1..) => write!(
+            f,
+            "; it holds {lost} entries that the new history does not have: if they are wanted, found the history on this \
+             journal instead (`lockstep recover`), else move it away, format a new one and add it"
+        ),
+        _ => f.write_str("; move the journal away, format a new one and add it"),
+    }
+}
+
 fn format_rejected(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let told_once = "(told once; the counters go on)";
     let reject = match Reject::NAMES.get(usize::from(event.small)) {
@@ -394,6 +444,13 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
             Record { a: identity.packed(), b: seq, c: have, d: seen, ..of(DIVERGENT_ACK) }
         }
         Event::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
+        Event::FormerHistory { history, identity } => {
+            Record { a: identity.packed(), b: history, ..of(FORMER_HISTORY) }
+        }
+        Event::Founded { history, next, own_next, commit_next, goes_on } => {
+            let code = if goes_on { FOUNDED } else { LEFT_BEHIND };
+            Record { a: history, b: next, c: own_next, d: commit_next, ..of(code) }
+        }
         Event::RoundRefused { epoch, seen } => Record { a: epoch.0, b: u64::from(seen), ..of(ROUND_REFUSED) },
         Event::Twin { identity } => Record { a: identity.packed(), ..of(TWIN) },
         Event::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },

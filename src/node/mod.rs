@@ -27,6 +27,7 @@ use crate::io::udp::UdpSettings;
 use crate::journal::{OpenError, Retention};
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit::Durability;
+use crate::proto::lineage::Lineage;
 use crate::proto::nack::NackLimits;
 use crate::proto::repairers::Repairer;
 use crate::proto::window::Window;
@@ -224,7 +225,7 @@ pub fn bootstrap(settings: &NodeSettings, members: &[MemberBody]) -> Result<u64,
     let power = settings.durability == Durability::Power;
     let side =
         journal_thread::spawn(store, reader, opened.writer, opened.superblock, ThreadSettings::new(power))?;
-    side.set_history(history);
+    side.set_lineage(Lineage::of(history));
     side.stop().map_err(NodeError::Refused)?;
     Ok(history)
 }

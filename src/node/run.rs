@@ -127,6 +127,7 @@ impl Node {
         };
         let thread = ThreadSettings { idle_ns: settings.flush_interval_ns.unwrap_or(usual.idle_ns), ..usual };
         let side = journal_thread::spawn(store, reader, opened.writer, opened.superblock, thread)?;
+        side.set_lineage(recovered.lineage);
         let (server, served) = start_server(settings, identity, &side);
         obtained.extend(served);
         let replay = ReplayLimits::new(settings.cluster, identity, settings.sources.clone());
@@ -344,8 +345,8 @@ impl Node {
                 self.prepare_notice();
                 now
             }
-            Event::History { history } => {
-                self.side.set_history(history);
+            Event::History { .. } => {
+                self.side.set_lineage(self.replica.core.lineage());
                 now
             }
             _ => now,

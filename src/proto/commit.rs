@@ -162,6 +162,15 @@ impl Commit {
         self.recount();
     }
 
+    /// Another history is followed, which was founded at `founded_next` on the one so far: what is final below stays so,
+    /// and everything else is heard anew.
+    pub fn on_history(&mut self, founded_next: Seq) {
+        let Self { held_from, have_next, commit_next, announced, .. } = *self;
+        let announced = announced.min(founded_next).max(commit_next);
+        let leader = MEMBERS_MAX;
+        *self = Self { held_from, have_next, commit_next, announced, leader, ..Self::default() };
+    }
+
     /// The log has a membership entry at `seq`, behind which `after` is in force, and before it `before`.
     /// It is told when the entry is the next of the log or below, never for one behind a gap.
     pub fn on_membership(&mut self, seq: Seq, before: Membership, after: Membership) {

@@ -14,6 +14,7 @@ pub mod follow;
 pub mod gap;
 pub mod held;
 pub mod ingress;
+pub mod lineage;
 pub mod log;
 pub mod membership;
 pub mod nack;

@@ -54,6 +54,16 @@ pub(super) fn view(bytes: &[u8]) -> FrameView<'_> {
 
 /// The payload of the start of `epoch` at `base`, with the rows of its table.
 pub(super) fn start_payload(epoch: Epoch, end: &LogEnd, table: &[EpochBase]) -> Vec<u8> {
+    start_payload_of(epoch, end, table, &[])
+}
+
+/// The same, of a history that was founded on `ancestors`.
+pub(super) fn start_payload_of(
+    epoch: Epoch,
+    end: &LogEnd,
+    table: &[EpochBase],
+    ancestors: &[Ancestor],
+) -> Vec<u8> {
     let body = EpochStartBody {
         epoch: epoch.0,
         base: end.next,
@@ -61,7 +71,7 @@ pub(super) fn start_payload(epoch: Epoch, end: &LogEnd, table: &[EpochBase]) -> 
         ..EpochStartBody::zeroed()
     };
     let mut payload = vec![0; EPOCH_START_LEN_MAX];
-    let length = write_epoch_start(&mut payload, body, &members(3), table);
+    let length = write_epoch_start(&mut payload, body, &members(3), table, ancestors);
     payload.truncate(length);
     payload
 }

@@ -249,7 +249,7 @@ impl Machine {
             now,
             wall,
             stop,
-            history: replica.core.history(),
+            lineage: replica.core.lineage(),
             committed: replica.core.commit_next(),
             ring_only: replica.core.is_witness(),
         };

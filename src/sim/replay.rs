@@ -51,6 +51,9 @@ impl Machine {
         let (Giving { shelf, written }, store) = self.giving();
         shelf.refresh(store, written)?;
         let bound = written.commit_next.min(shelf.end().next);
+        if let Err((why, _)) = written.admits(order.history, order.from) {
+            return Ok(Given::Denied(why));
+        }
         let spot = match shelf.begin(store, order.from, order.chain, bound)? {
             Ok(Some(spot)) => spot,
             Ok(None) => return Ok(Given::Frames(Vec::new())),
@@ -109,7 +112,7 @@ impl World {
         };
         (fetching.giver, fetching.at_end) = (Some(giver), bytes.is_empty());
         let Actor::Replica(machine) = &self.seats[giver].actor else { return Ok(0) };
-        let by = machine.identity;
+        let by = (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()));
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         let (mut at, mut taken) = (0, 0);

@@ -79,7 +79,24 @@ pub struct EpochBase {
     pub base: Seq,
 }
 
-/// The fixed part of an epoch start's payload; members and epoch table follow.
+/// A former history of the stream, and where the one after it was founded on it. What lies below `next` is the
+/// former one's; frames keep their bytes, and so its id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Ancestor {
+    /// The former history's id.
+    pub history: u64,
+    /// The first seq of the later history: that of the epoch start that founded it.
+    pub next: Seq,
+    /// The chain before it.
+    pub chain: Chain,
+}
+
+/// Most former histories that an epoch start lists: so many times the newest ones are known by name. Beside seven
+/// members and [`EPOCHS_MAX`] epochs they fit the frame of the smallest network.
+pub const ANCESTORS_MAX: usize = 8;
+
+/// The fixed part of an epoch start's payload; members, epoch table and former histories follow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct EpochStartBody {
@@ -101,14 +118,17 @@ pub struct EpochStartBody {
     pub members: u8,
     /// Rows in the epoch table.
     pub epochs: u8,
+    /// Former histories behind it.
+    pub ancestors: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: [u8; 4],
 }
 
 const _: () = assert!(size_of::<EpochStartBody>() == 72 && size_of::<EpochBase>() == 16);
+const _: () = assert!(size_of::<Ancestor>() == 24);
 
-/// Most rows of an epoch table in an epoch start: takeovers between a commit and the next. It is what the
-/// smallest network carries beside seven members (`lines.mtu` 768): one row more would not fit its frame.
+/// Most rows of an epoch table in an epoch start: takeovers between a commit and the next. The smallest network
+/// (`lines.mtu` 1100) carries them beside seven members and eight former histories.
 pub const EPOCHS_MAX: usize = 16;
 
 /// A checked epoch start, borrowed.
@@ -124,12 +144,27 @@ impl<'a> EpochStartView<'a> {
     pub fn parse(payload: &'a [u8]) -> Result<Self, Reject> {
         let body: EpochStartBody = payload.get(..72).map(bytemuck::pod_read_unaligned).ok_or(Reject::Body)?;
         let (members, epochs) = (body.members as usize, body.epochs as usize);
-        let counts = (1..=MEMBERS_MAX).contains(&members) && (1..=EPOCHS_MAX).contains(&epochs);
-        if !counts || payload.len() != 72 + members * 32 + epochs * 16 || body.durability > 1 {
+        let ancestors = body.ancestors as usize;
+        let counts = (1..=MEMBERS_MAX).contains(&members)
+            && (1..=EPOCHS_MAX).contains(&epochs)
+            && ancestors <= ANCESTORS_MAX;
+        let len = 72 + members * 32 + epochs * 16 + ancestors * 24;
+        if !counts || payload.len() != len || body.durability > 1 {
             return Err(Reject::Body);
         }
         let view = Self { body, payload };
-        view.members().all(|member| member.is_sound()).then_some(view).ok_or(Reject::Body)
+        let is_sound = view.members().all(|member| member.is_sound()) && view.has_sound_ancestors();
+        is_sound.then_some(view).ok_or(Reject::Body)
+    }
+
+    /// Each former history ended above the one before it, and the newest at or below this start.
+    fn has_sound_ancestors(&self) -> bool {
+        let mut later: Option<Seq> = None;
+        self.ancestors().all(|former| {
+            let falls = later.is_none_or(|later| former.next < later);
+            later = Some(former.next);
+            falls && former.history != 0 && former.next > 1 && former.next <= self.body.base
+        }) && self.founded_on().is_none_or(|former| former.chain == self.body.chain_at_base)
     }
 
     /// The epoch that starts.
@@ -146,24 +181,40 @@ impl<'a> EpochStartView<'a> {
     /// The epoch table, oldest first; its last row is this epoch.
     pub fn epochs(&self) -> impl ExactSizeIterator<Item = EpochBase> + use<'a> {
         let start = 72 + self.body.members as usize * 32;
-        self.payload[start..].chunks_exact(16).map(bytemuck::pod_read_unaligned)
+        let end = start + self.body.epochs as usize * 16;
+        self.payload[start..end].chunks_exact(16).map(bytemuck::pod_read_unaligned)
+    }
+
+    /// The former histories of this one, newest first.
+    pub fn ancestors(&self) -> impl ExactSizeIterator<Item = Ancestor> + use<'a> {
+        let start = 72 + self.body.members as usize * 32 + self.body.epochs as usize * 16;
+        self.payload[start..].chunks_exact(24).map(bytemuck::pod_read_unaligned)
+    }
+
+    /// The history on which this start founds its own; `None` for a start within a history.
+    pub fn founded_on(&self) -> Option<Ancestor> {
+        self.ancestors().next().filter(|former| former.next == self.body.base)
     }
 }
 
-/// Writes an epoch start's payload into `out` and returns its bytes. Counts in `body` are filled in here.
-/// More rows than the limits are a caller's error and panic.
+/// Writes an epoch start's payload into `out` and returns its bytes. Counts in `body` are filled in here; `ancestors`
+/// are newest first. More rows than the limits are a caller's error and panic.
 pub fn write_epoch_start(
     out: &mut [u8],
     mut body: EpochStartBody,
     members: &[MemberBody],
     epochs: &[EpochBase],
+    ancestors: &[Ancestor],
 ) -> usize {
     assert!((1..=MEMBERS_MAX).contains(&members.len()), "1 to {MEMBERS_MAX} members");
     assert!((1..=EPOCHS_MAX).contains(&epochs.len()), "1 to {EPOCHS_MAX} epochs");
+    assert!(ancestors.len() <= ANCESTORS_MAX, "at most {ANCESTORS_MAX} former histories");
     body.members = members.len() as u8;
     body.epochs = epochs.len() as u8;
+    body.ancestors = ancestors.len() as u8;
+    let rows = [bytemuck::cast_slice(members), bytemuck::cast_slice(epochs), bytemuck::cast_slice(ancestors)];
     let mut at = 0;
-    for part in [bytemuck::bytes_of(&body), bytemuck::cast_slice(members), bytemuck::cast_slice(epochs)] {
+    for part in std::iter::once(bytemuck::bytes_of(&body)).chain(rows) {
         out[at..at + part.len()].copy_from_slice(part);
         at += part.len();
     }
@@ -171,7 +222,7 @@ pub fn write_epoch_start(
 }
 
 /// Largest payload that [`write_epoch_start`] writes.
-pub const EPOCH_START_LEN_MAX: usize = 72 + MEMBERS_MAX * 32 + EPOCHS_MAX * 16;
+pub const EPOCH_START_LEN_MAX: usize = 72 + MEMBERS_MAX * 32 + EPOCHS_MAX * 16 + ANCESTORS_MAX * 24;
 
 /// The members in the payload of a birth: at least one, at most [`MEMBERS_MAX`], each replica once.
 pub fn parse_birth(payload: &[u8]) -> Result<impl ExactSizeIterator<Item = MemberBody> + use<'_>, Reject> {

@@ -141,7 +141,8 @@ pub struct AnswerBody {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct RepairTrailer {
-    /// The giver's [`Identity`], packed.
+    /// The giver's [`Identity`], packed in the low 36 bits; above it the low 28 bits of its history, whose commit is
+    /// told here ([`RepairTrailer::is_of`]).
     pub giver: u64,
     /// The epoch of its log.
     pub accepted: u64,
@@ -152,6 +153,24 @@ pub struct RepairTrailer {
     /// Like a header's tag, over the trailer and the frame's tag.
     pub tag: [u64; 2],
 }
+
+impl RepairTrailer {
+    /// Who gives.
+    pub fn giver(&self) -> Identity {
+        Identity::from_packed(self.giver)
+    }
+
+    /// Whether the giver speaks of this history. A frame may be of a former one: what is known of it to be committed
+    /// is so in one later history, and not in another that was founded on the same.
+    pub fn is_of(&self, history: u64) -> bool {
+        self.giver >> IDENTITY_BITS == history & HISTORY_MASK
+    }
+}
+
+/// Bits of a packed identity.
+const IDENTITY_BITS: u32 = 36;
+/// What of a history's id stands above them.
+const HISTORY_MASK: u64 = u64::MAX >> IDENTITY_BITS;
 
 /// Bytes of a [`RepairTrailer`]. Frames are that much shorter than the largest datagram, so that
 /// every frame can be repaired in one.
@@ -621,16 +640,16 @@ fn trailer_checksum(trailer: &[u8], frame: &Header) -> u64 {
     u64::from(crc::append(crc::crc32c(bytemuck::bytes_of(&{ frame.tag })), &trailer[..32]))
 }
 
-/// The trailer for a repair of the frame with the (sealed) header `frame`.
+/// The trailer for a repair of the frame with the (sealed) header `frame`, by `giver`, whose log is of `history`.
 pub fn repair_trailer(
-    giver: Identity,
+    (giver, history): (Identity, u64),
     accepted: super::Epoch,
     commit_next: Seq,
     token: u64,
     frame: &Header,
 ) -> [u8; REPAIR_TRAILER_LEN] {
-    let mut trailer =
-        RepairTrailer { giver: giver.packed(), accepted: accepted.0, commit_next, token, tag: [0; 2] };
+    let giver = giver.packed() | (history & HISTORY_MASK) << IDENTITY_BITS;
+    let mut trailer = RepairTrailer { giver, accepted: accepted.0, commit_next, token, tag: [0; 2] };
     trailer.tag[0] = trailer_checksum(bytemuck::bytes_of(&trailer), frame);
     bytemuck::cast(trailer)
 }

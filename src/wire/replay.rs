@@ -31,7 +31,7 @@ pub struct ReplayRequestBody {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct ReplayBody {
-    /// The first seq of the frame that would follow next.
+    /// The first seq of the frame that would follow next; with [`ReplayEnd::Beyond`] where the giver's history begins.
     pub next: Seq,
     /// The oldest seq that the giver holds.
     pub oldest_seq: Seq,
@@ -67,11 +67,13 @@ pub enum ReplayEnd {
     Stopping = 9,
     /// What came is no request.
     Malformed = 10,
+    /// The asker read a former history beyond the seq at which the giver's was founded on it: `next` of the answer.
+    Beyond = 11,
 }
 
 impl ReplayEnd {
     /// All of them, by number from 1.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Done,
         Self::Ahead,
         Self::TooOld,
@@ -82,6 +84,7 @@ impl ReplayEnd {
         Self::Damaged,
         Self::Stopping,
         Self::Malformed,
+        Self::Beyond,
     ];
 
     /// The one with this number, if there is one.
@@ -102,6 +105,7 @@ impl ReplayEnd {
             Self::Damaged => "its journal is damaged there",
             Self::Stopping => "it stops",
             Self::Malformed => "it did not understand the request",
+            Self::Beyond => "the history there was founded on an earlier seq of the one that was read",
         }
     }
 }
@@ -199,6 +203,6 @@ mod tests {
             assert_eq!(ReplayEnd::from_u32(end as u32), Some(end));
             assert!(!end.name().is_empty());
         }
-        assert_eq!((ReplayEnd::from_u32(0), ReplayEnd::from_u32(11)), (None, None));
+        assert_eq!((ReplayEnd::from_u32(0), ReplayEnd::from_u32(12)), (None, None));
     }
 }

@@ -10,7 +10,7 @@ use lockstep::wire::{CHANNELS, GATEWAYS};
 #[test]
 fn a_channels_limit_is_what_a_feeds_datagram_takes_unless_it_or_the_stream_says_less() {
     let day = Session::new(b"FIRST").expect("a session");
-    for mtu in [768, 1_500, 9_000] {
+    for mtu in [1_100, 1_500, 9_000] {
         let line = format!("ttl = 0\nmtu = {mtu}");
         let text = changed(SHARED, &[("ttl = 0", &line), ("[stream]", "[[channels]]\nid = 7\n[stream]")]);
         let takes = Packer::new(day, mtu - 28).expect("a packer").message_len_max();

@@ -219,7 +219,7 @@ refused! {
 
     an_mtu_too_small_for_an_epoch_start_is_refused: SHARED,
         ["[[replicas]]\nid = 1" => "mtu = 576\n[[replicas]]\nid = 1"];
-        "LS0107: lines.1.mtu: 576 is out of range; write a value from 768 to 9000 (c.toml:9:7)";
+        "LS0107: lines.1.mtu: 576 is out of range; write a value from 1100 to 9000 (c.toml:9:7)";
 
     busy_polling_in_nanoseconds_is_refused: SHARED,
         ["[[replicas]]\nid = 1" => "busy_poll = \"1500ns\"\n[[replicas]]\nid = 1"];

@@ -96,7 +96,11 @@ fn s6_a_process_that_starts_again_calls_nothing_committed_that_it_has_only_stage
     node.hear(&[log.at(8)]);
     let give = |node: &mut Node, seq| {
         let (now, bytes) = (node.now, log.at(seq));
-        assert!(node.replica.on_replayed(now, identity(1), &FrameView::from_prefix(&bytes).unwrap()));
+        assert!(node.replica.on_replayed(
+            now,
+            (identity(1), HISTORY),
+            &FrameView::from_prefix(&bytes).unwrap()
+        ));
         node.replica.core.commit_next()
     };
     assert_eq!((give(&mut node, 6), node.next()), (4, 7), "seq 4 and 5 are still those of epoch 1");

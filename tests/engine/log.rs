@@ -2,7 +2,11 @@
 
 use super::world::*;
 use bytemuck::Zeroable;
+use lockstep::journal::Founding;
+use lockstep::proto::commit::Durability;
+use lockstep::proto::lineage::Lineage;
 use lockstep::proto::log::LogEnd;
+use lockstep::proto::window::Window;
 use lockstep::wire::*;
 
 /// A log, as long as the test wants it, of as many leaders. A clone is another future of the same past.
@@ -11,6 +15,8 @@ pub struct Log {
     pub end: LogEnd,
     pub epoch: Epoch,
     pub history: u64,
+    /// The same, and the former ones.
+    pub lineage: Lineage,
     pub commit_next: Seq,
     /// Every frame: the birth, the epoch start, and what was pushed.
     pub frames: Vec<Vec<u8>>,
@@ -30,7 +36,8 @@ impl Log {
         let (end, number) = (LogEnd::BLANK, 0);
         let epochs = vec![EpochBase { epoch: epoch(0, 1).0, base: 1 }];
         let (epoch_0, frames) = (epoch(0, 1), Vec::new());
-        let mut log = Self { end, epoch: epoch_0, history, commit_next: 1, frames, epochs, number };
+        let lineage = Lineage::of(history);
+        let mut log = Self { end, epoch: epoch_0, history, lineage, commit_next: 1, frames, epochs, number };
         let members = member_list(members);
         log.push_entries(&[(EntryKind::Birth, bytemuck::cast_slice(&members).to_vec())]);
         log.begin(epoch(1, 1), &members);
@@ -52,10 +59,35 @@ impl Log {
         };
         self.epochs.push(EpochBase { epoch: epoch.0, base: self.end.next });
         let mut payload = vec![0; EPOCH_START_LEN_MAX];
-        let length = write_epoch_start(&mut payload, body, members, &self.epochs[skipped..]);
+        let (table, former) = (&self.epochs[skipped..], self.lineage.ancestors());
+        let length = write_epoch_start(&mut payload, body, members, table, former);
         payload.truncate(length);
         self.epoch = epoch;
         self.push_entries(&[(EntryKind::EpochStart, payload)])
+    }
+
+    /// Replica `founder` founds `history` on this log. Returns the frame.
+    pub fn found(&mut self, founder: Identity, history: u64) -> Vec<u8> {
+        let founding = Founding {
+            cluster: CLUSTER,
+            history,
+            former: &self.lineage,
+            end: self.end,
+            epochs: &self.epochs,
+            promised: self.epoch,
+            member: MemberBody::full(founder, address(founder.replica)),
+            window: Window { entries: 1_000, bytes: 100_000 },
+            durability: Durability::Process,
+            wall: 2_000,
+        };
+        let bytes = founding.frame().expect("a log to found on");
+        let frame = FrameView::from_prefix(&bytes).expect("sealed");
+        self.lineage = self.lineage.founded(history, &self.end);
+        self.epochs.push(EpochBase { epoch: frame.header.epoch, base: self.end.next });
+        self.end = self.end.follow(&frame).expect("it follows");
+        (self.epoch, self.history, self.commit_next) = (self.end.epoch, history, frame.header.first_seq);
+        self.frames.push(bytes.clone());
+        bytes
     }
 
     /// A change of the membership after that of `after`: `member` joins or leaves, and `members` are listed from
@@ -234,7 +266,7 @@ impl Log {
     pub fn repair(&self, index: usize, giver: u32, commit_next: Seq) -> Vec<u8> {
         let frame = &self.frames[index];
         let header = Header::peek(frame).unwrap();
-        let trailer = repair_trailer(identity(giver), self.epoch, commit_next, 0, &header);
+        let trailer = repair_trailer((identity(giver), self.history), self.epoch, commit_next, 0, &header);
         [frame.as_slice(), &trailer].concat()
     }
 

@@ -10,6 +10,7 @@ mod exchange;
 mod fates;
 mod found;
 mod futures;
+mod histories;
 mod idle;
 mod ingress;
 mod large;

@@ -180,7 +180,7 @@ fn s10_a_repairer_whose_frames_may_not_be_used_is_followed_by_the_next_one() {
         // It does not know what it gives to be committed.
         let frame = &log.frames[0];
         let header = Header::peek(frame).unwrap();
-        let trailer = repair_trailer(identity(2), log.epoch, 1, request.token, &header);
+        let trailer = repair_trailer((identity(2), HISTORY), log.epoch, 1, request.token, &header);
         reader.repair([frame.as_slice(), &trailer].concat());
         reader.wait(1_000_000);
     }

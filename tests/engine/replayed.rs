@@ -223,7 +223,7 @@ fn a_blank_replica_stores_what_is_replayed_waits_for_room_and_follows() {
     }
     let mut replica = start(blank_tail(3, 64 << 10), replica_limits(3, 3)).expect("it starts");
     assert_eq!(replica.role(), Role::Blank);
-    let (mut waited, giver) = (0, identity(2));
+    let (mut waited, giver) = (0, (identity(2), HISTORY));
     for (now, bytes) in (1_000_000..).step_by(1_000).zip(&log.frames) {
         let frame = FrameView::from_prefix(bytes).unwrap();
         while !replica.on_replayed(now, giver, &frame) {
@@ -282,7 +282,7 @@ fn a_replica_that_stands_still_at_the_end_of_its_source_asks_the_next_one() {
     log.push(&["b"]);
     let mut node = Node::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
     node.hear(&log.frames[1..2]);
-    let giver = identity(2);
+    let giver = (identity(2), HISTORY);
     let wish = |node: &mut Node, at_end| node.replica.look_for_replay(node.now, at_end);
     assert_eq!(wish(&mut node, None), ReplayWish::GoOn, "the rings are asked first");
     for bytes in &log.frames[..3] {
@@ -322,7 +322,7 @@ fn s2_a_replica_stores_what_is_committed_below_its_promise_and_acknowledges_noth
     node.hear(std::slice::from_ref(&frame));
     assert_eq!(node.next(), held, "live, and below the promise");
     let now = node.now;
-    assert!(node.replica.on_replayed(now, identity(1), &FrameView::from_prefix(&frame).unwrap()));
+    assert!(node.replica.on_replayed(now, (identity(1), HISTORY), &FrameView::from_prefix(&frame).unwrap()));
     assert_eq!((node.next(), node.replica.core.commit_next()), (log.end.next, log.end.next));
     let said = node.wait(10_000_000);
     assert!(acks_in(&said).is_empty(), "{:?}", acks_in(&said));
@@ -335,7 +335,11 @@ fn an_archiver_never_votes_whatever_a_membership_says() {
     let mut replica = start(blank_tail(3, 64 << 10), replica_limits(3, 3)).expect("it starts");
     replica.core.keep_apart();
     for bytes in &log.frames {
-        assert!(replica.on_replayed(1_000_000, identity(2), &FrameView::from_prefix(bytes).unwrap()));
+        assert!(replica.on_replayed(
+            1_000_000,
+            (identity(2), HISTORY),
+            &FrameView::from_prefix(bytes).unwrap()
+        ));
     }
     assert_eq!(replica.role(), Role::Learner, "the birth lists it");
     for turn in 0..200 {

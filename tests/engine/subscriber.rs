@@ -28,6 +28,8 @@ pub enum Told {
     Opened(Seq, PublisherId, String),
     Closed(Seq, PublisherId, Vec<u8>),
     Day(Seq, bool, String),
+    Founded(u64, Seq),
+    Forgotten(Seq, Seq),
 }
 
 /// `None` of an entry that tells nothing.
@@ -53,6 +55,8 @@ fn owned(event: &SubscriberEvent<'_>) -> Option<Told> {
         }
         SubscriberEvent::Closed { seq, publisher, said } => Told::Closed(*seq, *publisher, said.to_vec()),
         SubscriberEvent::Day { seq, mark } => Told::Day(*seq, mark.begins, mark.name.to_owned()),
+        SubscriberEvent::Founded { history, seq, .. } => Told::Founded(*history, *seq),
+        SubscriberEvent::Forgotten { next, have, .. } => Told::Forgotten(*next, *have),
         other => panic!("an event that the tests do not know: {other:?}"),
     })
 }

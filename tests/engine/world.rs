@@ -13,6 +13,7 @@ use lockstep::journal::{Tail, TailLabel};
 use lockstep::proto::beat::BeatLimits;
 use lockstep::proto::commit::Durability;
 use lockstep::proto::election::ElectionLimits;
+use lockstep::proto::lineage::Lineage;
 use lockstep::proto::log::LogEnd;
 use lockstep::proto::membership::Membership;
 use lockstep::proto::nack::NackLimits;
@@ -120,7 +121,7 @@ pub fn born_tail(number: u32, members: u32, ring_bytes: usize) -> Tail<MemoryTai
 /// A replica as its process starts over `tail`.
 pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<Replica<TestPorts>, String> {
     let mut recovered = Recovered {
-        history: 0,
+        lineage: Lineage::default(),
         membership: Membership::default(),
         open_change: None,
         epochs: Vec::new(),
@@ -132,12 +133,12 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<Replica<Te
     let mut span = tail.find(1);
     while let Some(found) = span {
         let frame = tail.frame(found).expect("no damage");
-        recovered.history = frame.header.history;
         recovered.commit_next = recovered.commit_next.max(frame.header.commit_next);
         for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
             recovered.publishers.on_entry(seq, &entry);
             match entry.kind() {
                 EntryKind::Birth => {
+                    recovered.lineage = Lineage::of(frame.header.history);
                     recovered.epochs.push(EpochBase { epoch: frame.header.epoch, base: seq });
                     recovered.membership = Membership::of_birth(entry.payload).expect("members");
                 }
@@ -146,6 +147,7 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<Replica<Te
                     recovered.epochs.push(EpochBase { epoch: start.body.epoch, base: seq });
                     recovered.membership = Membership::of_start(&start, seq);
                     recovered.durability = Durability::from_wire(start.body.durability);
+                    recovered.lineage = Lineage::of_start(frame.header.history, &start);
                     recovered.start_frame = frame.bytes.to_vec();
                 }
                 EntryKind::Membership => {

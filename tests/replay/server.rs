@@ -8,6 +8,7 @@ use lockstep::io::replay::{Server, ServerSettings};
 use lockstep::io::store::DirStore;
 use lockstep::io::tail::MappedTail;
 use lockstep::journal::{Retention, Tail, read_segments};
+use lockstep::proto::lineage::Lineage;
 use lockstep::proto::log::LogEnd;
 use lockstep::wire::*;
 use std::io::{Read, Write};
@@ -92,7 +93,7 @@ impl Place {
         journal_files::format(&config.dir, CLUSTER, IDENTITY).unwrap();
         let OpenJournal { opened, reader, store, lock, .. } = journal_files::open(&config).unwrap();
         let handle = spawn(store, reader, opened.writer, opened.superblock, thread).unwrap();
-        handle.set_history(HISTORY);
+        handle.set_lineage(Lineage::of(HISTORY));
         let mut settings = ServerSettings {
             cluster: CLUSTER,
             identity: IDENTITY,

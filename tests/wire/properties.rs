@@ -56,7 +56,7 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
                 let giver = Identity::from_packed(trailer.giver);
                 let accepted = Epoch(trailer.accepted);
                 bytes.extend(repair_trailer(
-                    giver,
+                    (giver, trailer.giver >> 36),
                     accepted,
                     trailer.commit_next,
                     trailer.token,
@@ -239,12 +239,13 @@ proptest! {
         entries in vec(any_entry(), 1..12),
         padding in 0..20usize,
         repair in proptest::option::of(any::<(u64, u64, u64)>()),
+        history in any::<u64>(),
     ) {
         let length: usize = HEADER_LEN + entries.iter().map(|(_, payload)| entry_len(payload.len())).sum::<usize>();
         let mut bytes = frame(header, &borrowed(&entries), length + padding * 8);
         if let Some((accepted, commit_next, token)) = repair {
             let sealed = Header::peek(&bytes).unwrap();
-            bytes.extend(repair_trailer(samples::STANDBY, Epoch(accepted), commit_next, token, &sealed));
+            bytes.extend(repair_trailer((samples::STANDBY, history), Epoch(accepted), commit_next, token, &sealed));
         }
         let Datagram::Frame(view, trailer) = decoded(&bytes) else { panic!("a frame") };
         prop_assert_eq!(free(*view.header), free(header));
@@ -253,6 +254,8 @@ proptest! {
         prop_assert_eq!(seen, entries);
         let told = trailer.map(|trailer| (trailer.accepted, trailer.commit_next, trailer.token));
         prop_assert_eq!(told, repair);
+        prop_assert!(trailer.is_none_or(|trailer| trailer.is_of(history) && trailer.giver() == samples::STANDBY));
+        prop_assert!(trailer.is_none_or(|trailer| !trailer.is_of(history ^ 1)));
     }
 
     #[test]
@@ -509,21 +512,26 @@ proptest! {
         durability in 0..=1u8,
         members in 1..=MEMBERS_MAX,
         table in vec(any::<(u64, u64)>(), 1..=EPOCHS_MAX),
+        ancestors in vec((1..=u64::MAX, any::<u64>()), 0..=ANCESTORS_MAX),
     ) {
         let [epoch, base, chain_at_base] = words;
+        let base = base.max(100);
         let members: Vec<_> = (1..=members as u32)
             .map(|replica| samples::member(Identity { replica, incarnation: replica + 40 }))
             .collect();
         let table: Vec<_> = table.into_iter().map(|(epoch, base)| EpochBase { epoch, base }).collect();
         let body = EpochStartBody {
             epoch, base, chain_at_base, secret_hash, window_entries: windows.0, window_bytes: windows.1, durability,
-            members: members.len() as u8, epochs: table.len() as u8, reserved: [0; 5],
+            members: members.len() as u8, epochs: table.len() as u8, ancestors: ancestors.len() as u8, reserved: [0; 4],
         };
-        let bytes = samples::written(EPOCH_START_LEN_MAX, |out| write_epoch_start(out, body, &members, &table));
+        let ancestors: Vec<_> = (1..).zip(ancestors)
+            .map(|(at, (history, chain))| Ancestor { history, next: base - at, chain }).collect();
+        let bytes = samples::written(EPOCH_START_LEN_MAX, |out| write_epoch_start(out, body, &members, &table, &ancestors));
         let read = EpochStartView::parse(&bytes).expect("what we wrote is accepted");
         prop_assert_eq!(read.body, body);
         prop_assert_eq!(read.members().collect::<Vec<_>>(), members);
         prop_assert_eq!(read.epochs().collect::<Vec<_>>(), table);
+        prop_assert_eq!(read.ancestors().collect::<Vec<_>>(), ancestors);
     }
 
     #[test]

@@ -44,6 +44,16 @@ pub fn member(identity: Identity) -> MemberBody {
 }
 
 pub fn epoch_start() -> Vec<u8> {
+    epoch_start_of(&[])
+}
+
+/// One that founds its history on another, which was founded on a third.
+pub fn founding() -> Vec<u8> {
+    let left = Ancestor { history: 0xd2, next: 0x1716_1514_1312_1110, chain: 0x3736_3534_3332_3130 };
+    epoch_start_of(&[left, Ancestor { history: 0xd3, next: 0xe3, chain: 0xf3 }])
+}
+
+fn epoch_start_of(ancestors: &[Ancestor]) -> Vec<u8> {
     let body = EpochStartBody {
         epoch: epoch().0,
         base: 0x1716_1514_1312_1110,
@@ -54,11 +64,12 @@ pub fn epoch_start() -> Vec<u8> {
         durability: 1,
         members: 0,
         epochs: 0,
-        reserved: [0; 5],
+        ancestors: 0,
+        reserved: [0; 4],
     };
     let table = [EpochBase { epoch: 0xd0, base: 0xe0 }, EpochBase { epoch: 0xd1, base: 0xe1 }];
     let mut out = vec![0; EPOCH_START_LEN_MAX];
-    let length = write_epoch_start(&mut out, body, &[member(LEADER), member(STANDBY)], &table);
+    let length = write_epoch_start(&mut out, body, &[member(LEADER), member(STANDBY)], &table, ancestors);
     out.truncate(length);
     out
 }
@@ -93,6 +104,7 @@ pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
         ("a day begins", entry(EntryKind::Day), b"\x0120261121".to_vec()),
         ("birth", entry(EntryKind::Birth), bytemuck::cast_slice(&birth).to_vec()),
         ("epoch start", entry(EntryKind::EpochStart), epoch_start()),
+        ("epoch start that founds a history", entry(EntryKind::EpochStart), founding()),
         ("membership", entry(EntryKind::Membership), membership(Change::Add, &birth)),
         ("settled", entry(EntryKind::Settled), vec![]),
         ("membership as submitted", entry(EntryKind::Membership), membership(Change::Remove, &[])),
@@ -148,7 +160,14 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
     );
     let mut repair = plain.clone();
     let sealed = Header::peek(&plain).expect("a whole frame");
-    repair.extend(repair_trailer(STANDBY, epoch(), 0x8786_8584_8382_8180, 0x8f8e_8d8c_8b8a_8988, &sealed));
+    let history = sealed.history;
+    repair.extend(repair_trailer(
+        (STANDBY, history),
+        epoch(),
+        0x8786_8584_8382_8180,
+        0x8f8e_8d8c_8b8a_8988,
+        &sealed,
+    ));
     let heartbeat = HeartbeatBody {
         membership_seq: 0x8786_8584_8382_8180,
         epoch_start_seq: 0x8f8e_8d8c_8b8a_8988,

@@ -17,6 +17,7 @@ local HEADER_LEN, TRAILER_LEN, DATAGRAM_LEN_MAX, VERSION = parts.header.size, pa
 local ENTRY_LEN = parts.entry.size + parts.stamped.size
 local MAGIC = "LKST" .. string.char(VERSION)
 local MEMBERS_MAX, EPOCHS_MAX, RANGES_MAX, ROWS_MAX, NAME_LEN_MAX, DAY_LEN_MAX = 7, 16, 32, 16, 64, 10
+local ANCESTORS_MAX = 8
 local CONDITIONS_TOLD_MAX = 8
 -- The place of each condition's code, the gravest first.
 local gravity = {}
@@ -115,6 +116,22 @@ local function members(d, tree, at, count)
     return sound
 end
 
+-- `count` former histories from `at` on, of an epoch start at `start`; whether they are sound.
+local function ancestors(d, tree, at, count, start)
+    local base, sound, later = n64(d, start + 8), true, nil
+    for row = 0, count - 1 do
+        local here = at + row * parts.ancestor.size
+        local history, left = n64(d, here), n64(d, here + 8)
+        local words = string.format("History %s was left at seq %s", history:tohex(), left)
+        show(d, parts.ancestor, subtree(d, tree, single.ancestor, here, parts.ancestor.size, words), here)
+        sound = sound and history ~= ZERO and left > UInt64.new(1, 0) and left <= base
+            and (not later or left < later)
+            and (row > 0 or left ~= base or n64(d, here + 16) == n64(d, start + 16))
+        later = left
+    end
+    return sound
+end
+
 -- Payloads of control entries, `size` bytes at `at`, which are here. They return whether they are sound.
 local PAYLOADS = {
     [2] = function(d, tree, at, size)
@@ -149,14 +166,16 @@ local PAYLOADS = {
             return false
         end
         show(d, parts.epoch_start, tree, at)
-        local listed, rows = n8(d, at + 65), n8(d, at + 66)
+        local listed, rows, former = n8(d, at + 65), n8(d, at + 66), n8(d, at + 67)
         local table_at = at + parts.epoch_start.size + listed * parts.member.size
-        if listed < 1 or listed > MEMBERS_MAX or rows < 1 or rows > EPOCHS_MAX
-            or at + size ~= table_at + rows * parts.epoch_row.size then
+        local former_at = table_at + rows * parts.epoch_row.size
+        if listed < 1 or listed > MEMBERS_MAX or rows < 1 or rows > EPOCHS_MAX or former > ANCESTORS_MAX
+            or at + size ~= former_at + former * parts.ancestor.size then
             return false
         end
         local sound = members(d, tree, at + parts.epoch_start.size, listed)
-        for row = table_at, at + size - 1, parts.epoch_row.size do
+        sound = ancestors(d, tree, former_at, former, at) and sound
+        for row = table_at, former_at - 1, parts.epoch_row.size do
             local words = string.format("Epoch %s from seq %s on", epoch_text(d.tvb, row), n64(d, row + 8))
             show(d, parts.epoch_row, subtree(d, tree, single.row, row, parts.epoch_row.size, words), row)
         end

@@ -34,7 +34,7 @@ names.denials = {
 names.ends = {
     [0] = "more follows", [1] = "done", [2] = "ahead", [3] = "too old", [4] = "other history",
     [5] = "chain mismatch", [6] = "too many", [7] = "leads", [8] = "damaged", [9] = "stopping",
-    [10] = "malformed",
+    [10] = "malformed", [11] = "beyond",
 }
 names.suspicions = {
     [0] = "never", [1] = "down", [2] = "step-down", [3] = "silence", [4] = "deaf", [5] = "refused",
@@ -249,6 +249,7 @@ local function packed(name, label, is_epoch)
         below:add(replica, range, p)
         below:add(incarnation, range, i)
         below:add_le(raw, range)
+        return below
     end
     return { size = 8, add = add }
 end
@@ -283,7 +284,7 @@ single.more = flag("entry.flags.more", "A part, and the next part follows", 8, 1
 single.next = flag("entry.flags.next", "A part, and not the first", 8, 2)
 
 -- Roots of what repeats; their text says the most important of it.
-for _, name in ipairs { "entry", "member", "range", "row", "repair" } do
+for _, name in ipairs { "entry", "member", "range", "row", "ancestor", "repair" } do
     single[name] = field(ProtoField.none, name, (name:gsub("^%l", string.upper)))
 end
 
@@ -349,7 +350,13 @@ parts.epoch_start = struct {
     u8("durability", "Durability", base.DEC, names.durabilities),
     u8("members", "Members"),
     u8("start.epochs", "Rows of the epoch table"),
-    bytes(5, "reserved", "Reserved"),
+    u8("start.ancestors", "Former histories"),
+    bytes(4, "reserved", "Reserved"),
+}
+parts.ancestor = struct {
+    u64("ancestor.history", "Former history", base.HEX),
+    u64("ancestor.next", "It was left at seq"),
+    u64("ancestor.chain", "Chain before that", base.HEX),
 }
 parts.epoch_row = struct { epoch("row.epoch", "Epoch"), u64("row.base", "Its first seq") }
 parts.membership_front = struct { u64("membership.after", "Seq of the membership before") }
@@ -359,7 +366,10 @@ parts.membership_back = struct {
     bytes(6, "reserved", "Reserved"),
 }
 parts.trailer = struct {
-    identity("repair.giver", "Giver"),
+    with(identity("repair.giver", "Giver"), function(tvb, at)
+        local history = tvb(at, 8):le_uint64():rshift(36)
+        return "history ends with " .. tostring(history:tohex(-7))
+    end),
     epoch("repair.accepted", "Epoch of its log"),
     u64("repair.commit_next", "Its commit next"),
     u64("token", "Token", base.HEX),

@@ -67,7 +67,7 @@ impl Journal {
         let settings = ThreadSettings::new(power);
         let handle =
             spawn(store, reader, opened.writer, opened.superblock, settings).map_err(|error| text(&error))?;
-        handle.set_history(HISTORY);
+        handle.set_lineage(lockstep::proto::lineage::Lineage::of(HISTORY));
         Ok(Self { tail: opened.tail, handle, _lock: lock, _folders: [disk, memory] })
     }
 

@@ -515,6 +515,19 @@ impl Lines {
         })
     }
 
+    /// Another history begins at `next`: what a reply rested on at or above is not in it.
+    pub(super) fn on_founded(&mut self, next: Seq) {
+        for line in &mut self.list {
+            if let LineState::Seen { at } = line.state
+                && !line.by_entry
+                && at >= next
+            {
+                line.state = LineState::LookingUp { asked_at: 0, tries: 0 };
+                (line.settled, line.stamped, line.opened_at, line.watched_from) = (0, 0, 0, 0);
+            }
+        }
+    }
+
     /// Another leadership has begun: opens that are under way are sent at once.
     pub(super) fn hurry(&mut self) {
         for line in &mut self.list {

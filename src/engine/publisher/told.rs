@@ -165,8 +165,28 @@ pub enum PublisherEvent {
         /// The first number without a place.
         publisher_seq: PublisherSeq,
     },
+    /// A new history was founded at `seq` on the one in which this handle published: a quorum was lost for good. Whatever
+    /// was told as committed is in it; what has no place there is sent again by itself, under its number.
+    Founded {
+        /// The new history.
+        history: u64,
+        /// Its first seq.
+        seq: Seq,
+    },
+    /// A new history was founded at `next`, and this handle knew everything below `have` to be committed: messages that
+    /// were told as committed at `next` or above are lost. [`Lost`](PublisherEvent::Lost) follows; whoever opens the
+    /// names anew is told the last number of each that is in the stream ([`Opened`](PublisherEvent::Opened)).
+    Forgotten {
+        /// The new history.
+        history: u64,
+        /// Its first seq.
+        next: Seq,
+        /// The exclusive bound of what was committed here.
+        have: Seq,
+    },
     /// Fates are unknown, and the handle is of no more use; open the names anew. The handle fell further
     /// behind the stream than any replica remembers; or a takeover took back more of what a copy published
-    /// than this handle remembers; or what it read contradicts the cluster's log.
+    /// than this handle remembers; or what it read contradicts the cluster's log; or a new history was founded on less
+    /// than this handle knew to be committed.
     Lost,
 }

@@ -140,6 +140,30 @@ impl Asking {
         }
     }
 
+    /// The request `token` was answered by a giver of another history.
+    pub(super) fn on_other_given(&mut self, token: u64) {
+        self.requests.on_answered(token);
+    }
+
+    pub(super) fn repairers_len(&self) -> usize {
+        self.repairers.len()
+    }
+
+    pub(super) fn first_repairer(&mut self, now: Nanos) -> u32 {
+        self.repairers.first(now)
+    }
+
+    /// Whom `ask` asks now, if it is due, and under which token.
+    pub(super) fn ask_anybody(&mut self, now: Nanos, ask: &mut Ask) -> Option<(u64, SocketAddrV4)> {
+        let Self { limits, rtt, requests, repairers, .. } = self;
+        ask.look(now, limits, rtt);
+        let place = ask.due(now)? % (repairers.len().max(1) as u32);
+        let to = repairers.at(place)?.address;
+        let token = requests.next(now, place);
+        ask.on_sent(now, token, place, limits, rtt);
+        Some((token, to))
+    }
+
     /// Sets the timers by what came since the last look.
     fn look(&mut self, now: Nanos, counters: &mut Counters) {
         let Self { limits, requests, rtt, repairers, gaps, start, .. } = self;
@@ -162,12 +186,13 @@ impl Receiver {
         let asking = &self.asking;
         asking.start.is_some_and(|ask| ask.is_asked())
             || asking.gaps.list().iter().any(|gap| gap.ask.is_asked())
+            || self.others.is_waiting()
     }
 
     /// When something is to be asked for; `Nanos::MAX` while nothing is.
     pub fn next_deadline(&self) -> Nanos {
         let start = self.asking.start.map_or(Nanos::MAX, |ask| ask.deadline());
-        start.min(self.asking.gaps.next_deadline())
+        start.min(self.asking.gaps.next_deadline()).min(self.others.next_deadline())
     }
 
     /// How long an answer takes, smoothed; 0 while it is not known.
@@ -210,6 +235,7 @@ impl Receiver {
             && self.end.is_some_and(|end| end.next >= self.seen_next)
             && self.store.len() <= self.ready
             && self.news.0 == Epoch::NONE
+            && !self.others.is_any()
             && self.asking.is_at_rest()
     }
 
@@ -237,6 +263,11 @@ impl Receiver {
         events: &mut Events,
     ) -> Option<(usize, SocketAddrV4)> {
         self.asking.look(now, counters);
+        if self.others.is_any()
+            && let Some(asked) = self.ask_for_other(now, number, out, counters)
+        {
+            return Some(asked);
+        }
         if self.news.0 == Epoch::NONE {
             self.asking.start = None;
         } else {
@@ -362,7 +393,7 @@ impl Receiver {
     pub fn header(&self, kind: Kind, number: u64) -> Header {
         Header {
             cluster: self.limits.cluster,
-            history: self.limits.history,
+            history: self.lineage.history(),
             epoch: self.follow.epoch().0,
             sender: self.limits.me.replica,
             incarnation: self.limits.me.incarnation,
@@ -371,7 +402,7 @@ impl Receiver {
         }
     }
 
-    fn nack_header(&self, number: &mut u64, epoch: Epoch) -> Header {
+    pub(super) fn nack_header(&self, number: &mut u64, epoch: Epoch) -> Header {
         *number += 1;
         let commit_next = self.commit.commit_next();
         Header { epoch: epoch.0, commit_next, ..self.header(Kind::Nack, *number) }
@@ -380,14 +411,15 @@ impl Receiver {
     /// A repairer gave a reason instead of frames.
     pub fn on_answer(&mut self, now: Nanos, header: &Header, body: &AnswerBody, counters: &mut Counters) {
         let missing = self.missing_from();
-        let Self { asking, limits, commit, .. } = self;
+        let history = self.lineage.history();
+        let Self { asking, commit, others, .. } = self;
         if !asking.requests.knows(body.token) {
             return;
         }
         counters.add(Counter::RefusalsIn, 1);
         asking.requests.on_answered(body.token);
         // A node of another history can only be passed over: its epochs and commit are none of ours.
-        if header.history == limits.history {
+        if header.history == history {
             commit.on_announced(header.epoch(), header.commit_next);
             let reason = Refusal::from_u32(body.reason).filter(|reason| reason.gives_up());
             if let (Some(why), Some(missing)) = (reason, missing) {
@@ -395,6 +427,9 @@ impl Receiver {
             }
         }
         let (wait, count) = (Nanos::from(body.retry_after_ns), asking.repairers.len());
+        if let Some(ask) = others.ask_mut() {
+            ask.on_refused(now, body.token, count, wait, &asking.limits);
+        }
         match &mut asking.start {
             Some(ask) => ask.on_refused(now, body.token, count, wait, &asking.limits),
             None => asking.gaps.on_refused(now, body.token, body.range, count, wait, &asking.limits),

@@ -11,12 +11,13 @@ use crate::engine::counters::Counters;
 use crate::engine::event::{Event, Events};
 use crate::proto::follow::Follow;
 use crate::proto::held::Verdict;
+use crate::proto::lineage::Lineage;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
 use crate::wire::{Chain, EntryKind, Epoch, EpochStartView, FrameView, Header, Seq};
 
 /// The epoch start with which `frame` begins.
-fn start_in<'a>(frame: &FrameView<'a>) -> Option<EpochStartView<'a>> {
+pub(super) fn start_in<'a>(frame: &FrameView<'a>) -> Option<EpochStartView<'a>> {
     let first = frame.entries().next().filter(|entry| entry.kind() == EntryKind::EpochStart)?;
     let start = EpochStartView::parse(first.payload).ok()?;
     let fits = start.epoch() == frame.header.epoch() && start.body.base == frame.header.first_seq;
@@ -45,6 +46,9 @@ impl Receiver {
             return;
         }
         self.asking.on_epoch(self.follow.epoch());
+        if frame.header.history == self.lineage.history() {
+            self.lineage = Lineage::of_start(frame.header.history, &start);
+        }
         let (epoch, bound) = self.news;
         // What was seen stamped in an older epoch may never come to be: only this epoch's word counts.
         self.seen_next = frame.header.next_seq();

@@ -93,7 +93,8 @@ impl ReplicaCore {
         let Some(mut table) = self.log.table(commit_next) else { return false };
         table.push(EpochBase { epoch: epoch.0, base: end.next });
         let mut payload = [0; EPOCH_START_LEN_MAX];
-        let length = write_epoch_start(&mut payload, body, members.members(), &table);
+        let length =
+            write_epoch_start(&mut payload, body, members.members(), &table, self.log.lineage.ancestors());
         let stamp =
             Stamp { kind: EntryKind::EpochStart, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
         let Ok(memory) = tail.room() else { return false };

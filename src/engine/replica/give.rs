@@ -16,7 +16,7 @@ use crate::journal::{Span, Tail};
 use crate::proto::repair::{Give, Given, GivenLimits, Holdings, led_cost, refers, supersedes};
 use crate::proto::requesters::{BudgetLimits, Requesters};
 use crate::wire::{
-    Epoch, FrameView, MEMBERS_MAX, Nanos, Refusal, RepairTrailer, Seq, SeqRange, repair_trailer,
+    Epoch, FrameView, Identity, MEMBERS_MAX, Nanos, Refusal, RepairTrailer, Seq, SeqRange, repair_trailer,
 };
 use std::net::SocketAddrV4;
 
@@ -128,7 +128,7 @@ impl<P: Ports> Replica<P> {
         for index in 0..for_members {
             if let Some(frame) = core.giving.owed_members[index].frame(tail) {
                 let Owed { to, token, .. } = core.giving.owed_members[index];
-                let taken = give(net, core.identity(), &holdings, to, token, &frame);
+                let taken = give(net, core.giver(), &holdings, to, token, &frame);
                 core.on_given(u64::from(taken));
             }
         }
@@ -143,7 +143,7 @@ impl<P: Ports> Replica<P> {
                 continue;
             }
             let Some(frame) = owed.frame(tail) else { continue };
-            let giver = core.identity();
+            let giver = core.giver();
             let taken = if is_shared && frame.header.next_seq() <= holdings.commit_next {
                 if core.giving.given.share(now, owed.first) {
                     continue;
@@ -166,6 +166,11 @@ impl<P: Ports> Replica<P> {
 }
 
 impl ReplicaCore {
+    /// Who gives, and in which history.
+    pub(super) fn giver(&self) -> (Identity, u64) {
+        (self.identity(), self.rx.history())
+    }
+
     /// What it has to give.
     pub(super) fn holdings<M: TailMemory>(&self, tail: &Tail<M>) -> Holdings {
         Holdings { end: tail.end(), commit_next: self.commit_next(), oldest_seq: tail.oldest_seq() }
@@ -183,7 +188,7 @@ impl ReplicaCore {
     pub(super) fn is_own_repair(&mut self, now: Nanos, first: Seq, trailer: Option<&RepairTrailer>) -> bool {
         let Some(trailer) = trailer else { return false };
         self.giving.on_shared(now, first);
-        trailer.giver == self.identity().packed()
+        trailer.giver() == self.identity()
     }
 
     /// What other members that are alive and store are known to hold.

@@ -17,6 +17,7 @@ mod elect;
 mod explored;
 mod give;
 mod heard;
+mod histories;
 mod ingress;
 mod lead;
 mod orders;
@@ -215,6 +216,8 @@ pub struct ReplicaCore {
     looking: bool,
     /// Somebody else of our history was heard.
     looked: bool,
+    /// The log's history, as it was told last.
+    history_told: u64,
     handover: Option<Handover>,
     /// The last epoch that this process led, and since when.
     led: Epoch,
@@ -294,7 +297,7 @@ impl<P: Ports> Replica<P> {
         let before = recovered.open_change.as_ref().map(|(_, before)| before);
         let granted = start::role(identity, &end, &recovered.membership, before, promised);
         let mut receiver = limits.receiver.clone();
-        receiver.history = recovered.history;
+        receiver.history = recovered.lineage.history();
         receiver.count_when_accepted = true;
         // What is in the log is promised: nothing below it is followed.
         let acceptor = Acceptor::new(promised.max(end.epoch));
@@ -303,6 +306,7 @@ impl<P: Ports> Replica<P> {
             rx.commit.on_membership(seq, before, recovered.membership);
         }
         rx.restore(&recovered.epochs, recovered.membership, recovered.durability);
+        rx.set_lineage(recovered.lineage);
         if let Some(start) = recovered.last_start() {
             (rx.follow.secret_hash, rx.follow.window_entries) =
                 (start.body.secret_hash, start.body.window_entries);
@@ -325,7 +329,7 @@ impl<P: Ports> Replica<P> {
                 recovered.membership,
                 recovered.open_change,
                 recovered.durability,
-                recovered.start_frame,
+                (recovered.start_frame, recovered.lineage),
                 &recovered.epochs,
             ),
             heard: Heard::new(limits.heard_bytes),
@@ -370,6 +374,7 @@ impl<P: Ports> Replica<P> {
             polled_at: 0,
             looking: false,
             looked: false,
+            history_told: recovered.lineage.history(),
             handover: None,
             led: Epoch::NONE,
             won_at: 0,
@@ -415,7 +420,7 @@ impl<P: Ports> Replica<P> {
                 replica.tail.promise(leadership.epoch());
                 replica.core.acceptor.on_promised(leadership.epoch());
                 replica.core.led = leadership.epoch();
-                let history = recovered.history;
+                let history = recovered.lineage.history();
                 let cluster = replica.core.limits.receiver.cluster;
                 let frame_len_max = replica.tail.frame_len_max();
                 replica.core.sequencer =

@@ -12,12 +12,14 @@ use crate::journal::{AppendError, StageError, SwitchError, Tail};
 use crate::proto::accept::Acceptor;
 use crate::proto::commit::Durability;
 use crate::proto::follow::Follow;
+use crate::proto::lineage::Lineage;
 use crate::proto::log::LogEnd;
 use crate::proto::membership::{Electorate, Membership, change_in};
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::Publishers;
 use crate::wire::{
-    EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Nanos, Seq,
+    EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Header, Nanos,
+    Seq,
 };
 use std::collections::VecDeque;
 
@@ -61,6 +63,8 @@ pub(super) struct OwnLog {
     pub durability: Durability,
     /// The frame that starts the log's epoch: every newcomer asks for it, long after it left the tail.
     pub start_frame: Vec<u8>,
+    /// The log's history, and the former ones on which it was founded, as that frame says.
+    pub lineage: Lineage,
     /// The log's epochs from the one in force at the commit on.
     epochs: VecDeque<EpochBase>,
     /// The epoch for which frames are staged, and from where.
@@ -75,7 +79,7 @@ impl OwnLog {
         membership: Membership,
         change: Option<(Seq, Membership)>,
         durability: Durability,
-        start_frame: Vec<u8>,
+        (start_frame, lineage): (Vec<u8>, Lineage),
         epochs: &[EpochBase],
     ) -> Self {
         let epochs = epochs.iter().copied().collect();
@@ -85,6 +89,7 @@ impl OwnLog {
             change,
             durability,
             start_frame,
+            lineage,
             epochs,
             staging: None,
             staged_for: Epoch::NONE,
@@ -131,6 +136,8 @@ impl OwnLog {
             self.epochs.push_back(EpochBase { epoch: start.body.epoch, base: seq });
             self.membership = Membership::of_start(&start, seq);
             self.durability = Durability::from_wire(start.body.durability);
+            let history = Header::look(frame_bytes).map_or(0, |header| header.history);
+            self.lineage = Lineage::of_start(history, &start);
         }
     }
 
@@ -154,6 +161,7 @@ impl OwnLog {
             match kind {
                 EntryKind::Birth => {
                     self.epochs.push_back(EpochBase { epoch: frame.header.epoch, base: seq });
+                    self.lineage = Lineage::of(frame.header.history);
                     if let Some(membership) = Membership::of_birth(entry.payload) {
                         self.membership = membership;
                     }

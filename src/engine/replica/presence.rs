@@ -7,7 +7,7 @@ use crate::engine::event::Event;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::presence::Found;
 use crate::proto::suspect;
-use crate::wire::{Epoch, Header, Nanos, PresenceBody, Reject};
+use crate::wire::{Epoch, Header, Nanos, PresenceBody};
 
 /// Another history, and in how many beats it was heard.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -21,21 +21,9 @@ pub(super) struct Foreign {
 const FOREIGN_BEATS: u32 = 16;
 
 impl ReplicaCore {
-    /// Which life of the stream does the group live? A node that has heard nobody of its own history yet, and goes on
-    /// hearing another, is the one that is out of place (S12); later the others are noise, refused and counted.
-    pub(super) fn check_group(&mut self, header: &Header) -> Result<(), Reject> {
-        let have = self.rx.history();
-        let judged = self.rx.check_history(header);
-        match judged {
-            Ok(()) => self.looked |= header.identity() != self.identity(),
-            Err(Reject::History { seen }) if !self.looked && seen != 0 => self.on_foreign(have, seen),
-            Err(_) => {}
-        }
-        judged
-    }
-
+    /// Another history speaks, and nobody of our own was heard. A node that goes on hearing it is out of place (S12).
     #[cold]
-    fn on_foreign(&mut self, have: u64, seen: u64) {
+    pub(super) fn on_foreign(&mut self, have: u64, seen: u64) {
         let now = self.polled_at;
         if self.foreign.history != seen {
             self.foreign = Foreign { history: seen, beats: 0, at: 0 };
@@ -44,9 +32,14 @@ impl ReplicaCore {
             (self.foreign.beats, self.foreign.at) = (self.foreign.beats + 1, now);
         }
         if self.foreign.beats >= FOREIGN_BEATS {
-            self.events.push(Event::OtherHistory { have, seen });
-            self.stopped = true;
+            self.stop_for_foreign(have, seen);
         }
+    }
+
+    /// S12: the group lives in another history than ours.
+    pub(super) fn stop_for_foreign(&mut self, have: u64, seen: u64) {
+        self.events.push(Event::OtherHistory { have, seen });
+        self.stopped = true;
     }
 
     /// Whether a datagram bears our own identity: our own, looped back or of a process before this one, or of another

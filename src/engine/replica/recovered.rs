@@ -4,6 +4,7 @@ use crate::journal::Opened;
 use crate::journal::checkpoint::PublisherRow;
 use crate::journal::ports::TailMemory;
 use crate::proto::commit::Durability;
+use crate::proto::lineage::Lineage;
 use crate::proto::membership::Membership;
 use crate::proto::publishers::{PublisherState, Publishers};
 use crate::wire::{EpochBase, EpochStartView, FrameView, Seq};
@@ -11,8 +12,8 @@ use crate::wire::{EpochBase, EpochStartView, FrameView, Seq};
 /// What recovery found.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Recovered {
-    /// The history; 0 on a blank node.
-    pub history: u64,
+    /// The history and its former ones; history 0 on a blank node.
+    pub lineage: Lineage,
     /// The members in force at the log's end.
     pub membership: Membership,
     /// A change of the membership that may not be committed: the seq of its entry, and the members before it.
@@ -49,9 +50,12 @@ impl Recovered {
         }
         let start_frame = checkpoint.start_frame.clone();
         let durability = start_of(&start_frame)
-            .map_or(Durability::Process, |start| Durability::from_wire(start.body.durability));
+            .map_or(Durability::Process, |(_, start)| Durability::from_wire(start.body.durability));
         Self {
-            history: opened.superblock.history,
+            lineage: start_of(&start_frame)
+                .map_or(Lineage::of(opened.superblock.history), |(history, start)| {
+                    Lineage::of_start(history, &start)
+                }),
             membership: Membership::collect(checkpoint.members.iter().copied(), checkpoint.membership_seq),
             open_change: checkpoint.open_change,
             epochs: checkpoint.epochs.clone(),
@@ -64,11 +68,13 @@ impl Recovered {
 
     /// The last epoch start.
     pub fn last_start(&self) -> Option<EpochStartView<'_>> {
-        start_of(&self.start_frame)
+        start_of(&self.start_frame).map(|(_, start)| start)
     }
 }
 
-fn start_of(frame: &[u8]) -> Option<EpochStartView<'_>> {
-    let first = FrameView::from_prefix(frame).ok()?.entries().next()?;
-    EpochStartView::parse(first.payload).ok()
+/// The epoch start in `frame`, and its history.
+fn start_of(frame: &[u8]) -> Option<(u64, EpochStartView<'_>)> {
+    let frame = FrameView::from_prefix(frame).ok()?;
+    let start = EpochStartView::parse(frame.entries().next()?.payload).ok()?;
+    Some((frame.header.history, start))
 }

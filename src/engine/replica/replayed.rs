@@ -55,11 +55,16 @@ impl<P: Ports> Replica<P> {
         ReplayWish::Begin(ReplayOrder { history: core.rx.history(), from, chain })
     }
 
-    /// A frame of a replay, by `giver`. Returns whether it was dealt with; if not, the journal has no room for it
+    /// A frame of a replay, by `giver` of `history`. Returns whether it was dealt with; if not, the journal has no room for it
     /// now, and it is to be given again.
-    pub fn on_replayed(&mut self, now: Nanos, giver: Identity, frame: &FrameView<'_>) -> bool {
+    pub fn on_replayed(
+        &mut self,
+        now: Nanos,
+        (giver, history): (Identity, u64),
+        frame: &FrameView<'_>,
+    ) -> bool {
         let Self { tail, core, .. } = self;
-        core.on_replayed(tail, now, giver, frame)
+        core.on_replayed(tail, now, (giver, history), frame)
     }
 }
 
@@ -73,13 +78,14 @@ impl ReplicaCore {
         &mut self,
         tail: &mut Tail<M>,
         now: Nanos,
-        giver: Identity,
+        (giver, history): (Identity, u64),
         frame: &FrameView<'_>,
     ) -> bool {
         if self.role == Role::Leader || self.stopped {
             return true;
         }
-        if let Err(reject) = self.rx.check_history(frame.header) {
+        self.rx.on_replay_answered(history);
+        if let Err(reject) = self.check_replayed(tail, frame, history) {
             self.reject(reject);
             return true;
         }

@@ -153,7 +153,7 @@ impl ReplicaCore {
             let reason = match FrameView::from_prefix(&self.log.start_frame) {
                 _ if !known => Refusal::OtherHistory,
                 Ok(frame) if frame.header.epoch == header.epoch => {
-                    let sent = give(net, self.identity(), &holdings, request.from, request.token, &frame);
+                    let sent = give(net, self.giver(), &holdings, request.from, request.token, &frame);
                     return self.on_given(u64::from(sent));
                 }
                 _ if header.epoch() > holdings.end.epoch => Refusal::Ahead,
@@ -305,10 +305,10 @@ fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator
         .flat_map(|frame| frame.entries())
 }
 
-/// One frame, and whose word it is.
+/// One frame, and whose word it is in which history.
 pub(super) fn give(
     net: &mut impl Net,
-    giver: Identity,
+    giver: (Identity, u64),
     holdings: &Holdings,
     to: SocketAddrV4,
     token: u64,

@@ -14,8 +14,8 @@ use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::repairers::Repairer;
 use crate::wire::{
-    AckBody, AnswerBody, Datagram, EntryKind, Epoch, FrameView, Header, HeartbeatBody, Identity, Kind,
-    MemberBody, Nanos, Refusal, Reject, RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
+    AckBody, AnswerBody, Datagram, EntryKind, Epoch, FrameView, Header, HeartbeatBody, Kind, MemberBody,
+    Nanos, Refusal, Reject, RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
 };
 
 impl<P: Ports> Replica<P> {
@@ -131,7 +131,7 @@ impl ReplicaCore {
         frame: &FrameView<'_>,
         trailer: Option<&RepairTrailer>,
     ) -> Result<(), Reject> {
-        self.rx.check_history(frame.header)?;
+        self.check_frame(tail, frame, trailer)?;
         let epoch = frame.header.epoch();
         self.hear_round(now, epoch);
         let live = trailer.is_none();
@@ -164,7 +164,7 @@ impl ReplicaCore {
         let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
         self.stop_if_diverged();
         if placement != Placement::Dropped {
-            let (header, giver) = (frame.header, trailer.map(|trailer| Identity::from_packed(trailer.giver)));
+            let (header, giver) = (frame.header, trailer.map(RepairTrailer::giver));
             self.losses.on_frame(now, header.first_seq, header.next_seq(), giver, epoch.leader());
         }
         if live && epoch >= self.acceptor.promised() && placement != Placement::Dropped {
@@ -316,6 +316,7 @@ impl ReplicaCore {
             // It is in the log now, and so is all that its epoch's log has before it (S6), whichever is followed.
             self.rx.commit.on_final(committed);
             let was_blank = self.role == Role::Blank;
+            self.tell_history();
             self.find_role(&end);
             if was_blank {
                 self.promise(tail, self.rx.follow.epoch());
@@ -332,9 +333,6 @@ impl ReplicaCore {
             return;
         }
         self.listed_by = by;
-        if self.role == Role::Blank {
-            self.events.push(Event::History { history: self.rx.history() });
-        }
         let me = self.identity();
         let listed = self.counts(me) && !self.is_apart;
         self.may_lead = !self.is_apart && self.log.membership.may_lead(me);

@@ -87,9 +87,17 @@ fn tell_other(
         EntryKind::Message => return Some(tell_part(seq, frame, entry, parts, f)),
         EntryKind::EpochStart => {
             let start = EpochStartView::parse(entry.payload).ok()?;
-            let flow = f(SubscriberEvent::Epoch { epoch: start.epoch(), seq });
-            let members = start.members().len();
-            if flow == Flow::Stop { flow } else { f(SubscriberEvent::Membership { seq, members }) }
+            let (members, history) = (start.members().len(), frame.history);
+            // What one entry tells is told together: who says stop hears the rest of it.
+            let founded = start
+                .founded_on()
+                .map(|left| f(SubscriberEvent::Founded { history, seq, former: left.history }));
+            let flows = [
+                founded.unwrap_or(Flow::Continue),
+                f(SubscriberEvent::Epoch { epoch: start.epoch(), seq }),
+                f(SubscriberEvent::Membership { seq, members }),
+            ];
+            if flows.contains(&Flow::Stop) { Flow::Stop } else { Flow::Continue }
         }
         EntryKind::Membership => {
             let changed = MembershipView::parse(entry.payload).ok()?;

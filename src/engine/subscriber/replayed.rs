@@ -12,7 +12,7 @@
 
 use super::{Flow, SubscriberCore, SubscriberEvent};
 use crate::engine::counters::Counter;
-use crate::engine::receiver::Start;
+use crate::engine::receiver::{Start, Superseded};
 use crate::engine::replay::{Piece, Replay, ReplayLimits, Step, piece};
 use crate::wire::{Cursor, FrameView, Nanos, REPLAY_STAY, Refusal, ReplayEnd, Seq};
 
@@ -80,8 +80,10 @@ impl SubscriberCore {
     fn on_piece(&mut self, now: Nanos, piece: Piece<'_>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         match piece {
             Piece::Answer(header, body) => {
+                self.replay_of = header.history;
                 if self.replay.on_answer(now, &body) {
                     self.caught_up = false;
+                    self.rx.on_replay_answered(header.history);
                     self.replayed_by = header.identity();
                     f(SubscriberEvent::Replaying { from: body.next });
                 }
@@ -101,7 +103,7 @@ impl SubscriberCore {
         frame: &FrameView<'_>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) {
-        if let Err(reject) = self.rx.check_history(frame.header) {
+        if let Err(reject) = self.rx.admit_replayed(frame, self.replay_of) {
             self.counters.reject(reject);
             return self.replay.on_lost(now);
         }
@@ -114,6 +116,9 @@ impl SubscriberCore {
 
     /// Begins a replay where nothing else helps, and ends one that is needed no more.
     pub(super) fn look_for_replay(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        if self.ended {
+            return;
+        }
         if self.rx.chain_refused() {
             return self.refuse(Some(ReplayEnd::ChainMismatch), f);
         }
@@ -158,6 +163,10 @@ impl SubscriberCore {
         let from = self.rx.replay_from().map_or(0, |(seq, _)| seq);
         match (failed.why, self.needed) {
             (Some(ReplayEnd::TooOld), _) => self.abandon(from, failed.oldest_seq, Refusal::TooOld, f),
+            (Some(ReplayEnd::Beyond), _) => {
+                let (history, next, have) = (self.replay_of, failed.oldest_seq, from);
+                self.end(SubscriberEvent::Forgotten { history, next, have }, f);
+            }
             (why @ Some(ReplayEnd::OtherHistory | ReplayEnd::ChainMismatch), _) => self.refuse(why, f),
             // No journal helps for the present, and no ring for ever.
             (None, Some(oldest)) if oldest > 0 => self.abandon(from, oldest, Refusal::Replay, f),
@@ -177,14 +186,31 @@ impl SubscriberCore {
         why: Refusal,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) {
+        self.end(SubscriberEvent::Abandoned { from, oldest, why }, f);
+    }
+
+    /// The history that was read was left, and this reader cannot follow.
+    pub(super) fn end_superseded(
+        &mut self,
+        superseded: &Superseded,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) {
+        let &Superseded { history, left, have_next: have, parted } = superseded;
+        match (self.ended, parted) {
+            (true, _) => {}
+            (false, true) => self.end(SubscriberEvent::Diverged { seq: left.next }, f),
+            (false, false) => self.end(SubscriberEvent::Forgotten { history, next: left.next, have }, f),
+        }
+    }
+
+    /// The subscription is over, for this reason.
+    fn end(&mut self, why: SubscriberEvent<'_>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         self.ended = true;
         self.replay.finish();
-        f(SubscriberEvent::Abandoned { from, oldest, why });
+        f(why);
     }
 
     fn refuse(&mut self, why: Option<ReplayEnd>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
-        self.ended = true;
-        self.replay.finish();
-        f(SubscriberEvent::Refused { why, next: self.cursor.next });
+        self.end(SubscriberEvent::Refused { why, next: self.cursor.next }, f);
     }
 }

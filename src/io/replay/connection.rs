@@ -250,7 +250,7 @@ impl Connection {
         header: &Header,
         body: &ReplayRequestBody,
     ) -> Result<Result<(), ReplayEnd>, ShelfError> {
-        let (bound, history) = (desk.bound(), desk.written.history);
+        let bound = desk.bound();
         self.seq = if body.from == 0 { desk.shelf.oldest_seq() } else { body.from };
         self.to = body.to;
         let refused = match () {
@@ -258,9 +258,10 @@ impl Connection {
             () if desk.stopping => Some(ReplayEnd::Stopping),
             () if desk.written.leads && !desk.by_leader => Some(ReplayEnd::Leads),
             () if desk.damaged => Some(ReplayEnd::Damaged),
-            () if history == 0 => Some(ReplayEnd::Ahead),
-            () if header.history != 0 && header.history != history => Some(ReplayEnd::OtherHistory),
-            () => None,
+            () => desk.written.admits(header.history, self.seq).err().map(|(end, next)| {
+                self.seq = if end == ReplayEnd::Beyond { next } else { self.seq };
+                end
+            }),
         };
         if let Some(refused) = refused {
             return Ok(Err(refused));
@@ -302,7 +303,7 @@ impl Connection {
     fn say(&mut self, desk: &Desk<'_>, kind: Kind, end: Option<ReplayEnd>) {
         let header = Header {
             cluster: desk.cluster,
-            history: desk.written.history,
+            history: desk.written.lineage.history(),
             epoch: desk.shelf.epoch().0,
             sender: desk.identity.replica,
             incarnation: desk.identity.incarnation,

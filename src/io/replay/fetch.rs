@@ -33,8 +33,9 @@ struct Shared {
     changed: AtomicBool,
     stop: AtomicBool,
     at_end: AtomicBool,
-    /// Who gives, in one number.
+    /// Who gives, in one number, and in which history.
     giver: AtomicU64,
+    history: AtomicU64,
     /// The chunks that are in the queue belong to an order that was withdrawn.
     full: ArrayQueue<Vec<u8>>,
     empty: ArrayQueue<Vec<u8>>,
@@ -62,6 +63,7 @@ impl Fetch {
             stop: AtomicBool::new(false),
             at_end: AtomicBool::new(false),
             giver: AtomicU64::new(0),
+            history: AtomicU64::new(0),
             full: ArrayQueue::new(CHUNKS_MAX),
             empty: ArrayQueue::new(CHUNKS_MAX + 1),
         });
@@ -73,9 +75,10 @@ impl Fetch {
         Ok(Self { shared, thread: Some(thread), ordered: false, chunk: Vec::new(), at: 0 })
     }
 
-    /// Who gave last.
-    pub fn giver(&self) -> Identity {
-        Identity::from_packed(self.shared.giver.load(Ordering::Acquire))
+    /// Who gave last, and in which history.
+    pub fn giver(&self) -> (Identity, u64) {
+        let identity = Identity::from_packed(self.shared.giver.load(Ordering::Acquire));
+        (identity, self.shared.history.load(Ordering::Acquire))
     }
 
     /// Whether nothing comes for the present, and all that came was taken; `None` while nothing is ordered.
@@ -281,6 +284,7 @@ fn take_piece(
         Piece::Answer(header, body) => {
             if replay.on_answer(now, &body) {
                 shared.giver.store(header.identity().packed(), Ordering::Release);
+                shared.history.store(header.history, Ordering::Release);
             }
         }
         Piece::Mark(_, body) => replay.on_mark(now, &body),

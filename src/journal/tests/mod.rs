@@ -118,11 +118,12 @@ pub fn epoch_start(end: &LogEnd, epoch: Epoch, members: u32) -> Frame {
         durability: 0,
         members: 0,
         epochs: 0,
-        reserved: [0; 5],
+        ancestors: 0,
+        reserved: [0; 4],
     };
     let rows = [EpochBase { epoch: end.epoch.0, base: 1 }, EpochBase { epoch: epoch.0, base: end.next }];
     let mut payload = vec![0; EPOCH_START_LEN_MAX];
-    let len = write_epoch_start(&mut payload, body, &members, &rows);
+    let len = write_epoch_start(&mut payload, body, &members, &rows, &[]);
     frame(end, epoch, &[(entry(EntryKind::EpochStart, 0, 0), payload[..len].to_vec())])
 }
 

@@ -4,12 +4,13 @@ use super::*;
 use crate::journal::ports::Store;
 use crate::journal::shelf::{Shelf, Stretch, Written};
 use crate::journal::{Retention, read_segments};
+use crate::proto::lineage::Lineage;
 use proptest::prelude::*;
 
 /// What the side thread would say of this journal now.
 fn written(journal: &Journal, commit_next: Seq) -> Written {
     let (number, offset) = journal.opened.writer.place();
-    Written { number, offset, commit_next, history: 9, leads: false, oldest: 0 }
+    Written { number, offset, commit_next, lineage: Lineage::of(9), leads: false, oldest: 0 }
 }
 
 /// The bytes of the log from the frame that holds `from` on, below `bound`, as a server would send them.
