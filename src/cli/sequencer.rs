@@ -64,11 +64,10 @@ fn run_node(
     let events = recorder.start_log()?;
     // Before this thread is bound to its own.
     let cores = cpu::cores();
-    let mut node = Node::open(settings)?;
+    let has_watcher = config.runtime.watcher && !settings.is_archiver;
+    let watch = || has_watcher.then(|| watcher(config, settings, &cores, &recorder)).transpose();
+    let node = Node::open_watched::<Failure>(settings, watch)?;
     banner(config, who, &node);
-    if config.runtime.watcher && !settings.is_archiver {
-        node.watched_by(watcher(config, settings, &cores, &recorder)?);
-    }
     let outcome = node.run(&stop, &recorder);
     drop(events); // its lines stand before our last word
     outcome?;

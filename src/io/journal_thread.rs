@@ -12,7 +12,7 @@ use crate::journal::shelf::Written;
 use crate::journal::{Damage, Retention, Scrub, SegmentWriter, Superblock, WriteError, copy_behind};
 use crate::wire::{Nanos, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -151,11 +151,7 @@ impl Handle {
 
     /// What is written and committed, for a thread that replays. Two threads off the hot path share it.
     pub fn written(&self) -> impl Fn() -> Written + Send + 'static {
-        let shared = Arc::clone(&self.shared);
-        move || {
-            let told = *shared.written.lock().unwrap_or_else(PoisonError::into_inner);
-            Written { leads: shared.leads.load(Ordering::Acquire), ..told }
-        }
+        written(&self.shared)
     }
 
     /// Copies what is left, marks the stop as clean, and ends. The hot thread has published its last
@@ -171,6 +167,14 @@ impl Handle {
     }
 }
 
+fn written(shared: &Arc<Shared>) -> impl Fn() -> Written + Send + 'static {
+    let shared = Arc::clone(shared);
+    move || {
+        let told = *shared.written.lock().unwrap_or_else(PoisonError::into_inner);
+        Written { leads: shared.leads.load(Ordering::Acquire), ..told }
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         if self.thread.is_some() {
@@ -181,7 +185,70 @@ impl Drop for Handle {
     }
 }
 
-/// Starts the side thread.
+/// A side thread that waits for its journal: what may fail about a thread has not.
+#[derive(Debug)]
+pub struct Waiting<S, T> {
+    shared: Arc<Shared>,
+    thread: JoinHandle<Result<Superblock, String>>,
+    journal: mpsc::SyncSender<Side<S, T>>,
+    settings: ThreadSettings,
+}
+
+impl<S: Store, T: TailSource> Waiting<S, T> {
+    /// What is written and committed, for a thread that replays: nothing yet.
+    pub fn written(&self) -> impl Fn() -> Written + Send + 'static {
+        written(&self.shared)
+    }
+
+    /// Here is the journal.
+    pub fn begin(self, store: S, source: T, writer: SegmentWriter, superblock: Superblock) -> Handle {
+        let Self { shared, thread, journal, settings } = self;
+        shared.written_seq.store(writer.end().next, Ordering::Release);
+        let side = Side {
+            store,
+            source,
+            writer,
+            superblock,
+            settings,
+            copied: 0,
+            pause_ns: 0,
+            shared: Arc::clone(&shared),
+            scrub: Scrub::default(),
+            scrub_due: Instant::now(),
+            retention_due: Instant::now(),
+            pack_due: Instant::now(),
+            oldest: 0,
+            pending: None,
+        };
+        side.tell_written(1);
+        // It waits for nothing else.
+        let _ = journal.send(side);
+        Handle { shared, thread: Some(thread) }
+    }
+}
+
+/// Starts a side thread that waits for its journal.
+///
+/// # Errors
+/// There is no room for another thread.
+pub fn prepare<S, T>(settings: ThreadSettings) -> Result<Waiting<S, T>, IoError>
+where
+    S: Store + Send + 'static,
+    T: TailSource + Send + 'static,
+{
+    let shared = Arc::new(Shared::default());
+    let (journal, comes) = mpsc::sync_channel::<Side<S, T>>(1);
+    let thread = std::thread::Builder::new()
+        .name("journal".to_string())
+        .spawn(move || comes.recv().map_or_else(|_| Err("never used".to_string()), Side::run))
+        .map_err(|e| IoError::new("starting the journal's side thread", e))?;
+    Ok(Waiting { shared, thread, journal, settings })
+}
+
+/// Starts the side thread of a journal.
+///
+/// # Errors
+/// As [`prepare`].
 pub fn spawn<S, T>(
     store: S,
     source: T,
@@ -193,30 +260,7 @@ where
     S: Store + Send + 'static,
     T: TailSource + Send + 'static,
 {
-    let shared = Arc::new(Shared::default());
-    shared.written_seq.store(writer.end().next, Ordering::Release);
-    let side = Side {
-        store,
-        source,
-        writer,
-        superblock,
-        settings,
-        copied: 0,
-        pause_ns: 0,
-        shared: Arc::clone(&shared),
-        scrub: Scrub::default(),
-        scrub_due: Instant::now(),
-        retention_due: Instant::now(),
-        pack_due: Instant::now(),
-        oldest: 0,
-        pending: None,
-    };
-    side.tell_written(1);
-    let thread = std::thread::Builder::new()
-        .name("journal".to_string())
-        .spawn(move || side.run())
-        .map_err(|e| IoError::new("starting the journal's side thread", e))?;
-    Ok(Handle { shared, thread: Some(thread) })
+    Ok(prepare(settings)?.begin(store, source, writer, superblock))
 }
 
 /// Why the thread does not go on.
@@ -238,6 +282,7 @@ impl From<StoreError> for Ended {
     }
 }
 
+#[derive(Debug)]
 struct Side<S, T> {
     store: S,
     source: T,

@@ -11,7 +11,7 @@ use crate::journal::memory::{MemoryStore, MemoryTail};
 use crate::journal::ports::{FileName, Store, TailSource, Word};
 use crate::journal::shelf::Written;
 use crate::journal::{
-    Completeness, SegmentWriter, Settings, Superblock, WriteError, copy_behind, format, open,
+    Completeness, SegmentWriter, Settings, Superblock, WriteError, copy_behind, format, look, open,
 };
 use crate::proto::commit::Durability;
 use crate::wire::{HEADER_LEN, Header, Identity, Nanos, Seq, frame_len_max};
@@ -136,22 +136,22 @@ impl Machine {
         let memory = memory.take().unwrap_or_else(|| MemoryTail::new(plan.ring_bytes));
         self.store.set_capacity_bytes(u64::MAX);
         let (damaged, forgot) = (self.damaged, self.forgot);
-        let opened = match open(&mut self.store, memory, settings) {
-            Ok(opened) => opened,
+        let looked = match look(&self.store, Some(&memory), settings) {
+            Ok(looked) => looked,
             Err(error) if damaged || forgot => {
                 self.state = State::Lost;
                 return Ok(Started::Damaged(error.to_string()));
             }
             Err(error) => return Err(format!("S7: the journal of {} does not open: {error}", self.identity)),
         };
-        if let Some(found) = opened.damage.first() {
+        if let Some(found) = looked.damage().first() {
             if !damaged && !forgot && !self.harmed {
                 return Err(format!("S7: the journal of {} is found damaged: {found}", self.identity));
             }
             self.state = State::Lost;
             return Ok(Started::Damaged(found.to_string()));
         }
-        if let Completeness::Incomplete(why) = &opened.completeness {
+        if let Completeness::Incomplete(why) = looked.completeness() {
             if !damaged && !forgot && !self.harmed {
                 return Err(format!(
                     "S9: the journal of {} is whole, and called incomplete: {why}",
@@ -161,6 +161,7 @@ impl Machine {
             self.state = State::Lost;
             return Ok(Started::Silent(why.clone()));
         }
+        let opened = looked.begin(&mut self.store, memory).map_err(|error| format!("S9: {error}"))?;
         let recovered = Recovered::of_journal(&opened, 16);
         let replica = Replica::new(SimNet::default().sparing(), opened.tail, recovered, limits)?;
         self.harmed |= damaged;
@@ -311,7 +312,7 @@ impl Machine {
         if replica.tail().written_next() < end.next {
             return Ok(false);
         }
-        if let Some(writer) = &self.writer {
+        if let Some(writer) = &mut self.writer {
             writer
                 .mark_clean(&mut self.store, &mut self.superblock)
                 .map_err(|error| format!("S7: {error}"))?;
@@ -346,7 +347,7 @@ impl Machine {
     }
 
     fn superblock_is_clean(&self) -> bool {
-        matches!(Superblock::load(&self.store), Ok(Ok((superblock, _))) if superblock.clean)
+        matches!(Superblock::load(&self.store), Ok(Ok(copies)) if copies.newest.run.clean)
     }
 
     /// The journal is gone.

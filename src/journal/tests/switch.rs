@@ -165,7 +165,6 @@ proptest! {
             for bytes in 0..=written {
                 if !(bytes % 8 == 0 || bytes < 130) { continue; }
                 let left = Journal::open(journal.store.clone(), dying.at(pos, bytes), settings());
-                prop_assert!(left.is_complete());
                 prop_assert_eq!(&left.frames_in_tail(), &old, "step {}, byte {}", step, bytes);
             }
             // The record is there, and published.
