@@ -10,9 +10,9 @@
 //! journal  2   tail, segments, superblock, recovery, over a storage port
 //! engine   3   one file per role over proto and journal; time and datagrams come in as arguments
 //! io       4   the real world: sockets, mapped files, clocks, cores, threads; the only unsafe room
+//! edge     4   other people's protocols: SoupBinTCP, MoldUDP64; the rules of gateway and feed
 //! sim      4'  stands where io stands: virtual network and clock, and the checkers
 //! client   5   Publisher and Subscriber handles
-//! edge     5   other people's protocols: SoupBinTCP, MoldUDP64; the gateway
 //! node     5   a replica on this machine: device, journal, threads
 //! config       text → validated values; builds the limits of the other rooms
 //! cli      6   one file per subcommand

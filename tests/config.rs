@@ -496,7 +496,7 @@ fn the_largest_message_and_the_smallest_mtu_agree_with_the_wire() {
         let fits = wire::frame_len_max(mtu) - wire::HEADER_LEN - wire::ENTRY_HEADER_LEN;
         assert_eq!(accepted(&text, &[]).stream.message_len_max as usize, fits, "mtu {mtu}");
         assert!(wire::HEADER_LEN + wire::entry_len(wire::EPOCH_START_LEN_MAX) <= wire::frame_len_max(mtu));
-        assert!(wire::SMALL_LEN_MAX <= mtu - 28);
+        assert!(wire::SMALL_LEN_MAX.max(wire::STATUS_LEN_MAX) <= mtu - 28);
     }
     assert_eq!(wire::DATAGRAM_LEN_MAX, 9000 - 28);
     assert_eq!(accepted(SHARED, &[]).stream.message_len_max as usize, wire::MESSAGE_LEN_MAX);

@@ -154,7 +154,7 @@ fn everything_wrong_is_refused_for_its_own_reason() {
         ("half a header", sample("ack")[..HEADER_LEN - 1].to_vec(), Reject::Short),
         ("nothing", vec![], Reject::Short),
         ("another protocol", with(|h| h.magic ^= 1), Reject::Magic),
-        ("a newer peer", with(|h| h.version = 2), Reject::Version { seen: 2 }),
+        ("a newer peer", with(|h| h.version = VERSION + 1), Reject::Version { seen: VERSION + 1 }),
         ("a key", with(|h| h.key_id = 1), Reject::Key),
         ("kind 99", with(|h| h.kind = 99), Reject::Kind),
         ("a journal record on the network", sample("switch"), Reject::Kind),
@@ -210,6 +210,18 @@ fn everything_wrong_is_refused_for_its_own_reason() {
             Reject::Body,
         ),
         ("eight members", resealed(eight_members(), |_| {}), Reject::Count),
+        ("nine conditions", nine_conditions(), Reject::Count),
+        (
+            "a condition that does not exist",
+            resealed(sample("status"), |b| b[CONDITION_AT] = 0),
+            Reject::Body,
+        ),
+        ("a reserved half word", resealed(sample("status"), |b| b[CONDITION_AT + 2] = 1), Reject::Body),
+        (
+            "a condition twice",
+            resealed(sample("status"), |b| b.copy_within(CONDITION_AT..CONDITION_AT + 2, CONDITION_AT + 24)),
+            Reject::Body,
+        ),
         ("a member of role 2", resealed(sample("status"), |b| b[HEADER_LEN + 88 + 26] = 2), Reject::Body),
         ("suspicion 6", resealed(sample("status"), |b| b[HEADER_LEN + 85] = 6), Reject::Body),
         ("denial 16 in a status", resealed(sample("status"), |b| b[HEADER_LEN + 80] = 16), Reject::Body),
@@ -248,14 +260,34 @@ fn no_kind_but_a_frame_may_be_longer_or_shorter_than_what_it_says() {
     }
 }
 
+/// Where the sample of a status has its one member and its first condition.
+const MEMBER_AT: usize = HEADER_LEN + size_of::<StatusBody>();
+const CONDITION_AT: usize = MEMBER_AT + size_of::<StatusMember>();
+
 /// A status that lists one member more than a membership has.
 fn eight_members() -> Vec<u8> {
-    let mut bytes = sample("status");
-    let row = bytes[bytes.len() - 48..].to_vec();
-    bytes.extend(row.repeat(MEMBERS_MAX));
+    let bytes = sample("status");
+    let row = &bytes[MEMBER_AT..CONDITION_AT];
+    let mut bytes = [&bytes[..MEMBER_AT], &row.repeat(MEMBERS_MAX), &bytes[MEMBER_AT..]].concat();
     let header = Header::peek(&bytes).expect("whole");
     seal(&mut bytes, Header { count: MEMBERS_MAX as u16 + 1, ..header });
     bytes
+}
+
+/// A status with one condition more than may be told.
+fn nine_conditions() -> Vec<u8> {
+    let bytes = sample("status");
+    let rows = Condition::ALL.iter().take(CONDITIONS_TOLD_MAX + 1).map(|code| ConditionRow {
+        code: *code as u16,
+        reserved: 0,
+        age_s: 1,
+        a: 2,
+        b: 3,
+    });
+    let rows: Vec<_> = rows.collect();
+    resealed([&bytes[..CONDITION_AT], bytemuck::cast_slice(&rows)].concat(), |bytes| {
+        bytes[HEADER_LEN + 87] = rows.len() as u8;
+    })
 }
 
 /// A sealed nack of `count` ranges, right or wrong.
@@ -311,7 +343,8 @@ fn the_payloads_of_control_entries_are_judged_too() {
 fn version_skew_is_refused_by_name() {
     let newer = resealed(sample("heartbeat"), |bytes| bytes[4] = VERSION + 1);
     let said = refusal(&newer).to_string();
-    assert_eq!(said, "version 2, ours is 1: run the same release on every node");
+    let (theirs, ours) = (VERSION + 1, VERSION);
+    assert_eq!(said, format!("version {theirs}, ours is {ours}: run the same release on every node"));
 }
 
 #[test]

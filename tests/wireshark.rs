@@ -87,7 +87,7 @@ fn row(header: &Header, datagram: &Datagram<'_>) -> Vec<String> {
             token = Some(body.token);
             (publishers, numbers) = (body.publisher.to_string(), body.publisher_seq.to_string());
         }
-        Datagram::Status(_, body, _) => token = Some(body.token),
+        Datagram::Status(_, body, ..) => token = Some(body.token),
         Datagram::Verdict(_, body) => token = Some(body.token),
         Datagram::ReplayRequest(_, body) => ranges = vec![SeqRange { from: body.from, to: body.to }],
         Datagram::Notice(_, rows) => {

@@ -49,6 +49,8 @@ const FULL_RATE_NS: Nanos = 1_000_000;
 const TAKEOVER_NS: Nanos = 10_000_000_000;
 /// How long both subscribers may take to have everything.
 const EQUAL_NS: Nanos = 10_000_000_000;
+/// Printed to standard error when an attached measurement begins.
+const MEASURING: &str = "measuring: a takeover from now on is counted";
 /// Between two looks at what the load has seen.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -285,6 +287,10 @@ impl Bench<'_> {
     /// One window after the other, without a strike.
     fn stand_by(&mut self, windows: &mut Vec<Takeover>) -> Result<(), String> {
         let until = self.clock.now() + (self.arguments.minutes * 60e9) as Nanos;
+        if self.arguments.config.is_some() {
+            // Somebody else strikes, and has to know from when on it counts.
+            eprintln!("failover: {MEASURING}");
+        }
         let mut carried = None;
         while self.clock.now() < until {
             let (mut window, before) = (Window::default(), self.epoch);

@@ -1,9 +1,10 @@
 //! The failover bench, short: leaders go in every way that needs no root, and what it tells is whole.
 
 use lockstep_bench::results::{Results, Row};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 use tools::processes::Cluster;
+use tools::takeover::newest_of;
 
 fn failover(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
@@ -50,13 +51,20 @@ fn a_takeover_of_a_cluster_that_runs_already_is_told_with_its_gap() {
     let config = format!("--config={}", cluster.config().display());
     let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
     command.args(["failover", "--how=none", &config, "--minutes=0.15", "--rate=500", "--json"]);
-    let bench = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the bench runs");
-    // Behind its warm-up, and long before its end.
-    std::thread::sleep(Duration::from_secs(4));
-    replicas[0].signal("KILL");
+    let mut bench = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the bench runs");
+    let mut told = BufReader::new(bench.stderr.take().expect("it is piped"));
+    let (mut line, mut all) = (String::new(), String::new());
+    while !line.contains("measuring") {
+        line.clear();
+        assert!(told.read_line(&mut line).expect("text") > 0, "it ended before it measured: {all}");
+        all.push_str(&line);
+    }
+    // On a busy machine another one may have taken over by now.
+    let (_, leader) = newest_of(&replicas);
+    replicas[leader - 1].signal("KILL");
     let output = bench.wait_with_output().expect("the bench ends");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    told.read_to_string(&mut all).expect("text");
+    assert!(output.status.success(), "{all}");
     let results = Results::parse(&output.stdout).expect("one JSON document");
     assert!(results.counts["takeovers"] >= 1, "{:?}", results.counts);
     for count in ["lost", "duplicated", "reordered"] {

@@ -2,6 +2,7 @@
 
 use crate::client::OpenError;
 use crate::config::{ConfigError, ConfigErrors};
+use crate::engine::ports::BacklogError;
 use crate::io::IoError;
 use crate::node::NodeError;
 use std::fmt;
@@ -102,6 +103,12 @@ impl From<Box<ConfigError>> for Failure {
 
 impl From<IoError> for Failure {
     fn from(error: IoError) -> Self {
+        Self::new(FAILED, error)
+    }
+}
+
+impl From<BacklogError> for Failure {
+    fn from(error: BacklogError) -> Self {
         Self::new(FAILED, error)
     }
 }

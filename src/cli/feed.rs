@@ -178,7 +178,12 @@ fn serve(args: &FeedArgs, config: &Config, stop: &AtomicBool, reading: &mut Read
     Ok(())
 }
 
-fn answer(feed: &mut Feed, requests: &UdpSocket, buffer: &mut [u8], now: u64) -> Result<usize, Failure> {
+fn answer(
+    feed: &mut Feed<Spool>,
+    requests: &UdpSocket,
+    buffer: &mut [u8],
+    now: u64,
+) -> Result<usize, Failure> {
     for count in 0..REQUESTS_PER_TURN {
         let Ok((len, from)) = requests.recv_from(buffer) else { return Ok(count) };
         if let Some(datagram) = feed.on_request(now, from, &buffer[..len]).map_err(failed)? {

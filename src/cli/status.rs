@@ -5,7 +5,7 @@ use super::args::OperatorArgs;
 use super::failure::NOT_READY;
 use super::membership::{address_of, member_json, role_name, tolerates};
 use super::operator::{Operator, age};
-use crate::client::{MemberStatus, NodeStatus, leader_of};
+use crate::client::{Amiss, MemberStatus, NodeStatus, leader_of};
 use crate::wire::Suspicion;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -13,7 +13,7 @@ use std::net::SocketAddrV4;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The version of what `--json` prints.
-const SCHEMA: &str = "lockstep.status/1";
+const SCHEMA: &str = "lockstep.status/2";
 
 /// Prints how things stand. Exits 4 if no replica answers, or nobody leads.
 pub fn run(args: &OperatorArgs) -> Result<u8, Failure> {
@@ -50,10 +50,6 @@ fn as_text(
             let may_crash = tolerates(count);
             writeln!(out, "history  {history:016x}")?;
             writeln!(out, "members  {count}, of which {may_crash} may crash{open}")?;
-            if leader.exposed {
-                let what = "no full standby holds what lies before the witness's ring; let one catch up";
-                writeln!(out, "exposed  {what}")?;
-            }
         }
         None => writeln!(out, "leader   none")?,
     }
@@ -88,9 +84,10 @@ fn as_text(
             status.commit_next
         )?;
     }
-    for status in statuses.iter().flatten().filter(|status| status.multicast_lost) {
-        let what = "hears no group and is answered by unicast: multicast is lost there, the stream goes on by repair";
-        writeln!(out, "\n{} {what}", status.identity)?;
+    for status in statuses.iter().flatten() {
+        for amiss in &status.conditions {
+            writeln!(out, "\n{} for {}: {amiss} ({})", status.identity, age(amiss.age), amiss.code())?;
+        }
     }
     for (status, suspected) in suspicions(statuses) {
         let (whom, why, ago) = (suspected.identity, suspicion(suspected.why), age(suspected.ago));
@@ -161,9 +158,20 @@ fn as_json(addresses: &[SocketAddrV4], statuses: &[Option<NodeStatus>]) -> Value
         "members": leader.map(|leader| {
             leader.members.iter().map(|listed| member_json(&listed.member)).collect::<Vec<_>>()
         }),
-        "exposed": leader.map(|leader| leader.exposed),
         "may_crash": leader.map(|leader| tolerates(leader.members.len())),
         "replicas": replicas,
+    })
+}
+
+fn amiss_json(amiss: &Amiss) -> Value {
+    json!({
+        "name": amiss.condition.name(),
+        "code": amiss.code(),
+        "age_s": amiss.age.as_secs(),
+        "what": amiss.what(),
+        "advice": amiss.advice(),
+        "a": amiss.a,
+        "b": amiss.b,
     })
 }
 
@@ -191,7 +199,7 @@ fn replica_json(leader: Option<&NodeStatus>, address: SocketAddrV4, status: &Nod
         "lag": leader.map(|leader| leader.accept_next.saturating_sub(status.accept_next)),
         "acked_next": seen.map(|listed| listed.acked_next),
         "acked_ago_ns": seen.and_then(|listed| listed.heard_ago).map(|ago| ago.as_nanos() as u64),
-        "multicast_lost": status.multicast_lost,
+        "conditions": status.conditions.iter().map(amiss_json).collect::<Vec<_>>(),
         "suspected": suspected,
     })
 }

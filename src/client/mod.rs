@@ -45,6 +45,7 @@
 //! [`Subscriber::cursor`] is a place to come back to by [`Start::Cursor`]: it names history, seq and chain, and
 //! against another stream it is refused ([`SubscriberEvent::Refused`]).
 
+mod conditions;
 mod digest;
 mod endpoint;
 mod publisher;
@@ -57,6 +58,7 @@ pub use crate::engine::publisher::{PublishError, PublisherEvent};
 pub use crate::engine::receiver::Start;
 pub use crate::engine::subscriber::{Delivery, Flow, Message, SubscriberEvent};
 pub use crate::wire::{Cursor, ReplayEnd};
+pub use conditions::Amiss;
 pub use digest::StreamDigest;
 pub use endpoint::Endpoint;
 pub use publisher::{OpenError, Publisher};

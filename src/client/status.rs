@@ -1,8 +1,10 @@
 //! How things stand, as one node says it.
 
+use super::conditions::Amiss;
 use crate::engine::event::Role;
+use crate::proto::commit::Durability;
 use crate::wire::{
-    AGE_NEVER, Datagram, Denied, Epoch, Identity, MemberBody, Nanos, Seq, StatusBody, StatusMember, Suspicion,
+    AGE_NEVER, Condition, Datagram, Denied, Epoch, Identity, MemberBody, Nanos, Seq, StatusMember, Suspicion,
 };
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -34,10 +36,10 @@ pub struct NodeStatus {
     pub membership_seq: Seq,
     /// Those members.
     pub members: Vec<MemberStatus>,
-    /// It leads, and its only full standbys lie behind the ring of a witness: nobody could take over.
-    pub exposed: bool,
-    /// No group brings it the others, and they answer it by unicast.
-    pub multicast_lost: bool,
+    /// What an ack of the followed epoch survives.
+    pub durability: Durability,
+    /// What is amiss with it, the gravest first; at most [`CONDITIONS_TOLD_MAX`](crate::wire::CONDITIONS_TOLD_MAX).
+    pub conditions: Vec<Amiss>,
     /// Whom it suspected last.
     pub suspected: Option<Suspected>,
     /// The last change of the membership that it did not make, if it leads.
@@ -79,7 +81,7 @@ pub struct Denial {
 
 impl NodeStatus {
     pub(super) fn read(datagram: &Datagram<'_>, from: SocketAddrV4) -> Option<(u64, Self)> {
-        let Datagram::Status(header, body, members) = datagram else { return None };
+        let Datagram::Status(header, body, members, amiss) = datagram else { return None };
         let identity = |packed| (packed != 0).then(|| Identity::from_packed(packed));
         let member = |row: StatusMember| MemberStatus {
             member: row.member,
@@ -107,12 +109,17 @@ impl NodeStatus {
             commit_next: header.commit_next,
             membership_seq: body.membership_seq,
             members: members.iter().map(member).collect(),
-            exposed: body.health & StatusBody::EXPOSED != 0,
-            multicast_lost: body.health & StatusBody::MULTICAST_LOST != 0,
+            durability: if body.durability == 0 { Durability::Process } else { Durability::Power },
+            conditions: amiss.iter().filter_map(Amiss::read).collect(),
             suspected: suspected(),
             denied: denied(),
         };
         Some((body.token, status))
+    }
+
+    /// Whether a condition holds there.
+    pub fn has(&self, condition: Condition) -> bool {
+        self.conditions.iter().any(|amiss| amiss.condition == condition)
     }
 
     /// The listed member with this replica number.

@@ -40,9 +40,8 @@ use super::gateway::clients::Clients;
 use super::gateway::ledger::{Day, Ledger};
 use super::gateway::users::Whom;
 use super::mold::{PackError, Packer, Push, RequestServer, SessionBounds};
-use crate::client::{Message, SubscriberEvent};
-use crate::io::IoError;
-use crate::io::spool::Spool;
+use crate::engine::ports::{Backlog, BacklogError};
+use crate::engine::subscriber::{Message, SubscriberEvent};
 use crate::wire::{CHANNELS, Nanos};
 use std::fmt;
 use std::net::SocketAddr;
@@ -74,7 +73,7 @@ impl fmt::Debug for Mapping {
 #[derive(Debug)]
 pub enum FeedError {
     /// The spool of its messages.
-    Spool(IoError),
+    Spool(BacklogError),
     /// A datagram length that no message fits, or a day's name that no session takes.
     Pack(PackError),
     /// The day is larger than its spool: what follows could not be given again.
@@ -95,8 +94,8 @@ impl fmt::Display for FeedError {
 
 impl std::error::Error for FeedError {}
 
-impl From<IoError> for FeedError {
-    fn from(error: IoError) -> Self {
+impl From<BacklogError> for FeedError {
+    fn from(error: BacklogError) -> Self {
         Self::Spool(error)
     }
 }
@@ -124,14 +123,14 @@ pub struct FeedCounts {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Feed {
+pub struct Feed<B> {
     source: Source,
     mapping: Mapping,
     len_max: usize,
     clients: Clients,
-    today: Ledger,
+    today: Ledger<B>,
     /// The day before, and its session.
-    former: (Ledger, Option<Session>),
+    former: (Ledger<B>, Option<Session>),
     session: Session,
     packer: Packer,
     server: RequestServer,
@@ -143,7 +142,7 @@ pub struct Feed {
     pub counts: FeedCounts,
 }
 
-impl Feed {
+impl<B: Backlog> Feed<B> {
     /// A feed of `source` in datagrams of at most `len_max` bytes, over a stream that is read from its first entry on
     /// if `whole`; one spool for the open day, and one for the day before.
     ///
@@ -152,7 +151,7 @@ impl Feed {
     pub fn new(
         source: Source,
         len_max: usize,
-        spools: [Spool; 2],
+        spools: [B; 2],
         whole: bool,
         server: RequestServer,
     ) -> Result<Self, FeedError> {

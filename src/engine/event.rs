@@ -2,7 +2,7 @@
 //! engine pushes them into a bounded queue of its own; the outside formats them, off the hot thread.
 
 use crate::proto::election::Why;
-use crate::wire::{Epoch, Identity, Reject, Seq};
+use crate::wire::{Condition, Epoch, Identity, Nanos, Reject, Seq};
 use std::collections::VecDeque;
 
 /// What a replica is at present.
@@ -147,13 +147,18 @@ pub enum Event {
         /// The oldest that the ring holds.
         oldest: Seq,
     },
-    /// This leader's only full standbys lie behind the ring of a witness, or do so no more: if it were lost while
-    /// they do, nobody could take over.
-    Exposed {
-        /// Whether it is so now.
-        exposed: bool,
-        /// What the most caught-up of them has acknowledged, as far as is known.
-        acked_next: Seq,
+    /// Something is amiss from now on, or is no more.
+    Condition {
+        /// What.
+        condition: Condition,
+        /// Whether it begins.
+        holds: bool,
+        /// Its first number.
+        a: u64,
+        /// Its second number.
+        b: u64,
+        /// How long it lasted, where it ends.
+        lasted: Nanos,
     },
     /// What this candidate lacks has left the ring of the witness that promised it: the takeover waits.
     TakeoverWaits {
@@ -172,16 +177,6 @@ pub enum Event {
         other: Epoch,
         /// Ours.
         own: Epoch,
-    },
-    /// The journal takes nothing more for the present: segments lag, or the disk is full.
-    JournalFull {
-        /// The next seq that it could not store.
-        seq: Seq,
-    },
-    /// The journal takes entries again.
-    JournalFree {
-        /// The next seq.
-        seq: Seq,
     },
     /// The first datagram refused for this reason.
     Rejected {
@@ -219,13 +214,6 @@ pub enum Event {
     Impostor {
         /// Ours.
         identity: Identity,
-    },
-    /// The groups bring nobody who should be heard, and unicast is answered: or they bring them again.
-    Multicast {
-        /// Whether that begins.
-        lost: bool,
-        /// The epoch that we follow.
-        epoch: Epoch,
     },
     /// Missing frames were asked for.
     Gap {

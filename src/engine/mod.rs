@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bootstrap;
+pub mod conditions;
 pub mod counters;
 pub mod event;
 pub mod losses;

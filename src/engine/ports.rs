@@ -77,6 +77,89 @@ pub trait Net {
     fn set_joined(&mut self, _group: Group, _joined: bool) {}
 }
 
+/// Memory for more than a process holds: records in the order in which they were appended. It may be lost with the
+/// process, as the stream has everything. `io::spool` is one, in a file; [`MemoryBacklog`] another.
+pub trait Backlog {
+    /// Where the next record begins.
+    fn len(&self) -> u64;
+    /// Whether nothing is kept.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Whether a record of `len` bytes still finds room.
+    fn has_room(&self, len: usize) -> bool;
+    /// Appends a record of these parts, for which [`Backlog::has_room`], and returns where it begins.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn append(&mut self, parts: [&[u8]; 2]) -> Result<u64, BacklogError>;
+    /// Reads what stands at `at`; it has been appended.
+    ///
+    /// # Errors
+    /// It cannot be read, or ends before.
+    fn read(&self, at: u64, out: &mut [u8]) -> Result<(), BacklogError>;
+    /// Forgets what stands from `at` on.
+    ///
+    /// # Errors
+    /// It cannot be cut.
+    fn cut(&mut self, at: u64) -> Result<(), BacklogError>;
+}
+
+/// Why a backlog does not work, in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BacklogError(pub String);
+
+impl std::fmt::Display for BacklogError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BacklogError {}
+
+/// A backlog in memory, bounded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MemoryBacklog {
+    bytes: Vec<u8>,
+    len_max: u64,
+}
+
+impl MemoryBacklog {
+    /// One of at most `len_max` bytes.
+    pub fn new(len_max: u64) -> Self {
+        Self { bytes: Vec::new(), len_max }
+    }
+}
+
+impl Backlog for MemoryBacklog {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn has_room(&self, len: usize) -> bool {
+        self.len() + len as u64 <= self.len_max
+    }
+
+    fn append(&mut self, parts: [&[u8]; 2]) -> Result<u64, BacklogError> {
+        let at = self.len();
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        Ok(at)
+    }
+
+    fn read(&self, at: u64, out: &mut [u8]) -> Result<(), BacklogError> {
+        let begin = usize::try_from(at).unwrap_or(usize::MAX);
+        let kept = self.bytes.get(begin..begin.saturating_add(out.len()));
+        let kept = kept.ok_or_else(|| BacklogError(format!("{} bytes at {at} are not kept", out.len())))?;
+        out.copy_from_slice(kept);
+        Ok(())
+    }
+
+    fn cut(&mut self, at: u64) -> Result<(), BacklogError> {
+        self.bytes.truncate(usize::try_from(at).unwrap_or(usize::MAX));
+        Ok(())
+    }
+}
+
 /// The world of a replica: its device and the memory of its journal's tail.
 pub trait Ports {
     /// The device.

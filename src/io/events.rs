@@ -63,6 +63,7 @@ pub struct Event {
 const _: () = assert!(size_of::<Event>() == 48 && align_of::<Event>() == 8);
 
 /// What a code means: how grave it is, and its text.
+#[derive(Clone, Copy)]
 pub struct EventKind {
     /// The stable number.
     pub code: u16,

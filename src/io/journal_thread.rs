@@ -1,59 +1,22 @@
-//! The side thread of a journal: copies what the hot thread published into segments, and does all that
-//! takes time: groups, roll-overs, checkpoints, retention, promises on disk, a slow scrub.
-//!
-//! What may pass by itself (no room) is tried again until there is room. What may not (a device that
-//! fails, memory that was damaged) ends the writing: the replica must fall silent, and
-//! [`Handle::failure`] says why.
+//! The side thread of a journal: a thread, a clock and what others see of it. What it does, and in which
+//! order, is `journal/side`.
 
 use crate::io::IoError;
-use crate::journal::ports::{Store, StoreError, StoreFault, TailSource, Word};
-use crate::journal::segments::RUN_LEN_MAX;
+use crate::journal::ports::{Store, StoreFault, TailSource};
 use crate::journal::shelf::Written;
-use crate::journal::{Damage, Retention, Scrub, SegmentWriter, Superblock, WriteError, copy_behind};
+use crate::journal::side::{Inputs, Next, Remark, Side};
+use crate::journal::{SegmentWriter, Superblock};
 use crate::wire::{Nanos, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How the side thread works.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ThreadSettings {
-    /// Durability `power`: groups are on the device when written, and acks wait for them.
-    pub power: bool,
-    /// Longest pause when there is nothing to copy, in nanoseconds. In `power` it is part of every ack. In
-    /// `process` nobody waits for it, and each wake-up takes a core from somebody; it is shorter only
-    /// while the ring fills fast.
-    pub idle_ns: Nanos,
-    /// What is kept.
-    pub retention: Retention,
-    /// Whether sealed segments are packed.
-    pub packs: bool,
-    /// Bytes of sealed segments that are read again per second.
-    pub scrub_bytes_per_s: u64,
-}
+pub use crate::journal::side::SideSettings as ThreadSettings;
 
-impl ThreadSettings {
-    /// The usual ones: lazy in `process`, prompt in `power`; nothing is removed; 4 MiB/s of scrub (100 GB
-    /// in 7 hours).
-    pub fn new(power: bool) -> Self {
-        let idle_ns = if power { 20_000 } else { 20_000_000 };
-        Self { power, idle_ns, retention: Retention::default(), packs: false, scrub_bytes_per_s: 4 << 20 }
-    }
-}
-
-/// Zeros that are written in an idle turn, in bytes: an ack in `power` may wait behind them.
-const IDLE_ZEROS_LEN: u64 = 64 << 10;
-/// Shorter pauses cost more than the copying.
-const PAUSE_NS_MIN: Nanos = 50_000;
-/// Pause before a full disk is tried again.
-const FULL_PAUSE: Duration = Duration::from_millis(20);
-/// A trading day, as retention knows it.
-const DAY_NS: Nanos = 86_400 * 1_000_000_000;
-/// How often retention looks.
-const RETENTION_PERIOD: Duration = Duration::from_secs(1);
-/// Between two segments that are packed: with 64 MiB each, ten times what a busy stream fills.
-const PACK_PERIOD: Duration = Duration::from_millis(250);
+/// What may keep a journal from its files, and pass.
+const STUCK: [StoreFault; 4] =
+    [StoreFault::NoSpace, StoreFault::Descriptors, StoreFault::Memory, StoreFault::Passing];
 /// What is said about a thread that broke an invariant.
 const GONE: &str = "the journal's side thread panicked; nothing is written any more, the stop is not clean";
 /// Remarks that wait to be taken; older ones are dropped.
@@ -64,13 +27,15 @@ struct Shared {
     /// 1: stop in order, 2: stop as if killed.
     stop: AtomicU64,
     written_seq: AtomicU64,
-    disk_full: AtomicBool,
+    /// 0, or one more than the place in [`STUCK`] of what keeps the journal from its files.
+    stuck: AtomicU64,
     damage_count: AtomicU64,
     history: AtomicU64,
     committed: AtomicU64,
     leads: AtomicBool,
     written: Mutex<Written>,
     ring_only: AtomicBool,
+    device: AtomicBool,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
     remarks: Mutex<Vec<String>>,
@@ -105,9 +70,15 @@ impl Handle {
         self.shared.written_seq.load(Ordering::Acquire)
     }
 
+    /// What keeps the journal from its files at the moment, and may pass.
+    pub fn stuck(&self) -> Option<StoreFault> {
+        let place = self.shared.stuck.load(Ordering::Acquire).checked_sub(1)?;
+        STUCK.get(place as usize).copied()
+    }
+
     /// Whether the disk has no room at the moment.
     pub fn disk_full(&self) -> bool {
-        self.shared.disk_full.load(Ordering::Acquire)
+        self.stuck() == Some(StoreFault::NoSpace)
     }
 
     /// Damage that the scrub has found.
@@ -141,6 +112,11 @@ impl Handle {
     /// removed. For a witness.
     pub fn set_ring_only(&self, ring_only: bool) {
         self.shared.ring_only.store(ring_only, Ordering::Release);
+    }
+
+    /// Whether the epoch that is followed asks for the device, whatever is configured here: its acks wait for it.
+    pub fn set_device(&self, device: bool) {
+        self.shared.device.store(device, Ordering::Release);
     }
 
     /// How far the log is committed that the tail holds, and whether this node leads: for those who replay.
@@ -185,12 +161,12 @@ impl Drop for Handle {
     }
 }
 
-/// A side thread that waits for its journal: what may fail about a thread has not.
+/// A side thread that waits for its journal: whatever may fail about a thread has not.
 #[derive(Debug)]
 pub struct Waiting<S, T> {
     shared: Arc<Shared>,
     thread: JoinHandle<Result<Superblock, String>>,
-    journal: mpsc::SyncSender<Side<S, T>>,
+    journal: mpsc::SyncSender<Thread<S, T>>,
     settings: ThreadSettings,
 }
 
@@ -203,31 +179,22 @@ impl<S: Store, T: TailSource> Waiting<S, T> {
     /// Here is the journal.
     pub fn begin(self, store: S, source: T, writer: SegmentWriter, superblock: Superblock) -> Handle {
         let Self { shared, thread, journal, settings } = self;
-        shared.written_seq.store(writer.end().next, Ordering::Release);
-        let side = Side {
+        let thread_of = Thread {
             store,
             source,
-            writer,
-            superblock,
-            settings,
-            copied: 0,
-            pause_ns: 0,
+            side: Side::new(writer, superblock, settings),
             shared: Arc::clone(&shared),
-            scrub: Scrub::default(),
-            scrub_due: Instant::now(),
-            retention_due: Instant::now(),
-            pack_due: Instant::now(),
-            oldest: 0,
-            pending: None,
+            begun: Instant::now(),
+            remarks: Vec::new(),
         };
-        side.tell_written(1);
+        thread_of.tell();
         // It waits for nothing else.
-        let _ = journal.send(side);
+        let _ = journal.send(thread_of);
         Handle { shared, thread: Some(thread) }
     }
 }
 
-/// Starts a side thread that waits for its journal.
+/// Starts a side thread that waits for its journal. It ends when that is never given.
 ///
 /// # Errors
 /// There is no room for another thread.
@@ -236,13 +203,12 @@ where
     S: Store + Send + 'static,
     T: TailSource + Send + 'static,
 {
-    let shared = Arc::new(Shared::default());
-    let (journal, comes) = mpsc::sync_channel::<Side<S, T>>(1);
+    let (journal, comes) = mpsc::sync_channel::<Thread<S, T>>(1);
     let thread = std::thread::Builder::new()
         .name("journal".to_string())
-        .spawn(move || comes.recv().map_or_else(|_| Err("never used".to_string()), Side::run))
+        .spawn(move || comes.recv().map_or_else(|_| Err("never used".to_string()), Thread::run))
         .map_err(|e| IoError::new("starting the journal's side thread", e))?;
-    Ok(Waiting { shared, thread, journal, settings })
+    Ok(Waiting { shared: Arc::default(), thread, journal, settings })
 }
 
 /// Starts the side thread of a journal.
@@ -263,228 +229,63 @@ where
     Ok(prepare(settings)?.begin(store, source, writer, superblock))
 }
 
-/// Why the thread does not go on.
-enum Ended {
-    Failed(String),
-    NoSpace(String),
-}
-
-impl From<WriteError> for Ended {
-    fn from(error: WriteError) -> Self {
-        if error.is_no_space() { Self::NoSpace(error.to_string()) } else { Self::Failed(error.to_string()) }
-    }
-}
-
-impl From<StoreError> for Ended {
-    fn from(error: StoreError) -> Self {
-        let text = error.to_string();
-        if error.fault == StoreFault::NoSpace { Self::NoSpace(text) } else { Self::Failed(text) }
-    }
-}
-
 #[derive(Debug)]
-struct Side<S, T> {
+struct Thread<S, T> {
     store: S,
     source: T,
-    writer: SegmentWriter,
-    superblock: Superblock,
-    settings: ThreadSettings,
-    /// Bytes copied since the last pause, and how long that one was.
-    copied: u64,
-    pause_ns: Nanos,
+    side: Side,
     shared: Arc<Shared>,
-    scrub: Scrub,
-    scrub_due: Instant,
-    retention_due: Instant,
-    pack_due: Instant,
-    /// Retention has removed the segments below.
-    oldest: u64,
-    /// A commit that may be told once the segments reach this position: everything that was published when
-    /// it was read, and so the log in which it is one.
-    pending: Option<(Seq, u64)>,
+    begun: Instant,
+    remarks: Vec<Remark>,
 }
 
-impl<S: Store, T: TailSource> Side<S, T> {
+impl<S: Store, T: TailSource> Thread<S, T> {
     fn run(mut self) -> Result<Superblock, String> {
         loop {
             let stop = self.shared.stop.load(Ordering::Acquire);
             if stop == 2 {
                 return Err("ended without a clean stop".to_string());
             }
-            let turn = self.turn(stop == 1);
-            let was_full = self.shared.disk_full.load(Ordering::Acquire);
-            let full = matches!(turn, Err(Ended::NoSpace(_)));
-            // Whoever sees the flag finds the words.
-            match &turn {
-                Err(Ended::NoSpace(why)) if !was_full => self.shared.remark(why.clone()),
-                _ if was_full && !full => {
-                    self.shared.remark("the disk has room again: the journal goes on".to_string());
+            let inputs = self.inputs(stop == 1);
+            let next = self.side.turn(&mut self.store, &mut self.source, &inputs, &mut self.remarks);
+            // Whoever sees a flag or a count finds the words.
+            for remark in self.remarks.drain(..) {
+                match remark {
+                    Remark::Packed { .. } => tracing::info!("{remark}"),
+                    _ => self.shared.remark(remark.to_string()),
                 }
-                _ => {}
             }
-            self.shared.disk_full.store(full, Ordering::Release);
-            match turn {
-                Ok(0) if stop == 1 => return self.stop_clean(),
-                Ok(bytes) => {
-                    self.copied += bytes;
-                    // What came in while a group was written is a small one. In `power` somebody waits for
-                    // it; else it may grow.
-                    let is_small = if self.settings.power { bytes == 0 } else { bytes < RUN_LEN_MAX / 2 };
-                    if is_small && stop == 0 {
-                        self.pause();
-                    }
-                }
-                Err(Ended::NoSpace(why)) if stop == 1 => return Err(why),
-                Err(Ended::NoSpace(_)) => self.make_room(),
-                Err(Ended::Failed(why)) => {
-                    self.shared.fail(why.clone());
-                    return Err(why);
+            self.tell();
+            match next {
+                Next::Again => {}
+                Next::Pause(pause_ns) => std::thread::sleep(Duration::from_nanos(pause_ns)),
+                Next::Stopped => return Ok(self.side.superblock()),
+                Next::Failed(error) => {
+                    self.shared.fail(error.to_string());
+                    return Err(error.to_string());
                 }
             }
         }
     }
 
-    /// One turn: promises first, then records, then what is not urgent.
-    /// Returns how many bytes were copied.
-    fn turn(&mut self, stopping: bool) -> Result<u64, Ended> {
-        self.store_words()?;
-        let copied = copy_behind(&mut self.source, &mut self.writer, &mut self.store, self.settings.power)?;
-        self.shared.written_seq.store(self.writer.end().next, Ordering::Release);
-        self.take_commit();
-        if !stopping {
-            self.other_work(copied == 0)?;
-        }
-        Ok(copied)
-    }
-
-    /// A commit is told to those who replay when the segments hold the log of which it was said: records that
-    /// were published before it was read, an exchange of the log's end among them.
-    fn take_commit(&mut self) {
-        let mut commit_next = 1;
-        if let Some((pending, pos)) = self.pending
-            && self.writer.pos() >= pos
-        {
-            commit_next = pending;
-            self.pending = None;
-        }
-        if self.pending.is_none() {
-            let committed = self.shared.committed.load(Ordering::Acquire);
-            self.pending = Some((committed, self.source.word(Word::PublishedPos)));
-        }
-        self.tell_written(commit_next);
-    }
-
-    fn tell_written(&self, commit_next: Seq) {
-        let (number, offset) = self.writer.place();
-        let mut written = self.shared.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let commit_next = written.commit_next.max(commit_next);
-        let history = self.superblock.history;
-        *written = Written { number, offset, commit_next, history, leads: false, oldest: self.oldest };
-    }
-
-    /// What the superblock must know: promise and history.
-    fn store_words(&mut self) -> Result<(), Ended> {
-        let mut wanted = self.superblock;
-        wanted.promised.0 = wanted.promised.0.max(self.source.word(Word::Promised));
-        let history = self.shared.history.load(Ordering::Acquire);
-        wanted.history = if history == 0 { wanted.history } else { history };
-        if wanted != self.superblock {
-            wanted.store(&mut self.store)?;
-            self.superblock = wanted;
-            self.source.set_word(Word::PromisedStored, wanted.promised.0);
-        }
-        Ok(())
-    }
-
-    /// What is not urgent; the next segment becomes so when this one is half full.
-    fn other_work(&mut self, idle: bool) -> Result<(), Ended> {
-        let now = Instant::now();
-        if idle || self.writer.is_spare_due() {
-            // Under load as much as one group may be: so it is ready when this one is full.
-            let len = if idle { IDLE_ZEROS_LEN } else { RUN_LEN_MAX };
-            let prepared = match self.settings.power {
-                true => self.writer.prepare(&mut self.store, len).map(|_ready| ()),
-                false => self.writer.reserve(&mut self.store),
-            };
-            match prepared {
-                // It is not needed yet: no room for it is no trouble yet.
-                Err(StoreError { fault: StoreFault::NoSpace, .. }) | Ok(()) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if now >= self.retention_due {
-            self.retention_due = now + RETENTION_PERIOD;
-            self.retain()?;
-        }
-        if self.settings.packs && now >= self.pack_due {
-            self.pack_due = now + PACK_PERIOD;
-            self.pack()?;
-        }
-        if now >= self.scrub_due && self.settings.scrub_bytes_per_s > 0 {
-            self.scrub_due = now + Duration::from_millis(100);
-            let mut found: Vec<Damage> = Vec::new();
-            let budget = self.settings.scrub_bytes_per_s / 10;
-            self.scrub.step(&self.store, self.writer.number(), budget, &mut found)?;
-            let count = found.len() as u64;
-            // Whoever sees the count finds the words.
-            found.into_iter().for_each(|damage| self.shared.remark(damage.to_string()));
-            self.shared.damage_count.fetch_add(count, Ordering::AcqRel);
-        }
-        Ok(())
-    }
-
-    /// Packs one sealed segment. It takes some hundredths of a second, in which the ring fills a little. No room
-    /// for it is no trouble: it is tried again.
-    fn pack(&mut self) -> Result<(), Ended> {
-        match self.writer.pack(&mut self.store) {
-            Ok(Some((number, plain, packed))) => {
-                tracing::info!("segment {number} was packed: {plain} bytes are {packed}");
-                Ok(())
-            }
-            Ok(None) | Err(StoreError { fault: StoreFault::NoSpace, .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+    fn inputs(&self, stop: bool) -> Inputs {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as Nanos);
+        Inputs {
+            now: self.begun.elapsed().as_nanos() as Nanos,
+            wall,
+            stop,
+            history: self.shared.history.load(Ordering::Acquire),
+            committed: self.shared.committed.load(Ordering::Acquire),
+            ring_only: self.shared.ring_only.load(Ordering::Acquire),
+            device: self.shared.device.load(Ordering::Acquire),
         }
     }
 
-    /// Sleeps until there is probably something to copy again: half as long as before while a sixteenth of
-    /// the ring comes in between two pauses, so that segments never lag by much of it, else twice as long.
-    fn pause(&mut self) {
-        let fast = std::mem::take(&mut self.copied) > self.source.ring_len() / 16;
-        self.pause_ns = if fast { self.pause_ns / 2 } else { self.pause_ns.max(PAUSE_NS_MIN / 2) * 2 };
-        // And never so long that a burst of 1 GB/s would fill a quarter of the ring meanwhile.
-        let longest = self.settings.idle_ns.min(self.source.ring_len() / 4);
-        self.pause_ns = self.pause_ns.clamp(PAUSE_NS_MIN.min(longest), longest);
-        std::thread::sleep(Duration::from_nanos(self.pause_ns));
-    }
-
-    fn retain(&mut self) -> Result<(), Ended> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as Nanos);
-        // The open trading day is the UTC day of the newest frame, until entries of the stream delimit days.
-        let newest = self.writer.end().timestamp;
-        let (retention, keep_from) = if self.shared.ring_only.load(Ordering::Acquire) {
-            let ring = Retention { bytes_max: self.source.ring_len(), age_ns_max: 0 };
-            (ring, self.shared.committed.load(Ordering::Acquire))
-        } else {
-            let today = self.writer.first_seq_since(&self.store, newest - newest % DAY_NS)?;
-            (self.settings.retention, today)
-        };
-        for number in self.writer.retain(&mut self.store, retention, now, keep_from)? {
-            self.shared.remark(format!("segment {number} was removed by retention"));
-            self.oldest = number + 1;
-        }
-        Ok(())
-    }
-
-    /// No room: what retention may remove goes at once, then a pause.
-    fn make_room(&mut self) {
-        if let Err(Ended::Failed(why)) = self.retain() {
-            self.shared.remark(why);
-        }
-        std::thread::sleep(FULL_PAUSE);
-    }
-
-    fn stop_clean(mut self) -> Result<Superblock, String> {
-        let marked = self.writer.mark_clean(&mut self.store, &mut self.superblock);
-        marked.map(|()| self.superblock).map_err(|error| error.to_string())
+    fn tell(&self) {
+        self.shared.written_seq.store(self.side.written_seq(), Ordering::Release);
+        let place = self.side.stuck().and_then(|fault| STUCK.iter().position(|known| *known == fault));
+        self.shared.stuck.store(place.map_or(0, |place| place as u64 + 1), Ordering::Release);
+        self.shared.damage_count.store(self.side.damage_count(), Ordering::Release);
+        *self.shared.written.lock().unwrap_or_else(PoisonError::into_inner) = self.side.written();
     }
 }

@@ -5,6 +5,7 @@
 //! what is not written yet is read from there.
 
 use super::IoError;
+use crate::engine::ports::{Backlog, BacklogError};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -40,26 +41,30 @@ impl Spool {
         Ok(Self { file, written: 0, gathered: Vec::with_capacity(GATHERED), len_max })
     }
 
-    /// Where the next record begins.
-    pub fn len(&self) -> u64 {
+    fn flush(&mut self) -> Result<(), BacklogError> {
+        self.file
+            .write_all_at(&self.gathered, self.written)
+            .map_err(|error| failed("write the spool of messages", error))?;
+        self.written += self.gathered.len() as u64;
+        self.gathered.clear();
+        Ok(())
+    }
+}
+
+fn failed(doing: &str, error: std::io::Error) -> BacklogError {
+    BacklogError(IoError::new(doing, error).to_string())
+}
+
+impl Backlog for Spool {
+    fn len(&self) -> u64 {
         self.written + self.gathered.len() as u64
     }
 
-    /// Whether nothing is kept.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether a record of `len` bytes is still taken.
-    pub fn has_room(&self, len: usize) -> bool {
+    fn has_room(&self, len: usize) -> bool {
         self.len() + len as u64 <= self.len_max
     }
 
-    /// Appends a record of these parts, for which [`Spool::has_room`], and returns where it begins.
-    ///
-    /// # Errors
-    /// The file cannot be written: the disk is full or fails.
-    pub fn append(&mut self, parts: [&[u8]; 2]) -> Result<u64, IoError> {
+    fn append(&mut self, parts: [&[u8]; 2]) -> Result<u64, BacklogError> {
         let at = self.len();
         if self.gathered.len() + parts[0].len() + parts[1].len() > GATHERED {
             self.flush()?;
@@ -68,45 +73,28 @@ impl Spool {
         Ok(at)
     }
 
-    fn flush(&mut self) -> Result<(), IoError> {
-        self.file
-            .write_all_at(&self.gathered, self.written)
-            .map_err(|error| IoError::new("write the spool of messages", error))?;
-        self.written += self.gathered.len() as u64;
-        self.gathered.clear();
-        Ok(())
-    }
-
-    /// Reads what stands at `at`; it has been appended.
-    ///
-    /// # Errors
-    /// The file cannot be read, or ends before.
-    pub fn read(&self, at: u64, out: &mut [u8]) -> Result<(), IoError> {
+    fn read(&self, at: u64, out: &mut [u8]) -> Result<(), BacklogError> {
         let in_file = self.written.saturating_sub(at).min(out.len() as u64) as usize;
         let (from_file, from_memory) = out.split_at_mut(in_file);
         self.file
             .read_exact_at(from_file, at)
-            .map_err(|error| IoError::new("read the spool of messages", error))?;
+            .map_err(|error| failed("read the spool of messages", error))?;
         let begin = (at + in_file as u64).saturating_sub(self.written) as usize;
-        let kept = self.gathered.get(begin..begin + from_memory.len()).ok_or_else(|| {
-            IoError::new("read the spool of messages", std::io::ErrorKind::UnexpectedEof.into())
-        })?;
+        let kept = self.gathered.get(begin..begin + from_memory.len());
+        let kept = kept
+            .ok_or_else(|| failed("read the spool of messages", std::io::ErrorKind::UnexpectedEof.into()))?;
         from_memory.copy_from_slice(kept);
         Ok(())
     }
 
-    /// Forgets what stands from `at` on.
-    ///
-    /// # Errors
-    /// The file cannot be cut.
-    pub fn cut(&mut self, at: u64) -> Result<(), IoError> {
+    fn cut(&mut self, at: u64) -> Result<(), BacklogError> {
         if at >= self.written {
             self.gathered.truncate((at - self.written) as usize);
             return Ok(());
         }
         self.gathered.clear();
         self.written = at;
-        self.file.set_len(at).map_err(|error| IoError::new("cut the spool of messages", error))
+        self.file.set_len(at).map_err(|error| failed("cut the spool of messages", error))
     }
 }
 

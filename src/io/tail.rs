@@ -173,8 +173,13 @@ impl MappedTail {
             }
             _ => {}
         }
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&new).map_err(|e| {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)
+            .map_err(|e| {
                 IoError::new(format!("creating the tail {} (a file on tmpfs or hugetlbfs)", new.display()), e)
             })?;
         let made = Self::fill(file, &new, ring_len).and_then(|tail| {

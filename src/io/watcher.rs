@@ -40,8 +40,6 @@ pub const STARTED: u16 = 1401;
 /// A watcher has ended and another one is started: `a` its process (0 if none came to be), `b` its raw wait
 /// status, `c` how long it lived in nanoseconds, `d` the error of its start.
 pub const DIED: u16 = 1402;
-/// Watchers end too fast: `a` so many.
-pub const GAVE_UP: u16 = 1403;
 
 /// What a sequencer needs to have a watcher.
 #[derive(Clone, Debug)]
@@ -89,7 +87,8 @@ pub struct Watcher {
 
 impl Watcher {
     /// Makes the calling thread the one that is watched, and starts the watcher. How that goes, and what
-    /// becomes of it later, is told to `recorder`: [`STARTED`], [`DIED`], [`GAVE_UP`].
+    /// becomes of it later, is told to `recorder`: [`STARTED`], [`DIED`]; that no
+    /// more are started, by [`Watcher::given_up`].
     ///
     /// # Errors
     /// No page, no socket to the control group, no thread. A watcher that does not start is no error here.
@@ -112,6 +111,11 @@ impl Watcher {
     /// The present watcher's process; none while one is being started, or after giving up.
     pub fn process(&self) -> Option<u32> {
         self.supervisor.process()
+    }
+
+    /// How many watchers ended at once before no more were started; 0 while one is.
+    pub fn given_up(&self) -> u32 {
+        self.supervisor.given_up()
     }
 
     /// For those who must speak before the thread is really gone.

@@ -289,4 +289,3 @@ fn clear<S: Store>(store: &mut S, torn: &Torn) -> Result<(), StoreError> {
     store.truncate(file, at + BLOCK_LEN as u64)?;
     store.sync(file)
 }
-

@@ -98,9 +98,15 @@ pub fn look<S: Store, M: TailMemory>(
         run: proof::RunRecord { rings: sight.rings(), ..in_force.run },
         ..in_force
     };
-    let mut remarks: Vec<String> = sight.ring_damage.iter().map(|damage| {
-        format!("{damage}; nothing that was said is in it alone, and the tail is made anew from the segments")
-    }).collect();
+    let mut remarks: Vec<String> = sight
+        .ring_damage
+        .iter()
+        .map(|damage| {
+            format!(
+                "{damage}; nothing that was said is in it alone, and the tail is made anew from the segments"
+            )
+        })
+        .collect();
     match (damage, &completeness) {
         (Some(damage), Completeness::Complete) => {
             remarks.push(format!("{damage}; nothing of it is missing, and it is written anew"));
@@ -153,13 +159,15 @@ impl<'a> Sight<'a> {
     /// Whether the ring with this label may be read.
     fn ring(&self, label: Option<&TailLabel>, settings: &Settings) -> Result<Ring, OpenError> {
         if let Some(label) = label
-            && (label.cluster != self.newest.cluster || label.identity.replica != self.newest.identity.replica)
+            && (label.cluster != self.newest.cluster
+                || label.identity.replica != self.newest.identity.replica)
         {
             return Err(OpenError::Tail { cluster: label.cluster, identity: label.identity });
         }
         let run = proof::RunRecord { rings: self.rings(), ..self.newest.run };
         let ring = proof::ring(&run, self.newest.identity, settings.boot, label);
-        let Some(label) = label.filter(|label| label.record_len_max as usize != settings.frame_len_max) else {
+        let Some(label) = label.filter(|label| label.record_len_max as usize != settings.frame_len_max)
+        else {
             return Ok(ring);
         };
         match ring {
@@ -186,7 +194,8 @@ impl<'a> Sight<'a> {
         };
         let judged = |copy: &Superblock| proof::judge(&copy.run, (copy.high_next, copy.high_chain), &found);
         let first = judged(self.newest);
-        let second = self.older.filter(|_| first != Completeness::Complete).map(|older| (*older, judged(older)));
+        let second =
+            self.older.filter(|_| first != Completeness::Complete).map(|older| (*older, judged(older)));
         match second {
             Some((older, Completeness::Complete)) => (older, Completeness::Complete),
             _ => (*self.newest, first),

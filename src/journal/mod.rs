@@ -17,6 +17,8 @@
 //! [`record::Record::Switch`] that they are the log from now on (S7). Nothing is ever cut: a crash at
 //! any byte leaves the old log or the new one.
 //!
+//! What the side thread does, and in which order, is [`side`]: a thread and the simulator drive the same.
+//!
 //! This room is sans-IO. It knows two ports ([`ports::TailMemory`], [`ports::Store`]), which
 //! [`memory`] and `io` implement.
 
@@ -42,6 +44,7 @@ mod scrub;
 mod segment;
 pub mod segments;
 pub mod shelf;
+pub mod side;
 pub mod superblock;
 mod tail;
 mod torn;
@@ -50,7 +53,9 @@ mod walk;
 pub use begin::{Opened, open};
 pub use checkpoint::Checkpoint;
 pub use damage::Damage;
-pub use layout::{Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT, place_in};
+pub use layout::{
+    Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT, place_in,
+};
 pub use look::{Looked, look};
 pub use open::{Cut, OpenError, Settings, format};
 pub use proof::Completeness;

@@ -61,7 +61,13 @@ impl RunRecord {
 
     /// A run begins that acknowledges and promises by `durability`, in the ring `ring`. `settled` says that the
     /// device holds everything that was said before, and all segments up to `newest`.
-    pub(crate) fn begun(self, boot: [u64; 2], ring: u64, durability: Durability, settled: Option<u64>) -> Self {
+    pub(crate) fn begun(
+        self,
+        boot: [u64; 2],
+        ring: u64,
+        durability: Durability,
+        settled: Option<u64>,
+    ) -> Self {
         let before = if settled.is_some() { Durability::Power } else { self.spoken };
         let before = if planted(Mutation::SpokenForgotten) { Durability::Power } else { before };
         Self {

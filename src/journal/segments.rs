@@ -17,12 +17,12 @@
 //!   fills, and the node refuses. When there is room again everything goes on by itself.
 
 use crate::journal::BLOCK_LEN;
+use crate::journal::begin::NOTHING_DURABLE;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
 use crate::journal::index::Index;
 use crate::journal::layout::{Geometry, TailLabel};
-use crate::journal::begin::NOTHING_DURABLE;
 use crate::journal::packed::{file_of, pack};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word};
 use crate::journal::proof::RunRecord;
@@ -60,9 +60,12 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// Whether it may pass by itself.
-    pub fn is_no_space(&self) -> bool {
-        matches!(self, Self::Store(StoreError { fault: StoreFault::NoSpace, .. }))
+    /// The store's trouble that may pass by itself, if it is that.
+    pub fn passing(&self) -> Option<StoreFault> {
+        match self {
+            Self::Store(error) => Some(error.fault).filter(|fault| fault.may_pass()),
+            Self::Damage(_) => None,
+        }
     }
 }
 
@@ -189,12 +192,18 @@ impl SegmentWriter {
             return Ok(false);
         }
         // Retention may have removed some.
-        let next = numbers(store)?.into_iter().find(|number| (self.synced_to + 1..=sealed_to).contains(number));
+        let next =
+            numbers(store)?.into_iter().find(|number| (self.synced_to + 1..=sealed_to).contains(number));
         if let Some(number) = next {
             store.sync(file_of(store, number))?;
         }
         self.synced_to = next.unwrap_or(sealed_to);
         Ok(next.is_some())
+    }
+
+    /// The store writes through to the device, and did so since all of before was there.
+    pub fn is_through(&mut self) {
+        self.synced_to = self.filling.as_ref().map_or(self.last_number, |filling| filling.number - 1);
     }
 
     /// Waits until the device has everything that was written.

@@ -1,14 +1,14 @@
 //! The words for what a node's engine tells: stable codes, one line each. The hot thread pushes numbers;
 //! a side thread writes these sentences.
 
+use crate::client::Amiss;
 use crate::engine::event::{Event, Role, Stopped};
 use crate::io::events::{Event as Record, EventKind};
 use crate::io::fanout::FanoutCounts;
-use crate::io::lines::LineCounts;
 use crate::io::watcher::{self, Readiness};
 use crate::proto::election::Why;
-use crate::wire::{Epoch, Identity, Nanos, Reject};
-use std::fmt;
+use crate::wire::{Condition, Epoch, Identity, Nanos, Reject};
+use std::fmt::{self, Display as _};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -21,13 +21,8 @@ const MISSED: u16 = 1004;
 const CANDIDATE: u16 = 1005;
 const STEPPED_DOWN: u16 = 1006;
 const EXCHANGED: u16 = 1007;
-const JOURNAL_FULL: u16 = 1101;
-const JOURNAL_FREE: u16 = 1102;
-const DISK: u16 = 1103;
 const REJECTED: u16 = 1201;
 const GAP: u16 = 1202;
-const LINE: u16 = 1203;
-const MEMBERS_FULL: u16 = 1204;
 const JOIN_REFUSED: u16 = 1205;
 const LEASED: u16 = 1206;
 const DIVERGED: u16 = 1301;
@@ -37,12 +32,27 @@ const CUT: u16 = 1304;
 const OTHER_HISTORY: u16 = 1305;
 const PARTED: u16 = 1306;
 const OVERRUN: u16 = 1307;
-const EXPOSED: u16 = 1008;
 const TAKEOVER_WAITS: u16 = 1009;
-const MULTICAST: u16 = 1010;
 
 /// All codes of a node, for [`crate::io::events::Recorder::new`].
-pub static EVENT_KINDS: &[EventKind] = &[
+pub static EVENT_KINDS: &[EventKind] = &{
+    let mut kinds = [EventKind { code: 0, level: Level::WARN, format: format_condition }; ALL_KINDS];
+    let mut at = 0;
+    while at < ALL_KINDS {
+        if at < HAPPENINGS.len() {
+            kinds[at] = HAPPENINGS[at];
+        } else {
+            kinds[at].code = Condition::ALL[at - HAPPENINGS.len()] as u16;
+        }
+        at += 1;
+    }
+    kinds
+};
+
+const ALL_KINDS: usize = HAPPENINGS.len() + Condition::COUNT;
+
+/// What happens. What holds for a while is a [`Condition`], whose words stand in `client::conditions`.
+const HAPPENINGS: &[EventKind] = &[
     EventKind { code: ROLE, level: Level::INFO, format: format_role },
     EventKind {
         code: HISTORY,
@@ -88,58 +98,12 @@ pub static EVENT_KINDS: &[EventKind] = &[
             )
         },
     },
-    EventKind {
-        code: JOURNAL_FULL,
-        level: Level::WARN,
-        format: |event, f| {
-            write!(
-                f,
-                "the journal takes nothing from seq {} on: its segments lag, the disk is full, or a \
-                 witness's ring is full of what is not committed; nothing is acknowledged that is not stored, and it \
-                 goes on by itself when there is room",
-                event.a
-            )
-        },
-    },
-    EventKind {
-        code: JOURNAL_FREE,
-        level: Level::INFO,
-        format: |event, f| {
-            let took = Duration::from_nanos(event.b);
-            write!(f, "the journal takes entries again, from seq {} on, after {took:?}", event.a)
-        },
-    },
-    EventKind {
-        code: DISK,
-        level: Level::WARN,
-        format: |event, f| match event.small {
-            0 => f.write_str("the disk has room again: segments are written"),
-            _ => write!(
-                f,
-                "the disk is full: segments end at seq {}; make room, the node goes on by itself",
-                event.a
-            ),
-        },
-    },
     EventKind { code: REJECTED, level: Level::WARN, format: format_rejected },
     EventKind {
         code: GAP,
         level: Level::INFO,
         format: |event, f| {
             write!(f, "entries {} to {} are missing and asked for", event.a, event.b.saturating_sub(1))
-        },
-    },
-    EventKind { code: LINE, level: Level::WARN, format: format_line },
-    EventKind {
-        code: MEMBERS_FULL,
-        level: Level::WARN,
-        format: |event, f| match event.small {
-            0 => write!(f, "joins find room again: {} members by lease", event.a),
-            _ => write!(
-                f,
-                "joins find no room: {} members by lease are the most that `fanout_members` allows; {} refused so far",
-                event.a, event.b
-            ),
         },
     },
     EventKind {
@@ -208,21 +172,6 @@ pub static EVENT_KINDS: &[EventKind] = &[
         },
     },
     EventKind {
-        code: MULTICAST,
-        level: Level::WARN,
-        format: |event, f| match event.small {
-            0 => f.write_str("the groups are heard again"),
-            _ => write!(
-                f,
-                "multicast is lost, unicast is not: no group brings the others of epoch {}, and they answer when they \
-                 are asked; the stream goes on by repair, slower, and nobody is replaced for this; look at IGMP \
-                 snooping (is there a querier?), at the switch's rules for the groups, and at the port",
-                Epoch(event.a)
-            ),
-        },
-    },
-    EventKind { code: EXPOSED, level: Level::WARN, format: format_exposed },
-    EventKind {
         code: TAKEOVER_WAITS,
         level: Level::WARN,
         format: |event, f| {
@@ -284,29 +233,15 @@ pub static EVENT_KINDS: &[EventKind] = &[
         },
     },
     EventKind { code: watcher::DIED, level: Level::WARN, format: format_watcher_died },
-    EventKind {
-        code: watcher::GAVE_UP,
-        level: Level::ERROR,
-        format: |event, f| {
-            write!(
-                f,
-                "{} watchers in a row ended at once, and no more are started: the death of this process will be found \
-                 out by its silence; restart it when the cause is mended, or set runtime.watcher = false",
-                event.a
-            )
-        },
-    },
 ];
 
-fn format_line(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let line = event.a + 1;
+/// What is amiss begins (its small number is 1), or is over after `c` nanoseconds.
+fn format_condition(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some(condition) = Condition::from_u16(event.code) else { return f.write_str("?") };
+    let amiss = Amiss { condition, age: Duration::ZERO, a: event.a, b: event.b };
     match event.small {
-        0 => write!(f, "line {line} is back; it lacked {} datagrams so far", event.b),
-        _ => write!(
-            f,
-            "line {line} brings nothing, and the other does: the stream goes on by that one alone; look at the \
-             interface of lines.{line}, its cable and its switch"
-        ),
+        0 => write!(f, "over after {:.1?}: {}", Duration::from_nanos(event.c), amiss.what()),
+        _ => amiss.fmt(f),
     }
 }
 
@@ -317,22 +252,6 @@ fn format_watcher_died(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     }
     let (status, lived) = (ExitStatus::from_raw(event.b as i32), Duration::from_nanos(event.c));
     write!(f, "the watcher, process {}, ended after {lived:?} ({status}); another one is started", event.a)
-}
-
-fn format_exposed(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match event.small {
-        0 => write!(
-            f,
-            "exposed no more: a full standby holds what the witness's ring may drop, up to {}",
-            event.a
-        ),
-        _ => write!(
-            f,
-            "exposed: no full standby holds what lies before the witness's ring (the best one ends at {}); should this \
-             node be lost now, nobody could take over: bring a full standby up, and let it catch up",
-            event.a
-        ),
-    }
 }
 
 fn format_role(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -357,23 +276,6 @@ fn format_rejected(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         None => return write!(f, "datagrams are refused {told_once}"),
     };
     write!(f, "datagrams are refused: {reject} {told_once}")
-}
-
-/// The disk is full, or has room again; segments end at `seq`.
-pub(super) fn disk_record(full: bool, seq: u64, now: Nanos) -> Record {
-    Record { at: now, code: DISK, a: seq, small: u16::from(full), ..Record::default() }
-}
-
-/// One of two lines is down, or up again; `line` counts from 0.
-pub(super) fn line_record(line: usize, counts: &LineCounts, now: Nanos) -> Record {
-    let small = u16::from(counts.is_down);
-    Record { at: now, code: LINE, a: line as u64, b: counts.lost, small, ..Record::default() }
-}
-
-/// Joins find no room, or find some again.
-pub(super) fn members_record(counts: &FanoutCounts, now: Nanos) -> Record {
-    let small = counts.is_refusing as u16;
-    Record { at: now, code: MEMBERS_FULL, a: counts.leases, b: counts.refused, small, ..Record::default() }
 }
 
 /// Other nodes refuse to send to us, or do no longer.
@@ -407,14 +309,12 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
         Event::Cut { from, commit_next, epoch } => Record { a: from, b: commit_next, c: epoch.0, ..of(CUT) },
         Event::Parted { other, own } => Record { a: other.0, b: own.0, ..of(PARTED) },
         Event::Overrun { from, oldest } => Record { a: from, b: oldest, ..of(OVERRUN) },
-        Event::Exposed { exposed, acked_next } => {
-            Record { a: acked_next, small: u16::from(exposed), ..of(EXPOSED) }
+        Event::Condition { condition, holds, a, b, lasted } => {
+            Record { a, b, c: lasted, small: u16::from(holds), ..of(condition as u16) }
         }
         Event::TakeoverWaits { from, oldest, witness, holder } => {
             Record { a: from, b: oldest, c: witness.packed(), d: holder.packed(), ..of(TAKEOVER_WAITS) }
         }
-        Event::JournalFull { seq } => Record { a: seq, ..of(JOURNAL_FULL) },
-        Event::JournalFree { seq } => Record { a: seq, b: took, ..of(JOURNAL_FREE) },
         Event::Rejected { reject } => {
             let a = match reject {
                 Reject::Version { seen } => u64::from(seen),
@@ -429,7 +329,6 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
         }
         Event::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
         Event::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },
-        Event::Multicast { lost, epoch } => Record { a: epoch.0, small: u16::from(lost), ..of(MULTICAST) },
         Event::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
     }
 }

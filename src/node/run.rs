@@ -1,6 +1,6 @@
 //! The running node: opened, then turned until it is told to stop, then drained and closed clean.
 
-use super::events::{disk_record, join_record, leased_record, line_record, members_record, record};
+use super::events::{join_record, leased_record, record};
 use super::{NodeError, RealPorts};
 use crate::engine::event::{Event, Role};
 use crate::engine::replica::{ReplayWish, Replica};
@@ -14,7 +14,8 @@ use crate::io::journal_files::Lock;
 use crate::io::journal_thread::Handle;
 use crate::io::replay::{Fetch, Server};
 use crate::io::watcher::{NOTICE_LEN_MAX, Watcher};
-use crate::wire::{FrameView, Identity, Nanos};
+use crate::journal::ports::StoreFault;
+use crate::wire::{Condition, FrameView, Identity, Nanos};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Between two looks at what changes slowly: the counters file and the disk.
@@ -42,11 +43,8 @@ pub struct Node {
     slow_due: Nanos,
     clock_due: Nanos,
     role_since: Nanos,
-    full_since: Nanos,
-    disk_full: bool,
-    lines_down: [bool; 2],
-    /// Whether joins find no room here, and whether ours find none elsewhere.
-    refusals: [bool; 2],
+    /// Whether our joins find no room elsewhere.
+    is_refused: bool,
     /// Nodes that send to us by lease.
     given_by: u64,
     watcher: Option<Watcher>,
@@ -70,7 +68,6 @@ impl Node {
             replica,
             side,
             role_since: clock.now(),
-            full_since: 0,
             clock,
             waiter,
             counters,
@@ -78,9 +75,7 @@ impl Node {
             values,
             slow_due: 0,
             clock_due: 0,
-            disk_full: false,
-            lines_down: [false; 2],
-            refusals: [false; 2],
+            is_refused: false,
             given_by: 0,
             watcher: None,
             server,
@@ -178,23 +173,14 @@ impl Node {
             let (core, core_role) = (&self.replica.core, self.replica.role());
             self.side.set_committed(core.commit_next(), core_role == Role::Leader);
             self.side.set_ring_only(core.is_witness());
+            self.side.set_device(core.follows_power());
             self.look_for_replay(now);
             if now >= self.clock_due {
                 self.clock_due = now + CLOCK_NS;
                 self.clock.refresh();
             }
-            for (line, counts) in self.replica.net().lines().into_iter().enumerate() {
-                if counts.is_down != self.lines_down[line] {
-                    self.lines_down[line] = counts.is_down;
-                    recorder.record(line_record(line, &counts, now));
-                }
-            }
             self.look_at_fanout(now, recorder);
-            let full = self.side.disk_full();
-            if full != self.disk_full {
-                self.disk_full = full;
-                recorder.record(disk_record(full, self.side.written_seq(), now));
-            }
+            self.look_for_amiss(now);
         }
         let restless = self.replica.is_restless().then_some(now + RESTLESS_NS);
         let due = self.replica.next_deadline();
@@ -203,17 +189,43 @@ impl Node {
 
     fn look_at_fanout(&mut self, now: Nanos, recorder: &Recorder) {
         let counts = self.replica.net().fanout_counts();
-        let [refuses, refused] = [counts.is_refusing > 0, counts.refused_by > 0];
-        if refuses != self.refusals[0] {
-            recorder.record(members_record(&counts, now));
-        }
-        if refused != self.refusals[1] {
+        let is_refused = counts.refused_by > 0;
+        if is_refused != self.is_refused {
             recorder.record(join_record(&counts, now));
         }
         if counts.given_by != self.given_by {
             recorder.record(leased_record(&counts, now));
         }
-        (self.refusals, self.given_by) = ([refuses, refused], counts.given_by);
+        (self.is_refused, self.given_by) = (is_refused, counts.given_by);
+    }
+
+    /// What is amiss outside the engine: disk, lines, leases, watcher.
+    fn look_for_amiss(&mut self, now: Nanos) {
+        let (net, side) = (self.replica.net(), &self.side);
+        let fanout = net.fanout_counts();
+        let lines = net.lines();
+        // One of two at most: a line is down where the other one brings something.
+        let (line, lost) = match lines.iter().position(|counts| counts.is_down) {
+            Some(line) => (line as u64 + 1, lines[line].lost),
+            None => (0, 0),
+        };
+        let gone = self.watcher.as_ref().map_or(0, |watcher| u64::from(watcher.given_up()));
+        let refused = match side.stuck() {
+            None | Some(StoreFault::NoSpace) => 0,
+            Some(StoreFault::Descriptors) => 1,
+            Some(StoreFault::Memory) => 2,
+            Some(_) => 3,
+        };
+        let looked = [
+            (Condition::DiskFull, side.disk_full(), (side.written_seq(), 0)),
+            (Condition::FilesRefused, refused > 0, (side.written_seq(), refused)),
+            (Condition::LineLost, line > 0, (line, lost)),
+            (Condition::MembersFull, fanout.is_refusing > 0, (fanout.leases, fanout.refused)),
+            (Condition::WatcherGone, gone > 0, (gone, 0)),
+        ];
+        for (condition, holds, numbers) in looked {
+            self.replica.core.set_condition(condition, holds, now, numbers);
+        }
     }
 
     /// What has left every ring is read from a journal; what has come of it goes into ours.
@@ -249,8 +261,6 @@ impl Node {
                 self.prepare_notice();
                 now
             }
-            Event::JournalFull { .. } => std::mem::replace(&mut self.full_since, now),
-            Event::JournalFree { .. } => self.full_since,
             Event::History { history } => {
                 self.side.set_history(history);
                 now
@@ -275,6 +285,7 @@ impl Node {
         let served = self.server.as_ref().map_or([0; 3], |server| server.stats().values());
         self.values.extend_from_slice(&served);
         self.replica.core.losses.values(&mut self.values);
+        self.replica.core.conditions.values(&mut self.values);
         self.counters.publish(&self.values);
     }
 }

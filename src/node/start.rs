@@ -3,6 +3,7 @@
 
 use super::run::Node;
 use super::{NodeError, NodeSettings};
+use crate::engine::conditions::Conditions;
 use crate::engine::counters::Counter;
 use crate::engine::losses::Losses;
 use crate::engine::ports::Group;
@@ -103,8 +104,14 @@ impl Node {
         }
         obtained.extend(settle_thread(settings));
         let values = Vec::with_capacity(outside.values_len);
-        let mut node =
-            Self::new(identity, (replica, side, lock), (clock, waiter), (counters, values), (server, fetch), obtained);
+        let mut node = Self::new(
+            identity,
+            (replica, side, lock),
+            (clock, waiter),
+            (counters, values),
+            (server, fetch),
+            obtained,
+        );
         if let Some(watcher) = watcher {
             node.watched_by(watcher);
         }
@@ -170,16 +177,28 @@ impl Outside {
         let fetch = (!settings.sources.is_empty()).then(|| Fetch::start(replay)).transpose()?;
         let waiter = settings.idle.waiter(&net.sockets())?;
         let limits = replica_limits(settings, identity)?;
-        let losses = Losses::names();
+        let (losses, conditions) = (Losses::names(), Conditions::names());
         let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
         let names = names.chain(&LineCounts::NAMES).chain(&ShmCounts::NAMES).chain(&XdpCounts::NAMES);
         let names = names.chain(&FanoutCounts::NAMES);
         let names = names.chain(&ServerStats::NAMES).copied();
-        let names: Vec<&str> = names.chain(losses.iter().map(String::as_str)).collect();
+        let names: Vec<&str> = names.chain(losses.iter().chain(&conditions).map(String::as_str)).collect();
         let counters = CountersFile::create(&settings.counters, &names)?;
         let values_len = names.len();
         let watcher = None;
-        Ok(Self { recovered, limits, net, waiter, counters, values_len, side, server, fetch, watcher, obtained })
+        Ok(Self {
+            recovered,
+            limits,
+            net,
+            waiter,
+            counters,
+            values_len,
+            side,
+            server,
+            fetch,
+            watcher,
+            obtained,
+        })
     }
 }
 

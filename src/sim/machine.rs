@@ -9,10 +9,8 @@ use crate::engine::ports::Ports;
 use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
 use crate::journal::memory::{MemoryStore, MemoryTail};
 use crate::journal::ports::{FileName, Store, TailSource, Word};
-use crate::journal::shelf::Written;
-use crate::journal::{
-    Completeness, SegmentWriter, Settings, Superblock, WriteError, copy_behind, format, look, open,
-};
+use crate::journal::side::{Inputs, Next, Side, SideSettings};
+use crate::journal::{Completeness, Settings, Superblock, WriteError, format, look, open};
 use crate::proto::commit::Durability;
 use crate::wire::{HEADER_LEN, Header, Identity, Nanos, Seq, frame_len_max};
 
@@ -27,6 +25,8 @@ impl Ports for SimPorts {
 
 /// The cluster's id.
 pub(super) const CLUSTER: u64 = 7;
+/// The year 2023, where wall clocks begin.
+pub(super) const WALL_NS: Nanos = 1_700_000_000_000_000_000;
 /// What datagrams may be as long as.
 pub(super) const MTU: usize = 1500;
 
@@ -45,8 +45,8 @@ pub(super) struct Machine {
     pub(super) identity: Identity,
     pub(super) state: State,
     store: MemoryStore,
-    writer: Option<SegmentWriter>,
-    superblock: Superblock,
+    /// The side thread, while the process runs.
+    side: Option<Side>,
     boot: u64,
     /// What the wall clock is ahead of everybody's, in nanoseconds.
     pub(super) wall_ahead: i64,
@@ -82,13 +82,12 @@ impl Machine {
     /// A machine with the fresh journal of `identity`.
     pub(super) fn new(plan: &Plan, identity: Identity) -> Result<Self, Violation> {
         let mut store = MemoryStore::default();
-        let superblock = format(&mut store, CLUSTER, identity, [1, 1]).map_err(|error| error.to_string())?;
+        format(&mut store, CLUSTER, identity, [1, 1]).map_err(|error| error.to_string())?;
         Ok(Self {
             identity,
             state: State::Down(Some(MemoryTail::new(plan.ring_bytes)), 0),
             store,
-            writer: None,
-            superblock,
+            side: None,
             boot: 1,
             wall_ahead: 0,
             disk_full_until: 0,
@@ -166,8 +165,7 @@ impl Machine {
         let replica = Replica::new(SimNet::default().sparing(), opened.tail, recovered, limits)?;
         self.harmed |= damaged;
         (self.damaged, self.forgot) = (false, false);
-        self.writer = Some(opened.writer);
-        self.superblock = opened.superblock;
+        self.side = Some(Side::new(opened.writer, opened.superblock, side_settings(plan)));
         (self.fetching, self.giving) = (None, Giving::default());
         self.state = State::Up(Box::new(replica));
         Ok(Started::Runs)
@@ -218,43 +216,52 @@ impl Machine {
         matches!(self.state, State::Lost)
     }
 
-    /// The side thread's turn: promises first, then records.
+    /// The side thread's turn: what is urgent, then the rest.
     /// Returns what it found damaged, where something has changed while nobody looked.
-    pub(super) fn flush(&mut self, plan: &Plan, now: Nanos) -> Result<Option<String>, Violation> {
+    pub(super) fn flush(&mut self, now: Nanos) -> Result<Option<String>, Violation> {
         if now < self.disk_slow_until {
             return Ok(None);
         }
-        let damaged = self.is_damaged();
+        for _ in 0..2 {
+            match self.side_turn(now, false) {
+                Some(Next::Failed(error)) => return self.judge_failure(&error),
+                Some(Next::Again) => {}
+                Some(Next::Pause(_) | Next::Stopped) | None => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// One turn of the side thread; `None` where nothing runs.
+    fn side_turn(&mut self, now: Nanos, stop: bool) -> Option<Next> {
         let capacity = if now < self.disk_full_until { 0 } else { u64::MAX };
         self.store.set_capacity_bytes(capacity);
-        let Self { state: State::Up(replica), store, writer: Some(writer), superblock, giving, .. } = self
-        else {
-            return Ok(None);
+        let wall = wall_of(now, self.wall_ahead);
+        let Self { state: State::Up(replica), store, side: Some(side), giving, .. } = self else {
+            return None;
         };
         // Read before what is published is written: so it is the commit of the log that the segments will hold.
-        let commit_next = replica.core.commit_next();
-        let memory = replica.tail_mut().memory_mut();
-        let mut wanted = *superblock;
-        wanted.promised.0 = wanted.promised.0.max(memory.word(Word::Promised));
-        if wanted != *superblock {
-            wanted.store(store).map_err(|error| format!("S2: {error}"))?;
-            *superblock = wanted;
-            memory.set_word(Word::PromisedStored, wanted.promised.0);
-        }
-        match copy_behind(memory, writer, store, plan.durability == Durability::Power) {
-            Err(WriteError::Damage(damage)) if damaged => Ok(Some(damage.to_string())),
-            Err(error) if !error.is_no_space() => Err(match error {
-                WriteError::Damage(damage) => format!("S7: {} wrote damage: {damage}", self.identity),
-                WriteError::Store(error) => {
-                    format!("S7: {} cannot write its segments: {error}", self.identity)
-                }
-            }),
-            Err(_) => Ok(None),
-            Ok(_) => {
-                let (number, offset) = writer.place();
-                let commit_next = giving.written.commit_next.max(commit_next);
-                giving.written = Written { number, offset, commit_next, ..Written::default() };
-                Ok(None)
+        let inputs = Inputs {
+            now,
+            wall,
+            stop,
+            history: replica.core.history(),
+            committed: replica.core.commit_next(),
+            ring_only: replica.core.is_witness(),
+            device: replica.core.follows_power(),
+        };
+        let next = side.turn(store, replica.tail_mut().memory_mut(), &inputs, &mut Vec::new());
+        giving.written = side.written();
+        Some(next)
+    }
+
+    /// A side thread that writes nothing any more: damage is what it may find where something has changed.
+    fn judge_failure(&self, error: &WriteError) -> Result<Option<String>, Violation> {
+        match error {
+            WriteError::Damage(damage) if self.is_damaged() => Ok(Some(damage.to_string())),
+            WriteError::Damage(damage) => Err(format!("S7: {} wrote damage: {damage}", self.identity)),
+            WriteError::Store(error) => {
+                Err(format!("S7: the side thread of {} does not go on: {error}", self.identity))
             }
         }
     }
@@ -288,7 +295,7 @@ impl Machine {
                 *byte = rng.next_u64() as u8;
             }
         }
-        self.writer = None;
+        self.side = None;
         self.state = State::Down(Some(tail.into_memory()), until);
     }
 
@@ -300,46 +307,45 @@ impl Machine {
     }
 
     /// The process stops in order: the segments have everything, and the superblock says so.
-    pub(super) fn stop(&mut self, plan: &Plan, now: Nanos, until: Nanos) -> Result<bool, Violation> {
+    pub(super) fn stop(&mut self, now: Nanos, until: Nanos) -> Result<bool, Violation> {
         (self.disk_full_until, self.disk_slow_until) = (now, now);
-        for _ in 0..1_000 {
-            if self.flush(plan, now)?.is_some() {
-                return Ok(false);
+        let stopped = loop {
+            match self.side_turn(now, true) {
+                Some(Next::Again | Next::Pause(_)) => {}
+                Some(Next::Stopped) => break true,
+                Some(Next::Failed(error)) => {
+                    self.judge_failure(&error)?;
+                    break false;
+                }
+                None => break false,
             }
+        };
+        if stopped {
+            self.kill(until, None);
         }
-        let Some(replica) = self.replica() else { return Ok(false) };
-        let end = replica.tail().end();
-        if replica.tail().written_next() < end.next {
-            return Ok(false);
-        }
-        if let Some(writer) = &mut self.writer {
-            writer
-                .mark_clean(&mut self.store, &mut self.superblock)
-                .map_err(|error| format!("S7: {error}"))?;
-        }
-        self.kill(until, None);
-        Ok(true)
+        Ok(stopped)
     }
 
     /// The machine dies: memory is gone, and perhaps sectors of what was being written.
     pub(super) fn reboot(
         &mut self,
         plan: &Plan,
+        now: Nanos,
         until: Nanos,
         torn: Option<&mut Rng>,
     ) -> Result<bool, Violation> {
         let clean = matches!(self.state, State::Down(..)) && self.superblock_is_clean();
         let mut tore = false;
-        if let (Some(rng), State::Up(replica), Some(writer)) = (torn, &self.state, &self.writer) {
-            let mut after = self.store.clone();
-            let mut memory = replica.tail().clone().into_memory();
+        if let (Some(rng), State::Up(_), Some(_)) = (torn, &self.state, &self.side) {
+            let before = self.store.clone();
             // What it was about to write got there in part.
-            let power = plan.durability == Durability::Power;
-            let written = copy_behind(&mut memory, &mut writer.clone(), &mut after, power);
-            tore = written.is_ok_and(|bytes| bytes > 0);
-            tear(&mut self.store, &mut after, rng);
+            for _ in 0..2 {
+                self.side_turn(now, false);
+            }
+            let mut after = std::mem::replace(&mut self.store, before);
+            tore = tear(&mut self.store, &mut after, rng);
         }
-        (self.writer, self.stopping) = (None, None);
+        (self.side, self.stopping) = (None, None);
         self.boot += 1;
         self.forgot |= plan.durability == Durability::Process && !clean;
         self.state = State::Down(None, until);
@@ -352,7 +358,7 @@ impl Machine {
 
     /// The journal is gone.
     pub(super) fn forget(&mut self) {
-        self.writer = None;
+        self.side = None;
         self.state = State::Lost;
     }
 
@@ -400,18 +406,30 @@ impl Machine {
 }
 
 /// `before` becomes what is on the device when the power goes while `after` is being written: some of the
-/// sectors that change are new, the others old.
-fn tear(before: &mut MemoryStore, after: &mut MemoryStore, rng: &mut Rng) {
+/// sectors that change are new, the others old. Returns whether any was to change.
+fn tear(before: &mut MemoryStore, after: &mut MemoryStore, rng: &mut Rng) -> bool {
     const SECTOR: usize = 512;
+    let mut changes = false;
     for file in after.list().unwrap_or_default() {
         let (Some(new), Some(old)) = (after.file_mut(file), before.file_mut(file)) else { continue };
         if new.len() != old.len() || !matches!(file, FileName::Segment(_)) {
             continue;
         }
         for (old, new) in old.chunks_mut(SECTOR).zip(new.chunks(SECTOR)) {
+            changes |= old != new;
             if old != new && rng.below(2) == 0 {
                 old.copy_from_slice(new);
             }
         }
     }
+    changes
+}
+
+/// What a wall clock shows that is `ahead` of everybody's.
+pub(super) fn wall_of(now: Nanos, ahead: i64) -> Nanos {
+    (now + WALL_NS).saturating_add_signed(ahead)
+}
+
+fn side_settings(plan: &Plan) -> SideSettings {
+    SideSettings { scrub_bytes_per_s: 0, ..SideSettings::new(plan.durability == Durability::Power) }
 }

@@ -191,7 +191,7 @@ impl World {
     pub(super) fn answer(&mut self, bytes: &[u8]) {
         let coverage = &mut self.oracle.coverage;
         let denied = match Datagram::decode(bytes, CLUSTER) {
-            Ok(Datagram::Status(_, body, _)) => body.denied,
+            Ok(Datagram::Status(_, body, ..)) => body.denied,
             Ok(Datagram::Verdict(_, body)) => {
                 let lives = self.operator.asked.get(body.token as usize);
                 if body.denied == 0 {

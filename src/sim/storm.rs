@@ -249,7 +249,7 @@ impl World {
         let Some((deadline, until)) = machine.stopping else { return Ok(()) };
         if machine.replica().is_some_and(|replica| replica.is_drained()) {
             machine.stopping = None;
-            if machine.stop(&self.plan, now, until.max(now))? {
+            if machine.stop(now, until.max(now))? {
                 self.oracle.coverage.count(Event::CleanStops);
             } else {
                 machine.kill(until.max(now), None);
@@ -333,7 +333,7 @@ impl World {
         if machine.is_lost() {
             return Ok(());
         }
-        let torn = machine.reboot(&self.plan, until, may_tear.then_some(rng))?;
+        let torn = machine.reboot(&self.plan, self.now, until, may_tear.then_some(rng))?;
         if forgets || torn {
             self.lost |= 1 << index;
         }

@@ -2,6 +2,7 @@
 
 use super::check::{Oracle, Violation};
 use super::coverage::Event;
+use super::machine::{WALL_NS, wall_of};
 use super::payload;
 use super::story::Happening;
 use super::world::{Actor, Phase, Reading, Work, World};
@@ -11,9 +12,6 @@ use crate::engine::subscriber::{Flow, Subscriber, SubscriberEvent};
 use crate::proto::commit::Durability;
 use crate::sim::net::SimNet;
 use crate::wire::{Nanos, SMALL_LEN_MAX};
-
-/// The year 2023, where wall clocks begin.
-const WALL_NS: Nanos = 1_700_000_000_000_000_000;
 
 impl World {
     /// Calls the process at `index`. Returns the work that it did.
@@ -32,13 +30,13 @@ impl World {
         let Actor::Replica(machine) = &mut seat.actor else { return Ok(0) };
         // The side thread runs beside the hot one, at its own pace.
         if draws[0].is_multiple_of(4) || seat.idle_ns > self.plan.turn_ns {
-            if let Some(why) = machine.flush(&self.plan, now)? {
+            if let Some(why) = machine.flush(now)? {
                 return self.on_damage_noticed(index, why);
             }
             let durable = machine.replica().map(|replica| replica.tail().durable_next());
             durable.map_or(Ok(()), |durable| self.oracle.on_flushed(index, durable))?;
         }
-        let wall = (now + WALL_NS).saturating_add_signed(machine.wall_ahead);
+        let wall = wall_of(now, machine.wall_ahead);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
         self.oracle.on_turn(index);

@@ -2,9 +2,9 @@
 //! that a repaired frame carries. Each is a [`Header`] and a fixed body; some have items behind it.
 
 use super::{
-    Denied, Entries, HEADER_LEN, Header, Identity, JoinBody, Kind, LeaseBody, NAME_LEN_MAX, NOTICE_ROWS_MAX,
-    NoticeRow, NoticeRows, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody,
-    Seq, StatusBody, StatusMember, StatusMembers, VerdictBody, crc, seal,
+    ConditionRow, ConditionRows, Denied, Entries, HEADER_LEN, Header, Identity, JoinBody, Kind, LeaseBody,
+    NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow, NoticeRows, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject,
+    ReplayBody, ReplayRequestBody, Seq, StatusBody, StatusMember, StatusMembers, VerdictBody, crc, seal,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -225,7 +225,7 @@ pub struct ReplyBody {
     pub publisher: PublisherId,
     /// Its current incarnation; 0: never opened.
     pub incarnation: u32,
-    /// The role of the node: 0 blank, 1 standby, 2 leader, 3 waits for a takeover.
+    /// The role of the node: 0 blank, 1 standby, 2 leader, 3 learner (stores and repairs, and has no vote).
     pub role: u32,
     /// Number of its last committed message.
     pub publisher_seq: PublisherSeq,
@@ -341,8 +341,8 @@ pub enum Datagram<'a> {
     Down(&'a Header, DownBody),
     /// A leader stops stamping.
     StepDown(&'a Header, StepDownBody),
-    /// A status and its members.
-    Status(&'a Header, StatusBody, StatusMembers<'a>),
+    /// A status, its members, and what is amiss.
+    Status(&'a Header, StatusBody, StatusMembers<'a>, ConditionRows<'a>),
     /// A verdict.
     Verdict(&'a Header, VerdictBody),
     /// A join.
@@ -455,10 +455,13 @@ impl<'a> Datagram<'a> {
                 Self::StepDown(header, body(bytes)?)
             }
             Kind::Status => {
-                let rows = header.count as usize * size_of::<StatusMember>();
+                let said: StatusBody = body(bytes).map_err(|_| Reject::Length)?;
+                let members = usize::from(header.count);
+                let rows = members * size_of::<StatusMember>()
+                    + usize::from(said.conditions) * size_of::<ConditionRow>();
                 ends(header, size_of::<StatusBody>() + rows, 0)?;
-                let said: StatusBody = body(bytes)?;
-                Self::Status(header, said, StatusMembers::check(header, &said, bytes)?)
+                let listed = StatusMembers::check(header, &said, bytes)?;
+                Self::Status(header, said, listed, ConditionRows::check(header, members, bytes)?)
             }
             Kind::Verdict => {
                 ends(header, size_of::<VerdictBody>(), 0)?;
@@ -564,10 +567,23 @@ pub fn write_step_down(out: &mut [u8], header: Header, body: StepDownBody) -> us
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 
-/// Writes a status and at most [`super::MEMBERS_MAX`] members; as [`write_heartbeat`].
-pub fn write_status(out: &mut [u8], mut header: Header, body: StatusBody, members: &[StatusMember]) -> usize {
+/// Writes a status, at most [`super::MEMBERS_MAX`] members and [`super::CONDITIONS_TOLD_MAX`] conditions into `out`
+/// (at least [`super::STATUS_LEN_MAX`]); returns its bytes.
+pub fn write_status(
+    out: &mut [u8],
+    mut header: Header,
+    mut body: StatusBody,
+    members: &[StatusMember],
+    conditions: &[ConditionRow],
+) -> usize {
     header.count = members.len() as u16;
-    write(out, header, bytemuck::bytes_of(&body), bytemuck::cast_slice(members))
+    body.conditions = conditions.len() as u8;
+    let behind = HEADER_LEN + size_of::<StatusBody>() + size_of_val(members);
+    let end = behind + size_of_val(conditions);
+    out[behind..end].copy_from_slice(bytemuck::cast_slice(conditions));
+    write(&mut out[..behind], header, bytemuck::bytes_of(&body), bytemuck::cast_slice(members));
+    seal(&mut out[..end], header);
+    end
 }
 
 /// Writes a verdict; as [`write_heartbeat`].
@@ -582,7 +598,7 @@ pub fn write_notice(out: &mut [u8], mut header: Header, rows: &[NoticeRow]) -> u
     write(out, header, &[], bytemuck::cast_slice(rows))
 }
 
-/// Room for any datagram that this file writes, submissions aside.
+/// Room for any datagram that this file writes, statuses and submissions aside.
 pub const SMALL_LEN_MAX: usize = HEADER_LEN + size_of::<NackBody>() + NACK_RANGES_MAX * size_of::<SeqRange>();
 
 fn trailer_checksum(trailer: &[u8], frame: &Header) -> u64 {

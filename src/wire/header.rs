@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 /// `LKST` in memory order.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"LKST");
 /// The version of the wire and of the journal's records. A peer of another version is refused by name.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Bytes of a [`Header`].
 pub const HEADER_LEN: usize = size_of::<Header>();
 /// Largest UDP payload over IPv4 that any configuration may ask for (MTU 9000).

@@ -16,7 +16,7 @@
 //! | [`Kind::Answer`] | replica → asker | unicast | it has not | a [`Refusal`] |
 //! | [`Kind::Question`] | anyone → replica | unicast | open, resume, bootstrap, operators' commands | a [`Topic`] |
 //! | [`Kind::Reply`] | replica → asker | unicast | always | [`ReplyBody`] |
-//! | [`Kind::Status`] | replica → asker | unicast | [`Topic::Status`] was asked | [`StatusBody`], the members as it sees them |
+//! | [`Kind::Status`] | replica → asker | unicast | [`Topic::Status`] was asked | [`StatusBody`], the members as it sees them, what is amiss |
 //! | [`Kind::Verdict`] | replica → asker | unicast | an operator's order was heard | [`VerdictBody`] |
 //! | [`Kind::PreVote`], [`Kind::Grant`] | standby → all | control group | the leader is missed | [`BallotBody`] |
 //! | [`Kind::Prepare`], [`Kind::Promise`] | replica → all | control group | somebody is to take over | [`BallotBody`], where its log ends |
@@ -32,6 +32,7 @@
 
 #![forbid(unsafe_code)]
 
+mod condition;
 mod control;
 pub mod crc;
 mod datagram;
@@ -44,6 +45,7 @@ mod notice;
 mod operator;
 mod replay;
 
+pub use condition::*;
 pub use control::*;
 pub use datagram::*;
 pub use entry::*;

@@ -1,7 +1,7 @@
 //! What an operator's commands ask and are told: where a node stands and whom it sees, and whether an
 //! order is taken.
 
-use super::{HEADER_LEN, Header, MEMBERS_MAX, MemberBody, Nanos, Reject, Seq};
+use super::{CONDITIONS_TOLD_MAX, HEADER_LEN, Header, MEMBERS_MAX, MemberBody, Nanos, Reject, Seq};
 use bytemuck::{Pod, Zeroable};
 
 /// Why a node last missed, or gave up, a leadership.
@@ -106,7 +106,8 @@ pub struct VerdictBody {
 }
 
 /// Behind a status's header (`epoch`: accepted, `first_seq`: next, `commit_next`: known committed);
-/// `count` [`StatusMember`]s follow.
+/// `count` [`StatusMember`]s follow, and behind them what is amiss, as
+/// [`ConditionRow`](super::ConditionRow)s.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct StatusBody {
@@ -136,17 +137,10 @@ pub struct StatusBody {
     pub role: u8,
     /// A [`Suspicion`].
     pub suspicion: u8,
-    /// 0 `process`, 1 `power`.
+    /// 0 `process`, 1 `power`: of the followed epoch.
     pub durability: u8,
-    /// [`StatusBody::EXPOSED`], [`StatusBody::MULTICAST_LOST`], or both.
-    pub health: u8,
-}
-
-impl StatusBody {
-    /// This leader's only full standbys lie behind the ring of a witness.
-    pub const EXPOSED: u8 = 1;
-    /// No group brings the others here, and they answer by unicast.
-    pub const MULTICAST_LOST: u8 = 2;
+    /// How many [`ConditionRow`](super::ConditionRow)s follow the members.
+    pub conditions: u8,
 }
 
 /// An age of what never happened.
@@ -168,7 +162,6 @@ const _: () = {
     assert!(size_of::<VerdictBody>() == 16);
     assert!(size_of::<StatusBody>() == 88);
     assert!(size_of::<StatusMember>() == 48);
-    assert!(HEADER_LEN + 88 + MEMBERS_MAX * 48 <= super::SMALL_LEN_MAX);
 };
 
 /// The members of a status, borrowed.
@@ -183,14 +176,15 @@ impl<'a> StatusMembers<'a> {
 
     /// Judges the rows and the words of `body` in the datagram of `header`.
     pub(super) fn check(header: &Header, body: &StatusBody, bytes: &'a [u8]) -> Result<Self, Reject> {
-        if usize::from(header.count) > MEMBERS_MAX {
+        let members = usize::from(header.count);
+        if members > MEMBERS_MAX || usize::from(body.conditions) > CONDITIONS_TOLD_MAX {
             return Err(Reject::Count);
         }
-        let rows = Self(&bytes[HEADER_LEN + size_of::<StatusBody>()..header.length as usize]);
+        let at = HEADER_LEN + size_of::<StatusBody>();
+        let rows = Self(&bytes[at..at + members * size_of::<StatusMember>()]);
         let known = Suspicion::from_u8(body.suspicion).is_some()
             && (body.denied == 0 || Denied::from_u32(body.denied).is_some())
             && body.durability <= 1
-            && body.health <= StatusBody::EXPOSED | StatusBody::MULTICAST_LOST
             && rows.iter().all(|row| row.member.is_sound());
         known.then_some(rows).ok_or(Reject::Body)
     }

@@ -22,13 +22,18 @@ enum Entry {
     Day(Option<&'static str>),
 }
 
-fn feed_of(source: Source) -> Feed {
+fn feed_of(source: Source) -> Feed<Spool> {
     let spools = [0, 0].map(|_| Spool::open(&std::env::temp_dir(), 1 << 20).expect("a spool"));
     Feed::new(source, LEN_MAX, spools, true, RequestServer::new(ServerLimits::default())).expect("a feed")
 }
 
 /// Hands `entries` of `stream` to the feed in batches; the datagrams that it sends.
-fn play(feed: &mut Feed, stream: &[Entry], entries: std::ops::Range<usize>, batch: usize) -> Vec<Vec<u8>> {
+fn play(
+    feed: &mut Feed<Spool>,
+    stream: &[Entry],
+    entries: std::ops::Range<usize>,
+    batch: usize,
+) -> Vec<Vec<u8>> {
     let mut sent = Vec::new();
     let mut send = |datagram: &[u8]| sent.push(datagram.to_vec());
     for (count, index) in entries.enumerate() {
@@ -56,7 +61,7 @@ fn play(feed: &mut Feed, stream: &[Entry], entries: std::ops::Range<usize>, batc
     sent
 }
 
-fn catch_up(feed: &mut Feed) {
+fn catch_up(feed: &mut Feed<Spool>) {
     feed.on_stream(0, &SubscriberEvent::CaughtUp { next: 1 }, &mut |_| {}).unwrap();
 }
 
@@ -76,7 +81,7 @@ fn stream() -> Vec<Entry> {
 }
 
 /// What a receiver of the session `day` has of these datagrams, which asks `feed` for what it lacks.
-fn received(feed: &mut Feed, datagrams: &[Vec<u8>], day: &str) -> Vec<(String, u64, Vec<u8>)> {
+fn received(feed: &mut Feed<Spool>, datagrams: &[Vec<u8>], day: &str) -> Vec<(String, u64, Vec<u8>)> {
     let mut client = Client::new(Some(super::session(day)), Start::At(1), ClientLimits::default());
     let (mut had, mut now, mut idle) = (Vec::new(), SECOND, 0);
     let source: SocketAddr = "10.0.0.9:5".parse().unwrap();

@@ -62,7 +62,7 @@ fn ask(cluster: &mut Cluster, number: u32, topic: Topic, name: &str) -> Vec<u8> 
 
 fn status(cluster: &mut Cluster, number: u32) -> (Header, StatusBody, Vec<StatusMember>) {
     let bytes = ask(cluster, number, Topic::Status, "");
-    let Ok(Datagram::Status(header, body, members)) = Datagram::decode(&bytes, CLUSTER) else {
+    let Ok(Datagram::Status(header, body, members, _)) = Datagram::decode(&bytes, CLUSTER) else {
         panic!("a status")
     };
     (*header, body, members.iter().collect())

@@ -22,6 +22,12 @@ fn told(cluster: &mut Cluster) -> Vec<Vec<Event>> {
     cluster.replicas.iter_mut().map(events).collect()
 }
 
+/// Whether this event says that multicast is lost, or is back.
+fn is_multicast(event: &Event, lost: bool) -> bool {
+    let Event::Condition { condition: Condition::MulticastLost, holds, .. } = event else { return false };
+    *holds == lost
+}
+
 /// Publishes one message after the other until so many are committed, within a second.
 fn publish(cluster: &mut Cluster, id: PublisherId, count: usize) {
     let before = cluster.publishers[0].committed().len();
@@ -58,8 +64,7 @@ fn mcast_1_when_only_multicast_dies_it_is_named_nobody_is_replaced_and_the_strea
         cluster.run(50_000);
         publish(&mut cluster, id, 5);
         for (index, events) in told(&mut cluster).into_iter().enumerate() {
-            let lost =
-                events.iter().filter(|event| matches!(event, Event::Multicast { lost: true, .. })).count();
+            let lost = events.iter().filter(|event| is_multicast(event, true)).count();
             assert_eq!(lost, usize::from(deaf[index]), "way {way}, replica {}: {events:?}", index + 1);
             let counters = &cluster.replicas[index].core.counters;
             let missed = [Counter::Suspicions, Counter::Candidacies].map(|counter| counters.get(counter));
@@ -74,7 +79,7 @@ fn mcast_1_when_only_multicast_dies_it_is_named_nobody_is_replaced_and_the_strea
         cluster.groups_lost = |_, _| false;
         cluster.run(500);
         for (index, events) in told(&mut cluster).into_iter().enumerate() {
-            let back = events.iter().any(|event| matches!(event, Event::Multicast { lost: false, .. }));
+            let back = events.iter().any(|event| is_multicast(event, false));
             assert_eq!(back, deaf[index], "way {way}, replica {}: {events:?}", index + 1);
         }
     }

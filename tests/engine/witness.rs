@@ -175,7 +175,12 @@ fn a_takeover_waits_for_who_stored_what_the_witnesss_ring_has_lost_and_says_so()
     cluster.run(100);
     assert!(cluster.replicas[0].core.is_exposed(), "its only full standby lies behind the ring");
     let told = std::iter::from_fn(|| cluster.replicas[0].core.events.pop());
-    assert!(told.into_iter().any(|event| matches!(event, Event::Exposed { exposed: true, .. })));
+    assert!(
+        told.into_iter().any(|event| matches!(
+            event,
+            Event::Condition { condition: Condition::Exposed, holds: true, .. }
+        ))
+    );
 
     while cluster.replicas[1].core.events.pop().is_some() {}
     cluster.dead = vec![1];

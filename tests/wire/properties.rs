@@ -26,8 +26,9 @@ fn read_all(bytes: &[u8]) -> Option<Reject> {
         Ok(Datagram::Submission(_, entries)) => of_entries(entries),
         Ok(Datagram::Nack(_, _, ranges)) => assert!(ranges.iter().all(|range| range.from < range.to)),
         Ok(Datagram::Question(_, _, name)) => assert!(name.len() <= NAME_LEN_MAX),
-        Ok(Datagram::Status(_, body, members)) => {
+        Ok(Datagram::Status(_, body, members, amiss)) => {
             assert!(members.iter().len() <= MEMBERS_MAX && Suspicion::from_u8(body.suspicion).is_some());
+            assert!(amiss.iter().all(|row| Condition::from_u16(row.code).is_some()));
         }
         Ok(_) => {}
     }
@@ -85,8 +86,9 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         | Datagram::Grant(header, body) => small(|out| write_ballot(out, *header, body)),
         Datagram::Down(header, body) => small(|out| write_down(out, *header, body)),
         Datagram::StepDown(header, body) => small(|out| write_step_down(out, *header, body)),
-        Datagram::Status(header, body, members) => {
-            small(|out| write_status(out, *header, body, &members.iter().collect::<Vec<_>>()))
+        Datagram::Status(header, body, members, amiss) => {
+            let (members, amiss) = (members.iter().collect::<Vec<_>>(), amiss.iter().collect::<Vec<_>>());
+            small(|out| write_status(out, *header, body, &members, &amiss))
         }
         Datagram::Notice(header, rows) => {
             small(|out| write_notice(out, *header, &rows.iter().collect::<Vec<_>>()))
@@ -393,21 +395,28 @@ proptest! {
         denied in 0..=15u32,
         bytes in (any::<u8>(), 0..=5u8, 0..=1u8),
         rows in vec((any::<u32>(), any::<(u64, u64)>()), 0..=MEMBERS_MAX),
+        amiss in vec((any::<u32>(), any::<(u64, u64)>()), 0..=CONDITIONS_TOLD_MAX),
     ) {
         let [token, process_nonce, leader, epoch_since, promised, membership_seq, ..] = words;
         let [.., suspected, suspected_age_ns, denied_member, denied_age_ns] = words;
         let (role, suspicion, durability) = bytes;
         let body = StatusBody {
             token, process_nonce, leader, epoch_since, promised, membership_seq, suspected, suspected_age_ns,
-            denied_member, denied_age_ns, denied, role, suspicion, durability, health: 0,
+            denied_member, denied_age_ns, denied, role, suspicion, durability,
+            conditions: amiss.len() as u8,
         };
         let member = |incarnation| samples::member(Identity { replica: 4, incarnation });
         let row = |(incarnation, (acked_next, acked_age_ns))| {
             StatusMember { member: member(incarnation), acked_next, acked_age_ns }
         };
         let rows: Vec<_> = rows.into_iter().map(row).collect();
-        let bytes = small(|out| write_status(out, header, body, &rows));
-        let Datagram::Status(seen, read, members) = decoded(&bytes) else { panic!("a status") };
+        let conditions = Condition::ALL.iter().zip(amiss);
+        let amiss: Vec<_> = conditions
+            .map(|(code, (age_s, (a, b)))| ConditionRow { code: *code as u16, reserved: 0, age_s, a, b })
+            .collect();
+        let bytes = small(|out| write_status(out, header, body, &rows, &amiss));
+        let Datagram::Status(seen, read, members, told) = decoded(&bytes) else { panic!("a status") };
+        prop_assert_eq!(told.iter().collect::<Vec<_>>(), amiss);
         prop_assert_eq!((free(*seen), read), (free(header), body));
         prop_assert_eq!(members.iter().collect::<Vec<_>>(), rows);
     }

@@ -136,7 +136,7 @@ pub fn written(len: usize, write: impl FnOnce(&mut [u8]) -> usize) -> Vec<u8> {
 }
 
 pub fn small(write: impl FnOnce(&mut [u8]) -> usize) -> Vec<u8> {
-    written(SMALL_LEN_MAX, write)
+    written(SMALL_LEN_MAX.max(STATUS_LEN_MAX), write)
 }
 
 /// Every kind of datagram and of journal record.
@@ -197,8 +197,18 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         role: 2,
         suspicion: Suspicion::Deaf as u8,
         durability: 1,
-        health: 0,
+        conditions: 2,
     };
+    let amiss = [
+        ConditionRow {
+            code: Condition::Exposed as u16,
+            reserved: 0,
+            age_s: 0xf3f2_f1f0,
+            a: 0xd7d6_d5d4_d3d2_d1d0,
+            b: 0xdfde_dddc_dbda_d9d8,
+        },
+        ConditionRow { code: Condition::DiskFull as u16, reserved: 0, age_s: 3, a: 4, b: 0 },
+    ];
     let seen = StatusMember {
         member: member(STANDBY),
         acked_next: 0xe7e6_e5e4_e3e2_e1e0,
@@ -272,7 +282,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("grant", ballots(Kind::Grant)),
         ("down", small(|out| write_down(out, header(Kind::Down), down))),
         ("step-down", small(|out| write_step_down(out, header(Kind::StepDown), step_down))),
-        ("status", small(|out| write_status(out, header(Kind::Status), status, &[seen]))),
+        ("status", small(|out| write_status(out, header(Kind::Status), status, &[seen], &amiss))),
         ("verdict", small(|out| write_verdict(out, header(Kind::Verdict), verdict))),
         ("join", small(|out| write_join(out, header(Kind::Join), join))),
         ("lease", small(|out| write_lease(out, header(Kind::Lease), lease))),

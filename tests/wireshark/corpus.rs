@@ -61,11 +61,11 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
     for suspicion in (0..=u8::MAX).filter(|&number| Suspicion::from_u8(number).is_some()) {
         changed("status", 85, &[suspicion]);
     }
-    for value in 0..=StatusBody::EXPOSED | StatusBody::MULTICAST_LOST {
-        changed("status", 87, &[value]);
+    // The first of its two conditions, which is graver than the other one in every order of them.
+    for condition in Condition::ALL.iter().filter(|known| known.index() < Condition::DiskFull.index()) {
+        changed("status", 88 + 48, &(*condition as u16).to_le_bytes());
     }
-    // The roles of a node have no type of their own: docs/PROTOCOL.md lists five.
-    for role in 0..5u8 {
+    for role in 0..4u8 {
         changed("status", 84, &[role]);
         changed("reply", 20, &u32::from(role).to_le_bytes());
     }

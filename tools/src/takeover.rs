@@ -45,7 +45,8 @@ fn newest_epoch(log: &str) -> Option<(u64, usize)> {
     epochs.max()
 }
 
-pub(crate) fn newest_of(replicas: &[Process]) -> (u64, usize) {
+/// The newest epoch that any of these logs tells of: its round, and who leads it.
+pub fn newest_of(replicas: &[Process]) -> (u64, usize) {
     replicas.iter().filter_map(|replica| newest_epoch(&replica.log())).max().unwrap_or_default()
 }
 

@@ -13,10 +13,16 @@ local identity_text, epoch_text, name = common.identity_text, common.epoch_text,
 local n8, n16, n32, n64 = common.n8, common.n16, common.n32, common.n64
 local range_text, show = common.range_text, common.show
 
-local HEADER_LEN, TRAILER_LEN, DATAGRAM_LEN_MAX, VERSION = parts.header.size, parts.trailer.size, 8972, 1
+local HEADER_LEN, TRAILER_LEN, DATAGRAM_LEN_MAX, VERSION = parts.header.size, parts.trailer.size, 8972, 2
 local ENTRY_LEN = parts.entry.size + parts.stamped.size
 local MAGIC = "LKST" .. string.char(VERSION)
 local MEMBERS_MAX, EPOCHS_MAX, RANGES_MAX, ROWS_MAX, NAME_LEN_MAX, DAY_LEN_MAX = 7, 16, 32, 16, 64, 10
+local CONDITIONS_TOLD_MAX = 8
+-- The place of each condition's code, the gravest first.
+local gravity = {}
+for place, code in ipairs(names.gravity) do
+    gravity[code] = place
+end
 local JOURNAL_FROM = 128
 local OVER_TCP = { [1] = true, [20] = true, [21] = true, [22] = true }
 local ZERO = UInt64.new(0, 0)
@@ -362,19 +368,18 @@ local BODIES = {
     end),
     [16] = function(d)
         local row_len = parts.member.size + parts.status_member.size
-        ends(d, parts.status.size + d.count * row_len, 0)
-        if d.count > MEMBERS_MAX then
-            refuse(d, "count", "more than seven members")
-        end
         show(d, parts.status, d.top, HEADER_LEN)
-        if not has(d, HEADER_LEN, parts.status.size) then
+        if not has(d, HEADER_LEN, parts.status.size, "length") then
             return ""
         end
+        local conditions = n8(d, HEADER_LEN + 87)
+        ends(d, parts.status.size + d.count * row_len + conditions * parts.condition.size, 0)
+        if d.count > MEMBERS_MAX or conditions > CONDITIONS_TOLD_MAX then
+            refuse(d, "count", "more than seven members, or more than eight conditions")
+        end
         local at = HEADER_LEN + 80
-        d.top:add(single.exposed, d.tvb(at + 7, 1))
-        d.top:add(single.multicast_lost, d.tvb(at + 7, 1))
         local sound = names.denials[n32(d, at)] and names.suspicions[n8(d, at + 5)]
-            and names.durabilities[n8(d, at + 6)] and n8(d, at + 7) <= 3
+            and names.durabilities[n8(d, at + 6)]
         for index = 0, d.count - 1 do
             local row = HEADER_LEN + parts.status.size + index * row_len
             if not has(d, row, row_len) then
@@ -382,6 +387,17 @@ local BODIES = {
             end
             sound = member(d, d.top, row) and sound
             show(d, parts.status_member, d.top, row + parts.member.size)
+        end
+        local graver = 0
+        for index = 0, conditions - 1 do
+            local row = HEADER_LEN + parts.status.size + d.count * row_len + index * parts.condition.size
+            if not has(d, row, parts.condition.size) then
+                break
+            end
+            show(d, parts.condition, d.top, row)
+            local place = gravity[n16(d, row)] or 0
+            sound = sound and place > graver and n16(d, row + 2) == 0
+            graver = place
         end
         if not sound then
             refuse(d, "body", "a word that does not exist")

@@ -41,9 +41,29 @@ names.suspicions = {
 names.told = { [1] = "missing", [2] = "throttled" }
 names.changes = { [1] = "joins", [2] = "leaves" }
 names.member_roles = { [0] = "full", [1] = "witness" }
-names.roles = {
-    [0] = "blank", [1] = "standby", [2] = "leader", [3] = "waits for a takeover",
-    [4] = "unlisted",
+names.roles = { [0] = "blank", [1] = "standby", [2] = "leader", [3] = "learner" }
+names.conditions = {
+    [1101] = "journal full",
+    [1104] = "damaged",
+    [1008] = "exposed",
+    [1011] = "redundancy lost",
+    [1013] = "epochs uncommitted",
+    [1014] = "rounds high",
+    [1012] = "durability mixed",
+    [1103] = "disk full",
+    [1105] = "files refused",
+    [1015] = "publishers nearly full",
+    [1017] = "reader ahead",
+    [1016] = "clock ahead",
+    [1010] = "multicast lost",
+    [1203] = "line lost",
+    [1204] = "members full",
+    [1403] = "watcher gone",
+}
+-- The gravest first, as a status lists them.
+names.gravity = {
+    1101, 1104, 1008, 1011, 1013, 1014, 1012, 1103, 1105,
+    1015, 1017, 1016, 1010, 1203, 1204, 1403,
 }
 names.durabilities = { [0] = "process", [1] = "power" }
 names.tags = { [0] = "wrong", [1] = "right", [2] = "not looked at" }
@@ -261,8 +281,6 @@ single.epoch_start = flag("flags.epoch_start", "Asks for the start of the epoch"
 single.chain = flag("flags.chain", "The chain is to be compared", 16, 1)
 single.more = flag("entry.flags.more", "A part, and the next part follows", 8, 1)
 single.next = flag("entry.flags.next", "A part, and not the first", 8, 2)
-single.exposed = flag("health.exposed", "Its only full standbys lie behind a witness", 8, 1)
-single.multicast_lost = flag("health.multicast_lost", "No group brings the others here", 8, 2)
 
 -- Roots of what repeats; their text says the most important of it.
 for _, name in ipairs { "entry", "member", "range", "row", "repair" } do
@@ -418,9 +436,16 @@ parts.status = struct {
     u8("status.role", "Role", base.DEC, names.roles),
     u8("status.suspicion", "Why it was suspected", base.DEC, names.suspicions),
     u8("durability", "Durability", base.DEC, names.durabilities),
-    u8("health", "Health", base.HEX),
+    u8("status.conditions", "Conditions"),
 }
 parts.status_member = struct { u64("acked_next", "Acked next"), age("acked_age_ns", "Nanoseconds ago") }
+parts.condition = struct {
+    u16("condition", "Condition", base.DEC, names.conditions),
+    u16("reserved_half", "Reserved"),
+    u32("condition.age_s", "Holds, in seconds"),
+    u64("condition.a", "First number"),
+    u64("condition.b", "Second number"),
+}
 parts.verdict = struct {
     u64("token", "Token", base.HEX),
     u32("topic", "Topic", base.DEC, names.topics),

@@ -163,7 +163,7 @@ struct Client {
 }
 
 struct Server {
-    core: Gateway,
+    core: Gateway<Spool>,
     publisher: Publisher,
     subscriber: Subscriber,
     verifier: Verifier,

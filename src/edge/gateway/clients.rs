@@ -15,7 +15,7 @@
 //!                                └─┘ login's open: another connection has taken its place
 //! ```
 
-use crate::client::SubscriberEvent;
+use crate::engine::subscriber::SubscriberEvent;
 use crate::wire::{PublisherId, Seq};
 use std::collections::BTreeMap;
 use std::fmt;

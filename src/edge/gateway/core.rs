@@ -23,10 +23,10 @@ use super::conn::{Conn, Phase};
 use super::ledger::Ledger;
 use super::locks::Locks;
 use super::users::Users;
-use crate::client::PublishError;
 use crate::edge::Text;
 use crate::edge::soup::{End, Event, Packet, ServerLimits};
-use crate::io::IoError;
+use crate::engine::ports::{Backlog, BacklogError};
+use crate::engine::publisher::PublishError;
 use crate::wire::{Destination, Nanos, PublisherId, PublisherSeq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -48,16 +48,16 @@ const SCAN_NS: Nanos = 10_000_000;
 
 /// What the core publishes through; the handle, or a test's.
 pub trait Stream {
-    /// See [`crate::client::Publisher::begin_open`].
+    /// See [`PublisherCore::open`](crate::engine::publisher::PublisherCore::open).
     fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize>;
-    /// See [`crate::client::Publisher::try_publish`].
+    /// See [`PublisherCore::try_publish`](crate::engine::publisher::PublisherCore::try_publish).
     fn publish(
         &mut self,
         publisher: PublisherId,
         destination: Destination,
         payload: &[u8],
     ) -> Result<PublisherSeq, PublishError>;
-    /// See [`crate::client::Publisher::try_close`].
+    /// See [`PublisherCore::try_close`](crate::engine::publisher::PublisherCore::try_close).
     fn close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError>;
     /// Random words.
     fn draw(&mut self) -> [u64; 2];
@@ -169,10 +169,10 @@ impl PendingOpen {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Gateway {
+pub struct Gateway<B> {
     limits: GatewayLimits,
     users: Users,
-    ledger: Ledger,
+    ledger: Ledger<B>,
     clients: Clients,
     conns: Vec<Option<(u64, Conn)>>,
     free: Vec<usize>,
@@ -200,12 +200,12 @@ pub struct Gateway {
     message: Vec<u8>,
     /// What happened so far.
     pub counts: Counts,
-    failed: Option<IoError>,
+    failed: Option<BacklogError>,
 }
 
-impl Gateway {
+impl<B: Backlog> Gateway<B> {
     /// Nobody is connected.
-    pub fn new(limits: GatewayLimits, users: Users, ledger: Ledger) -> Self {
+    pub fn new(limits: GatewayLimits, users: Users, ledger: Ledger<B>) -> Self {
         Self {
             limits,
             users,
@@ -254,7 +254,7 @@ impl Gateway {
     }
 
     /// What the stream has for them.
-    pub fn ledger(&self) -> &Ledger {
+    pub fn ledger(&self) -> &Ledger<B> {
         &self.ledger
     }
 
@@ -264,7 +264,7 @@ impl Gateway {
     }
 
     /// The spool's failure, which ends the gateway: without it nothing can be counted.
-    pub fn take_failure(&mut self) -> Option<IoError> {
+    pub fn take_failure(&mut self) -> Option<BacklogError> {
         self.failed.take()
     }
 

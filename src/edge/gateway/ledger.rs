@@ -2,17 +2,16 @@
 //!
 //! A client's sequence is the count of committed messages for the destinations that it hears, since the day began.
 //! So it follows from the stream alone, and any gateway gives any client any of its numbers. The messages lie in a
-//! [`Spool`] in the order of the stream; of each destination a list says where. What is heard of several destinations
+//! [`Backlog`] in the order of the stream; of each destination a list says where. What is heard of several destinations
 //! is their lists merged, and as places rise with the stream, merging compares places.
 //!
 //! ```text
-//!   spool   │ 7: to 3 │ 8: to 5 │ 12: to 3 │ 15: to 4 │ …       lists   3: [7, 12]   4: [15]   5: [8]
+//!   backlog │ 7: to 3 │ 8: to 5 │ 12: to 3 │ 15: to 4 │ …       lists   3: [7, 12]   4: [15]   5: [8]
 //!                                                               who hears 3 and 5: 1 = 7, 2 = 8, 3 = 12
 //! ```
 
-use crate::client::Message;
-use crate::io::IoError;
-use crate::io::spool::Spool;
+use crate::engine::ports::{Backlog, BacklogError};
+use crate::engine::subscriber::Message;
 use crate::wire::{DayMark, Destination, Seq};
 use std::collections::BTreeMap;
 
@@ -34,8 +33,8 @@ pub enum Day {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Ledger {
-    spool: Spool,
+pub struct Ledger<B> {
+    backlog: B,
     lists: BTreeMap<Destination, Vec<u64>>,
     /// Messages for everybody are kept: somebody hears them.
     keeps_everybody: bool,
@@ -67,11 +66,11 @@ impl Place {
     }
 }
 
-impl Ledger {
+impl<B: Backlog> Ledger<B> {
     /// Nothing yet, of a stream that is read from its first entry on if `whole`.
-    pub fn new(spool: Spool, whole: bool, keeps_everybody: bool) -> Self {
+    pub fn new(backlog: B, whole: bool, keeps_everybody: bool) -> Self {
         let day = if whole { Day::Open(FIRST_DAY.to_owned()) } else { Day::Unknown };
-        Self { spool, lists: BTreeMap::new(), keeps_everybody, day, outside: 0, full: false }
+        Self { backlog, lists: BTreeMap::new(), keeps_everybody, day, outside: 0, full: false }
     }
 
     /// The trading day.
@@ -95,9 +94,9 @@ impl Ledger {
     }
 
     /// A day begins or ends. One that begins while another is open ends that.
-    pub fn on_day(&mut self, mark: &DayMark<'_>) -> Result<(), IoError> {
+    pub fn on_day(&mut self, mark: &DayMark<'_>) -> Result<(), BacklogError> {
         if mark.begins {
-            self.spool.cut(0)?;
+            self.backlog.cut(0)?;
             self.lists.clear();
             self.full = false;
             self.day = Day::Open(mark.name.to_owned());
@@ -108,7 +107,7 @@ impl Ledger {
     }
 
     /// The next message of the stream. Returns whether it has a number in somebody's sequence.
-    pub fn on_message(&mut self, message: &Message<'_>) -> Result<bool, IoError> {
+    pub fn on_message(&mut self, message: &Message<'_>) -> Result<bool, BacklogError> {
         if message.destination == 0 && !self.keeps_everybody || self.day == Day::Unknown {
             return Ok(false);
         }
@@ -116,25 +115,25 @@ impl Ledger {
             self.outside += u64::from(message.destination != 0);
             return Ok(false);
         }
-        if self.full || !self.spool.has_room(RECORD_LEN + message.payload.len()) {
+        if self.full || !self.backlog.has_room(RECORD_LEN + message.payload.len()) {
             self.full = true;
             return Ok(false);
         }
         let mut record = [0; RECORD_LEN];
         record[..8].copy_from_slice(&message.seq.to_le_bytes());
         record[8..].copy_from_slice(&(message.payload.len() as u32).to_le_bytes());
-        let at = self.spool.append([&record, message.payload])?;
+        let at = self.backlog.append([&record, message.payload])?;
         self.lists.entry(message.destination).or_default().push(at);
         Ok(true)
     }
 
     /// Everything from `from` on did not survive a takeover (for who delivers what is only stamped). A day that was
     /// marked there is not taken back: whoever marks days waits for the commit.
-    pub fn on_retract(&mut self, from: Seq) -> Result<(), IoError> {
-        let mut cut = self.spool.len();
+    pub fn on_retract(&mut self, from: Seq) -> Result<(), BacklogError> {
+        let mut cut = self.backlog.len();
         for list in self.lists.values_mut() {
             while let Some(&at) = list.last() {
-                let (seq, _) = header(&self.spool, at)?;
+                let (seq, _) = header(&self.backlog, at)?;
                 if seq < from {
                     break;
                 }
@@ -142,7 +141,7 @@ impl Ledger {
                 list.pop();
             }
         }
-        self.spool.cut(cut)
+        self.backlog.cut(cut)
     }
 
     fn list(&self, destination: Destination) -> &[u64] {
@@ -160,7 +159,7 @@ impl Ledger {
             destinations.iter().map(|one| self.list(*one).partition_point(|place| *place < at) as u64).sum()
         };
         // The least place before which `number - 1` messages lie.
-        let (mut low, mut high) = (0, self.spool.len());
+        let (mut low, mut high) = (0, self.backlog.len());
         while low < high {
             let middle = low + (high - low) / 2;
             if before(middle) < number - 1 {
@@ -174,15 +173,15 @@ impl Ledger {
     }
 
     /// The next message from `place` on, read into `out`; then `place` stands behind it. `false`: there is none.
-    pub fn next(&self, place: &mut Place, out: &mut Vec<u8>) -> Result<bool, IoError> {
+    pub fn next(&self, place: &mut Place, out: &mut Vec<u8>) -> Result<bool, BacklogError> {
         let ahead = place.heard.iter_mut().filter_map(|(destination, behind)| {
             let at = *self.lists.get(destination)?.get(*behind)?;
             Some((at, behind))
         });
         let Some((at, behind)) = ahead.min_by_key(|(at, _)| *at) else { return Ok(false) };
-        let (_, len) = header(&self.spool, at)?;
+        let (_, len) = header(&self.backlog, at)?;
         out.resize(len, 0);
-        self.spool.read(at + RECORD_LEN as u64, out)?;
+        self.backlog.read(at + RECORD_LEN as u64, out)?;
         *behind += 1;
         Ok(true)
     }
@@ -198,9 +197,9 @@ impl Ledger {
     }
 }
 
-fn header(spool: &Spool, at: u64) -> Result<(Seq, usize), IoError> {
+fn header(backlog: &impl Backlog, at: u64) -> Result<(Seq, usize), BacklogError> {
     let mut record = [0; RECORD_LEN];
-    spool.read(at, &mut record)?;
+    backlog.read(at, &mut record)?;
     let [a, b, c, d, e, f, g, h, len @ ..] = record;
     Ok((u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes(len) as usize))
 }
@@ -208,16 +207,17 @@ fn header(spool: &Spool, at: u64) -> Result<(Seq, usize), IoError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::ports::MemoryBacklog;
 
-    fn ledger() -> Ledger {
-        Ledger::new(Spool::open(&std::env::temp_dir(), 1 << 20).unwrap(), true, false)
+    fn ledger() -> Ledger<MemoryBacklog> {
+        Ledger::new(MemoryBacklog::new(1 << 20), true, false)
     }
 
     fn message(seq: Seq, destination: Destination, payload: &[u8]) -> Message<'_> {
         Message { seq, publisher: 1, publisher_seq: seq, destination, timestamp: 0, payload }
     }
 
-    fn all(ledger: &Ledger, place: &mut Place) -> Vec<String> {
+    fn all(ledger: &Ledger<MemoryBacklog>, place: &mut Place) -> Vec<String> {
         let mut out = Vec::new();
         let mut read = Vec::new();
         while ledger.next(place, &mut out).unwrap() {
@@ -300,8 +300,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_not_read_from_its_beginning_has_no_numbers_before_a_day_begins() {
-        let spool = Spool::open(&std::env::temp_dir(), 1 << 20).unwrap();
-        let mut ledger = Ledger::new(spool, false, false);
+        let mut ledger = Ledger::new(MemoryBacklog::new(1 << 20), false, false);
         assert!(!ledger.on_message(&message(50, 7, b"unknown")).unwrap());
         ledger.on_day(&DayMark { begins: true, name: "A" }).unwrap();
         assert!(ledger.on_message(&message(52, 7, b"known")).unwrap());
@@ -310,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_day_that_is_larger_than_its_room_says_so_and_counts_nothing_wrong() {
-        let mut ledger = Ledger::new(Spool::open(&std::env::temp_dir(), 100).unwrap(), true, false);
+        let mut ledger = Ledger::new(MemoryBacklog::new(100), true, false);
         let taken = (1..20).filter(|seq| ledger.on_message(&message(*seq, 7, b"12345678")).unwrap()).count();
         assert_eq!((taken, ledger.is_full(), ledger.next_number(&[7])), (5, true, 6));
     }

@@ -4,6 +4,7 @@
 
 use super::{Beat, Events, Nanos, Replica, ReplicaCore, Standstill};
 use crate::engine::UNICAST_TURNS;
+use crate::engine::conditions::Conditions;
 use crate::engine::counters::Counters;
 use crate::engine::event::Role;
 use crate::engine::ports::Ports;
@@ -20,7 +21,7 @@ impl<P: Ports> Replica<P> {
         core.events = Events::default();
         core.suspicion = None;
         core.denied = None;
-        core.exposed = false;
+        core.conditions = Conditions::default();
         core.waits_told = Epoch::NONE;
         core.refused_at = 0;
         core.fetched = (Epoch::NONE, 0);
@@ -33,6 +34,7 @@ impl<P: Ports> Replica<P> {
         // Nothing waits for a notice: a publisher's timer may be over at any moment.
         core.notice_at = Nanos::MAX;
         (core.moved_at, core.advanced_at, core.turned_at, core.acked_at) = (now, now, now, now);
+        core.polled_at = now;
         core.suspect.restart(now);
         core.quorum.restart(now);
         core.beat = Beat::new(core.limits.beat);

@@ -170,7 +170,7 @@ impl ReplicaCore {
             self.say_step_down(net, tail, wall, None);
             return self.step_down(tail, now, Stopped::Deaf);
         }
-        self.look_for_standbys(tail);
+        self.look_for_standbys(tail, now);
         let Some(Handover { to, until }) = self.handover else { return };
         let end = tail.end();
         let ready = self.successor(to).filter(|(_, acked)| *acked >= end.next);

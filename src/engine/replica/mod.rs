@@ -37,6 +37,7 @@ pub use recovered::Recovered;
 pub use replayed::{ReplayOrder, ReplayWish};
 
 use super::UNICAST_TURNS;
+use super::conditions::Conditions;
 use super::counters::{Counter, Counters};
 use super::event::{Event, Events, Role};
 use super::losses::Losses;
@@ -57,8 +58,8 @@ use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::{Suspect, SuspectLimits};
 use crate::proto::window::{Uncommitted, Window};
 use crate::wire::{
-    ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos, REPAIR_TRAILER_LEN,
-    Reject, SMALL_LEN_MAX, Seq,
+    Condition, ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, Nanos,
+    REPAIR_TRAILER_LEN, Reject, SMALL_LEN_MAX, Seq,
 };
 
 /// A replica's settings.
@@ -157,8 +158,6 @@ pub struct ReplicaCore {
     standstill: Standstill,
     /// We are an archiver: no membership makes us vote.
     is_apart: bool,
-    /// Leading: no full standby holds what lies before the witness's ring.
-    exposed: bool,
     /// The candidacy that was told to wait for what no ring has any more.
     waits_told: Epoch,
     /// What the leader's last heartbeats said: its ranking, whether it takes more, epoch and commit, number.
@@ -192,6 +191,8 @@ pub struct ReplicaCore {
     before_led: Epoch,
     /// The last turn; one that comes late looks before it speaks.
     turned_at: Nanos,
+    /// When this turn began.
+    polled_at: Nanos,
     looking: bool,
     /// Somebody else of our history was heard.
     looked: bool,
@@ -213,7 +214,6 @@ pub struct ReplicaCore {
     refused: bool,
     /// Publishers are told what is missed of them from then on.
     notice_at: Nanos,
-    journal_full: bool,
     /// The last ack that was said, and when.
     acked: (Epoch, Seq),
     acked_at: Nanos,
@@ -227,6 +227,8 @@ pub struct ReplicaCore {
     pub counters: Counters,
     /// What was missing, and why.
     pub losses: Losses,
+    /// What is amiss; set by [`ReplicaCore::set_condition`].
+    pub conditions: Conditions,
     /// What happened.
     pub events: Events,
 }
@@ -312,7 +314,6 @@ impl<P: Ports> Replica<P> {
             is_witness: recovered.membership.is_witness(identity),
             standstill: Standstill::default(),
             is_apart: false,
-            exposed: false,
             waits_told: Epoch::NONE,
             successors_heard: [0; 8],
             credit_heard: false,
@@ -332,6 +333,7 @@ impl<P: Ports> Replica<P> {
             parted: false,
             before_led: promised.max(end.epoch),
             turned_at: 0,
+            polled_at: 0,
             looking: false,
             looked: false,
             handover: None,
@@ -348,7 +350,6 @@ impl<P: Ports> Replica<P> {
             refusing: false,
             refused: false,
             notice_at: 0,
-            journal_full: false,
             acked: (Epoch::NONE, 0),
             acked_at: 0,
             number: 0,
@@ -362,6 +363,7 @@ impl<P: Ports> Replica<P> {
             ),
             counters: Counters::default(),
             losses: Losses::default(),
+            conditions: Conditions::default(),
             events: Events::default(),
             limits,
         };
@@ -384,6 +386,7 @@ impl<P: Ports> Replica<P> {
                 replica.core.transition(Role::Leader, &end);
             }
         }
+        replica.core.look_at_durability();
         Ok(replica)
     }
 
@@ -394,6 +397,7 @@ impl<P: Ports> Replica<P> {
             return 0;
         }
         self.core.turns += 1;
+        self.core.polled_at = now;
         self.core.losses.on_turn(now);
         let mut work = self.net.recv_groups();
         self.core.counters.add(Counter::DatagramsIn, work as u64);
@@ -522,7 +526,7 @@ impl ReplicaCore {
 
     /// Leading: whether its only full standbys lie behind the ring of a witness.
     pub fn is_exposed(&self) -> bool {
-        self.role == Role::Leader && self.exposed
+        self.conditions.holds(Condition::Exposed)
     }
 
     /// Whether a divergence or an impostor has silenced the node.
@@ -534,6 +538,9 @@ impl ReplicaCore {
     fn transition(&mut self, to: Role, end: &crate::proto::log::LogEnd) {
         let from = std::mem::replace(&mut self.role, to);
         self.losses.leave();
+        if from == Role::Leader {
+            self.set_condition(Condition::Exposed, false, self.polled_at, (0, 0));
+        }
         self.pulse = Pulse::new(pulse_limits(&self.limits.suspect));
         self.events.push(Event::Role { from, to, epoch: end.epoch, seq: end.next });
     }
@@ -586,17 +593,24 @@ impl ReplicaCore {
         }
     }
 
-    fn on_journal_full(&mut self, seq: Seq) {
-        if !self.journal_full {
-            self.journal_full = true;
-            self.events.push(Event::JournalFull { seq });
+    /// From now on a condition holds, with its two numbers, or does not. What is news is told.
+    pub fn set_condition(&mut self, condition: Condition, holds: bool, now: Nanos, numbers: (u64, u64)) {
+        if let Some(event) = self.conditions.set(condition, holds, now, numbers) {
+            self.events.push(event);
         }
     }
 
+    #[cold]
+    fn on_journal_full(&mut self, seq: Seq) {
+        if !self.conditions.holds(Condition::JournalFull) {
+            self.set_condition(Condition::JournalFull, true, self.polled_at, (seq, 0));
+        }
+    }
+
+    #[inline]
     fn on_journal_free(&mut self, seq: Seq) {
-        if self.journal_full {
-            self.journal_full = false;
-            self.events.push(Event::JournalFree { seq });
+        if self.conditions.holds(Condition::JournalFull) {
+            self.set_condition(Condition::JournalFull, false, self.polled_at, (seq, 0));
         }
     }
 

@@ -12,9 +12,9 @@ use crate::proto::election::{Promise, Why};
 use crate::proto::membership::{Membership, Standing, Survivor, judge_change, judge_death};
 use crate::proto::sequence::Stamp;
 use crate::wire::{
-    AGE_NEVER, Change, Denied, Entry, EntryKind, Epoch, Header, Identity, Kind, MEMBERS_MAX,
-    MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, Reject, StatusBody, StatusMember, Suspicion,
-    write_membership, write_status,
+    AGE_NEVER, CONDITIONS_TOLD_MAX, Change, Condition, ConditionRow, Denied, Entry, EntryKind, Epoch, Header,
+    Identity, Kind, MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, Reject, StatusBody,
+    StatusMember, Suspicion, write_membership, write_status,
 };
 use bytemuck::Zeroable;
 
@@ -206,16 +206,13 @@ impl ReplicaCore {
 
     /// Whether a full standby holds what a witness may have dropped. Rings are of one size in a cluster: what has
     /// left ours has left that of the witness. Who has said nothing in our epoch is believed to end where it began.
-    pub(super) fn look_for_standbys<M: TailMemory>(&mut self, tail: &Tail<M>) {
+    pub(super) fn look_for_standbys<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos) {
         let members = self.log.membership;
         let has_witness = members.members().iter().any(|member| member.is_witness());
         let best = self.successor(None).map_or(0, |(_, acked)| acked.max(self.rx.follow.base()));
         // Most often they hold what is committed, and the ring need not be looked into.
         let exposed = has_witness && best < self.commit_next() && best < tail.oldest_seq();
-        if exposed != self.exposed {
-            self.exposed = exposed;
-            self.events.push(Event::Exposed { exposed, acked_next: best });
-        }
+        self.set_condition(Condition::Exposed, exposed, now, (best, 0));
     }
 
     /// How things stand here.
@@ -251,7 +248,7 @@ impl ReplicaCore {
             role: self.role as u8,
             suspicion: suspected.map_or(Suspicion::None, |suspicion| said(suspicion.why)) as u8,
             durability: (self.log.durability == Durability::Power) as u8,
-            health: self.health(),
+            conditions: 0,
         };
         let mut rows = [StatusMember::zeroed(); MEMBERS_MAX];
         let members = self.log.membership.members();
@@ -264,16 +261,10 @@ impl ReplicaCore {
             *row = StatusMember { member: *member, acked_next, acked_age_ns };
         }
         self.number += 1;
-        write_status(out, self.header(Kind::Status, wall, &tail.end()), body, &rows[..members.len()])
-    }
-}
-
-impl ReplicaCore {
-    /// What is amiss, as bits of a status.
-    fn health(&self) -> u8 {
-        let exposed = if self.is_exposed() { StatusBody::EXPOSED } else { 0 };
-        let lost = if self.pulse.is_lost() { StatusBody::MULTICAST_LOST } else { 0 };
-        exposed | lost
+        let mut amiss = [ConditionRow::zeroed(); CONDITIONS_TOLD_MAX];
+        let told = self.conditions.rows(now, &mut amiss);
+        let header = self.header(Kind::Status, wall, &tail.end());
+        write_status(out, header, body, &rows[..members.len()], &amiss[..told])
     }
 }
 

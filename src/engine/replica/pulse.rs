@@ -3,13 +3,13 @@
 
 use super::{Replica, ReplicaCore};
 use crate::engine::counters::Counter;
-use crate::engine::event::{Event, Role};
+use crate::engine::event::Role;
 use crate::engine::ports::{Net, Ports};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::proto::pulse::PulseLimits;
 use crate::proto::suspect::SuspectLimits;
-use crate::wire::{Identity, Kind, Nanos, SMALL_LEN_MAX, Topic, write_question};
+use crate::wire::{Condition, Identity, Kind, Nanos, SMALL_LEN_MAX, Topic, write_question};
 use std::net::SocketAddrV4;
 
 /// Groups that are silent for so many timeouts, while unicast is answered, are lost: some 60 ms by default.
@@ -62,7 +62,7 @@ impl<P: Ports> Replica<P> {
         }
         if core.pulse.finds_lost(now) {
             core.counters.add(Counter::MulticastLost, 1);
-            core.events.push(Event::Multicast { lost: true, epoch });
+            core.set_condition(Condition::MulticastLost, true, now, (epoch.0, 0));
         }
     }
 }
@@ -71,8 +71,10 @@ impl ReplicaCore {
     /// A group brought whom we listen for.
     #[inline]
     pub(super) fn on_group_voice(&mut self, now: Nanos) {
-        if self.pulse.on_group(now) {
-            self.events.push(Event::Multicast { lost: false, epoch: self.rx.follow.epoch() });
+        self.pulse.on_group(now);
+        // A new role listens anew; what was lost before it is lost still.
+        if self.conditions.holds(Condition::MulticastLost) {
+            self.set_condition(Condition::MulticastLost, false, now, (self.rx.follow.epoch().0, 0));
         }
     }
 

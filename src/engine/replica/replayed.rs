@@ -9,7 +9,7 @@ use crate::engine::ports::Ports;
 use crate::engine::receiver::Placement;
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
-use crate::wire::{Chain, FrameView, Identity, Nanos, Seq};
+use crate::wire::{Chain, Condition, FrameView, Identity, Nanos, Seq};
 
 /// What a node lacks that only journals have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -67,6 +67,7 @@ impl ReplicaCore {
     /// This node is an archiver: it stores, repairs and replays, and never votes, whatever a membership says.
     pub fn keep_apart(&mut self) {
         self.is_apart = true;
+        self.look_at_durability();
     }
 
     fn on_replayed<M: TailMemory>(
@@ -101,6 +102,6 @@ impl ReplicaCore {
         let Placement::Next(end) = placement else { return true };
         self.store_next(tail, now, frame, end);
         let held = self.rx.end().is_some_and(|held| held.next >= frame.header.next_seq());
-        held || !self.journal_full
+        held || !self.conditions.holds(Condition::JournalFull)
     }
 }

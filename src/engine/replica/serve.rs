@@ -10,8 +10,8 @@ use crate::journal::ports::TailMemory;
 use crate::proto::repair::{Holdings, grant};
 use crate::wire::{
     AnswerBody, Datagram, Denied, Entry, FrameView, Header, Identity, Kind, LeaseBody, LeaseTerm, Nanos,
-    QuestionBody, Refusal, Reject, ReplyBody, SMALL_LEN_MAX, SeqRange, Topic, VerdictBody, repair_trailer,
-    write_answer, write_lease, write_reply, write_verdict,
+    QuestionBody, Refusal, Reject, ReplyBody, SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange, Topic, VerdictBody,
+    repair_trailer, write_answer, write_lease, write_reply, write_verdict,
 };
 use bytemuck::Zeroable;
 use std::net::SocketAddrV4;
@@ -110,7 +110,7 @@ impl ReplicaCore {
                 net.send_unicast(from, [&out[..length], &[]]);
             }
             Datagram::Question(_, body, name) => {
-                let mut out = [0; SMALL_LEN_MAX];
+                let mut out = [0; STATUS_LEN_MAX];
                 let identity = name.parse::<Identity>().ok();
                 let length = match Topic::from_u32(body.topic) {
                     Some(Topic::Status) => self.write_status_to(tail, (now, wall), body.token, &mut out),

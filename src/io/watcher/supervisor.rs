@@ -6,7 +6,7 @@
 
 use super::WatcherSettings;
 use super::page::{Page, Readiness};
-use super::{DIED, GAVE_UP, STARTED};
+use super::{DIED, STARTED};
 use crate::io::IoError;
 use crate::io::clock::Clock;
 use crate::io::cpu::{self, SchedulingClass};
@@ -42,10 +42,13 @@ pub(super) struct Supervisor {
     thread: JoinHandle<()>,
 }
 
+#[derive(Default)]
 struct Shared {
     stopping: AtomicBool,
     /// The present watcher; 0 while there is none.
     process: AtomicU32,
+    /// So many ended at once, and no more are started; 0 while one is.
+    given_up: AtomicU32,
 }
 
 impl Supervisor {
@@ -57,7 +60,7 @@ impl Supervisor {
         settings: WatcherSettings,
         recorder: Recorder,
     ) -> Result<Self, IoError> {
-        let shared = Arc::new(Shared { stopping: AtomicBool::new(false), process: AtomicU32::new(0) });
+        let shared = Arc::new(Shared::default());
         let keeper = Keeper {
             page,
             file,
@@ -77,6 +80,11 @@ impl Supervisor {
     /// The present watcher's process.
     pub fn process(&self) -> Option<u32> {
         Some(self.shared.process.load(Ordering::Acquire)).filter(|process| *process != 0)
+    }
+
+    /// How many watchers ended at once before no more were started; 0 while one is.
+    pub fn given_up(&self) -> u32 {
+        self.shared.given_up.load(Ordering::Acquire)
     }
 
     /// From now on the watcher's end is no loss.
@@ -137,7 +145,7 @@ impl Keeper {
             }
             short_lives = if self.clock.now() - born < SETTLED_NS { short_lives + 1 } else { 0 };
             if short_lives == SHORT_LIVES_MAX {
-                return self.record(GAVE_UP, Event { a: u64::from(SHORT_LIVES_MAX), ..Event::default() });
+                return self.shared.given_up.store(SHORT_LIVES_MAX, Ordering::Release);
             }
             if short_lives > 1 {
                 self.pause((PAUSE_MIN * (1 << (short_lives - 2))).min(PAUSE_MAX));

@@ -161,9 +161,8 @@ impl Model {
             Deed::StopAndReboot => self.reopen(Journal::stop, true),
             Deed::PowerReboot => {
                 // A run in `power` drains before it acknowledges, and loses nothing of that.
-                self.reopen(Journal::stop, false);
                 self.settings.power = true;
-                self.reopen(Journal::kill, false);
+                self.reopen(Journal::stop, false);
                 self.journal.drain();
                 self.reopen(Journal::kill, true);
                 self.settings.power = false;

@@ -44,7 +44,8 @@ fn s9_a_start_that_fails_before_the_journal_is_used_leaves_the_clean_mark() {
     journal.grow(5, 3, 100);
     let (mut store, memory) = journal.stop();
     let seen = looked(&store, Some(&memory), settings());
-    let failed = seen.start(&mut store, |_| Err::<(MemoryTail, ()), _>(OpenError::Settings("no port".into())));
+    let failed =
+        seen.start(&mut store, |_| Err::<(MemoryTail, ()), _>(OpenError::Settings("no port".into())));
     assert_eq!(failed.map(|_| ()).unwrap_err(), OpenError::Settings("no port".into()));
     assert!(is_complete(&looked(&store, None, rebooted())));
 }

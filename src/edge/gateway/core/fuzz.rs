@@ -8,13 +8,13 @@
 
 use super::model::{Entry, Handle, Log, MESSAGE_LEN_MAX, Sent, USERS};
 use super::*;
-use crate::client::{Message, SubscriberEvent};
 use crate::edge::Field;
 use crate::edge::gateway::ledger::FIRST_DAY;
 use crate::edge::gateway::users::{User, Whom};
 use crate::edge::soup::packet::PACKET_LEN_MAX;
 use crate::edge::soup::{Client, ClientEnd, ClientEvent, ClientLimits, ClientState, LoginRequest, Timeout};
-use crate::io::spool::Spool;
+use crate::engine::ports::MemoryBacklog;
+use crate::engine::subscriber::{Message, SubscriberEvent};
 use crate::wire::DayMark;
 use std::cell::Cell;
 use std::panic::{catch_unwind, set_hook, take_hook};
@@ -47,7 +47,7 @@ fn users(carol_is_disabled: bool) -> Users {
 
 /// One gateway: its core, its handle, and how far it has read.
 struct Place {
-    core: Gateway,
+    core: Gateway<MemoryBacklog>,
     handle: Handle,
     read: usize,
     touched: Vec<usize>,
@@ -64,7 +64,7 @@ impl Place {
             beat_ns: 500 * MS,
             lost_beats: 6,
         };
-        let ledger = Ledger::new(Spool::open(&std::env::temp_dir(), 1 << 26).unwrap(), true, true);
+        let ledger = Ledger::new(MemoryBacklog::new(1 << 26), true, true);
         let mut core = Gateway::new(limits, users(false), ledger);
         let mut handle = Handle::new(number);
         core.open_own(&mut handle, name);

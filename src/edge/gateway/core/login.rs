@@ -1,16 +1,17 @@
 //! Logins: user, password, open entry; and what a client that is logged in sends.
 
 use super::{Check, FULL, Gateway, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED, Stream};
-use crate::client::PublishError;
 use crate::edge::Session;
 use crate::edge::gateway::clients::{CLIENT, Reason, nonce};
 use crate::edge::gateway::conn::{Asked, Phase};
 use crate::edge::gateway::ledger::Day;
 use crate::edge::gateway::users::Whom;
 use crate::edge::soup::{LoginRequest, RejectReason};
+use crate::engine::ports::Backlog;
+use crate::engine::publisher::PublishError;
 use crate::wire::{CHANNELS, Destination, Nanos, PublisherId};
 
-impl Gateway {
+impl<B: Backlog> Gateway<B> {
     pub(super) fn on_login(&mut self, now: Nanos, index: usize, request: &LoginRequest) {
         let asked = Asked {
             user: String::from_utf8_lossy(request.username.as_bytes()).to_ascii_lowercase(),

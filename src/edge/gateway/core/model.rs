@@ -2,8 +2,8 @@
 //! them, the log, and what follows from it for each user.
 
 use super::Stream;
-use crate::client::{PublishError, PublisherEvent};
 use crate::edge::gateway::clients::CLIENT;
+use crate::engine::publisher::{PublishError, PublisherEvent};
 use crate::wire::{CHANNELS, Destination, PublisherId, PublisherSeq};
 use std::collections::{BTreeMap, VecDeque};
 

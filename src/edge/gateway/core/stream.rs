@@ -2,17 +2,18 @@
 //! that are gone.
 
 use super::{FULL, Gateway, Leaving, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED, Stream};
-use crate::client::{PublisherEvent, SubscriberEvent};
 use crate::edge::gateway::clients::{CLIENT, Reason, nonce};
 use crate::edge::gateway::conn::Phase;
 use crate::edge::gateway::users::Whom;
 use crate::edge::soup::packet::PAYLOAD_LEN_MAX;
 use crate::edge::soup::{RejectReason, begin_at};
-use crate::io::IoError;
+use crate::engine::ports::{Backlog, BacklogError};
+use crate::engine::publisher::PublisherEvent;
+use crate::engine::subscriber::SubscriberEvent;
 use crate::wire::{DayMark, Nanos, PublisherId};
 use std::collections::{BTreeMap, BTreeSet};
 
-impl Gateway {
+impl<B: Backlog> Gateway<B> {
     /// The publisher's handle tells something.
     pub fn on_publisher(&mut self, now: Nanos, stream: &mut impl Stream, event: &PublisherEvent) {
         let PublisherEvent::Opened { ticket, publisher, .. } = *event else { return };
@@ -111,7 +112,7 @@ impl Gateway {
         }
     }
 
-    fn on_day(&mut self, now: Nanos, mark: &DayMark<'_>) -> Result<(), IoError> {
+    fn on_day(&mut self, now: Nanos, mark: &DayMark<'_>) -> Result<(), BacklogError> {
         if mark.begins {
             // Who has not taken all of the day before is cut: its messages are kept no longer.
             let why = "another trading day has begun";

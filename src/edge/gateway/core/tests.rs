@@ -1,9 +1,10 @@
 //! Moments that no process can be brought to at will.
 
 use super::*;
-use crate::client::{PublisherEvent, SubscriberEvent};
 use crate::edge::gateway::users::{User, Whom};
-use crate::io::spool::Spool;
+use crate::engine::ports::MemoryBacklog;
+use crate::engine::publisher::PublisherEvent;
+use crate::engine::subscriber::SubscriberEvent;
 use crate::wire::{CHANNELS, DayMark};
 
 /// A stream whose answers the test gives.
@@ -46,12 +47,12 @@ const SHORT: Destination = CHANNELS + 7;
 const OWN: PublisherId = 1;
 const ALICE: PublisherId = 2;
 
-fn handle_opened(gateway: &mut Gateway, stream: &mut Told, publisher: PublisherId) {
+fn handle_opened(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, publisher: PublisherId) {
     let ticket = stream.opens.len() - 1;
     gateway.on_publisher(0, stream, &PublisherEvent::Opened { ticket, publisher, publisher_seq: 1, last: 0 });
 }
 
-fn entry_delivered(gateway: &mut Gateway, stream: &mut Told, publisher: PublisherId) {
+fn entry_delivered(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, publisher: PublisherId) {
     let (name, nonce) = stream.opens.last().cloned().unwrap();
     let name = name.as_str();
     let opened = SubscriberEvent::Opened { seq: 1, publisher, incarnation: 1, nonce, last: 0, name };
@@ -59,7 +60,7 @@ fn entry_delivered(gateway: &mut Gateway, stream: &mut Told, publisher: Publishe
 }
 
 /// A gateway, and alice's connection to it, whose open is under way.
-fn opening() -> (Gateway, Told, usize) {
+fn opening() -> (Gateway<MemoryBacklog>, Told, usize) {
     let limits = GatewayLimits {
         clients_max: 8,
         accepts: 500,
@@ -73,7 +74,7 @@ fn opening() -> (Gateway, Told, usize) {
     let mut alice = User::new("alice".into(), "hash".into());
     alice.destination = Whom::Channel(7);
     users.insert(alice);
-    let ledger = Ledger::new(Spool::open(&std::env::temp_dir(), 1 << 20).unwrap(), true, false);
+    let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
     let (mut gateway, mut stream) = (Gateway::new(limits, users, ledger), Told::default());
     gateway.open_own(&mut stream, "1");
     entry_delivered(&mut gateway, &mut stream, OWN);
@@ -84,7 +85,7 @@ fn opening() -> (Gateway, Told, usize) {
 }
 
 /// Another connection of alice's, whose password is not checked yet.
-fn begin_login(gateway: &mut Gateway, stream: &mut Told, session: &[u8]) -> usize {
+fn begin_login(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, session: &[u8]) -> usize {
     let (index, _) = gateway.accept(0, "127.0.0.1:1".parse().unwrap()).unwrap();
     let blanks = vec![b' '; 29 - session.len()];
     let login = [b"\0\x2fLalice secret    ", session, &blanks, b"0"].concat();
@@ -93,7 +94,7 @@ fn begin_login(gateway: &mut Gateway, stream: &mut Told, session: &[u8]) -> usiz
 }
 
 /// And one whose open is under way.
-fn log_in(gateway: &mut Gateway, stream: &mut Told, session: &[u8]) -> usize {
+fn log_in(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, session: &[u8]) -> usize {
     let index = begin_login(gateway, stream, session);
     let check = gateway.next_check().unwrap();
     gateway.on_checked(0, stream, &check, true);
@@ -133,7 +134,7 @@ fn a_gateway_whose_spool_is_full_cuts_who_is_logged_in_and_refuses_logins() {
     handle_opened(&mut gateway, &mut stream, ALICE);
     let payload = vec![0; 60_000];
     for seq in 2..40 {
-        let message = crate::client::Message {
+        let message = crate::engine::subscriber::Message {
             seq,
             publisher: 9,
             publisher_seq: seq,
@@ -169,11 +170,12 @@ fn a_message_that_its_channel_does_not_take_is_told_and_counted_and_the_connecti
 fn the_clients_of_a_gateway_that_is_gone_wait_out_their_grace_together() {
     let (mut gateway, mut stream, _) = opening();
     let (other, second) = (9, 1_000_000_000);
-    let open = |gateway: &mut Gateway, stream: &mut Told, publisher, name: &str, incarnation| {
-        let nonce = crate::edge::gateway::clients::nonce(other, false, [u64::from(publisher) << 9, 5]);
-        let opened = SubscriberEvent::Opened { seq: 1, publisher, incarnation, nonce, last: 0, name };
-        gateway.on_stream(0, stream, &opened);
-    };
+    let open =
+        |gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, publisher, name: &str, incarnation| {
+            let nonce = crate::edge::gateway::clients::nonce(other, false, [u64::from(publisher) << 9, 5]);
+            let opened = SubscriberEvent::Opened { seq: 1, publisher, incarnation, nonce, last: 0, name };
+            gateway.on_stream(0, stream, &opened);
+        };
     open(&mut gateway, &mut stream, other, "gateway/2", 1);
     let names = ["client/a", "client/b", "client/c"];
     for (publisher, name) in (20..).zip(names) {

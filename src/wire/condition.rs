@@ -1,0 +1,139 @@
+//! What is amiss at a node that goes on all the same: for its status, its log and its counters.
+//!
+//! A condition holds or does not; while it holds it has two numbers, and the time since when. Its number is the code
+//! of its log line (`1008` is printed as `LS1008`), so that a status, a log and an alarm of a monitoring system name
+//! the same thing by the same word. The words for it stand in `client::conditions`.
+
+use super::{HEADER_LEN, Header, MEMBERS_MAX, Reject, StatusBody, StatusMember};
+use bytemuck::{Pod, Zeroable};
+
+macro_rules! conditions {
+    ($($name:ident $code:literal $text:literal $what:literal,)*) => {
+        /// Something that is amiss, the gravest first. In each sentence `a` and `b` are its two numbers.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[repr(u16)]
+        pub enum Condition { $(#[doc = $what] $name = $code,)* }
+
+        impl Condition {
+            /// All of them, the gravest first.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The name for programs: counters and `--json`.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// What it means, for a table.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $what,)* }
+            }
+        }
+    };
+}
+
+conditions! {
+    JournalFull 1101 "journal_full" "The journal takes nothing from seq `a` on; nothing more is acknowledged or stamped.",
+    Damaged 1104 "damaged" "`b` stored segments are damaged, the first at seq `a`; they are not served.",
+    Exposed 1008 "exposed" "A leader's only full standbys lie behind the ring of a witness; the best ends at `a`.",
+    RedundancyLost 1011 "redundancy_lost" "A leader hears `a` of `b` members with a log near its own, itself included.",
+    EpochsUncommitted 1013 "epochs_uncommitted" "`a` epochs of the log have no commit; at `b` nobody could lead any more.",
+    RoundsHigh 1014 "rounds_high" "The rounds of epochs have reached `a`; `b` is the last that there is.",
+    DurabilityMixed 1012 "durability_mixed" "This replica is configured with durability `a`, its epoch with `b` (0 process, 1 power).",
+    DiskFull 1103 "disk_full" "The disk is full: segments end at seq `a`.",
+    FilesRefused 1105 "files_refused" "The system refuses the journal its files for the present (`b`: 1 descriptors, 2 memory, 3 another reason): segments end at seq `a`.",
+    PublishersNearlyFull 1015 "publishers_nearly_full" "`a` names of publishers are in the table, which takes `b`.",
+    ReaderAhead 1017 "reader_ahead" "A reader has read up to seq `a` of a stream whose log ends at `b`.",
+    ClockAhead 1016 "clock_ahead" "The stream's time is `a` nanoseconds ahead of this node's clock.",
+    MulticastLost 1010 "multicast_lost" "The groups bring nobody of epoch `a`, and unicast is answered.",
+    LineLost 1203 "line_lost" "Line `a` brings nothing, and the other one does; it lacked `b` datagrams so far.",
+    MembersFull 1204 "members_full" "Joins find no room: `a` members by lease; `b` were refused so far.",
+    WatcherGone 1403 "watcher_gone" "No watcher waits beside this node: `a` ended at once, one after the other.",
+}
+
+impl Condition {
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The one with this code, if there is one.
+    pub fn from_u16(code: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|known| *known as u16 == code)
+    }
+
+    /// Its place in [`Condition::ALL`].
+    pub fn index(self) -> usize {
+        let place = Self::ALL.iter().position(|known| *known == self);
+        place.expect("ALL has each of them, as one macro makes both")
+    }
+}
+
+/// A condition that holds at the node which tells its status.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct ConditionRow {
+    /// A [`Condition`].
+    pub code: u16,
+    /// Zero.
+    pub reserved: u16,
+    /// For how many seconds it holds.
+    pub age_s: u32,
+    /// Its first number.
+    pub a: u64,
+    /// Its second number.
+    pub b: u64,
+}
+
+/// Most conditions in one status, the gravest: then it fits the smallest network that may be configured.
+pub const CONDITIONS_TOLD_MAX: usize = 8;
+
+/// Room for any status.
+pub const STATUS_LEN_MAX: usize = HEADER_LEN
+    + size_of::<StatusBody>()
+    + MEMBERS_MAX * size_of::<StatusMember>()
+    + CONDITIONS_TOLD_MAX * size_of::<ConditionRow>();
+
+const _: () = {
+    assert!(size_of::<ConditionRow>() == 24);
+    assert!(STATUS_LEN_MAX == 720);
+};
+
+/// The conditions of a status, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct ConditionRows<'a>(&'a [u8]);
+
+impl<'a> ConditionRows<'a> {
+    /// The conditions, the gravest first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = ConditionRow> + use<'a> {
+        self.0.chunks_exact(size_of::<ConditionRow>()).map(bytemuck::pod_read_unaligned)
+    }
+
+    /// Judges what lies behind the members in the status of `header`.
+    pub(super) fn check(header: &Header, members: usize, bytes: &'a [u8]) -> Result<Self, Reject> {
+        let at = HEADER_LEN + size_of::<StatusBody>() + members * size_of::<StatusMember>();
+        let rows = Self(&bytes[at..header.length as usize]);
+        let places = || {
+            rows.iter().map(|row| {
+                let known = Condition::from_u16(row.code).filter(|_| row.reserved == 0);
+                known.map(Condition::index)
+            })
+        };
+        // Each once, the gravest first.
+        let is_sound = places().all(|place| place.is_some()) && places().is_sorted_by(|one, next| one < next);
+        is_sound.then_some(rows).ok_or(Reject::Body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_condition_has_a_code_and_a_name_of_its_own() {
+        for (place, condition) in Condition::ALL.iter().enumerate() {
+            assert_eq!(Condition::from_u16(*condition as u16), Some(*condition));
+            assert_eq!(condition.index(), place);
+            let same = |other: &&Condition| other.name() == condition.name();
+            assert_eq!(Condition::ALL.iter().filter(same).count(), 1, "{}", condition.name());
+        }
+        assert_eq!(Condition::from_u16(0), None);
+    }
+}
