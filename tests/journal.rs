@@ -268,8 +268,9 @@ fn each_refusal_names_the_journal_and_the_remedy() {
     // Another replica with the same tail file.
     let second = JournalConfig { dir: config.dir.with_extension("2"), replica: 3, ..config.clone() };
     journal_files::format(&second.dir, CLUSTER, Identity { replica: 3, incarnation: 1 }).unwrap();
-    assert!(refusal(&second).contains("the tail file is that of replica 2"), "{}", refusal(&second));
+    assert!(refusal(&second).contains("another node uses it, give each its own"), "{}", refusal(&second));
     drop(held);
+    assert!(refusal(&second).contains("the tail file is that of replica 2"), "{}", refusal(&second));
     assert!(journal_files::open(config).is_ok());
 }
 

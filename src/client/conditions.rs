@@ -67,11 +67,12 @@ impl Amiss {
             Condition::DiskFull => format!("the disk is full: segments end at seq {a}"),
             Condition::FilesRefused => {
                 let what = match b {
-                    1 => "no descriptors for more open files",
-                    2 => "no memory",
-                    _ => "the calls are interrupted",
+                    1 => " (no descriptors for more open files)",
+                    2 => " (no memory)",
+                    3 => " (the calls are interrupted)",
+                    _ => "",
                 };
-                format!("the system refuses the journal its files ({what}): segments end at seq {a}")
+                format!("the system refuses the journal its files{what}: segments end at seq {a}")
             }
             Condition::PublishersNearlyFull => {
                 format!("{a} names of publishers are used, and the table takes {b}")

@@ -2,7 +2,7 @@
 //! order, is `journal/side`.
 
 use crate::io::IoError;
-use crate::journal::ports::{Store, StoreFault, TailSource};
+use crate::journal::ports::{Store, StoreFault, TailSource, Word};
 use crate::journal::shelf::Written;
 use crate::journal::side::{Inputs, Next, Remark, Side};
 use crate::journal::{SegmentWriter, Superblock};
@@ -27,6 +27,8 @@ struct Shared {
     /// 1: stop in order, 2: stop as if killed.
     stop: AtomicU64,
     written_seq: AtomicU64,
+    /// Where the tail's log ended at the last turn.
+    held_seq: AtomicU64,
     /// 0, or one more than the place in [`STUCK`] of what keeps the journal from its files.
     stuck: AtomicU64,
     damage_count: AtomicU64,
@@ -112,6 +114,15 @@ impl Handle {
     /// removed. For a witness.
     pub fn set_ring_only(&self, ring_only: bool) {
         self.shared.ring_only.store(ring_only, Ordering::Release);
+    }
+
+    /// How far segments hold the log, and the tail: exclusive bounds, as of the side thread's last turn.
+    pub fn progress(&self) -> impl Fn() -> (Seq, Seq) + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || {
+            let written = shared.written_seq.load(Ordering::Acquire);
+            (written, shared.held_seq.load(Ordering::Acquire).max(written))
+        }
     }
 
     /// Whether the epoch that is followed asks for the device, whatever is configured here: its acks wait for it.
@@ -283,6 +294,7 @@ impl<S: Store, T: TailSource> Thread<S, T> {
 
     fn tell(&self) {
         self.shared.written_seq.store(self.side.written_seq(), Ordering::Release);
+        self.shared.held_seq.store(self.source.word(Word::HighSeq), Ordering::Release);
         let place = self.side.stuck().and_then(|fault| STUCK.iter().position(|known| *known == fault));
         self.shared.stuck.store(place.map_or(0, |place| place as u64 + 1), Ordering::Release);
         self.shared.damage_count.store(self.side.damage_count(), Ordering::Release);

@@ -20,7 +20,7 @@ use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::marker::PhantomData;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -158,8 +158,12 @@ impl MappedTail {
     /// The file there is none of ours, the file system has not enough room, or it cannot be written.
     pub fn create(path: &Path, ring_len: u64) -> Result<Self, IoError> {
         let shown = path.display();
-        // Its memory may be needed for the new one.
-        if inspect(path)?.is_some() {
+        if let Some((former, _)) = inspect(path)? {
+            // Its memory may be needed for the new one; it goes only where that is enough.
+            let fs = file_system(&former, path)?;
+            let meta =
+                former.metadata().map_err(|e| IoError::new(format!("looking at the tail {shown}"), e))?;
+            has_room(path, file_len(ring_len, &fs), fs.free_bytes + meta.blocks() * 512)?;
             std::fs::remove_file(path)
                 .map_err(|e| IoError::new(format!("removing the former tail {shown}"), e))?;
         }
@@ -200,17 +204,7 @@ impl MappedTail {
         lock(&file, path)?;
         let fs = file_system(&file, path)?;
         let len = file_len(ring_len, &fs);
-        if len > fs.free_bytes {
-            return Err(IoError::because(
-                format!(
-                    "the tail {shown} needs {len} bytes and there are {} free: make its file system \
-                     larger, or the tail smaller",
-                    fs.free_bytes
-                ),
-                ErrorKind::StorageFull,
-                "not enough room",
-            ));
-        }
+        has_room(path, len, fs.free_bytes)?;
         file.set_len(len).map_err(|e| IoError::new(format!("sizing the tail {shown}"), e))?;
         // SAFETY: a plain call on an open descriptor; no memory is involved.
         if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len as libc::off_t) } != 0 {
@@ -253,6 +247,17 @@ fn lock(file: &File, path: &Path) -> Result<(), IoError> {
         let doing = format!("locking the tail {}: another node uses it, give each its own", path.display());
         IoError::new(doing, error.into())
     })
+}
+
+fn has_room(path: &Path, needed: u64, free: u64) -> Result<(), IoError> {
+    if needed <= free {
+        return Ok(());
+    }
+    let doing = format!(
+        "the tail {} needs {needed} bytes and there are {free} free: make its file system larger, or the tail smaller",
+        path.display()
+    );
+    Err(IoError::because(doing, ErrorKind::StorageFull, "not enough room"))
 }
 
 /// Bytes of a file for a ring of `ring_len`.

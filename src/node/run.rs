@@ -32,6 +32,8 @@ const REPLAYED_PER_TURN: usize = 64;
 /// A replica on this machine, open and silent.
 pub struct Node {
     identity: Identity,
+    /// Durability `power` is configured.
+    power: bool,
     replica: Replica<RealPorts>,
     side: Handle,
     clock: Clock,
@@ -56,7 +58,7 @@ pub struct Node {
 impl Node {
     /// A node of what [`Node::open`] has obtained.
     pub(super) fn new(
-        identity: Identity,
+        (identity, power): (Identity, bool),
         (replica, side, lock): (Replica<RealPorts>, Handle, Lock),
         (clock, waiter): (Clock, Waiter),
         (counters, values): (CountersFile, Vec<u64>),
@@ -65,6 +67,7 @@ impl Node {
     ) -> Self {
         Self {
             identity,
+            power,
             replica,
             side,
             role_since: clock.now(),
@@ -102,6 +105,26 @@ impl Node {
     /// The engine, for those who measure it.
     pub fn replica(&self) -> &Replica<RealPorts> {
         &self.replica
+    }
+
+    /// What an end at once would skip now, in words: for whoever ends this process.
+    pub fn skips(&self) -> impl Fn() -> String + Send + 'static {
+        let (progress, power) = (self.side.progress(), self.power);
+        move || {
+            let (written, held) = progress();
+            let missing = match held.saturating_sub(written) {
+                0 => "every entry is in a segment".to_string(),
+                missing => format!("{missing} entries (seq {written} to {}) are in no segment yet", held - 1),
+            };
+            let meaning = match power {
+                true => "the device has all that was acknowledged, and the next start goes on with that",
+                false => {
+                    "the next start goes on from the tail; should the machine be restarted before, this replica may \
+                     have forgotten something, and must be replaced"
+                }
+            };
+            format!("{missing}, and the journal is not marked clean: {meaning}")
+        }
     }
 
     /// From now on `watcher`, which the thread that runs this node has started, knows what to announce.

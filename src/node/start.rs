@@ -105,7 +105,7 @@ impl Node {
         obtained.extend(settle_thread(settings));
         let values = Vec::with_capacity(outside.values_len);
         let mut node = Self::new(
-            identity,
+            (identity, settings.durability == Durability::Power),
             (replica, side, lock),
             (clock, waiter),
             (counters, values),
