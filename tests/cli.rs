@@ -96,11 +96,26 @@ fn each_form_of_output_says_the_same_and_each_spelling_of_input_is_read() {
         [("0", "a\\tb"), ("0", ""), ("7", "\\u{0}\\xff")]
     );
 
-    let json = cluster.read(&["--json"]).out;
+    let json = cluster.read(&["--json", "--text"]).out;
     let rows: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert!(rows.iter().all(|row| row["schema"] == "lockstep.message/1"), "{json}");
-    assert_eq!((&rows[0]["payload"], &rows[2]["payload_hex"]), (&"a\tb".into(), &"00ff".into()));
+    assert!(rows.iter().all(|row| row["schema"] == "lockstep.message/2"), "{json}");
+    assert_eq!((&rows[0]["payload_text"], &rows[0]["payload_hex"]), (&"a\tb".into(), &"610962".into()));
+    assert_eq!((&rows[2]["payload_text"], &rows[2]["payload_hex"]), (&Value::Null, &"00ff".into()));
     assert!(rows[0]["timestamp_ns"].as_u64() <= rows[2]["timestamp_ns"].as_u64());
+
+    // With --events no seq is left out.
+    let all = cluster.read(&["--json", "--events"]).out;
+    let all: Vec<Value> = all.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let mut seqs: Vec<_> = all.iter().map(|row| row["seq"].as_u64().expect("a seq")).collect();
+    seqs.dedup();
+    assert_eq!(seqs, (1..=*seqs.last().expect("a stream")).collect::<Vec<_>>());
+    let schemas: Vec<_> = all.iter().filter_map(|row| row["schema"].as_str()).collect();
+    for schema in ["passed", "epoch", "membership", "opened", "message"] {
+        assert!(
+            schemas.iter().any(|known| known.starts_with(&format!("lockstep.{schema}/"))),
+            "{schema}: {schemas:?}"
+        );
+    }
 
     // What --raw prints, --length-prefixed publishes.
     let args = cluster.args(&["subscribe", "--until-end", "--raw"]);

@@ -53,6 +53,52 @@ fn a_client_gets_the_answers_to_its_messages_and_resumes_at_any_gateway_by_numbe
 }
 
 #[test]
+fn an_application_in_several_copies_that_begins_again_answers_each_order_once() {
+    let cluster = Cluster::new(3, "");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &[]);
+    let gateway = start(&cluster, "1");
+    let mut alice = Trader::log_in(gateway.address, login_of("alice", "secret", "", 1)).unwrap();
+    let mut say = |numbers: std::ops::RangeInclusive<u64>| {
+        let last = *numbers.end() as usize;
+        numbers.for_each(|number| alice.send(format!("order {number}").as_bytes()));
+        alice.await_messages(last);
+        assert_eq!(texts(&alice), acks(1, last as u64));
+    };
+    // Two at a time, then none, then one from the beginning of the stream on.
+    with_exchange(&cluster, || {
+        with_exchange(&cluster, || say(1..=20));
+    });
+    let heard = with_exchange(&cluster, || say(21..=25));
+    assert_eq!(heard.orders.len(), 25);
+    let answers = payloads(&cluster.read(&[]).out).iter().filter(|text| text.starts_with("ack ")).count();
+    assert_eq!(answers, 25, "each stands in the stream once");
+}
+
+#[test]
+fn the_second_gateway_of_a_name_is_refused_and_one_that_follows_a_dead_one_is_not() {
+    let cluster = Cluster::new(1, "\n[gateway]\nbeat = \"100ms\"\n");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &["--grace-ms", "0"]);
+    let first = start(&cluster, "one");
+    let mut alice = Trader::log_in(first.address, login_of("alice", "secret", "", 1)).unwrap();
+    let users = cluster.path("users.toml");
+    let args = ["gateway", "--name", "one", "--users", users.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    cluster.run(&args, b"").with_code(5).saying(&["'one'", "--name of its own"]);
+    alice.send(b"still there");
+    std::thread::sleep(Duration::from_millis(100));
+    alice.poll();
+    assert_eq!(alice.ended(), None);
+    first.process.signal("KILL");
+    let second = start(&cluster, "one");
+    let _alice = Trader::log_in(second.address, login_of("alice", "secret", "", 1)).unwrap();
+    // One that was stopped is followed at once, and under a name of its own nobody is in the way.
+    second.process.signal("TERM");
+    let _third = start(&cluster, "one");
+    let _other = start(&cluster, "two");
+}
+
+#[test]
 fn a_login_that_cannot_be_is_refused_by_its_letter_and_says_why() {
     let cluster = Cluster::new(1, "");
     let _replicas = cluster.found();
@@ -124,13 +170,13 @@ fn the_trading_day_turns_at_one_place_of_the_stream_and_numbers_begin_anew() {
         let day = |args: &[&str]| cluster.run(&[&["day"], args].concat(), b"");
         let begun = day(&["start", "20261121"]).with_code(0).out;
         assert!(begun.contains("the trading day 20261121 begins at seq"), "{begun}");
-        day(&["start", "20261122"]).with_code(2).saying(&["end it first"]);
+        day(&["start", "20261122"]).with_code(1).saying(&["day end` first"]);
         let mut alice = Trader::log_in(gateways[0].address, login_of("alice", "secret", "", 1)).unwrap();
         assert_eq!(alice.accepted(), Some(("20261121", 1)));
         (1..=3).for_each(|number| alice.send(format!("order {number}").as_bytes()));
         alice.await_messages(3);
         day(&["end"]).with_code(0);
-        day(&["end"]).with_code(2).saying(&["no trading day is open"]);
+        day(&["end"]).with_code(1).saying(&["no trading day is open"]);
         alice.until("the end of the session", |alice| alice.ended().is_some());
         assert_eq!((alice.ended(), texts(&alice)), (Some(ClientEnd::EndOfSession), acks(1, 3)));
         let mut late = Trader::connect(gateways[1].address, login_of("alice", "secret", "", 1)).unwrap();

@@ -255,6 +255,13 @@ pub struct PublishArgs {
     /// Whom the messages are for; 0 is everybody
     #[arg(long, value_name = "N", default_value_t = 0, env = "LOCKSTEP_DESTINATION")]
     pub destination: Destination,
+    /// Prints a line for each message that is committed, as soon as it is: its number in the input, counted from 1, and
+    /// its seq
+    #[arg(long)]
+    pub fates: bool,
+    /// One JSON object for each of those
+    #[arg(long, requires = "fates")]
+    pub json: bool,
     /// How long to wait for the name to be opened, and then for the next message to be committed
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
     pub timeout: Duration,
@@ -312,9 +319,15 @@ pub struct SubscribeArgs {
     /// Exits 4 when nothing was delivered for so long; without it only the end is waited for, 10s
     #[arg(long, value_name = "TIME", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
     pub timeout: Option<Duration>,
-    /// One JSON object a line
+    /// One JSON object a line, payloads in hexadecimal digits
     #[arg(long, conflicts_with = "raw")]
     pub json: bool,
+    /// Each payload as text too, null where it is none
+    #[arg(long, requires = "json")]
+    pub text: bool,
+    /// A line for whatever else has a place in the stream: opens, closes, trading days, epochs; so each seq is told
+    #[arg(long, conflicts_with = "raw")]
+    pub events: bool,
     /// Payloads, each behind its length, 4 bytes little-endian
     #[arg(long)]
     pub raw: bool,

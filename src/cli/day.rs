@@ -1,18 +1,13 @@
 //! `lockstep day`: stamps where a trading day begins and ends. Gateways and feeds turn the day at that entry.
-//!
-//! Days are marked by one publisher, in turns: its odd numbers begin a day and its even ones end one. So its last
-//! number tells whether a day is open, whoever asks, and a mark that is repeated is stamped once.
 
 use super::Failure;
 use super::args::OperatorArgs;
-use super::failure::{NOT_READY, USAGE};
-use crate::client::{OpenError, Publisher, PublisherEvent};
+use super::failure::{FAILED, NOT_READY, USAGE};
+use crate::client::{OpenError, Publisher};
+use crate::edge::calendar::{CALENDAR, Marked, Order};
 use crate::io::clock::{Clock, random_u64};
 use crate::wire::{DAY_LEN_MAX, DayMark};
 use clap::{Args, Subcommand};
-
-/// The name of who marks days.
-const CALENDAR: &str = "lockstep/day";
 
 /// What `day` does.
 #[derive(Args, Debug)]
@@ -57,40 +52,29 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
     let deadline = clock.now() + operator.timeout.as_nanos() as u64;
     let late = || OpenError::TimedOut(CALENDAR.to_owned(), operator.timeout);
     let nonce = [random_u64()?, random_u64()?];
-    publisher.begin_open(CALENDAR, nonce).ok_or_else(|| OpenError::Name(CALENDAR.to_owned()))?;
-    let (mut opened, mut committed, mut fenced) = (None, None, false);
-    let mut marked = None;
-    while committed.is_none() {
+    let order = Order::begin(publisher.core_mut(), begins.then_some(name), nonce);
+    let mut order = order.ok_or_else(|| OpenError::Name(CALENDAR.to_owned()))?;
+    let seq = loop {
         if clock.now() > deadline {
             return Err(Failure::from(late()).explained(NOT_READY, || "the day was not marked".to_owned()));
         }
-        publisher.poll(64, |event| match event {
-            PublisherEvent::Opened { publisher, last, .. } => opened = Some((publisher, last)),
-            PublisherEvent::Committed { publisher_seq, seq, .. } if Some(publisher_seq) == marked => {
-                committed = Some(seq);
+        publisher.poll(64, |event| order.on_publisher(&event));
+        match order.turn(publisher.core_mut()) {
+            Some(Marked::At(seq)) => break seq,
+            Some(Marked::Already) => {
+                let state = match begins {
+                    true => "a trading day is open: run `lockstep day end` first",
+                    false => "no trading day is open",
+                };
+                return Err(Failure::new(FAILED, state));
             }
-            PublisherEvent::Fenced { .. } | PublisherEvent::Lost => fenced = true,
-            _ => {}
-        });
-        if fenced {
-            let what = "another operator marks a day at this moment: see what it did, and try again";
-            return Err(Failure::new(super::failure::FENCED, what));
-        }
-        if let Some((id, last)) = opened
-            && marked.is_none()
-        {
-            let is_open = last % 2 == 1;
-            if is_open == begins {
-                let state =
-                    if begins { "a trading day is open: end it first" } else { "no trading day is open" };
-                return Err(Failure::new(USAGE, state));
+            Some(Marked::Unknown) => {
+                let what = "another operator marks a day at this moment: see what it did, and try again";
+                return Err(Failure::new(super::failure::FENCED, what));
             }
-            let mark = DayMark { begins, name };
-            marked = publisher.try_day(id, mark).ok();
+            None => std::thread::yield_now(),
         }
-        std::thread::yield_now();
-    }
-    let seq = committed.unwrap_or_default();
+    };
     if operator.json {
         println!("{}", serde_json::json!({ "begins": begins, "day": name, "seq": seq }));
     } else if begins {

@@ -9,6 +9,8 @@ use crate::config::Config;
 use crate::engine::counters::Counter;
 use crate::io::idle::Idle;
 use crate::wire::{Destination, Nanos, PublisherId, Seq};
+use serde_json::json;
+use std::io::{self, BufWriter, Stdout, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
@@ -17,6 +19,10 @@ use std::time::Duration;
 const BATCH: usize = 256;
 /// Longest sleep between two looks at the input, which wakes nobody.
 const PAUSE_NS: Nanos = 1_000_000;
+/// Time between two lines about how far it is.
+const TOLD_NS: Nanos = 5_000_000_000;
+/// The version of a line of `--fates --json`.
+const SCHEMA: &str = "lockstep.committed/1";
 
 /// Publishes all and prints the counts on stderr.
 pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
@@ -46,6 +52,7 @@ pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
         next: None,
         ended: None,
         told: Told::default(),
+        fates: args.fates.then(|| BufWriter::new(io::stdout())),
     };
     let began = run.publisher.clock().now();
     let outcome = run.until_committed(&stop);
@@ -92,6 +99,8 @@ struct Run<'a> {
     /// Set when the input has ended: rightly, or with what is wrong in it.
     ended: Option<Result<(), Failure>>,
     told: Told,
+    /// Where each fate is printed, if it is.
+    fates: Option<BufWriter<Stdout>>,
 }
 
 impl Run<'_> {
@@ -100,16 +109,22 @@ impl Run<'_> {
     fn until_committed(&mut self, stop: &AtomicBool) -> Result<(), Failure> {
         let timeout_ns = self.args.timeout.as_nanos() as Nanos;
         let mut progress = (0, self.publisher.clock().now());
+        let mut told = (0, progress.1);
         loop {
             if stop.load(Ordering::Acquire) && self.ended.is_none() {
                 self.ended = Some(Ok(())); // no more, but what is out is waited for
             }
             let taken = self.take_input()?;
-            let work = self.poll();
+            let work = self.poll()?;
             if let Some(ended) = &self.told.ended_by {
                 return Err(self.failure(ended));
             }
             let now = self.publisher.clock().now();
+            if now >= told.1 + TOLD_NS && self.told.committed > told.0 {
+                told = (self.told.committed, now);
+                let (committed, last) = (told.0, self.told.last.unwrap_or_default());
+                eprintln!("{committed} committed so far, the last one at seq {last}");
+            }
             let is_drained = self.publisher.is_drained() && self.next.is_none();
             if is_drained && self.ended.is_some() {
                 return self.ended.take().unwrap_or(Ok(()));
@@ -148,25 +163,42 @@ impl Run<'_> {
                 Err(error @ (PublishError::TooLong { .. } | PublishError::TooLongFor { .. })) => {
                     return Err(Failure::new(USAGE, error));
                 }
-                Err(error @ PublishError::NotOpen) => return Err(Failure::new(FAILED, error)),
+                Err(error @ (PublishError::NotOpen | PublishError::Ahead { .. })) => {
+                    return Err(Failure::new(FAILED, error));
+                }
             }
         }
         Ok(BATCH)
     }
 
-    fn poll(&mut self) -> usize {
-        let Self { publisher, told, id, .. } = self;
-        publisher.poll(usize::MAX, |event| match event {
+    fn poll(&mut self) -> Result<usize, Failure> {
+        let Self { publisher, told, id, fates, args, .. } = self;
+        let mut printed = Ok(());
+        let work = publisher.poll(usize::MAX, |event| match event {
             PublisherEvent::Committed { publisher, seq, .. } if publisher == *id => {
                 told.committed += 1;
                 told.first.get_or_insert(seq);
                 told.last = Some(seq);
+                if let (Some(out), Ok(())) = (fates.as_mut(), &printed) {
+                    let number = told.committed;
+                    printed = match args.json {
+                        true => {
+                            writeln!(out, "{}", json!({ "schema": SCHEMA, "number": number, "seq": seq }))
+                        }
+                        false => writeln!(out, "{number}\t{seq}"),
+                    };
+                }
             }
             PublisherEvent::Fenced { .. } => told.ended_by = Some(Ended::Fenced),
             PublisherEvent::Closed { .. } => told.ended_by = Some(Ended::Closed),
             PublisherEvent::Lost => told.ended_by = Some(Ended::Lost),
             _ => {}
-        })
+        });
+        printed?;
+        if let Some(out) = fates {
+            out.flush()?;
+        }
+        Ok(work)
     }
 
     fn failure(&self, ended: &Ended) -> Failure {

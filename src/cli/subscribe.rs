@@ -47,7 +47,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     let timeout = args.timeout.or_else(|| end.map(|_| END_TIMEOUT));
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
     let (form, count, digest) = (Form::of(args), args.count, StreamDigest::new());
-    let mut print = Print { out, form, end, count, digest, failed: None };
+    let mut print = Print { out, form, events: args.events, end, count, digest, failed: None };
     let outcome = print.until_end(&mut subscriber, timeout, &stop);
     let flushed = print.out.flush();
     let counters = subscriber.counters();
@@ -93,6 +93,8 @@ fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<Seq, Failure>
 struct Print<W: Write> {
     out: W,
     form: Form,
+    /// What is no message is printed too.
+    events: bool,
     /// Messages from this seq on are not wanted.
     end: Option<Seq>,
     count: Option<u64>,
@@ -147,7 +149,7 @@ impl<W: Write> Print<W> {
                 tracing::info!(from, "reading from a journal");
                 Ok(())
             }
-            event => ended(&event).map_or(Ok(()), Err),
+            event => ended(&event).map_or_else(|| self.on_other(&event), Err),
         };
         self.failed = told.err();
         let enough = self.failed.is_some() || self.is_done(0);
@@ -160,6 +162,14 @@ impl<W: Write> Print<W> {
         }
         self.form.write(&mut self.out, message)?;
         self.digest.add(message);
+        Ok(())
+    }
+
+    fn on_other(&mut self, event: &SubscriberEvent<'_>) -> Result<(), Failure> {
+        let is_wanted = self.events && self.end.is_none_or(|end| event.seq().is_some_and(|seq| seq < end));
+        if is_wanted {
+            self.form.write_event(&mut self.out, event)?;
+        }
         Ok(())
     }
 

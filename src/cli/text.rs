@@ -3,13 +3,15 @@
 use super::Failure;
 use super::args::SubscribeArgs;
 use super::failure::INTEGRITY;
-use crate::client::Message;
-use crate::wire::Seq;
+use crate::client::{Message, SubscriberEvent};
+use crate::wire::{EntryKind, Seq};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
-/// The version of a line of `subscribe --json`.
-pub const MESSAGE_SCHEMA: &str = "lockstep.message/1";
+/// The version of a message's line of `subscribe --json`.
+pub const MESSAGE_SCHEMA: &str = "lockstep.message/2";
+/// The version of the line that says what a takeover took back.
+const RETRACT_SCHEMA: &str = "lockstep.retract/1";
 
 /// The forms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,7 +19,10 @@ pub enum Form {
     /// A line: seq, publisher:publisher_seq, destination and payload, with tabs between.
     Text,
     /// A JSON object on a line.
-    Json,
+    Json {
+        /// With the payload as text too.
+        text: bool,
+    },
     /// The payload behind its length, 4 bytes little-endian.
     Raw,
 }
@@ -26,7 +31,7 @@ impl Form {
     /// The one that the flags ask for.
     pub fn of(args: &SubscribeArgs) -> Self {
         match (args.json, args.raw) {
-            (true, _) => Self::Json,
+            (true, _) => Self::Json { text: args.text },
             (_, true) => Self::Raw,
             _ => Self::Text,
         }
@@ -41,7 +46,7 @@ impl Form {
                 write_escaped(out, payload)?;
                 out.write_all(b"\n")
             }
-            Self::Json => writeln!(out, "{}", json_of(message)),
+            Self::Json { text } => writeln!(out, "{}", json_of(message, text)),
             Self::Raw => {
                 out.write_all(&(payload.len() as u32).to_le_bytes())?;
                 out.write_all(payload)
@@ -56,7 +61,7 @@ impl Form {
     pub fn write_retract(self, out: &mut impl Write, from: Seq) -> Result<(), Failure> {
         match self {
             Self::Text => writeln!(out, "retract from {from}")?,
-            Self::Json => writeln!(out, "{}", json!({ "schema": MESSAGE_SCHEMA, "retract_from": from }))?,
+            Self::Json { .. } => writeln!(out, "{}", json!({ "schema": RETRACT_SCHEMA, "from": from }))?,
             Self::Raw => {
                 let what = format!(
                     "messages from seq {from} on were taken back, and --raw cannot say so: use --committed"
@@ -66,9 +71,53 @@ impl Form {
         }
         Ok(())
     }
+
+    /// Writes what the stream has beside messages (`--events`): a line for each seq that is none. What is no place of the
+    /// stream has no line.
+    pub fn write_event(self, out: &mut impl Write, event: &SubscriberEvent<'_>) -> io::Result<()> {
+        let (word, seq, mut more) = match *event {
+            SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name } => {
+                let nonce = format!("{:016x}{:016x}", nonce[0], nonce[1]);
+                let more = json!({ "publisher": publisher, "name": name, "incarnation": incarnation, "nonce": nonce,
+                    "last": last });
+                ("opened", seq, more)
+            }
+            SubscriberEvent::Closed { seq, publisher, said } => {
+                ("closed", seq, json!({ "publisher": publisher, "said_hex": hex(said) }))
+            }
+            SubscriberEvent::Day { seq, mark } => {
+                ("day", seq, json!({ "begins": mark.begins, "name": mark.name }))
+            }
+            SubscriberEvent::Epoch { epoch, seq } => {
+                ("epoch", seq, json!({ "epoch": epoch.to_string(), "leader": epoch.leader().to_string() }))
+            }
+            SubscriberEvent::Membership { seq, members } => {
+                ("membership", seq, json!({ "members": members }))
+            }
+            SubscriberEvent::Alive { seq, publisher } => ("alive", seq, json!({ "publisher": publisher })),
+            SubscriberEvent::Passed { seq, kind } => {
+                let what = if kind == EntryKind::Message { "part" } else { "cluster" };
+                ("passed", seq, json!({ "what": what }))
+            }
+            _ => return Ok(()),
+        };
+        if self == Self::Text {
+            write!(out, "{seq}\t-\t{word}")?;
+            for (key, value) in more.as_object().into_iter().flatten() {
+                match value.as_str() {
+                    Some(text) => write!(out, "\t{key} {}", text.escape_debug())?,
+                    None => write!(out, "\t{key} {value}")?,
+                }
+            }
+            return writeln!(out);
+        }
+        more["schema"] = format!("lockstep.{word}/1").into();
+        more["seq"] = seq.into();
+        writeln!(out, "{more}")
+    }
 }
 
-fn json_of(message: &Message<'_>) -> Value {
+fn json_of(message: &Message<'_>, text: bool) -> Value {
     let mut line = json!({
         "schema": MESSAGE_SCHEMA,
         "seq": message.seq,
@@ -76,10 +125,10 @@ fn json_of(message: &Message<'_>) -> Value {
         "publisher_seq": message.publisher_seq,
         "destination": message.destination,
         "timestamp_ns": message.timestamp,
+        "payload_hex": hex(message.payload),
     });
-    match std::str::from_utf8(message.payload) {
-        Ok(text) => line["payload"] = text.into(),
-        Err(_) => line["payload_hex"] = hex(message.payload).into(),
+    if text {
+        line["payload_text"] = std::str::from_utf8(message.payload).ok().into();
     }
     line
 }
@@ -126,12 +175,42 @@ mod tests {
     }
 
     #[test]
-    fn json_has_the_payload_as_text_or_else_in_hex() {
-        let line = |payload| -> Value { serde_json::from_slice(&written(Form::Json, payload)).unwrap() };
-        assert_eq!(
-            (&line(b"a\n")["payload"], &line(b"\xff\x01")["payload_hex"]),
-            (&json!("a\n"), &json!("ff01"))
-        );
+    fn json_has_the_payload_in_hex_whatever_it_says_and_as_text_too_where_that_is_asked_for() {
+        let line = |text, payload| -> Value {
+            serde_json::from_slice(&written(Form::Json { text }, payload)).unwrap()
+        };
+        for (payload, hex, text) in [(&b"a\n"[..], "610a", json!("a\n")), (b"\xff\x01", "ff01", Value::Null)]
+        {
+            let plain = line(false, payload);
+            assert_eq!((&plain["payload_hex"], plain.get("payload_text")), (&json!(hex), None));
+            let both = line(true, payload);
+            assert_eq!((&both["payload_hex"], both.get("payload_text")), (&json!(hex), Some(&text)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_has_a_line_of_its_own_schema() {
+        let nonce = [1, 0xff];
+        let opened = SubscriberEvent::Opened {
+            seq: 9,
+            publisher: 3,
+            incarnation: 2,
+            nonce,
+            last: 7,
+            name: "client/a",
+        };
+        let mut out = Vec::new();
+        Form::Json { text: false }.write_event(&mut out, &opened).unwrap();
+        let line: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((&line["schema"], &line["seq"]), (&json!("lockstep.opened/1"), &json!(9)));
+        assert_eq!(line["nonce"], json!("000000000000000100000000000000ff"));
+        let closed = SubscriberEvent::Closed { seq: 10, publisher: 3, said: b"\x02\x01" };
+        out.clear();
+        Form::Text.write_event(&mut out, &closed).unwrap();
+        assert_eq!(out, b"10\t-\tclosed\tpublisher 3\tsaid_hex 0201\n");
+        out.clear();
+        Form::Text.write_event(&mut out, &SubscriberEvent::CaughtUp { next: 4 }).unwrap();
+        assert!(out.is_empty());
     }
 
     #[test]

@@ -44,6 +44,12 @@
 //!
 //! [`Subscriber::cursor`] is a place to come back to by [`Start::Cursor`]: it names history, seq and chain, and
 //! against another stream it is refused ([`SubscriberEvent::Refused`]).
+//!
+//! # Applications: what is published once
+//!
+//! An application whose publishing follows from what it reads keeps it in [`Outputs`]: copies of it may run at the same
+//! time, start late, die, and begin again from the stream's beginning or from a snapshot, and each output is stamped
+//! once. `docs/APPLICATIONS.md` has the pattern, `examples/application.rs` runs it.
 
 mod conditions;
 mod digest;
@@ -53,6 +59,7 @@ mod questions;
 mod status;
 mod subscriber;
 
+pub use crate::engine::outputs::{Divergence, Outputs, OutputsEnd};
 pub use crate::engine::parts::PartsBound;
 pub use crate::engine::publisher::{PublishError, PublisherEvent};
 pub use crate::engine::receiver::Start;

@@ -2,8 +2,11 @@
 
 use super::endpoint::Endpoint;
 use crate::engine::counters::Counters;
+use crate::engine::outputs::Outputs;
 use crate::engine::ports::{Group, Net};
-use crate::engine::publisher::{PublishError, Publisher as Engine, PublisherEvent, PublisherLimits};
+use crate::engine::publisher::{
+    PublishError, Publisher as Engine, PublisherCore, PublisherEvent, PublisherLimits,
+};
 use crate::io::IoError;
 use crate::io::clock::{Clock, random_u64};
 use crate::io::device::Device;
@@ -114,24 +117,83 @@ impl<N: Net> Publisher<N> {
         timeout: Duration,
     ) -> Result<PublisherId, OpenError> {
         let wanted = self.begin_open(name, nonce).ok_or_else(|| OpenError::Name(name.to_owned()))?;
-        let deadline = self.clock.now() + timeout.as_nanos() as u64;
         let mut opened = None;
-        while opened.is_none() {
+        self.wait_for_open(name, timeout, |event| {
+            if let PublisherEvent::Opened { ticket, publisher, .. } = event
+                && ticket == wanted
+            {
+                opened = Some(publisher);
+            }
+            opened.is_some()
+        })?;
+        opened.ok_or_else(|| OpenError::Name(name.to_owned()))
+    }
+
+    /// Opens the name of an application's outputs under the nonce that its copies share; then
+    /// [`Publisher::hand_in`].
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_outputs(
+        &mut self,
+        outputs: &mut Outputs,
+        nonce: [u64; 2],
+        timeout: Duration,
+    ) -> Result<(), OpenError> {
+        let name = outputs.name().to_owned();
+        if !outputs.begin_open(&mut self.engine.core, nonce) {
+            return Err(OpenError::Name(name));
+        }
+        self.wait_for_open(&name, timeout, |event| {
+            outputs.on_publisher(&event);
+            outputs.is_open()
+        })
+    }
+
+    /// Polls until `is_open` says so of what is told.
+    fn wait_for_open(
+        &mut self,
+        name: &str,
+        timeout: Duration,
+        mut is_open: impl FnMut(PublisherEvent) -> bool,
+    ) -> Result<(), OpenError> {
+        let deadline = self.clock.now() + timeout.as_nanos() as u64;
+        let mut opened = false;
+        while !opened {
             if self.clock.now() > deadline {
                 return Err(OpenError::TimedOut(name.to_owned(), timeout));
             }
-            let work = self.poll(usize::MAX, |event| {
-                if let PublisherEvent::Opened { ticket, publisher, .. } = event
-                    && ticket == wanted
-                {
-                    opened = Some(publisher);
-                }
-            });
+            let work = self.poll(usize::MAX, |event| opened |= is_open(event));
             if work == 0 && self.waiter != crate::io::idle::Idle::Spin {
                 std::thread::yield_now();
             }
         }
-        opened.ok_or_else(|| OpenError::Name(name.to_owned()))
+        Ok(())
+    }
+
+    /// Hands in what of an application's outputs the stream may lack, as far as the window takes it; each is stamped
+    /// once, however many copies of the application run and however often they begin again. Returns how many.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; a full window is none.
+    pub fn hand_in(&mut self, outputs: &mut Outputs) -> Result<usize, PublishError> {
+        outputs.hand_in(&mut self.engine.core)
+    }
+
+    /// Takes a message whose number follows from the application's state: see
+    /// [`PublisherCore::try_publish_at`](crate::engine::publisher::PublisherCore::try_publish_at).
+    /// [`Outputs`] derives the numbers.
+    ///
+    /// # Errors
+    /// As [`Publisher::try_publish`].
+    pub fn try_publish_at(
+        &mut self,
+        publisher: PublisherId,
+        number: PublisherSeq,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError> {
+        self.engine.core.try_publish_at(publisher, number, destination, payload)
     }
 
     /// Begins to open `name`; [`PublisherEvent::Opened`] with the returned ticket brings its id. `None`:
@@ -190,6 +252,11 @@ impl<N: Net> Publisher<N> {
         mark: DayMark<'_>,
     ) -> Result<PublisherSeq, PublishError> {
         self.engine.core.try_day(publisher, mark)
+    }
+
+    /// The rules without device and clock, for those that are written over them.
+    pub fn core_mut(&mut self) -> &mut PublisherCore {
+        &mut self.engine.core
     }
 
     /// Sends what is written, in one call. Returns the datagrams sent.

@@ -215,7 +215,7 @@ pub(super) const KEYS: &[Key] = &[
     key("gateway.tls_key", Path, Absent("no TLS"),
         "File of the certificate's key, as PEM. Nobody but its owner may read it."),
     key("gateway.delivery", Word(Delivery::WORDS), Fixed("committed"),
-        "When clients get their messages. `stamped` is a message delay sooner, and a takeover may cut a client off."),
+        "What a gateway reads. Clients count what is committed either way; with `stamped`, those who ask for it are told early too."),
     key("gateway.clients", Integer(1, 60_000), Fixed("4096"),
         "Most connections of one gateway."),
     key("gateway.accepts", Integer(1, 100_000), Fixed("500"),

@@ -136,6 +136,7 @@ pub struct Feed<B> {
     server: RequestServer,
     caught_up: bool,
     sent_at: Nanos,
+    heartbeat_ns: Nanos,
     /// The block of the message that is being taken, or given again.
     block: Vec<u8>,
     /// What happened so far.
@@ -174,6 +175,7 @@ impl<B: Backlog> Feed<B> {
             server,
             caught_up,
             sent_at,
+            heartbeat_ns: HEARTBEAT_NS,
             block,
             counts,
         })
@@ -191,6 +193,13 @@ impl<B: Backlog> Feed<B> {
         mapping: impl Fn(&Message<'_>, &mut Vec<u8>) -> bool + Send + 'static,
     ) -> Self {
         self.mapping = Mapping(Box::new(mapping));
+        self
+    }
+
+    /// The same feed with heartbeats after another time than a second without a datagram.
+    #[must_use]
+    pub fn with_heartbeat(mut self, heartbeat_ns: Nanos) -> Self {
+        self.heartbeat_ns = heartbeat_ns;
         self
     }
 
@@ -306,7 +315,7 @@ impl<B: Backlog> Feed<B> {
     /// Behind a batch of the stream: sends what is open, or a heartbeat if one is due, or that the session is over.
     pub fn turn(&mut self, now: Nanos, send: &mut impl FnMut(&[u8])) {
         self.flush(now, send);
-        if !self.caught_up || self.sent_at != 0 && now < self.sent_at + HEARTBEAT_NS {
+        if !self.caught_up || self.sent_at != 0 && now < self.sent_at + self.heartbeat_ns {
             return;
         }
         let next = self.next();

@@ -1,7 +1,8 @@
 //! # edge: other people's protocols
 //!
 //! What lockstep speaks to programs that do not know it: [`soup`] (SoupBinTCP, a session over TCP) and
-//! [`mold`] (MoldUDP64, messages over multicast). Both are sans-IO: bytes and `now` are arguments, what is to
+//! [`mold`] (MoldUDP64, messages over multicast); and the rules of the programs that stand there: [`gateway`],
+//! [`feed`], [`calendar`], and [`exchange`], an application behind them. All are sans-IO: bytes and `now` are arguments, what is to
 //! be sent is appended to the owner's buffer, and nothing that a peer sends makes them panic or grow without
 //! a bound.
 //!
@@ -15,6 +16,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod calendar;
+pub mod exchange;
 pub mod feed;
 mod field;
 pub mod gateway;

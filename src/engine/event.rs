@@ -210,6 +210,18 @@ pub enum Event {
         /// The other's.
         seen: u64,
     },
+    /// Somebody named a round too far above those seen: it is not believed at once (told once; it is counted).
+    RoundRefused {
+        /// The epoch that was named.
+        epoch: Epoch,
+        /// The greatest round that was seen before.
+        seen: u32,
+    },
+    /// Half of all rounds are used up.
+    RoundsRunOut {
+        /// The round that was promised.
+        round: u32,
+    },
     /// Another process speaks under this identity.
     Impostor {
         /// Ours.

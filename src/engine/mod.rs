@@ -10,6 +10,7 @@ pub mod conditions;
 pub mod counters;
 pub mod event;
 pub mod losses;
+pub mod outputs;
 pub mod parts;
 pub mod ports;
 pub mod publisher;

@@ -281,10 +281,21 @@ impl Receiver {
         if self.on_news(epoch, header.first_seq) {
             return;
         }
-        self.seen_next = self.seen_next.max(header.first_seq);
-        self.on_said(header.first_seq);
+        if self.believes(header, true, counters) {
+            self.seen_next = self.seen_next.max(header.first_seq);
+            self.on_said(header.first_seq);
+        }
         self.begin_live(header);
         self.compare_chains(header, events);
+    }
+
+    /// Whether what a header of the followed epoch tells of the stream's end is possible: no log of that epoch reaches
+    /// further beyond its commit than its window allows. What is impossible is asked for by nobody, and counted.
+    pub(super) fn believes(&self, header: &Header, led: bool, counters: &mut Counters) -> bool {
+        let known = self.commit.known_next().max(header.commit_next);
+        let believed = self.follow.is_within_window(header.first_seq, known, led);
+        counters.add(Counter::BoundsRefused, u64::from(!believed));
+        believed
     }
 
     /// All below `next` has left, for us as well: what of it is missing is lost.
@@ -313,14 +324,37 @@ impl Receiver {
         let epoch = header.epoch();
         self.commit.on_announced(epoch, header.commit_next);
         let others = planted(Mutation::AckOfAnyEpochCounts);
+        if self.follow.is_news(epoch) && self.follow.epoch() != Epoch::NONE && !self.lists(header) {
+            return counters.add(Counter::AcksUnlisted, 1);
+        }
         if !self.on_news(epoch, header.first_seq) && epoch == self.follow.epoch() || others {
             if self.is_divergent(header) {
                 self.tell_divergent(header, events);
             } else {
                 self.commit.on_ack(header.identity(), epoch, header.first_seq);
-                self.seen_next = self.seen_next.max(header.first_seq);
-                self.begin_by_acks(header);
+                self.learn_of_end(header, counters);
             }
+        }
+    }
+
+    /// Whether what `header` tells of the stream is a member's word, or the leader's, as far as is known here.
+    fn lists(&self, header: &Header) -> bool {
+        let from = header.identity();
+        self.follow.membership.lists(from)
+            || self.commit.lists(from)
+            || from == self.follow.epoch().leader()
+            || planted(Mutation::AnyBoundBelieved)
+    }
+
+    /// An ack tells how far the stream is stamped: that of a member, or of the leader. One of whom the membership does
+    /// not list is remembered, as an entry that is still missing may list it, and tells nothing.
+    fn learn_of_end(&mut self, header: &Header, counters: &mut Counters) {
+        if !self.lists(header) {
+            return counters.add(Counter::AcksUnlisted, 1);
+        }
+        if self.believes(header, false, counters) {
+            self.seen_next = self.seen_next.max(header.first_seq);
+            self.begin_by_acks(header);
         }
     }
 

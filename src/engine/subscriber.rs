@@ -25,8 +25,8 @@ use super::replay::{Replay, Standstill};
 use crate::proto::log::LogEnd;
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
-    Datagram, DayMark, Destination, Epoch, FrameView, Identity, Kind, Nanos, PublisherId, PublisherSeq,
-    Refusal, Reject, ReplayEnd, Seq,
+    Datagram, DayMark, Destination, EntryKind, Epoch, FrameView, Identity, Kind, Nanos, PublisherId,
+    PublisherSeq, Refusal, Reject, ReplayEnd, Seq,
 };
 use deliver::{Place, deliver};
 
@@ -122,6 +122,21 @@ pub enum SubscriberEvent<'a> {
         /// What its owner said on closing it: at most [`crate::wire::CLOSE_LEN_MAX`] bytes, mostly none.
         said: &'a [u8],
     },
+    /// A gateway has told the other ones that it lives: nothing that an application answers.
+    Alive {
+        /// The seq of the entry.
+        seq: Seq,
+        /// The gateway's id.
+        publisher: PublisherId,
+    },
+    /// An entry that tells an application nothing: one of the cluster's own, or a part of a message whose last part is
+    /// still to come. With it each seq is told of once, by this or by another event.
+    Passed {
+        /// Its seq.
+        seq: Seq,
+        /// What it is.
+        kind: EntryKind,
+    },
     /// A trading day begins or ends here.
     Day {
         /// The seq of the entry.
@@ -191,6 +206,23 @@ pub enum SubscriberEvent<'a> {
         /// Where.
         seq: Seq,
     },
+}
+
+impl SubscriberEvent<'_> {
+    /// The seq of the entry that it tells of; `None` where it tells of something else.
+    pub fn seq(&self) -> Option<Seq> {
+        match *self {
+            Self::Message(message) => Some(message.seq),
+            Self::Epoch { seq, .. }
+            | Self::Membership { seq, .. }
+            | Self::Opened { seq, .. }
+            | Self::Closed { seq, .. }
+            | Self::Alive { seq, .. }
+            | Self::Passed { seq, .. }
+            | Self::Day { seq, .. } => Some(seq),
+            _ => None,
+        }
+    }
 }
 
 /// A subscriber's settings.

@@ -202,6 +202,14 @@ pub fn idle_only() {
     unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
 }
 
+/// How much of a core this thread has used so far.
+pub fn thread_time() -> u64 {
+    let mut used = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `used` lives across the call.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut used) } != 0;
+    if failed { 0 } else { used.tv_sec.unsigned_abs() * 1_000_000_000 + used.tv_nsec.unsigned_abs() }
+}
+
 /// Keeps all memory of this process, present and future, from being paged out.
 pub fn lock_memory() -> Obtained {
     lock(libc::MCL_CURRENT | libc::MCL_FUTURE)

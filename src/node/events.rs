@@ -7,7 +7,8 @@ use crate::io::events::{Event as Record, EventKind};
 use crate::io::fanout::FanoutCounts;
 use crate::io::watcher::{self, Readiness};
 use crate::proto::election::Why;
-use crate::wire::{Condition, Epoch, Identity, Nanos, Reject};
+use crate::proto::rounds;
+use crate::wire::{Condition, Epoch, Identity, Nanos, ROUND_MAX, Reject};
 use std::fmt::{self, Display as _};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -33,6 +34,8 @@ const OTHER_HISTORY: u16 = 1305;
 const PARTED: u16 = 1306;
 const OVERRUN: u16 = 1307;
 const TAKEOVER_WAITS: u16 = 1009;
+const ROUND_REFUSED: u16 = 1401;
+const ROUNDS_RUN_OUT: u16 = 1402;
 
 /// All codes of a node, for [`crate::io::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &{
@@ -224,6 +227,34 @@ const HAPPENINGS: &[EventKind] = &[
         },
     },
     EventKind {
+        code: ROUND_REFUSED,
+        level: Level::WARN,
+        format: |event, f| {
+            let epoch = Epoch(event.a);
+            write!(
+                f,
+                "epoch {epoch} is not believed: its round is more than {} above {}, the greatest that was seen here \
+                 (told once; counter rounds_refused); a replica that was away climbs to it by itself, and anything else \
+                 comes from a broken host or another cluster: look at replica {}",
+                rounds::JUMP_MAX,
+                event.b,
+                epoch.leader()
+            )
+        },
+    },
+    EventKind {
+        code: ROUNDS_RUN_OUT,
+        level: Level::ERROR,
+        format: |event, f| {
+            write!(
+                f,
+                "round {} of {ROUND_MAX} was promised: half of the rounds are used up, and with the last one nobody can \
+                 lead this history any more; find out who asks for promises all the time, and plan a new history",
+                event.a
+            )
+        },
+    },
+    EventKind {
         code: watcher::STARTED,
         level: Level::INFO,
         format: |event, f| {
@@ -328,6 +359,8 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
             Record { a: identity.packed(), b: seq, c: have, d: seen, ..of(DIVERGENT_ACK) }
         }
         Event::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
+        Event::RoundRefused { epoch, seen } => Record { a: epoch.0, b: u64::from(seen), ..of(ROUND_REFUSED) },
+        Event::RoundsRunOut { round } => Record { a: u64::from(round), ..of(ROUNDS_RUN_OUT) },
         Event::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },
         Event::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
     }

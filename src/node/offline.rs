@@ -7,7 +7,7 @@ use crate::io::journal_files::{self, JournalConfig, OpenJournal};
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::store::DirStore;
 use crate::journal::read_segments;
-use crate::wire::{EntryKind, MESSAGE_LEN_MAX, Seq};
+use crate::wire::{EntryKind, GATEWAYS, MESSAGE_LEN_MAX, Seq};
 
 /// Memory of messages in parts that are not whole: as a subscriber has by default.
 const PARTS_BYTES: usize = 16 << 20;
@@ -45,6 +45,7 @@ pub fn journal_digest(
                 digest.add_parts(seq, header.publisher, header.publisher_seq, header.destination, payload);
             };
             match entry.kind() {
+                EntryKind::Message if header.destination == GATEWAYS => {}
                 EntryKind::Message if header.flags == 0 => add(entry.payload),
                 EntryKind::Message => {
                     if let Joined::Whole(index) = parts.on_part(seq, frame.header.chain, &entry) {

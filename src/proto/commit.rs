@@ -123,6 +123,16 @@ impl Commit {
         self.heard.iter().find(|heard| heard.identity == identity).map_or(0, |heard| heard.next)
     }
 
+    /// Whether `identity` is a member on either side of a change that is not committed here.
+    pub fn lists(&self, identity: Identity) -> bool {
+        self.membership.lists(identity) || self.open.is_some_and(|open| open.before.lists(identity))
+    }
+
+    /// The greatest bound that is known to be committed in the log that is counted, held here or not.
+    pub fn known_next(&self) -> Seq {
+        self.commit_next.max(self.announced)
+    }
+
     /// The seq of the membership change that is not committed here, if there is one.
     pub fn open_change(&self) -> Option<Seq> {
         self.open.map(|open| open.seq)

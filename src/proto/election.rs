@@ -18,6 +18,7 @@
 
 use super::membership::{Electorate, Membership};
 use super::planted::{Mutation, planted};
+use super::rounds::Rounds;
 use super::sequence::Leadership;
 use crate::proto::log::LogEnd;
 use crate::wire::{Chain, Epoch, Identity, MEMBERS_MAX, Nanos, ROUND_MAX, Seq};
@@ -143,8 +144,8 @@ pub struct Election {
     limits: ElectionLimits,
     me: Identity,
     phase: Phase,
-    /// The greatest round that was seen anywhere.
-    round_seen: u32,
+    /// The rounds that were seen anywhere.
+    rounds: Rounds,
     /// Candidacies that failed in a row.
     failures: u32,
     grants: Vec<Identity>,
@@ -161,17 +162,28 @@ impl Election {
             limits,
             me,
             phase: Phase::Calm,
-            round_seen: 0,
+            rounds: Rounds::default(),
             failures: 0,
             grants: Vec::with_capacity(VOICES_MAX),
             promises: Vec::with_capacity(VOICES_MAX),
         }
     }
 
-    /// An epoch was heard of: a candidate's round is above all of them.
+    /// Somebody speaks of an epoch: a candidate's round is above all of them. Returns whether it is believed: one whose
+    /// round is too far above what was seen is not.
     #[inline]
-    pub fn on_heard(&mut self, epoch: Epoch) {
-        self.round_seen = self.round_seen.max(epoch.round());
+    pub fn on_heard(&mut self, now: Nanos, epoch: Epoch) -> bool {
+        self.rounds.on_heard(now, epoch.round())
+    }
+
+    /// An epoch was promised, or its start is held.
+    pub fn on_proven(&mut self, epoch: Epoch) {
+        self.rounds.on_proven(epoch.round());
+    }
+
+    /// The greatest round that counts as seen.
+    pub fn round_seen(&self) -> u32 {
+        self.rounds.seen()
     }
 
     /// Whether this replica follows and nobody is missed.
@@ -308,14 +320,14 @@ impl Election {
     fn prepare(&mut self, now: Nanos, promised: Epoch, why: Why) -> Option<Say> {
         let ballot = self.next_ballot(promised)?;
         self.promises.clear();
-        self.round_seen = ballot.round();
+        self.rounds.on_proven(ballot.round());
         self.phase = Phase::Preparing { since: now, said_at: now, ballot, why };
         Some(Say::Prepare(ballot))
     }
 
     /// A round above every round in our log, promised, or heard; none once rounds are used up.
     pub fn next_ballot(&self, promised: Epoch) -> Option<Epoch> {
-        let round = self.round_seen.max(promised.round()) + 1;
+        let round = self.rounds.seen().max(promised.round()) + 1;
         (round <= ROUND_MAX).then(|| Epoch::new(round, self.me))
     }
 

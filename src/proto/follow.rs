@@ -23,7 +23,15 @@ pub struct Follow {
     pub durability: Durability,
     /// What its start tells of its watcher's secret; zero if there is no watcher.
     pub secret_hash: [u8; 32],
+    /// Entries that its leader may stamp and not see committed, as its start says; 0 before a start is held.
+    pub window_entries: u32,
 }
+
+/// Entries beyond the window that a log may hold uncommitted: starts of epochs, a change of the membership, what
+/// an epoch with a larger window left. More is believed of nobody but a leader.
+const BEYOND_WINDOW: Seq = 4_096;
+/// The same for what a leader says.
+const BEYOND_WINDOW_LED: Seq = 1 << 20;
 
 impl Default for Follow {
     fn default() -> Self {
@@ -35,6 +43,7 @@ impl Default for Follow {
             membership: Membership::default(),
             durability: Durability::default(),
             secret_hash: [0; 32],
+            window_entries: 0,
         }
     }
 }
@@ -71,7 +80,16 @@ impl Follow {
         self.membership = Membership::of_start(start, start.body.base);
         self.durability = Durability::from_wire(start.body.durability);
         self.secret_hash = start.body.secret_hash;
+        self.window_entries = start.body.window_entries;
         true
+    }
+
+    /// GAP-3 (how far a word may reach): whether a log of the followed epoch may end at `next` while everything below
+    /// `commit_next` is known to be committed: its window stops its leader before. `led` says that the leader itself says so.
+    pub fn is_within_window(&self, next: Seq, commit_next: Seq, led: bool) -> bool {
+        let beyond = if led { BEYOND_WINDOW_LED } else { BEYOND_WINDOW };
+        let window = Seq::from(self.window_entries) + beyond;
+        next <= commit_next.saturating_add(window) || planted(Mutation::AnyBoundBelieved)
     }
 
     /// As a recovered log has it: its epoch table, oldest first, and what the last start said.

@@ -23,6 +23,7 @@ pub mod pulse;
 pub mod repair;
 pub mod repairers;
 pub mod requesters;
+pub mod rounds;
 pub mod sequence;
 pub mod start;
 pub mod suspect;

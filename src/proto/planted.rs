@@ -88,6 +88,8 @@ mutations! {
     EachAlone "REPAIR-3" "everybody who lost a frame is given a copy of its own",
     NoBudget "REPAIR-4" "repairs are given without a budget",
     StalledLeaderSpeaks "others" "a leader that was paused stamps before it has looked",
+    RoundsJump "others" "a round is believed however far it jumps",
+    AnyBoundBelieved "others" "an ack tells of what is stamped, whoever says it and however far it reaches",
 }
 
 #[cfg(feature = "planted")]

@@ -16,6 +16,7 @@
 
 pub mod check;
 pub mod coverage;
+pub mod disk;
 pub mod explore;
 mod machine;
 pub mod many;

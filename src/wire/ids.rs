@@ -18,6 +18,9 @@ pub type Chain = u64;
 
 /// Destinations from here on are channels, counted from 0.
 pub const CHANNELS: Destination = 1 << 31;
+/// The last channel is the gateways' own: there they tell each other that they live. Readers are told so by an event of
+/// its own, never by a message.
+pub const GATEWAYS: Destination = Destination::MAX;
 /// Most members that a membership may have; a quorum of seven survives three deaths.
 pub const MEMBERS_MAX: usize = 7;
 /// Largest replica id (it has 8 bits in an [`Epoch`]).

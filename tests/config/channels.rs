@@ -2,10 +2,9 @@
 
 use super::{SHARED, accepted, changed, effective, env};
 use lockstep::edge::Session;
-use lockstep::edge::gateway::core::GATEWAYS;
 use lockstep::edge::gateway::users::Whom;
 use lockstep::edge::mold::Packer;
-use lockstep::wire::CHANNELS;
+use lockstep::wire::{CHANNELS, GATEWAYS};
 
 /// Config knows no other room, so the two sides of one fact are held together here.
 #[test]

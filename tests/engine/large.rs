@@ -45,11 +45,12 @@ fn read(cluster: &Cluster, delivery: Delivery) -> Vec<(Seq, PublisherSeq, Vec<u8
         lag_report_ns: 1_000_000,
     };
     let mut reader = Subscriber::new(SimNet::default(), limits);
-    let mut told = Vec::new();
+    let (mut told, mut seqs) = (Vec::new(), Vec::new());
     for (turn, (_, bytes)) in cluster.record.iter().enumerate() {
         reader.net_mut().groups.push_back(bytes.clone());
         // Seldom more than one at once.
         reader.poll(1_000_000 + turn as u64 * 1_000, 1 + turn % 3, |event| {
+            seqs.extend(event.seq());
             if let SubscriberEvent::Message(message) = event {
                 told.push((message.seq, message.publisher_seq, message.payload.to_vec()));
             }
@@ -60,6 +61,9 @@ fn read(cluster: &Cluster, delivery: Delivery) -> Vec<(Seq, PublisherSeq, Vec<u8
         assert!(!matches!(event, SubscriberEvent::Message(_)), "told late: {event:?}");
         Flow::Continue
     });
+    // A start of an epoch is told of as such and as a membership.
+    seqs.dedup();
+    assert_eq!(seqs, (1..reader.core.deliver_next()).collect::<Vec<_>>(), "no seq is passed over in silence");
     assert_eq!(reader.core.resume_next(), reader.core.deliver_next(), "nothing is half joined");
     told
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod bounds;
 mod exchange;
 mod fates;
 mod found;
@@ -13,6 +14,7 @@ mod log;
 mod membership;
 mod multicast;
 mod notices;
+mod outputs;
 mod publisher;
 mod readers;
 mod receiver;

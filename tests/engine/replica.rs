@@ -32,14 +32,14 @@ pub fn leader(members: u32, change: impl Fn(&mut ReplicaLimits)) -> Node {
 }
 
 /// Replica 2 of three with an empty journal.
-fn blank(change: impl Fn(&mut ReplicaLimits)) -> Node {
+pub fn blank(change: impl Fn(&mut ReplicaLimits)) -> Node {
     let mut limits = replica_limits(2, 3);
     change(&mut limits);
     Node::new(start(blank_tail(2, RING), limits).unwrap())
 }
 
 /// Replica 2 of three that holds the log so far.
-fn standby(log: &Log, change: impl Fn(&mut ReplicaLimits)) -> Node {
+pub fn standby(log: &Log, change: impl Fn(&mut ReplicaLimits)) -> Node {
     let mut node = blank(change);
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));

@@ -30,8 +30,10 @@ pub enum Told {
     Day(Seq, bool, String),
 }
 
-fn owned(event: &SubscriberEvent<'_>) -> Told {
-    match event {
+/// `None` of an entry that tells nothing.
+fn owned(event: &SubscriberEvent<'_>) -> Option<Told> {
+    Some(match event {
+        SubscriberEvent::Passed { .. } => return None,
         SubscriberEvent::Message(message) => {
             Told::Message(message.seq, String::from_utf8_lossy(message.payload).into_owned())
         }
@@ -52,7 +54,7 @@ fn owned(event: &SubscriberEvent<'_>) -> Told {
         SubscriberEvent::Closed { seq, publisher, said } => Told::Closed(*seq, *publisher, said.to_vec()),
         SubscriberEvent::Day { seq, mark } => Told::Day(*seq, mark.begins, mark.name.to_owned()),
         other => panic!("an event that the tests do not know: {other:?}"),
-    }
+    })
 }
 
 /// A subscriber, its clock, and what it was told.
@@ -92,7 +94,7 @@ impl Reader {
     pub fn poll(&mut self) {
         let Self { subscriber, told, limit, stop_at, now, sent: requests } = self;
         subscriber.poll(*now, *limit, |event| {
-            let event = owned(&event);
+            let Some(event) = owned(&event) else { return Flow::Continue };
             let stops = matches!((&event, *stop_at), (Told::Message(_, text), Some(stop)) if text == stop);
             told.push(event);
             if stops { Flow::Stop } else { Flow::Continue }
@@ -104,7 +106,7 @@ impl Reader {
     pub fn replay(&mut self, bytes: &[u8]) -> usize {
         let Self { subscriber, told, now, .. } = self;
         subscriber.core.on_replay(*now, bytes, |event| {
-            told.push(owned(&event));
+            told.extend(owned(&event));
             Flow::Continue
         })
     }

@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 /// Most of them; their tokens are the numbers below.
 pub(super) const LISTENERS_MAX: usize = 2;
 /// Where clients connect if nobody says where.
-const DEFAULT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9_000);
+pub(super) const DEFAULT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9_000);
 
 /// One of them.
 pub(super) struct Listener {

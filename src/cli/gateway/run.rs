@@ -8,16 +8,17 @@
 
 use super::RunArgs;
 use super::link::{Faults, Heard, Link};
-use super::listeners::{LISTENERS_MAX, Listener};
+use super::listeners::{DEFAULT, LISTENERS_MAX, Listener};
 use super::user;
 use super::verifier::Verifier;
 use crate::cli::ended::{Reading, serve_whole_or_oldest};
-use crate::cli::failure::{FAILED, USAGE};
+use crate::cli::failure::{FAILED, FENCED, USAGE};
 use crate::cli::sequencer::stop_with_stdin;
 use crate::cli::{Failure, log, signals};
 use crate::client::{Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Subscriber};
 use crate::config::{self, Config};
-use crate::edge::gateway::core::{Gateway, GatewayLimits, Stream};
+use crate::edge::gateway::clients::GATEWAY;
+use crate::edge::gateway::core::{Gateway, GatewayError, GatewayLimits, Stream};
 use crate::edge::gateway::ledger::Ledger;
 use crate::edge::gateway::users::Whom;
 use crate::edge::soup::ServerLimits;
@@ -51,6 +52,8 @@ const READ_LEN: usize = 16 << 10;
 const BATCH: usize = 256;
 /// Most logins that wait for the verifier.
 const CHECKS_MAX: usize = 256;
+/// Time between two looks at all timers.
+const SCAN_NS: Nanos = 10_000_000;
 /// Signs of life that a gateway may miss.
 const LOST_BEATS: u32 = 6;
 /// Longest sleep: a handle may have a request due.
@@ -85,6 +88,23 @@ impl Stream for Handle<'_> {
         // A kernel that has no random numbers has refused the handles already.
         [random_u64().unwrap_or_default(), random_u64().unwrap_or_default()]
     }
+}
+
+/// The gateway's name: the one that was given, or one that no other process of the cluster has unless it was given so.
+fn name_of(args: &RunArgs) -> Result<String, Failure> {
+    let len_max = NAME_LEN_MAX - GATEWAY.len();
+    let Some(name) = args.name.clone() else {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let port = args.listen.or(args.listen_tls).unwrap_or(DEFAULT.into()).port();
+        let host: String =
+            host.chars().filter(char::is_ascii_graphic).take(len_max - "-65535".len()).collect();
+        return Ok(format!("{host}-{port}"));
+    };
+    if name.is_empty() || name.len() > len_max {
+        let what = format!("--name '{name}' has {} bytes: give it 1 to {len_max}", name.len());
+        return Err(Failure::new(USAGE, what));
+    }
+    Ok(name)
 }
 
 /// Runs until it is told to stop.
@@ -124,7 +144,7 @@ fn serve(
             told_ready = true;
             for listener in &server.listeners {
                 println!("{}", listener.row());
-                tracing::info!(address = %listener.address, name = args.name, "clients may log in");
+                tracing::info!(address = %listener.address, name = server.name, "clients may log in");
             }
         }
         if reload.swap(false, Ordering::AcqRel) {
@@ -133,9 +153,11 @@ fn serve(
         let now = server.clock.now();
         if !told_ready && now >= waits_at {
             waits_at = now + WAITS_NS;
-            tracing::warn!(
-                "clients may not log in yet: waiting for a leader, and for the stream up to its end"
-            );
+            let what = match server.core.is_listening() {
+                true => "for a gateway of this name to be silent: it may live",
+                false => "for a leader, and for the stream up to its end",
+            };
+            tracing::warn!(name = server.name, "clients may not log in yet: waiting {what}");
         }
         if stop.load(Ordering::Acquire) {
             let until = *deadline.get_or_insert_with(|| {
@@ -163,6 +185,7 @@ struct Client {
 }
 
 struct Server {
+    name: String,
     core: Gateway<Spool>,
     publisher: Publisher,
     subscriber: Subscriber,
@@ -189,10 +212,7 @@ struct Server {
 
 impl Server {
     fn open(args: &RunArgs, config: &Config, reading: &Reading) -> Result<Self, Failure> {
-        let name = &args.name;
-        if name.is_empty() || name.len() > NAME_LEN_MAX - 8 {
-            return Err(Failure::new(USAGE, format!("--name '{name}': 1 to {} bytes", NAME_LEN_MAX - 8)));
-        }
+        let name = &name_of(args)?;
         let users_path = user::path(args.users.as_deref(), config);
         let users = user::read(&users_path)?;
         let endpoint: Endpoint = config.endpoint();
@@ -214,7 +234,7 @@ impl Server {
         let waker =
             Waker::new(poll.registry(), WAKER).map_err(|error| IoError::new("make a waker", error))?;
         let listeners = Listener::open_all(args, config, poll.registry())?;
-        let mut publisher = Publisher::connect(&endpoint)?;
+        let publisher = Publisher::connect(&endpoint)?;
         let subscriber = Subscriber::connect(&endpoint, delivery, reading.start())?;
         let sockets = publisher.net().sockets().into_iter().chain(subscriber.net().sockets());
         let handles = sockets.map(|socket| socket.try_clone_to_owned()).collect::<Result<Vec<_>, _>>();
@@ -231,17 +251,19 @@ impl Server {
             ..ServerLimits::default()
         };
         let core = GatewayLimits {
+            delivery,
             clients_max,
             accepts: limits.accepts,
             soup,
             stall_ns: limits.stall_ns,
             checks_max: CHECKS_MAX,
+            scan_ns: SCAN_NS,
             beat_ns: limits.beat_ns,
             lost_beats: LOST_BEATS,
         };
-        let mut core = Gateway::new(core, users, ledger);
-        core.open_own(&mut Handle(&mut publisher), name);
+        let core = Gateway::new(name, core, users, ledger);
         Ok(Self {
+            name: name.clone(),
             core,
             publisher,
             subscriber,
@@ -262,6 +284,19 @@ impl Server {
             stops: false,
             buffer: vec![0; READ_LEN],
         })
+    }
+
+    /// The gateway ends by itself: its clients are told, as far as their sockets take it at once.
+    fn end(&mut self, now: Nanos, error: &GatewayError) -> Failure {
+        self.stops = true;
+        self.core.stop(now);
+        self.touched.extend(0..self.clients.len());
+        self.write(now);
+        let code = match error {
+            GatewayError::Backlog(_) => FAILED,
+            GatewayError::NameTaken(_) | GatewayError::Fenced(_) => FENCED,
+        };
+        Failure::new(code, error)
     }
 
     /// Everything once; then a sleep, if there was nothing to do.
@@ -289,7 +324,7 @@ impl Server {
         work += self.write(now);
         work += self.publisher.flush();
         if let Some(error) = self.core.take_failure() {
-            return Err(error.into());
+            return Err(self.end(now, &error));
         }
         self.wait(work)
     }

@@ -77,6 +77,10 @@ pub struct AddArgs {
     /// Its messages begin with a number of its own, by which each is stamped exactly once
     #[arg(long)]
     pub numbered: bool,
+    /// It is sent each message when it is stamped too, as Unsequenced Data behind eight bytes with its number; needs
+    /// gateway.delivery = "stamped"
+    #[arg(long)]
+    pub early: bool,
     /// How long it may be away before its disconnect is stamped, in milliseconds; 2000 if not given
     #[arg(long, value_name = "MS")]
     pub grace_ms: Option<u32>,
@@ -104,7 +108,7 @@ pub(super) fn run(command: &UserCommand) -> Result<u8, Failure> {
             let path = args.file.path()?;
             let name = user_name(&args.name).map_err(|what| Failure::new(USAGE, what))?;
             let mut user = User::new(name, hashed()?);
-            (user.destination, user.numbered) = (args.to.clone(), args.numbered);
+            (user.destination, user.numbered, user.early) = (args.to.clone(), args.numbered, args.early);
             user.cancel_on_disconnect = args.cancel_on_disconnect;
             user.grace_ms = args.grace_ms.unwrap_or(user.grace_ms);
             user.rate = args.rate.unwrap_or(user.rate);

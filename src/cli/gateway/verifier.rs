@@ -1,16 +1,17 @@
-//! The thread that checks passwords: one, of the lowest class, behind a queue that is bounded. A flood of logins
-//! waits for it, and nothing else does.
+//! The threads that check passwords, behind a queue that is bounded: one of the lowest class, which takes what the cores
+//! have left, and one that takes a bounded share of a core from others, so that a login goes on however busy they are.
+//! A flood of logins waits for them, and nothing else does for long.
 
+use crate::cli::Failure;
+use crate::cli::failure::FAILED;
 use crate::edge::gateway::core::Check;
-use crate::edge::gateway::passwords::Passwords;
+use crate::edge::gateway::passwords::{Believed, Passwords, Share};
 use crate::io::clock::{Clock, random_u64};
 use crate::io::{IoError, cpu};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use mio::Waker;
-use std::sync::Arc;
-
-use crate::cli::Failure;
-use crate::cli::failure::FAILED;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Where passwords go, and verdicts come from.
 pub(super) struct Verifier {
@@ -18,8 +19,47 @@ pub(super) struct Verifier {
     verdicts: Receiver<(Check, bool)>,
 }
 
+/// What the threads have in common.
+#[derive(Clone)]
+struct Work {
+    todo: Receiver<Check>,
+    done: Sender<(Check, bool)>,
+    passwords: Arc<Passwords>,
+    believed: Arc<Mutex<Believed>>,
+    waker: Arc<Waker>,
+    clock: Clock,
+}
+
+impl Work {
+    fn is_right(&self, check: &Check) -> bool {
+        let hash = check.hash.as_deref();
+        let login = self.passwords.fingerprint(&check.password, hash);
+        let believed = || self.believed.lock().unwrap_or_else(PoisonError::into_inner);
+        if believed().has(self.clock.now(), &login) {
+            return true;
+        }
+        let is_right = self.passwords.is_right(&check.password, hash);
+        if is_right {
+            believed().add(self.clock.now(), login);
+        }
+        is_right
+    }
+
+    /// Checks until nobody wants a verdict; `rest` comes behind each check.
+    fn run(&self, mut rest: impl FnMut(&Clock)) {
+        for check in &self.todo {
+            let is_right = self.is_right(&check);
+            if self.done.send((check, is_right)).is_err() {
+                return;
+            }
+            let _ = self.waker.wake(); // the owner looks within a millisecond anyway
+            rest(&self.clock);
+        }
+    }
+}
+
 impl Verifier {
-    /// Starts the thread, which wakes the owner by `waker`; at most `checks_max` passwords wait.
+    /// Starts the threads, which wake the owner by `waker`; at most `checks_max` passwords wait.
     pub(super) fn start(checks_max: usize, waker: Arc<Waker>) -> Result<Self, Failure> {
         let (checks, todo) = bounded::<Check>(checks_max);
         let (done, verdicts) = bounded(checks_max);
@@ -27,22 +67,22 @@ impl Verifier {
         let mut key = [0; 16];
         key[..8].copy_from_slice(&drawn[0].to_le_bytes());
         key[8..].copy_from_slice(&drawn[1].to_le_bytes());
-        let mut passwords = Passwords::new(key).map_err(|what| Failure::new(FAILED, what))?;
-        let clock = Clock::start();
-        let work = move || {
+        let passwords = Arc::new(Passwords::new(key).map_err(|what| Failure::new(FAILED, what))?);
+        let (believed, clock) = (Arc::default(), Clock::start());
+        let work = Work { todo, done, passwords, believed, waker, clock };
+        let also = work.clone();
+        spawn("passwords", move || {
             cpu::idle_only();
-            for check in todo {
-                let is_right = passwords.is_right(clock.now(), &check.password, check.hash.as_deref());
-                if done.send((check, is_right)).is_err() {
-                    return;
-                }
-                let _ = waker.wake(); // the owner looks within a millisecond anyway
-            }
-        };
-        std::thread::Builder::new()
-            .name("passwords".into())
-            .spawn(work)
-            .map_err(|error| IoError::new("start the thread that checks passwords", error))?;
+            work.run(|_| {});
+        })?;
+        spawn("passwords-share", move || {
+            let (mut share, mut used) = (Share::default(), cpu::thread_time());
+            also.run(|clock| {
+                let now_used = cpu::thread_time();
+                let rest = share.on_used(clock.now(), now_used - std::mem::replace(&mut used, now_used));
+                std::thread::sleep(Duration::from_nanos(rest));
+            });
+        })?;
         Ok(Self { checks, verdicts })
     }
 
@@ -60,4 +100,10 @@ impl Verifier {
     pub(super) fn verdict(&self) -> Option<(Check, bool)> {
         self.verdicts.try_recv().ok()
     }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let spawned = std::thread::Builder::new().name(name.into()).spawn(work);
+    spawned.map_err(|error| IoError::new("start a thread that checks passwords", error))?;
+    Ok(())
 }

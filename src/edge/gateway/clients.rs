@@ -16,7 +16,7 @@
 //! ```
 
 use crate::engine::subscriber::SubscriberEvent;
-use crate::wire::{PublisherId, Seq};
+use crate::wire::PublisherId;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -138,8 +138,11 @@ pub struct Client {
     pub open: bool,
     /// The gateway that stamped its latest open, and that gateway's incarnation then.
     pub gateway: (PublisherId, u32),
-    /// The number that stands before its last message, if it numbers them.
+    /// The number that stands before the last message that it sent by a login of this trading day, if it numbers them.
     pub last_number: u64,
+    /// Its latest open stands in this trading day: what it says is numbered within it. What an older login had under
+    /// way when the day began is numbered within the day before.
+    is_of_day: bool,
 }
 
 /// All clients and gateways of the stream, by id.
@@ -149,6 +152,8 @@ pub struct Clients {
     ids: BTreeMap<String, PublisherId>,
     /// Incarnation of each gateway; 0 once it is closed.
     gateways: BTreeMap<PublisherId, u32>,
+    /// Gateways by their names, without what all of them begin with.
+    gateway_ids: BTreeMap<String, PublisherId>,
 }
 
 impl Clients {
@@ -156,8 +161,9 @@ impl Clients {
     pub fn on_event<'a>(&'a mut self, event: &SubscriberEvent<'_>) -> Option<ClientEvent<'a>> {
         match *event {
             SubscriberEvent::Opened { publisher, incarnation, nonce, name, .. } => {
-                if name.starts_with(GATEWAY) {
+                if let Some(gateway) = name.strip_prefix(GATEWAY) {
                     self.gateways.insert(publisher, incarnation);
+                    self.gateway_ids.entry(gateway.to_owned()).or_insert(publisher);
                 }
                 let user = name.strip_prefix(CLIENT)?;
                 self.on_opened(user, publisher, incarnation, nonce)
@@ -177,9 +183,18 @@ impl Clients {
             }
             SubscriberEvent::Message(message) => {
                 if let Some(client) = self.by_id.get_mut(&message.publisher)
+                    && client.is_of_day
                     && let Some(number) = message.payload.first_chunk::<8>()
                 {
                     client.last_number = u64::from_be_bytes(*number);
+                }
+                None
+            }
+            SubscriberEvent::Day { mark, .. } => {
+                if mark.begins {
+                    for client in self.by_id.values_mut() {
+                        (client.last_number, client.is_of_day) = (0, false);
+                    }
                 }
                 None
             }
@@ -205,20 +220,16 @@ impl Clients {
             open: true,
             gateway,
             last_number: 0,
+            is_of_day: true,
         });
         (client.incarnation, client.nonce, client.gateway) = (incarnation, nonce, gateway);
-        client.open = true;
+        (client.open, client.is_of_day) = (true, true);
         if nonce[0] >> 56 != REAP {
             client.connected = true;
             return Some(ClientEvent::Connected { user: &client.user, publisher });
         }
         // Whether its orders are to be cancelled stands in the close behind it; until then it is as good as gone.
         None
-    }
-
-    /// A trading day begins: numbers begin anew.
-    pub fn on_day(&mut self) {
-        self.by_id.values_mut().for_each(|client| client.last_number = 0);
     }
 
     /// The client with this id.
@@ -236,6 +247,11 @@ impl Clients {
         self.gateways.get(&publisher).copied().unwrap_or(0)
     }
 
+    /// The id of the gateway of this name, once it was opened for the first time.
+    pub fn gateway_of(&self, name: &str) -> Option<PublisherId> {
+        self.gateway_ids.get(name).copied()
+    }
+
     /// The gateways that are open.
     pub fn gateways(&self) -> impl Iterator<Item = (PublisherId, u32)> {
         self.gateways.iter().map(|(id, incarnation)| (*id, *incarnation)).filter(|(_, open)| *open != 0)
@@ -244,16 +260,5 @@ impl Clients {
     /// Clients that are connected, and by whom.
     pub fn connected(&self) -> impl Iterator<Item = (PublisherId, &Client)> {
         self.by_id.iter().filter(|(_, client)| client.connected).map(|(id, client)| (*id, client))
-    }
-}
-
-/// The seq of an event, where it is an entry's.
-pub fn seq_of(event: &SubscriberEvent<'_>) -> Option<Seq> {
-    match event {
-        SubscriberEvent::Message(message) => Some(message.seq),
-        SubscriberEvent::Opened { seq, .. }
-        | SubscriberEvent::Closed { seq, .. }
-        | SubscriberEvent::Day { seq, .. } => Some(*seq),
-        _ => None,
     }
 }

@@ -13,6 +13,7 @@ mod fuzz;
 mod login;
 #[cfg(test)]
 mod model;
+mod own;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -22,17 +23,18 @@ use super::clients::{Clients, Reason, close_payload};
 use super::conn::{Conn, Phase};
 use super::ledger::Ledger;
 use super::locks::Locks;
+use super::pending::Pending;
 use super::users::Users;
 use crate::edge::Text;
 use crate::edge::soup::{End, Event, Packet, ServerLimits};
 use crate::engine::ports::{Backlog, BacklogError};
 use crate::engine::publisher::PublishError;
-use crate::wire::{Destination, Nanos, PublisherId, PublisherSeq};
+use crate::engine::subscriber::Delivery;
+use crate::wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
+use own::Own;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
-/// Where gateways tell each other that they live.
-pub const GATEWAYS: Destination = u32::MAX;
 /// Bytes that one connection may have waiting to be sent; what does not fit stays in the ledger.
 const OUT_MAX: usize = 64 << 10;
 /// How long a closed connection may take to send its last bytes.
@@ -43,8 +45,6 @@ const FULL: &str = "the gateway has no room for more of this day: log in at anot
 const OTHER_DAY: &str = "that session is not the open trading day: leave it blank";
 /// Told to a client whose user is logged in anew.
 const SUPERSEDED: &str = "another connection has logged in as this user";
-/// Time between two looks at all timers.
-const SCAN_NS: Nanos = 10_000_000;
 
 /// What the core publishes through; the handle, or a test's.
 pub trait Stream {
@@ -66,6 +66,8 @@ pub trait Stream {
 /// A gateway's settings.
 #[derive(Clone, Debug)]
 pub struct GatewayLimits {
+    /// What its subscription tells. Clients are told what is committed, whichever it is.
+    pub delivery: Delivery,
     /// Most connections.
     pub clients_max: usize,
     /// Most that are accepted in a second.
@@ -76,6 +78,8 @@ pub struct GatewayLimits {
     pub stall_ns: Nanos,
     /// Most logins whose passwords wait to be checked.
     pub checks_max: usize,
+    /// Time between two looks at all timers; 10 ms.
+    pub scan_ns: Nanos,
     /// Time between two signs of life to the other gateways.
     pub beat_ns: Nanos,
     /// Another gateway is lost when so many of our own signs of life were delivered since its last.
@@ -116,6 +120,8 @@ pub struct Counts {
     pub duplicates: u64,
     /// Messages that were sent to clients.
     pub sent: u64,
+    /// Messages that were sent to clients before they were final, in addition to `sent`.
+    pub early: u64,
     /// Messages to clients that no packet takes: they have no number, at any gateway.
     pub too_long: u64,
     /// Connections that were cut by us.
@@ -139,6 +145,37 @@ struct Leaving {
     reason: Reason,
     cancels: bool,
 }
+
+/// Why a gateway ends by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum GatewayError {
+    /// Where its messages are kept: without that nothing can be counted.
+    Backlog(BacklogError),
+    /// Another gateway runs under its name.
+    NameTaken(String),
+    /// Another gateway was started under its name, and has it now.
+    Fenced(String),
+}
+
+impl std::fmt::Display for GatewayError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Backlog(error) => error.fmt(f),
+            Self::NameTaken(name) => write!(
+                f,
+                "another gateway runs under the name '{name}' and gives signs of life: two of one name would take each \
+                 other's clients; give each a --name of its own, or end the other one first"
+            ),
+            Self::Fenced(name) => write!(
+                f,
+                "another gateway was started under the name '{name}', and serves its clients from now on: give each \
+                 gateway a --name of its own"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for GatewayError {}
 
 /// Whom an open is for.
 #[derive(Clone, Copy, Debug)]
@@ -174,6 +211,10 @@ pub struct Gateway<B> {
     users: Users,
     ledger: Ledger<B>,
     clients: Clients,
+    /// What was told and is not final yet, ...
+    pending: Pending,
+    /// ... and the exclusive bound of what is.
+    final_next: Seq,
     conns: Vec<Option<(u64, Conn)>>,
     free: Vec<usize>,
     number: u64,
@@ -188,9 +229,8 @@ pub struct Gateway<B> {
     checks: VecDeque<Check>,
     checking: usize,
     locks: Locks,
-    own: Option<PublisherId>,
+    own: Own,
     caught_up: bool,
-    beat_at: Nanos,
     /// Own signs of life delivered since each other gateway's last.
     beats_since: BTreeMap<PublisherId, u32>,
     /// Clients of gateways that are gone, and since when that is known.
@@ -200,17 +240,19 @@ pub struct Gateway<B> {
     message: Vec<u8>,
     /// What happened so far.
     pub counts: Counts,
-    failed: Option<BacklogError>,
+    failed: Option<GatewayError>,
 }
 
 impl<B: Backlog> Gateway<B> {
-    /// Nobody is connected.
-    pub fn new(limits: GatewayLimits, users: Users, ledger: Ledger<B>) -> Self {
+    /// The gateway of this name, which must be its own among all gateways of the cluster. Nobody is connected.
+    pub fn new(name: &str, limits: GatewayLimits, users: Users, ledger: Ledger<B>) -> Self {
         Self {
             limits,
             users,
             ledger,
             clients: Clients::default(),
+            pending: Pending::default(),
+            final_next: 1,
             conns: Vec::new(),
             free: Vec::new(),
             number: 0,
@@ -223,9 +265,8 @@ impl<B: Backlog> Gateway<B> {
             checks: VecDeque::new(),
             checking: 0,
             locks: Locks::default(),
-            own: None,
+            own: Own::new(name),
             caught_up: false,
-            beat_at: 0,
             beats_since: BTreeMap::new(),
             orphans: BTreeMap::new(),
             scan_at: 0,
@@ -235,17 +276,9 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// Begins to open the gateway's own name.
-    pub fn open_own(&mut self, stream: &mut impl Stream, name: &str) {
-        let drawn = stream.draw();
-        if let Some(ticket) = stream.open(&format!("{}{name}", super::clients::GATEWAY), drawn) {
-            self.opens.insert(ticket, PendingOpen::new(drawn, OpenFor::Own));
-        }
-    }
-
     /// Whether logins can be decided: the stream was read to its end, and our own name is open.
     pub fn is_ready(&self) -> bool {
-        self.caught_up && self.own.is_some()
+        self.caught_up && self.own.id.is_some()
     }
 
     /// What the stream says of the clients.
@@ -263,8 +296,8 @@ impl<B: Backlog> Gateway<B> {
         self.by_publisher.len()
     }
 
-    /// The spool's failure, which ends the gateway: without it nothing can be counted.
-    pub fn take_failure(&mut self) -> Option<BacklogError> {
+    /// Why the gateway must end, if it must.
+    pub fn take_failure(&mut self) -> Option<GatewayError> {
         self.failed.take()
     }
 
@@ -451,16 +484,17 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The gateway stops: all clients leave, and log in elsewhere.
+    /// The gateway stops: all clients leave, and log in elsewhere; then its name is closed.
     pub fn stop(&mut self, now: Nanos) {
+        self.own.stops = true;
         for index in 0..self.conns.len() {
             self.end(now, index, Reason::Stopped, "the gateway stops: log in at another one");
         }
     }
 
-    /// Whether every disconnect was delivered.
+    /// Whether every disconnect was delivered, and the end of a gateway that stops.
     pub fn has_left(&self) -> bool {
-        self.leaving.is_empty()
+        self.leaving.is_empty() && !(self.own.stops && self.own.id.is_some())
     }
 
     /// Does what is due: sends, timers, disconnects. Connections with something to send or to close are added to
@@ -473,13 +507,13 @@ impl<B: Backlog> Gateway<B> {
         if now < self.scan_at {
             return;
         }
-        self.scan_at = now + SCAN_NS;
+        self.scan_at = now + self.limits.scan_ns;
         for index in 0..self.conns.len() {
             self.scan(now, stream, index);
             touched.push(index);
         }
         self.stamp_disconnects(now, stream);
-        self.beat(now, stream);
+        self.turn_own(now, stream);
         self.reap(now, stream);
     }
 
@@ -508,7 +542,7 @@ impl<B: Backlog> Gateway<B> {
                 }
                 Ok(false) => break,
                 Err(error) => {
-                    *failed = Some(error);
+                    *failed = Some(GatewayError::Backlog(error));
                     return;
                 }
             }
@@ -563,14 +597,5 @@ impl<B: Backlog> Gateway<B> {
             }
             true
         });
-    }
-
-    fn beat(&mut self, now: Nanos, stream: &mut impl Stream) {
-        if let Some(own) = self.own
-            && now >= self.beat_at
-            && stream.publish(own, GATEWAYS, b"").is_ok()
-        {
-            self.beat_at = now + self.limits.beat_ns;
-        }
     }
 }

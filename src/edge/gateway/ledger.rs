@@ -12,11 +12,11 @@
 
 use crate::engine::ports::{Backlog, BacklogError};
 use crate::engine::subscriber::Message;
-use crate::wire::{DayMark, Destination, Seq};
+use crate::wire::{DayMark, Destination};
 use std::collections::BTreeMap;
 
-/// Before each message in the spool: its seq and its length.
-const RECORD_LEN: usize = 12;
+/// Before each message in the backlog: its length.
+const RECORD_LEN: usize = 4;
 /// The day that a stream is in before anybody has said that one begins.
 pub const FIRST_DAY: &str = "FIRST";
 
@@ -56,6 +56,11 @@ impl Place {
     /// Whether `destination` is one of those.
     pub fn hears(&self, destination: Destination) -> bool {
         self.heard.iter().any(|(known, _)| *known == destination)
+    }
+
+    /// Each destination that it hears.
+    pub fn destinations(&self) -> impl Iterator<Item = Destination> {
+        self.heard.iter().map(|(destination, _)| *destination)
     }
 
     /// One more destination, from its beginning; nobody could be addressed by it before.
@@ -108,40 +113,26 @@ impl<B: Backlog> Ledger<B> {
 
     /// The next message of the stream. Returns whether it has a number in somebody's sequence.
     pub fn on_message(&mut self, message: &Message<'_>) -> Result<bool, BacklogError> {
-        if message.destination == 0 && !self.keeps_everybody || self.day == Day::Unknown {
+        if !self.takes(message) {
+            match self.day {
+                Day::Over => self.outside += u64::from(message.destination != 0),
+                Day::Open(_) => self.full |= message.destination != 0 || self.keeps_everybody,
+                Day::Unknown => {}
+            }
             return Ok(false);
         }
-        if self.day == Day::Over {
-            self.outside += u64::from(message.destination != 0);
-            return Ok(false);
-        }
-        if self.full || !self.backlog.has_room(RECORD_LEN + message.payload.len()) {
-            self.full = true;
-            return Ok(false);
-        }
-        let mut record = [0; RECORD_LEN];
-        record[..8].copy_from_slice(&message.seq.to_le_bytes());
-        record[8..].copy_from_slice(&(message.payload.len() as u32).to_le_bytes());
+        let record: [u8; RECORD_LEN] = (message.payload.len() as u32).to_le_bytes();
         let at = self.backlog.append([&record, message.payload])?;
         self.lists.entry(message.destination).or_default().push(at);
         Ok(true)
     }
 
-    /// Everything from `from` on did not survive a takeover (for who delivers what is only stamped). A day that was
-    /// marked there is not taken back: whoever marks days waits for the commit.
-    pub fn on_retract(&mut self, from: Seq) -> Result<(), BacklogError> {
-        let mut cut = self.backlog.len();
-        for list in self.lists.values_mut() {
-            while let Some(&at) = list.last() {
-                let (seq, _) = header(&self.backlog, at)?;
-                if seq < from {
-                    break;
-                }
-                cut = cut.min(at);
-                list.pop();
-            }
-        }
-        self.backlog.cut(cut)
+    /// Whether a message of this destination would have a number if it were the next.
+    pub fn takes(&self, message: &Message<'_>) -> bool {
+        (message.destination != 0 || self.keeps_everybody)
+            && matches!(self.day, Day::Open(_))
+            && !self.full
+            && self.backlog.has_room(RECORD_LEN + message.payload.len())
     }
 
     fn list(&self, destination: Destination) -> &[u64] {
@@ -151,6 +142,11 @@ impl<B: Backlog> Ledger<B> {
     /// The number that the next message will have for who hears `destinations`.
     pub fn next_number(&self, destinations: &[Destination]) -> u64 {
         1 + destinations.iter().map(|destination| self.list(*destination).len() as u64).sum::<u64>()
+    }
+
+    /// The number that the next message will have for who stands at `place`.
+    pub fn number_behind(&self, place: &Place) -> u64 {
+        1 + place.destinations().map(|destination| self.list(destination).len() as u64).sum::<u64>()
     }
 
     /// The place before message `number`, from 1 to the next one, of who hears these distinct destinations.
@@ -179,7 +175,7 @@ impl<B: Backlog> Ledger<B> {
             Some((at, behind))
         });
         let Some((at, behind)) = ahead.min_by_key(|(at, _)| *at) else { return Ok(false) };
-        let (_, len) = header(&self.backlog, at)?;
+        let len = len_at(&self.backlog, at)?;
         out.resize(len, 0);
         self.backlog.read(at + RECORD_LEN as u64, out)?;
         *behind += 1;
@@ -190,24 +186,19 @@ impl<B: Backlog> Ledger<B> {
     pub fn is_at_end(&self, place: &Place) -> bool {
         place.heard.iter().all(|(destination, behind)| *behind >= self.list(*destination).len())
     }
-
-    /// Whether something that lay behind `place` has been retracted since.
-    pub fn is_retracted(&self, place: &Place) -> bool {
-        place.heard.iter().any(|(destination, behind)| *behind > self.list(*destination).len())
-    }
 }
 
-fn header(backlog: &impl Backlog, at: u64) -> Result<(Seq, usize), BacklogError> {
+fn len_at(backlog: &impl Backlog, at: u64) -> Result<usize, BacklogError> {
     let mut record = [0; RECORD_LEN];
     backlog.read(at, &mut record)?;
-    let [a, b, c, d, e, f, g, h, len @ ..] = record;
-    Ok((u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes(len) as usize))
+    Ok(u32::from_le_bytes(record) as usize)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::ports::MemoryBacklog;
+    use crate::wire::Seq;
 
     fn ledger() -> Ledger<MemoryBacklog> {
         Ledger::new(MemoryBacklog::new(1 << 20), true, false)
@@ -284,21 +275,6 @@ mod tests {
     }
 
     #[test]
-    fn what_a_takeover_took_back_has_no_number_and_who_was_given_it_is_known() {
-        let mut ledger = ledger();
-        for seq in 1..=6 {
-            ledger.on_message(&message(seq, 1 + (seq % 2) as u32, b"x")).unwrap();
-        }
-        let mut place = ledger.place(&[1], 1);
-        assert_eq!(all(&ledger, &mut place).len(), 3);
-        ledger.on_retract(4).unwrap();
-        assert_eq!((ledger.next_number(&[1]), ledger.next_number(&[2])), (2, 3));
-        assert!(ledger.is_retracted(&place));
-        ledger.on_message(&message(4, 1, b"y")).unwrap();
-        assert_eq!(all(&ledger, &mut ledger.place(&[1], 2)), ["y"]);
-    }
-
-    #[test]
     fn a_stream_that_is_not_read_from_its_beginning_has_no_numbers_before_a_day_begins() {
         let mut ledger = Ledger::new(MemoryBacklog::new(1 << 20), false, false);
         assert!(!ledger.on_message(&message(50, 7, b"unknown")).unwrap());
@@ -311,6 +287,6 @@ mod tests {
     fn a_day_that_is_larger_than_its_room_says_so_and_counts_nothing_wrong() {
         let mut ledger = Ledger::new(MemoryBacklog::new(100), true, false);
         let taken = (1..20).filter(|seq| ledger.on_message(&message(*seq, 7, b"12345678")).unwrap()).count();
-        assert_eq!((taken, ledger.is_full(), ledger.next_number(&[7])), (5, true, 6));
+        assert_eq!((taken, ledger.is_full(), ledger.next_number(&[7])), (8, true, 9));
     }
 }

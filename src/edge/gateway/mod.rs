@@ -11,4 +11,5 @@ pub mod core;
 pub mod ledger;
 mod locks;
 pub mod passwords;
+pub mod pending;
 pub mod users;

@@ -10,6 +10,7 @@
 //! It holds no more than the cluster's window (`stream.window…`) and what one poll brings: everything else is final
 //! when it is told.
 
+use crate::edge::soup::packet::PAYLOAD_LEN_MAX;
 use crate::engine::subscriber::{Message, SubscriberEvent};
 use crate::wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeMap, VecDeque};
@@ -19,10 +20,24 @@ const FREE_MAX: usize = 1_024;
 
 #[derive(Clone, Copy, Debug)]
 enum What {
-    Message { publisher: PublisherId, publisher_seq: PublisherSeq, destination: Destination, timestamp: Nanos },
-    Opened { publisher: PublisherId, incarnation: u32, nonce: [u64; 2], last: PublisherSeq },
-    Closed { publisher: PublisherId },
-    Day { begins: bool },
+    Message {
+        publisher: PublisherId,
+        publisher_seq: PublisherSeq,
+        destination: Destination,
+        timestamp: Nanos,
+    },
+    Opened {
+        publisher: PublisherId,
+        incarnation: u32,
+        nonce: [u64; 2],
+        last: PublisherSeq,
+    },
+    Closed {
+        publisher: PublisherId,
+    },
+    Day {
+        begins: bool,
+    },
     CaughtUp,
 }
 
@@ -66,7 +81,7 @@ impl Held {
 #[derive(Clone, Debug, Default)]
 pub struct Pending {
     held: VecDeque<Held>,
-    /// Messages among them, by whom they are for.
+    /// Messages among them that a packet takes, by whom they are for.
     counts: BTreeMap<Destination, u64>,
     days: usize,
     free: Vec<Vec<u8>>,
@@ -84,7 +99,9 @@ impl Pending {
                 timestamp,
                 payload,
             }) => {
-                *self.counts.entry(destination).or_default() += 1;
+                if payload.len() <= PAYLOAD_LEN_MAX {
+                    *self.counts.entry(destination).or_default() += 1;
+                }
                 (seq + 1, What::Message { publisher, publisher_seq, destination, timestamp }, payload)
             }
             SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name } => {
@@ -95,7 +112,13 @@ impl Pending {
                 self.days += 1;
                 (seq + 1, What::Day { begins: mark.begins }, mark.name.as_bytes())
             }
-            SubscriberEvent::CaughtUp { next } => (next, What::CaughtUp, &[][..]),
+            SubscriberEvent::CaughtUp { next } => {
+                let is_known = |held: &Held| held.bound == next && matches!(held.what, What::CaughtUp);
+                if self.held.back().is_some_and(is_known) {
+                    return;
+                }
+                (next, What::CaughtUp, &[][..])
+            }
             _ => return,
         };
         debug_assert!(self.held.back().is_none_or(|last| last.bound <= bound), "in the stream's order");
@@ -106,8 +129,9 @@ impl Pending {
 
     /// The oldest event, if everything below `commit_next` makes it final. [`Pending::give_back`] its memory.
     pub fn pop_final(&mut self, commit_next: Seq) -> Option<Held> {
-        let held = self.held.pop_front_if(|held| held.bound <= commit_next)?;
-        self.uncount(held.what);
+        self.held.front().filter(|held| held.bound <= commit_next)?;
+        let held = self.held.pop_front()?;
+        self.uncount(&held);
         Some(held)
     }
 
@@ -122,26 +146,28 @@ impl Pending {
 
     /// Nothing from `from` on survived a takeover.
     pub fn on_retract(&mut self, from: Seq) {
-        while let Some(held) = self.held.pop_back_if(|held| held.bound > from) {
-            self.uncount(held.what);
+        while self.held.back().is_some_and(|held| held.bound > from)
+            && let Some(held) = self.held.pop_back()
+        {
+            self.uncount(&held);
             self.give_back(held);
         }
     }
 
-    fn uncount(&mut self, what: What) {
-        match what {
-            What::Message { destination, .. } => {
+    fn uncount(&mut self, held: &Held) {
+        match held.what {
+            What::Message { destination, .. } if held.bytes.len() <= PAYLOAD_LEN_MAX => {
                 if let Some(count) = self.counts.get_mut(&destination) {
                     *count -= 1;
                 }
                 self.counts.retain(|_, count| *count > 0);
             }
             What::Day { .. } => self.days -= 1,
-            What::Opened { .. } | What::Closed { .. } | What::CaughtUp => {}
+            _ => {}
         }
     }
 
-    /// Messages for `destination` that wait; `None` while a trading day waits to begin or to end: then they have no
+    /// Messages for `destination` that wait and that a packet takes; `None` while a trading day waits to begin or to end: then they have no
     /// number yet.
     pub fn count(&self, destination: Destination) -> Option<u64> {
         (self.days == 0).then(|| self.counts.get(&destination).copied().unwrap_or(0))
@@ -164,14 +190,7 @@ mod tests {
 
     fn message(seq: Seq, destination: Destination, payload: &[u8]) -> SubscriberEvent<'_> {
         let (publisher, publisher_seq, timestamp) = (9, seq, 5);
-        SubscriberEvent::Message(Message {
-            seq,
-            publisher,
-            publisher_seq,
-            destination,
-            timestamp,
-            payload,
-        })
+        SubscriberEvent::Message(Message { seq, publisher, publisher_seq, destination, timestamp, payload })
     }
 
     #[test]

@@ -8,8 +8,7 @@
 //! destination = "everybody"         # whom its messages are for
 //! ```
 
-use super::core::GATEWAYS;
-use crate::wire::CHANNELS;
+use crate::wire::{CHANNELS, GATEWAYS};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -113,6 +112,9 @@ pub struct User {
     /// Its messages begin with a number of its own, by which they are stamped exactly once.
     #[serde(default)]
     pub numbered: bool,
+    /// It is sent its messages as they are stamped too, without a number that counts (`gateway.delivery = "stamped"`).
+    #[serde(default)]
+    pub early: bool,
     /// How long it may be away before its disconnect is stamped, in milliseconds.
     #[serde(default = "grace_ms")]
     pub grace_ms: u32,
@@ -150,6 +152,7 @@ impl User {
             hear: only_self(),
             destination: everybody(),
             numbered: false,
+            early: false,
             grace_ms: grace_ms(),
             cancel_on_disconnect: false,
             rate: rate(),

@@ -14,6 +14,8 @@ use crate::wire::Nanos;
 use std::fmt;
 
 const SECOND: Nanos = 1_000_000_000;
+/// Told to a client whose login is being decided, as often as a heartbeat would be.
+const LOGIN_WAITS: &[u8] = b"your login is being decided: wait";
 
 /// The timers of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +47,8 @@ impl Default for ServerLimits {
 pub enum State {
     /// Connected; the login request is not whole yet.
     AwaitingLogin,
-    /// The owner decides about the login. It takes the time that it needs: no timer runs.
+    /// The owner decides about the login. It takes the time that it needs, and meanwhile the client is told that it
+    /// waits, by the one packet that may stand before the login's answer: text for humans ("Debug").
     LoginPending,
     /// Logged in.
     Open,
@@ -314,6 +317,7 @@ impl Server {
             }
             (Packet::LoginRequest(request), State::AwaitingLogin) => {
                 self.state = State::LoginPending;
+                self.sent_at = self.sent_at.max(self.heard.at);
                 if let Timeout::Ms(ms) = request.timeout {
                     self.silence_ns = (Nanos::from(ms) * 1_000_000).max(self.limits.silence_ns_min);
                 }
@@ -414,7 +418,8 @@ impl Server {
         match self.state {
             State::AwaitingLogin => self.since.saturating_add(self.limits.login_ns),
             State::Open => self.silent_at().min(self.heartbeat_at()),
-            State::LoginPending | State::Ended(_) => Nanos::MAX,
+            State::LoginPending => self.heartbeat_at(),
+            State::Ended(_) => Nanos::MAX,
         }
     }
 
@@ -433,6 +438,9 @@ impl Server {
         match self.state {
             State::AwaitingLogin if now >= self.next_deadline() => self.end(End::LoginLate),
             State::Open if now >= self.silent_at() => self.end(End::Silent),
+            State::LoginPending if now >= self.heartbeat_at() => {
+                let _ = self.write(now, Packet::Debug(LOGIN_WAITS), out); // it is short
+            }
             // A heartbeat is always a packet.
             State::Open if now >= self.heartbeat_at() => {
                 let _ = self.write(now, Packet::ServerHeartbeat, out);

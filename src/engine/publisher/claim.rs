@@ -53,7 +53,7 @@ impl PublisherCore {
         payload: &[u8],
     ) -> Result<PublisherSeq, PublishError> {
         if payload.len() > self.short_len_max {
-            return self.publish_long(publisher, destination, payload);
+            return self.publish_long(publisher, destination, payload, 0);
         }
         let (publisher_seq, body) =
             self.claim((EntryKind::Message, 0), publisher, destination, payload.len())?;
@@ -61,28 +61,64 @@ impl PublisherCore {
         Ok(publisher_seq)
     }
 
-    /// Takes a message that some destination does not take, or that goes out in parts: all of them, or none.
+    /// The same for a message whose number follows from the application's state: that of its first part is `number`.
+    /// What the stream has already, or what was handed in here before, is not handed in again; of a message of which
+    /// the stream has the first parts, the others are. So whoever begins anew may hand in everything once more.
+    ///
+    /// Where `number` lies behind the next one, the publisher goes on there if nothing of it is under way: the caller
+    /// has read what lies between as committed. [`crate::engine::outputs::Outputs`] derives the numbers.
+    pub fn try_publish_at(
+        &mut self,
+        publisher: PublisherId,
+        number: PublisherSeq,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError> {
+        let index = self.lines.open_line(publisher)?;
+        let count = self.parts_of(payload.len());
+        let (next, last) = (self.lines.list[index].next, number + count - 1);
+        if last < next {
+            return Ok(last);
+        }
+        if number > next {
+            if self.window.oldest(&self.lines.list[index].outstanding).is_some() {
+                return Err(PublishError::Ahead { number, next });
+            }
+            self.lines.resume(index, number);
+        }
+        self.publish_long(publisher, destination, payload, next.saturating_sub(number) as usize)
+    }
+
+    /// How many entries, and so numbers, a message of `len` bytes takes.
+    pub fn parts_of(&self, len: usize) -> u64 {
+        (len.div_ceil(part_len(len, self.part_len_max())) as u64).max(1)
+    }
+
+    /// Takes a message that some destination does not take, or that goes out in parts: all of them behind the first
+    /// `skipped`, or none.
     #[cold]
     fn publish_long(
         &mut self,
         publisher: PublisherId,
         destination: Destination,
         payload: &[u8],
+        skipped: usize,
     ) -> Result<PublisherSeq, PublishError> {
-        let (len, max, part_len_max) = (payload.len(), self.message_len_max(), self.part_len_max());
+        let (len, max) = (payload.len(), self.message_len_max());
         self.check_len(destination, len)?;
         if len > max {
             return Err(PublishError::TooLong { len, max });
         }
-        // Of one length: datagrams of one size leave uncut, here and as the leader's frames.
-        let part_len = len.div_ceil(len.div_ceil(part_len_max));
-        let count = len.div_ceil(part_len);
+        let part_len = part_len(len, self.part_len_max());
+        let count = len.div_ceil(part_len).max(1);
         self.lines.open_line(publisher)?;
-        if count > 1 && !self.window.has_room_for_parts(count) {
+        if count > 1 && !self.window.has_room_for_parts(count - skipped) {
             return Err(PublishError::Backpressure);
         }
         let mut last = 0;
-        for (index, part) in payload.chunks(part_len).enumerate() {
+        // A message without a byte is one entry.
+        let parts = payload.chunks(part_len).chain(payload.is_empty().then_some(payload));
+        for (index, part) in parts.enumerate().skip(skipped) {
             let next = if index > 0 { PART_NEXT } else { 0 };
             let more = if index + 1 < count { PART_MORE } else { 0 };
             let kind = (EntryKind::Message, next | more);
@@ -169,4 +205,9 @@ impl PublisherCore {
         }
         Ok((publisher_seq, body))
     }
+}
+
+/// Bytes of each part but the last. Of one length: datagrams of one size leave uncut, here and as the leader's frames.
+fn part_len(len: usize, part_len_max: usize) -> usize {
+    len.div_ceil(len.div_ceil(part_len_max).max(1)).max(1)
 }

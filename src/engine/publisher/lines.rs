@@ -222,10 +222,21 @@ impl Lines {
     #[cold]
     fn refusal(&self, index: usize) -> PublishError {
         match self.list[index].state {
-            LineState::Fenced | LineState::Ending { fenced: true, .. } => PublishError::Fenced,
-            LineState::Closed | LineState::Ending { .. } => PublishError::Closed,
+            LineState::Fenced => PublishError::Fenced,
+            LineState::Closed => PublishError::Closed,
+            // What ends it is not final: a takeover may take it back.
+            LineState::Ending { opened: true, .. } => PublishError::Backpressure,
             _ => PublishError::NotOpen,
         }
+    }
+
+    /// The next message of a line of which nothing is under way is `number`: what lies before is committed.
+    pub(super) fn resume(&mut self, index: usize, number: PublisherSeq) {
+        let line = &mut self.list[index];
+        line.next = number;
+        line.settled = line.settled.max(number - 1);
+        line.stamped = line.stamped.max(number - 1);
+        self.copied.retain(|copied| copied.line as usize != index || copied.publisher_seq >= number);
     }
 
     /// A message was handed in that a copy of us had stamped already: its fate is known.

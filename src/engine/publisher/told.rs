@@ -25,6 +25,13 @@ pub enum PublishError {
         /// The destination's limit.
         max: usize,
     },
+    /// The message was to have a number behind the next one: what lies between was not handed in here.
+    Ahead {
+        /// The number that it was to have.
+        number: PublisherSeq,
+        /// The next one.
+        next: PublisherSeq,
+    },
     /// A newer process publishes under this name.
     Fenced,
     /// The publisher is closed.
@@ -55,6 +62,11 @@ impl std::fmt::Display for PublishError {
                      feeds take more"
                 )
             }
+            Self::Ahead { number, next } => write!(
+                f,
+                "a message was handed in as number {number} of its publisher, and {next} is the next one: hand in what \
+                 lies between first"
+            ),
             Self::Fenced => {
                 f.write_str("a newer process has opened this publisher's name: this one is fenced")
             }

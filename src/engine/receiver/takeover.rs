@@ -13,7 +13,7 @@ use crate::proto::follow::Follow;
 use crate::proto::held::Verdict;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
-use crate::wire::{Chain, EntryKind, Epoch, EpochStartView, FrameView, Seq};
+use crate::wire::{Chain, EntryKind, Epoch, EpochStartView, FrameView, Header, Seq};
 
 /// The epoch start with which `frame` begins.
 fn start_in<'a>(frame: &FrameView<'a>) -> Option<EpochStartView<'a>> {
@@ -48,7 +48,9 @@ impl Receiver {
         let (epoch, bound) = self.news;
         // What was seen stamped in an older epoch may never come to be: only this epoch's word counts.
         self.seen_next = frame.header.next_seq();
-        if epoch == self.follow.epoch() {
+        // What was said of it while its start was not held may be anything.
+        let known = self.commit.known_next().max(frame.header.commit_next);
+        if epoch == self.follow.epoch() && self.follow.is_within_window(bound, known, true) {
             self.seen_next = self.seen_next.max(bound);
         }
         if epoch <= self.follow.epoch() {
@@ -83,6 +85,13 @@ impl Receiver {
             self.on_said(next);
         } else {
             self.on_news(epoch, next);
+        }
+    }
+
+    /// A ballot tells where its sender's log ends: what of it is missing here is asked for, as far as that log may reach.
+    pub fn on_ballot(&mut self, header: &Header, counters: &mut Counters) {
+        if header.epoch() != self.follow.epoch() || self.believes(header, false, counters) {
+            self.on_told(header.epoch(), header.first_seq);
         }
     }
 

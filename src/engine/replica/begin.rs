@@ -106,7 +106,7 @@ impl ReplicaCore {
         }
         self.rx.restore(&table, self.log.membership, self.limits.durability);
         self.look_at_durability();
-        self.rx.follow.secret_hash = body.secret_hash;
+        (self.rx.follow.secret_hash, self.rx.follow.window_entries) = (body.secret_hash, body.window_entries);
         self.rx.on_stored(&tail.end());
         self.rx.commit.on_announced(epoch, self.commit_won);
         self.events.push(Event::Epoch { epoch, base: end.next });

@@ -14,6 +14,7 @@ use crate::proto::accept::Asked;
 use crate::proto::commit::Durability;
 use crate::proto::election::{Promise, Say, Verdict, Why};
 use crate::proto::planted::{Mutation, planted};
+use crate::proto::rounds;
 use crate::proto::sequence::{Leadership, Sequencer};
 use crate::proto::suspect;
 use crate::wire::{
@@ -103,10 +104,11 @@ impl ReplicaCore {
                 if !self.is_own(header, body.process_nonce) {
                     // What is asked by a pre-vote is no ballot yet: two that miss a leader alone would drive
                     // each other's rounds up, a thousand a second, until there are none left.
-                    if !matches!(datagram, Datagram::PreVote(..) | Datagram::Grant(..)) {
-                        self.election.on_heard(Epoch(body.ballot));
+                    let asks = matches!(datagram, Datagram::PreVote(..) | Datagram::Grant(..));
+                    let believed = self.hear_round(now, header.epoch());
+                    if !believed || !asks && !self.hear_round(now, Epoch(body.ballot)) {
+                        return Ok(()); // and climbed towards it: who means it says it again
                     }
-                    self.election.on_heard(header.epoch());
                     if self.declared == Some(header.identity()) {
                         self.declared = None; // it lives
                     }
@@ -144,7 +146,7 @@ impl ReplicaCore {
             Role::Leader => false,
         };
         if lacks {
-            self.rx.on_told(header.epoch(), header.first_seq);
+            self.rx.on_ballot(header, &mut self.counters);
         }
         match Kind::from_u8(header.kind) {
             // A ballot is asked for by nobody but the one who would lead it.
@@ -169,6 +171,32 @@ impl ReplicaCore {
             }
             Some(Kind::Grant) if ballot.leader() == self.identity() => self.election.on_grant(from),
             _ => {}
+        }
+    }
+
+    /// Somebody speaks of an epoch. Returns whether its round is believed.
+    #[inline]
+    pub(super) fn hear_round(&mut self, now: Nanos, epoch: Epoch) -> bool {
+        let seen = self.election.round_seen();
+        let believed = self.election.on_heard(now, epoch);
+        if !believed {
+            self.on_round_refused(epoch, seen);
+        }
+        believed
+    }
+
+    #[cold]
+    fn on_round_refused(&mut self, epoch: Epoch, seen: u32) {
+        if self.counters.get(Counter::RoundsRefused) == 0 {
+            self.events.push(Event::RoundRefused { epoch, seen });
+        }
+        self.counters.add(Counter::RoundsRefused, 1);
+    }
+
+    /// Half of all rounds are used up: the operator is told, once.
+    fn look_at_rounds(&mut self, promised: Epoch) {
+        if promised.round() >= rounds::ALARM && !std::mem::replace(&mut self.rounds_alarmed, true) {
+            self.events.push(Event::RoundsRunOut { round: promised.round() });
         }
     }
 
@@ -228,6 +256,8 @@ impl ReplicaCore {
                 tail.promise(epoch);
             }
             self.acceptor.on_promised(epoch);
+            self.election.on_proven(epoch);
+            self.look_at_rounds(epoch);
             if !planted(Mutation::FollowsLowerEpoch) {
                 self.rx.raise_floor(epoch);
             }

@@ -141,7 +141,11 @@ impl ReplicaCore {
                     self.member_heard[position] = now;
                 }
             }
-            std::cmp::Ordering::Greater => self.step_down(tail, now, Stopped::Superseded),
+            // Whom nobody lists supersedes nobody; one whose members are all others' by now hears no quorum either.
+            std::cmp::Ordering::Greater if self.counts(header.identity()) => {
+                self.step_down(tail, now, Stopped::Superseded);
+            }
+            std::cmp::Ordering::Greater => self.counters.add(Counter::AcksUnlisted, 1),
             // It lags, or follows somebody who leads no more.
             std::cmp::Ordering::Less => {}
         }

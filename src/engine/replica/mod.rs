@@ -143,6 +143,8 @@ pub struct ReplicaCore {
     pulse: Pulse,
     owed: Owed,
     refused_at: Nanos,
+    /// It was told that half of all rounds are used up.
+    rounds_alarmed: bool,
     /// The epoch that the log was last compared with.
     pursued: Epoch,
     /// What a candidate has fetched so far.
@@ -279,13 +281,18 @@ impl<P: Ports> Replica<P> {
             rx.commit.on_membership(seq, before, recovered.membership);
         }
         rx.restore(&recovered.epochs, recovered.membership, recovered.durability);
-        rx.follow.secret_hash = recovered.secret_hash();
+        if let Some(start) = recovered.last_start() {
+            (rx.follow.secret_hash, rx.follow.window_entries) =
+                (start.body.secret_hash, start.body.window_entries);
+        }
         rx.raise_floor(acceptor.promised());
         let quorum = SuspectLimits {
             timeout_ns: DEAF_TIMEOUTS * limits.suspect.timeout_ns,
             timeout_ns_max: DEAF_TIMEOUTS * limits.suspect.timeout_ns_max,
             ..limits.suspect
         };
+        let mut election = Election::new(limits.election, identity);
+        election.on_proven(acceptor.promised());
         let message_len_max = tail.frame_len_max() - HEADER_LEN - ENTRY_HEADER_LEN;
         let core = ReplicaCore {
             role: Role::Blank,
@@ -301,11 +308,12 @@ impl<P: Ports> Replica<P> {
             ),
             heard: Heard::new(limits.heard_bytes),
             suspect: Suspect::new(limits.suspect),
-            election: Election::new(limits.election, identity),
+            election,
             suspicion: None,
             pulse: Pulse::new(pulse_limits(&limits.suspect)),
             owed: Owed::default(),
             refused_at: 0,
+            rounds_alarmed: false,
             pursued: Epoch::NONE,
             fetched: (Epoch::NONE, 0),
             commit_won: 1,

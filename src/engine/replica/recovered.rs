@@ -71,9 +71,9 @@ impl Recovered {
         }
     }
 
-    /// What the last epoch start tells of its watcher's secret.
-    pub fn secret_hash(&self) -> [u8; 32] {
-        start_of(&self.start_frame).map_or([0; 32], |start| start.body.secret_hash)
+    /// The last epoch start.
+    pub fn last_start(&self) -> Option<EpochStartView<'_>> {
+        start_of(&self.start_frame)
     }
 }
 

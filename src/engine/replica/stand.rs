@@ -81,7 +81,7 @@ impl ReplicaCore {
             Datagram::Ack(header, body) => {
                 self.check_group(header)?;
                 if !self.is_own(header, body.process_nonce) {
-                    self.election.on_heard(header.epoch());
+                    self.hear_round(now, header.epoch());
                     self.rx.on_ack(header, &mut self.counters, &mut self.events);
                 }
             }
@@ -94,7 +94,7 @@ impl ReplicaCore {
     /// nothing has moved for long although there is something to commit.
     pub(super) fn on_beat(&mut self, now: Nanos, header: &Header, body: &HeartbeatBody) {
         let epoch = header.epoch();
-        self.election.on_heard(epoch);
+        self.hear_round(now, epoch);
         if epoch < self.acceptor.promised() {
             self.owe_refusal(epoch);
             return self.counters.add(Counter::FramesStale, 1);
@@ -129,7 +129,7 @@ impl ReplicaCore {
     ) -> Result<(), Reject> {
         self.rx.check_history(frame.header)?;
         let epoch = frame.header.epoch();
-        self.election.on_heard(epoch);
+        self.hear_round(now, epoch);
         let live = trailer.is_none();
         if live && self.acceptor.refuses(epoch) && epoch != self.rx.adopting {
             self.owe_refusal(epoch);

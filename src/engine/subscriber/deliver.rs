@@ -3,7 +3,8 @@
 use super::{Flow, Message, SubscriberEvent};
 use crate::engine::parts::{Joined, Parts};
 use crate::wire::{
-    Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, Header, MembershipView, Nanos, OpenView, Seq,
+    Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, MembershipView, Nanos,
+    OpenView, Seq,
 };
 
 /// Where delivery stands.
@@ -39,11 +40,11 @@ pub(super) fn deliver(
         if cursor.stopped {
             return false;
         }
-        let flow = tell(seq, frame.header, &entry, parts, f);
+        let told = tell(seq, frame.header, &entry, parts, f);
         cursor.next = seq + 1;
-        if let Some(flow) = flow {
+        if let Some((flow, is_message)) = told {
             cursor.told_next = seq + 1;
-            cursor.left -= usize::from(entry.kind() == EntryKind::Message);
+            cursor.left -= usize::from(is_message);
             cursor.stopped = flow == Flow::Stop;
         }
         cursor.stopped |= cursor.left == 0;
@@ -54,8 +55,7 @@ pub(super) fn deliver(
     true
 }
 
-/// One entry as an event; `None` for entries that are the cluster's own business, and for parts of a message
-/// that is not whole: they are passed over.
+/// One entry as an event, and whether that is a message; `None` for an entry that cannot be read.
 #[inline]
 fn tell(
     seq: Seq,
@@ -63,9 +63,10 @@ fn tell(
     entry: &Entry<'_>,
     parts: &mut Parts,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> Option<Flow> {
-    if entry.kind() == EntryKind::Message && entry.header.flags == 0 {
-        return Some(f(SubscriberEvent::Message(message(seq, frame.timestamp, entry, entry.payload))));
+) -> Option<(Flow, bool)> {
+    if entry.kind() == EntryKind::Message && entry.header.flags == 0 && entry.header.destination != GATEWAYS {
+        let message = message(seq, frame.timestamp, entry, entry.payload);
+        return Some((f(SubscriberEvent::Message(message)), true));
     }
     tell_other(seq, frame, entry, parts, f)
 }
@@ -78,18 +79,21 @@ fn tell_other(
     entry: &Entry<'_>,
     parts: &mut Parts,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> Option<Flow> {
-    match entry.kind() {
-        EntryKind::Message => tell_part(seq, frame, entry, parts, f),
+) -> Option<(Flow, bool)> {
+    let flow = match entry.kind() {
+        EntryKind::Message if entry.header.destination == GATEWAYS => {
+            f(SubscriberEvent::Alive { seq, publisher: entry.header.publisher })
+        }
+        EntryKind::Message => return Some(tell_part(seq, frame, entry, parts, f)),
         EntryKind::EpochStart => {
             let start = EpochStartView::parse(entry.payload).ok()?;
             let flow = f(SubscriberEvent::Epoch { epoch: start.epoch(), seq });
             let members = start.members().len();
-            Some(if flow == Flow::Stop { flow } else { f(SubscriberEvent::Membership { seq, members }) })
+            if flow == Flow::Stop { flow } else { f(SubscriberEvent::Membership { seq, members }) }
         }
         EntryKind::Membership => {
             let changed = MembershipView::parse(entry.payload).ok()?;
-            Some(f(SubscriberEvent::Membership { seq, members: changed.members().len() }))
+            f(SubscriberEvent::Membership { seq, members: changed.members().len() })
         }
         EntryKind::Open | EntryKind::Close => {
             let (publisher, last) = (entry.header.publisher, entry.header.publisher_seq);
@@ -98,18 +102,20 @@ fn tell_other(
             }
             let said = entry.payload;
             if entry.kind() == EntryKind::Close {
-                return Some(f(SubscriberEvent::Closed { seq, publisher, said }));
+                f(SubscriberEvent::Closed { seq, publisher, said })
+            } else {
+                let OpenView { body, name } = OpenView::parse(entry.payload).ok()?;
+                let (incarnation, nonce) = (body.incarnation, body.nonce);
+                f(SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name })
             }
-            let OpenView { body, name } = OpenView::parse(entry.payload).ok()?;
-            let (incarnation, nonce) = (body.incarnation, body.nonce);
-            Some(f(SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name }))
         }
         EntryKind::Day => {
             let mark = DayMark::parse(entry.payload).ok()?;
-            Some(f(SubscriberEvent::Day { seq, mark }))
+            f(SubscriberEvent::Day { seq, mark })
         }
-        EntryKind::Birth | EntryKind::Settled => None,
-    }
+        kind @ (EntryKind::Birth | EntryKind::Settled) => f(SubscriberEvent::Passed { seq, kind }),
+    };
+    Some((flow, false))
 }
 
 /// A part of a message: with the last one it is told, under that one's seq and number.
@@ -119,17 +125,17 @@ fn tell_part(
     entry: &Entry<'_>,
     parts: &mut Parts,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> Option<Flow> {
+) -> (Flow, bool) {
     match parts.on_part(seq, frame.chain, entry) {
-        Joined::Waits => None,
+        Joined::Waits => (f(SubscriberEvent::Passed { seq, kind: EntryKind::Message }), false),
         Joined::GivenUp(publisher, from, bound) => {
-            Some(f(SubscriberEvent::GivenUp { publisher, from, bound }))
+            (f(SubscriberEvent::GivenUp { publisher, from, bound }), false)
         }
         Joined::Whole(index) => {
             let whole = message(seq, frame.timestamp, entry, parts.message(index));
             let flow = f(SubscriberEvent::Message(whole));
             parts.on_delivered(index);
-            Some(flow)
+            (flow, true)
         }
     }
 }

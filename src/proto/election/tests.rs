@@ -9,7 +9,7 @@ const LIMITS: ElectionLimits =
 /// Replica 2 of 3, in a round that follows 4.
 fn calm() -> Election {
     let mut election = Election::new(LIMITS, identity(2));
-    election.on_heard(epoch(4, 1));
+    assert!(election.on_heard(1, epoch(4, 1)));
     election
 }
 
@@ -176,10 +176,11 @@ fn elect_1_who_promised_to_another_waits_a_full_timeout() {
 #[test]
 fn elect_1_a_ballot_is_above_every_round_that_was_heard_or_promised() {
     let mut election = calm();
-    election.on_heard(epoch(7, 3));
+    assert!(election.on_heard(1, epoch(7, 3)));
     assert_eq!(election.next_ballot(epoch(4, 1)), Some(epoch(8, 2)));
     assert_eq!(election.next_ballot(epoch(9, 1)), Some(epoch(10, 2)));
-    election.on_heard(epoch(ROUND_MAX, 1));
+    assert!(!election.on_heard(1, epoch(ROUND_MAX, 1)), "too far above what was seen");
+    election.on_proven(epoch(ROUND_MAX, 1));
     assert_eq!(election.next_ballot(epoch(9, 1)), None, "rounds are used up, never wrapped");
 }
 

@@ -5,8 +5,10 @@
 //!    ▲                                                   │       ▲                       │
 //!    └────────────── as many as are taken ───────────────┘       └── the stream, late ◀──┘
 //! ```
+//! One gateway reads what is committed, the other one what is stamped; and takeovers take back what is not committed.
+//! Each peer's numbers are its own: of a gateway it learns which of its messages the stream has, and that is judged.
 
-use super::model::{Entry, Handle, Log, MESSAGE_LEN_MAX, Sent, USERS};
+use super::model::{BOB, Entry, Handle, Log, MESSAGE_LEN_MAX, NOBODY, Sent, USERS};
 use super::*;
 use crate::edge::Field;
 use crate::edge::gateway::ledger::FIRST_DAY;
@@ -32,8 +34,9 @@ fn users(carol_is_disabled: bool) -> Users {
     for name in USERS {
         let mut user = User::new(name.into(), "secret".into());
         match name {
-            "bob" => (user.numbered, user.grace_ms) = (true, 0),
+            "bob" => (user.numbered, user.early, user.grace_ms) = (true, true, 0),
             "carol" => {
+                user.early = true;
                 user.hear = vec![Whom::Everybody, Whom::Client("alice".into()), Whom::Channel(7)];
                 (user.destination, user.disabled) = (Whom::Channel(7), carol_is_disabled);
             }
@@ -49,39 +52,64 @@ fn users(carol_is_disabled: bool) -> Users {
 struct Place {
     core: Gateway<MemoryBacklog>,
     handle: Handle,
+    delivery: Delivery,
     read: usize,
+    /// What it was told to be committed, if that is told.
+    told: usize,
+    /// A takeover has taken back what it read from there on, and it has not heard so.
+    cut: Option<usize>,
     touched: Vec<usize>,
 }
 
 impl Place {
-    fn new(name: &str, number: u64) -> Self {
+    fn new(place: usize, number: u64) -> Self {
+        let delivery = [Delivery::Committed, Delivery::Stamped][place];
         let limits = GatewayLimits {
+            delivery,
             clients_max: CLIENTS_MAX,
             accepts: 500,
             soup: ServerLimits::default(),
             stall_ns: 1_000 * MS,
             checks_max: CHECKS_MAX,
-            beat_ns: 500 * MS,
+            scan_ns: 10 * MS,
+            beat_ns: 50 * MS,
             lost_beats: 6,
         };
         let ledger = Ledger::new(MemoryBacklog::new(1 << 26), true, true);
-        let mut core = Gateway::new(limits, users(false), ledger);
-        let mut handle = Handle::new(number);
-        core.open_own(&mut handle, name);
-        Self { core, handle, read: 0, touched: Vec::new() }
+        let core = Gateway::new(["1", "2"][place], limits, users(false), ledger);
+        let handle = Handle::new(number);
+        Self { core, handle, delivery, read: 0, told: 0, cut: None, touched: Vec::new() }
     }
 
     /// The handle reads so many entries, and tells what it found.
     fn hear_fates(&mut self, now: Nanos, log: &Log, count: usize) {
+        self.hear_of_takeover(now);
         let entries = &log.entries[self.handle.read..];
-        for event in self.handle.read(&entries[..count.min(entries.len())]) {
+        for event in self.handle.read(&entries[..count.min(entries.len())], log.committed) {
             self.core.on_publisher(now, &mut self.handle, &event);
+        }
+    }
+
+    /// Whether a takeover has taken back what it read.
+    fn on_takeover(&mut self, from: usize) {
+        self.cut = Some(self.cut.map_or(from, |cut| cut.min(from)));
+    }
+
+    fn hear_of_takeover(&mut self, now: Nanos) {
+        let Some(from) = self.cut.take() else { return };
+        self.handle.cut(from);
+        if self.read > from {
+            self.read = from;
+            let retract = SubscriberEvent::Retract { from: from as u64 + 1 };
+            self.core.on_stream(now, &mut self.handle, &retract);
         }
     }
 
     /// So many entries are delivered.
     fn hear_stream(&mut self, now: Nanos, log: &Log, count: usize) {
-        for entry in log.entries.iter().skip(self.read).take(count) {
+        self.hear_of_takeover(now);
+        let end = if self.delivery == Delivery::Stamped { log.entries.len() } else { log.committed };
+        for entry in log.entries[..end].iter().skip(self.read).take(count) {
             self.read += 1;
             let seq = self.read as u64;
             let event = match entry {
@@ -111,7 +139,12 @@ impl Place {
             };
             self.core.on_stream(now, &mut self.handle, &event);
         }
-        if self.read == log.entries.len() {
+        if self.delivery == Delivery::Stamped && log.committed > self.told {
+            self.told = log.committed;
+            let next = self.told as u64 + 1;
+            self.core.on_stream(now, &mut self.handle, &SubscriberEvent::Committed { next });
+        }
+        if self.read == end {
             let next = self.read as u64 + 1;
             self.core.on_stream(now, &mut self.handle, &SubscriberEvent::CaughtUp { next });
         }
@@ -132,8 +165,13 @@ impl Place {
     /// Nothing that clients or the stream do makes it grow.
     fn assert_bounded(&self) {
         let core = &self.core;
-        assert!(core.failed.is_none() && core.conns.len() <= CLIENTS_MAX);
+        assert!(!matches!(core.failed, Some(GatewayError::Backlog(_) | GatewayError::Fenced(_))));
+        assert!(core.conns.len() <= CLIENTS_MAX);
         assert!(core.checks.len() <= CHECKS_MAX && core.checking <= CHECKS_MAX);
+        assert!(
+            core.pending.len() <= 2 * self.read.saturating_sub(self.told) + 1,
+            "what is committed waits no more"
+        );
         for (_, conn) in core.conns.iter().flatten() {
             assert!(conn.inbox.len() <= PACKET_LEN_MAX + PIECE_MAX, "{} bytes came", conn.inbox.len());
             // What waits, what was sent and is not given back yet, and a word for each message refused.
@@ -158,6 +196,10 @@ struct Link {
     asked: (String, u64),
     is_garbled: bool,
     session: String,
+    /// Of a peer that numbers: its next number, once it knows which of its messages the stream has.
+    says: Option<u64>,
+    /// What it was sent of what is only stamped, by number.
+    early: BTreeMap<u64, Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -173,8 +215,10 @@ struct World {
     log: Log,
     places: [Place; 2],
     peers: Vec<Peer>,
-    /// Numbers that each user has given its messages; bob's are of his last login on.
+    /// Numbers that each user has given its messages.
     said: [u64; USERS.len()],
+    /// What bob has said, or wants to say, of each session.
+    orders: BTreeMap<String, Vec<Vec<u8>>>,
     /// What gateways that are gone have under way.
     late: VecDeque<Sent>,
     made: u64,
@@ -188,9 +232,9 @@ fn field<const N: usize>(text: &str) -> Field<N> {
 impl World {
     fn new() -> Self {
         let peers = PEERS.iter().map(|_| Peer { next: 1, ..Peer::default() }).collect();
-        let places = [Place::new("1", 0), Place::new("2", 1)];
-        let (log, late) = (Log::new(FIRST_DAY), VecDeque::new());
-        Self { now: MS, log, places, peers, said: [0; USERS.len()], late, made: 2, days: 0 }
+        let places = [Place::new(0, 0), Place::new(1, 1)];
+        let (log, late, orders) = (Log::new(FIRST_DAY), VecDeque::new(), BTreeMap::new());
+        Self { now: MS, log, places, peers, said: [0; USERS.len()], orders, late, made: 2, days: 0 }
     }
 
     /// Connects and logs in; `wrong` changes a byte of that.
@@ -213,7 +257,8 @@ impl World {
             up[at] = byte;
         }
         let (inbox, session, is_garbled) = (Vec::new(), String::new(), wrong.is_some());
-        let link = Link { place, index, client, up, inbox, asked: login, is_garbled, session };
+        let (says, early) = (None, BTreeMap::new());
+        let link = Link { place, index, client, up, inbox, asked: login, is_garbled, session, says, early };
         self.peers[peer].link = Some(link);
     }
 
@@ -226,6 +271,21 @@ impl World {
     fn say(&mut self, peer: usize, len: usize) {
         let user = PEERS[peer];
         let Some(link) = &mut self.peers[peer].link else { return };
+        if user == BOB {
+            // What he has said before is said again as it was.
+            let Some(number) = link.says else { return };
+            let orders = self.orders.entry(link.session.clone()).or_default();
+            if number as usize > orders.len() {
+                // What is refused for its length would have no number.
+                let len = len.min(MESSAGE_LEN_MAX - 8);
+                orders.push([&number.to_be_bytes()[..], &vec![b'm'; len]].concat());
+            }
+            let message = &orders[number as usize - 1];
+            if link.client.unsequenced(self.now, message, &mut link.up).is_ok() {
+                link.says = Some(number + 1);
+            }
+            return;
+        }
         let number = self.said[user] + 1;
         let message = [&number.to_be_bytes()[..], &vec![b'm'; len]].concat();
         if link.client.unsequenced(self.now, &message, &mut link.up).is_ok() {
@@ -259,9 +319,10 @@ impl World {
         }
     }
 
-    /// What a client is told follows from the log alone.
+    /// What a client is told follows from the committed log alone.
     fn hear(&mut self, peer: usize) {
         let user = PEERS[peer];
+        let fixed = &self.log.fixed;
         let Peer { link: Some(link), session: had, next, heard } = &mut self.peers[peer] else { return };
         loop {
             let taken = link.client.on_bytes(self.now, &link.inbox);
@@ -277,20 +338,34 @@ impl World {
                     (*had, *next) = (link.session.clone(), next_seq);
                 }
                 Some(ClientEvent::Message { seq, bytes }) => {
-                    let sequence = self.log.sequences.get(&(link.session.clone(), user));
+                    let sequence = fixed.sequences.get(&(link.session.clone(), user));
                     let expected = sequence.and_then(|all| all.get(seq as usize - 1));
                     assert_eq!(expected.map(Vec::as_slice), Some(bytes), "{} {seq}", USERS[user]);
                     assert_eq!(seq, *next, "in order, each once");
                     (*next, *heard) = (seq + 1, *heard + 1);
                 }
-                Some(ClientEvent::Unsequenced(bytes)) => {
+                Some(ClientEvent::Unsequenced(bytes)) if user == BOB && link.says.is_none() => {
                     let last = u64::from_be_bytes(bytes.try_into().expect("eight bytes"));
+                    let own = self.places[link.place].core.own.id.expect("it let somebody in");
+                    let opens =
+                        fixed.opens.iter().filter(|(who, gateway, _)| (*who, *gateway) == (user, own));
+                    let of_a_login = opens.map(|(.., said)| *said).any(|said| said == last);
+                    assert!(of_a_login, "the stream has other than {last} of {}", USERS[user]);
+                    let made = self.orders.get(&link.session).map_or(0, Vec::len);
+                    assert!(last as usize <= made, "{last} told, {made} made");
                     // Some of it again, as who has forgotten what it sent.
-                    self.said[user] = last.saturating_sub(2);
+                    link.says = Some(last.saturating_sub(2) + 1);
+                }
+                Some(ClientEvent::Unsequenced(bytes)) => {
+                    let (number, bytes) = bytes.split_first_chunk::<8>().expect("a number first");
+                    let number = u64::from_be_bytes(*number);
+                    assert!(number >= *next, "what is told early is told before");
+                    link.early.insert(number, bytes.to_vec());
+                    assert!(self.places[link.place].delivery == Delivery::Stamped, "or not at all");
                 }
                 Some(ClientEvent::Ended(ClientEnd::Fault(fault))) => panic!("{}: {fault}", USERS[user]),
                 Some(ClientEvent::Ended(ClientEnd::EndOfSession)) => {
-                    let all = self.log.sequences.get(&(link.session.clone(), user));
+                    let all = fixed.sequences.get(&(link.session.clone(), user));
                     assert_eq!(*next as usize, 1 + all.map_or(0, Vec::len), "it had all of its day");
                 }
                 Some(ClientEvent::Debug(_) | ClientEvent::Ended(_)) | None => {}
@@ -305,7 +380,7 @@ impl World {
     fn stamp(&mut self, place: usize, count: usize) {
         for _ in 0..count {
             if let Some(sent) = self.places[place].handle.sent.pop_front() {
-                self.log.stamp(sent);
+                self.log.stamp(self.places[place].handle.number, sent);
             }
         }
     }
@@ -318,8 +393,7 @@ impl World {
             }
         }
         self.made += 1;
-        let name = if place == 0 { "1" } else { "2" };
-        let dead = std::mem::replace(&mut self.places[place], Place::new(name, self.made));
+        let dead = std::mem::replace(&mut self.places[place], Place::new(place, self.made));
         if stamps {
             let log = &self.log;
             self.late.extend(dead.handle.sent.into_iter().map(|sent| match sent {
@@ -331,12 +405,40 @@ impl World {
         }
     }
 
+    /// The leader dies, and what follows from `from` on dies with it; each who waits for some of it sends it again.
+    fn retract(&mut self, from: usize) {
+        for (owner, sent) in self.log.retract(from).into_iter().rev() {
+            match self.places.iter_mut().find(|place| place.handle.number == owner) {
+                Some(place) => place.handle.sent.push_front(sent),
+                None => match sent {
+                    // An open follows the incarnation that its sender had seen.
+                    Sent::Open { name, nonce, .. } => {
+                        let after = Some(self.log.incarnation(&name));
+                        self.late.push_front(Sent::Open { name, nonce, after });
+                    }
+                    sent => self.late.push_front(sent),
+                },
+            }
+        }
+        let from = self.log.entries.len();
+        self.places.iter_mut().for_each(|place| place.on_takeover(from));
+    }
+
+    /// A gateway that hears what one of its name left behind takes it for alive, and is started again.
+    fn restart_deceived(&mut self) {
+        for place in 0..2 {
+            if self.places[place].core.failed.is_some() {
+                self.kill(place, true);
+            }
+        }
+    }
+
     /// Everything that is under way arrives, some time goes by, and all have their turn.
     fn settle(&mut self, rounds: usize) {
         for _ in 0..rounds {
             self.now += 20 * MS;
             if let Some(sent) = self.late.pop_front() {
-                self.log.stamp(sent);
+                self.log.stamp(NOBODY, sent);
             }
             for peer in 0..PEERS.len() {
                 self.up(peer, PIECE_MAX);
@@ -345,12 +447,14 @@ impl World {
                 self.stamp(place, 100);
             }
             self.log.answer(0);
+            self.log.commit(usize::MAX);
             for place in &mut self.places {
                 place.hear_fates(self.now, &self.log, usize::MAX);
                 place.hear_stream(self.now, &self.log, usize::MAX);
                 place.check_passwords(self.now);
                 place.turn(self.now);
             }
+            self.restart_deceived();
             for peer in 0..PEERS.len() {
                 self.down(peer, PIECE_MAX);
             }
@@ -418,7 +522,12 @@ fn step(world: &mut World, (kind, whom, count, bytes): &Step) {
         }
         24..=31 => world.up(peer, if few == 0 { PIECE_MAX } else { count % 200 }),
         32..=39 => world.down(peer, if few == 0 { PIECE_MAX } else { count % 5_000 }),
-        40..=44 => world.stamp(place, few),
+        40..=44 => {
+            world.stamp(place, few);
+            if count % 3 > 0 {
+                world.log.commit(count % 7);
+            }
+        }
         45..=47 => world.log.answer(if few == 1 { 20_000 } else { few }),
         48..=50 => world.places[place].hear_fates(world.now, &world.log, few),
         51..=54 => world.places[place].hear_stream(world.now, &world.log, few),
@@ -439,17 +548,19 @@ fn step(world: &mut World, (kind, whom, count, bytes): &Step) {
                 world.kill(place, true);
             }
             4 => {
-                let day = (world.log.day.is_none() || count % 24 < 12).then(|| {
+                let day = (world.log.day().is_none() || count % 24 < 12).then(|| {
                     world.days += 1;
                     format!("DAY{}", world.days)
                 });
-                world.log.push(Entry::Day(day));
+                world.log.stamp(NOBODY, Sent::Day(day));
             }
             5 => world.places.iter_mut().for_each(|place| {
                 place.core.set_users(world.now, users(count % 24 < 12));
             }),
             _ => {}
         },
+        59 => world.log.commit(few),
+        60 | 61 => world.retract(world.log.entries.len().saturating_sub(few)),
         _ => world.settle(few),
     }
     world.places.iter().for_each(Place::assert_bounded);
@@ -471,13 +582,13 @@ fn play(steps: &[Step]) {
         assert_eq!(place.core.clients().connected().count(), 0);
     }
     // Whoever comes then has all of the day, from either gateway.
-    if world.log.day.is_none() {
-        world.log.push(Entry::Day(Some("LAST".into())));
+    if world.log.day().is_none() {
+        world.log.stamp(NOBODY, Sent::Day(Some("LAST".into())));
     }
     world.places.iter_mut().for_each(|place| place.core.set_users(world.now, users(false)));
     world.now += 61_000 * MS;
     world.settle(10);
-    let day = world.log.day.clone().unwrap();
+    let day = world.log.day().clone().unwrap();
     for place in 0..2 {
         for peer in [0, 2, 4, 5] {
             world.connect(peer, place, (day.clone(), 1), None);
@@ -485,15 +596,21 @@ fn play(steps: &[Step]) {
             let link = world.peers[peer].link.as_ref();
             let is_open = link.is_some_and(|link| link.client.state() == ClientState::Open);
             assert!(is_open, "{} is logged in", USERS[PEERS[peer]]);
-            world.say(peer, 5);
+            (0..40).for_each(|_| world.say(peer, 5));
         }
-        world.settle(50);
+        world.settle(150);
         for peer in [0, 2, 4, 5] {
-            let all = world.log.sequences.get(&(day.clone(), PEERS[peer])).map_or(0, Vec::len);
+            let all = world.log.fixed.sequences.get(&(day.clone(), PEERS[peer])).map_or(0, Vec::len);
             assert_eq!(world.peers[peer].next as usize, all + 1, "{} has all", USERS[PEERS[peer]]);
         }
         (0..PEERS.len()).for_each(|peer| world.disconnect(peer));
         world.settle(200);
+    }
+    // What bob said of each session stands in the stream as he said it, from its beginning and each once.
+    for (session, said) in world.log.fixed.said_by(BOB) {
+        let orders = world.orders.get(session).map_or(&[][..], Vec::as_slice);
+        assert!(orders.starts_with(said), "{session}: {} said, {} in the stream", orders.len(), said.len());
+        assert!(*session != day || said.len() == orders.len(), "all of the open session");
     }
 }
 

@@ -81,7 +81,7 @@ impl<B: Backlog> Gateway<B> {
         let Some(user) = self.users.get(&check.user).filter(|user| !user.disabled).cloned() else {
             return self.reject(now, index, RejectReason::NotAuthorized, "");
         };
-        let nonce = nonce(self.own.unwrap_or(0), false, stream.draw());
+        let nonce = nonce(self.own.id.unwrap_or(0), false, stream.draw());
         let Some(ticket) = stream.open(&format!("{CLIENT}{}", user.name), nonce) else {
             let why = "the gateway has opened too many names: ask its operator";
             return self.reject(now, index, RejectReason::SessionNotAvailable, why);
@@ -248,7 +248,12 @@ impl<B: Backlog> Gateway<B> {
                 true
             }
             // The stream says so in its own time.
-            Err(PublishError::Fenced | PublishError::Closed | PublishError::NotOpen) => {
+            Err(
+                PublishError::Fenced
+                | PublishError::Closed
+                | PublishError::NotOpen
+                | PublishError::Ahead { .. },
+            ) => {
                 self.supersede(now, index);
                 self.forget(index);
                 true

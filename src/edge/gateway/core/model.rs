@@ -1,5 +1,5 @@
 //! The stream in small, for tests of whatever may happen to gateways: names with incarnations, what is under way to
-//! them, the log, and what follows from it for each user.
+//! them, the log with its committed part, and what follows from that for each user.
 
 use super::Stream;
 use crate::edge::gateway::clients::CLIENT;
@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Bob numbers what he says, carol hears alice and others, and mally says anything.
 pub(super) const USERS: [&str; 4] = ["alice", "bob", "carol", "mally"];
+/// The one of them who numbers what he says.
+pub(super) const BOB: usize = 1;
 /// Who answers.
 pub(super) const APPLICATION: PublisherId = 1_000;
 pub(super) const MESSAGE_LEN_MAX: usize = 50_000;
@@ -24,6 +26,7 @@ pub(super) enum Entry {
 }
 
 /// What is under way to the stream; but for an open, of an incarnation.
+#[derive(Clone, Debug)]
 pub(super) enum Sent {
     /// Sent again for as long as somebody waits for it; what is left of it then is good behind `after` alone.
     Open {
@@ -42,28 +45,44 @@ pub(super) enum Sent {
         incarnation: u32,
         said: Vec<u8>,
     },
+    Day(Option<String>),
+    /// The application answers the client's message of this number among all, with so much more.
+    Answer(usize, usize),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum LineState {
     Opening,
     /// Its open entry was read and is not told yet.
-    Seen,
+    Seen {
+        at: usize,
+    },
     Open,
+    /// An entry ends it that is not final yet.
+    Ending {
+        at: usize,
+        fenced: bool,
+        opened: bool,
+    },
     Fenced,
     Closed,
 }
 
+#[derive(Debug)]
 struct Line {
     name: String,
     nonce: [u64; 2],
     incarnation: u32,
+    /// Where its open entry stands.
+    opened_at: usize,
     state: LineState,
 }
 
 /// A publisher's handle: `engine::publisher` in small.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Handle {
+    /// Whose submissions are whose.
+    pub(super) number: u64,
     lines: Vec<Line>,
     by_id: BTreeMap<PublisherId, usize>,
     pub(super) sent: VecDeque<Sent>,
@@ -75,7 +94,7 @@ pub(super) struct Handle {
 impl Handle {
     /// No two draw the same.
     pub(super) fn new(number: u64) -> Self {
-        Self { drawn: number << 32, ..Self::default() }
+        Self { number, drawn: number << 32, ..Self::default() }
     }
 
     fn line(&self, publisher: PublisherId) -> Result<&Line, PublishError> {
@@ -86,54 +105,87 @@ impl Handle {
             LineState::Open => Ok(line),
             LineState::Fenced => Err(PublishError::Fenced),
             LineState::Closed => Err(PublishError::Closed),
-            LineState::Opening | LineState::Seen => Err(PublishError::NotOpen),
+            LineState::Ending { opened: true, .. } => Err(PublishError::Backpressure),
+            LineState::Opening | LineState::Seen { .. } | LineState::Ending { .. } => {
+                Err(PublishError::NotOpen)
+            }
         }
     }
 
-    /// Reads on; what it tells. An open that is fenced in the same piece is not told as opened.
-    pub(super) fn read(&mut self, entries: &[Entry]) -> Vec<PublisherEvent> {
-        for entry in entries {
+    /// Reads on, `entries` behind those that were read; everything below `committed` is final. What it tells. An open
+    /// that is fenced in the same piece is not told as opened.
+    pub(super) fn read(&mut self, entries: &[Entry], committed: usize) -> Vec<PublisherEvent> {
+        for (at, entry) in (self.read..).zip(entries) {
             match entry {
                 Entry::Opened { publisher, incarnation, nonce, name } => {
-                    if let Some(index) = self.by_id.get(publisher)
-                        && matches!(self.lines[*index].state, LineState::Open | LineState::Seen)
+                    for (index, line) in
+                        self.lines.iter_mut().enumerate().filter(|(_, line)| line.name == *name)
                     {
-                        self.lines[*index].state = LineState::Fenced;
-                    }
-                    let own = |line: &Line| line.nonce == *nonce && line.name == *name;
-                    if let Some(index) = self.lines.iter().position(own) {
-                        self.by_id.insert(*publisher, index);
-                        let line = &mut self.lines[index];
-                        (line.incarnation, line.state) = (*incarnation, LineState::Seen);
+                        match line.state {
+                            LineState::Opening if line.nonce == *nonce => {
+                                self.by_id.insert(*publisher, index);
+                                (line.incarnation, line.opened_at) = (*incarnation, at);
+                                line.state = LineState::Seen { at };
+                            }
+                            LineState::Open | LineState::Seen { .. } if *incarnation > line.incarnation => {
+                                let opened = line.state == LineState::Open;
+                                line.state = LineState::Ending { at, fenced: true, opened };
+                            }
+                            _ => {}
+                        }
                     }
                 }
                 Entry::Closed { publisher, .. } => {
                     if let Some(index) = self.by_id.get(publisher)
-                        && matches!(self.lines[*index].state, LineState::Open | LineState::Seen)
+                        && let line = &mut self.lines[*index]
+                        && matches!(line.state, LineState::Open | LineState::Seen { .. })
                     {
-                        self.lines[*index].state = LineState::Closed;
+                        let opened = line.state == LineState::Open;
+                        line.state = LineState::Ending { at, fenced: false, opened };
                     }
                 }
                 Entry::Message { .. } | Entry::Day(_) => {}
             }
         }
+        self.read += entries.len();
         let mut told = Vec::new();
-        for (publisher, ticket) in &self.by_id {
-            let line = &mut self.lines[*ticket];
-            if line.state == LineState::Seen {
-                line.state = LineState::Open;
-                let (ticket, publisher) = (*ticket, *publisher);
-                told.push(PublisherEvent::Opened { ticket, publisher, publisher_seq: 1, last: 0 });
+        for (&publisher, &ticket) in &self.by_id {
+            let line = &mut self.lines[ticket];
+            match line.state {
+                LineState::Seen { at } if at < committed => {
+                    line.state = LineState::Open;
+                    told.push(PublisherEvent::Opened { ticket, publisher, publisher_seq: 1, last: 0 });
+                }
+                LineState::Ending { at, fenced, .. } if at < committed => {
+                    line.state = if fenced { LineState::Fenced } else { LineState::Closed };
+                }
+                _ => {}
             }
         }
-        self.read += entries.len();
         told
+    }
+
+    /// Nothing from `from` on survived a takeover.
+    pub(super) fn cut(&mut self, from: usize) {
+        self.read = self.read.min(from);
+        for line in &mut self.lines {
+            if let LineState::Ending { at, opened, .. } = line.state
+                && at >= from
+            {
+                line.state = if opened { LineState::Open } else { LineState::Seen { at: line.opened_at } };
+            }
+            if let LineState::Seen { at } = line.state
+                && at >= from
+            {
+                line.state = LineState::Opening;
+            }
+        }
     }
 }
 
 impl Stream for Handle {
     fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
-        let line = Line { name: name.into(), nonce, incarnation: 0, state: LineState::Opening };
+        let line = Line { name: name.into(), nonce, incarnation: 0, opened_at: 0, state: LineState::Opening };
         let is_over =
             |old: &Line| old.name == name && matches!(old.state, LineState::Fenced | LineState::Closed);
         let ticket = self.lines.iter().position(is_over).unwrap_or(self.lines.len());
@@ -172,43 +224,49 @@ impl Stream for Handle {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Name {
     id: PublisherId,
     incarnation: u32,
     is_closed: bool,
 }
 
-/// The log, and what follows from it for each user.
-pub(super) struct Log {
-    pub(super) entries: Vec<Entry>,
+/// What follows from a log, or from its committed part.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
     names: BTreeMap<String, Name>,
     pub(super) day: Option<String>,
     /// What each user hears of each day, in order.
     pub(super) sequences: BTreeMap<(String, usize), Vec<Vec<u8>>>,
-    /// The last number of each user, and whether it was of this day.
-    last: [(u64, bool); USERS.len()],
-    answered: usize,
+    /// What each user said, by the session in which it had logged in.
+    said: BTreeMap<(String, usize), Vec<Vec<u8>>>,
+    /// In which session each user logged in last.
+    login_day: [String; USERS.len()],
+    /// The session that is open, or was open last.
+    session: String,
+    /// Each login of a user and each open that took it away: the gateway, and how much the user had said in that day.
+    pub(super) opens: Vec<(usize, PublisherId, u64)>,
+    /// Messages of clients, and whose.
+    orders: Vec<(PublisherId, Vec<u8>)>,
+    answers: usize,
 }
 
-impl Log {
-    pub(super) fn new(day: &str) -> Self {
-        Self {
-            entries: Vec::new(),
-            names: BTreeMap::new(),
-            day: Some(day.to_owned()),
-            sequences: BTreeMap::new(),
-            last: Default::default(),
-            answered: 0,
-        }
-    }
-
+impl State {
     fn id(&self, user: usize) -> Option<PublisherId> {
         self.names.get(&format!("{CLIENT}{}", USERS[user])).map(|name| name.id)
     }
 
+    fn user(&self, id: PublisherId) -> Option<usize> {
+        (0..USERS.len()).find(|user| self.id(*user) == Some(id))
+    }
+
     pub(super) fn incarnation(&self, name: &str) -> u32 {
         self.names.get(name).map_or(0, |name| name.incarnation)
+    }
+
+    /// What a user said, by session.
+    pub(super) fn said_by(&self, user: usize) -> impl Iterator<Item = (&String, &Vec<Vec<u8>>)> {
+        self.said.iter().filter(move |((_, who), _)| *who == user).map(|((session, _), said)| (session, said))
     }
 
     fn hears(&self, user: usize, destination: Destination) -> bool {
@@ -218,85 +276,160 @@ impl Log {
         }
     }
 
-    pub(super) fn push(&mut self, entry: Entry) {
-        match &entry {
+    fn is_live(&self, publisher: PublisherId, incarnation: u32) -> bool {
+        let is = |name: &Name| (name.id, name.incarnation, name.is_closed) == (publisher, incarnation, false);
+        self.names.values().any(is)
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        match entry {
             Entry::Day(name) => {
+                if let Some(name) = name {
+                    self.session.clone_from(name);
+                }
                 self.day.clone_from(name);
-                self.last.iter_mut().for_each(|last| last.1 = false);
+            }
+            Entry::Opened { publisher, incarnation, nonce, name } => {
+                let known = self.names.entry(name.clone()).or_default();
+                *known = Name { id: *publisher, incarnation: *incarnation, is_closed: false };
+                if let Some(user) = self.user(*publisher) {
+                    self.login_day[user].clone_from(&self.session);
+                    let said = self.said.get(&(self.session.clone(), user)).map_or(0, Vec::len);
+                    self.opens.push((user, (nonce[1] >> 32) as PublisherId, said as u64));
+                }
+            }
+            Entry::Closed { publisher, .. } => {
+                if let Some(name) = self.names.values_mut().find(|name| name.id == *publisher) {
+                    name.is_closed = true;
+                }
             }
             Entry::Message { publisher, destination, payload } => {
-                let sender = (0..USERS.len()).find(|user| self.id(*user) == Some(*publisher));
-                if let Some(user) = sender.filter(|user| USERS[*user] != "mally") {
-                    let number = u64::from_be_bytes(*payload.first_chunk().expect("it begins with a number"));
-                    let (last, of_today) = self.last[user];
-                    let follows = match USERS[user] {
-                        "bob" if !of_today => number == 1 || number == last + 1,
-                        "bob" => number == last + 1,
-                        _ => number > last,
-                    };
-                    assert!(follows, "{} said {number} behind {last}", USERS[user]);
-                    self.last[user] = (number, true);
+                self.answers += usize::from(*publisher == APPLICATION);
+                if let Some(user) = self.user(*publisher) {
+                    self.said.entry((self.login_day[user].clone(), user)).or_default().push(payload.clone());
+                    self.orders.push((*publisher, payload.clone()));
                 }
-                let hearers: Vec<_> =
-                    (0..USERS.len()).filter(|user| self.hears(*user, *destination)).collect();
-                for (day, user) in
-                    self.day.iter().flat_map(|day| hearers.iter().map(move |user| (day, *user)))
+                let hearers = (0..USERS.len()).filter(|user| self.hears(*user, *destination));
+                let hearers: Vec<_> = hearers.collect();
+                for (day, user) in self.day.iter().flat_map(|day| hearers.iter().map(move |user| (day, user)))
                 {
-                    self.sequences.entry((day.clone(), user)).or_default().push(payload.clone());
+                    self.sequences.entry((day.clone(), *user)).or_default().push(payload.clone());
                 }
             }
-            Entry::Opened { .. } | Entry::Closed { .. } => {}
         }
+    }
+}
+
+/// The log: entries, and how many of them are committed.
+pub(super) struct Log {
+    pub(super) entries: Vec<Entry>,
+    /// Whose each entry was, and what it was before it was stamped.
+    origins: Vec<(u64, Sent)>,
+    pub(super) committed: usize,
+    /// What follows from all of it, ...
+    stamped: State,
+    /// ... and from what is committed.
+    pub(super) fixed: State,
+    /// Answers that are under way, or stamped.
+    answering: usize,
+}
+
+/// Of whom nothing is known.
+pub(super) const NOBODY: u64 = u64::MAX;
+
+impl Log {
+    pub(super) fn new(day: &str) -> Self {
+        let state = State { day: Some(day.to_owned()), session: day.to_owned(), ..State::default() };
+        Self {
+            entries: Vec::new(),
+            origins: Vec::new(),
+            committed: 0,
+            stamped: state.clone(),
+            fixed: state,
+            answering: 0,
+        }
+    }
+
+    fn push(&mut self, entry: Entry, origin: (u64, Sent)) {
+        self.stamped.take(&entry);
         self.entries.push(entry);
+        self.origins.push(origin);
+    }
+
+    /// The day as whoever marks days has it.
+    pub(super) fn day(&self) -> &Option<String> {
+        &self.stamped.day
+    }
+
+    pub(super) fn incarnation(&self, name: &str) -> u32 {
+        self.stamped.incarnation(name)
     }
 
     /// What is under way comes in; what an incarnation that is gone has said is not stamped.
-    pub(super) fn stamp(&mut self, sent: Sent) {
-        let count = self.names.len() as PublisherId;
-        let live = |names: &BTreeMap<String, Name>, publisher, incarnation| {
-            names
-                .values()
-                .any(|name| (name.id, name.incarnation, name.is_closed) == (publisher, incarnation, false))
-        };
-        match sent {
+    pub(super) fn stamp(&mut self, owner: u64, sent: Sent) {
+        let entry = match sent.clone() {
             Sent::Open { name, nonce, after } => {
-                if after.is_some_and(|after| after != self.incarnation(&name)) {
+                if after.is_some_and(|after| after != self.stamped.incarnation(&name)) {
                     return;
                 }
-                let known = self.names.entry(name.clone()).or_default();
-                if known.id == 0 {
-                    known.id = count + 1;
-                }
-                (known.incarnation, known.is_closed) = (known.incarnation + 1, false);
-                let (publisher, incarnation) = (known.id, known.incarnation);
-                self.push(Entry::Opened { publisher, incarnation, nonce, name });
+                let count = self.stamped.names.len() as PublisherId;
+                let known = self.stamped.names.get(&name);
+                let publisher = known.map_or(count + 1, |known| known.id);
+                let incarnation = known.map_or(0, |known| known.incarnation) + 1;
+                Entry::Opened { publisher, incarnation, nonce, name }
             }
             Sent::Message { publisher, incarnation, destination, payload } => {
-                if live(&self.names, publisher, incarnation) {
-                    self.push(Entry::Message { publisher, destination, payload });
+                if !self.stamped.is_live(publisher, incarnation) {
+                    return;
                 }
+                Entry::Message { publisher, destination, payload }
             }
             Sent::Close { publisher, incarnation, said } => {
-                if live(&self.names, publisher, incarnation) {
-                    let name = self.names.values_mut().find(|name| name.id == publisher).expect("live");
-                    name.is_closed = true;
-                    self.push(Entry::Closed { publisher, said });
+                if !self.stamped.is_live(publisher, incarnation) {
+                    return;
                 }
+                Entry::Closed { publisher, said }
             }
+            Sent::Day(name) => Entry::Day(name),
+            Sent::Answer(index, more) => {
+                let (destination, order) = &self.fixed.orders[index];
+                let payload = [b"ack ", &order[..], &vec![b'.'; more]].concat();
+                Entry::Message { publisher: APPLICATION, destination: *destination, payload }
+            }
+        };
+        self.push(entry, (owner, sent));
+    }
+
+    /// The application answers each message of a client's that is committed, some at length.
+    pub(super) fn answer(&mut self, more: usize) {
+        while self.answering < self.fixed.orders.len() {
+            self.stamp(NOBODY, Sent::Answer(self.answering, more));
+            self.answering += 1;
         }
     }
 
-    /// The application answers each message of a client's, some at length.
-    pub(super) fn answer(&mut self, more: usize) {
-        while self.answered < self.entries.len() {
-            if let Entry::Message { publisher, payload, .. } = &self.entries[self.answered]
-                && (0..USERS.len()).any(|user| self.id(user) == Some(*publisher))
-            {
-                let payload = [b"ack ", &payload[..], &vec![b'.'; more]].concat();
-                let destination = *publisher;
-                self.push(Entry::Message { publisher: APPLICATION, destination, payload });
-            }
-            self.answered += 1;
+    /// So many more entries are committed.
+    pub(super) fn commit(&mut self, count: usize) {
+        let to = self.committed.saturating_add(count).min(self.entries.len());
+        for entry in &self.entries[self.committed..to] {
+            self.fixed.take(entry);
         }
+        self.committed = to;
+    }
+
+    /// A takeover: nothing from `from` on survived, which is not committed. Whose it was, and what: each sends it again
+    /// as long as it waits for it. The application does so at once, in its order.
+    pub(super) fn retract(&mut self, from: usize) -> Vec<(u64, Sent)> {
+        let from = from.max(self.committed);
+        self.stamped = self.fixed.clone();
+        for entry in &self.entries[self.committed..from] {
+            self.stamped.take(entry);
+        }
+        self.entries.truncate(from);
+        let lost = self.origins.split_off(from);
+        let (answers, others): (Vec<_>, Vec<_>) =
+            lost.into_iter().partition(|(_, sent)| matches!(sent, Sent::Answer(..)));
+        self.answering -= answers.len();
+        others
     }
 }

@@ -1,7 +1,9 @@
 //! What the stream tells: of our opens, of other gateways, of messages for our clients; and the clients of gateways
 //! that are gone.
 
-use super::{FULL, Gateway, Leaving, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED, Stream};
+use super::{
+    FULL, Gateway, GatewayError, Leaving, OTHER_DAY, OUT_MAX, OpenFor, PendingOpen, SUPERSEDED, Stream,
+};
 use crate::edge::gateway::clients::{CLIENT, Reason, nonce};
 use crate::edge::gateway::conn::Phase;
 use crate::edge::gateway::users::Whom;
@@ -9,7 +11,7 @@ use crate::edge::soup::packet::PAYLOAD_LEN_MAX;
 use crate::edge::soup::{RejectReason, begin_at};
 use crate::engine::ports::{Backlog, BacklogError};
 use crate::engine::publisher::PublisherEvent;
-use crate::engine::subscriber::SubscriberEvent;
+use crate::engine::subscriber::{Delivery, Message, SubscriberEvent};
 use crate::wire::{DayMark, Nanos, PublisherId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +21,7 @@ impl<B: Backlog> Gateway<B> {
         let PublisherEvent::Opened { ticket, publisher, .. } = *event else { return };
         let Some(PendingOpen { nonce, whom, .. }) = self.opens.remove(&ticket) else { return };
         match whom {
-            OpenFor::Own => self.own = Some(publisher),
+            OpenFor::Own => self.own.id = Some(publisher),
             OpenFor::Login(index, number) => {
                 let conn = self.conns.get_mut(index).and_then(Option::as_mut);
                 let waits =
@@ -69,12 +71,66 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The subscription tells something, in the order of the stream.
+    /// The subscription tells something, in the order of the stream. What a `stamped` one tells waits until it is
+    /// final: clients count what they are sent, and cannot be told to unsay it.
     pub fn on_stream(&mut self, now: Nanos, stream: &mut impl Stream, event: &SubscriberEvent<'_>) {
+        if self.limits.delivery == Delivery::Committed {
+            return self.on_final(now, stream, event);
+        }
+        match event {
+            SubscriberEvent::Committed { next } => self.final_next = self.final_next.max(*next),
+            SubscriberEvent::Retract { from } => {
+                assert!(*from >= self.final_next, "seq {from} is lost, and was told as final (S6)");
+                self.pending.on_retract(*from);
+            }
+            SubscriberEvent::Message(message) => {
+                self.tell_early(now, message);
+                self.pending.push(event);
+            }
+            _ => self.pending.push(event),
+        }
+        while let Some(held) = self.pending.pop_final(self.final_next) {
+            self.on_final(now, stream, &held.event());
+            self.pending.give_back(held);
+        }
+    }
+
+    /// A message is stamped: whoever asked for it has it now, under the number that it will have if no takeover takes
+    /// it back. It is none of the client's sequence, and may be left out.
+    fn tell_early(&mut self, now: Nanos, message: &Message<'_>) {
+        let Self { conns, hearers, ledger, pending, counts, .. } = self;
+        let is_final = message.seq < self.final_next;
+        if is_final || message.payload.len() + 8 > PAYLOAD_LEN_MAX || !ledger.takes(message) {
+            return;
+        }
+        for index in hearers.get(&message.destination).into_iter().flatten() {
+            let Some((_, conn)) = conns.get_mut(*index).and_then(Option::as_mut) else { continue };
+            // Who has not taken all that comes before would not know what to make of it.
+            let is_wanted = conn.user.as_ref().is_some_and(|user| user.early);
+            if !is_wanted || conn.waiting() >= OUT_MAX || !ledger.is_at_end(&conn.place) {
+                continue;
+            }
+            let waiting = conn.place.destinations().map(|heard| pending.count(heard));
+            let Some(waiting) = waiting.sum::<Option<u64>>() else { continue };
+            let number = ledger.number_behind(&conn.place) + waiting;
+            let early = [&number.to_be_bytes()[..], message.payload].concat();
+            if conn.soup.unsequenced(now, &early, &mut conn.out).is_ok() {
+                counts.early += 1;
+                self.ready.insert(*index);
+            }
+        }
+    }
+
+    /// An event that no takeover takes back.
+    fn on_final(&mut self, now: Nanos, stream: &mut impl Stream, event: &SubscriberEvent<'_>) {
         self.clients.on_event(event);
         let kept = match event {
+            SubscriberEvent::Alive { publisher, .. } => {
+                self.on_sign_of_life(*publisher);
+                self.on_former_own(now, *publisher);
+                Ok(())
+            }
             SubscriberEvent::Message(message) => {
-                self.on_sign_of_life(message.publisher);
                 let was_full = self.ledger.is_full();
                 let kept = if message.payload.len() > PAYLOAD_LEN_MAX {
                     self.counts.too_long += 1;
@@ -92,15 +148,15 @@ impl<B: Backlog> Gateway<B> {
             }
             SubscriberEvent::Opened { publisher, nonce, .. } => {
                 self.on_sign_of_life(*publisher);
+                self.on_own_opened(*publisher, *nonce);
                 self.on_opened(now, stream, *publisher, *nonce);
                 Ok(())
             }
-            SubscriberEvent::Day { mark, .. } => self.on_day(now, mark),
-            SubscriberEvent::Retract { from } => {
-                let kept = self.ledger.on_retract(*from);
-                self.cut_retracted(now);
-                kept
+            SubscriberEvent::Closed { publisher, .. } => {
+                self.on_own_closed(*publisher);
+                Ok(())
             }
+            SubscriberEvent::Day { mark, .. } => self.on_day(now, mark),
             SubscriberEvent::CaughtUp { .. } => {
                 self.caught_up = true;
                 Ok(())
@@ -108,7 +164,7 @@ impl<B: Backlog> Gateway<B> {
             _ => Ok(()),
         };
         if let Err(error) = kept {
-            self.failed = Some(error);
+            self.failed = Some(GatewayError::Backlog(error));
         }
     }
 
@@ -131,7 +187,6 @@ impl<B: Backlog> Gateway<B> {
                     _ => {}
                 }
             }
-            self.clients.on_day();
         } else {
             for (index, conn) in self.conns.iter_mut().enumerate() {
                 if let Some((_, conn)) = conn.as_mut().filter(|(_, conn)| conn.is_open()) {
@@ -234,20 +289,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// What some clients were given is taken back (`delivery = "stamped"`): their sequences are wrong now.
-    fn cut_retracted(&mut self, now: Nanos) {
-        for index in 0..self.conns.len() {
-            let conn = self.conns[index].as_ref();
-            if conn.is_some_and(|(_, conn)| conn.is_open() && self.ledger.is_retracted(&conn.place)) {
-                self.counts.cut += 1;
-                let why = "a takeover took back what was sent: log in again at your last number before it";
-                self.end(now, index, Reason::Broken, why);
-            }
-        }
-    }
-
     fn on_sign_of_life(&mut self, publisher: PublisherId) {
-        if Some(publisher) == self.own {
+        if Some(publisher) == self.own.id {
             self.beats_since.values_mut().for_each(|beats| *beats += 1);
         } else if self.clients.gateway(publisher) != 0 {
             self.beats_since.insert(publisher, 0);
@@ -257,7 +300,7 @@ impl<B: Backlog> Gateway<B> {
     /// Clients whose gateway is gone are disconnected by who notices: first by the gateway with the least id that is
     /// left, the others a beat later each, should it die as well.
     pub(super) fn reap(&mut self, now: Nanos, stream: &mut impl Stream) {
-        let Some(own) = self.own.filter(|_| self.caught_up) else { return };
+        let Some(own) = self.own.id.filter(|_| self.caught_up) else { return };
         // One at a time; the others keep the time that they have been waiting for.
         if self.opens.values().any(|open| matches!(open.whom, OpenFor::Reap { .. })) {
             return;

@@ -61,12 +61,18 @@ fn entry_delivered(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, publ
 
 /// A gateway, and alice's connection to it, whose open is under way.
 fn opening() -> (Gateway<MemoryBacklog>, Told, usize) {
+    opening_of(Delivery::Committed)
+}
+
+fn opening_of(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told, usize) {
     let limits = GatewayLimits {
+        delivery,
         clients_max: 8,
         accepts: 500,
         soup: ServerLimits::default(),
         stall_ns: 1_000_000_000,
         checks_max: 8,
+        scan_ns: 10 * MS,
         beat_ns: 500_000_000,
         lost_beats: 6,
     };
@@ -75,11 +81,12 @@ fn opening() -> (Gateway<MemoryBacklog>, Told, usize) {
     alice.destination = Whom::Channel(7);
     users.insert(alice);
     let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
-    let (mut gateway, mut stream) = (Gateway::new(limits, users, ledger), Told::default());
-    gateway.open_own(&mut stream, "1");
+    let (mut gateway, mut stream) = (Gateway::new("1", limits, users, ledger), Told::default());
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::CaughtUp { next: 1 });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 1 });
+    gateway.turn(0, &mut stream, &mut Vec::new());
     entry_delivered(&mut gateway, &mut stream, OWN);
     handle_opened(&mut gateway, &mut stream, OWN);
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::CaughtUp { next: 2 });
     let index = log_in(&mut gateway, &mut stream, b"");
     (gateway, stream, index)
 }
@@ -123,7 +130,7 @@ fn a_day_that_begins_between_the_halves_of_a_login_refuses_it_as_its_number_was_
     assert!(gateway.out(index).ends_with(b"\0\x02JS"), "{:?}", gateway.out(index));
     // It is connected in the stream, and leaves it.
     handle_opened(&mut gateway, &mut stream, ALICE);
-    gateway.turn(1, &mut stream, &mut Vec::new());
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
     assert_eq!(stream.closes, [ALICE]);
 }
 
@@ -252,7 +259,7 @@ fn an_open_that_takes_away_a_client_that_is_gone_is_closed_all_the_same() {
     gateway.on_stream(0, &mut stream, &reap);
     let told = PublisherEvent::Opened { ticket: 7, publisher: ALICE, publisher_seq: 1, last: 0 };
     gateway.on_publisher(0, &mut stream, &told);
-    gateway.turn(1, &mut stream, &mut Vec::new());
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
     assert_eq!((stream.closes.as_slice(), gateway.has_left()), (&[ALICE][..], false));
     gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 4, publisher: ALICE, said: b"" });
     gateway.turn(1_000_000_000, &mut stream, &mut Vec::new());
@@ -268,4 +275,185 @@ fn who_asked_for_a_session_is_not_logged_in_to_another_that_begins_meanwhile() {
         gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 2, mark });
         assert_eq!(gateway.out(index).ends_with(b"\0\x02JS"), refused, "{:?}", gateway.out(index));
     }
+}
+
+/// A message for alice at `seq`.
+fn answer(seq: u64, payload: &[u8]) -> SubscriberEvent<'_> {
+    SubscriberEvent::Message(crate::engine::subscriber::Message {
+        seq,
+        publisher: 9,
+        publisher_seq: seq,
+        destination: ALICE,
+        timestamp: 0,
+        payload,
+    })
+}
+
+#[test]
+fn what_is_only_stamped_has_no_number_and_what_a_takeover_took_back_never_had_one() {
+    let (mut gateway, mut stream, index) = opening_of(Delivery::Stamped);
+    let mut on = |gateway: &mut Gateway<MemoryBacklog>, event| gateway.on_stream(0, &mut stream, &event);
+    on(&mut gateway, answer(2, b"lost"));
+    on(&mut gateway, SubscriberEvent::Retract { from: 2 });
+    on(&mut gateway, answer(2, b"kept"));
+    on(&mut gateway, answer(3, b"late"));
+    on(&mut gateway, SubscriberEvent::Committed { next: 3 });
+    // Her login's open stands behind both.
+    let (name, nonce) = stream.opens.last().cloned().unwrap();
+    let opened =
+        SubscriberEvent::Opened { seq: 4, publisher: ALICE, incarnation: 1, nonce, last: 0, name: &name };
+    gateway.on_stream(0, &mut stream, &opened);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    assert_eq!(gateway.out(index), b"", "a login's answer rests on what is committed");
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 5 });
+    assert_eq!(gateway.out(index), b"\0\x1fA     FIRST                   3");
+    let accepted = gateway.out(index).len();
+    gateway.on_stream(0, &mut stream, &answer(5, b"new"));
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    assert_eq!(gateway.out(index).len(), accepted, "it is not final");
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 6 });
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    assert_eq!(&gateway.out(index)[accepted..], b"\0\x04Snew");
+}
+
+#[test]
+fn who_asks_for_it_is_sent_what_is_stamped_too_under_the_number_that_it_will_have() {
+    let (mut gateway, mut stream, _) = opening_of(Delivery::Stamped);
+    gateway.users.get_mut("alice").unwrap().early = true;
+    let index = log_in(&mut gateway, &mut stream, b"");
+    let (name, nonce) = stream.opens.last().cloned().unwrap();
+    let opened =
+        SubscriberEvent::Opened { seq: 2, publisher: ALICE, incarnation: 1, nonce, last: 0, name: &name };
+    gateway.on_stream(0, &mut stream, &opened);
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 3 });
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    let accepted = gateway.out(index).len();
+    for (seq, payload) in [(3, b"one"), (4, b"two")] {
+        gateway.on_stream(0, &mut stream, &answer(seq, payload));
+    }
+    let early = b"\0\x0cU\0\0\0\0\0\0\0\x01one\0\x0cU\0\0\0\0\0\0\0\x02two";
+    assert_eq!(&gateway.out(index)[accepted..], early);
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Retract { from: 4 });
+    gateway.on_stream(0, &mut stream, &answer(4, b"new"));
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 5 });
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    let said = &gateway.out(index)[accepted + early.len()..];
+    assert_eq!(said, b"\0\x0cU\0\0\0\0\0\0\0\x02new\0\x04Sone\0\x04Snew", "what counts is what is committed");
+}
+
+/// What was under way from a connection of the day before is numbered within that.
+#[test]
+fn the_numbers_of_a_day_begin_at_one_whatever_is_still_stamped_of_the_day_before() {
+    let (mut gateway, mut stream, _) = opening();
+    gateway.users.get_mut("alice").unwrap().numbered = true;
+    let said = |seq, number: u64| {
+        let payload = number.to_be_bytes();
+        (seq, payload)
+    };
+    let open = |gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, seq| {
+        let (name, nonce) = stream.opens.last().cloned().unwrap();
+        let opened =
+            SubscriberEvent::Opened { seq, publisher: ALICE, incarnation: 1, nonce, last: 0, name: &name };
+        gateway.on_stream(0, stream, &opened);
+        handle_opened(gateway, stream, ALICE);
+    };
+    open(&mut gateway, &mut stream, 2);
+    let mark = DayMark { begins: true, name: "20261122" };
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 3, mark });
+    let (seq, payload) = said(4, 7);
+    let late = SubscriberEvent::Message(crate::engine::subscriber::Message {
+        seq,
+        publisher: ALICE,
+        publisher_seq: 1,
+        destination: 0,
+        timestamp: 0,
+        payload: &payload,
+    });
+    gateway.on_stream(0, &mut stream, &late);
+    let index = log_in(&mut gateway, &mut stream, b"");
+    open(&mut gateway, &mut stream, 5);
+    assert!(gateway.out(index).ends_with(b"\0\x09U\0\0\0\0\0\0\0\0"), "{:?}", gateway.out(index));
+}
+
+/// A gateway that begins, under the name of one that the stream has as open.
+fn beginning() -> (Gateway<MemoryBacklog>, Told) {
+    let (gateway, _, _) = opening();
+    let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
+    let (mut gateway, mut stream) =
+        (Gateway::new("1", gateway.limits.clone(), Users::default(), ledger), Told::default());
+    let former = SubscriberEvent::Opened {
+        seq: 1,
+        publisher: OWN,
+        incarnation: 1,
+        nonce: [5, 5],
+        last: 0,
+        name: "gateway/1",
+    };
+    gateway.on_stream(0, &mut stream, &former);
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Alive { seq: 2, publisher: OWN });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::CaughtUp { next: 3 });
+    (gateway, stream)
+}
+
+const MS: Nanos = 1_000_000;
+
+#[test]
+fn a_gateway_whose_name_another_one_lives_under_is_refused() {
+    let (mut gateway, mut stream) = beginning();
+    for (seq, at) in (3..).zip([100, 600, 1_100]) {
+        gateway.on_stream(at * MS, &mut stream, &SubscriberEvent::Alive { seq, publisher: OWN });
+        gateway.turn(at * MS, &mut stream, &mut Vec::new());
+        assert!(stream.opens.is_empty() && !gateway.is_ready());
+    }
+    assert_eq!(gateway.take_failure(), Some(GatewayError::NameTaken("1".into())));
+}
+
+#[test]
+fn a_gateway_takes_the_name_of_one_that_is_silent_and_waits_for_none_that_was_closed() {
+    let (mut gateway, mut stream) = beginning();
+    gateway.on_stream(MS, &mut stream, &SubscriberEvent::Alive { seq: 3, publisher: OWN });
+    for at in [10, 1_000, 1_500] {
+        gateway.turn(at * MS, &mut stream, &mut Vec::new());
+        assert!(stream.opens.is_empty() && gateway.is_listening());
+    }
+    gateway.turn(1_520 * MS, &mut stream, &mut Vec::new());
+    assert_eq!((stream.opens.len(), gateway.take_failure()), (1, None));
+    let (mut gateway, mut stream) = beginning();
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 3, publisher: OWN, said: b"" });
+    gateway.turn(10 * MS, &mut stream, &mut Vec::new());
+    assert_eq!(stream.opens.len(), 1);
+}
+
+#[test]
+fn of_two_gateways_that_open_one_name_the_first_ends_and_says_why() {
+    let (mut gateway, mut stream, _) = opening();
+    let open = |nonce| SubscriberEvent::Opened {
+        seq: 5,
+        publisher: OWN,
+        incarnation: 2,
+        nonce,
+        last: 0,
+        name: "gateway/1",
+    };
+    gateway.on_stream(0, &mut stream, &open([77, 77]));
+    let failure = gateway.take_failure();
+    assert_eq!(failure, Some(GatewayError::Fenced("1".into())));
+    assert!(failure.unwrap().to_string().contains("--name of its own"));
+}
+
+#[test]
+fn a_gateway_that_stops_closes_its_name_behind_its_clients() {
+    let (mut gateway, mut stream, index) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.stop(0);
+    assert!(gateway.out(index).ends_with(b"log in at another one"));
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    assert_eq!(stream.closes, [ALICE]);
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 9, publisher: ALICE, said: b"" });
+    gateway.turn(40 * MS, &mut stream, &mut Vec::new());
+    gateway.turn(60 * MS, &mut stream, &mut Vec::new());
+    assert_eq!((stream.closes.as_slice(), gateway.has_left()), (&[ALICE, OWN][..], false));
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 10, publisher: OWN, said: b"" });
+    assert!(gateway.has_left());
 }
