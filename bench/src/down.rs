@@ -265,7 +265,7 @@ pub fn victim(arguments: &VictimArguments) -> Result<(), String> {
     let all = std::thread::available_parallelism().map_or(1, usize::from);
     let cores = if cores.len() == 1 { (0..all).collect() } else { cores };
     forbid_core_dumps();
-    let tail = arguments.tail.as_deref().map(|path| MappedTail::open(path, arguments.mib << 20));
+    let tail = arguments.tail.as_deref().map(|path| MappedTail::create(path, arguments.mib << 20));
     let _tail = tail.transpose().map_err(|error| error.to_string())?;
     cpu::pin(arguments.core);
     let _watcher = if arguments.alone { None } else { Some(watched(arguments, &cores)?) };

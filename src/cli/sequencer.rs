@@ -1,16 +1,17 @@
 //! `lockstep sequencer`: a replica, until SIGTERM.
 //!
-//! The first SIGTERM or SIGINT drains and marks a clean stop, the second ends at once. SIGUSR1 and a panic
-//! print the newest events. A watcher beside it announces its death, and as process 1 of a container it
+//! The first SIGTERM or SIGINT drains and marks a clean stop; another one that comes a second later ends it at
+//! once, and says what that skips. SIGUSR1 and a panic print the newest events. A watcher beside it announces its death, and as process 1 of a container it
 //! runs as its own child.
 
 use super::args::SequencerArgs;
 use super::failure::FAILED;
-use super::{Failure, log, signals};
+use super::{Failure, log};
 use crate::config::Config;
 use crate::io::events::Recorder;
+use crate::io::stop::Stop;
 use crate::io::watcher::{Watcher, WatcherSettings, forbid_core_dumps};
-use crate::io::{Obtained, cpu, init};
+use crate::io::{Obtained, cpu, init, limits};
 use crate::node::{EVENT_KINDS, Node, NodeSettings};
 use std::process::Command;
 use std::sync::Arc;
@@ -55,21 +56,23 @@ fn run_node(
     who: &str,
     until_stdin_ends: bool,
 ) -> Result<u8, Failure> {
-    let stop = signals::stop_flag()?;
+    let stop = Stop::by_signals()?;
     if until_stdin_ends {
-        stop_with_stdin(Arc::clone(&stop))?;
+        stop_with_stdin(Arc::clone(stop.flag()))?;
     }
+    stop.skips(|| "it has not begun to use its journal, which is as it was".to_string());
+    say_obtained(&limits::descriptors());
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_QUEUED);
     recorder.dump_on_panic();
     let events = recorder.start_log()?;
     // Before this thread is bound to its own.
     let cores = cpu::cores();
-    let mut node = Node::open(settings)?;
+    let has_watcher = config.runtime.watcher && !settings.is_archiver;
+    let watch = || has_watcher.then(|| watcher(config, settings, &cores, &recorder)).transpose();
+    let node = Node::open_watched::<Failure>(settings, watch)?;
     banner(config, who, &node);
-    if config.runtime.watcher && !settings.is_archiver {
-        node.watched_by(watcher(config, settings, &cores, &recorder)?);
-    }
-    let outcome = node.run(&stop, &recorder);
+    stop.skips(node.skips());
+    let outcome = node.run(stop.flag(), &recorder);
     drop(events); // its lines stand before our last word
     outcome?;
     tracing::info!("{who}: stopped in order: the journal is marked clean");

@@ -65,6 +65,15 @@ impl Amiss {
                 )
             }
             Condition::DiskFull => format!("the disk is full: segments end at seq {a}"),
+            Condition::FilesRefused => {
+                let what = match b {
+                    1 => " (no descriptors for more open files)",
+                    2 => " (no memory)",
+                    3 => " (the calls are interrupted)",
+                    _ => "",
+                };
+                format!("the system refuses the journal its files{what}: segments end at seq {a}")
+            }
             Condition::PublishersNearlyFull => {
                 format!("{a} names of publishers are used, and the table takes {b}")
             }
@@ -121,6 +130,10 @@ impl Amiss {
                 "set replicas.durability alike in the files of all replicas, and restart them one by one"
             }
             Condition::DiskFull => "make room, the node goes on by itself",
+            Condition::FilesRefused => {
+                "nothing is wrong with the disk, and the node goes on by itself; find out who holds so many files open \
+                 (/proc/PID/fd), or allow more (LimitNOFILE=, fs.file-max), or who took the memory"
+            }
             Condition::PublishersNearlyFull => {
                 "raise stream.publishers_max in the files of all replicas, and restart them one by one"
             }

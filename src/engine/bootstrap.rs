@@ -2,8 +2,26 @@
 
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
-use crate::wire::{EntryHeader, EntryKind, Epoch, Header, Kind, MemberBody, Nanos, OpenFrame};
+use crate::proto::log::LogEnd;
+use crate::wire::{EntryHeader, EntryKind, Epoch, Header, Identity, Kind, MemberBody, Nanos, OpenFrame};
 use bytemuck::Zeroable;
+
+/// Whether a history with these members may begin on the journal of `identity`, whose log ends at `end`.
+///
+/// # Errors
+/// In words, why not.
+pub fn may_begin(end: &LogEnd, identity: Identity, members: &[MemberBody]) -> Result<(), String> {
+    if end.next != 1 {
+        return Err(format!(
+            "this journal holds a history already (its log ends at seq {}): a history is begun once",
+            end.next - 1
+        ));
+    }
+    if !members.iter().any(|member| member.identity() == identity) {
+        return Err(format!("the members do not list {identity}, on whose journal the history begins"));
+    }
+    Ok(())
+}
 
 /// Writes the birth of `history` with these members into an empty log. In words why not.
 pub fn bootstrap<M: TailMemory>(
@@ -12,17 +30,8 @@ pub fn bootstrap<M: TailMemory>(
     members: &[MemberBody],
     wall: Nanos,
 ) -> Result<(), String> {
-    let end = tail.end();
-    if end.next != 1 {
-        return Err(format!(
-            "this journal holds a history already (its log ends at seq {}): a history is begun once",
-            end.next - 1
-        ));
-    }
     let (cluster, identity) = (tail.label().cluster, tail.label().identity);
-    if !members.iter().any(|member| member.identity() == identity) {
-        return Err(format!("the members do not list {identity}, on whose journal the history begins"));
-    }
+    may_begin(&tail.end(), identity, members)?;
     let memory = tail.room().map_err(|full| full.to_string())?;
     let entry = EntryHeader { kind: EntryKind::Birth as u8, ..EntryHeader::zeroed() };
     let mut open = OpenFrame::default();

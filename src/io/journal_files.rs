@@ -3,12 +3,12 @@
 use crate::io::IoError;
 use crate::io::clock::{boot_id, random_u64};
 use crate::io::store::DirStore;
-use crate::io::tail::{MappedTail, TailReader, peek_label};
-use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
-use crate::journal::superblock::NoSuperblock;
+use crate::io::tail::{MappedTail, TailReader};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource};
+use crate::journal::proof::Ring;
 use crate::journal::{
-    BLOCK_LEN, OpenError, Opened, SEGMENT_LEN_MIN, Settings, Superblock, Verified, format as format_store,
-    open as open_store, verify as verify_store,
+    BLOCK_LEN, Looked, OpenError, Opened, SEGMENT_LEN_MIN, Settings, Superblock, Verified,
+    format as format_store, look as look_at_store, verify as verify_store,
 };
 use crate::wire::{INCARNATION_MAX, Identity};
 use std::fmt;
@@ -91,6 +91,17 @@ pub struct JournalConfig {
     pub frame_len_max: usize,
 }
 
+/// A journal that was looked at. The lock is held while it lives.
+#[derive(Debug)]
+pub struct LookedJournal {
+    /// What was found.
+    pub looked: Looked,
+    ring: Option<MappedTail>,
+    store: DirStore,
+    lock: Lock,
+    config: JournalConfig,
+}
+
 /// An open journal and what belongs to it. The lock is held while it lives.
 #[derive(Debug)]
 pub struct OpenJournal {
@@ -144,49 +155,111 @@ pub fn format(dir: &Path, cluster: u64, identity: Identity) -> Result<Superblock
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
 }
 
-/// Opens a replica's journal.
-pub fn open(config: &JournalConfig) -> Result<OpenJournal, JournalError> {
-    let work = || -> Result<OpenJournal, Why> {
+/// Looks at a replica's journal, and changes nothing that is ever judged. Nobody else opens it meanwhile.
+///
+/// # Errors
+/// It is not there, another's, or in use; it cannot be read; or damage leaves no log to go by.
+pub fn look(config: &JournalConfig) -> Result<LookedJournal, JournalError> {
+    let work = || -> Result<LookedJournal, Why> {
         if !config.dir.join("superblock").exists() {
             return Err(OpenError::Missing.into());
         }
         check_sizes(config)?;
         let lock = lock(&config.dir)?;
-        let mut store = DirStore::new(&config.dir, config.power)?;
-        let boot = boot()?;
+        let store = DirStore::new(&config.dir, config.power)?;
+        let mut ring = MappedTail::held(&config.tail)?;
+        let settings = Settings {
+            cluster: config.cluster,
+            replica: config.replica,
+            boot: boot()?,
+            power: config.power,
+            frame_len_max: config.frame_len_max,
+            segment_len: config.segment_len,
+        };
+        let mut looked = look_at_store(&store, ring.as_ref(), settings)?;
+        let wanted = wanted_ring_len(config);
+        if ring.as_ref().is_some_and(|ring| ring.ring_len() != wanted)
+            && looked.ring() == &Ring::Own
+            && looked.superblock().run.clean
+        {
+            // The segments hold everything, and a new ring may have another length.
+            looked = look_at_store(&store, None::<&MappedTail>, settings)?;
+            ring = None;
+        }
+        Ok(LookedJournal { looked, ring, store, lock, config: config.clone() })
+    };
+    work().map_err(|why| JournalError { dir: config.dir.clone(), why })
+}
+
+/// Opens a replica's journal: for those who need nothing else to start.
+///
+/// # Errors
+/// Those of [`look`] and [`LookedJournal::start`].
+pub fn open(config: &JournalConfig) -> Result<OpenJournal, JournalError> {
+    let (journal, ()) = look(config)?.start(|_| Ok::<_, JournalError>(()))?;
+    Ok(journal)
+}
+
+impl LookedJournal {
+    /// The last part of a start: `outside` obtains all else that may fail, then the ring is made if there is none
+    /// to go on with, and at the very end the journal is marked as in use.
+    ///
+    /// # Errors
+    /// Those of `outside`, and of the journal: it may have forgotten something (S9), there is no memory for the
+    /// ring, or the files fail. Whatever it is, the journal is judged by the next start as it was.
+    pub fn start<X, E: From<JournalError>>(
+        self,
+        outside: impl FnOnce(&Looked) -> Result<X, E>,
+    ) -> Result<(OpenJournal, X), E> {
+        let Self { looked, ring, mut store, lock, config } = self;
+        let wanted = wanted_ring_len(&config);
         let mut remarks = vec![format!(
             "segments are written with {}{}",
             if store.is_direct() { "O_DIRECT" } else { "the page cache (this file system has no O_DIRECT)" },
             if config.power { " and O_DSYNC" } else { "" }
         )];
-        let mut tail_len = config.tail_len.next_multiple_of(BLOCK_LEN as u64);
-        if let Some((label, held_len)) = peek_label(&config.tail).filter(|(label, _)| label.boot == boot) {
-            let clean = Superblock::load(&store)?.is_ok_and(|(superblock, _)| superblock.clean);
-            if label.cluster != config.cluster || label.identity.replica != config.replica {
-                return Err(OpenError::Tail { cluster: label.cluster, identity: label.identity }.into());
-            }
-            if held_len != tail_len && !clean {
-                remarks.push(format!(
-                    "the tail keeps its {held_len} bytes: after the next clean stop it gets {tail_len}"
-                ));
-                tail_len = held_len;
-            }
-        }
-        let memory = MappedTail::open(&config.tail, tail_len)?;
-        let settings = Settings {
-            cluster: config.cluster,
-            replica: config.replica,
-            boot,
-            power: config.power,
-            frame_len_max: config.frame_len_max,
-            segment_len: config.segment_len,
+        remarks.extend(looked.remarks().iter().cloned());
+        let failed = |why: Why| E::from(JournalError { dir: config.dir.clone(), why });
+        let obtain = |looked: &Looked| -> Result<(MappedTail, X), Start<E>> {
+            let obtained = outside(looked).map_err(Start::Outside)?;
+            let fits = |ring: &MappedTail| looked.ring() == &Ring::Own || ring.ring_len() == wanted;
+            let memory = match ring.filter(fits) {
+                Some(ring) => ring,
+                None => MappedTail::create(&config.tail, wanted).map_err(|e| Start::Journal(e.into()))?,
+            };
+            Ok((memory, obtained))
         };
-        let mut opened = open_store(&mut store, memory, settings)?;
+        let started = looked.start(&mut store, obtain);
+        let (mut opened, obtained) = started.map_err(|error| match error {
+            Start::Outside(error) => error,
+            Start::Journal(why) => failed(why),
+        })?;
+        let tail_len = opened.tail.memory_mut().ring_len();
+        if tail_len != wanted {
+            remarks.push(format!(
+                "the tail keeps its {tail_len} bytes: after the next clean stop it gets {wanted}"
+            ));
+        }
         let reader = opened.tail.memory_mut().reader();
         remarks.push(format!("the tail has {tail_len} bytes in {}", config.tail.display()));
-        Ok(OpenJournal { opened, reader, store, lock, remarks })
-    };
-    work().map_err(|why| JournalError { dir: config.dir.clone(), why })
+        Ok((OpenJournal { opened, reader, store, lock, remarks }, obtained))
+    }
+}
+
+fn wanted_ring_len(config: &JournalConfig) -> u64 {
+    config.tail_len.next_multiple_of(BLOCK_LEN as u64)
+}
+
+/// Why a start did not go on: for what is outside, or for the journal.
+enum Start<E> {
+    Outside(E),
+    Journal(Why),
+}
+
+impl<E> From<OpenError> for Start<E> {
+    fn from(error: OpenError) -> Self {
+        Self::Journal(error.into())
+    }
 }
 
 /// Whose journal `dir` is, also while another process has it open.
@@ -201,11 +274,7 @@ pub fn identity(dir: &Path) -> Result<Identity, JournalError> {
 }
 
 fn superblock_of(store: &DirStore) -> Result<Superblock, Why> {
-    match Superblock::load(store)? {
-        Ok((superblock, _)) => Ok(superblock),
-        Err(NoSuperblock::Damaged(damage)) => Err(OpenError::Damaged(damage).into()),
-        Err(NoSuperblock::Version(version)) => Err(OpenError::Version(version).into()),
-    }
+    Ok(Superblock::load(store)?.map_err(OpenError::from)?.newest)
 }
 
 /// Reads everything that the journal in `dir` has on disk. Nobody may have it open.

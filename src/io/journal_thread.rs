@@ -2,19 +2,22 @@
 //! order, is `journal/side`.
 
 use crate::io::IoError;
-use crate::journal::ports::{Store, TailSource};
+use crate::journal::ports::{Store, StoreFault, TailSource, Word};
 use crate::journal::shelf::Written;
 use crate::journal::side::{Inputs, Next, Remark, Side};
 use crate::journal::{SegmentWriter, Superblock};
 use crate::proto::lineage::Lineage;
 use crate::wire::{Nanos, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use crate::journal::side::SideSettings as ThreadSettings;
 
+/// What may keep a journal from its files, and pass.
+const STUCK: [StoreFault; 4] =
+    [StoreFault::NoSpace, StoreFault::Descriptors, StoreFault::Memory, StoreFault::Passing];
 /// What is said about a thread that broke an invariant.
 const GONE: &str = "the journal's side thread panicked; nothing is written any more, the stop is not clean";
 /// Remarks that wait to be taken; older ones are dropped.
@@ -25,13 +28,17 @@ struct Shared {
     /// 1: stop in order, 2: stop as if killed.
     stop: AtomicU64,
     written_seq: AtomicU64,
-    disk_full: AtomicBool,
+    /// Where the tail's log ended at the last turn.
+    held_seq: AtomicU64,
+    /// 0, or one more than the place in [`STUCK`] of what keeps the journal from its files.
+    stuck: AtomicU64,
     damage_count: AtomicU64,
     lineage: Mutex<Lineage>,
     committed: AtomicU64,
     leads: AtomicBool,
     written: Mutex<Written>,
     ring_only: AtomicBool,
+    device: AtomicBool,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
     remarks: Mutex<Vec<String>>,
@@ -66,9 +73,15 @@ impl Handle {
         self.shared.written_seq.load(Ordering::Acquire)
     }
 
+    /// What keeps the journal from its files at the moment, and may pass.
+    pub fn stuck(&self) -> Option<StoreFault> {
+        let place = self.shared.stuck.load(Ordering::Acquire).checked_sub(1)?;
+        STUCK.get(place as usize).copied()
+    }
+
     /// Whether the disk has no room at the moment.
     pub fn disk_full(&self) -> bool {
-        self.shared.disk_full.load(Ordering::Acquire)
+        self.stuck() == Some(StoreFault::NoSpace)
     }
 
     /// Damage that the scrub has found.
@@ -105,6 +118,20 @@ impl Handle {
         self.shared.ring_only.store(ring_only, Ordering::Release);
     }
 
+    /// How far segments hold the log, and the tail: exclusive bounds, as of the side thread's last turn.
+    pub fn progress(&self) -> impl Fn() -> (Seq, Seq) + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || {
+            let written = shared.written_seq.load(Ordering::Acquire);
+            (written, shared.held_seq.load(Ordering::Acquire).max(written))
+        }
+    }
+
+    /// Whether the epoch that is followed asks for the device, whatever is configured here: its acks wait for it.
+    pub fn set_device(&self, device: bool) {
+        self.shared.device.store(device, Ordering::Release);
+    }
+
     /// How far the log is committed that the tail holds, and whether this node leads: for those who replay.
     pub fn set_committed(&self, commit_next: Seq, leads: bool) {
         self.shared.committed.store(commit_next, Ordering::Release);
@@ -113,11 +140,7 @@ impl Handle {
 
     /// What is written and committed, for a thread that replays. Two threads off the hot path share it.
     pub fn written(&self) -> impl Fn() -> Written + Send + 'static {
-        let shared = Arc::clone(&self.shared);
-        move || {
-            let told = *shared.written.lock().unwrap_or_else(PoisonError::into_inner);
-            Written { leads: shared.leads.load(Ordering::Acquire), ..told }
-        }
+        written(&self.shared)
     }
 
     /// Copies what is left, marks the stop as clean, and ends. The hot thread has published its last
@@ -133,6 +156,14 @@ impl Handle {
     }
 }
 
+fn written(shared: &Arc<Shared>) -> impl Fn() -> Written + Send + 'static {
+    let shared = Arc::clone(shared);
+    move || {
+        let told = *shared.written.lock().unwrap_or_else(PoisonError::into_inner);
+        Written { leads: shared.leads.load(Ordering::Acquire), ..told }
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         if self.thread.is_some() {
@@ -143,7 +174,60 @@ impl Drop for Handle {
     }
 }
 
-/// Starts the side thread.
+/// A side thread that waits for its journal: whatever may fail about a thread has not.
+#[derive(Debug)]
+pub struct Waiting<S, T> {
+    shared: Arc<Shared>,
+    thread: JoinHandle<Result<Superblock, String>>,
+    journal: mpsc::SyncSender<Thread<S, T>>,
+    settings: ThreadSettings,
+}
+
+impl<S: Store, T: TailSource> Waiting<S, T> {
+    /// What is written and committed, for a thread that replays: nothing yet.
+    pub fn written(&self) -> impl Fn() -> Written + Send + 'static {
+        written(&self.shared)
+    }
+
+    /// Here is the journal.
+    pub fn begin(self, store: S, source: T, writer: SegmentWriter, superblock: Superblock) -> Handle {
+        let Self { shared, thread, journal, settings } = self;
+        let thread_of = Thread {
+            store,
+            source,
+            side: Side::new(writer, superblock, settings),
+            shared: Arc::clone(&shared),
+            begun: Instant::now(),
+            remarks: Vec::new(),
+        };
+        thread_of.tell();
+        // It waits for nothing else.
+        let _ = journal.send(thread_of);
+        Handle { shared, thread: Some(thread) }
+    }
+}
+
+/// Starts a side thread that waits for its journal. It ends when that is never given.
+///
+/// # Errors
+/// There is no room for another thread.
+pub fn prepare<S, T>(settings: ThreadSettings) -> Result<Waiting<S, T>, IoError>
+where
+    S: Store + Send + 'static,
+    T: TailSource + Send + 'static,
+{
+    let (journal, comes) = mpsc::sync_channel::<Thread<S, T>>(1);
+    let thread = std::thread::Builder::new()
+        .name("journal".to_string())
+        .spawn(move || comes.recv().map_or_else(|_| Err("never used".to_string()), Thread::run))
+        .map_err(|e| IoError::new("starting the journal's side thread", e))?;
+    Ok(Waiting { shared: Arc::default(), thread, journal, settings })
+}
+
+/// Starts the side thread of a journal.
+///
+/// # Errors
+/// As [`prepare`].
 pub fn spawn<S, T>(
     store: S,
     source: T,
@@ -155,23 +239,10 @@ where
     S: Store + Send + 'static,
     T: TailSource + Send + 'static,
 {
-    let thread = Thread {
-        store,
-        source,
-        side: Side::new(writer, superblock, settings),
-        shared: Arc::default(),
-        begun: Instant::now(),
-        remarks: Vec::new(),
-    };
-    thread.tell();
-    let shared = Arc::clone(&thread.shared);
-    let thread = std::thread::Builder::new()
-        .name("journal".to_string())
-        .spawn(move || thread.run())
-        .map_err(|e| IoError::new("starting the journal's side thread", e))?;
-    Ok(Handle { shared, thread: Some(thread) })
+    Ok(prepare(settings)?.begin(store, source, writer, superblock))
 }
 
+#[derive(Debug)]
 struct Thread<S, T> {
     store: S,
     source: T,
@@ -219,12 +290,15 @@ impl<S: Store, T: TailSource> Thread<S, T> {
             lineage: *self.shared.lineage.lock().unwrap_or_else(PoisonError::into_inner),
             committed: self.shared.committed.load(Ordering::Acquire),
             ring_only: self.shared.ring_only.load(Ordering::Acquire),
+            device: self.shared.device.load(Ordering::Acquire),
         }
     }
 
     fn tell(&self) {
         self.shared.written_seq.store(self.side.written_seq(), Ordering::Release);
-        self.shared.disk_full.store(self.side.disk_full(), Ordering::Release);
+        self.shared.held_seq.store(self.source.word(Word::HighSeq), Ordering::Release);
+        let place = self.side.stuck().and_then(|fault| STUCK.iter().position(|known| *known == fault));
+        self.shared.stuck.store(place.map_or(0, |place| place as u64 + 1), Ordering::Release);
         self.shared.damage_count.store(self.side.damage_count(), Ordering::Release);
         *self.shared.written.lock().unwrap_or_else(PoisonError::into_inner) = self.side.written();
     }

@@ -100,21 +100,42 @@ impl DirStore {
     fn sync_dir(&self, file: FileName) -> Result<(), StoreError> {
         let path = self.path(file);
         let parent = path.parent().unwrap_or(&self.dir);
-        let synced = File::open(parent).and_then(|dir| dir.sync_all());
-        synced.map_err(|e| error_of("syncing", &parent.display(), &e))
+        let opened = File::open(parent).map_err(|e| error_of("opening", &parent.display(), &e))?;
+        flushed(&parent.display(), || opened.sync_all())
     }
 }
 
 /// What the system said, as the journal understands it.
 fn error_of(doing: &str, what: &dyn std::fmt::Display, error: &io::Error) -> StoreError {
-    let fault = match (error.kind(), error.raw_os_error()) {
+    StoreError { doing: format!("{doing} {what}"), fault: fault_of(error), why: error.to_string() }
+}
+
+/// What kind of trouble the system's error is. Only what says nothing of the device may pass by itself.
+fn fault_of(error: &io::Error) -> StoreFault {
+    match (error.kind(), error.raw_os_error()) {
         (ErrorKind::NotFound, _) => StoreFault::Missing,
         (ErrorKind::AlreadyExists, _) => StoreFault::Exists,
         (_, Some(libc::ENOSPC | libc::EDQUOT)) => StoreFault::NoSpace,
         (_, Some(libc::EROFS | libc::EACCES | libc::EPERM)) => StoreFault::ReadOnly,
+        (_, Some(libc::EMFILE | libc::ENFILE)) => StoreFault::Descriptors,
+        (_, Some(libc::ENOMEM)) => StoreFault::Memory,
+        (_, Some(libc::EINTR | libc::EAGAIN)) => StoreFault::Passing,
         _ => StoreFault::Failed,
-    };
-    StoreError { doing: format!("{doing} {what}"), fault, why: error.to_string() }
+    }
+}
+
+/// Waits by `sync` until the device has `what`. Whatever the kernel says instead, it may have thrown away what it could
+/// not write, and a second call would not say so: that is never tried again.
+fn flushed(what: &dyn std::fmt::Display, sync: impl Fn() -> io::Result<()>) -> Result<(), StoreError> {
+    loop {
+        match sync() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(StoreError { fault: StoreFault::Failed, ..error_of("syncing", what, &error) });
+            }
+            Ok(()) => return Ok(()),
+        }
+    }
 }
 
 /// The part of `buffer` that starts at a multiple of the block.
@@ -192,7 +213,8 @@ impl Store for DirStore {
 
     fn rename(&mut self, from: FileName, to: FileName) -> Result<(), StoreError> {
         if self.flags & libc::O_DSYNC != 0 {
-            self.writer(from)?.sync_data().map_err(|e| self.error("syncing", from, &e))?;
+            let written = self.writer(from)?;
+            flushed(&from, || written.sync_data())?;
         }
         self.writers.remove(&from);
         self.writers.remove(&to);
@@ -228,8 +250,10 @@ impl Store for DirStore {
     }
 
     fn sync(&mut self, file: FileName) -> Result<(), StoreError> {
-        let synced = self.writer(file)?.sync_data();
-        synced.map_err(|e| self.error("syncing", file, &e))?;
+        // Whoever asks for what is not there makes nothing.
+        let path = self.path(file);
+        let opened = File::open(&path).map_err(|e| self.error("opening", file, &e))?;
+        flushed(&path.display(), || opened.sync_data())?;
         self.sync_dir(file)
     }
 

@@ -12,7 +12,7 @@
 
 use crate::io::IoError;
 use crate::journal::ports::{TailMemory, TailSource, Word};
-use crate::journal::{BLOCK_LEN, TailLabel, WORD_STRIDE, WORDS_AT, place_in};
+use crate::journal::{BLOCK_LEN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT, place_in};
 use crate::wire::Seq;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use std::cell::Cell;
@@ -21,7 +21,7 @@ use std::io::ErrorKind;
 use std::marker::PhantomData;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -93,57 +93,119 @@ pub struct TailReader {
     mapping: Arc<Mapping>,
 }
 
-/// Whose ring the file at `path` is and how long, without mapping it; `None` if it is none.
-pub fn peek_label(path: &Path) -> Option<(TailLabel, u64)> {
+/// What a file is, by its first bytes.
+enum Is {
+    /// A tail of ours that nobody has begun to use, or that was given up.
+    Unlabelled,
+    /// A tail of ours with a ring of so many bytes.
+    Labelled(u64),
+}
+
+/// The file at `path`, locked, and what it is; `None` if there is none. One that is no tail of ours is nobody's to
+/// touch.
+fn inspect(path: &Path) -> Result<Option<(File, Is)>, IoError> {
+    let shown = path.display();
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|e| {
+            IoError::new(format!("opening the tail {shown} (a file on tmpfs or hugetlbfs)"), e)
+        })?,
+    };
+    lock(&file, path)?;
+    let looking = |e| IoError::new(format!("looking at the tail {shown}"), e);
+    let meta = file.metadata().map_err(looking)?;
     let mut bytes = [0; crate::journal::LABEL_LEN];
-    File::open(path).ok()?.read_exact_at(&mut bytes, 0).ok()?;
-    TailLabel::from_bytes(&bytes)
+    let is = match meta.is_file() {
+        true if meta.len() == 0 => Some(Is::Unlabelled),
+        true if meta.len() >= bytes.len() as u64 => {
+            file.read_exact_at(&mut bytes, 0).map_err(looking)?;
+            let ours = bytes[..size_of::<u64>()] == TAIL_MAGIC.to_le_bytes();
+            let labelled = TailLabel::from_bytes(&bytes).map(|(_, ring_len)| Is::Labelled(ring_len));
+            labelled.or(ours.then_some(Is::Unlabelled))
+        }
+        _ => None,
+    };
+    let Some(is) = is else {
+        return Err(IoError::because(
+            format!(
+                "looking at the tail {shown}: it is no tail of lockstep, and stays as it is: name another path \
+                 (`replicas.N.tail`), or remove it"
+            ),
+            ErrorKind::AlreadyExists,
+            "another file",
+        ));
+    };
+    Ok(Some((file, is)))
 }
 
 impl MappedTail {
-    /// Maps the ring at `path`, `ring_len` bytes long. A file of another length is replaced by an empty
-    /// one: ask [`peek_label`] first. Errors when the file system has not enough room, or somebody else
-    /// has the file.
-    pub fn open(path: &Path, ring_len: u64) -> Result<Self, IoError> {
+    /// Maps the ring that lies at `path`, and changes nothing of it; `None` if there is none to go on with.
+    ///
+    /// # Errors
+    /// The file is none of ours, or somebody else has it, or it cannot be opened.
+    pub fn held(path: &Path) -> Result<Option<Self>, IoError> {
+        let Some((file, Is::Labelled(ring_len))) = inspect(path)? else { return Ok(None) };
+        let looking = |e| IoError::new(format!("looking at the tail {}", path.display()), e);
+        let len = file.metadata().map_err(looking)?.len();
+        let whole = len == file_len(ring_len, &file_system(&file, path)?);
+        whole.then(|| Self::map(file, path, ring_len)).transpose()
+    }
+
+    /// Makes an empty ring of `ring_len` bytes at `path`; a tail of ours that lies there is gone then. It gets its
+    /// name when all of it is there.
+    ///
+    /// # Errors
+    /// The file there is none of ours, the file system has not enough room, or it cannot be written.
+    pub fn create(path: &Path, ring_len: u64) -> Result<Self, IoError> {
         let shown = path.display();
+        if let Some((former, _)) = inspect(path)? {
+            // Its memory may be needed for the new one; it goes only where that is enough.
+            let fs = file_system(&former, path)?;
+            let meta =
+                former.metadata().map_err(|e| IoError::new(format!("looking at the tail {shown}"), e))?;
+            has_room(path, file_len(ring_len, &fs), fs.free_bytes + meta.blocks() * 512)?;
+            std::fs::remove_file(path)
+                .map_err(|e| IoError::new(format!("removing the former tail {shown}"), e))?;
+        }
+        let mut name = path.as_os_str().to_owned();
+        name.push(".new");
+        let new = PathBuf::from(name);
+        // One that a start left behind in the middle.
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(IoError::new(format!("removing {}", new.display()), error));
+            }
+            _ => {}
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
-            .truncate(false)
+            .create_new(true)
             .mode(0o600)
-            .open(path)
+            .open(&new)
             .map_err(|e| {
-                IoError::new(format!("opening the tail {shown} (a file on tmpfs or hugetlbfs)"), e)
+                IoError::new(format!("creating the tail {} (a file on tmpfs or hugetlbfs)", new.display()), e)
             })?;
-        file.try_lock().map_err(|error| {
-            let doing = format!("locking the tail {shown}: another node uses it, give each its own");
-            IoError::new(doing, error.into())
-        })?;
+        let made = Self::fill(file, &new, ring_len).and_then(|tail| {
+            std::fs::rename(&new, path)
+                .map_err(|e| IoError::new(format!("naming the tail {shown}"), e))
+                .map(|()| tail)
+        });
+        if made.is_err() {
+            // It is ours, and worth nothing; whether it goes changes nothing.
+            let _ = std::fs::remove_file(&new);
+        }
+        made
+    }
+
+    /// Gives a new file its length and its memory.
+    fn fill(file: File, path: &Path, ring_len: u64) -> Result<Self, IoError> {
+        let shown = path.display();
+        lock(&file, path)?;
         let fs = file_system(&file, path)?;
-        let len = (ring_at(ring_len) as u64 + ring_len).next_multiple_of(fs.page_len);
-        let meta = file.metadata().map_err(|e| IoError::new(format!("looking at the tail {shown}"), e))?;
-        let resize = |len| file.set_len(len).map_err(|e| IoError::new(format!("sizing the tail {shown}"), e));
-        let mut held = meta.blocks() * 512;
-        if meta.len() != len {
-            resize(0)?;
-            held = 0;
-        }
-        let needed = len.saturating_sub(held);
-        if needed > fs.free_bytes {
-            return Err(IoError::because(
-                format!(
-                    "the tail {shown} needs {needed} bytes more and there are {} free: make its file system \
-                     larger, or the tail smaller",
-                    fs.free_bytes
-                ),
-                ErrorKind::StorageFull,
-                "not enough room",
-            ));
-        }
-        if meta.len() != len {
-            resize(len)?;
-        }
+        let len = file_len(ring_len, &fs);
+        has_room(path, len, fs.free_bytes)?;
+        file.set_len(len).map_err(|e| IoError::new(format!("sizing the tail {shown}"), e))?;
         // SAFETY: a plain call on an open descriptor; no memory is involved.
         if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len as libc::off_t) } != 0 {
             let error = std::io::Error::last_os_error();
@@ -151,10 +213,18 @@ impl MappedTail {
                 return Err(IoError::new(format!("reserving {len} bytes for the tail {shown}"), error));
             }
         }
+        let tail = Self::map(file, path, ring_len)?;
+        // From now on it is known for a tail of ours.
+        tail.mapping.atomic(0).store(TAIL_MAGIC, Ordering::Relaxed);
+        Ok(tail)
+    }
+
+    fn map(file: File, path: &Path, ring_len: u64) -> Result<Self, IoError> {
+        let len = file_len(ring_len, &file_system(&file, path)?);
         let map = MmapOptions::new()
             .len(len as usize)
             .map_raw(&file)
-            .map_err(|e| IoError::new(format!("mapping the tail {shown}"), e))?;
+            .map_err(|e| IoError::new(format!("mapping the tail {}", path.display()), e))?;
         if map.advise(Advice::PopulateWrite).is_err() {
             touch(&map);
         }
@@ -169,6 +239,30 @@ impl MappedTail {
         assert_eq!(Arc::strong_count(&self.mapping), 1, "one side thread copies a tail");
         TailReader { mapping: Arc::clone(&self.mapping) }
     }
+}
+
+/// Nobody else maps this file while we do.
+fn lock(file: &File, path: &Path) -> Result<(), IoError> {
+    file.try_lock().map_err(|error| {
+        let doing = format!("locking the tail {}: another node uses it, give each its own", path.display());
+        IoError::new(doing, error.into())
+    })
+}
+
+fn has_room(path: &Path, needed: u64, free: u64) -> Result<(), IoError> {
+    if needed <= free {
+        return Ok(());
+    }
+    let doing = format!(
+        "the tail {} needs {needed} bytes and there are {free} free: make its file system larger, or the tail smaller",
+        path.display()
+    );
+    Err(IoError::because(doing, ErrorKind::StorageFull, "not enough room"))
+}
+
+/// Bytes of a file for a ring of `ring_len`.
+fn file_len(ring_len: u64, fs: &FileSystem) -> u64 {
+    (ring_at(ring_len) as u64 + ring_len).next_multiple_of(fs.page_len)
 }
 
 /// Older kernels: a write to each page, which changes nothing.
@@ -283,7 +377,8 @@ impl TailMemory for MappedTail {
 
     fn reset(&mut self) {
         assert_eq!(Arc::strong_count(&self.mapping), 1, "a tail is not forgotten while somebody copies it");
-        for at in (0..self.mapping.ring_at).step_by(8) {
+        // That it is a tail of ours stays known.
+        for at in (8..self.mapping.ring_at).step_by(8) {
             self.mapping.atomic(at).store(0, Ordering::Relaxed);
         }
         (self.published, self.free_until) = (0, self.mapping.ring_len as u64);

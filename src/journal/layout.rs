@@ -14,7 +14,7 @@ use crate::wire::{DATAGRAM_LEN_MAX, Identity, crc};
 use bytemuck::{Pod, Zeroable};
 
 /// Version of the tail's and the segments' format. Records carry `wire::VERSION` besides.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// Where the words begin in the header page.
 pub const WORDS_AT: usize = 1024;
 /// Bytes from one word to the next: a cache line each, so that the threads do not disturb each other.
@@ -106,7 +106,8 @@ struct LabelBytes {
     reserved: [u64; 3],
 }
 
-const TAIL_MAGIC: u64 = u64::from_le_bytes(*b"LKSTAIL\0");
+/// The first eight bytes of a tail file, little-endian, labelled or not.
+pub const TAIL_MAGIC: u64 = u64::from_le_bytes(*b"LKSTAIL\0");
 /// Bytes of a label in the header page.
 pub const LABEL_LEN: usize = size_of::<LabelBytes>();
 const _: () = assert!(LABEL_LEN == 96 && LABEL_LEN <= WORDS_AT);

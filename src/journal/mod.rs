@@ -24,16 +24,19 @@
 
 #![forbid(unsafe_code)]
 
+mod begin;
 pub mod checkpoint;
 mod damage;
 mod extents;
 mod founding;
 mod index;
 mod layout;
+mod look;
 pub mod memory;
 mod open;
 pub mod packed;
 pub mod ports;
+pub mod proof;
 mod read;
 pub mod record;
 mod recover;
@@ -48,14 +51,19 @@ mod tail;
 mod torn;
 mod walk;
 
+pub use begin::{Opened, open};
 pub use checkpoint::Checkpoint;
 pub use damage::Damage;
 pub use founding::{Founding, ROUNDS_ABOVE};
-pub use layout::{Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TailLabel, WORD_STRIDE, WORDS_AT, place_in};
-pub use open::{Completeness, Cut, OpenError, Opened, Settings, format, open};
+pub use layout::{
+    Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT, place_in,
+};
+pub use look::{Looked, look};
+pub use open::{Cut, OpenError, Settings, format};
+pub use proof::Completeness;
 pub use read::{LogReader, read_segments};
 pub use scrub::{Scrub, Verified, verify};
-pub use segments::{Retention, SegmentWriter, WriteError, copy_behind};
+pub use segments::{Retention, SegmentWriter, WriteError, copy_behind, copy_group, tell};
 pub use superblock::Superblock;
 pub use tail::{AppendError, Full, Span, StageError, SwitchError, Tail};
 

@@ -126,8 +126,21 @@ pub enum StoreFault {
     Exists,
     /// The directory may not be written.
     ReadOnly,
+    /// The process, or the machine, may open no more files. It may come back.
+    Descriptors,
+    /// The kernel has no memory for it. It may come back.
+    Memory,
+    /// The call was interrupted, or would have had to wait. It may be tried again.
+    Passing,
     /// The device failed. What it was told may be lost: nobody retries, the replica falls silent.
     Failed,
+}
+
+impl StoreFault {
+    /// Whether it says nothing of the device, and may pass by itself: the call is tried again.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::NoSpace | Self::Descriptors | Self::Memory | Self::Passing)
+    }
 }
 
 /// A store could not do what it was told.
@@ -146,6 +159,15 @@ impl fmt::Display for StoreError {
         write!(f, "{}: {}", self.doing, self.why)?;
         f.write_str(match self.fault {
             StoreFault::NoSpace => "; free some space, the journal goes on by itself",
+            StoreFault::Descriptors => {
+                "; nothing is wrong with the device: find out who holds so many files open (/proc/PID/fd), or allow more \
+                 (`ulimit -n`, LimitNOFILE= of the unit, fs.file-max); it is tried again"
+            }
+            StoreFault::Memory => {
+                "; nothing is wrong with the device: the machine, or this process's group, is out of memory; it is tried \
+                 again"
+            }
+            StoreFault::Passing => "; it is tried again",
             StoreFault::ReadOnly => "; make the journal's directory writable for this user",
             StoreFault::Failed => "; do not trust this device: replace it, `format`, and rejoin",
             StoreFault::Missing | StoreFault::Exists => "",

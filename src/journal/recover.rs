@@ -61,6 +61,26 @@ pub(crate) struct State {
     pub filling: Option<Filling>,
     /// The lowest seq that a switch replaced which segments do not hold.
     pub switched_from: Seq,
+    /// The history of the newest frame that was read; 0 if none was.
+    pub history: u64,
+    /// The position of the first record that the ring still holds, where it is known (warm).
+    pub first_kept: u64,
+}
+
+impl State {
+    /// What segments alone say.
+    fn of_segments(log: Replay<u64>, checkpoint: Checkpoint) -> Self {
+        Self {
+            written: log.clone(),
+            written_checkpoint: Some(checkpoint.clone()),
+            log,
+            checkpoint,
+            filling: None,
+            switched_from: Seq::MAX,
+            history: 0,
+            first_kept: 0,
+        }
+    }
 }
 
 /// Records, applied one behind the other.
@@ -77,17 +97,22 @@ struct Builder {
     undone: Option<LogEnd>,
     /// ... which makes the tables those of another log: they must be computed again.
     stale: bool,
+    /// The history of the newest frame.
+    history: u64,
 }
 
 impl Builder {
     fn new(log: Replay<u64>, checkpoint: Checkpoint, floor: u64, first_kept: Option<u64>) -> Self {
-        Self { base: log.end, log, checkpoint, floor, first_kept, undone: None, stale: false }
+        Self { base: log.end, log, checkpoint, floor, first_kept, undone: None, stale: false, history: 0 }
     }
 
     fn on_record(&mut self, pos: u64, record: &Record<'_>) -> Result<(), String> {
         let step = self.log.on_record(pos, record).map_err(|why| why.to_string())?;
         if pos >= self.floor {
             self.first_kept.get_or_insert(pos);
+        }
+        if let Record::Frame(frame) = record {
+            self.history = frame.header.history;
         }
         match (step, record) {
             (Step::Grown, Record::Frame(frame)) if !self.stale => {
@@ -189,7 +214,7 @@ fn scan_ring<T: TailSource>(
 /// The log of a journal whose ring is there; damage means: not with this ring.
 pub(crate) fn warm<S: Store, M: TailMemory>(
     store: &S,
-    memory: &mut M,
+    memory: &M,
     label: &TailLabel,
     geometry: &Geometry,
     numbers: &[u64],
@@ -201,7 +226,7 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
     }
     let floor = geometry.floor(published);
     let newest = newest_header(store, numbers)?;
-    let (mut builder, filling, start) = match newest
+    let (mut builder, filling, start, older_history) = match newest
         .filter(|header| header.tail_generation == label.generation)
     {
         Some(header) => {
@@ -212,20 +237,21 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
             let mut builder = Builder::new(log, base, floor, first);
             let found = scan(store, &header, Some(written), |pos, record| builder.on_record(pos, record))?;
             found.reached(&header)?;
-            (builder, Some(filling(store, &header, found.index, false)?), before)
+            (builder, Some(filling(store, &header, found.index, false)?), before, header.history)
         }
         None => {
             // The tail is newer than every segment: nothing was written behind it yet.
-            let (end, checkpoint, filling) = match &newest {
+            let (end, checkpoint, filling, history) = match &newest {
                 Some(header) => {
                     let (state, found) = scan_whole(store, header, but_last(numbers))?;
-                    (state.log.end, state.checkpoint, Some(filling(store, header, found.index, true)?))
+                    let filling = filling(store, header, found.index, true)?;
+                    (state.log.end, state.checkpoint, Some(filling), state.history)
                 }
-                None => (LogEnd::BLANK, Checkpoint::default(), None),
+                None => (LogEnd::BLANK, Checkpoint::default(), None, 0),
             };
             let window = Window { label, geometry, floor, until: written, end };
             let (log, first) = window.read(store, memory, numbers)?;
-            (Builder::new(log, checkpoint, floor, first), filling, end)
+            (Builder::new(log, checkpoint, floor, first), filling, end, history)
         }
     };
     let written_log = builder.log.clone();
@@ -251,9 +277,18 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
             again.map_err(|(pos, what)| Damage::new("tail", pos, base.next, what).into())
         })?;
     }
-    reslot(memory, geometry, builder.first_kept.unwrap_or(published));
-    let Builder { log, checkpoint, .. } = builder;
-    Ok(State { log, written: written_log, checkpoint, written_checkpoint, filling, switched_from })
+    let Builder { log, checkpoint, history, first_kept, .. } = builder;
+    let history = if history == 0 { older_history } else { history };
+    Ok(State {
+        log,
+        written: written_log,
+        checkpoint,
+        written_checkpoint,
+        filling,
+        switched_from,
+        history,
+        first_kept: first_kept.unwrap_or(published),
+    })
 }
 
 /// The part of the log that ring and older segments have in common, so that repairs reach behind the
@@ -346,11 +381,9 @@ fn scan_whole<S: Store>(store: &S, header: &SegmentHeader, older: &[u64]) -> Res
             scan(store, header, until, apply)?.reached(header)
         })?;
     }
-    let Builder { log, checkpoint, .. } = builder;
-    let written_checkpoint = Some(checkpoint.clone());
-    let (written, switched_from) = (log.clone(), Seq::MAX);
-    let state = State { log, written, checkpoint, written_checkpoint, filling: None, switched_from };
-    Ok((state, found))
+    let Builder { log, checkpoint, history, .. } = builder;
+    let history = if history == 0 { header.history } else { history };
+    Ok((State { history, ..State::of_segments(log, checkpoint) }, found))
 }
 
 /// The tables at the end of `log` after a switch went back to `base`: what was undone is read again,
@@ -382,7 +415,7 @@ fn recompute<S: Store>(
 }
 
 /// The slots of the ring's records from `at` on, written again: they are no part of what survives.
-fn reslot<M: TailMemory>(memory: &mut M, geometry: &Geometry, mut at: u64) {
+pub(crate) fn reslot<M: TailMemory>(memory: &mut M, geometry: &Geometry, mut at: u64) {
     let published = memory.word(Word::PublishedPos);
     let mut slotted = None;
     while at < published {
@@ -409,10 +442,7 @@ pub(crate) fn cold<S: Store>(
 ) -> Result<(State, Option<Damage>, Option<Torn>), Trouble> {
     let Some(header) = newest_header(store, numbers)? else {
         let log = Replay::from_end(LogEnd::BLANK, Extents::unbounded());
-        let (checkpoint, written_checkpoint) = (Checkpoint::default(), Some(Checkpoint::default()));
-        let (written, filling, switched_from) = (log.clone(), None, Seq::MAX);
-        let state = State { log, written, checkpoint, written_checkpoint, filling, switched_from };
-        return Ok((state, None, None));
+        return Ok((State::of_segments(log, Checkpoint::default()), None, None));
     };
     let (mut state, found) = scan_whole(store, &header, but_last(numbers))?;
     let offset = found.index.end_offset;

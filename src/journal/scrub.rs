@@ -224,9 +224,9 @@ pub struct Verified {
 pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
     let mut damage = Vec::new();
     let superblock = match Superblock::load(store)? {
-        Ok((superblock, remark)) => {
-            damage.extend(remark);
-            Some(superblock)
+        Ok(copies) => {
+            damage.extend(copies.damage);
+            Some(copies.newest)
         }
         Err(NoSuperblock::Damaged(found)) => {
             damage.push(found);
@@ -239,7 +239,7 @@ pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
     };
     let mut scrub = Scrub::default();
     while !scrub.step(store, u64::MAX, u64::MAX, &mut damage)? {}
-    if let Some(superblock) = superblock.filter(|superblock| superblock.clean && damage.is_empty()) {
+    if let Some(superblock) = superblock.filter(|superblock| superblock.run.clean && damage.is_empty()) {
         let end = scrub.end.unwrap_or(LogEnd::BLANK);
         if (end.next, end.chain) != (superblock.high_next, superblock.high_chain) {
             let what = format!(

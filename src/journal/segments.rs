@@ -17,6 +17,7 @@
 //!   fills, and the node refuses. When there is room again everything goes on by itself.
 
 use crate::journal::BLOCK_LEN;
+use crate::journal::begin::NOTHING_DURABLE;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
@@ -24,13 +25,16 @@ use crate::journal::index::Index;
 use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::packed::{file_of, pack};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word};
+use crate::journal::proof::RunRecord;
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
 use crate::journal::replay::{Replay, Step};
 use crate::journal::segment::{GROUP_MARK_LEN, RECORDS_AT, SegmentHeader, write_group_mark};
 use crate::journal::superblock::Superblock;
 use crate::journal::walk::read_header;
+use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{HEADER_LEN, Header, Nanos, Seq};
 use std::fmt;
 
@@ -56,9 +60,12 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// Whether it may pass by itself.
-    pub fn is_no_space(&self) -> bool {
-        matches!(self, Self::Store(StoreError { fault: StoreFault::NoSpace, .. }))
+    /// The store's trouble that may pass by itself, if it is that.
+    pub fn passing(&self) -> Option<StoreFault> {
+        match self {
+            Self::Store(error) => Some(error.fault).filter(|fault| fault.may_pass()),
+            Self::Damage(_) => None,
+        }
     }
 }
 
@@ -125,17 +132,21 @@ pub struct SegmentWriter {
     sealed: Option<Vec<Sealed>>,
     /// Sealed segments up to this one were packed, or cannot be.
     packed_to: Option<u64>,
+    /// Sealed segments up to this one are on the device as a whole.
+    synced_to: u64,
 }
 
 impl SegmentWriter {
     /// A writer behind everything that recovery found, for the tail and segment length of `sizes`:
-    /// `filling` is the newest segment, `log` what all of them say, and `pos` the tail's position there.
+    /// `filling` is the newest segment, `log` what all of them say, and `pos` the tail's position there. The device
+    /// is known to have the sealed ones up to `synced_to`.
     pub(crate) fn recovered(
         sizes: (TailLabel, Geometry, u64),
         filling: Option<Filling>,
         pos: u64,
         log: Replay<u64>,
         checkpoint: Option<Checkpoint>,
+        synced_to: u64,
     ) -> Self {
         let (label, geometry, segment_len) = sizes;
         Self {
@@ -151,6 +162,7 @@ impl SegmentWriter {
             spare_len: Some(0),
             sealed: None,
             packed_to: None,
+            synced_to,
         }
     }
 
@@ -164,15 +176,70 @@ impl SegmentWriter {
         self.last_number
     }
 
-    /// An orderly stop. In `process` the records may be with the device only in part until now; then the superblock
-    /// says that all of them are.
-    pub fn mark_clean<S: Store>(&self, store: &mut S, superblock: &mut Superblock) -> Result<(), StoreError> {
-        if self.last_number > 0 {
-            store.sync(FileName::Segment(self.last_number))?;
+    /// Sealed segments up to this one are on the device as a whole.
+    pub fn synced_to(&self) -> u64 {
+        self.synced_to
+    }
+
+    /// Waits until the device has the oldest sealed segment of which that is not known. Returns whether there was
+    /// one. In `process` nothing else brings a segment to the device before the stop.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn sync_sealed<S: Store>(&mut self, store: &mut S) -> Result<bool, StoreError> {
+        let sealed_to = self.filling.as_ref().map_or(self.last_number, |filling| filling.number - 1);
+        if self.synced_to >= sealed_to {
+            return Ok(false);
         }
-        let end = self.log.end;
-        (superblock.clean, superblock.high_next, superblock.high_chain) = (true, end.next, end.chain);
-        superblock.store(store)
+        // Retention may have removed some.
+        let next =
+            numbers(store)?.into_iter().find(|number| (self.synced_to + 1..=sealed_to).contains(number));
+        if let Some(number) = next {
+            store.sync(file_of(store, number))?;
+        }
+        self.synced_to = next.unwrap_or(sealed_to);
+        Ok(next.is_some())
+    }
+
+    /// The store writes through to the device, and did so since all of before was there.
+    pub fn is_through(&mut self) {
+        self.synced_to = self.filling.as_ref().map_or(self.last_number, |filling| filling.number - 1);
+    }
+
+    /// Waits until the device has everything that was written.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn sync_all<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
+        if planted(Mutation::OlderNotSynced) {
+            self.synced_to = self.last_number.saturating_sub(1);
+        }
+        while self.sync_sealed(store)? {}
+        match &self.filling {
+            Some(filling) => store.sync(FileName::Segment(filling.number)),
+            None => Ok(()),
+        }
+    }
+
+    /// An orderly stop: what was written is brought to the device, and then the superblock says so.
+    ///
+    /// # Errors
+    /// The store's: the stop is not clean.
+    pub fn mark_clean<S: Store>(
+        &mut self,
+        store: &mut S,
+        superblock: &mut Superblock,
+    ) -> Result<(), StoreError> {
+        if !planted(Mutation::CleanBeforeSynced) {
+            self.sync_all(store)?;
+        }
+        let (end, synced_to) = (self.log.end, self.last_number);
+        let mut stopped = *superblock;
+        stopped.run = RunRecord { clean: true, spoken: Durability::Power, synced_to, ..stopped.run };
+        (stopped.high_next, stopped.high_chain) = (end.next, end.chain);
+        stopped.store(store)?;
+        *superblock = stopped;
+        Ok(())
     }
 
     /// The segment that is being filled and where its records end; 0 where there is none.
@@ -438,12 +505,14 @@ impl SegmentWriter {
 }
 
 /// Copies what is published and not yet written into the segments, one group at most; returns how many
-/// bytes went. Stores the words that tell the hot thread, the position last.
-pub fn copy_behind<T: TailSource, S: Store>(
-    source: &mut T,
+/// bytes went. `tell` is to follow.
+///
+/// # Errors
+/// The store's, or the tail's memory is damaged: nothing has changed then.
+pub fn copy_group<T: TailSource, S: Store>(
+    source: &T,
     writer: &mut SegmentWriter,
     store: &mut S,
-    power: bool,
 ) -> Result<u64, WriteError> {
     let published = source.word(Word::PublishedPos);
     let start = writer.geometry.place(writer.pos);
@@ -461,15 +530,38 @@ pub fn copy_behind<T: TailSource, S: Store>(
             break;
         }
     }
-    if end == start {
-        return Ok(0);
+    if end > start {
+        writer.write(store, start, source.read(start, (end - start) as usize))?;
     }
-    writer.write(store, start, source.read(start, (end - start) as usize))?;
-    let next = writer.log.end.next;
-    source.set_word(Word::WrittenSeq, next);
-    if power {
-        source.set_word(Word::DurableSeq, next);
-    }
-    source.set_word(Word::WrittenPos, end);
     Ok(end - start)
+}
+
+/// Stores the words that tell the hot thread what segments hold, the position last; `durable` says that the device
+/// has all of it.
+pub fn tell<T: TailSource>(source: &mut T, writer: &SegmentWriter, durable: bool) {
+    let next = writer.log.end.next;
+    // Before the position: it says of which log the seq is.
+    let on_device = if durable { next } else { NOTHING_DURABLE };
+    if source.word(Word::DurableSeq) != on_device {
+        source.set_word(Word::DurableSeq, on_device);
+    }
+    source.set_word(Word::WrittenSeq, next);
+    source.set_word(Word::WrittenPos, writer.pos);
+}
+
+/// Both, for a store that writes through to the device (`power`) or does not.
+///
+/// # Errors
+/// As [`copy_group`].
+pub fn copy_behind<T: TailSource, S: Store>(
+    source: &mut T,
+    writer: &mut SegmentWriter,
+    store: &mut S,
+    power: bool,
+) -> Result<u64, WriteError> {
+    let copied = copy_group(source, writer, store)?;
+    if copied > 0 {
+        tell(source, writer, power);
+    }
+    Ok(copied)
 }

@@ -10,26 +10,34 @@
 //!           ▼                                                           │
 //!  promise and history ─▶ one group of records (roll, seal, checkpoint) ─┤ stop: nothing left ─▶ marked clean
 //!                                                                       ▼
-//!                            next segment, retention, pack, scrub ─▶ pause
+//!              next segment, sealed ones to the device, retention, pack, scrub ─▶ pause
 //! ```
 //!
-//! What may pass by itself (no room) is tried again until there is room. What may not (a device that
-//! fails, memory that was damaged) ends the writing: the replica must fall silent.
+//! What may pass by itself (no room, no descriptors, no memory) is tried again until it has. What may not (a
+//! device that fails, memory that was damaged) ends the writing: the replica must fall silent.
+//!
+//! What the device has is told by one word, [`Word::DurableSeq`], and acks in `power` rest on it. It counts
+//! nothing before *all* segments are on the device, those of earlier runs included; and it is taken back
+//! before anything is written that the device need not have.
 
+use crate::journal::begin::NOTHING_DURABLE;
 use crate::journal::damage::Damage;
-use crate::journal::ports::{Store, StoreError, StoreFault, TailSource, Word};
+use crate::journal::ports::{Store, StoreFault, TailSource, Word};
 use crate::journal::scrub::Scrub;
-use crate::journal::segments::{RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_behind};
+use crate::journal::segments::{RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_group, tell};
 use crate::journal::shelf::Written;
 use crate::journal::superblock::Superblock;
+use crate::proto::commit::Durability;
 use crate::proto::lineage::Lineage;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{Nanos, Seq};
 use std::fmt;
 
 /// How the side thread works.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SideSettings {
-    /// Durability `power`: groups are on the device when written, and acks wait for them.
+    /// Durability `power` is configured: the store writes through, so groups are on the device when written, and
+    /// acks wait for them.
     pub power: bool,
     /// Longest pause when there is nothing to copy, in nanoseconds. In `power` it is part of every ack. In
     /// `process` nobody waits for it, and each wake-up takes a core from somebody; it is shorter only
@@ -56,8 +64,10 @@ impl SideSettings {
 const IDLE_ZEROS_LEN: u64 = 64 << 10;
 /// Shorter pauses cost more than the copying.
 const PAUSE_NS_MIN: Nanos = 50_000;
-/// Pause before a full disk is tried again.
-const FULL_PAUSE_NS: Nanos = 20_000_000;
+/// Pause before what may pass is tried again.
+const STUCK_PAUSE_NS: Nanos = 20_000_000;
+/// So often, with a pause each, a stop is tried again where something that may pass is in its way.
+const TRIES_TO_STOP: u32 = 250;
 /// A trading day, as retention knows it.
 const DAY_NS: Nanos = 86_400 * 1_000_000_000;
 /// How often retention looks.
@@ -82,6 +92,8 @@ pub struct Inputs {
     pub committed: Seq,
     /// A witness: segments are kept for a ring's worth of bytes only, of what is committed.
     pub ring_only: bool,
+    /// The epoch that is followed asks for the device, whatever is configured: its acks wait for it.
+    pub device: bool,
 }
 
 /// What is to be done after a turn.
@@ -100,10 +112,10 @@ pub enum Next {
 /// What happened in a turn, for the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Remark {
-    /// The disk has no room; the journal waits for it.
-    Full(WriteError),
-    /// It has room again.
-    RoomAgain,
+    /// Something that may pass keeps the journal from its files; it waits.
+    Stuck(WriteError),
+    /// The journal goes on.
+    GoesOn,
     /// Retention has removed a segment.
     Removed(u64),
     /// A segment was packed.
@@ -124,8 +136,8 @@ pub enum Remark {
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full(error) | Self::NotRemoved(error) => error.fmt(f),
-            Self::RoomAgain => f.write_str("the disk has room again: the journal goes on"),
+            Self::Stuck(error) | Self::NotRemoved(error) => error.fmt(f),
+            Self::GoesOn => f.write_str("the segments are written again: the journal goes on"),
             Self::Removed(number) => write!(f, "segment {number} was removed by retention"),
             Self::Packed { number, plain, packed } => {
                 write!(f, "segment {number} was packed: {plain} bytes are {packed}")
@@ -162,8 +174,15 @@ pub struct Side {
     /// it was read, and so the log in which it is one.
     pending: Option<(Seq, u64)>,
     written: Written,
-    disk_full: bool,
+    /// What keeps the journal from its files, if something does.
+    stuck: Option<StoreFault>,
+    /// How often a stop was tried again.
+    tries_to_stop: u32,
     damage_count: u64,
+    /// The device has everything that was written, and gets what is.
+    on_device: bool,
+    /// What was published when this run began: what runs before it said lies below.
+    said_pos: Option<u64>,
 }
 
 impl Side {
@@ -182,8 +201,11 @@ impl Side {
             pack_due: 0,
             pending: None,
             written: Written::default(),
-            disk_full: false,
+            stuck: None,
+            tries_to_stop: 0,
             damage_count: 0,
+            on_device: false,
+            said_pos: None,
         };
         side.take_note(1);
         side
@@ -200,9 +222,9 @@ impl Side {
         self.writer.end().next
     }
 
-    /// Whether the disk had no room in the last turn.
-    pub fn disk_full(&self) -> bool {
-        self.disk_full
+    /// What kept the journal from its files in the last turn, if something did that may pass.
+    pub fn stuck(&self) -> Option<StoreFault> {
+        self.stuck
     }
 
     /// Damage that the scrub has found.
@@ -223,6 +245,7 @@ impl Side {
         inputs: &Inputs,
         remarks: &mut Vec<Remark>,
     ) -> Next {
+        self.said_pos.get_or_insert_with(|| source.word(Word::PublishedPos));
         let worked = match std::mem::replace(&mut self.half, Half::Urgent) {
             Half::Chores(bytes) if !inputs.stop => {
                 self.chores(store, source, inputs, bytes == 0, remarks).map(|()| self.rest(source, bytes))
@@ -231,19 +254,25 @@ impl Side {
         };
         match worked {
             Ok(next) => {
-                if std::mem::take(&mut self.disk_full) {
-                    remarks.push(Remark::RoomAgain);
+                if self.stuck.take().is_some() {
+                    remarks.push(Remark::GoesOn);
                 }
                 next
             }
-            Err(error) if error.is_no_space() && !inputs.stop => {
-                if !std::mem::replace(&mut self.disk_full, true) {
-                    remarks.push(Remark::Full(error));
+            Err(error) => match error.passing() {
+                // A stop does not wait for ever; it is not clean then.
+                Some(fault) if !inputs.stop || self.tries_to_stop < TRIES_TO_STOP => {
+                    self.tries_to_stop += u32::from(inputs.stop);
+                    if self.stuck.replace(fault) != Some(fault) {
+                        remarks.push(Remark::Stuck(error));
+                    }
+                    if fault == StoreFault::NoSpace {
+                        self.make_room(store, source, inputs, remarks);
+                    }
+                    Next::Pause(STUCK_PAUSE_NS)
                 }
-                self.make_room(store, source, inputs, remarks);
-                Next::Pause(FULL_PAUSE_NS)
-            }
-            Err(error) => Next::Failed(error),
+                _ => Next::Failed(error),
+            },
         }
     }
 
@@ -255,7 +284,18 @@ impl Side {
         inputs: &Inputs,
     ) -> Result<Next, WriteError> {
         self.store_words(store, source, inputs)?;
-        let bytes = copy_behind(source, &mut self.writer, store, self.settings.power)?;
+        self.reach_device(store, source, inputs)?;
+        let bytes = copy_group(source, &mut self.writer, store)?;
+        if bytes > 0 {
+            if self.on_device && !self.settings.power {
+                // Until that is done, nothing is told: it is tried again as a whole.
+                self.on_device = false;
+                self.writer.sync_all(store)?;
+                self.on_device = true;
+            }
+            tell(source, &self.writer, self.on_device);
+        }
+        self.prove(store, source)?;
         self.take_commit(source, inputs);
         if !inputs.stop {
             self.half = Half::Chores(bytes);
@@ -264,6 +304,43 @@ impl Side {
             return Ok(Next::Stopped);
         }
         Ok(Next::Again)
+    }
+
+    /// Where acks wait for the device, it gets what was written before, by whomever; where they do no more, the
+    /// hot thread learns first that nothing is known of it.
+    fn reach_device<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &mut T,
+        inputs: &Inputs,
+    ) -> Result<(), WriteError> {
+        let wanted = self.settings.power || inputs.device;
+        if wanted && !self.on_device {
+            if !planted(Mutation::OlderCountedDurable) {
+                self.writer.sync_all(store)?;
+            }
+            self.on_device = true;
+            tell(source, &self.writer, true);
+        } else if !wanted && self.on_device {
+            self.on_device = false;
+            source.set_word(Word::DurableSeq, NOTHING_DURABLE);
+        }
+        if self.on_device && self.settings.power {
+            self.writer.is_through();
+        }
+        Ok(())
+    }
+
+    /// A run in `power` has brought to the device all that runs before it said: the superblock says so.
+    fn prove<S: Store, T: TailSource>(&mut self, store: &mut S, source: &mut T) -> Result<(), WriteError> {
+        let said = self.said_pos.unwrap_or(u64::MAX);
+        let proven = self.on_device && self.writer.pos() >= said || planted(Mutation::ProvenTooEarly);
+        if !self.settings.power || self.superblock.run.spoken == Durability::Power || !proven {
+            return Ok(());
+        }
+        let mut wanted = self.superblock;
+        wanted.run.spoken = Durability::Power;
+        self.store_superblock(store, source, wanted)
     }
 
     /// A commit is told to those who replay when the segments hold the log of which it was said: records that
@@ -300,11 +377,22 @@ impl Side {
         let history = inputs.lineage.history();
         wanted.history = if history == 0 { wanted.history } else { history };
         self.written.lineage = inputs.lineage;
-        if wanted != self.superblock {
-            wanted.store(store)?;
-            self.superblock = wanted;
-            source.set_word(Word::PromisedStored, wanted.promised.0);
+        if wanted == self.superblock {
+            return Ok(());
         }
+        self.store_superblock(store, source, wanted)
+    }
+
+    fn store_superblock<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &mut T,
+        mut wanted: Superblock,
+    ) -> Result<(), WriteError> {
+        wanted.run.synced_to = self.writer.synced_to();
+        wanted.store(store)?;
+        self.superblock = wanted;
+        source.set_word(Word::PromisedStored, wanted.promised.0);
         Ok(())
     }
 
@@ -327,10 +415,12 @@ impl Side {
             };
             match prepared {
                 // It is not needed yet: no room for it is no trouble yet.
-                Err(StoreError { fault: StoreFault::NoSpace, .. }) | Ok(()) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) if !error.fault.may_pass() => return Err(error.into()),
+                Err(_) | Ok(()) => {}
             }
         }
+        // One a turn: so a stop has little left to wait for.
+        self.writer.sync_sealed(store)?;
         if now >= self.retention_due {
             self.retention_due = now + RETENTION_PERIOD_NS;
             self.retain(store, source, inputs, remarks)?;
@@ -355,8 +445,8 @@ impl Side {
     fn pack<S: Store>(&mut self, store: &mut S, remarks: &mut Vec<Remark>) -> Result<(), WriteError> {
         match self.writer.pack(store) {
             Ok(Some((number, plain, packed))) => remarks.push(Remark::Packed { number, plain, packed }),
-            Ok(None) | Err(StoreError { fault: StoreFault::NoSpace, .. }) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if !error.fault.may_pass() => return Err(error.into()),
+            Ok(None) | Err(_) => {}
         }
         Ok(())
     }
@@ -410,7 +500,7 @@ impl Side {
         remarks: &mut Vec<Remark>,
     ) {
         match self.retain(store, source, inputs, remarks) {
-            Err(error) if !error.is_no_space() => remarks.push(Remark::NotRemoved(error)),
+            Err(error) if error.passing().is_none() => remarks.push(Remark::NotRemoved(error)),
             Ok(()) | Err(_) => {}
         }
     }

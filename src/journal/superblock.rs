@@ -1,10 +1,13 @@
 //! The superblock: who this journal is, and what it may say about itself. Two copies in blocks of
-//! their own, written in turn, so that a torn write leaves the other.
+//! their own, written in turn, so that a torn write leaves the other. What a start must not get wrong is
+//! written to both ([`Superblock::store_both`]): the loss of either copy takes nothing of it back.
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::damage::Damage;
 use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};
 use crate::journal::ports::{FileName, Store, StoreError};
+use crate::journal::proof::RunRecord;
+use crate::proto::commit::Durability;
 use crate::wire::{Chain, Epoch, Identity, Seq};
 use bytemuck::{Pod, Zeroable};
 
@@ -19,13 +22,8 @@ pub struct Superblock {
     pub history: u64,
     /// The replica and its incarnation.
     pub identity: Identity,
-    /// The boot in which the journal was last opened.
-    pub boot: [u64; 2],
-    /// The process stopped in order: the segments reach `high_next`. Cleared, and flushed, at opening.
-    pub clean: bool,
-    /// It may have forgotten something that it said (S9). Only a new incarnation, or a log that was
-    /// filled up again, ends it.
-    pub incomplete: bool,
+    /// What was said, and where it is held: by this a start judges whether anything may be forgotten.
+    pub run: RunRecord,
     /// The highest promised epoch.
     pub promised: Epoch,
     /// High mark of the last stop: where the log ended, ...
@@ -43,6 +41,17 @@ pub enum NoSuperblock {
     Version(u32),
 }
 
+/// The two copies of a superblock.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Copies {
+    /// The one that was written last.
+    pub newest: Superblock,
+    /// The one before; `None` if it cannot be read.
+    pub older: Option<Superblock>,
+    /// What is wrong with the one that cannot be read.
+    pub damage: Option<Damage>,
+}
+
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Bytes {
@@ -58,12 +67,16 @@ struct Bytes {
     promised: u64,
     high_next: u64,
     high_chain: u64,
+    ring: u64,
+    rings: u64,
+    synced_to: u64,
 }
 
 const SUPER_MAGIC: u64 = u64::from_le_bytes(*b"LKSSUPR\0");
 const CLEAN: u64 = 1;
-const INCOMPLETE: u64 = 2;
-const _: () = assert!(size_of::<Bytes>() == 96);
+const SPOKEN_PROCESS: u64 = 2;
+// A sector: a device writes it as a whole or not at all.
+const _: () = assert!(size_of::<Bytes>() == 120 && size_of::<Bytes>() <= 512);
 
 impl Superblock {
     /// The superblock of a replica that has not said a word.
@@ -73,9 +86,7 @@ impl Superblock {
             cluster,
             history: 0,
             identity,
-            boot,
-            clean: true,
-            incomplete: false,
+            run: RunRecord::fresh(boot),
             promised: Epoch::NONE,
             high_next: 1,
             high_chain: 0,
@@ -92,16 +103,26 @@ impl Superblock {
         Ok(())
     }
 
-    /// The copy in force, and what is wrong with the other, if anything is.
-    pub fn load<S: Store>(store: &S) -> Result<Result<(Self, Option<Damage>), NoSuperblock>, StoreError> {
+    /// Writes both copies, one after the other: whichever is lost later, the other one says this, or what is newer.
+    pub fn store_both<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
+        self.store(store)?;
+        self.store(store)
+    }
+
+    /// Both copies, as far as they can be read.
+    pub fn load<S: Store>(store: &S) -> Result<Result<Copies, NoSuperblock>, StoreError> {
         let mut blocks = vec![0; 2 * BLOCK_LEN];
         let taken = store.read_at(FileName::Superblock, 0, &mut blocks)?;
         blocks[taken..].fill(0);
         let copies = [0, 1].map(|copy| Self::from_block(&blocks[copy * BLOCK_LEN..][..BLOCK_LEN], copy));
         Ok(match copies {
-            [Ok(a), Ok(b)] => Ok((if a.generation > b.generation { a } else { b }, None)),
-            [Ok(one), Err(NoSuperblock::Damaged(damage))] | [Err(NoSuperblock::Damaged(damage)), Ok(one)] => {
-                Ok((one, Some(damage)))
+            [Ok(a), Ok(b)] => {
+                let (newest, older) = if a.generation > b.generation { (a, b) } else { (b, a) };
+                Ok(Copies { newest, older: Some(older), damage: None })
+            }
+            [Ok(newest), Err(NoSuperblock::Damaged(damage))]
+            | [Err(NoSuperblock::Damaged(damage)), Ok(newest)] => {
+                Ok(Copies { newest, older: None, damage: Some(damage) })
             }
             [Err(version @ NoSuperblock::Version(_)), _] | [_, Err(version @ NoSuperblock::Version(_))] => {
                 Err(version)
@@ -119,11 +140,15 @@ impl Superblock {
             cluster: self.cluster,
             history: self.history,
             identity: self.identity.packed(),
-            boot: self.boot,
-            flags: u64::from(self.clean) * CLEAN + u64::from(self.incomplete) * INCOMPLETE,
+            boot: self.run.boot,
+            flags: u64::from(self.run.clean) * CLEAN
+                + u64::from(self.run.spoken == Durability::Process) * SPOKEN_PROCESS,
             promised: self.promised.0,
             high_next: self.high_next,
             high_chain: self.high_chain,
+            ring: self.run.ring,
+            rings: self.run.rings,
+            synced_to: self.run.synced_to,
         };
         let mut block = vec![0; BLOCK_LEN];
         block[..size_of::<Bytes>()].copy_from_slice(bytemuck::bytes_of(&bytes));
@@ -150,9 +175,17 @@ impl Superblock {
             cluster: bytes.cluster,
             history: bytes.history,
             identity: Identity::from_packed(bytes.identity),
-            boot: bytes.boot,
-            clean: bytes.flags & CLEAN != 0,
-            incomplete: bytes.flags & INCOMPLETE != 0,
+            run: RunRecord {
+                boot: bytes.boot,
+                clean: bytes.flags & CLEAN != 0,
+                spoken: match bytes.flags & SPOKEN_PROCESS {
+                    0 => Durability::Power,
+                    _ => Durability::Process,
+                },
+                ring: bytes.ring,
+                rings: bytes.rings,
+                synced_to: bytes.synced_to,
+            },
             promised: Epoch(bytes.promised),
             high_next: bytes.high_next,
             high_chain: bytes.high_chain,

@@ -6,12 +6,13 @@
 mod events;
 mod offline;
 mod run;
+mod start;
 
 pub use events::EVENT_KINDS;
 pub use offline::{journal_digest, verify};
 pub use run::Node;
 
-use crate::engine::bootstrap::bootstrap as bootstrap_tail;
+use crate::engine::bootstrap::{bootstrap as bootstrap_tail, may_begin};
 use crate::engine::ports::Ports;
 use crate::io::IoError;
 use crate::io::clock::{Clock, random_u64};
@@ -216,15 +217,19 @@ pub fn identity(settings: &NodeSettings) -> Result<Identity, NodeError> {
 /// # Errors
 /// The journal holds a history already, or does not open.
 pub fn bootstrap(settings: &NodeSettings, members: &[MemberBody]) -> Result<u64, NodeError> {
-    let mut journal = journal_files::open(&settings.journal_config())?;
+    let refused =
+        |what: String| NodeError::Refused(format!("journal {}: {what}", settings.journal.display()));
     let history = random_u64()?.max(1);
+    // What is said is said when the device has it, whatever the configuration.
+    let looked = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
+    let (journal, side) = looked.start(|looked| {
+        may_begin(&looked.end(), looked.superblock().identity, members).map_err(refused)?;
+        Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?)
+    })?;
+    let OpenJournal { mut opened, reader, store, lock: _lock, .. } = journal;
     let clock = Clock::start();
-    bootstrap_tail(&mut journal.opened.tail, history, members, clock.wall(clock.now()))
-        .map_err(|what| NodeError::Refused(format!("journal {}: {what}", settings.journal.display())))?;
-    let OpenJournal { opened, reader, store, .. } = journal;
-    let power = settings.durability == Durability::Power;
-    let side =
-        journal_thread::spawn(store, reader, opened.writer, opened.superblock, ThreadSettings::new(power))?;
+    bootstrap_tail(&mut opened.tail, history, members, clock.wall(clock.now())).map_err(refused)?;
+    let side = side.begin(store, reader, opened.writer, opened.superblock);
     side.set_lineage(Lineage::of(history));
     side.stop().map_err(NodeError::Refused)?;
     Ok(history)

@@ -3,11 +3,10 @@
 use super::{NodeError, NodeSettings};
 use crate::client::StreamDigest;
 use crate::engine::parts::{Joined, Parts, PartsLimits};
-use crate::io::journal_files::{self, OpenJournal};
+use crate::io::journal_files::{self, JournalConfig, OpenJournal};
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::store::DirStore;
 use crate::journal::read_segments;
-use crate::proto::commit::Durability;
 use crate::wire::{EntryKind, GATEWAYS, MESSAGE_LEN_MAX, Seq};
 
 /// Memory of messages in parts that are not whole: as a subscriber has by default.
@@ -23,13 +22,12 @@ pub fn journal_digest(
     settings: &NodeSettings,
     to_next: Option<Seq>,
 ) -> Result<(StreamDigest, Seq), NodeError> {
-    let OpenJournal { opened, reader, store, lock: _lock, .. } =
-        journal_files::open(&settings.journal_config())?;
+    // Nothing is said to anybody but what the device has.
+    let looked = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
+    let prepared = looked.start(|_| Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?));
+    let (OpenJournal { opened, reader, store, lock: _lock, .. }, side) = prepared?;
     let directory = settings.journal.display();
-    let power = settings.durability == Durability::Power;
-    let side =
-        journal_thread::spawn(store, reader, opened.writer, opened.superblock, ThreadSettings::new(power))?;
-    side.stop().map_err(NodeError::Refused)?;
+    side.begin(store, reader, opened.writer, opened.superblock).stop().map_err(NodeError::Refused)?;
     let damaged = |what: String| NodeError::Damaged(format!("journal {directory}: {what}"));
     let store = DirStore::new(&settings.journal, false).map_err(|error| damaged(error.to_string()))?;
     let mut digest = StreamDigest::new();

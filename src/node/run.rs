@@ -1,40 +1,21 @@
 //! The running node: opened, then turned until it is told to stop, then drained and closed clean.
 
 use super::events::{join_record, leased_record, record};
-use super::{NodeError, NodeSettings, RealPorts};
-use crate::engine::conditions::Conditions;
-use crate::engine::counters::Counter;
+use super::{NodeError, RealPorts};
 use crate::engine::event::{Event, Role};
-use crate::engine::losses::Losses;
-use crate::engine::ports::Group;
-use crate::engine::receiver::ReceiverLimits;
-use crate::engine::replay::ReplayLimits;
-use crate::engine::replica::{Recovered, ReplayWish, Replica, ReplicaLimits};
+use crate::engine::replica::{ReplayWish, Replica};
 use crate::io::Obtained;
-use crate::io::clock::{Clock, random_u64};
+use crate::io::clock::Clock;
 use crate::io::counters::CountersFile;
-use crate::io::cpu;
-use crate::io::device::{Device, DeviceSettings};
 use crate::io::duty::{self, Turn};
 use crate::io::events::Recorder;
-use crate::io::fanout::FanoutCounts;
 use crate::io::idle::Waiter;
-use crate::io::journal_files::{self, Lock, OpenJournal};
-use crate::io::journal_thread::{self, Handle, ThreadSettings};
-use crate::io::lines::LineCounts;
-use crate::io::rehearse::RehearsalCounts;
-use crate::io::replay::{Fetch, Server, ServerSettings, ServerStats};
-use crate::io::shm::ShmCounts;
-use crate::io::udp::{UdpCounts, UdpSettings};
+use crate::io::journal_files::Lock;
+use crate::io::journal_thread::Handle;
+use crate::io::replay::{Fetch, Server};
 use crate::io::watcher::{NOTICE_LEN_MAX, Watcher};
-use crate::io::xdp::XdpCounts;
-use crate::journal::Completeness;
-use crate::proto::commit::Durability;
-use crate::proto::election::ElectionLimits;
-use crate::proto::requesters::BudgetLimits;
-use crate::proto::start::{self, StartRole};
-use crate::proto::suspect::SuspectLimits;
-use crate::wire::{Condition, FrameView, Identity, Nanos, frame_len_max};
+use crate::journal::ports::StoreFault;
+use crate::wire::{Condition, FrameView, Identity, Nanos};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Between two looks at what changes slowly: the counters file and the disk.
@@ -48,20 +29,14 @@ const RESTLESS_NS: Nanos = 50_000;
 /// A node that is replayed to looks this often whether something has come: a thread brings it, which no descriptor
 /// tells of. As long as something comes it is called again at once.
 const REPLAYING_NS: Nanos = 2_000_000;
-/// Submissions that wait for an earlier one of their publisher.
-const HOLD_BACK: u16 = 1024;
-/// A standby that has nothing new says where it stands after so many beats: its leader must hear a quorum.
-const ACK_AGAIN_BEATS: u64 = 2;
-/// Where the doubling of the wait between candidacies that fail ends.
-const BACKOFF_TIMEOUTS: u64 = 32;
 /// Frames of a replay that are stored in one turn: some dozens of microseconds.
 const REPLAYED_PER_TURN: usize = 64;
-/// Most frames that one request is answered with.
-const REPAIRS_PER_REQUEST: usize = 64;
 
 /// A replica on this machine, open and silent.
 pub struct Node {
     identity: Identity,
+    /// Durability `power` is configured.
+    power: bool,
     replica: Replica<RealPorts>,
     side: Handle,
     clock: Clock,
@@ -84,71 +59,18 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens journal, device and counters, and settles the calling thread, which is to call
-    /// [`Node::run`], on its core. Nothing is said to anybody yet.
-    ///
-    /// # Errors
-    /// What does not open, and what to do; or why this replica must not start (S9, S12).
-    pub fn open(settings: &NodeSettings) -> Result<Self, NodeError> {
-        let clock = Clock::start();
-        let OpenJournal { opened, reader, store, lock, remarks } =
-            journal_files::open(&settings.journal_config())?;
-        let directory = settings.journal.display();
-        if let Some(damage) = opened.damage.first() {
-            return Err(NodeError::Damaged(format!("journal {directory}: {damage}")));
-        }
-        if let Completeness::Incomplete(why) = &opened.completeness {
-            return Err(NodeError::Refused(format!(
-                "journal {directory}: {why}; a replica that may have forgotten what it acknowledged must not vote \
-                 under its old identity: format a new journal and let the cluster replace the member"
-            )));
-        }
-        let identity = opened.superblock.identity;
-        let recovered = Recovered::of_journal(&opened, settings.publishers_max);
-        if settings.is_archiver && recovered.membership.lists(identity) {
-            return Err(NodeError::Refused(format!(
-                "journal {directory}: the membership lists {identity}, and an archiver is never a member: remove it \
-                 with `lockstep membership remove {identity}`, and give the archiver a journal of its own"
-            )));
-        }
-        let before = recovered.open_change.as_ref().map(|(_, before)| before);
-        let leads = matches!(
-            start::role(identity, &opened.tail.end(), &recovered.membership, before, opened.tail.promised()),
-            StartRole::Lead(_)
-        );
-        let net = open_device(settings, leads)?;
-        let mut obtained = net.obtained();
-        obtained.extend(remarks.into_iter().map(|remark| Obtained::granted("journal", remark)));
-        let power = settings.durability == Durability::Power;
-        let usual = ThreadSettings {
-            retention: settings.retention,
-            packs: settings.packs,
-            ..ThreadSettings::new(power)
-        };
-        let thread = ThreadSettings { idle_ns: settings.flush_interval_ns.unwrap_or(usual.idle_ns), ..usual };
-        let side = journal_thread::spawn(store, reader, opened.writer, opened.superblock, thread)?;
-        side.set_lineage(recovered.lineage);
-        let (server, served) = start_server(settings, identity, &side);
-        obtained.extend(served);
-        let replay = ReplayLimits::new(settings.cluster, identity, settings.sources.clone());
-        let fetch = (!settings.sources.is_empty()).then(|| Fetch::start(replay)).transpose()?;
-        let waiter = settings.idle.waiter(&net.sockets())?;
-        let limits = replica_limits(settings, identity, clock.wall(clock.now()))?;
-        let mut replica = Replica::new(net, opened.tail, recovered, limits)
-            .map_err(|why| NodeError::Refused(format!("journal {directory}: {why}")))?;
-        if settings.is_archiver {
-            replica.core.keep_apart();
-        }
-        let (losses, conditions) = (Losses::names(), Conditions::names());
-        let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
-        let names = names.chain(&LineCounts::NAMES).chain(&ShmCounts::NAMES).chain(&XdpCounts::NAMES);
-        let names = names.chain(&FanoutCounts::NAMES);
-        let names = names.chain(&ServerStats::NAMES).copied();
-        let names: Vec<&str> = names.chain(losses.iter().chain(&conditions).map(String::as_str)).collect();
-        let counters = CountersFile::create(&settings.counters, &names)?;
-        obtained.extend(settle_thread(settings));
-        Ok(Self {
+    /// A node of what [`Node::open`] has obtained.
+    pub(super) fn new(
+        (identity, power): (Identity, bool),
+        (replica, side, lock): (Replica<RealPorts>, Handle, Lock),
+        (clock, waiter): (Clock, Waiter),
+        (counters, values): (CountersFile, Vec<u64>),
+        (server, fetch): (Option<Server>, Option<Fetch>),
+        obtained: Vec<Obtained>,
+    ) -> Self {
+        Self {
             identity,
+            power,
             replica,
             side,
             role_since: clock.now(),
@@ -156,7 +78,7 @@ impl Node {
             waiter,
             counters,
             obtained,
-            values: Vec::with_capacity(names.len()),
+            values,
             slow_due: 0,
             clock_due: 0,
             is_refused: false,
@@ -165,7 +87,7 @@ impl Node {
             server,
             fetch,
             _lock: lock,
-        })
+        }
     }
 
     /// Each setting with the value that was obtained.
@@ -186,6 +108,26 @@ impl Node {
     /// The engine, for those who measure it.
     pub fn replica(&self) -> &Replica<RealPorts> {
         &self.replica
+    }
+
+    /// What an end at once would skip now, in words: for whoever ends this process.
+    pub fn skips(&self) -> impl Fn() -> String + Send + 'static {
+        let (progress, power) = (self.side.progress(), self.power);
+        move || {
+            let (written, held) = progress();
+            let missing = match held.saturating_sub(written) {
+                0 => "every entry is in a segment".to_string(),
+                missing => format!("{missing} entries (seq {written} to {}) are in no segment yet", held - 1),
+            };
+            let meaning = match power {
+                true => "the device has all that was acknowledged, and the next start goes on with that",
+                false => {
+                    "the next start goes on from the tail; should the machine be restarted before, this replica may \
+                     have forgotten something, and must be replaced"
+                }
+            };
+            format!("{missing}, and the journal is not marked clean: {meaning}")
+        }
     }
 
     /// From now on `watcher`, which the thread that runs this node has started, knows what to announce.
@@ -257,6 +199,7 @@ impl Node {
             let (core, core_role) = (&self.replica.core, self.replica.role());
             self.side.set_committed(core.commit_next(), core_role == Role::Leader);
             self.side.set_ring_only(core.is_witness());
+            self.side.set_device(core.follows_power());
             self.look_for_replay(now);
             if now >= self.clock_due {
                 self.clock_due = now + CLOCK_NS;
@@ -301,8 +244,15 @@ impl Node {
             None => (0, 0),
         };
         let gone = self.watcher.as_ref().map_or(0, |watcher| u64::from(watcher.given_up()));
+        let refused = match side.stuck() {
+            None | Some(StoreFault::NoSpace) => 0,
+            Some(StoreFault::Descriptors) => 1,
+            Some(StoreFault::Memory) => 2,
+            Some(_) => 3,
+        };
         let looked = [
             (Condition::DiskFull, side.disk_full(), (side.written_seq(), 0)),
+            (Condition::FilesRefused, refused > 0, (side.written_seq(), refused)),
             (Condition::LineLost, line > 0, (line, lost)),
             (Condition::MembersFull, fanout.is_refusing > 0, (fanout.leases, fanout.refused)),
             (Condition::WatcherGone, gone > 0, (gone, 0)),
@@ -372,109 +322,4 @@ impl Node {
         self.replica.core.conditions.values(&mut self.values);
         self.counters.publish(&self.values);
     }
-}
-
-/// Begins to serve this journal to readers. A port that is taken is no reason not to run: others serve.
-fn start_server(
-    settings: &NodeSettings,
-    identity: Identity,
-    side: &Handle,
-) -> (Option<Server>, Option<Obtained>) {
-    let Some(replay) = settings.replay else { return (None, None) };
-    let wanted = ServerSettings {
-        cluster: settings.cluster,
-        identity,
-        listen: settings.unicast,
-        journal: settings.journal.clone(),
-        readers_max: replay.readers_max,
-        rate_bytes_per_s: replay.rate_bytes_per_s,
-        by_leader: replay.by_leader,
-    };
-    match Server::start(wanted, side.written()) {
-        Ok(server) => {
-            let listens = Obtained::granted("replay", format!("tcp {}", server.address()));
-            (Some(server), Some(listens))
-        }
-        Err(error) => {
-            let note = format!("{error}; this journal is not replayed, others are asked");
-            (None, Some(Obtained::short("replay", format!("tcp {}", settings.unicast), "nothing", note)))
-        }
-    }
-}
-
-/// A leader does not join `data`: what it would hear there is itself.
-fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError> {
-    let joins = if leads {
-        vec![Group::Submit, Group::Control]
-    } else {
-        vec![Group::Submit, Group::Data, Group::Control]
-    };
-    let udp = UdpSettings { joins, unicast_port: settings.unicast.port(), ..settings.udp.clone() };
-    let (second, rehearse, memory) = (settings.second.clone(), settings.rehearse, settings.memory);
-    let transport = settings.transport.clone();
-    Ok(Device::open(DeviceSettings { udp, transport, second, rehearse, memory })?)
-}
-
-fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<ReplicaLimits, NodeError> {
-    Ok(ReplicaLimits {
-        receiver: ReceiverLimits {
-            cluster: settings.cluster,
-            history: 0,
-            me,
-            repairers: settings.peers.clone(),
-            nack: settings.nack,
-            store_bytes: 4 << 20,
-            frame_len_max: frame_len_max(settings.mtu),
-            count_when_accepted: true,
-        },
-        beat: settings.beat,
-        window: settings.window,
-        durability: settings.durability,
-        publishers_max: settings.publishers_max,
-        hold_back: HOLD_BACK,
-        ack_again_ns: ACK_AGAIN_BEATS * settings.beat.beat_ns,
-        process_nonce: random_u64()?,
-        born,
-        repairs_per_request: REPAIRS_PER_REQUEST,
-        budget: BudgetLimits::default(),
-        suspect: SuspectLimits {
-            beat_ns: settings.beat.beat_ns,
-            timeout_ns: settings.suspect_ns,
-            timeout_ns_max: settings.suspect_ns_max,
-        },
-        election: ElectionLimits {
-            stagger_ns: settings.beat.beat_ns.min(settings.suspect_ns / 4),
-            again_ns: settings.beat.beat_ns.min(settings.suspect_ns / 8),
-            timeout_ns: settings.suspect_ns,
-            backoff_ns_max: BACKOFF_TIMEOUTS * settings.suspect_ns,
-        },
-        // The kernel grants twice the bytes that it is asked for.
-        heard_bytes: 4 * settings.udp.receive_buffer_bytes,
-        secret_seed: random_seed()?,
-    })
-}
-
-/// What the secrets of this process's epochs follow from.
-fn random_seed() -> Result<[u8; 32], NodeError> {
-    let mut seed = [0; 32];
-    for word in seed.chunks_exact_mut(8) {
-        word.copy_from_slice(&random_u64()?.to_le_bytes());
-    }
-    Ok(seed)
-}
-
-/// Core, scheduling class, memory and timers of the calling thread, each with what was obtained.
-fn settle_thread(settings: &NodeSettings) -> Vec<Obtained> {
-    let mut obtained = vec![cpu::timer_slack(settings.timer_slack_ns), cpu::schedule(settings.scheduling)];
-    if settings.scheduling == cpu::SchedulingClass::Other {
-        obtained.push(cpu::short_slice());
-    }
-    if let Some(core) = settings.core {
-        obtained.push(cpu::pin(core));
-    }
-    if settings.lock_memory {
-        obtained.push(cpu::lock_memory());
-    }
-    obtained.push(Obtained::granted("idle", settings.idle));
-    obtained
 }

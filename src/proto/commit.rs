@@ -27,9 +27,9 @@ use crate::wire::{Epoch, Identity, MEMBERS_MAX, MemberBody, Seq};
 pub enum Durability {
     /// In the tail: it survives the process.
     #[default]
-    Process,
+    Process = 0,
     /// On the device.
-    Power,
+    Power = 1,
 }
 
 impl Durability {

@@ -10,7 +10,7 @@ use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
 use crate::journal::memory::{MemoryStore, MemoryTail};
 use crate::journal::ports::{FileName, Store, TailSource, Word};
 use crate::journal::side::{Inputs, Next, Side, SideSettings};
-use crate::journal::{Completeness, Settings, Superblock, WriteError, format, open};
+use crate::journal::{Completeness, Settings, Superblock, WriteError, format, look, open};
 use crate::proto::commit::Durability;
 use crate::wire::{HEADER_LEN, Header, Identity, Nanos, Seq, frame_len_max};
 
@@ -135,22 +135,22 @@ impl Machine {
         let memory = memory.take().unwrap_or_else(|| MemoryTail::new(plan.ring_bytes));
         self.store.set_capacity_bytes(u64::MAX);
         let (damaged, forgot) = (self.damaged, self.forgot);
-        let opened = match open(&mut self.store, memory, settings) {
-            Ok(opened) => opened,
+        let looked = match look(&self.store, Some(&memory), settings) {
+            Ok(looked) => looked,
             Err(error) if damaged || forgot => {
                 self.state = State::Lost;
                 return Ok(Started::Damaged(error.to_string()));
             }
             Err(error) => return Err(format!("S7: the journal of {} does not open: {error}", self.identity)),
         };
-        if let Some(found) = opened.damage.first() {
+        if let Some(found) = looked.damage().first() {
             if !damaged && !forgot && !self.harmed {
                 return Err(format!("S7: the journal of {} is found damaged: {found}", self.identity));
             }
             self.state = State::Lost;
             return Ok(Started::Damaged(found.to_string()));
         }
-        if let Completeness::Incomplete(why) = &opened.completeness {
+        if let Completeness::Incomplete(why) = looked.completeness() {
             if !damaged && !forgot && !self.harmed {
                 return Err(format!(
                     "S9: the journal of {} is whole, and called incomplete: {why}",
@@ -160,6 +160,7 @@ impl Machine {
             self.state = State::Lost;
             return Ok(Started::Silent(why.clone()));
         }
+        let opened = looked.begin(&mut self.store, memory).map_err(|error| format!("S9: {error}"))?;
         let recovered = Recovered::of_journal(&opened, 16);
         let replica = Replica::new(SimNet::default().sparing(), opened.tail, recovered, limits)?;
         self.harmed |= damaged;
@@ -252,6 +253,7 @@ impl Machine {
             lineage: replica.core.lineage(),
             committed: replica.core.commit_next(),
             ring_only: replica.core.is_witness(),
+            device: replica.core.follows_power(),
         };
         let next = side.turn(store, replica.tail_mut().memory_mut(), &inputs, &mut Vec::new());
         giving.written = side.written();
@@ -356,7 +358,7 @@ impl Machine {
     }
 
     fn superblock_is_clean(&self) -> bool {
-        matches!(Superblock::load(&self.store), Ok(Ok((superblock, _))) if superblock.clean)
+        matches!(Superblock::load(&self.store), Ok(Ok(copies)) if copies.newest.run.clean)
     }
 
     /// The journal is gone.

@@ -52,6 +52,7 @@ names.conditions = {
     [1014] = "rounds high",
     [1012] = "durability mixed",
     [1103] = "disk full",
+    [1105] = "files refused",
     [1015] = "publishers nearly full",
     [1017] = "reader ahead",
     [1016] = "clock ahead",
@@ -62,7 +63,7 @@ names.conditions = {
 }
 -- The gravest first, as a status lists them.
 names.gravity = {
-    1101, 1104, 1008, 1011, 1013, 1014, 1012, 1103,
+    1101, 1104, 1008, 1011, 1013, 1014, 1012, 1103, 1105,
     1015, 1017, 1016, 1010, 1203, 1204, 1403,
 }
 names.durabilities = { [0] = "process", [1] = "power" }

@@ -106,6 +106,7 @@ impl ReplicaCore {
             self.log.on_start(end.next, tail.bytes(span), &payload[..length]);
         }
         self.rx.restore(&table, self.log.membership, self.limits.durability);
+        self.look_at_durability();
         (self.rx.follow.secret_hash, self.rx.follow.window_entries) = (body.secret_hash, body.window_entries);
         self.rx.on_stored(&tail.end());
         self.rx.commit.on_announced(epoch, self.commit_won);

@@ -428,6 +428,7 @@ impl<P: Ports> Replica<P> {
                 replica.core.transition(Role::Leader, &end);
             }
         }
+        replica.core.look_at_durability();
         Ok(replica)
     }
 

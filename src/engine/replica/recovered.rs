@@ -1,8 +1,8 @@
 //! What a replica knows when it starts, beside the log itself.
 
-use crate::journal::Opened;
-use crate::journal::checkpoint::PublisherRow;
+use crate::journal::checkpoint::{Checkpoint, PublisherRow};
 use crate::journal::ports::TailMemory;
+use crate::journal::{Looked, Opened};
 use crate::proto::commit::Durability;
 use crate::proto::lineage::Lineage;
 use crate::proto::membership::Membership;
@@ -31,9 +31,18 @@ pub struct Recovered {
 }
 
 impl Recovered {
-    /// From an open journal.
+    /// From a journal in use.
     pub fn of_journal<M: TailMemory>(opened: &Opened<M>, publishers_max: u32) -> Self {
-        let checkpoint = &opened.checkpoint;
+        Self::of(&opened.checkpoint, opened.superblock.history, opened.tail.end().next, publishers_max)
+    }
+
+    /// From a journal that was only looked at.
+    pub fn of_look(looked: &Looked, publishers_max: u32) -> Self {
+        let history = looked.superblock().history;
+        Self::of(looked.checkpoint(), history, looked.end().next, publishers_max)
+    }
+
+    fn of(checkpoint: &Checkpoint, history: u64, end_next: Seq, publishers_max: u32) -> Self {
         let mut publishers = Publishers::new(publishers_max);
         let state = |id, row: &PublisherRow| PublisherState {
             id,
@@ -53,16 +62,14 @@ impl Recovered {
             .map_or(Durability::Process, |(_, start)| Durability::from_wire(start.body.durability));
         Self {
             lineage: start_of(&start_frame)
-                .map_or(Lineage::of(opened.superblock.history), |(history, start)| {
-                    Lineage::of_start(history, &start)
-                }),
+                .map_or(Lineage::of(history), |(history, start)| Lineage::of_start(history, &start)),
             membership: Membership::collect(checkpoint.members.iter().copied(), checkpoint.membership_seq),
             open_change: checkpoint.open_change,
             epochs: checkpoint.epochs.clone(),
             durability,
             publishers,
             start_frame,
-            commit_next: checkpoint.commit_next.clamp(1, opened.tail.end().next),
+            commit_next: checkpoint.commit_next.clamp(1, end_next),
         }
     }
 

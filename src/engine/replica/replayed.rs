@@ -72,6 +72,7 @@ impl ReplicaCore {
     /// This node is an archiver: it stores, repairs and replays, and never votes, whatever a membership says.
     pub fn keep_apart(&mut self) {
         self.is_apart = true;
+        self.look_at_durability();
     }
 
     fn on_replayed<M: TailMemory>(

@@ -14,8 +14,8 @@ use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::repairers::Repairer;
 use crate::wire::{
-    AckBody, AnswerBody, Datagram, EntryKind, Epoch, FrameView, Header, HeartbeatBody, Kind, MemberBody,
-    Nanos, Refusal, Reject, RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
+    AckBody, AnswerBody, Condition, Datagram, EntryKind, Epoch, FrameView, Header, HeartbeatBody, Kind,
+    MemberBody, Nanos, Refusal, Reject, RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
 };
 
 impl<P: Ports> Replica<P> {
@@ -255,6 +255,7 @@ impl ReplicaCore {
             self.log.abandon();
         }
         self.pursued = followed;
+        self.look_at_durability();
         self.rx.cut_to(cut, same_to);
         if followed >= self.acceptor.promised() {
             // Somebody has won: nothing below is followed, or promised, any more. Who holds nothing waits with
@@ -405,7 +406,7 @@ impl ReplicaCore {
     /// What may be acknowledged now: an epoch, and how far.
     fn may_ack<M: TailMemory>(&self, tail: &Tail<M>) -> Option<(Epoch, Seq)> {
         let end = tail.end();
-        let stored = match self.rx.commit.durability() {
+        let stored = match self.speaks_by() {
             Durability::Process => end.next,
             Durability::Power => tail.durable_next(),
         };
@@ -413,6 +414,25 @@ impl ReplicaCore {
         let acked = early.or_else(|| self.acceptor.ack(&end, stored, self.rx.follow.epoch()));
         let may_say = |&(_, next): &(Epoch, Seq)| next != NOTHING || self.is_promise_stored(tail);
         acked.filter(may_say)
+    }
+
+    /// What an ack rests on: the stronger of what is configured here, by which the next start is judged (S9), and of
+    /// what the epoch's acks mean (S4).
+    fn speaks_by(&self) -> Durability {
+        let epochs = self.rx.commit.durability();
+        if planted(Mutation::OwnDurabilityIgnored) { epochs } else { epochs.max(self.limits.durability) }
+    }
+
+    /// Whether the epoch that is followed asks for the device.
+    pub fn follows_power(&self) -> bool {
+        self.rx.commit.durability() == Durability::Power
+    }
+
+    /// A replica that is configured otherwise than the leader whom it follows is safe, and says so.
+    pub(super) fn look_at_durability(&mut self) {
+        let (own, epochs) = (self.limits.durability, self.rx.follow.durability);
+        let mixed = own != epochs && !self.is_apart && self.rx.follow.epoch().round() > 0;
+        self.set_condition(Condition::DurabilityMixed, mixed, self.polled_at, (own as u64, epochs as u64));
     }
 
     /// Writes our ack into `out`, if there is anything that may be acknowledged.

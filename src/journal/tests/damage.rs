@@ -65,40 +65,18 @@ fn a_bit_flipped_in_the_open_segment_is_found_at_opening_and_never_taken_for_the
         damaged.file_mut(FileName::Segment(1)).unwrap()[offset] ^= 1 << (offset % 8);
         let (start, seq) = seq_at(&store, 1, offset as u64).unwrap();
         for memory in [memory.clone(), MemoryTail::new(RING_LEN)] {
-            let left = Journal::open(damaged.clone(), memory, settings());
-            assert!(!left.is_complete(), "byte {offset}");
-            let found = &left.opened.damage[0];
+            let left = looked(&damaged, Some(&memory), settings());
+            assert!(!is_complete(&left), "byte {offset}");
+            let found = &left.damage()[0];
             assert_eq!(
                 (found.file.as_str(), found.offset, found.seq),
                 ("segments/0000000001.seg", start, seq)
             );
             let kept = log.iter().take_while(|b| Header::peek(b).unwrap().first_seq < seq).count();
             assert_eq!(left.end(), end_of(&log[..kept]), "the log ends before what is damaged");
-            assert_eq!(left.opened.high_next, end_of(&log).next, "and it is known how far it went");
+            assert_eq!(left.high_next(), end_of(&log).next, "and it is known how far it went");
         }
     }
-}
-
-#[test]
-fn a_replica_with_damage_is_filled_up_again_behind_it() {
-    let mut journal = Journal::begun();
-    journal.grow(20, 3, 60);
-    let (mut store, memory) = journal.stop();
-    store.file_mut(FileName::Segment(1)).unwrap()[6000] ^= 1;
-    let mut journal = Journal::open(store, memory, settings());
-    assert_eq!(journal.opened.damage.len(), 1);
-    let high = journal.opened.high_next;
-    while journal.end().next < high {
-        journal.grow(1, 3, 60);
-    }
-    journal.drain();
-    let log = journal.frames_in_segments(1);
-    assert_eq!(end_of(&log), journal.end(), "segments read on across the damage");
-    journal.opened.superblock.incomplete = false;
-    let (store, memory) = journal.stop();
-    let left = Journal::open(store.clone(), memory, settings());
-    assert!(left.is_complete() && left.end() == end_of(&log));
-    assert_eq!(verify(&store).unwrap().damage.len(), 1, "the evidence stays");
 }
 
 #[test]
@@ -114,18 +92,18 @@ fn a_bit_flipped_in_the_ring_below_its_high_mark_is_damage() {
     for at in (written..end).step_by(5) {
         let mut memory = memory.clone();
         memory.ring_mut()[at] ^= 2;
-        let left = Journal::open(store.clone(), memory, settings());
-        assert!(!left.is_complete(), "byte {at}");
-        assert_eq!(left.opened.damage[0].file, "tail");
-        assert_eq!(left.opened.high_next, next);
+        let left = looked(&store, Some(&memory), settings());
+        assert!(!is_complete(&left), "byte {at}");
+        assert_eq!(left.damage()[0].file, "tail");
+        assert_eq!(left.high_next(), next);
     }
     // Lost words show as well.
     use crate::journal::ports::TailSource;
     let mut lost = memory.clone();
     lost.set_word(Word::PublishedPos, written as u64);
-    let left = Journal::open(store.clone(), lost, settings());
-    assert!(!left.is_complete());
-    assert!(left.opened.damage[0].what.contains("its high mark is"), "{}", left.opened.damage[0]);
+    let left = looked(&store, Some(&lost), settings());
+    assert!(!is_complete(&left));
+    assert!(left.damage()[0].what.contains("its high mark is"), "{}", left.damage()[0]);
 }
 
 #[test]
@@ -140,10 +118,9 @@ fn a_bad_record_below_the_mark_of_a_later_group_is_damage_even_with_nothing_good
     let file = store.file_mut(FileName::Segment(1)).unwrap();
     // The last three frames are wiped out; the mark says that the first of them was on the device.
     file[used - 3 * 280..used].fill(0);
-    let left =
-        Journal::open(store, MemoryTail::new(RING_LEN), Settings { boot: [8, 8], power: true, ..settings() });
-    assert!(!left.is_complete());
-    assert!(left.opened.damage[0].what.contains("on the device"), "{}", left.opened.damage[0]);
+    let left = looked(&store, None, Settings { boot: [8, 8], power: true, ..settings() });
+    assert!(!is_complete(&left));
+    assert!(left.damage()[0].what.contains("on the device"), "{}", left.damage()[0]);
 }
 
 #[test]

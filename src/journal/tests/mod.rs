@@ -4,6 +4,7 @@ mod damage;
 mod model;
 mod opening;
 mod packed;
+mod proof;
 mod segments;
 mod shelf;
 mod switch;
@@ -12,7 +13,9 @@ mod torn;
 
 use crate::journal::memory::{MemoryStore, MemoryTail};
 use crate::journal::ports::{FileName, Word};
-use crate::journal::{Completeness, Opened, Settings, Tail, copy_behind, format, open, read_segments};
+use crate::journal::{
+    Completeness, Looked, Opened, Settings, Tail, copy_behind, format, look, open, read_segments,
+};
 use crate::proto::log::LogEnd;
 use crate::wire::*;
 
@@ -153,14 +156,23 @@ pub struct Journal {
 
 impl Journal {
     pub fn fresh() -> Self {
+        Self::fresh_with(settings())
+    }
+
+    pub fn fresh_with(settings: Settings) -> Self {
         let mut store = MemoryStore::default();
         format(&mut store, CLUSTER, IDENTITY, BOOT).unwrap();
-        Self::open(store, MemoryTail::new(RING_LEN), settings())
+        Self::open(store, MemoryTail::new(RING_LEN), settings)
     }
 
     /// A history with an epoch and a publisher.
     pub fn begun() -> Self {
-        let mut journal = Self::fresh();
+        Self::begun_with(settings())
+    }
+
+    /// The same, run with these settings.
+    pub fn begun_with(settings: Settings) -> Self {
+        let mut journal = Self::fresh_with(settings);
         let birth = epoch_start(&journal.end(), epoch(0), 3);
         journal.append(&birth);
         let start = epoch_start(&journal.end(), epoch(1), 3);
@@ -170,6 +182,7 @@ impl Journal {
         journal
     }
 
+    /// A run on what is there, which is complete.
     pub fn open(mut store: MemoryStore, memory: MemoryTail, settings: Settings) -> Self {
         let opened = open(&mut store, memory, settings).unwrap();
         Self { store, opened }
@@ -238,17 +251,28 @@ impl Journal {
 
     /// All frames of the log in the segments, from `from` on.
     pub fn frames_in_segments(&self, from: Seq) -> Vec<Frame> {
-        let mut reader = read_segments(&self.store, from).unwrap();
-        let mut frames = Vec::new();
-        while let Some(frame) = reader.next().unwrap() {
-            frames.push(Frame(frame.unwrap().bytes.to_vec()));
-        }
-        frames
+        frames_in_segments(&self.store, from)
     }
+}
 
-    pub fn is_complete(&self) -> bool {
-        self.opened.completeness == Completeness::Complete
+/// What a look finds, with a ring and without.
+pub fn looked(store: &MemoryStore, memory: Option<&MemoryTail>, settings: Settings) -> Looked {
+    look(store, memory, settings).unwrap()
+}
+
+/// Whether a look calls it complete.
+pub fn is_complete(looked: &Looked) -> bool {
+    looked.completeness() == &Completeness::Complete
+}
+
+/// All frames of the log in the segments of `store`, from `from` on.
+pub fn frames_in_segments(store: &MemoryStore, from: Seq) -> Vec<Frame> {
+    let mut reader = read_segments(store, from).unwrap();
+    let mut frames = Vec::new();
+    while let Some(frame) = reader.next().unwrap() {
+        frames.push(Frame(frame.unwrap().bytes.to_vec()));
     }
+    frames
 }
 
 /// The end behind frames that follow each other from a blank log.

@@ -96,7 +96,8 @@ fn appending_gives_a_staging_up_and_the_log_is_what_it_was() {
 
 #[test]
 fn what_is_durable_never_counts_the_old_log_for_the_new_one() {
-    let mut journal = Journal::begun();
+    let power = Settings { power: true, ..settings() };
+    let mut journal = Journal::begun_with(power);
     journal.grow(10, 1, 30);
     let (tail, writer) = (&mut journal.opened.tail, &mut journal.opened.writer);
     while copy_behind(tail.memory_mut(), writer, &mut journal.store, true).unwrap() > 0 {}
@@ -108,7 +109,7 @@ fn what_is_durable_never_counts_the_old_log_for_the_new_one() {
     assert!(journal.end().next > 14);
     assert_eq!(journal.opened.tail.durable_next(), 6, "the device has the old frames behind 6");
     let (store, memory) = journal.kill();
-    let mut journal = Journal::open(store, memory, settings());
+    let mut journal = Journal::open(store, memory, power);
     assert_eq!(journal.opened.tail.durable_next(), 6, "and a crash does not forget it");
     let (tail, writer) = (&mut journal.opened.tail, &mut journal.opened.writer);
     while copy_behind(tail.memory_mut(), writer, &mut journal.store, true).unwrap() > 0 {}
@@ -165,7 +166,6 @@ proptest! {
             for bytes in 0..=written {
                 if !(bytes % 8 == 0 || bytes < 130) { continue; }
                 let left = Journal::open(journal.store.clone(), dying.at(pos, bytes), settings());
-                prop_assert!(left.is_complete());
                 prop_assert_eq!(&left.frames_in_tail(), &old, "step {}, byte {}", step, bytes);
             }
             // The record is there, and published.
@@ -180,7 +180,7 @@ proptest! {
     fn s7_a_reboot_at_any_sector_of_a_switch_leaves_the_old_log_or_the_new_one(
         held in 3u64..12, back in 0u64..6, more in 0u64..4, len in 0usize..200,
     ) {
-        let mut journal = Journal::begun();
+        let mut journal = Journal::begun_with(Settings { power: true, ..settings() });
         journal.grow(held, 1, len);
         let from = journal.end().next - back.min(held);
         let old = journal.frames_in_tail();

@@ -19,7 +19,7 @@ struct Grown {
 
 /// `groups` name the frames of each, by the lengths of their only message.
 fn grown(groups: &[Vec<usize>]) -> Grown {
-    let mut journal = Journal::begun();
+    let mut journal = Journal::begun_with(Settings { power: true, ..settings() });
     journal.drain();
     let mut old = Vec::new();
     for lengths in groups {
@@ -77,8 +77,6 @@ impl Grown {
     fn recovers(&self, store: MemoryStore) -> Result<usize, TestCaseError> {
         prop_assert_eq!(verify(&store).unwrap().damage, []);
         let mut left = Journal::open(store, MemoryTail::new(RING_LEN), rebooted());
-        prop_assert_eq!(&left.opened.damage, &[]);
-        prop_assert!(left.is_complete());
         let kept = left.frames_in_segments(1);
         prop_assert_eq!(&kept[..], &self.log[..kept.len()]);
         prop_assert_eq!(left.end(), end_of(&kept));
@@ -88,8 +86,8 @@ impl Grown {
         left.grow(3, 2, 60);
         left.drain();
         let (end, store) = (left.end(), left.reboot().0);
-        let again = Journal::open(store, MemoryTail::new(RING_LEN), Settings { boot: [9, 9], ..rebooted() });
-        prop_assert_eq!((again.end(), again.opened.damage.len(), again.is_complete()), (end, 0, true));
+        let again = looked(&store, None, Settings { boot: [9, 9], ..rebooted() });
+        prop_assert_eq!((again.end(), again.damage().len(), is_complete(&again)), (end, 0, true));
         Ok(kept.len())
     }
 
@@ -100,12 +98,14 @@ impl Grown {
         prop_assert!(!found.is_empty(), "byte {offset} of the record at {start}");
         prop_assert_eq!((found[0].offset, found[0].seq), (start, seq));
         let bytes = store.file_mut(FileName::Segment(1)).unwrap().clone();
-        let mut left = Journal::open(store, MemoryTail::new(RING_LEN), rebooted());
-        prop_assert!(!left.is_complete());
-        let found = &left.opened.damage[0];
+        let left = looked(&store, None, rebooted());
+        prop_assert!(!is_complete(&left));
+        let found = &left.damage()[0];
         prop_assert_eq!((found.offset, found.seq), (start, seq), "{}", found);
-        prop_assert_eq!(&left.opened.cut, &None);
-        prop_assert_eq!(left.store.file_mut(FileName::Segment(1)).unwrap(), &bytes, "the evidence stays");
+        prop_assert_eq!(&left.cut(), &None);
+        let refused = open(&mut store, MemoryTail::new(RING_LEN), rebooted());
+        prop_assert!(refused.is_err());
+        prop_assert_eq!(store.file_mut(FileName::Segment(1)).unwrap(), &bytes, "the evidence stays");
         Ok(())
     }
 }
@@ -182,7 +182,7 @@ fn how_much_was_cut_is_told() {
     let grown = grown(&[vec![100], vec![1_200, 1_200, 1_200]]);
     // The mark is there, the first sector is not.
     let mut at = 0..;
-    let left = Journal::open(grown.torn(|| at.next() != Some(0)), MemoryTail::new(RING_LEN), rebooted());
-    let cut = left.opened.cut.unwrap();
+    let left = looked(&grown.torn(|| at.next() != Some(0)), None, rebooted());
+    let cut = left.cut().unwrap();
     assert_eq!((cut.offset as usize, cut.len as usize), (grown.before, grown.end() - grown.before));
 }

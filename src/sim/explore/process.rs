@@ -10,7 +10,7 @@ use crate::engine::receiver::{ReceiverLimits, Start};
 use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
 use crate::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
 use crate::journal::memory::{MemoryStore, MemoryTail};
-use crate::journal::{Completeness, SEGMENT_LEN_MIN, Settings, format, open};
+use crate::journal::{SEGMENT_LEN_MIN, Settings, format, open};
 use crate::proto::beat::BeatLimits;
 use crate::proto::commit::Durability;
 use crate::proto::election::ElectionLimits;
@@ -170,10 +170,8 @@ fn start(
     memory: MemoryTail,
 ) -> Result<Replica<ExploredPorts>, String> {
     let mut store = store.clone();
-    let opened = open(&mut store, memory, settings(identity)).map_err(|error| error.to_string())?;
-    if let Completeness::Incomplete(why) = &opened.completeness {
-        return Err(format!("S9: a crash of the process made the journal incomplete: {why}"));
-    }
+    let opened = open(&mut store, memory, settings(identity))
+        .map_err(|error| format!("S9: a crash of the process left a journal that does not go on: {error}"))?;
     let recovered = Recovered::of_journal(&opened, 2);
     Replica::new(SimNet::default(), opened.tail, recovered, limits(identity, node, replicas))
 }
@@ -188,15 +186,14 @@ impl Process {
     fn formatted(node: usize, identity: Identity, replicas: usize, members: usize) -> Result<Self, String> {
         let mut store = MemoryStore::default();
         format(&mut store, CLUSTER, identity, [1, 1]).map_err(|error| error.to_string())?;
-        let mut memory = MemoryTail::new(RING_BYTES);
+        // Its files then name its ring: every later start finds that.
+        let opened = open(&mut store, MemoryTail::new(RING_BYTES), settings(identity));
+        let mut tail = opened.map_err(|error| error.to_string())?.tail;
         if members > 0 {
-            let opened = open(&mut store.clone(), memory, settings(identity));
-            let mut tail = opened.map_err(|error| error.to_string())?.tail;
             let members: Vec<_> = (0..members).map(member).collect();
             bootstrap(&mut tail, HISTORY, &members, WALL)?;
-            memory = tail.into_memory();
         }
-        let replica = start(node, identity, replicas, &store, memory)?;
+        let replica = start(node, identity, replicas, &store, tail.into_memory())?;
         Ok(Self {
             engine: Engine::Replica(Box::new(replica)),
             node,

@@ -178,7 +178,7 @@ fn replica(seat: usize) -> Result<Replica<NetsimPorts>, String> {
         frame_len_max: frame_len_max(MTU),
         segment_len: SEGMENT_LEN_MIN,
     };
-    let reopen = |memory| open(&mut store.clone(), memory, settings).map_err(|error| error.to_string());
+    let mut reopen = |memory| open(&mut store, memory, settings).map_err(|error| error.to_string());
     let mut opened = reopen(MemoryTail::new(RING_BYTES))?;
     if seat == 0 {
         let members: Vec<_> =

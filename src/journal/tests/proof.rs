@@ -1,0 +1,81 @@
+//! What a journal is judged by: the record of its last run, and nothing that is configured now.
+
+use super::*;
+use crate::journal::OpenError;
+
+fn rebooted() -> Settings {
+    Settings { boot: [8, 8], ..settings() }
+}
+
+fn power() -> Settings {
+    Settings { power: true, ..settings() }
+}
+
+#[test]
+fn s9_what_was_said_in_process_is_not_forgiven_by_a_start_in_power() {
+    let mut journal = Journal::begun();
+    journal.grow(50, 3, 100);
+    journal.drain();
+    journal.grow(5, 3, 100);
+    let (store, _) = journal.reboot();
+    let left = looked(&store, None, Settings { power: true, ..rebooted() });
+    assert!(!is_complete(&left), "its log ends at {:?}", left.end());
+}
+
+#[test]
+fn s9_an_older_tail_of_the_same_boot_is_not_the_last_one() {
+    let mut journal = Journal::begun();
+    journal.grow(5, 3, 100);
+    let (store, older) = journal.stop();
+    // The path was edited, and edited back.
+    let mut journal = Journal::open(store, MemoryTail::new(RING_LEN), settings());
+    journal.grow(50, 3, 100);
+    let end = journal.end();
+    let (store, newer) = journal.kill();
+    let left = looked(&store, Some(&older), settings());
+    assert!(!is_complete(&left), "its log ends at {:?}", left.end());
+    // Nothing was changed by that: the right one is taken up where it was left.
+    assert_eq!(Journal::open(store, newer, settings()).end(), end);
+}
+
+#[test]
+fn s9_a_start_that_fails_before_the_journal_is_used_leaves_the_clean_mark() {
+    let mut journal = Journal::begun();
+    journal.grow(5, 3, 100);
+    let (mut store, memory) = journal.stop();
+    let seen = looked(&store, Some(&memory), settings());
+    let failed =
+        seen.start(&mut store, |_| Err::<(MemoryTail, ()), _>(OpenError::Settings("no port".into())));
+    assert_eq!(failed.map(|_| ()).unwrap_err(), OpenError::Settings("no port".into()));
+    assert!(is_complete(&looked(&store, None, rebooted())));
+}
+
+#[test]
+fn s9_a_journal_that_is_older_than_its_tail_is_a_copy_of_itself_and_refused() {
+    let mut journal = Journal::begun();
+    journal.grow(5, 3, 100);
+    let (store, memory) = journal.stop();
+    let backup = store.clone();
+    let mut journal = Journal::open(store, MemoryTail::new(RING_LEN), settings());
+    journal.grow(5, 3, 100);
+    let (_, newer) = journal.kill();
+    assert!(is_complete(&looked(&backup, Some(&memory), settings())), "with its own tail it is what it was");
+    let left = looked(&backup, Some(&newer), settings());
+    let Completeness::Incomplete(why) = left.completeness() else { panic!("{left:?}") };
+    assert!(why.contains("older copy of itself"), "{why}");
+}
+
+#[test]
+fn a_run_in_power_behind_one_in_process_counts_nothing_before_the_older_segments_are_on_the_device() {
+    let mut journal = Journal::begun();
+    journal.grow(50, 3, 100);
+    journal.drain();
+    let (store, memory) = journal.kill();
+    let journal = Journal::open(store, memory, power());
+    assert_eq!(journal.opened.tail.durable_next(), 1);
+    assert_eq!(journal.opened.superblock.run.spoken, crate::proto::commit::Durability::Process);
+    // Behind a clean stop, or another run in `power`, all of it is there.
+    let (store, memory) = Journal::open(journal.store, journal.opened.tail.into_memory(), settings()).stop();
+    let journal = Journal::open(store, memory, power());
+    assert_eq!(journal.opened.tail.durable_next(), journal.end().next);
+}
