@@ -59,7 +59,10 @@ impl Order {
             PublisherEvent::Committed { publisher_seq, seq, .. } if Some(publisher_seq) == self.number => {
                 self.end(Marked::At(seq));
             }
-            PublisherEvent::Fenced { .. } | PublisherEvent::Closed { .. } | PublisherEvent::Lost => {
+            PublisherEvent::Fenced { .. }
+            | PublisherEvent::Closed { .. }
+            | PublisherEvent::Refused { .. }
+            | PublisherEvent::Lost => {
                 self.end(Marked::Unknown);
             }
             _ => {}

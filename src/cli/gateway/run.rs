@@ -293,7 +293,7 @@ impl Server {
         self.touched.extend(0..self.clients.len());
         self.write(now);
         let code = match error {
-            GatewayError::Backlog(_) => FAILED,
+            GatewayError::Backlog(_) | GatewayError::NoRoom(_) => FAILED,
             GatewayError::NameTaken(_) | GatewayError::Fenced(_) => FENCED,
         };
         Failure::new(code, error)

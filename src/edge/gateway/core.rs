@@ -155,6 +155,8 @@ pub enum GatewayError {
     NameTaken(String),
     /// Another gateway was started under its name, and has it now.
     Fenced(String),
+    /// Its name is a new one, and the cluster's table of publishers is full.
+    NoRoom(String),
 }
 
 impl std::fmt::Display for GatewayError {
@@ -165,6 +167,12 @@ impl std::fmt::Display for GatewayError {
                 f,
                 "another gateway runs under the name '{name}' and gives signs of life: two of one name would take each \
                  other's clients; give each a --name of its own, or end the other one first"
+            ),
+            Self::NoRoom(name) => write!(
+                f,
+                "the gateway's name '{name}' is new to the cluster, whose table of publishers is full: raise \
+                 `stream.publishers_max` in the files of all replicas and restart them one by one, or give it a --name \
+                 that it had before"
             ),
             Self::Fenced(name) => write!(
                 f,

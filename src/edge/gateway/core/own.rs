@@ -21,7 +21,7 @@ const LISTENED_BEATS: Nanos = 3;
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Own {
-    name: String,
+    pub(super) name: String,
     /// Its id, while it is open.
     pub id: Option<PublisherId>,
     /// What it is opened with.

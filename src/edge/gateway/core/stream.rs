@@ -15,10 +15,18 @@ use crate::engine::subscriber::{Delivery, Message, SubscriberEvent};
 use crate::wire::{DayMark, Nanos, PublisherId};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What a client is told whose name the cluster has no room for.
+const NO_ROOM: &str =
+    "the cluster's table of publishers is full (stream.publishers_max): no new name can log in";
+
 impl<B: Backlog> Gateway<B> {
     /// The publisher's handle tells something.
     pub fn on_publisher(&mut self, now: Nanos, stream: &mut impl Stream, event: &PublisherEvent) {
-        let PublisherEvent::Opened { ticket, publisher, .. } = *event else { return };
+        let (ticket, publisher) = match *event {
+            PublisherEvent::Opened { ticket, publisher, .. } => (ticket, publisher),
+            PublisherEvent::Refused { ticket, .. } => return self.on_no_room(now, ticket),
+            _ => return,
+        };
         let Some(PendingOpen { nonce, whom, .. }) = self.opens.remove(&ticket) else { return };
         match whom {
             OpenFor::Own => self.own.id = Some(publisher),
@@ -43,6 +51,21 @@ impl<B: Backlog> Gateway<B> {
                 let reason = Reason::GatewayLost;
                 self.leave_unseen(now, publisher, nonce, reason, cancels);
             }
+        }
+    }
+
+    /// The cluster has no room for another name: whoever waits for it is told. A name that is to be reaped exists.
+    fn on_no_room(&mut self, now: Nanos, ticket: usize) {
+        let Some(PendingOpen { whom, .. }) = self.opens.remove(&ticket) else { return };
+        if let OpenFor::Own = whom {
+            self.failed.get_or_insert(GatewayError::NoRoom(self.own.name.clone()));
+        }
+        let OpenFor::Login(index, number) = whom else { return };
+        let waits = self.conns.get(index).and_then(Option::as_ref).is_some_and(|(known, conn)| {
+            *known == number && matches!(conn.phase, Phase::Opening { ticket: own, .. } if own == ticket)
+        });
+        if waits {
+            self.reject(now, index, RejectReason::SessionNotAvailable, NO_ROOM);
         }
     }
 

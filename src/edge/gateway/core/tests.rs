@@ -277,6 +277,16 @@ fn who_asked_for_a_session_is_not_logged_in_to_another_that_begins_meanwhile() {
     }
 }
 
+#[test]
+fn a_login_whose_name_finds_no_room_in_the_cluster_is_rejected_and_says_why() {
+    let (mut gateway, mut stream, index) = opening();
+    let ticket = stream.opens.len() - 1;
+    gateway.on_publisher(0, &mut stream, &PublisherEvent::Refused { ticket, publishers_max: 3 });
+    let said = gateway.out(index);
+    assert!(said.ends_with(b"\0\x02JS"), "{said:?}");
+    assert!(String::from_utf8_lossy(said).contains("stream.publishers_max"));
+}
+
 /// A message for alice at `seq`.
 fn answer(seq: u64, payload: &[u8]) -> SubscriberEvent<'_> {
     SubscriberEvent::Message(crate::engine::subscriber::Message {
