@@ -28,6 +28,7 @@ mod redundancy;
 mod repair;
 mod replayed;
 mod replica;
+mod scripts;
 mod shipped;
 mod store;
 mod subscriber;

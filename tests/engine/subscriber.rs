@@ -35,7 +35,7 @@ pub enum Told {
 }
 
 /// `None` of an entry that tells nothing.
-fn owned(event: &SubscriberEvent<'_>) -> Option<Told> {
+pub fn owned(event: &SubscriberEvent<'_>) -> Option<Told> {
     Some(match event {
         SubscriberEvent::Passed { .. } => return None,
         SubscriberEvent::Message(message) => {
