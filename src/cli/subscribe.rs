@@ -149,6 +149,10 @@ impl<W: Write> Print<W> {
                 tracing::info!(from, "reading from a journal");
                 Ok(())
             }
+            SubscriberEvent::Multicast { lost } => {
+                waiting::tell_multicast(lost);
+                Ok(())
+            }
             event => ended(&event).map_or_else(|| self.on_other(&event), Err),
         };
         self.failed = told.err();
