@@ -100,6 +100,9 @@ mutations! {
     ReplyFromHalfARing "opens" "a publisher is told its last number as the table has it where the ring has lost what is not committed",
     OpenerNotTold "opens" "an open that finds no room is dropped without a word",
     RoundsJump "others" "a round is believed however far it jumps",
+    TableEnds "stuck" "an epoch's start lists all epochs without a commit, or nobody leads",
+    FullMissesLeader "SUSPECT-3" "who stores nothing itself misses the leader because nothing moves",
+    FullCampaigns "ELECT-3" "who has no room for an epoch's start asks for promises",
     AnyBoundBelieved "others" "an ack tells of what is stamped, whoever says it and however far it reaches",
 }
 
