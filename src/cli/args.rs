@@ -410,6 +410,8 @@ pub enum MembershipCommand {
     Add(MembershipAddArgs),
     /// Removes an identity
     Remove(MembershipRemoveArgs),
+    /// Puts the next life of a replica into the place of the one before, in one step
+    Replace(MembershipReplaceArgs),
 }
 
 /// Flags of `membership add`.
@@ -420,12 +422,28 @@ pub struct MembershipAddArgs {
     /// What its `format` printed, like 2:0a3f9c1
     #[arg(value_name = "IDENTITY")]
     pub identity: Identity,
-    /// Where it answers
+    /// Where it answers; as the file has its replica, unless told
     #[arg(long, value_name = "IP:PORT")]
-    pub address: SocketAddrV4,
-    /// It votes and acknowledges, keeps only a ring, and never leads
+    pub address: Option<SocketAddrV4>,
+    /// It votes and acknowledges, keeps only a ring, and never leads; as the file has its replica, unless told
     #[arg(long)]
     pub witness: bool,
+}
+
+/// Flags of `membership replace`.
+#[derive(Args, Debug)]
+pub struct MembershipReplaceArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// Which, as `membership show` prints it
+    #[arg(value_name = "OLD")]
+    pub old: Identity,
+    /// What the `format` of the same replica printed last
+    #[arg(value_name = "NEW")]
+    pub new: Identity,
+    /// Where the new one answers; where the old one did, unless told
+    #[arg(long, value_name = "IP:PORT")]
+    pub address: Option<SocketAddrV4>,
 }
 
 /// Flags of `membership remove`.

@@ -92,6 +92,16 @@ pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
             );
             Failure::new(INTEGRITY, what)
         }
+        SubscriberEvent::Ahead { next, end, epoch } => Failure::new(
+            INTEGRITY,
+            format!(
+                "this reader has read up to seq {}, and the log of the leader of epoch {epoch} ends with seq {}: the cluster \
+                 has lost what was final, or the cursor is another cluster's; do not go on before you know which: \
+                 `lockstep status` tells who holds what",
+                next.saturating_sub(1),
+                end.saturating_sub(1)
+            ),
+        ),
         SubscriberEvent::Diverged { seq } => Failure::new(
             INTEGRITY,
             format!(

@@ -178,6 +178,10 @@ impl<W: Write> Print<W> {
                 );
                 self.on_other(&event)
             }
+            SubscriberEvent::Multicast { lost } => {
+                waiting::tell_multicast(lost);
+                Ok(())
+            }
             event => ended(&event).map_or_else(|| self.on_other(&event), Err),
         };
         self.failed = told.err();

@@ -79,7 +79,7 @@ impl Amiss {
             }
             Condition::ReaderAhead => {
                 format!(
-                    "a reader has read up to seq {a} of this stream, and the log of its leader ends at {b}"
+                    "a reader has read this stream up to seq {a}, and the log of its leader ends with {b}"
                 )
             }
             Condition::ClockAhead => {

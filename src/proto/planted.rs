@@ -75,6 +75,8 @@ mutations! {
     ChangeBeforeStart "membership" "a change does not wait for the epoch's start",
     PairPromisesAfterAlone "two members" "promises of the membership after a change elect alone",
     PairCommitsAfterAlone "two members" "a change is committed by the membership after it alone",
+    SwapCountedOnce "two members" "one that takes the place of another is counted by the members after it alone",
+    SwapNotSettled "stuck" "no entry says that a replacement is committed",
     HandoverWithoutPromises "others" "the successor of a handover leads without promises",
     UncommittedToldOpen "opens" "a publisher is told an open, and a last number, that are not committed",
     LateOpenFences "opens" "a late copy of an old open fences the newer process",

@@ -57,6 +57,7 @@ events! {
     MembersReplaced "members replaced by their next incarnation",
     WitnessesAdded "witnesses added",
     ChangesFromTwo "changes from two members",
+    MembersSwapped "members replaced by their next life in one step",
     ChangesCommitted "changes committed",
     OrdersTwo "two changes ordered at once",
     OrdersLate "late copies of orders",

@@ -264,6 +264,10 @@ fn read(
                 reading.ended = true;
                 Ok(())
             }
+            SubscriberEvent::Ahead { next, end, epoch } => {
+                // Nothing that was committed is ever lost here: whoever is told this was told it wrongly.
+                Err(format!("AGREEMENT: subscriber {who}, at {next}, is said to be ahead of {epoch}, which ends at {end}"))
+            }
             SubscriberEvent::Diverged { seq } => {
                 Err(format!("AGREEMENT: subscriber {who} finds another log than its own at {seq}"))
             }

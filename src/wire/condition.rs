@@ -42,7 +42,7 @@ conditions! {
     DiskFull 1103 "disk_full" "The disk is full: segments end at seq `a`.",
     FilesRefused 1105 "files_refused" "The system refuses the journal its files for the present (`b`: 1 descriptors, 2 memory, 3 another reason): segments end at seq `a`.",
     PublishersNearlyFull 1015 "publishers_nearly_full" "`a` names of publishers are in the table, which takes `b`.",
-    ReaderAhead 1017 "reader_ahead" "A reader has read up to seq `a` of a stream whose log ends at `b`.",
+    ReaderAhead 1017 "reader_ahead" "A reader has read up to seq `a` of a stream whose leader's log ends with `b`.",
     ClockAhead 1016 "clock_ahead" "The stream's time is `a` nanoseconds ahead of this node's clock; `b` is 1 where it leads, and time stands still.",
     MulticastLost 1010 "multicast_lost" "The groups bring nobody of epoch `a`, and unicast is answered.",
     LineLost 1203 "line_lost" "Line `a` brings nothing, and the other one does; it lacked `b` datagrams so far.",

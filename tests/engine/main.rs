@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod ahead;
 mod alive;
 mod bounds;
 mod clock;
@@ -27,6 +28,7 @@ mod redundancy;
 mod repair;
 mod replayed;
 mod replica;
+mod scripts;
 mod shipped;
 mod store;
 mod subscriber;

@@ -437,9 +437,12 @@ impl ReplicaCore {
         let commit_next = self.commit_next();
         self.commit_seen = commit_next;
         self.uncommitted.on_commit(commit_next);
-        let was_of_pair = self.log.change.as_ref().is_some_and(|(_, before)| before.is_pair());
+        let members = &self.log.membership;
+        let needed_both = self.log.change.as_ref().is_some_and(|(_, before)| {
+            before.needs_both(members) && (before.is_pair() || !planted(Mutation::SwapNotSettled))
+        });
         self.log.on_commit(commit_next);
-        self.unsettled |= was_of_pair && self.log.change.is_none();
+        self.unsettled |= needed_both && self.log.change.is_none();
     }
 
     /// Sends the frames that wait, and `last` behind them, in one call.

@@ -197,7 +197,7 @@ pub struct ReplicaCore {
     member_heard: [Nanos; MEMBERS_MAX],
     /// Leading: which members hold the log.
     redundancy: Redundancy,
-    /// Leading: a change from two members is committed, and the journal does not know it yet.
+    /// Leading: a change that needs both sides is committed, and the journal does not know it yet.
     unsettled: bool,
     /// Leading: the last change of the membership that was not made.
     denied: Option<Denial>,
@@ -606,6 +606,7 @@ impl ReplicaCore {
             self.conditions.forget(Condition::Exposed);
             self.conditions.forget(Condition::RedundancyLost);
             self.conditions.forget(Condition::PublishersNearlyFull);
+            self.conditions.forget(Condition::ReaderAhead);
         }
         self.pulse = Pulse::new(pulse_limits(&self.limits.suspect));
         self.events.push(Event::Role { from, to, epoch: end.epoch, seq: end.next });

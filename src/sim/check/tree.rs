@@ -311,14 +311,18 @@ impl Stem {
         }
     }
 
-    /// One identity joins or leaves: never a second one of a replica, never the leader, never the last one
-    /// that may lead.
+    /// One identity joins or leaves, or one takes the place of another of the same replica: never a second one of a
+    /// replica, never the leader, never the last one that may lead.
     fn change(&mut self, seq: Seq, payload: &[u8]) -> Result<(), Violation> {
         let view = MembershipView::parse(payload).map_err(|reject| format!("S4: membership: {reject}"))?;
         let now: Vec<_> = view.members().map(|member| member.identity()).collect();
         let differs = |a: &[Identity], b: &[Identity]| a.iter().filter(|member| !b.contains(member)).count();
         let (joined, left) = (differs(&now, &self.members), differs(&self.members, &now));
-        if joined + left != 1 {
+        let swapped = joined == 1 && left == 1 && {
+            let numbers = |list: &[Identity]| list.iter().map(|one| one.replica).collect::<Vec<_>>();
+            numbers(&now) == numbers(&self.members)
+        };
+        if joined + left != 1 && !swapped {
             return Err(format!("S4: the members change from {:?} to {now:?} at {seq}", self.members));
         }
         let twice = |one: &Identity| now.iter().filter(|other| other.replica == one.replica).count() > 1;
@@ -404,4 +408,12 @@ impl Stem {
         (line.closed, line.begun) = (false, None);
         Ok(())
     }
+}
+
+/// Whether majorities of both lists are needed for a change from one to the other, as one of each need not share a
+/// member: by counting, and from two members because one of them may be declared dead.
+pub fn needs_both(before: &[Identity], after: &[Identity]) -> bool {
+    let majority = |list: &[Identity]| list.len() / 2 + 1;
+    let all = before.len() + after.iter().filter(|one| !before.contains(one)).count();
+    before.len() == 2 || majority(before) + majority(after) <= all
 }
