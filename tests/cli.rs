@@ -10,6 +10,8 @@ mod idle;
 mod losses;
 #[path = "cli/operators.rs"]
 mod operators;
+#[path = "cli/recover.rs"]
+mod recover;
 #[path = "cli/refusals.rs"]
 mod refusals;
 #[path = "cli/starts.rs"]

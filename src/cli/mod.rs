@@ -34,6 +34,7 @@ mod membership;
 mod netsim;
 mod operator;
 mod publish;
+mod recover;
 mod sequencer;
 mod signals;
 mod sim;
@@ -74,6 +75,7 @@ impl Command {
     fn run(self) -> Result<u8, Failure> {
         match self {
             Self::Format(args) => format::run(&args),
+            Self::Recover(args) => recover::run(&args),
             Self::Bootstrap(args) => bootstrap::run(&args),
             Self::Sequencer(args) => sequencer::run(&args),
             Self::Archiver(args) => archiver::run(&args),
