@@ -2,8 +2,8 @@
 
 use crate::results::Verdict;
 use crate::{
-    attached, compare, down, failover, fanout, gateway, ground, instructions, journal, latency, micro, node,
-    repair, replay, report, scenario, self_test, throughput,
+    attached, compare, down, failover, fanout, gateway, ground, idle, instructions, journal, latency, micro,
+    node, repair, replay, report, scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -60,6 +60,8 @@ enum What {
     Relay(gateway::RelayArguments),
     /// The death of a leader to its watcher's Down.
     Down(down::Arguments),
+    /// What each daemon costs that has nothing to do and parks.
+    Idle(idle::Arguments),
     /// Runs two programs in turn, and says whether the second is worse.
     Compare(Box<compare::Arguments>),
     /// Results as one page that opens offline, and as pictures.
@@ -135,6 +137,7 @@ fn measure(what: What) -> Result<Verdict, String> {
         What::Hog(arguments) => failover::hog(&arguments).map(|()| Verdict::Passed),
         What::Report(arguments) => report::run(&arguments).map(|()| Verdict::Passed),
         What::Compare(arguments) => compare::run(&arguments),
+        What::Idle(arguments) => idle::run(&arguments),
         What::Down(arguments) => down::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments).map(|()| Verdict::Passed),
         What::DownWatcher => down::watcher().map(|()| Verdict::Passed),

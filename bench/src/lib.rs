@@ -22,6 +22,7 @@ mod frames;
 mod gateway;
 mod ground;
 mod hosts;
+mod idle;
 mod instructions;
 mod journal;
 mod latency;

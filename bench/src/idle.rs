@@ -1,0 +1,141 @@
+//! What each daemon costs that has nothing to do and parks: processor time over wall time, as the kernel counts it
+//! (`/proc/PID/task/*/schedstat`, nanoseconds).
+
+use crate::environment;
+use crate::progress::Progress;
+use crate::results::{Output, Results, Round, Row, Unit, VALUE, Verdict};
+use clap::Parser;
+use std::time::{Duration, Instant};
+use tools::gateways;
+use tools::processes::{Cluster, Process};
+
+/// Most that a daemon may take of a core.
+const AIM: f64 = 0.01;
+/// From the last start to the first round.
+const SETTLES: Duration = Duration::from_secs(3);
+
+/// How often, and how long.
+#[derive(Parser)]
+pub struct Arguments {
+    /// Rounds.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Seconds of each.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Processor time of all threads of a process so far.
+fn cpu_ns(pid: u32) -> Result<u64, String> {
+    let tasks = format!("/proc/{pid}/task");
+    let fails = |error: std::io::Error| format!("reading {tasks}: {error}");
+    let mut all = 0;
+    for task in std::fs::read_dir(&tasks).map_err(fails)? {
+        let text = std::fs::read_to_string(task.map_err(fails)?.path().join("schedstat")).map_err(fails)?;
+        let first = text.split(' ').next().and_then(|first| first.parse::<u64>().ok());
+        all += first.ok_or_else(|| format!("{tasks}: a schedstat that says '{text}'"))?;
+    }
+    Ok(all)
+}
+
+/// The processes that this one has started.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let texts = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    texts.flat_map(|text| text.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+/// Measures them.
+///
+/// # Errors
+/// A process ended, or the kernel does not say what it took.
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+    let cluster = Cluster::new(4, "");
+    cluster.add_archiver(9, "");
+    let mut replicas = cluster.found();
+    let mut archiver = cluster.start_archiver(9);
+    archiver.await_log("-> learner");
+    let identities = cluster.run(&["membership", "show"], b"").with_code(0).out;
+    let last = identities.split_whitespace().find(|word| word.starts_with("4:"));
+    let last = last.ok_or_else(|| format!("the membership lacks replica 4: {identities}"))?;
+    cluster.run(&["membership", "remove", last], b"").with_code(0);
+    replicas[3].await_log("-> learner");
+    cluster.publish("one\ntwo\n");
+    gateways::add_user(&cluster, "alice", "secret", &[]);
+    let gateway = gateways::start(&cluster, "1");
+    let group = "239.160.77.9:30001";
+    let feed = cluster.start("feed", &["feed", "--group", group, "--requests", "127.0.0.1:0"]);
+    let reader = cluster.start("reader", &["subscribe", "--from", "live"]);
+
+    let watchers: Vec<u32> = children(replicas[0].pid());
+    let pid = |process: &Process| vec![process.pid()];
+    let daemons: [(&str, &str, Vec<u32>); 8] = [
+        ("leader", "leader of three", pid(&replicas[0])),
+        ("standby", "standby", pid(&replicas[1])),
+        ("learner", "learner, a member that was removed", pid(&replicas[3])),
+        ("archiver", "archiver", pid(&archiver)),
+        ("watcher", "watcher of the leader", watchers),
+        ("gateway", "gateway without clients", pid(&gateway.process)),
+        ("feed", "feed", pid(&feed)),
+        ("reader", "subscribe, live", pid(&reader)),
+    ];
+    if let Some((name, ..)) = daemons.iter().find(|(.., pids)| pids.is_empty()) {
+        return Err(format!("there is no {name}: it was not started here"));
+    }
+    let Arguments { rounds, seconds, output } = arguments;
+    let mut results =
+        Results::begin("idle", "processor time of daemons that have nothing to do", environment::facts());
+    results.tell("idle", "park");
+    results.tell("rounds", format!("{rounds} of {seconds} s"));
+    results.tell("clock", "the scheduler's, of all threads of a process");
+    std::thread::sleep(SETTLES);
+    let (began, progress) = (Instant::now(), Progress::new("idle"));
+    for round in 1..=*rounds {
+        progress.say(&format!("round {round} of {rounds}"));
+        let now = || -> Result<Vec<u64>, String> {
+            daemons.iter().map(|(.., pids)| pids.iter().map(|pid| cpu_ns(*pid)).sum()).collect()
+        };
+        let (at, before) = (Instant::now(), now()?);
+        std::thread::sleep(Duration::from_secs(*seconds));
+        let (took, after) = (at.elapsed().as_secs_f64(), now()?);
+        for ((subject, words, _), (before, after)) in daemons.iter().zip(before.into_iter().zip(after)) {
+            // A thread that has ended takes its time with it.
+            let share = after.saturating_sub(before) as f64 / 1e9 / took;
+            let at_s = (at - began).as_secs_f64();
+            let round = Round { at_s, seconds: took, ..Round::value(share) };
+            results.add("share of a core", subject, round, || {
+                Row::new("share of a core", subject, words, Unit::Ratio)
+            });
+        }
+    }
+    drop(progress);
+    let over = |row: &&Row| row.spread(VALUE).is_none_or(|spread| spread.median > AIM);
+    let missed: Vec<&str> = results.rows.iter().filter(over).map(|row| row.subject.as_str()).collect();
+    let verdict =
+        if missed.is_empty() { "met by all".to_owned() } else { format!("missed: {}", missed.join(", ")) };
+    results.notes.push(format!("aim: {AIM} of a core each at most: {verdict}"));
+    drop((reader, feed, gateway, archiver));
+    output.give(&results)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_computes_is_counted_and_one_that_is_gone_is_an_error() {
+        let busy = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn();
+        let mut busy = busy.expect("a shell");
+        let before = cpu_ns(busy.id()).unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        while cpu_ns(busy.id()).unwrap() < before + 20_000_000 {
+            assert!(Instant::now() < until, "it computes, and nothing is counted");
+        }
+        let pid = busy.id();
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        assert!(cpu_ns(pid).is_err() && children(pid).is_empty());
+    }
+}
