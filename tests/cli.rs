@@ -2,6 +2,8 @@
 
 #[path = "cli/archiver.rs"]
 mod archiver;
+#[path = "cli/counters.rs"]
+mod counters;
 #[path = "cli/idle.rs"]
 mod idle;
 #[path = "cli/losses.rs"]

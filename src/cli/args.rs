@@ -48,6 +48,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Shows what was missing at this host's replicas, why, who repaired it and after how long
     Losses(LossesArgs),
+    /// Shows everything that the processes of this host count, by group, with unit and meaning
+    Counters(super::counters::CountersArgs),
     /// Shows or changes who votes
     Membership(MembershipArgs),
     /// Tells the leader to give its place to another
@@ -585,6 +587,29 @@ mod tests {
     #[test]
     fn the_flags_of_all_commands_fit_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_stands_in_the_table_of_the_readme_and_every_row_is_a_command() {
+        let readme = include_str!("../../README.md");
+        let rows = readme.lines().filter_map(|line| line.strip_prefix("| `lockstep "));
+        let mut told: Vec<&str> =
+            rows.filter_map(|row| row.split(|c: char| !c.is_ascii_lowercase() && c != '-').next()).collect();
+        let cli = Cli::command();
+        let visible = cli.get_subcommands().filter(|command| !command.is_hide_set());
+        let mut known: Vec<&str> = visible.map(clap::Command::get_name).collect();
+        told.sort_unstable();
+        told.dedup();
+        known.sort_unstable();
+        assert_eq!(told, known);
+        // Of those that do several things, each.
+        for several in ["membership", "day"] {
+            let command = cli.find_subcommand(several).expect("a command");
+            let row = readme.lines().find(|line| line.starts_with(&format!("| `lockstep {several}")));
+            for one in command.get_subcommands().map(clap::Command::get_name) {
+                assert!(row.is_some_and(|row| row.contains(one)), "README.md: {several} {one}");
+            }
+        }
     }
 
     #[test]

@@ -50,9 +50,7 @@ impl Amiss {
                 format!("redundancy is reduced: {a} of {b} members hold the log and are heard, {more}")
             }
             Condition::EpochsUncommitted => {
-                format!(
-                    "{a} epochs of the log have no commit, and {b} are the most that an epoch's start can list"
-                )
+                format!("{a} takeovers followed each other without a commit, which ends before seq {b}")
             }
             Condition::RoundsHigh => {
                 format!("the rounds of epochs have reached {a}, and {b} is the last one")

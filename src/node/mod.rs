@@ -14,6 +14,7 @@ pub use events::EVENT_KINDS;
 pub use offline::{journal_digest, verify};
 pub use recovery::{found_history, survey, survey_at};
 pub use run::Node;
+pub use start::counter_names;
 
 use crate::engine::bootstrap::{bootstrap as bootstrap_tail, may_begin};
 use crate::engine::ports::Ports;

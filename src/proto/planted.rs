@@ -63,6 +63,7 @@ mutations! {
     MarkedInOneCopy "S9" "a start marks one copy of the superblock as in use",
     OlderCountedDurable "S9" "a run in power counts as durable what older segments lack",
     ProvenTooEarly "S9" "a run in power is said to have all of before on the device before it has",
+    BlankIsTorn "S9" "a group with a changed bit and a sector of zeros is taken for torn, and cut",
     RingNumberTwice "S9" "a number of a ring is given again after a start that failed",
     KeptFramesStay "S10" "frames that wait are not forgotten when a new epoch begins",
     PrefixNotProven "S10" "what lies below the table of a start is taken from anybody",
@@ -106,6 +107,9 @@ mutations! {
     ReplyFromHalfARing "opens" "a publisher is told its last number as the table has it where the ring has lost what is not committed",
     OpenerNotTold "opens" "an open that finds no room is dropped without a word",
     RoundsJump "others" "a round is believed however far it jumps",
+    TableEnds "stuck" "an epoch's start lists all epochs without a commit, or nobody leads",
+    FullMissesLeader "SUSPECT-3" "who stores nothing itself misses the leader because nothing moves",
+    FullCampaigns "ELECT-3" "who has no room for an epoch's start asks for promises",
     AnyBoundBelieved "others" "an ack tells of what is stamped, whoever says it and however far it reaches",
 }
 

@@ -36,7 +36,7 @@ conditions! {
     Damaged 1104 "damaged" "`b` stored segments are damaged, the first at seq `a`; they are not served.",
     Exposed 1008 "exposed" "A leader's only full standbys lie behind the ring of a witness; the best ends at `a`.",
     RedundancyLost 1011 "redundancy_lost" "A leader hears `a` of `b` members with a log near its own, itself included.",
-    EpochsUncommitted 1013 "epochs_uncommitted" "`a` epochs of the log have no commit; at `b` nobody could lead any more.",
+    EpochsUncommitted 1013 "epochs_uncommitted" "`a` epochs of the log have no commit, which ends before seq `b`.",
     RoundsHigh 1014 "rounds_high" "The rounds of epochs have reached `a`; `b` is the last that there is.",
     DurabilityMixed 1012 "durability_mixed" "This replica is configured with durability `a`, its epoch with `b` (0 process, 1 power).",
     DiskFull 1103 "disk_full" "The disk is full: segments end at seq `a`.",

@@ -10,6 +10,7 @@ mod clock;
 mod exchange;
 mod fates;
 mod found;
+mod full;
 mod futures;
 mod histories;
 mod idle;

@@ -186,6 +186,8 @@ pub struct ReplicaCore {
     /// When the leader's commit last moved or had nothing to do, and when our log last grew.
     moved_at: Nanos,
     advanced_at: Nanos,
+    /// When our own journal did not take what was heard, or its device lagged, last.
+    hampered_at: Nanos,
     /// The leader stamps nothing of what we hear.
     deaf: bool,
     /// Leading: the members that were heard since the last quorum of them, and how long that is ago.
@@ -358,6 +360,7 @@ impl<P: Ports> Replica<P> {
             beat_number: 0,
             moved_at: 0,
             advanced_at: 0,
+            hampered_at: 0,
             deaf: false,
             quorum_heard: 0,
             had_quorum: false,
@@ -412,6 +415,8 @@ impl<P: Ports> Replica<P> {
         let scratch = NACK_LEN_MAX.max(SMALL_LEN_MAX).max(tail.frame_len_max() + REPAIR_TRAILER_LEN);
         let scratch = vec![0; scratch];
         let mut replica = Self { net, tail, core, scratch };
+        // The epochs before the commit are nobody's takeovers any more.
+        replica.core.log.on_commit(recovered.commit_next);
         match granted {
             StartRole::Blank => {}
             StartRole::Standby => replica.core.transition(Role::Standby, &end),

@@ -3,8 +3,8 @@
 
 use super::{Key, Violation};
 use crate::wire::{
-    Chain, EntryKind, Epoch, EpochStartView, FrameView, Identity, MemberBody, MembershipView, Nanos,
-    OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_birth,
+    Chain, EPOCHS_MAX, EntryKind, Epoch, EpochStartView, FrameView, Identity, MemberBody, MembershipView,
+    Nanos, OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_birth,
 };
 use std::collections::BTreeMap;
 
@@ -226,7 +226,7 @@ impl Tree {
                     stem.list(seq, members);
                     stem.table.push((epoch, 1));
                 }
-                EntryKind::EpochStart if begins => stem.begin(entry.payload, before)?,
+                EntryKind::EpochStart if begins => stem.begin(entry.payload, before, header.commit_next)?,
                 EntryKind::Birth | EntryKind::EpochStart => {
                     return Err(format!("S5: {:?} at {seq} within epoch {epoch}", entry.kind()));
                 }
@@ -270,7 +270,7 @@ impl Tree {
 
 impl Stem {
     /// S5: what an epoch start says must be so.
-    fn begin(&mut self, payload: &[u8], before: Option<&Self>) -> Result<(), Violation> {
+    fn begin(&mut self, payload: &[u8], before: Option<&Self>, commit_next: Seq) -> Result<(), Violation> {
         let start = EpochStartView::parse(payload).map_err(|reject| format!("S5: start: {reject}"))?;
         self.starts = true;
         let members: Vec<_> = start.members().map(|member| member.identity()).collect();
@@ -296,6 +296,14 @@ impl Stem {
             return Err(format!(
                 "S5: the table in the start of {} is {rows:?}, its log has {:?}",
                 self.epoch, self.table
+            ));
+        }
+        // From the epoch in force at the commit on, or as many as there is room for.
+        let reaches = rows.first().is_some_and(|&(_, base)| base < commit_next.max(2));
+        if !reaches && rows.len() < EPOCHS_MAX {
+            return Err(format!(
+                "S5: the table in the start of {} is {rows:?}, and all below {commit_next} is committed",
+                self.epoch
             ));
         }
         Ok(())
