@@ -89,8 +89,19 @@ fn begin(tail: &mut Tail<MemoryTail>, round: u32) {
     append(tail, epoch, HISTORY, EntryKind::EpochStart, &payload[..length]);
 }
 
+/// A mutation that the environment names is planted: see `planted_founding.rs`.
+fn plant_what_is_asked() {
+    #[cfg(feature = "planted")]
+    if let Ok(name) = std::env::var("LOCKSTEP_PLANTED_ONE") {
+        use lockstep::proto::planted::{Mutation, plant};
+        let named = Mutation::ALL.iter().find(|(mutation, ..)| format!("{mutation:?}") == name);
+        plant(named.map(|(mutation, ..)| *mutation));
+    }
+}
+
 /// A journal with some messages, as its running process has it. The segments lack the last `behind` of them.
 fn running(power: bool, behind: usize) -> (Disk, Opened<MemoryTail>) {
+    plant_what_is_asked();
     let mut disk = Disk::default();
     disk.set_power(power);
     format(&mut disk, CLUSTER, MEMBER, [1, 1]).unwrap();
@@ -365,4 +376,39 @@ fn a_founding_that_belongs_to_another_recovery_is_left_alone() {
     disk.replace(FileName::Founding, &bytes).unwrap();
     let opened = open(&mut disk, MemoryTail::new(RING), settings(2, false)).unwrap();
     assert_eq!((opened.tail.end(), opened.superblock.history), (end, HISTORY));
+}
+
+#[test]
+fn s7_what_a_history_is_founded_on_is_on_the_device_before_it_is_the_founders() {
+    // The former process was killed, and the device had not everything that it had written.
+    let (disk, opened) = running(false, 0);
+    assert!(disk.is_dirty());
+    let end = opened.tail.end();
+    let former = superblock(&disk);
+    for seed in 0..20 {
+        let (mut disk, mut rng) = (disk.clone(), Rng::new(seed));
+        found(&mut disk, &former, &founder(1)).unwrap();
+        disk.lose_power(&mut |bound| rng.below(bound));
+        check_founded(&mut disk, 2, end);
+    }
+}
+
+#[test]
+fn a_history_that_was_founded_and_not_used_is_not_founded_over() {
+    let (mut disk, end) = stopped();
+    let former = superblock(&disk);
+    found(&mut disk, &former, &founder(1)).unwrap();
+    let again = superblock(&disk);
+    let error = found(&mut disk, &again, &Founder { history: 0xb3, ..founder(1) }).unwrap_err().to_string();
+    assert!(error.contains("start its sequencer"), "{error}");
+    check_founded(&mut disk, 1, end);
+}
+
+#[test]
+#[should_panic(expected = "no founding")]
+fn lineage_3_no_segment_takes_a_frame_of_a_history_that_nothing_founded() {
+    let (mut disk, mut opened) = running(false, 0);
+    let epoch = opened.tail.end().epoch;
+    append(&mut opened.tail, epoch, LATER, EntryKind::Message, &[7; 300]);
+    copy(&mut disk, &mut opened, false);
 }

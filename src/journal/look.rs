@@ -15,6 +15,7 @@ use crate::journal::recover::{self, State, Torn, Trouble};
 use crate::journal::recovery::{self, Pending};
 use crate::journal::superblock::{Copies, Superblock};
 use crate::proto::log::LogEnd;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{Epoch, Seq};
 
 /// A journal that was looked at.
@@ -87,8 +88,15 @@ pub fn look<S: Store, M: TailMemory>(
             (state, None, torn)
         }
     };
-    let founding = recovery::pending(store, &newest, &state.log.end, state.checkpoint.history)?;
-    if founding.is_some() && newest.run.clean && newest.high_next == state.log.end.next {
+    let founding = match recovery::pending(store, &newest, &state.log.end, state.checkpoint.history) {
+        Err(OpenError::Damaged(found)) => {
+            sight.damage.push(found);
+            None
+        }
+        pending => pending?,
+    };
+    let counts = planted(Mutation::EvidenceIsLoss);
+    if !counts && founding.is_some() && newest.run.clean && newest.high_next == state.log.end.next {
         // What is damaged behind the log of the former history was never the founder's, who has not said a word.
         sight.evidence.append(&mut sight.damage);
     }

@@ -27,6 +27,7 @@ use crate::journal::walk::read_header;
 use crate::proto::commit::Durability;
 use crate::proto::lineage::Lineage;
 use crate::proto::log::LogEnd;
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::window::Window;
 use crate::wire::{EpochStartView, FrameView, MemberBody, Nanos, Seq};
 
@@ -92,7 +93,8 @@ pub struct Founder {
 /// the new superblock.
 ///
 /// # Errors
-/// The segments hold no log, or the device fails. Then the journal is what it was.
+/// The segments hold no log, a history was founded here already that nobody has begun to use, or the device fails. Then
+/// the journal is what it was.
 pub fn found<S: Store>(
     store: &mut S,
     former: &Superblock,
@@ -104,6 +106,13 @@ pub fn found<S: Store>(
         clear(store, torn)?;
     }
     let State { log, checkpoint, .. } = state;
+    // One that is damaged, which nobody ever heard of, is made anew.
+    if let Ok(Some(_)) = pending(store, former, &log.end, checkpoint.history) {
+        return Err(OpenError::Settings(format!(
+            "history {:016x} was founded on this journal already, and nobody has used it yet: start its sequencer",
+            former.history
+        )));
+    }
     let lineage = lineage_of(&checkpoint, former);
     let founding = Founding {
         cluster: former.cluster,
@@ -119,13 +128,12 @@ pub fn found<S: Store>(
     };
     let frame = founding.frame().map_err(OpenError::Settings)?;
     // What is packed was synced when it was packed.
-    for number in &numbers {
+    for number in numbers.iter().filter(|_| !planted(Mutation::FoundedOnUnsynced)) {
         match store.sync(FileName::Segment(*number)) {
             Ok(()) | Err(StoreError { fault: StoreFault::Missing, .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    store.replace(FileName::Founding, &frame)?;
     let mut superblock = Superblock {
         generation: former.generation,
         history: founder.history,
@@ -135,6 +143,13 @@ pub fn found<S: Store>(
         high_chain: log.end.chain,
         ..Superblock::fresh(former.cluster, founder.member.identity(), founder.boot)
     };
+    if planted(Mutation::FounderFirst) {
+        superblock.store(store)?;
+    }
+    if planted(Mutation::FounderInherits) {
+        superblock.run = former.run;
+    }
+    store.replace(FileName::Founding, &frame)?;
     // The second copy names the former owner, or nobody.
     superblock.store_both(store)?;
     Ok(superblock)
@@ -177,7 +192,8 @@ pub(crate) fn pending<S: Store>(
     end: &LogEnd,
     history: u64,
 ) -> Result<Option<Pending>, OpenError> {
-    if superblock.history == 0 || history == superblock.history {
+    let is_known = superblock.history == 0 || history == superblock.history;
+    if is_known && !planted(Mutation::AnyFoundingIsOurs) {
         return Ok(None);
     }
     let bytes = match read_whole(store, FileName::Founding) {
@@ -189,7 +205,7 @@ pub(crate) fn pending<S: Store>(
     let header = frame.header;
     // One of a recovery that did not get as far as its superblock is nobody's.
     let is_ours = header.history == superblock.history && header.identity() == superblock.identity;
-    if !is_ours {
+    if !is_ours && !planted(Mutation::AnyFoundingIsOurs) {
         return Ok(None);
     }
     let unfit = |misfit| damaged(end.next, &format!("it does not follow the log ({misfit:?})"));

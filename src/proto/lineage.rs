@@ -152,7 +152,10 @@ impl Lineage {
 /// LINEAGE-3 (where a history changes): whether `frame` may stand behind a log of `history` (0: of any, where nothing is
 /// known). A history ends only where an epoch start says that the next one was founded on it, right there.
 pub fn goes_on(history: u64, frame: &FrameView<'_>) -> bool {
-    history == 0 || frame.header.history == history || founds_on(history, frame)
+    history == 0
+        || frame.header.history == history
+        || founds_on(history, frame)
+        || planted(Mutation::HistoryChangesAnywhere)
 }
 
 #[cold]
