@@ -10,6 +10,8 @@ mod losses;
 mod operators;
 #[path = "cli/refusals.rs"]
 mod refusals;
+#[path = "cli/rot.rs"]
+mod rot;
 #[path = "cli/starts.rs"]
 mod starts;
 #[path = "cli/watcher.rs"]

@@ -30,6 +30,7 @@ pub mod journal_files;
 pub mod journal_thread;
 pub mod limits;
 pub mod lines;
+mod mender;
 pub mod multicast;
 pub mod rehearse;
 pub mod replay;
