@@ -2,12 +2,16 @@
 
 #[path = "cli/archiver.rs"]
 mod archiver;
+#[path = "cli/counters.rs"]
+mod counters;
 #[path = "cli/idle.rs"]
 mod idle;
 #[path = "cli/losses.rs"]
 mod losses;
 #[path = "cli/operators.rs"]
 mod operators;
+#[path = "cli/recover.rs"]
+mod recover;
 #[path = "cli/refusals.rs"]
 mod refusals;
 #[path = "cli/rot.rs"]

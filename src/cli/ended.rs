@@ -82,6 +82,16 @@ pub fn abandoned(from: Seq, oldest: Seq, why: Refusal, hint: &str) -> Failure {
 pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
     Some(match *event {
         SubscriberEvent::Refused { why, next } => refused(why, next),
+        SubscriberEvent::Forgotten { history, next, have } => {
+            let what = format!(
+                "this reader has seen {} entries that the stream does not have any more (seqs {next} to {}): history \
+                 {history:016x} was founded at seq {next} on what was left of the one that was read. Take back what \
+                 was derived from them, and begin anew from what was known before seq {next}, or with --from oldest",
+                have - next,
+                have - 1
+            );
+            Failure::new(INTEGRITY, what)
+        }
         SubscriberEvent::Ahead { next, end, epoch } => Failure::new(
             INTEGRITY,
             format!(

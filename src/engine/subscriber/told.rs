@@ -222,6 +222,7 @@ impl SubscriberEvent<'_> {
             Self::Message(message) => Some(message.seq),
             Self::Epoch { seq, .. }
             | Self::Membership { seq, .. }
+            | Self::Founded { seq, .. }
             | Self::Opened { seq, .. }
             | Self::Closed { seq, .. }
             | Self::Alive { seq, .. }
