@@ -14,6 +14,8 @@ mod operators;
 mod recover;
 #[path = "cli/refusals.rs"]
 mod refusals;
+#[path = "cli/rot.rs"]
+mod rot;
 #[path = "cli/starts.rs"]
 mod starts;
 #[path = "cli/watcher.rs"]

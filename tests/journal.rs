@@ -225,7 +225,7 @@ fn the_scrub_of_the_side_thread_finds_a_flipped_bit_in_a_sealed_segment() {
     file.read_exact_at(&mut byte, 500_000).unwrap();
     file.write_all_at(&[byte[0] ^ 1], 500_000).unwrap();
     let running = start(&place.config);
-    while running.handle.damage_count() == 0 {
+    while running.handle.damaged().0 == 0 {
         assert_eq!(running.handle.failure(), None);
         std::thread::yield_now();
     }

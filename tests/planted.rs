@@ -49,6 +49,10 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
         Mutation::DeafLeaderStays,
         "its standbys miss one under whom nothing moves; namespaces' own test of a leader that hears nobody",
     ),
+    (
+        Mutation::FoundationRemoved,
+        "an exchange behind the only sealed segment, and its removal: one seed in ten thousand; journal's own tests",
+    ),
     (Mutation::StalledLeaderSpeaks, "all others fence it; engine/shipped.rs holds it"),
 ];
 

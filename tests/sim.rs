@@ -16,6 +16,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const REGRESSIONS: &[u64] = &[
     468,
     642,
+    5634,
+    8305,
+    13029,
+    14130,
     30332,
     50074,
     9001680,

@@ -108,8 +108,8 @@ impl Amiss {
                  acknowledged that is not stored, and it goes on by itself when there is room"
             }
             Condition::Damaged => {
-                "they are not served; run `lockstep format --verify` where the node is stopped, and replace the disk \
-                 if it happens again"
+                "they are not served, and mended from another journal where one has the same frames (the log says what \
+                 was done); replace the disk if it happens again"
             }
             Condition::Exposed => {
                 "should the leader be lost now, nobody could take over: bring a full standby up, and let it catch up"

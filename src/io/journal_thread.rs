@@ -1,7 +1,9 @@
 //! The side thread of a journal: a thread, a clock and what others see of it. What it does, and in which
 //! order, is `journal/side`.
 
+use crate::engine::replay::ReplayLimits;
 use crate::io::IoError;
+use crate::io::mender::Mender;
 use crate::journal::ports::{Store, StoreFault, TailSource, Word};
 use crate::journal::shelf::Written;
 use crate::journal::side::{Inputs, Next, Remark, Side};
@@ -32,7 +34,9 @@ struct Shared {
     held_seq: AtomicU64,
     /// 0, or one more than the place in [`STUCK`] of what keeps the journal from its files.
     stuck: AtomicU64,
+    /// Sealed segments that are damaged, and the first seq that the oldest of them lacks.
     damage_count: AtomicU64,
+    damage_seq: AtomicU64,
     lineage: Mutex<Lineage>,
     committed: AtomicU64,
     leads: AtomicBool,
@@ -84,9 +88,10 @@ impl Handle {
         self.stuck() == Some(StoreFault::NoSpace)
     }
 
-    /// Damage that the scrub has found.
-    pub fn damage_count(&self) -> u64 {
-        self.shared.damage_count.load(Ordering::Acquire)
+    /// How many sealed segments are damaged, and the first seq that the oldest of them lacks (0: not known).
+    pub fn damaged(&self) -> (u64, Seq) {
+        let count = self.shared.damage_count.load(Ordering::Acquire);
+        (count, self.shared.damage_seq.load(Ordering::Acquire))
     }
 
     /// Why nothing is written any more; `None` while all is well. A replica with a failure falls silent.
@@ -181,6 +186,7 @@ pub struct Waiting<S, T> {
     thread: JoinHandle<Result<Superblock, String>>,
     journal: mpsc::SyncSender<Thread<S, T>>,
     settings: ThreadSettings,
+    mender: Option<Mender>,
 }
 
 impl<S: Store, T: TailSource> Waiting<S, T> {
@@ -189,9 +195,15 @@ impl<S: Store, T: TailSource> Waiting<S, T> {
         written(&self.shared)
     }
 
+    /// What damaged segments lack is fetched from the sources of `limits`.
+    #[must_use]
+    pub fn mended_from(self, limits: ReplayLimits) -> Self {
+        Self { mender: Some(Mender::new(limits)), ..self }
+    }
+
     /// Here is the journal.
     pub fn begin(self, store: S, source: T, writer: SegmentWriter, superblock: Superblock) -> Handle {
-        let Self { shared, thread, journal, settings } = self;
+        let Self { shared, thread, journal, settings, mender } = self;
         let thread_of = Thread {
             store,
             source,
@@ -199,6 +211,7 @@ impl<S: Store, T: TailSource> Waiting<S, T> {
             shared: Arc::clone(&shared),
             begun: Instant::now(),
             remarks: Vec::new(),
+            mender: mender.unwrap_or_else(|| Mender::new(ReplayLimits::default())),
         };
         thread_of.tell();
         // It waits for nothing else.
@@ -221,7 +234,7 @@ where
         .name("journal".to_string())
         .spawn(move || comes.recv().map_or_else(|_| Err("never used".to_string()), Thread::run))
         .map_err(|e| IoError::new("starting the journal's side thread", e))?;
-    Ok(Waiting { shared: Arc::default(), thread, journal, settings })
+    Ok(Waiting { shared: Arc::default(), thread, journal, settings, mender: None })
 }
 
 /// Starts the side thread of a journal.
@@ -250,6 +263,7 @@ struct Thread<S, T> {
     shared: Arc<Shared>,
     begun: Instant,
     remarks: Vec<Remark>,
+    mender: Mender,
 }
 
 impl<S: Store, T: TailSource> Thread<S, T> {
@@ -264,10 +278,15 @@ impl<S: Store, T: TailSource> Thread<S, T> {
             // Whoever sees a flag or a count finds the words.
             for remark in self.remarks.drain(..) {
                 match remark {
-                    Remark::Packed { .. } => tracing::info!("{remark}"),
-                    _ => self.shared.remark(remark.to_string()),
+                    Remark::Packed { .. } | Remark::Mended(_) => tracing::info!("{remark}"),
+                    Remark::Damaged(_) | Remark::NotMended { .. } => tracing::warn!("{remark}"),
+                    _ => {}
+                }
+                if !matches!(remark, Remark::Packed { .. }) {
+                    self.shared.remark(remark.to_string());
                 }
             }
+            self.mender.turn(&mut self.side, inputs.now);
             self.tell();
             match next {
                 Next::Again => {}
@@ -299,7 +318,9 @@ impl<S: Store, T: TailSource> Thread<S, T> {
         self.shared.held_seq.store(self.source.word(Word::HighSeq), Ordering::Release);
         let place = self.side.stuck().and_then(|fault| STUCK.iter().position(|known| *known == fault));
         self.shared.stuck.store(place.map_or(0, |place| place as u64 + 1), Ordering::Release);
-        self.shared.damage_count.store(self.side.damage_count(), Ordering::Release);
+        let (damaged, first) = self.side.damaged();
+        self.shared.damage_seq.store(first, Ordering::Release);
+        self.shared.damage_count.store(damaged, Ordering::Release);
         *self.shared.written.lock().unwrap_or_else(PoisonError::into_inner) = self.side.written();
     }
 }

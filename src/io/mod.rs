@@ -14,6 +14,7 @@
 //! [`Obtained`], and a node prints them all when it starts.
 
 pub mod auto;
+mod claims;
 pub mod clock;
 pub mod counters;
 pub mod cpu;
@@ -29,6 +30,7 @@ pub mod journal_files;
 pub mod journal_thread;
 pub mod limits;
 pub mod lines;
+mod mender;
 pub mod multicast;
 pub mod rehearse;
 pub mod replay;
@@ -37,6 +39,7 @@ pub mod signal;
 pub mod spool;
 pub mod stop;
 pub mod store;
+pub(crate) mod sync;
 pub mod tail;
 pub mod transport;
 pub mod udp;

@@ -11,6 +11,8 @@
 //! check that themselves, so the two never touch the same bytes.
 
 use crate::io::IoError;
+use crate::io::claims::{self, Claims};
+use crate::io::sync::{AtomicU64, Ordering};
 use crate::journal::ports::{TailMemory, TailSource, Word};
 use crate::journal::{BLOCK_LEN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT, place_in};
 use crate::wire::Seq;
@@ -23,7 +25,6 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 const SLOTS_AT: usize = BLOCK_LEN;
 
@@ -79,10 +80,8 @@ impl Mapping {
 #[derive(Debug)]
 pub struct MappedTail {
     mapping: Arc<Mapping>,
-    /// `PublishedPos`, which this handle alone stores.
-    published: u64,
-    /// Up to where segments had freed the ring when one last looked.
-    free_until: u64,
+    /// What this handle may write; it alone stores `PublishedPos`.
+    claims: Claims,
     /// One thread at a time.
     _not_sync: PhantomData<Cell<()>>,
 }
@@ -229,9 +228,9 @@ impl MappedTail {
             touch(&map);
         }
         let mapping = Mapping { map, ring_at: ring_at(ring_len), ring_len: ring_len as usize, _file: file };
-        let published = mapping.word(Word::PublishedPos).load(Ordering::Acquire);
-        let free_until = mapping.word(Word::WrittenPos).load(Ordering::Acquire) + ring_len;
-        Ok(Self { mapping: Arc::new(mapping), published, free_until, _not_sync: PhantomData })
+        let (published, written) = (mapping.word(Word::PublishedPos), mapping.word(Word::WrittenPos));
+        let claims = Claims::new(ring_len, published, written);
+        Ok(Self { mapping: Arc::new(mapping), claims, _not_sync: PhantomData })
     }
 
     /// The handle for the side thread. There is one at most: asking for a second one panics.
@@ -323,42 +322,30 @@ impl TailSource for MappedTail {
 
     #[inline]
     fn word(&self, word: Word) -> u64 {
-        self.mapping.word(word).load(Ordering::Acquire)
+        claims::load(self.mapping.word(word))
     }
 
     #[inline]
     fn set_word(&mut self, word: Word, value: u64) {
         // What the reader relies on: `published` never falls, and `written` is its own to store.
         match word {
-            Word::PublishedPos => {
-                assert!(value >= self.published, "published falls from {} to {value}", self.published);
-                self.published = value;
-            }
+            Word::PublishedPos => return self.claims.publish(self.mapping.word(word), value),
             Word::WrittenPos => {
                 assert_eq!(Arc::strong_count(&self.mapping), 1, "written is the side thread's to store");
             }
             _ => {}
         }
-        self.mapping.word(word).store(value, Ordering::Release);
+        claims::store(self.mapping.word(word), value);
     }
 }
 
 impl TailMemory for MappedTail {
     #[inline]
     fn write(&mut self, pos: u64, len: usize) -> &mut [u8] {
-        let end = pos + len as u64;
-        if end > self.free_until {
-            self.free_until = self.word(Word::WrittenPos) + self.mapping.ring_len as u64;
-        }
-        assert!(
-            pos >= self.published && end <= self.free_until,
-            "a write at {pos} of {len} bytes is not between {} and what segments freed ({})",
-            self.published,
-            self.free_until
-        );
+        self.claims.judge(self.mapping.word(Word::WrittenPos), pos, len as u64);
         // SAFETY: inside the ring (`place` asserts), and borrowed from this handle alone. The other
         // handle reads below `published` and not below `written` only: in the ring these places are
-        // disjoint from `published .. written + ring_len` (asserted above; `written` never falls, and
+        // disjoint from `published .. written + ring_len` (judged above; `written` never falls, and
         // its acquire load orders the reader's last look before this write).
         unsafe { std::slice::from_raw_parts_mut(self.mapping.place(pos, len), len) }
     }
@@ -381,7 +368,9 @@ impl TailMemory for MappedTail {
         for at in (8..self.mapping.ring_at).step_by(8) {
             self.mapping.atomic(at).store(0, Ordering::Relaxed);
         }
-        (self.published, self.free_until) = (0, self.mapping.ring_len as u64);
+        let (published, written) =
+            (self.mapping.word(Word::PublishedPos), self.mapping.word(Word::WrittenPos));
+        self.claims = Claims::new(self.mapping.ring_len as u64, published, written);
     }
 
     fn set_label(&mut self, label: TailLabel) {
@@ -402,11 +391,9 @@ impl TailSource for TailReader {
     }
 
     fn read(&self, pos: u64, len: usize) -> &[u8] {
-        let (written, published) = (self.word(Word::WrittenPos), self.word(Word::PublishedPos));
-        assert!(
-            written <= pos && pos + len as u64 <= published,
-            "{len} bytes at {pos} are not between written ({written}) and published ({published})"
-        );
+        let (written, published) =
+            (self.mapping.word(Word::WrittenPos), self.mapping.word(Word::PublishedPos));
+        claims::judge_read(written, published, pos, len as u64);
         // SAFETY: inside the ring (`place` asserts), below `published`, whose acquire load orders the
         // hot thread's writes before this read, and not below `written`: the hot thread writes there
         // again only when this handle has raised `written`, which takes `&mut`.
@@ -414,15 +401,16 @@ impl TailSource for TailReader {
     }
 
     fn word(&self, word: Word) -> u64 {
-        self.mapping.word(word).load(Ordering::Acquire)
+        claims::load(self.mapping.word(word))
     }
 
     fn set_word(&mut self, word: Word, value: u64) {
-        let before = self.mapping.word(word).load(Ordering::Acquire);
         let ours =
             matches!(word, Word::WrittenPos | Word::WrittenSeq | Word::DurableSeq | Word::PromisedStored);
         assert!(ours, "{word:?} is the hot thread's to store");
-        assert!(word != Word::WrittenPos || value >= before, "written falls from {before} to {value}");
-        self.mapping.word(word).store(value, Ordering::Release);
+        match word {
+            Word::WrittenPos => claims::free(self.mapping.word(word), value),
+            _ => claims::store(self.mapping.word(word), value),
+        }
     }
 }

@@ -17,6 +17,7 @@
 //! What it does not do: it restarts nobody, it knows no rule, and it says nothing of a process that was
 //! merely stopped (SIGSTOP), nor after an orderly end.
 
+mod notices;
 mod page;
 mod supervisor;
 mod watch;

@@ -175,9 +175,20 @@ impl Checkpoint {
         numbers: &[u64],
         end: LogEnd,
     ) -> Result<Result<Self, Damage>, StoreError> {
+        Self::compute_without(store, numbers, end, u64::MAX)
+    }
+
+    /// The same from files of segments below `without` only; where none of them fits, from the first frame on.
+    pub(crate) fn compute_without<S: Store>(
+        store: &S,
+        numbers: &[u64],
+        end: LogEnd,
+        without: u64,
+    ) -> Result<Result<Self, Damage>, StoreError> {
         let files = store.list()?.into_iter();
         let is_checkpoint = |file| if let FileName::Checkpoint(number) = file { Some(number) } else { None };
-        let mut candidates: Vec<u64> = files.filter_map(is_checkpoint).collect();
+        let mut candidates: Vec<u64> =
+            files.filter_map(is_checkpoint).filter(|number| *number < without).collect();
         candidates.sort_unstable();
         let mut problem = None;
         for number in candidates.into_iter().rev() {

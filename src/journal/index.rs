@@ -6,6 +6,7 @@ use crate::journal::extents::Extents;
 use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
 use crate::journal::record::Record;
+use crate::journal::segment::RECORDS_AT;
 use crate::journal::walk::{Found, Walk};
 use crate::wire::{Nanos, Seq};
 use bytemuck::{Pod, Zeroable};
@@ -73,7 +74,7 @@ impl Index {
         Self {
             number,
             rows: Vec::new(),
-            end_offset: 0,
+            end_offset: RECORDS_AT,
             timestamp: 0,
             last_row: None,
             staged: None,
@@ -124,6 +125,12 @@ impl Index {
     /// The log's next seq behind what it was told.
     pub fn next_seq(&self) -> Seq {
         self.next_seq
+    }
+
+    /// The lowest seq from which a record of this segment exchanges the log's end; [`Seq::MAX`] if none does.
+    pub fn switched_from(&self) -> Seq {
+        let switches = self.rows.iter().filter(|row| row.kind == RowKind::Switch as u64);
+        switches.map(|row| row.seq).min().unwrap_or(Seq::MAX)
     }
 
     /// Replays the breaks of this segment's log into `runs`.
@@ -222,8 +229,7 @@ impl Index {
     /// The index as computed from the segment.
     pub fn rebuild<S: Store>(store: &S, number: u64, first_seq: Seq) -> Result<Self, StoreError> {
         let mut index = Self::new(number, first_seq);
-        let mut walk = Walk::new(store, number, 0);
-        index.end_offset = walk.offset();
+        let mut walk = Walk::new(store, number, RECORDS_AT);
         while let Found::Record(offset, record, bytes) = walk.step()? {
             index.on_record(offset, &record, bytes.len());
         }

@@ -27,12 +27,14 @@
 mod begin;
 pub mod checkpoint;
 mod damage;
+mod derived;
 mod extents;
 mod founding;
 mod index;
 mod layout;
 mod look;
 pub mod memory;
+pub(crate) mod mend;
 mod open;
 pub mod packed;
 pub mod ports;
@@ -43,7 +45,7 @@ mod recover;
 mod recovery;
 mod replay;
 mod scrub;
-mod segment;
+pub(crate) mod segment;
 pub mod segments;
 pub mod shelf;
 pub mod side;
@@ -55,11 +57,13 @@ mod walk;
 pub use begin::{Opened, open};
 pub use checkpoint::Checkpoint;
 pub use damage::Damage;
+pub use derived::check_derived;
 pub use founding::{Founding, ROUNDS_ABOVE};
 pub use layout::{
     Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT, place_in,
 };
 pub use look::{Looked, look};
+pub use mend::Missing;
 pub use open::{Cut, OpenError, Settings, format};
 pub use proof::Completeness;
 pub use read::{LogReader, read_segments};

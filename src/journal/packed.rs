@@ -55,7 +55,7 @@ fn checksum(plain: &[u8], compressed: &[u8]) -> u32 {
 }
 
 /// The packed file of segment `number`, whose bytes are `segment`.
-fn packed(number: u64, segment: &[u8]) -> Vec<u8> {
+pub(crate) fn packed(number: u64, segment: &[u8]) -> Vec<u8> {
     let units = segment.chunks(UNIT_LEN);
     let mut at = size_of::<Head>() + units.len() * size_of::<Row>();
     let mut bytes = vec![0; at];

@@ -65,6 +65,51 @@ pub trait TailMemory: TailSource {
     fn set_label(&mut self, label: TailLabel);
 }
 
+impl<M: TailSource> TailSource for &mut M {
+    fn ring_len(&self) -> u64 {
+        (**self).ring_len()
+    }
+
+    fn label(&self) -> Option<TailLabel> {
+        (**self).label()
+    }
+
+    fn read(&self, pos: u64, len: usize) -> &[u8] {
+        (**self).read(pos, len)
+    }
+
+    fn word(&self, word: Word) -> u64 {
+        (**self).word(word)
+    }
+
+    fn set_word(&mut self, word: Word, value: u64) {
+        (**self).set_word(word, value);
+    }
+}
+
+/// Memory that stays with its owner, whatever becomes of the journal that was opened on it.
+impl<M: TailMemory> TailMemory for &mut M {
+    fn write(&mut self, pos: u64, len: usize) -> &mut [u8] {
+        (**self).write(pos, len)
+    }
+
+    fn slot(&self, block: usize) -> (Seq, u64) {
+        (**self).slot(block)
+    }
+
+    fn set_slot(&mut self, block: usize, slot: (Seq, u64)) {
+        (**self).set_slot(block, slot);
+    }
+
+    fn reset(&mut self) {
+        (**self).reset();
+    }
+
+    fn set_label(&mut self, label: TailLabel) {
+        (**self).set_label(label);
+    }
+}
+
 /// A file of the journal's directory.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum FileName {

@@ -166,7 +166,6 @@ fn scan<S: Store>(
     let geometry = header.geometry();
     let mut walk = Walk::new(store, header.number, RECORDS_AT);
     let mut index = Index::new(header.number, header.first_seq);
-    index.end_offset = RECORDS_AT;
     let mut pos = header.first_pos;
     let stop = loop {
         match until {
@@ -497,5 +496,5 @@ fn filling<S: Store>(
     let mut block = vec![0; BLOCK_LEN];
     store.read_at(FileName::Segment(header.number), block_at, &mut block)?;
     block.truncate((index.end_offset - block_at) as usize);
-    Ok(Filling { number: header.number, block, block_at, index, closed, evidence: false })
+    Ok(Filling { number: header.number, block, block_at, index, closed, evidence: false, overwritten: true })
 }

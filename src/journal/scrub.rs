@@ -6,6 +6,7 @@
 
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
+use crate::journal::derived::check_derived;
 use crate::journal::extents::Extents;
 use crate::journal::index::Index;
 use crate::journal::open::OpenError;
@@ -52,6 +53,8 @@ pub struct Scrub {
     history: u64,
     /// The newest finished segment, and the offset at which its records end.
     ended_at: Option<(u64, u64)>,
+    /// The segment that the last step finished, if it did, and whether all of it was whole.
+    finished: Option<(u64, bool)>,
 }
 
 impl Scrub {
@@ -65,14 +68,37 @@ impl Scrub {
         budget_bytes: u64,
         found: &mut Vec<Damage>,
     ) -> Result<bool, StoreError> {
+        self.finished = None;
+        let (before, known) = (found.len(), self.current.as_ref().is_some_and(|current| current.damaged));
         match self.read(store, limit, budget_bytes, found) {
             // Retention has removed it meanwhile: the next one.
             Err(error) if error.fault == StoreFault::Missing && !numbers(store)?.contains(&self.number) => {
                 self.current = None;
                 Ok(false)
             }
-            read => read,
+            // What the device cannot read is damaged, and no other segment is for it.
+            Err(error) if error.fault == StoreFault::Failed && self.number > 0 => {
+                let offset = self.current.take().map_or(0, |current| current.offset);
+                found.push(Damage::new(file_of(store, self.number), offset, 0, error));
+                self.finished = Some((self.number, false));
+                Ok(false)
+            }
+            read => {
+                let whole = !known && found.len() == before;
+                self.finished = self.finished.map(|(number, _)| (number, whole));
+                read
+            }
         }
+    }
+
+    /// The segment that the last step was about; 0 where there was none.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The segment that the last step finished, and whether all of it was whole.
+    pub fn finished(&self) -> Option<(u64, bool)> {
+        self.finished
     }
 
     fn read<S: Store>(
@@ -130,6 +156,7 @@ impl Scrub {
                 self.end_of(store, &header, log, damaged, offset, found)?;
                 self.current = None;
                 self.segments += 1;
+                self.finished = Some((header.number, true));
                 return Ok(false);
             }
         }
@@ -151,7 +178,10 @@ impl Scrub {
                 let log = Some(Replay::from_end(header.before(), Extents::bounded(1)));
                 self.current = Some(Current { header, offset: RECORDS_AT, log, history: 0, damaged: false });
             }
-            Err(damage) => found.push(damage),
+            Err(damage) => {
+                found.push(damage);
+                self.finished = Some((number, false));
+            }
         }
         Ok(true)
     }
@@ -265,16 +295,19 @@ pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
     };
     let mut scrub = Scrub::default();
     while !scrub.step(store, u64::MAX, u64::MAX, &mut damage)? {}
-    if let Some(superblock) = superblock.filter(|superblock| superblock.run.clean && damage.is_empty()) {
-        let end = scrub.end.unwrap_or(LogEnd::BLANK);
-        if (end.next, end.chain) != (superblock.high_next, superblock.high_chain) {
-            let what = format!(
-                "they end at seq {} with chain {:#x}; the last stop was at {} with chain {:#x}",
-                end.next, end.chain, superblock.high_next, superblock.high_chain
-            );
-            let (number, offset) = scrub.ended_at.unwrap_or((1, 0));
-            damage.push(Damage::new(FileName::Segment(number), offset, end.next, what));
-        }
+    let end = scrub.end.unwrap_or(LogEnd::BLANK);
+    if damage.is_empty() {
+        damage = check_derived(store, end)?;
+    }
+    if let Some(superblock) = superblock.filter(|superblock| superblock.run.clean && damage.is_empty())
+        && (end.next, end.chain) != (superblock.high_next, superblock.high_chain)
+    {
+        let what = format!(
+            "they end at seq {} with chain {:#x}; the last stop was at {} with chain {:#x}",
+            end.next, end.chain, superblock.high_next, superblock.high_chain
+        );
+        let (number, offset) = scrub.ended_at.unwrap_or((1, 0));
+        damage.push(Damage::new(FileName::Segment(number), offset, end.next, what));
     }
     if let Some(superblock) = &superblock
         && let Err(OpenError::Damaged(found)) =

@@ -100,11 +100,25 @@ pub(crate) struct Filling {
     pub closed: bool,
     /// It was found damaged: its bytes are evidence and stay.
     pub evidence: bool,
+    /// A group may stand behind its end that was written in part, or whole and not taken note of: the call failed,
+    /// or the process died in it.
+    pub overwritten: bool,
 }
 
 impl Filling {
     fn end(&self) -> u64 {
         self.block_at + self.block.len() as u64
+    }
+
+    /// The last block is what it should be: nothing stands behind the end but a mark that says where that is.
+    fn clear_behind<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
+        let mut block = self.block.clone();
+        block.resize((block.len() + GROUP_MARK_LEN).next_multiple_of(BLOCK_LEN), 0);
+        let mark = GroupMark { before: self.end(), end: self.end(), blank: 0 };
+        write_group_mark(&mut block, self.number, mark);
+        store.write_at(FileName::Segment(self.number), self.block_at, &block)?;
+        self.overwritten = false;
+        Ok(())
     }
 }
 
@@ -114,6 +128,8 @@ struct Sealed {
     len: u64,
     timestamp: Nanos,
     next_seq: Seq,
+    /// The lowest seq from which a record in it exchanges the log's end; [`Seq::MAX`] if none does.
+    switched_from: Seq,
 }
 
 /// Writes segments, one record behind the other.
@@ -260,9 +276,10 @@ impl SegmentWriter {
         assert_eq!(pos, self.geometry.place(self.pos), "records are written in their order");
         self.judge(pos, run)?;
         let fits = |filling: &Filling| {
-            let staging = self.log.staging.is_some();
+            // In an empty one everything fits: the next would be as empty. A staging stays in one piece.
+            let stays = filling.end() == RECORDS_AT || self.log.staging.is_some();
             let len = run.len() as u64 + (BLOCK_LEN + GROUP_MARK_LEN) as u64;
-            !filling.closed && (staging || filling.end() + len <= self.segment_len)
+            !filling.closed && (stays || filling.end() + len <= self.segment_len)
         };
         if !self.filling.as_ref().is_some_and(fits) {
             self.roll(store, pos, run)?;
@@ -279,8 +296,10 @@ impl SegmentWriter {
         let written = store.write_at(FileName::Segment(filling.number), filling.block_at, &filling.block);
         if let Err(error) = written {
             filling.block.truncate(start);
+            filling.overwritten = true;
             return Err(error.into());
         }
+        filling.overwritten = false;
         filling.block.truncate((end - filling.block_at) as usize);
         let whole = filling.block.len() / BLOCK_LEN * BLOCK_LEN;
         filling.block.drain(..whole);
@@ -352,14 +371,18 @@ impl SegmentWriter {
             index: Index::new(number, self.log.end.next),
             closed: false,
             evidence: false,
+            overwritten: false,
         });
         Ok(())
     }
 
     /// Index and checkpoint beside the segment that is full. Done again as a whole if it fails.
     fn seal<S: Store>(&mut self, store: &mut S) -> Result<(), WriteError> {
-        let Some(filling) = &self.filling else { return Ok(()) };
+        let Some(filling) = &mut self.filling else { return Ok(()) };
         let number = filling.number;
+        if filling.overwritten && !filling.evidence {
+            filling.clear_behind(store)?;
+        }
         store.replace(FileName::Index(number), &filling.index.to_bytes())?;
         let computed = match &self.checkpoint {
             Some(checkpoint) => Ok(checkpoint.clone()),
@@ -375,7 +398,8 @@ impl SegmentWriter {
         }
         if let Some(sealed) = &mut self.sealed {
             let (timestamp, next_seq) = (filling.index.timestamp, self.log.end.next);
-            sealed.push(Sealed { number, len: used, timestamp, next_seq });
+            let switched_from = filling.index.switched_from();
+            sealed.push(Sealed { number, len: used, timestamp, next_seq, switched_from });
         }
         self.filling = None;
         Ok(())
@@ -410,8 +434,22 @@ impl SegmentWriter {
         Ok(self.spare_len.is_none())
     }
 
+    /// The newest sealed segment whose checkpoint is of the log as it is, and ends at `limit` or below; 0 if there is
+    /// none. What an exchange took back behind a checkpoint makes that one of another log.
+    fn founded_at(&self, limit: Seq) -> u64 {
+        let mut agreed = self.filling.as_ref().map_or(Seq::MAX, |filling| filling.index.switched_from());
+        for one in self.sealed.iter().flatten().rev() {
+            if one.next_seq <= agreed.min(limit) {
+                return one.number;
+            }
+            agreed = agreed.min(one.switched_from);
+        }
+        0
+    }
+
     /// Removes the oldest sealed segments that retention does not keep; returns their numbers. No frame
-    /// at or above `keep_from` goes (the open trading day), and never the newest segment.
+    /// at or above `keep_from` goes (the open trading day, and what is not committed), never the newest segment, and
+    /// none without which the tables could not be computed: a checkpoint of the committed log stays.
     pub fn retain<S: Store>(
         &mut self,
         store: &mut S,
@@ -422,6 +460,7 @@ impl SegmentWriter {
         if self.sealed.is_none() {
             self.sealed = Some(self.look_up_sealed(store)?);
         }
+        let founded_at = self.founded_at(keep_from);
         let mut gone = Vec::new();
         while let Some(sealed) = &mut self.sealed {
             let total: u64 = sealed.iter().map(|one| one.len).sum();
@@ -430,16 +469,25 @@ impl SegmentWriter {
             let age = now.saturating_sub(oldest.timestamp);
             let too_old = retention.age_ns_max != 0 && age > retention.age_ns_max;
             let newest = self.filling.is_none() && sealed.len() == 1;
-            if !(too_much || too_old) || oldest.next_seq > keep_from || newest {
+            let founds = oldest.number > founded_at && !planted(Mutation::FoundationRemoved);
+            if !(too_much || too_old) || oldest.next_seq > keep_from || founds || newest {
                 break;
             }
             sealed.remove(0);
             store.remove(file_of(store, oldest.number))?;
             gone.push(oldest.number);
+            // On the device, before a later one goes: else the power could leave a hole between those that are there.
+            match store.sync(FileName::Checkpoint(oldest.number)) {
+                Err(error) if error.fault == StoreFault::Missing => {}
+                synced => synced?,
+            }
             // The checkpoint of the last one that went is what the first one that stays begins with.
             for file in store.list()? {
                 let old = match file {
-                    FileName::Index(number) => number <= oldest.number,
+                    // A packed one may have left its plain copy behind.
+                    FileName::Segment(number) | FileName::Packed(number) | FileName::Index(number) => {
+                        number <= oldest.number
+                    }
                     FileName::Checkpoint(number) => number < oldest.number,
                     _ => false,
                 };
@@ -501,8 +549,10 @@ impl SegmentWriter {
                 // Nobody knows what it holds: it stays.
                 Some(Err(_)) => Seq::MAX,
             };
-            let timestamp = Index::load(store, number, 0)?.timestamp;
-            sealed.push(Sealed { number, len: store.len(file_of(store, number))?, timestamp, next_seq });
+            let index = Index::load(store, number, 0)?;
+            let (timestamp, switched_from) = (index.timestamp, index.switched_from());
+            let len = store.len(file_of(store, number))?;
+            sealed.push(Sealed { number, len, timestamp, next_seq, switched_from });
         }
         Ok(sealed)
     }

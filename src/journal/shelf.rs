@@ -44,6 +44,39 @@ pub struct Written {
     pub leads: bool,
     /// Retention has removed the segments below; 0 if none.
     pub oldest: u64,
+    /// Of these nobody is given anything.
+    pub damaged: Unserved,
+}
+
+/// Segments of which nobody is given anything: they are damaged. A few are named; where there are more, all between
+/// the last one that is named and the newest of them count as damaged.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Unserved {
+    named: [u64; UNSERVED_MAX],
+    to: u64,
+}
+
+/// Damaged segments that are told apart.
+const UNSERVED_MAX: usize = 8;
+
+impl Unserved {
+    /// Those with these numbers, which rise.
+    pub fn of(numbers: impl Iterator<Item = u64>) -> Self {
+        let mut unserved = Self::default();
+        for (place, number) in numbers.enumerate() {
+            if let Some(named) = unserved.named.get_mut(place) {
+                *named = number;
+            }
+            unserved.to = number;
+        }
+        unserved
+    }
+
+    /// Whether `number` is one of them.
+    pub fn contains(&self, number: u64) -> bool {
+        let last = self.named[UNSERVED_MAX - 1];
+        self.named.contains(&number) && number > 0 || last > 0 && (last..=self.to).contains(&number)
+    }
 }
 
 impl Written {
@@ -132,6 +165,7 @@ pub struct Shelf {
     number: u64,
     offset: u64,
     indices: VecDeque<(u64, Arc<Index>)>,
+    damaged: Unserved,
 }
 
 impl Default for Shelf {
@@ -143,6 +177,7 @@ impl Default for Shelf {
             number: 0,
             offset: 0,
             indices: VecDeque::new(),
+            damaged: Unserved::default(),
         }
     }
 }
@@ -173,6 +208,7 @@ impl Shelf {
         if self.firsts.first_key_value().is_some_and(|(number, _)| *number < to.oldest) {
             self.forget_below(to.oldest);
         }
+        self.damaged = to.damaged;
         if (to.number, to.offset) <= (self.number, self.offset) {
             return Ok(());
         }
@@ -263,6 +299,7 @@ impl Shelf {
             **number == run.at.0 || **first <= seq
         });
         let number = within.last().map_or(run.at.0, |(number, _)| *number);
+        self.judge(number, seq)?;
         let from = if number == run.at.0 { run.at.1 } else { RECORDS_AT };
         let limit = run.end.filter(|end| end.0 == number).map_or(u64::MAX, |end| end.1);
         let hint = self.index(store, number)?.hint(seq, from, limit);
@@ -337,6 +374,7 @@ impl Shelf {
         if !inside || seq >= bound {
             return Ok(None);
         }
+        self.judge(number, seq)?;
         let limit = run.end.filter(|end| end.0 == number).map_or(u64::MAX, |end| end.1);
         let limit = limit.min(offset.saturating_add(len_max).saturating_add(1));
         if let Some((next, end)) = self.index(store, number)?.last_row(offset, limit, bound) {
@@ -356,6 +394,14 @@ impl Shelf {
             }
         }
         Ok((next > seq).then_some(Stretch { number, offset, len: end - offset, next }))
+    }
+
+    /// What is damaged is not given away, whatever of it is whole.
+    fn judge(&self, number: u64, seq: Seq) -> Result<(), ShelfError> {
+        if self.damaged.contains(number) {
+            return Err(damage(number, 0, seq, &"found before, and not mended yet"));
+        }
+        Ok(())
     }
 
     fn index<S: Store>(&mut self, store: &S, number: u64) -> Result<&Index, StoreError> {

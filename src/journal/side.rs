@@ -22,15 +22,17 @@
 
 use crate::journal::begin::NOTHING_DURABLE;
 use crate::journal::damage::Damage;
+use crate::journal::mend::{Mend, Missing};
 use crate::journal::ports::{Store, StoreFault, TailSource, Word};
 use crate::journal::scrub::Scrub;
 use crate::journal::segments::{RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_group, tell};
-use crate::journal::shelf::Written;
+use crate::journal::shelf::{Unserved, Written};
 use crate::journal::superblock::Superblock;
 use crate::proto::commit::Durability;
 use crate::proto::lineage::Lineage;
 use crate::proto::planted::{Mutation, planted};
 use crate::wire::{Nanos, Seq};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// How the side thread works.
@@ -49,6 +51,14 @@ pub struct SideSettings {
     pub packs: bool,
     /// Bytes of sealed segments that are read again per second.
     pub scrub_bytes_per_s: u64,
+    /// How often retention looks, ...
+    pub retention_period_ns: Nanos,
+    /// ... one segment is packed, ...
+    pub pack_period_ns: Nanos,
+    /// ... the scrub reads on, ...
+    pub scrub_period_ns: Nanos,
+    /// ... and what could not be mended is tried again.
+    pub mend_period_ns: Nanos,
 }
 
 impl SideSettings {
@@ -56,7 +66,18 @@ impl SideSettings {
     /// in 7 hours).
     pub fn new(power: bool) -> Self {
         let idle_ns = if power { 20_000 } else { 20_000_000 };
-        Self { power, idle_ns, retention: Retention::default(), packs: false, scrub_bytes_per_s: 4 << 20 }
+        Self {
+            power,
+            idle_ns,
+            retention: Retention::default(),
+            packs: false,
+            scrub_bytes_per_s: 4 << 20,
+            retention_period_ns: 1_000_000_000,
+            // With 64 MiB in a segment, ten times what a busy stream fills.
+            pack_period_ns: 250_000_000,
+            scrub_period_ns: 100_000_000,
+            mend_period_ns: 10_000_000_000,
+        }
     }
 }
 
@@ -68,14 +89,12 @@ const PAUSE_NS_MIN: Nanos = 50_000;
 const STUCK_PAUSE_NS: Nanos = 20_000_000;
 /// So often, with a pause each, a stop is tried again where something that may pass is in its way.
 const TRIES_TO_STOP: u32 = 250;
+/// So often a damaged segment is tried to be mended.
+const TRIES_TO_MEND: u32 = 5;
+/// Damage of one segment that is told, place by place.
+const TOLD_MAX: usize = 16;
 /// A trading day, as retention knows it.
 const DAY_NS: Nanos = 86_400 * 1_000_000_000;
-/// How often retention looks.
-const RETENTION_PERIOD_NS: Nanos = 1_000_000_000;
-/// Between two segments that are packed: with 64 MiB each, ten times what a busy stream fills.
-const PACK_PERIOD_NS: Nanos = 250_000_000;
-/// Between two steps of the scrub.
-const SCRUB_PERIOD_NS: Nanos = 100_000_000;
 
 /// What a turn is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -129,6 +148,17 @@ pub enum Remark {
     },
     /// The scrub found damage.
     Damaged(Damage),
+    /// A segment that was damaged is whole.
+    Mended(u64),
+    /// A damaged segment was not mended.
+    NotMended {
+        /// Its number.
+        number: u64,
+        /// Tries that are left; with 0 it stays damaged until the next start.
+        left: u32,
+        /// Why.
+        why: String,
+    },
     /// Retention could not make room on a full disk.
     NotRemoved(WriteError),
 }
@@ -143,8 +173,24 @@ impl fmt::Display for Remark {
                 write!(f, "segment {number} was packed: {plain} bytes are {packed}")
             }
             Self::Damaged(damage) => damage.fmt(f),
+            Self::Mended(number) => write!(f, "segment {number} is whole again, and served"),
+            Self::NotMended { number, left: 0, why } => write!(
+                f,
+                "segment {number} stays damaged and is not served: {why}; it is not tried again before the next start: \
+                 bring its file back from another copy of this journal, or replace this replica"
+            ),
+            Self::NotMended { number, left, why } => {
+                write!(f, "segment {number} could not be mended: {why}; {left} more tries")
+            }
         }
     }
+}
+
+/// A sealed segment that is damaged.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Wound {
+    found: Vec<Damage>,
+    tries: u32,
 }
 
 /// Which half of the work is next.
@@ -186,7 +232,13 @@ pub struct Side {
     stuck: Option<Stuck>,
     /// How often a stop was tried again.
     tries_to_stop: u32,
-    damage_count: u64,
+    /// By number.
+    damaged: BTreeMap<u64, Wound>,
+    /// The one of them that is being mended.
+    mend: Option<Mend>,
+    mend_due: Nanos,
+    /// Why what was brought could not be used, until the next turn tells it.
+    not_mended: Option<String>,
     /// The device has everything that was written, and gets what is.
     on_device: bool,
     /// What was published when this run began: what runs before it said lies below.
@@ -211,7 +263,10 @@ impl Side {
             written: Written::default(),
             stuck: None,
             tries_to_stop: 0,
-            damage_count: 0,
+            damaged: BTreeMap::new(),
+            mend: None,
+            mend_due: 0,
+            not_mended: None,
             on_device: false,
             said_pos: None,
         };
@@ -235,9 +290,32 @@ impl Side {
         self.stuck.map(|stuck| stuck.fault)
     }
 
-    /// Damage that the scrub has found.
-    pub fn damage_count(&self) -> u64 {
-        self.damage_count
+    /// How many sealed segments are damaged, and the first seq that the oldest of them lacks (0: not known).
+    pub fn damaged(&self) -> (u64, Seq) {
+        let first = self.damaged.values().next().and_then(|wound| wound.found.first());
+        (self.damaged.len() as u64, first.map_or(0, |damage| damage.seq))
+    }
+
+    /// Frames of the log that are to be brought from another journal, so that a segment can be mended.
+    pub fn missing(&self) -> Option<Missing> {
+        self.mend.as_ref().filter(|_| self.not_mended.is_none()).and_then(Mend::missing)
+    }
+
+    /// A frame that was brought, the next one of those that are missing. Returns whether more are.
+    pub fn bring(&mut self, frame: &[u8]) -> bool {
+        let taken = self.mend.as_mut().map_or(Ok(()), |mend| mend.take(frame));
+        match taken {
+            Ok(()) => self.missing().is_some(),
+            Err(why) => {
+                self.bring_nothing(why);
+                false
+            }
+        }
+    }
+
+    /// What is missing could not be brought: it is tried again later, some times.
+    pub fn bring_nothing(&mut self, why: String) {
+        self.not_mended = Some(why);
     }
 
     /// The superblock as it is on the device.
@@ -434,21 +512,98 @@ impl Side {
         self.writer.sync_sealed(store)?;
         if now >= self.retention_due {
             self.retain(store, source, inputs, remarks)?;
-            self.retention_due = now + RETENTION_PERIOD_NS;
+            self.retention_due = now + self.settings.retention_period_ns;
         }
         if self.settings.packs && now >= self.pack_due {
-            self.pack_due = now + PACK_PERIOD_NS;
             self.pack(store, remarks)?;
+            self.pack_due = now + self.settings.pack_period_ns;
         }
         if now >= self.scrub_due && self.settings.scrub_bytes_per_s > 0 {
-            let mut found: Vec<Damage> = Vec::new();
-            let budget = self.settings.scrub_bytes_per_s / (1_000_000_000 / SCRUB_PERIOD_NS);
-            self.scrub.step(store, self.writer.number(), budget, &mut found)?;
-            self.scrub_due = now + SCRUB_PERIOD_NS;
-            self.damage_count += found.len() as u64;
-            remarks.extend(found.into_iter().map(Remark::Damaged));
+            let period_ns = self.settings.scrub_period_ns;
+            let budget = self.settings.scrub_bytes_per_s * period_ns / 1_000_000_000;
+            self.look_at_old(store, budget, remarks)?;
+            self.scrub_due = now + period_ns;
+        }
+        self.mend(store, now, remarks)?;
+        Ok(())
+    }
+
+    /// The scrub reads on. What it finds is told once.
+    fn look_at_old<S: Store>(
+        &mut self,
+        store: &S,
+        budget: u64,
+        remarks: &mut Vec<Remark>,
+    ) -> Result<(), WriteError> {
+        let mut found: Vec<Damage> = Vec::new();
+        self.scrub.step(store, self.writer.number(), budget, &mut found)?;
+        for damage in found {
+            let told = &mut self.damaged.entry(self.scrub.number()).or_default().found;
+            if told.len() < TOLD_MAX && !told.contains(&damage) {
+                told.push(damage.clone());
+                remarks.push(Remark::Damaged(damage));
+            }
+        }
+        if let Some((number, true)) = self.scrub.finished()
+            && self.damaged.remove(&number).is_some()
+        {
+            remarks.push(Remark::Mended(number));
+        }
+        self.serve();
+        Ok(())
+    }
+
+    /// Those who replay learn of what they must not give away.
+    fn serve(&mut self) {
+        self.written.damaged = Unserved::of(self.damaged.keys().copied());
+    }
+
+    /// A damaged segment gets back what it lacks; see `mend`.
+    fn mend<S: Store>(
+        &mut self,
+        store: &mut S,
+        now: Nanos,
+        remarks: &mut Vec<Remark>,
+    ) -> Result<(), WriteError> {
+        if let Some(why) = self.not_mended.take()
+            && let Some(mend) = self.mend.take()
+        {
+            self.put_off(mend.number(), now, why, remarks);
+        }
+        if self.mend.is_none() && now >= self.mend_due {
+            let next = self.damaged.iter().find(|(_, wound)| wound.tries < TRIES_TO_MEND);
+            let Some(number) = next.map(|(number, _)| *number) else { return Ok(()) };
+            match Mend::begin(store, number) {
+                Ok(Ok(mend)) => self.mend = Some(mend),
+                Ok(Err(why)) => self.put_off(number, now, why, remarks),
+                Err(error) => self.put_off(number, now, error.to_string(), remarks),
+            }
+        }
+        let Some(mend) = self.mend.take_if(|mend| mend.missing().is_none()) else { return Ok(()) };
+        let number = mend.number();
+        if !self.damaged.contains_key(&number) {
+            return Ok(());
+        }
+        match mend.finish(store) {
+            Ok(Ok(())) => {
+                self.damaged.remove(&number);
+                remarks.push(Remark::Mended(number));
+                self.serve();
+            }
+            Ok(Err(why)) => self.put_off(number, now, why, remarks),
+            Err(error) if error.fault.may_pass() => self.put_off(number, now, error.to_string(), remarks),
+            Err(error) => return Err(error.into()),
         }
         Ok(())
+    }
+
+    /// A segment was not mended, and is tried again later if it was not tried too often.
+    fn put_off(&mut self, number: u64, now: Nanos, why: String, remarks: &mut Vec<Remark>) {
+        self.mend = None;
+        self.mend_due = now + self.settings.mend_period_ns;
+        let Some(wound) = self.damaged.get_mut(&number) else { return };
+        wound.tries += 1;
+        remarks.push(Remark::NotMended { number, left: TRIES_TO_MEND - wound.tries, why });
     }
 
     /// Packs one sealed segment. It takes some hundredths of a second, in which the ring fills a little. No room
@@ -490,15 +645,19 @@ impl Side {
         // The open trading day is the UTC day of the newest frame, until entries of the stream delimit days.
         let newest = self.writer.end().timestamp;
         let (retention, keep_from) = if inputs.ring_only {
-            (Retention { bytes_max: source.ring_len(), age_ns_max: 0 }, inputs.committed)
+            (Retention { bytes_max: source.ring_len(), age_ns_max: 0 }, self.written.commit_next)
         } else {
             let today = self.writer.first_seq_since(store, newest - newest % DAY_NS)?;
-            (self.settings.retention, today)
+            // What is not committed in the log that segments hold may be taken back, and then be needed.
+            (self.settings.retention, today.min(self.written.commit_next))
         };
         for number in self.writer.retain(store, retention, inputs.wall, keep_from)? {
             remarks.push(Remark::Removed(number));
             self.written.oldest = number + 1;
+            self.damaged.remove(&number);
+            self.mend.take_if(|mend| mend.number() == number);
         }
+        self.serve();
         Ok(())
     }
 

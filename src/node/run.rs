@@ -250,7 +250,9 @@ impl Node {
             Some(StoreFault::Memory) => 2,
             Some(_) => 3,
         };
+        let (damaged, first) = side.damaged();
         let looked = [
+            (Condition::Damaged, damaged > 0, (first, damaged)),
             (Condition::DiskFull, side.disk_full(), (side.written_seq(), 0)),
             (Condition::FilesRefused, refused > 0, (side.written_seq(), refused)),
             (Condition::LineLost, line > 0, (line, lost)),

@@ -175,6 +175,7 @@ impl Outside {
         let (server, served) = start_server(settings, identity, &side);
         obtained.extend(served);
         let replay = ReplayLimits::new(settings.cluster, identity, settings.sources.clone());
+        let side = side.mended_from(replay.clone());
         let fetch = (!settings.sources.is_empty()).then(|| Fetch::start(replay)).transpose()?;
         let waiter = settings.idle.waiter(&net.sockets())?;
         let limits = replica_limits(settings, identity, clock.wall(clock.now()))?;

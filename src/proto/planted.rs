@@ -63,6 +63,7 @@ mutations! {
     MarkedInOneCopy "S9" "a start marks one copy of the superblock as in use",
     OlderCountedDurable "S9" "a run in power counts as durable what older segments lack",
     ProvenTooEarly "S9" "a run in power is said to have all of before on the device before it has",
+    FoundationRemoved "S8" "retention removes segments although the only checkpoint behind them is of another log",
     BlankIsTorn "S9" "a group with a changed bit and a sector of zeros is taken for torn, and cut",
     RingNumberTwice "S9" "a number of a ring is given again after a start that failed",
     KeptFramesStay "S10" "frames that wait are not forgotten when a new epoch begins",

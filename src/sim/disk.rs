@@ -141,9 +141,9 @@ impl Disk {
         self.armed.set(Some((trouble, calls, salt)));
     }
 
-    /// Nothing befalls any call any more. Returns whether something was still to come.
-    pub fn disarm(&mut self) -> bool {
-        self.armed.take().is_some()
+    /// Whether trouble is still to come.
+    pub fn is_armed(&self) -> bool {
+        self.armed.get().is_some()
     }
 
     /// Whether the process died in a call.
@@ -156,10 +156,9 @@ impl Disk {
         self.struck.take()
     }
 
-    /// The next process finds what the last one left; calls work again.
+    /// The next process finds what the last one left.
     pub fn revive(&mut self) {
         self.dead.set(false);
-        self.armed.set(None);
     }
 
     /// A file's bytes, to be damaged or looked at. What the device lacks it lacks still.
@@ -197,6 +196,7 @@ impl Disk {
             lost |= inode.lose_power(draw);
         }
         self.revive();
+        self.armed.set(None);
         lost
     }
 
@@ -475,17 +475,23 @@ impl Store for Disk {
 
     fn rename(&mut self, from: FileName, to: FileName) -> Result<(), StoreError> {
         let struck = self.meet(Call::Change, "renaming", from).err();
-        let done = struck.as_ref().is_none_or(Struck::is_done);
         self.inode("renaming", from)?;
+        // In this order: the content, the name, the directory.
+        if self.power && struck.as_ref().is_none_or(|struck| struck.salt.is_some_and(|salt| salt & 3 > 0)) {
+            self.inode_mut(from).sync();
+        }
+        let done = struck.as_ref().is_none_or(Struck::is_done);
         if done && let Some(inode) = self.names.remove(&from) {
             self.names.insert(to, inode);
             self.changes.push(Change::Renamed(from, to, inode));
-            if self.power && struck.is_none() {
-                self.inode_mut(to).sync();
-                self.sync_names(to);
-            }
         }
-        struck.map_or(Ok(()), |struck| Err(struck.error))
+        if let Some(struck) = struck {
+            return Err(struck.error);
+        }
+        if self.power {
+            self.sync_names(to);
+        }
+        Ok(())
     }
 
     fn truncate(&mut self, file: FileName, len: u64) -> Result<(), StoreError> {

@@ -1,18 +1,21 @@
-//! A replica's machine: its disk, what writes it, its memory, its clock, and the process that runs there.
+//! A replica's machine: its memory, its clock, and the process that runs there. What happens to its disk is
+//! `storage`.
 
 use super::check::Violation;
+use super::disk::Disk;
 use super::net::SimNet;
-use super::plan::{Harm, Plan};
+use super::plan::Plan;
 use super::replay::{Fetching, Giving};
 use super::rng::Rng;
+use super::storage::Ordeal;
 use crate::engine::ports::Ports;
 use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
-use crate::journal::memory::{MemoryStore, MemoryTail};
-use crate::journal::ports::{FileName, Store, TailSource, Word};
-use crate::journal::side::{Inputs, Next, Side, SideSettings};
-use crate::journal::{Completeness, Settings, Superblock, WriteError, format, look, open};
+use crate::journal::memory::MemoryTail;
+use crate::journal::side::{Remark, Side, SideSettings};
+use crate::journal::{Checkpoint, Completeness, OpenError, Retention, Settings, format, look, open};
 use crate::proto::commit::Durability;
 use crate::wire::{HEADER_LEN, Header, Identity, Nanos, Seq, frame_len_max};
+use std::collections::BTreeMap;
 
 /// The world of a simulated replica.
 #[derive(Clone, Debug)]
@@ -25,8 +28,8 @@ impl Ports for SimPorts {
 
 /// The cluster's id.
 pub(super) const CLUSTER: u64 = 7;
-/// The year 2023, where wall clocks begin.
-pub(super) const WALL_NS: Nanos = 1_700_000_000_000_000_000;
+/// Between two looks at a chore of the side thread.
+const CHORE_NS: Nanos = 1_000_000;
 /// What datagrams may be as long as.
 pub(super) const MTU: usize = 1500;
 
@@ -44,44 +47,69 @@ pub(super) enum State {
 pub(super) struct Machine {
     pub(super) identity: Identity,
     pub(super) state: State,
-    store: MemoryStore,
+    pub(super) store: Disk,
     /// The side thread, while the process runs.
-    side: Option<Side>,
-    boot: u64,
-    /// What the wall clock is ahead of everybody's, in nanoseconds.
+    pub(super) side: Option<Side>,
+    pub(super) boot: u64,
+    /// What clocks begin with, ...
+    wall_ns: Nanos,
+    /// ... and what this one is ahead of everybody's, in nanoseconds.
     pub(super) wall_ahead: i64,
     pub(super) disk_full_until: Nanos,
+    /// What it holds until then, in bytes.
+    pub(super) disk_full_bytes: u64,
     pub(super) disk_slow_until: Nanos,
     /// The journal was damaged while nobody looked.
-    damaged: bool,
+    pub(super) damaged: bool,
     /// It runs on a journal whose damage nobody has found yet.
     pub(super) harmed: bool,
     /// Memory that held the only copy of something is gone.
-    forgot: bool,
+    pub(super) forgot: bool,
+    /// The device has failed a call once: the journal may refuse to go on, and must not forget.
+    pub(super) failed: bool,
+    /// What follows when the process dies in a call of its disk.
+    pub(super) ordeal: Option<Ordeal>,
     /// The process was told to stop: how long it may take, and when it begins again.
     pub(super) stopping: Option<(Nanos, Nanos)>,
+    /// When it has stopped in order its power goes, for so long.
+    pub(super) darkens: Option<Nanos>,
     /// Whether this identity has led.
     pub(super) led: bool,
     /// What its process reads from the journals of others.
     pub(super) fetching: Option<Fetching>,
     /// What others may read of its journal.
-    giving: Giving,
+    pub(super) giving: Giving,
+    /// No process has run on what a loss of power left; one may have died while it began to.
+    pub(super) cold: bool,
+    /// What its side thread has said.
+    pub(super) remarks: Vec<Remark>,
+    /// Segments of which a bit has changed while the process ran, and what they were.
+    pub(super) rotten: BTreeMap<u64, Vec<u8>>,
+    /// How often others were asked in vain for what a segment lacks.
+    pub(super) asked: u32,
 }
 
 /// How a start ended.
 pub(super) enum Started {
-    /// It runs.
-    Runs,
+    /// It runs, with these tables.
+    Runs(Box<Checkpoint>),
+    /// It ran already.
+    Ran,
     /// It may have forgotten something, and stays silent; why.
     Silent(String),
     /// Its journal is damaged, and it says so.
     Damaged(String),
+    /// The process died in a call of its disk.
+    Died,
+    /// The device failed a call, as it was told to.
+    Failed(String),
 }
 
 impl Machine {
     /// A machine with the fresh journal of `identity`.
     pub(super) fn new(plan: &Plan, identity: Identity) -> Result<Self, Violation> {
-        let mut store = MemoryStore::default();
+        let mut store = Disk::default();
+        store.set_power(true);
         format(&mut store, CLUSTER, identity, [1, 1]).map_err(|error| error.to_string())?;
         Ok(Self {
             identity,
@@ -89,16 +117,25 @@ impl Machine {
             store,
             side: None,
             boot: 1,
+            wall_ns: plan.wall_ns,
             wall_ahead: 0,
             disk_full_until: 0,
+            disk_full_bytes: 0,
             disk_slow_until: 0,
             damaged: false,
             harmed: false,
             forgot: false,
+            failed: false,
+            ordeal: None,
             stopping: None,
+            darkens: None,
             led: false,
             fetching: None,
             giving: Giving::default(),
+            remarks: Vec::new(),
+            cold: false,
+            rotten: BTreeMap::new(),
+            asked: 0,
         })
     }
 
@@ -129,29 +166,38 @@ impl Machine {
     }
 
     /// Starts the process on what is there.
-    pub(super) fn start(&mut self, plan: &Plan, limits: ReplicaLimits) -> Result<Started, Violation> {
+    pub(super) fn start(
+        &mut self,
+        plan: &Plan,
+        seat: usize,
+        limits: ReplicaLimits,
+    ) -> Result<Started, Violation> {
         let settings = self.settings(plan);
-        let State::Down(memory, _) = &mut self.state else { return Ok(Started::Runs) };
-        let memory = memory.take().unwrap_or_else(|| MemoryTail::new(plan.ring_bytes));
         self.store.set_capacity_bytes(u64::MAX);
-        let (damaged, forgot) = (self.damaged, self.forgot);
+        self.store.set_power(settings.power);
+        if let Some(ended) = self.fails_to_open(plan, settings) {
+            return Ok(ended);
+        }
+        let State::Down(memory, _) = &mut self.state else { return Ok(Started::Ran) };
+        let memory = memory.take().unwrap_or_else(|| MemoryTail::new(plan.ring_bytes));
+        let may_refuse = self.may_refuse();
         let looked = match look(&self.store, Some(&memory), settings) {
             Ok(looked) => looked,
-            Err(error) if damaged || forgot => {
+            Err(error) if may_refuse => {
                 self.state = State::Lost;
                 return Ok(Started::Damaged(error.to_string()));
             }
             Err(error) => return Err(format!("S7: the journal of {} does not open: {error}", self.identity)),
         };
         if let Some(found) = looked.damage().first() {
-            if !damaged && !forgot && !self.harmed {
+            if !may_refuse {
                 return Err(format!("S7: the journal of {} is found damaged: {found}", self.identity));
             }
             self.state = State::Lost;
             return Ok(Started::Damaged(found.to_string()));
         }
         if let Completeness::Incomplete(why) = looked.completeness() {
-            if !damaged && !forgot && !self.harmed {
+            if !may_refuse {
                 return Err(format!(
                     "S9: the journal of {} is whole, and called incomplete: {why}",
                     self.identity
@@ -162,13 +208,47 @@ impl Machine {
         }
         let opened = looked.begin(&mut self.store, memory).map_err(|error| format!("S9: {error}"))?;
         let recovered = Recovered::of_journal(&opened, 16);
-        let replica = Replica::new(SimNet::default().sparing(), opened.tail, recovered, limits)?;
-        self.harmed |= damaged;
-        (self.damaged, self.forgot) = (false, false);
-        self.side = Some(Side::new(opened.writer, opened.superblock, side_settings(plan)));
+        let tables = Box::new(opened.checkpoint);
+        let mut replica = Replica::new(SimNet::default().sparing(), opened.tail, recovered, limits)?;
+        if plan.is_archiver(seat) {
+            replica.core.keep_apart();
+        }
+        self.harmed |= self.damaged;
+        (self.damaged, self.forgot, self.cold) = (false, false, false);
+        self.side =
+            Some(Side::new(opened.writer, opened.superblock, side_settings(plan, plan.is_archiver(seat))));
         (self.fetching, self.giving) = (None, Giving::default());
         self.state = State::Up(Box::new(replica));
-        Ok(Started::Runs)
+        Ok(Started::Runs(tables))
+    }
+
+    /// Whether the process dies, or its device fails, while the journal is opened, and how: then what that leaves is
+    /// there, the tail's memory too.
+    fn fails_to_open(&mut self, plan: &Plan, settings: Settings) -> Option<Started> {
+        if !self.store.is_armed() {
+            return None;
+        }
+        let State::Down(memory, _) = &mut self.state else { return None };
+        let mut store = self.store.clone();
+        let mut left = memory.clone().unwrap_or_else(|| MemoryTail::new(plan.ring_bytes));
+        let why: OpenError = open(&mut store, &mut left, settings).err()?;
+        let (died, failed) = (store.is_dead(), store.take_struck());
+        if !died && !failed {
+            return None;
+        }
+        self.failed |= !died;
+        (self.store, *memory) = (store, Some(left));
+        Some(if died { Started::Died } else { Started::Failed(why.to_string()) })
+    }
+
+    /// What its wall clock shows.
+    pub(super) fn wall(&self, now: Nanos) -> Nanos {
+        (now + self.wall_ns).saturating_add_signed(self.wall_ahead)
+    }
+
+    /// Whether it may find damage, or call its journal incomplete.
+    pub(super) fn may_refuse(&self) -> bool {
+        self.damaged || self.harmed || self.forgot || self.failed || !self.rotten.is_empty()
     }
 
     /// The oldest seq that it can repair, or could if it began again now: a ring that is recovered begins with
@@ -183,11 +263,6 @@ impl Machine {
             }
             State::Lost => None,
         }
-    }
-
-    /// What its wall clock shows at `now`.
-    pub(super) fn wall(&self, now: Nanos) -> Nanos {
-        wall_of(now, self.wall_ahead)
     }
 
     /// The process, while it runs.
@@ -213,7 +288,7 @@ impl Machine {
 
     /// Whether its next process finds on the disk what it finds.
     pub(super) fn has_rebooted(&self) -> bool {
-        matches!(self.state, State::Down(None, _))
+        matches!(self.state, State::Down(None, _)) || self.cold
     }
 
     /// Whether nothing will ever run here again.
@@ -221,64 +296,15 @@ impl Machine {
         matches!(self.state, State::Lost)
     }
 
-    /// The side thread's turn: what is urgent, then the rest.
-    /// Returns what it found damaged, where something has changed while nobody looked.
-    pub(super) fn flush(&mut self, now: Nanos) -> Result<Option<String>, Violation> {
-        if now < self.disk_slow_until {
-            return Ok(None);
-        }
-        for _ in 0..2 {
-            match self.side_turn(now, false) {
-                Some(Next::Failed(error)) => return self.judge_failure(&error),
-                Some(Next::Again) => {}
-                Some(Next::Pause(_) | Next::Stopped) | None => break,
-            }
-        }
-        Ok(None)
-    }
-
-    /// One turn of the side thread; `None` where nothing runs.
-    fn side_turn(&mut self, now: Nanos, stop: bool) -> Option<Next> {
-        let capacity = if now < self.disk_full_until { 0 } else { u64::MAX };
-        self.store.set_capacity_bytes(capacity);
-        let wall = wall_of(now, self.wall_ahead);
-        let Self { state: State::Up(replica), store, side: Some(side), giving, .. } = self else {
-            return None;
-        };
-        // Read before what is published is written: so it is the commit of the log that the segments will hold.
-        let inputs = Inputs {
-            now,
-            wall,
-            stop,
-            lineage: replica.core.lineage(),
-            committed: replica.core.commit_next(),
-            ring_only: replica.core.is_witness(),
-            device: replica.core.follows_power(),
-        };
-        let next = side.turn(store, replica.tail_mut().memory_mut(), &inputs, &mut Vec::new());
-        giving.written = side.written();
-        Some(next)
-    }
-
-    /// A side thread that writes nothing any more: damage is what it may find where something has changed.
-    fn judge_failure(&self, error: &WriteError) -> Result<Option<String>, Violation> {
-        match error {
-            WriteError::Damage(damage) if self.is_damaged() => Ok(Some(damage.to_string())),
-            WriteError::Damage(damage) => Err(format!("S7: {} wrote damage: {damage}", self.identity)),
-            WriteError::Store(error) => {
-                Err(format!("S7: the side thread of {} does not go on: {error}", self.identity))
-            }
-        }
-    }
-
     /// What others may read, and the files that it is read from.
-    pub(super) fn giving(&mut self) -> (&mut Giving, &MemoryStore) {
+    pub(super) fn giving(&mut self) -> (&mut Giving, &Disk) {
         (&mut self.giving, &self.store)
     }
 
     /// The process dies; its tail's memory stays. Half a frame may lie behind the tail's end.
     pub(super) fn kill(&mut self, until: Nanos, torn: Option<&mut Rng>) {
         self.stopping = None;
+        self.store.revive();
         let State::Up(replica) = std::mem::replace(&mut self.state, State::Lost) else { return };
         let (bytes, next) = (replica.tail().frame_len_max(), replica.tail().end());
         let mut tail = replica.into_tail();
@@ -304,6 +330,15 @@ impl Machine {
         self.state = State::Down(Some(tail.into_memory()), until);
     }
 
+    /// Whatever runs, or was about to, ends; what the disk and the tail's memory hold stays.
+    pub(super) fn end(&mut self, until: Nanos) {
+        self.kill_if_up(until);
+        self.store.revive();
+        if let State::Down(_, begins) = &mut self.state {
+            *begins = until;
+        }
+    }
+
     /// The process dies, if there is one.
     pub(super) fn kill_if_up(&mut self, until: Nanos) {
         if matches!(self.state, State::Up(_)) {
@@ -311,130 +346,22 @@ impl Machine {
         }
     }
 
-    /// The process stops in order: the segments have everything, and the superblock says so.
-    pub(super) fn stop(&mut self, now: Nanos, until: Nanos) -> Result<bool, Violation> {
-        (self.disk_full_until, self.disk_slow_until) = (now, now);
-        let stopped = loop {
-            match self.side_turn(now, true) {
-                Some(Next::Again | Next::Pause(_)) => {}
-                Some(Next::Stopped) => break true,
-                Some(Next::Failed(error)) => {
-                    self.judge_failure(&error)?;
-                    break false;
-                }
-                None => break false,
-            }
-        };
-        if stopped {
-            self.kill(until, None);
-        }
-        Ok(stopped)
-    }
-
-    /// The machine dies: memory is gone, and perhaps sectors of what was being written.
-    pub(super) fn reboot(
-        &mut self,
-        plan: &Plan,
-        now: Nanos,
-        until: Nanos,
-        torn: Option<&mut Rng>,
-    ) -> Result<bool, Violation> {
-        let clean = matches!(self.state, State::Down(..)) && self.superblock_is_clean();
-        let mut tore = false;
-        if let (Some(rng), State::Up(_), Some(_)) = (torn, &self.state, &self.side) {
-            let before = self.store.clone();
-            // What it was about to write got there in part.
-            for _ in 0..2 {
-                self.side_turn(now, false);
-            }
-            let mut after = std::mem::replace(&mut self.store, before);
-            tore = tear(&mut self.store, &mut after, rng);
-        }
-        (self.side, self.stopping) = (None, None);
-        self.boot += 1;
-        self.forgot |= plan.durability == Durability::Process && !clean;
-        self.state = State::Down(None, until);
-        Ok(tore)
-    }
-
-    fn superblock_is_clean(&self) -> bool {
-        matches!(Superblock::load(&self.store), Ok(Ok(copies)) if copies.newest.run.clean)
-    }
-
     /// The journal is gone.
     pub(super) fn forget(&mut self) {
         self.side = None;
         self.state = State::Lost;
     }
+}
 
-    /// Something in the journal changes while nobody looks. Returns whether there was anything.
-    pub(super) fn harm(&mut self, harm: Harm, rng: &mut Rng) -> bool {
-        let State::Down(memory, _) = &mut self.state else { return false };
-        let harmed = match (harm, memory) {
-            (Harm::TailBit, Some(memory)) => {
-                let published = memory.word(Word::PublishedPos).min(memory.ring_len());
-                let bit = rng.below(published * 8);
-                if published > 0 {
-                    memory.ring_mut()[(bit / 8) as usize] ^= 1 << (bit % 8);
-                }
-                published > 0
-            }
-            (Harm::TailBit, None) => false,
-            (Harm::SegmentBit | Harm::StaleBlock, _) => {
-                let files = self.store.list().unwrap_or_default();
-                let segments: Vec<FileName> =
-                    files.into_iter().filter(|file| matches!(file, FileName::Segment(_))).collect();
-                let Some(&file) = segments.get(rng.below(segments.len() as u64) as usize) else {
-                    return false;
-                };
-                let Some(bytes) = self.store.file_mut(file) else { return false };
-                match harm {
-                    Harm::StaleBlock if bytes.len() >= 8_192 => {
-                        let blocks = bytes.len() as u64 / 4_096;
-                        let (from, to) = (rng.below(blocks) as usize, rng.below(blocks) as usize);
-                        let block = bytes[from * 4_096..][..4_096].to_vec();
-                        let changes = bytes[to * 4_096..][..4_096] != block[..];
-                        bytes[to * 4_096..][..4_096].copy_from_slice(&block);
-                        changes
-                    }
-                    _ => {
-                        let bit = rng.below(bytes.len() as u64 * 8);
-                        bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
-                        true
-                    }
-                }
-            }
-        };
-        self.damaged |= harmed;
-        harmed
+fn side_settings(plan: &Plan, keeps_all: bool) -> SideSettings {
+    SideSettings {
+        retention: if keeps_all { Retention::default() } else { plan.retention },
+        packs: keeps_all && plan.packs,
+        scrub_bytes_per_s: plan.scrub_bytes_per_s,
+        retention_period_ns: CHORE_NS,
+        pack_period_ns: CHORE_NS,
+        scrub_period_ns: CHORE_NS,
+        mend_period_ns: CHORE_NS,
+        ..SideSettings::new(plan.durability == Durability::Power)
     }
-}
-
-/// `before` becomes what is on the device when the power goes while `after` is being written: some of the
-/// sectors that change are new, the others old. Returns whether any was to change.
-fn tear(before: &mut MemoryStore, after: &mut MemoryStore, rng: &mut Rng) -> bool {
-    const SECTOR: usize = 512;
-    let mut changes = false;
-    for file in after.list().unwrap_or_default() {
-        let (Some(new), Some(old)) = (after.file_mut(file), before.file_mut(file)) else { continue };
-        if new.len() != old.len() || !matches!(file, FileName::Segment(_)) {
-            continue;
-        }
-        for (old, new) in old.chunks_mut(SECTOR).zip(new.chunks(SECTOR)) {
-            changes |= old != new;
-            if old != new && rng.below(2) == 0 {
-                old.copy_from_slice(new);
-            }
-        }
-    }
-    changes
-}
-
-/// What a wall clock shows that is `ahead` of everybody's.
-pub(super) fn wall_of(now: Nanos, ahead: i64) -> Nanos {
-    (now + WALL_NS).saturating_add_signed(ahead)
-}
-
-fn side_settings(plan: &Plan) -> SideSettings {
-    SideSettings { scrub_bytes_per_s: 0, ..SideSettings::new(plan.durability == Durability::Power) }
 }

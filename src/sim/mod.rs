@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod autopsy;
 pub mod check;
 pub mod coverage;
 pub mod disk;
@@ -24,6 +25,7 @@ pub mod many;
 pub mod net;
 pub mod netsim;
 mod operator;
+mod outage;
 mod outcome;
 mod payload;
 mod plan;
@@ -32,6 +34,7 @@ mod quorum;
 mod replay;
 pub mod rng;
 pub mod shrink;
+mod storage;
 mod storm;
 pub mod story;
 pub mod svg;

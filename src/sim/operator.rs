@@ -262,7 +262,7 @@ impl World {
 
     /// The journal of a member is gone, or was: its next incarnation takes its place.
     pub(super) fn replace(&mut self, target: Target) {
-        let Some(seat) = self.resolve(target) else { return };
+        let Some(seat) = self.resolve(target).filter(|seat| !self.plan.is_archiver(*seat)) else { return };
         if self.lost >> seat & 1 == 0 {
             self.forget(target);
         }

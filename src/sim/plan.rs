@@ -1,12 +1,19 @@
 //! What a seed means: who takes part, the weather, and every fault with its time. The faults are a list
 //! that is drawn before the run, so that a failing run can be tried again with a shorter one.
 
+use super::disk::Trouble;
 use super::rng::Rng;
 use super::wire::{ALL_TRAFFIC, Seats, Traffic, Weather};
+use crate::journal::Retention;
 use crate::proto::commit::Durability;
 use crate::proto::window::Window;
 use crate::wire::{Identity, MemberBody, Nanos};
 use std::net::SocketAddrV4;
+
+/// The year 2023, where wall clocks begin.
+const WALL_NS: Nanos = 1_700_000_000_000_000_000;
+/// A trading day.
+pub(super) const DAY_NS: Nanos = 86_400_000_000_000;
 
 /// Which replica a fault is for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -73,6 +80,16 @@ pub enum What {
     Clog(Seats, Seats, Nanos),
     /// A disk has no room.
     DiskFull(Target, Nanos),
+    /// The power goes on all of these machines at once.
+    Power(Seats, Nanos),
+    /// These processes are told to stop; the power of each goes when it has.
+    Dark(Seats, Nanos),
+    /// After so many calls of its disk a process dies within the next one, and the machine with it if so.
+    Last(Target, u64, bool, Nanos),
+    /// After so many calls a device fails one.
+    DiskFails(Target, Trouble, u64, Nanos),
+    /// A bit of a sealed segment changes while its replica runs.
+    Rot(Target),
     /// A disk takes nothing for a while.
     SlowFlush(Target, Nanos),
     /// A wall clock jumps by so many milliseconds.
@@ -123,6 +140,8 @@ pub struct Plan {
     pub replicas: usize,
     /// Whether the last founder is a witness.
     pub witness: bool,
+    /// The last of the replicas, which are never members.
+    pub archivers: usize,
     /// Publishers.
     pub publishers: usize,
     /// Subscribers.
@@ -135,6 +154,14 @@ pub struct Plan {
     pub ring_bytes: usize,
     /// Bytes of a segment.
     pub segment_len: u64,
+    /// What replicas keep of their journals; archivers keep all of it.
+    pub retention: Retention,
+    /// Whether archivers pack what they keep.
+    pub packs: bool,
+    /// Bytes of sealed segments that each replica reads again, per second.
+    pub scrub_bytes_per_s: u64,
+    /// What wall clocks show when the run's own is 0, in nanoseconds since the Unix epoch.
+    pub wall_ns: Nanos,
     /// The window.
     pub window: Window,
     /// While faults are on.
@@ -177,12 +204,17 @@ impl Plan {
             founders,
             replicas,
             witness,
+            archivers: 0,
             publishers: 1 + rng.below(3) as usize,
             subscribers: 2 + rng.below(3) as usize,
             messages: 5 + rng.below(40),
             durability: if rng.below(4) == 0 { Durability::Power } else { Durability::Process },
             ring_bytes: rng.pick(&[32 << 10, 32 << 10, 64 << 10, 128 << 10, 128 << 10, 128 << 10]),
             segment_len: rng.pick(&[32 << 10, 128 << 10]),
+            retention: Retention::default(),
+            packs: false,
+            scrub_bytes_per_s: 0,
+            wall_ns: WALL_NS,
             window: Window { entries: rng.pick(&[4, 32, 1024]), bytes: rng.pick(&[2_000, 16_000, 16_000]) },
             weather,
             turn_ns: rng.pick(&[2_000, 8_000, 30_000]),
@@ -191,11 +223,13 @@ impl Plan {
             storm_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
             faults: Vec::new(),
         };
+        // From streams of their own, so that runs without them are what they were.
+        plan.draw_chores(&mut Rng::new(seed ^ 0xa5c1));
         if rng.below(16) == 0 {
             // A stream many times as long as the rings: who sleeps through it finds that nobody holds what
             // it missed.
             (plan.messages, plan.ring_bytes) = (150, 32 << 10);
-            let sleeper = replicas + rng.below(plan.publishers as u64) as usize;
+            let sleeper = plan.replicas + rng.below(plan.publishers as u64) as usize;
             let at_ns = plan.storm_ns / 8;
             plan.faults.push(Fault { at_ns, what: What::PauseClient(sleeper, plan.storm_ns) });
         }
@@ -204,6 +238,8 @@ impl Plan {
         }
         plan.draw_faults(&mut rng);
         // From a stream of its own: what is drawn above is what it was.
+        plan.draw_disks(&mut Rng::new(seed ^ 0xd15c));
+        plan.faults.sort_by_key(|fault| fault.at_ns);
         plan.draw_drought(&mut Rng::new(seed ^ 0xd407));
         plan
     }
@@ -216,6 +252,32 @@ impl Plan {
     /// Whether a name may have two processes: then their payloads must differ.
     pub fn has_rivals(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault.what, What::ClientCrash(_) | What::Fence(_)))
+    }
+
+    /// Whether an archiver sits there.
+    pub fn is_archiver(&self, seat: usize) -> bool {
+        (self.replicas - self.archivers..self.replicas).contains(&seat)
+    }
+
+    /// What side threads do beside writing; nothing in most runs.
+    fn draw_chores(&mut self, rng: &mut Rng) {
+        if rng.below(4) == 0 {
+            self.scrub_bytes_per_s = rng.pick(&[1 << 20, 16 << 20]);
+        }
+        if rng.below(6) > 0 {
+            return;
+        }
+        self.archivers = 1;
+        self.replicas += 1;
+        self.packs = rng.below(3) > 0;
+        self.segment_len = 32 << 10;
+        if rng.below(3) > 0 {
+            let bytes_max = rng.pick(&[0, 1, 64 << 10]);
+            let age_ns_max = if bytes_max == 0 { 1_000_000 } else { rng.pick(&[0, 5_000_000]) };
+            self.retention = Retention { bytes_max, age_ns_max };
+            // What retention may remove is older than the day, which turns in the middle of the storm.
+            self.wall_ns = WALL_NS - WALL_NS % DAY_NS - self.storm_ns / 2;
+        }
     }
 
     /// The founder at a seat.
@@ -232,7 +294,8 @@ impl Plan {
             let at_ns = rng.below(self.storm_ns);
             let any = rng.below(self.replicas as u64) as usize;
             let target = if rng.below(4) == 0 { Target::Leader } else { Target::Replica(any) };
-            let spare = self.founders + rng.below((self.replicas - self.founders) as u64) as usize;
+            let spares = self.replicas - self.archivers - self.founders;
+            let spare = self.founders + rng.below(spares as u64) as usize;
             let what = match rng.below(12) {
                 0..4 => What::Add(spare, rng.below(4) == 0, rng.below(4) > 0),
                 4 => What::Add(any, rng.below(4) == 0, rng.below(4) > 0),
@@ -264,12 +327,59 @@ impl Plan {
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
 
-    fn draw(&self, rng: &mut Rng, class: u64) -> What {
-        let target = if rng.below(2) == 0 {
+    /// What befalls disks, and machines with them; nothing in most runs.
+    fn draw_disks(&mut self, rng: &mut Rng) {
+        if rng.below(3) > 0 {
+            return;
+        }
+        for _ in 0..1 + rng.below(2) {
+            let class = rng.below(11);
+            if class == 10 {
+                // What nobody looks at is not found, and the segment that is being filled is not looked at.
+                (self.scrub_bytes_per_s, self.segment_len) = (16 << 20, 32 << 10);
+            }
+            for _ in 0..1 + rng.below(4) {
+                let at_ns = rng.below(self.storm_ns);
+                let what = self.draw_disk(rng, class);
+                self.faults.push(Fault { at_ns, what });
+            }
+        }
+    }
+
+    fn draw_disk(&self, rng: &mut Rng, class: u64) -> What {
+        let target = self.draw_target(rng);
+        let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
+        let calls = rng.log_uniform(1, 256) - 1;
+        let all = (1 << self.replicas) - 1;
+        match class {
+            0 | 1 => What::Last(target, calls, false, lasting),
+            2 => What::Last(target, calls, true, lasting),
+            3 => What::Power(all, lasting),
+            4 => What::Power(rng.next_u64() as Seats & all, lasting),
+            5 => What::Dark(all, lasting),
+            6 => What::Dark(rng.next_u64() as Seats & all, lasting),
+            7 | 8 => {
+                let trouble = rng.pick(&[Trouble::ReadError, Trouble::WriteError, Trouble::SyncError]);
+                What::DiskFails(target, trouble, calls, lasting)
+            }
+            10 => What::Rot(target),
+            _ => What::DiskFull(
+                target,
+                rng.log_uniform(self.timeout_ns, self.storm_ns.max(self.timeout_ns * 2)),
+            ),
+        }
+    }
+
+    fn draw_target(&self, rng: &mut Rng) -> Target {
+        if rng.below(2) == 0 {
             Target::Leader
         } else {
             Target::Replica(rng.below(self.replicas as u64) as usize)
-        };
+        }
+    }
+
+    fn draw(&self, rng: &mut Rng, class: u64) -> What {
+        let target = self.draw_target(rng);
         let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
         let client = self.replicas + rng.below((self.publishers + self.subscribers) as u64) as usize;
         let all = (1 << self.seats()) - 1;

@@ -219,14 +219,15 @@ impl World {
     /// A replica's process begins on what its machine has.
     pub(super) fn start_replica(&mut self, seat: usize) -> Result<(), Violation> {
         let Actor::Replica(machine) = &mut self.seats[seat].actor else { return Ok(()) };
-        let kept = matches!(machine.state, State::Down(Some(_), _));
+        let kept = matches!(machine.state, State::Down(Some(_), _)) && !machine.has_rebooted();
         let damaged = machine.is_damaged();
         let limits =
             replica_limits(&self.plan, seat, machine.identity, machine.wall(self.now), &mut self.rng);
-        let started = machine.start(&self.plan, limits)?;
+        let started = machine.start(&self.plan, seat, limits)?;
         self.runs += 1;
         let what = match &started {
-            Started::Runs => {
+            Started::Ran => return Ok(()),
+            Started::Runs(tables) => {
                 let shortened = machine
                     .replica()
                     .is_some_and(|replica| self.oracle.is_shortened(seat, replica.tail(), kept));
@@ -243,9 +244,19 @@ impl World {
                     }
                     judged => {
                         judged?;
+                        self.oracle.on_tables_recovered(seat, tables)?;
                         "starts".to_string()
                     }
                 }
+            }
+            Started::Died => {
+                self.on_died(seat);
+                return Ok(());
+            }
+            Started::Failed(why) => {
+                let why = why.clone();
+                self.on_device_failed(seat, why);
+                return Ok(());
             }
             Started::Silent(why) => {
                 self.oracle.on_forgotten(machine.identity);

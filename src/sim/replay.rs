@@ -136,6 +136,14 @@ impl World {
         Ok(taken)
     }
 
+    /// Frames that seat `giver` gives to seat `index`, none if it gives nothing.
+    pub(super) fn ask_for(&mut self, index: usize, giver: usize, order: &ReplayOrder) -> Vec<u8> {
+        match self.ask(index, giver, order) {
+            Some(Given::Frames(bytes)) => bytes,
+            Some(Given::Denied(_)) | None => Vec::new(),
+        }
+    }
+
     /// What seat `giver` gives to seat `index`; `None` if it cannot be reached, or does not serve.
     fn ask(&mut self, index: usize, giver: usize, order: &ReplayOrder) -> Option<Given> {
         if giver == index || self.seats[giver].paused_until > self.now {

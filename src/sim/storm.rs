@@ -5,14 +5,15 @@ use super::coverage::Event;
 use super::machine::State;
 use super::net::To;
 use super::operator::Step;
-use super::plan::{Disk, End, Harm, Target, What};
+use super::plan::{DAY_NS, End, Harm, Target, What};
+use super::storage::Flushed;
 use super::story::Happening;
 use super::wire::{ALL_TRAFFIC, Broken, Route, Seats};
 use super::world::{Actor, Phase, World};
 use crate::engine::ports::Group;
 use crate::engine::receiver::Start;
 use crate::engine::subscriber::Delivery;
-use crate::proto::commit::Durability;
+use crate::journal::Retention;
 use crate::wire::{DownBody, Epoch, Header, Identity, Nanos, Seq, write_down};
 
 /// When the run's clock begins.
@@ -43,7 +44,7 @@ impl World {
         self.apply(fault.what)
     }
 
-    fn count(&mut self, event: Event) {
+    pub(super) fn count(&mut self, event: Event) {
         self.oracle.coverage.count(event);
     }
 
@@ -126,17 +127,22 @@ impl World {
                 self.wire.break_path(Broken { from, to, traffic: ALL_TRAFFIC, until, clogged: true });
                 self.tell(0, || Happening::Fault(format!("clogged {from:#b} ▶ {to:#b} {}", ms(lasting))));
             }
-            What::DiskFull(target, lasting) | What::SlowFlush(target, lasting) => {
+            What::DiskFull(target, lasting) => self.fill_disk(target, lasting),
+            What::SlowFlush(target, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
-                let full = matches!(what, What::DiskFull(..));
                 if let Actor::Replica(machine) = &mut self.seats[index].actor {
-                    let until =
-                        if full { &mut machine.disk_full_until } else { &mut machine.disk_slow_until };
-                    *until = now + lasting;
+                    machine.disk_slow_until = now + lasting;
                 }
-                self.count(if full { Event::DisksFull } else { Event::SlowFlushes });
-                self.tell(index, || Happening::Fault(format!("disk full {full}, or slow, {}", ms(lasting))));
+                self.count(Event::SlowFlushes);
+                self.tell(index, || Happening::Fault(format!("disk slow {}", ms(lasting))));
             }
+            What::Power(machines, lasting) => self.black_out(machines, lasting),
+            What::Dark(machines, lasting) => self.stop_and_darken(machines, lasting),
+            What::Last(target, calls, power, lasting) => self.arm_death(target, calls, power, lasting),
+            What::DiskFails(target, trouble, calls, lasting) => {
+                self.arm_failure(target, trouble, calls, lasting);
+            }
+            What::Rot(target) => self.rot(target),
             What::ClockStep(target, by_ms) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 if let Actor::Replica(machine) = &mut self.seats[index].actor {
@@ -145,6 +151,7 @@ impl World {
                 self.count(Event::ClockSteps);
                 self.tell(index, || Happening::Fault(format!("clock steps by {by_ms} ms")));
             }
+            What::Add(seat, ..) if self.plan.is_archiver(seat) => {}
             What::Add(seat, witness, patient) => self.order(&[Step::Add { seat, witness, patient }], 0),
             What::Remove(target) => self.remove(target),
             What::Replace(target) => self.replace(target),
@@ -211,7 +218,7 @@ impl World {
     }
 
     /// The process of `index` is gone: its watcher may say so.
-    fn announce_death(&mut self, index: usize) {
+    pub(super) fn announce_death(&mut self, index: usize) {
         let notice = std::mem::take(&mut self.seats[index].notice);
         if self.seats[index].led.take().is_some() {
             self.tell(index, || Happening::Leads(None));
@@ -249,10 +256,20 @@ impl World {
         let Some((deadline, until)) = machine.stopping else { return Ok(()) };
         if machine.replica().is_some_and(|replica| replica.is_drained()) {
             machine.stopping = None;
-            if machine.stop(now, until.max(now))? {
-                self.oracle.coverage.count(Event::CleanStops);
-            } else {
-                machine.kill(until.max(now), None);
+            match machine.stop(now, until.max(now))? {
+                Flushed::GoesOn => {
+                    self.oracle.coverage.count(Event::CleanStops);
+                    self.darken(index);
+                }
+                Flushed::Died => {
+                    self.on_died(index);
+                    return Ok(());
+                }
+                Flushed::Failed(why) => {
+                    self.on_device_failed(index, why);
+                    return Ok(());
+                }
+                Flushed::Damaged(_) => machine.kill(until.max(now), None),
             }
         } else if now >= deadline {
             machine.stopping = None;
@@ -313,40 +330,15 @@ impl World {
     }
 
     /// Whether one more identity may be lost.
-    fn may_lose(&self, index: usize) -> bool {
+    pub(super) fn may_lose(&self, index: usize) -> bool {
+        // What replicas have removed is with the archiver alone.
+        if self.plan.is_archiver(index) && self.plan.retention != Retention::default() {
+            return false;
+        }
         let members = self.members_in_force();
         let is_lost = |member: &&Identity| self.seat_of(**member).is_none_or(|seat| seat == index);
         let lost = members.iter().filter(is_lost).count();
         lost < members.len().div_ceil(2)
-    }
-
-    fn reboot(&mut self, target: Target, disk: Disk, lasting: Nanos) -> Result<(), Violation> {
-        let Some(index) = self.resolve(target) else { return Ok(()) };
-        let forgets = self.plan.durability == Durability::Process;
-        if forgets && !self.may_lose(index) {
-            return Ok(());
-        }
-        let led = self.leads(index).is_some();
-        let may_tear = disk == Disk::Torn && self.may_lose(index);
-        let (until, rng) = (self.now + lasting, &mut self.rng);
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
-        if machine.is_lost() {
-            return Ok(());
-        }
-        let torn = machine.reboot(&self.plan, self.now, until, may_tear.then_some(rng))?;
-        if forgets || torn {
-            self.lost |= 1 << index;
-        }
-        if torn {
-            self.count(Event::TornWrites);
-        }
-        if led {
-            self.count(Event::LeaderCrashes);
-        }
-        self.count(Event::Reboots);
-        (self.seats[index].led, self.seats[index].notice) = (None, Vec::new());
-        self.tell(index, || Happening::Fault(format!("machine reboots ({disk:?}) {}", ms(lasting))));
-        Ok(())
     }
 
     pub(super) fn forget(&mut self, target: Target) {
@@ -408,8 +400,13 @@ impl World {
         let replicas = self.plan.replicas;
         // What has left a witness's ring is nowhere where the others do not hold it: the takeover waits for them.
         let oldest = self.oldest_of_witnesses();
+        let kept = self.kept_by_all();
+        let archiver = (0..replicas).find(|index| {
+            self.plan.is_archiver(*index) && self.lost >> index & 1 == 0 && self.held_next(*index) >= kept
+        });
+        let kept = if archiver.is_some() { 1 } else { kept };
         let alive: Vec<usize> = (0..replicas)
-            .filter(|index| self.lost >> index & 1 == 0 && self.held_next(*index) >= oldest)
+            .filter(|index| self.lost >> index & 1 == 0 && self.held_next(*index) >= oldest.max(kept))
             .collect();
         // A history that nobody but the lost ones held is over.
         let born = alive.iter().any(|index| self.oracle.log_next(*index) > 1);
@@ -430,6 +427,8 @@ impl World {
                 healthy |= 1 << index;
             }
         }
+        // Who lacks what the others have removed has it from there.
+        healthy |= archiver.map_or(0, |index| 1 << index);
         self.phase = Phase::Calm(healthy, self.now);
         self.tell(0, || Happening::Fault(format!("the storm is over for {healthy:#b}")));
         for index in 0..self.seats.len() {
@@ -440,6 +439,20 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// From here on nobody's retention removes anything: what was stamped on the open trading day. 1 without retention.
+    fn kept_by_all(&self) -> Seq {
+        if self.plan.retention == Retention::default() {
+            return 1;
+        }
+        let tree = &self.oracle.tree;
+        let day = |node| tree.stem(node).timestamp / DAY_NS;
+        let logs = (0..self.plan.replicas).filter_map(|seat| self.oracle.log_tip(seat));
+        let today = logs.map(day).max().unwrap_or(0);
+        let committed = tree.path(None, self.oracle.ghost.tip());
+        let first = committed.into_iter().find(|node| day(*node) >= today);
+        first.map_or(self.oracle.commit_next(), |node| tree.stem(node).first)
     }
 
     /// What every witness has in its ring, or will have when it begins again.
@@ -539,6 +552,6 @@ impl World {
     }
 }
 
-fn ms(lasting: Nanos) -> String {
+pub(super) fn ms(lasting: Nanos) -> String {
     format!("for {:.3} ms", lasting as f64 / 1e6)
 }

@@ -3,13 +3,14 @@
 use super::check::{Oracle, Violation};
 use super::coverage::Event;
 use super::drought;
-use super::machine::WALL_NS;
 use super::payload;
+use super::storage::Flushed;
 use super::story::Happening;
 use super::world::{Actor, Phase, Reading, Work, World};
 use crate::engine::event::{Event as NodeEvent, Role};
 use crate::engine::publisher::{PublishError, Publisher, PublisherEvent};
 use crate::engine::subscriber::{Flow, Subscriber, SubscriberEvent};
+use crate::journal::side::Remark;
 use crate::proto::commit::Durability;
 use crate::sim::net::SimNet;
 use crate::wire::{Nanos, SMALL_LEN_MAX};
@@ -27,16 +28,11 @@ impl World {
 
     fn turn_replica(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
         let now = self.now;
-        let seat = &mut self.seats[index];
-        let Actor::Replica(machine) = &mut seat.actor else { return Ok(0) };
         // The side thread runs beside the hot one, at its own pace.
-        if draws[0].is_multiple_of(4) || seat.idle_ns > self.plan.turn_ns {
-            if let Some(why) = machine.flush(now)? {
-                return self.on_damage_noticed(index, why);
-            }
-            let durable = machine.replica().map(|replica| replica.tail().durable_next());
-            durable.map_or(Ok(()), |durable| self.oracle.on_flushed(index, durable))?;
+        if draws[0].is_multiple_of(4) || self.seats[index].idle_ns > self.plan.turn_ns {
+            self.flush(index)?;
         }
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
         let wall = machine.wall(now);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
@@ -53,7 +49,8 @@ impl World {
             let overran =
                 overran && (begins_late || self.oracle.overruns(index, replica.tail(), self.plan.ring_bytes));
             if machine.harmed {
-                return self.on_damage_noticed(index, why);
+                self.on_damage_noticed(index, why);
+                return Ok(0);
             }
             if overran {
                 return self.on_overrun(index, why);
@@ -104,8 +101,50 @@ impl World {
         Ok(work)
     }
 
+    /// The side thread of a replica has its turn; the process may end in it.
+    fn flush(&mut self, index: usize) -> Result<(), Violation> {
+        let now = self.now;
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        let flushed = machine.flush(now)?;
+        let (said, may_be_damaged) = (std::mem::take(&mut machine.remarks), machine.may_refuse());
+        let durable = machine.replica().map(|replica| replica.tail().durable_next());
+        self.on_remarks(index, said, may_be_damaged)?;
+        self.bring(index);
+        match flushed {
+            Flushed::GoesOn => durable.map_or(Ok(()), |durable| self.oracle.on_flushed(index, durable))?,
+            Flushed::Damaged(why) => self.on_damage_noticed(index, why),
+            Flushed::Died => self.on_died(index),
+            Flushed::Failed(why) => self.on_device_failed(index, why),
+        }
+        Ok(())
+    }
+
+    /// What a side thread has to say: damage only where some was done.
+    fn on_remarks(&mut self, index: usize, said: Vec<Remark>, may_be_damaged: bool) -> Result<(), Violation> {
+        for remark in said {
+            match &remark {
+                Remark::Damaged(damage) if !may_be_damaged => {
+                    return Err(format!("S7: the scrub of replica {index} finds damage: {damage}"));
+                }
+                Remark::Damaged(_) => self.oracle.coverage.count(Event::ScrubFinds),
+                Remark::Mended(number) => {
+                    if let Actor::Replica(machine) = &mut self.seats[index].actor {
+                        machine.on_mended(*number)?;
+                    }
+                    self.oracle.coverage.count(Event::Mended);
+                }
+                Remark::NotMended { .. } => self.oracle.coverage.count(Event::NotMended),
+                Remark::Removed(_) => self.oracle.coverage.count(Event::SegmentsRemoved),
+                Remark::Packed { .. } => self.oracle.coverage.count(Event::SegmentsPacked),
+                Remark::Stuck(_) | Remark::GoesOn | Remark::NotRemoved(_) => {}
+            }
+            self.tell(index, || Happening::Note(remark.to_string()));
+        }
+        Ok(())
+    }
+
     /// A replica whose journal was damaged has found it out, and is silent.
-    fn on_damage_noticed(&mut self, index: usize, why: String) -> Result<usize, Violation> {
+    fn on_damage_noticed(&mut self, index: usize, why: String) {
         if let Actor::Replica(machine) = &mut self.seats[index].actor {
             machine.forget();
             self.oracle.on_forgotten(machine.identity);
@@ -113,7 +152,6 @@ impl World {
         self.lost |= 1 << index;
         self.oracle.coverage.count(Event::DamageFound);
         self.tell(index, || Happening::Note(format!("stops:{why}")));
-        Ok(0)
     }
 
     /// An exchange was longer than the ring: the replica is started again, and reads its journal.
@@ -131,7 +169,7 @@ impl World {
     }
 
     fn turn_publisher(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let (now, wall) = (self.now, self.now + WALL_NS);
+        let (now, wall) = (self.now, self.now + self.plan.wall_ns);
         let may_be_empty = !self.plan.has_rivals();
         let calm = self.phase != Phase::Storm;
         // What is still handed in then must not bring small rings round: who is behind would never catch up.

@@ -147,7 +147,13 @@ pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, Failure> {
     loop {
         match world.step() {
             Ok(false) => {}
-            Ok(true) => break,
+            Ok(true) => match world.dissect() {
+                Ok(()) => break,
+                Err(violation) => {
+                    world.tell(0, || Happening::Broken(violation.clone()));
+                    return Err(fail(world.steps, violation, world.story));
+                }
+            },
             Err(violation) => {
                 world.tell(0, || Happening::Broken(violation.clone()));
                 return Err(fail(world.steps, violation, world.story));

@@ -225,7 +225,7 @@ impl ReplicaCore {
         match self.role {
             Role::Standby | Role::Leader => true,
             Role::Blank => self.acceptor.promised() > Epoch::NONE,
-            Role::Learner => false,
+            Role::Learner => !self.is_apart && self.acceptor.promised() > self.rx.follow.epoch(),
         }
     }
 

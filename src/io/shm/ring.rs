@@ -24,9 +24,9 @@
 mod tests;
 
 use super::inbox::Inbox;
+use crate::io::sync::{AtomicU64, Ordering, fence};
 use std::array;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Words of a cache line.
 const LINE: u64 = 8;

@@ -11,6 +11,7 @@
 //! kernel goes through that list whenever a thread ends, before the process's memory is torn down.
 //! A thread may die between any two instructions, so a notice in force is never written to.
 
+use super::notices::Notices;
 use crate::io::IoError;
 use memmap2::MmapOptions;
 use std::cell::UnsafeCell;
@@ -18,7 +19,7 @@ use std::fs::File;
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddrV4;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Most bytes of a notice.
 pub const NOTICE_LEN_MAX: usize = 512;
@@ -31,13 +32,6 @@ const TARGETS_MAX: usize = 32;
 /// 64-bit words of a set of cores: `CPU_SETSIZE` bits.
 const CORE_WORDS: usize = 16;
 
-/// A datagram that is ready to be sent.
-#[repr(C)]
-struct Notice {
-    len: AtomicU64,
-    words: [AtomicU64; NOTICE_LEN_MAX / 8],
-}
-
 #[repr(C)]
 struct Shared {
     magic: AtomicU64,
@@ -48,13 +42,11 @@ struct Shared {
     stopped: AtomicU32,
     /// [`Readiness`] of the present watcher, 0 while it starts.
     ready: AtomicU32,
-    /// Counts notices; the lowest bit is the number of the one in force.
-    version: AtomicU64,
     /// Where the watcher may run; none set is everywhere.
     cores: [AtomicU64; CORE_WORDS],
     /// Who is told one by one: address and port in one number, 0 ends them.
     targets: [AtomicU64; TARGETS_MAX],
-    notices: [Notice; 2],
+    notices: Notices<{ NOTICE_LEN_MAX / 8 }>,
 }
 
 const _: () = assert!(size_of::<Shared>() <= PAGE_LEN);
@@ -203,37 +195,13 @@ impl Page {
     /// [`NOTICE_LEN_MAX`] become empty. One thread writes.
     #[inline]
     pub fn set_notice(self, bytes: &[u8]) {
-        let version = self.0.version.load(Ordering::Relaxed) + 1;
-        let notice = &self.0.notices[(version & 1) as usize];
-        let len = if bytes.len() <= NOTICE_LEN_MAX { bytes.len() } else { 0 };
-        // A reader that still reads this notice sees by the version that it was overtaken.
-        fence(Ordering::Release);
-        notice.len.store(len as u64, Ordering::Relaxed);
-        for (word, chunk) in notice.words.iter().zip(bytes[..len].chunks(8)) {
-            let mut whole = [0; 8];
-            whole[..chunk.len()].copy_from_slice(chunk);
-            word.store(u64::from_le_bytes(whole), Ordering::Relaxed);
-        }
-        self.0.version.store(version, Ordering::Release);
+        self.0.notices.set(bytes);
     }
 
     /// Copies the notice in force and returns its length; 0 is "nothing to announce". Whole, whenever it is
     /// read.
     pub fn notice(self, out: &mut [u8; NOTICE_LEN_MAX]) -> usize {
-        loop {
-            let version = self.0.version.load(Ordering::Acquire);
-            let notice = &self.0.notices[(version & 1) as usize];
-            let len = notice.len.load(Ordering::Relaxed) as usize;
-            for (chunk, word) in out.chunks_exact_mut(8).zip(&notice.words) {
-                chunk.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
-            }
-            fence(Ordering::Acquire);
-            // One version on, the other notice was written; two on, this one. A writer that began the second
-            // had stored the first before.
-            if self.0.version.load(Ordering::Relaxed) == version {
-                return if len <= NOTICE_LEN_MAX { len } else { 0 };
-            }
-        }
+        self.0.notices.get(out)
     }
 
     /// The sequencer's process.

@@ -34,7 +34,14 @@ fn a_packed_journal_holds_the_same_log_and_opens_again() {
     assert_eq!(journal.frames_in_segments(seq), frames[700..]);
     let mut shelf = Shelf::default();
     let (number, offset) = journal.opened.writer.place();
-    let to = Written { number, offset, commit_next: 1, lineage: Lineage::of(9), leads: false, oldest: 0 };
+    let to = Written {
+        number,
+        offset,
+        commit_next: 1,
+        lineage: Lineage::of(9),
+        leads: false,
+        ..Written::default()
+    };
     shelf.refresh(&journal.store, &to).unwrap();
     assert_eq!((shelf.end(), shelf.oldest_seq()), (journal.end(), 1));
     let spot = shelf.locate(&journal.store, seq).unwrap().unwrap();

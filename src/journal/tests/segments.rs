@@ -1,6 +1,7 @@
 use super::*;
 use crate::journal::ports::Store;
 use crate::journal::ports::StoreFault;
+use crate::journal::walk::read_header;
 use crate::journal::{Checkpoint, Retention, verify};
 
 /// The tables as computed from every frame.
@@ -300,4 +301,70 @@ fn the_next_segment_can_be_prepared_ahead() {
     journal.drain();
     assert_eq!(segment_files(&journal.store).len(), 2);
     assert_eq!(verify(&journal.store).unwrap().damage, []);
+}
+
+#[test]
+fn what_a_killed_process_wrote_in_part_does_not_stay_behind_the_end_of_a_sealed_segment() {
+    // Seed 8305: the group was offered again with more records, did not fit any more, and went to the next segment.
+    // The ring does not end where the segment does.
+    let settings = Settings { segment_len: settings().segment_len - (24 << 10), ..settings() };
+    let (store, memory) = Journal::begun().kill();
+    let mut journal = Journal::open(store, memory, settings);
+    let place = |journal: &Journal| journal.opened.writer.place();
+    while place(&journal).1 < settings.segment_len - (9 << 10) {
+        journal.grow(1, 1, 900);
+        journal.drain();
+    }
+    let (number, end) = place(&journal);
+    let at = usize::try_from(end).unwrap();
+    let next = messages(&journal.end(), 1, 900);
+    journal.append(&next);
+    journal.grow(11, 1, 900);
+    let log = journal.end();
+    let (mut store, memory) = journal.kill();
+    let bytes = store.file_mut(FileName::Segment(number)).unwrap();
+    bytes[at..at + 600].copy_from_slice(&next[..600]);
+    let mut journal = Journal::open(store, memory, settings);
+    assert_eq!(place(&journal), (number, end));
+    journal.drain();
+    let header = read_header(&journal.store, number + 1).unwrap().unwrap();
+    assert_eq!((header.first_seq, journal.end()), (log.next - 12, log), "else this shows nothing");
+    assert_eq!(verify(&journal.store).unwrap().damage, []);
+}
+
+#[test]
+fn retention_keeps_what_a_checkpoint_of_another_log_does_not_replace() {
+    // Seed 14130: an exchange went behind the end of the only sealed segment, which then was removed.
+    let settings = Settings { segment_len: 64 << 10, ..settings() };
+    let mut journal = Journal::begun_with(settings);
+    while journal.opened.writer.number() < 2 {
+        journal.grow(1, 1, 1_000);
+        journal.drain();
+    }
+    let from = read_header(&journal.store, 2).unwrap().unwrap().first_seq - 2;
+    let span = journal.opened.tail.find(from).unwrap();
+    let header = *journal.opened.tail.frame(span).unwrap().header;
+    let before = LogEnd { next: from, chain: header.chain, ..journal.end() };
+    journal.tail().stage(from, epoch(2)).unwrap();
+    let start = epoch_start(&before, epoch(2), 3);
+    journal.tail().stage_frame(&FrameView::from_prefix(&start).unwrap()).unwrap();
+    journal.tail().switch().unwrap();
+    journal.drain();
+    let kept = Retention { bytes_max: 1, age_ns_max: 0 };
+    let Journal { store, opened } = &mut journal;
+    assert_eq!(opened.writer.retain(store, kept, 0, Seq::MAX).unwrap(), Vec::<u64>::new());
+    let recomputed = |journal: &Journal| {
+        let looked = looked(&journal.store, None, settings);
+        (looked.end(), looked.checkpoint().clone())
+    };
+    assert_eq!(recomputed(&journal).0, journal.end());
+    // What was sealed behind the exchange is of the log as it is now.
+    while journal.opened.writer.number() < 3 {
+        journal.grow(1, 1, 1_000);
+        journal.drain();
+    }
+    let (end, tables) = recomputed(&journal);
+    let Journal { store, opened } = &mut journal;
+    assert_eq!(opened.writer.retain(store, kept, 0, Seq::MAX).unwrap(), [1, 2]);
+    assert_eq!((recomputed(&journal), journal.end()), ((end, tables), end));
 }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 /// What the side thread would say of this journal now.
 fn written(journal: &Journal, commit_next: Seq) -> Written {
     let (number, offset) = journal.opened.writer.place();
-    Written { number, offset, commit_next, lineage: Lineage::of(9), leads: false, oldest: 0 }
+    Written { number, offset, commit_next, lineage: Lineage::of(9), leads: false, ..Written::default() }
 }
 
 /// The bytes of the log from the frame that holds `from` on, below `bound`, as a server would send them.

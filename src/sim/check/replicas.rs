@@ -2,8 +2,8 @@
 
 use super::tree::{Node, needs_both};
 use super::{Oracle, Violation};
-use crate::journal::Tail;
 use crate::journal::memory::MemoryTail;
+use crate::journal::{Checkpoint, Tail};
 use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
 use crate::sim::coverage::Event;
@@ -122,6 +122,44 @@ impl Oracle {
         self.voices.insert(who, voice);
         // What was flushed while it stopped counts as well.
         tip.map_or(Ok(()), |tip| self.on_holding(&voice, tip))
+    }
+
+    /// What a replica recovered beside its log: the tables that the log has decided.
+    pub fn on_tables_recovered(&mut self, who: usize, tables: &Checkpoint) -> Result<(), Violation> {
+        let Some(voice) = self.voices.get(&who) else { return Ok(()) };
+        self.tree.check_tables(voice.tip, tables).map_err(|why| format!("{why} (replica {who} starts)"))
+    }
+
+    /// The run is over, and `frames` is what the files of replica `who` hold, from the oldest on: all of it is of one
+    /// log, which is that of the replica where it `has_all`, and else a beginning of it or of the one before.
+    pub fn check_files(&mut self, who: usize, frames: &[Header], has_all: bool) -> Result<(), Violation> {
+        let Some(voice) = self.voices.get(&who).copied() else { return Ok(()) };
+        let mut tip = None;
+        for header in frames {
+            let found = self.tree.find(header.epoch(), header.first_seq);
+            let Some(node) = found.filter(|node| self.tree.stem(*node).tag == { header.tag }) else {
+                return Err(format!("S7: the files of replica {who} hold at {} what nobody stamped", {
+                    header.first_seq
+                }));
+            };
+            tip = Some(node);
+        }
+        let begins = |log| self.tree.begins_with(log, tip);
+        let is_its_own = if has_all { tip == voice.tip } else { begins(voice.tip) || begins(voice.replaced) };
+        if !is_its_own {
+            return Err(format!(
+                "S7: the files of replica {who} hold a log up to {}, it has another one up to {}",
+                self.tree.next(tip),
+                self.tree.next(voice.tip)
+            ));
+        }
+        Ok(())
+    }
+
+    /// Where the log is that ends with this chain at `next`, in the tree.
+    pub fn check_sealed(&self, who: usize, tables: &Checkpoint) -> Result<(), Violation> {
+        let node = self.known_end(tables.end.next, tables.end.chain);
+        self.tree.check_tables(node, tables).map_err(|why| format!("{why} (sealed by replica {who})"))
     }
 
     /// The disk of a replica has its log up to `durable`, before its next turn.

@@ -2,6 +2,7 @@
 //! the root, and two logs have one common prefix.
 
 use super::{Key, Violation};
+use crate::journal::Checkpoint;
 use crate::wire::{
     Chain, EPOCHS_MAX, EntryKind, Epoch, EpochStartView, FrameView, Identity, MemberBody, MembershipView,
     Nanos, OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_birth,
@@ -166,6 +167,41 @@ impl Tree {
         }
         path.reverse();
         path
+    }
+
+    /// S8: a replica's tables at the end of the log that ends with `node` say what its frames say. The epochs before
+    /// a lost checkpoint may be missing.
+    pub fn check_tables(&self, node: Option<Node>, tables: &Checkpoint) -> Result<(), Violation> {
+        let Some(stem) = node.map(|node| self.stem(node)) else {
+            let is_blank = *tables == Checkpoint::default();
+            return if is_blank { Ok(()) } else { Err(format!("S8: tables of a blank log: {tables:?}")) };
+        };
+        let end = (tables.end.next, tables.end.chain, tables.end.epoch);
+        if end != (stem.next, stem.chain, stem.epoch) {
+            return Err(format!(
+                "S8: tables of a log that ends at {:?}, it ends at {}",
+                tables.end, stem.next
+            ));
+        }
+        let known = |(id, line): &(usize, &Line)| line.incarnation > 0 && *id > 0;
+        let lines: Vec<_> = (0..).zip(&stem.lines).filter(known).collect();
+        let rows = tables.publishers.iter().map(|(id, row)| (*id as usize, row));
+        let agree = lines.len() == tables.publishers.len()
+            && lines.iter().zip(rows).all(|((id, line), (row_id, row))| {
+                let named = stem.names.get(&row.name).is_some_and(|named| *named as usize == *id);
+                let said = (row.last, row.incarnation, row.closed);
+                *id == row_id && named && said == (line.last, line.incarnation, line.closed)
+            });
+        let members: Vec<_> = tables.members.iter().map(MemberBody::identity).collect();
+        let epochs: Vec<_> = tables.epochs.iter().map(|row| (Epoch(row.epoch), row.base)).collect();
+        let listed = (&members, tables.membership_seq) == (&stem.members, stem.members_seq);
+        if !agree || !listed || epochs != stem.table {
+            return Err(format!(
+                "S8: the log up to {} lists {:?} at {}, {:?}, {lines:?}, and its tables say {tables:?}",
+                stem.next, stem.members, stem.members_seq, stem.table
+            ));
+        }
+        Ok(())
     }
 
     /// The frames that contain `seq`, of whatever epoch.

@@ -1,0 +1,57 @@
+//! # models: what a weak memory may do to the words that threads and processes share
+//!
+//! The question: is each release and acquire of the tail, of the rings in shared memory and of the watcher's
+//! notices there where it must be? A test on one machine tries the orders that its CPU likes. Here loom tries
+//! all of them, over the very files that production compiles: they take their atomics from `crate::io::sync`,
+//! which is the standard library's there, and loom's here.
+//!
+//! A checker that never found anything proves nothing, so [`Weakened`] takes one ordering out of all
+//! of them at a time; `tests/models.rs` shows that it is found, or why it need not be.
+
+mod sync;
+
+/// Files of the library's room, and beside each what is tried with it.
+#[allow(dead_code, reason = "what only production calls")]
+#[path = "../../src/io"]
+mod io {
+    pub(crate) mod sync {
+        pub(crate) use crate::sync::{AtomicU64, Ordering, fence};
+    }
+
+    mod claims;
+
+    #[path = "../../models/src/tail.rs"]
+    pub(crate) mod tail;
+
+    pub(crate) mod shm {
+        mod inbox;
+        mod ring;
+
+        #[path = "../../../models/src/ring.rs"]
+        pub(crate) mod model;
+    }
+
+    pub(crate) mod watcher {
+        mod notices;
+
+        #[path = "../../../models/src/notices.rs"]
+        pub(crate) mod model;
+    }
+}
+
+pub use sync::{Weakened, weaken};
+
+/// A model: what it is about, and one run of it.
+pub type Model = (&'static str, fn());
+
+/// All of them.
+pub const MODELS: [Model; 4] = [
+    ("tail", io::tail::the_ring_is_never_written_and_read_at_once),
+    ("record", io::shm::model::a_record_is_whole_or_not_there),
+    ("overwritten", io::shm::model::what_is_overwritten_is_never_lent),
+    ("notice", io::watcher::model::a_notice_is_whole_and_the_last_one),
+];
+
+/// The code as it is, and each ordering that can be taken out of it.
+pub const WEAKENINGS: [Weakened; 5] =
+    [Weakened::Nothing, Weakened::Stores, Weakened::Loads, Weakened::ReleaseFences, Weakened::AcquireFences];
