@@ -17,6 +17,7 @@
 pub mod check;
 pub mod coverage;
 pub mod disk;
+mod edge;
 pub mod explore;
 mod machine;
 pub mod many;
@@ -28,6 +29,7 @@ mod payload;
 mod plan;
 mod populate;
 mod quorum;
+mod reader;
 mod replay;
 pub mod rng;
 pub mod shrink;
@@ -38,6 +40,7 @@ mod turn;
 pub mod wire;
 pub mod world;
 
+pub use edge::{EdgeFault, EdgePlan};
 pub use outcome::{Failure, Outcome};
 pub use plan::{Fault, Plan, What};
 pub use world::run;
