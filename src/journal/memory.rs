@@ -110,11 +110,12 @@ pub struct MemoryStore {
     files: BTreeMap<FileName, Vec<u8>>,
     capacity_bytes: u64,
     failing: bool,
+    unlisted: bool,
 }
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        Self { files: BTreeMap::new(), capacity_bytes: u64::MAX, failing: false }
+        Self { files: BTreeMap::new(), capacity_bytes: u64::MAX, failing: false, unlisted: false }
     }
 }
 
@@ -127,6 +128,11 @@ impl MemoryStore {
     /// Every write fails from now on (or works again).
     pub fn set_failing(&mut self, failing: bool) {
         self.failing = failing;
+    }
+
+    /// Listing fails for want of a descriptor from now on (or works again); files that are open stay so.
+    pub fn set_unlisted(&mut self, unlisted: bool) {
+        self.unlisted = unlisted;
     }
 
     /// A file's bytes, to be damaged, cut or looked at.
@@ -187,6 +193,10 @@ impl Store for MemoryStore {
     }
 
     fn list(&self) -> Result<Vec<FileName>, StoreError> {
+        if self.unlisted {
+            let (doing, why) = ("listing the segments".to_string(), "too many open files".to_string());
+            return Err(StoreError { doing, fault: StoreFault::Descriptors, why });
+        }
         Ok(self.files.keys().copied().collect())
     }
 

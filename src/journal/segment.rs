@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Segments are written in groups of whole blocks; the next group writes the last block again. The
-//! last 32 bytes of a group are its *mark*: where the group before ended. So only the last group may
-//! be torn; whatever is bad below its mark is damage.
+//! last bytes of a group are its *mark*: where the group before ended, so only the last group may be torn,
+//! and whatever is bad below its mark is damage; and how many of its sectors are blank, so that one which
+//! never got there is told from one that was meant to be zeros.
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::damage::Damage;
@@ -133,33 +134,63 @@ impl SegmentHeader {
     }
 }
 
+/// What a device writes as a whole, or not at all, in bytes.
+pub(crate) const SECTOR_LEN: usize = 512;
+
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
-struct GroupMark {
+struct MarkBytes {
     magic: u64,
     number: u32,
     checksum: u32,
     before: u64,
     end: u64,
+    blank: u32,
+    reserved: u32,
+}
+
+/// What the last bytes of a group say of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct GroupMark {
+    /// Where the group before it ended.
+    pub before: u64,
+    /// Where it ends.
+    pub end: u64,
+    /// How many of its sectors hold nothing but zeros: they look as if they had never been written.
+    pub blank: u32,
 }
 
 /// Bytes of a group's mark.
-pub const GROUP_MARK_LEN: usize = size_of::<GroupMark>();
+pub const GROUP_MARK_LEN: usize = size_of::<MarkBytes>();
 
-/// Writes the mark of a group into the end of its last block: the group before ended at `before`, this
-/// one ends at `end`.
-pub fn write_group_mark(block_end: &mut [u8], number: u64, before: u64, end: u64) {
-    let mut mark = GroupMark { magic: GROUP_MAGIC, number: number as u32, checksum: 0, before, end };
+/// Writes the mark of a group into the end of its last block.
+pub fn write_group_mark(block_end: &mut [u8], number: u64, mark: GroupMark) {
+    let GroupMark { before, end, blank } = mark;
+    let mut mark =
+        MarkBytes { magic: GROUP_MAGIC, number: number as u32, checksum: 0, before, end, blank, reserved: 0 };
     mark.checksum = checksum_but_12(bytemuck::bytes_of(&mark));
     let at = block_end.len() - GROUP_MARK_LEN;
     block_end[at..].copy_from_slice(bytemuck::bytes_of(&mark));
 }
 
-/// The mark at the end of `block`: (end of the group before, end of this group).
-pub fn group_mark(block: &[u8], number: u64) -> Option<(u64, u64)> {
+/// The mark at the end of `block`.
+pub fn group_mark(block: &[u8], number: u64) -> Option<GroupMark> {
     let bytes = &block[block.len().checked_sub(GROUP_MARK_LEN)?..];
-    let mark: GroupMark = bytemuck::pod_read_unaligned(bytes);
+    let mark: MarkBytes = bytemuck::pod_read_unaligned(bytes);
     let valid =
         mark.magic == GROUP_MAGIC && mark.number == number as u32 && mark.checksum == checksum_but_12(bytes);
-    valid.then_some((mark.before, mark.end))
+    valid.then_some(GroupMark { before: mark.before, end: mark.end, blank: mark.blank })
+}
+
+/// How many sectors of `bytes` hold nothing but zeros between `from` and `until`: as they were before that part of
+/// segment `number` was written. The mark of a group that ended at `from` or before may still stand in one.
+pub fn blank_sectors(bytes: &[u8], number: u64, (from, until): (usize, usize), from_offset: u64) -> u32 {
+    let is_blank = |at: &usize| {
+        let sector = &bytes[*at..bytes.len().min(at + SECTOR_LEN)];
+        let old_mark = group_mark(sector, number).is_some_and(|mark| mark.end <= from_offset);
+        let written = sector.len() - if old_mark { GROUP_MARK_LEN } else { 0 };
+        let (first, last) = (from.saturating_sub(*at).min(written), (until - at).min(written));
+        sector[first..last.max(first)].iter().all(|byte| *byte == 0)
+    };
+    (from / SECTOR_LEN * SECTOR_LEN..until).step_by(SECTOR_LEN).filter(is_blank).count() as u32
 }

@@ -29,7 +29,9 @@ use crate::journal::proof::RunRecord;
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
 use crate::journal::replay::{Replay, Step};
-use crate::journal::segment::{GROUP_MARK_LEN, RECORDS_AT, SegmentHeader, write_group_mark};
+use crate::journal::segment::{
+    GROUP_MARK_LEN, GroupMark, RECORDS_AT, SegmentHeader, blank_sectors, write_group_mark,
+};
 use crate::journal::superblock::Superblock;
 use crate::journal::walk::read_header;
 use crate::proto::commit::Durability;
@@ -271,7 +273,9 @@ impl SegmentWriter {
         let end = filling.end();
         let padded = (filling.block.len() + GROUP_MARK_LEN).next_multiple_of(BLOCK_LEN);
         filling.block.resize(padded, 0);
-        write_group_mark(&mut filling.block, filling.number, before, end);
+        let group = (start, (end - filling.block_at) as usize);
+        let blank = blank_sectors(&filling.block, filling.number, group, before);
+        write_group_mark(&mut filling.block, filling.number, GroupMark { before, end, blank });
         let written = store.write_at(FileName::Segment(filling.number), filling.block_at, &filling.block);
         if let Err(error) = written {
             filling.block.truncate(start);

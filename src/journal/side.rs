@@ -156,6 +156,14 @@ enum Half {
     Chores(u64),
 }
 
+/// What keeps the journal from its files, and may pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Stuck {
+    fault: StoreFault,
+    /// It was met in [`Half::Chores`]: it is over when the next chores are done.
+    in_chore: bool,
+}
+
 /// The side thread's state: everything but its thread, its clock and its files.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Side {
@@ -175,7 +183,7 @@ pub struct Side {
     pending: Option<(Seq, u64)>,
     written: Written,
     /// What keeps the journal from its files, if something does.
-    stuck: Option<StoreFault>,
+    stuck: Option<Stuck>,
     /// How often a stop was tried again.
     tries_to_stop: u32,
     damage_count: u64,
@@ -224,7 +232,7 @@ impl Side {
 
     /// What kept the journal from its files in the last turn, if something did that may pass.
     pub fn stuck(&self) -> Option<StoreFault> {
-        self.stuck
+        self.stuck.map(|stuck| stuck.fault)
     }
 
     /// Damage that the scrub has found.
@@ -246,6 +254,7 @@ impl Side {
         remarks: &mut Vec<Remark>,
     ) -> Next {
         self.said_pos.get_or_insert_with(|| source.word(Word::PublishedPos));
+        let is_chore = matches!(self.half, Half::Chores(_)) && !inputs.stop;
         let worked = match std::mem::replace(&mut self.half, Half::Urgent) {
             Half::Chores(bytes) if !inputs.stop => {
                 self.chores(store, source, inputs, bytes == 0, remarks).map(|()| self.rest(source, bytes))
@@ -254,7 +263,8 @@ impl Side {
         };
         match worked {
             Ok(next) => {
-                if self.stuck.take().is_some() {
+                // Records that are written prove nothing about a chore that the same lack stopped.
+                if self.stuck.take_if(|stuck| is_chore || !stuck.in_chore).is_some() {
                     remarks.push(Remark::GoesOn);
                 }
                 next
@@ -263,7 +273,8 @@ impl Side {
                 // A stop does not wait for ever; it is not clean then.
                 Some(fault) if !inputs.stop || self.tries_to_stop < TRIES_TO_STOP => {
                     self.tries_to_stop += u32::from(inputs.stop);
-                    if self.stuck.replace(fault) != Some(fault) {
+                    let before = self.stuck.replace(Stuck { fault, in_chore: is_chore });
+                    if before.is_none_or(|before| before.fault != fault) {
                         remarks.push(Remark::Stuck(error));
                     }
                     if fault == StoreFault::NoSpace {
@@ -422,18 +433,18 @@ impl Side {
         // One a turn: so a stop has little left to wait for.
         self.writer.sync_sealed(store)?;
         if now >= self.retention_due {
-            self.retention_due = now + RETENTION_PERIOD_NS;
             self.retain(store, source, inputs, remarks)?;
+            self.retention_due = now + RETENTION_PERIOD_NS;
         }
         if self.settings.packs && now >= self.pack_due {
             self.pack_due = now + PACK_PERIOD_NS;
             self.pack(store, remarks)?;
         }
         if now >= self.scrub_due && self.settings.scrub_bytes_per_s > 0 {
-            self.scrub_due = now + SCRUB_PERIOD_NS;
             let mut found: Vec<Damage> = Vec::new();
             let budget = self.settings.scrub_bytes_per_s / (1_000_000_000 / SCRUB_PERIOD_NS);
             self.scrub.step(store, self.writer.number(), budget, &mut found)?;
+            self.scrub_due = now + SCRUB_PERIOD_NS;
             self.damage_count += found.len() as u64;
             remarks.extend(found.into_iter().map(Remark::Damaged));
         }

@@ -16,20 +16,19 @@
 //! * A torn record lacks a sector. Old sectors of a group that is written for the first time are zeros, or
 //!   the mark of the group before. A bad record all of whose sectors hold something was written as a whole,
 //!   perhaps acknowledged, and has changed since.
-//!
-//! One case cannot be told: a flipped bit in the very last group, in a record that has a sector's worth of
-//! zeros in its payload. It is taken for torn.
+//! * A record may hold a sector's worth of zeros of its own. So the group's mark says how many of its sectors
+//!   are blank: where no more are found, and no old mark where the group lies, none is missing, and what is
+//!   bad has changed. Where the mark itself is not there, the group never was there as a whole.
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::packed::read_segment;
 use crate::journal::ports::{Store, StoreError};
-use crate::journal::segment::{GROUP_MARK_LEN, group_mark};
+use crate::journal::segment::{GROUP_MARK_LEN, GroupMark, SECTOR_LEN, blank_sectors, group_mark};
 use crate::journal::segments::RUN_LEN_MAX;
 use crate::journal::walk::Walk;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{DATAGRAM_LEN_MAX, HEADER_LEN, Header};
 
-/// What a device writes as a whole, or not at all, in bytes.
-pub(crate) const SECTOR_LEN: usize = 512;
 /// Longest group: the record that makes it long enough is its last.
 const GROUP_LEN_MAX: u64 = RUN_LEN_MAX + DATAGRAM_LEN_MAX as u64;
 
@@ -48,8 +47,10 @@ pub(crate) enum End {
 /// than nothing stands there.
 pub(crate) fn look<S: Store>(store: &S, number: u64, offset: u64, bad: bool) -> Result<End, StoreError> {
     let walk = Walk::new(store, number, offset);
-    let (before, marked_end) = walk.last_mark()?.unwrap_or((0, 0));
-    let marked_end = Some(marked_end).filter(|end| *end > offset);
+    let last_mark = walk.last_mark()?;
+    let before = last_mark.map_or(0, |mark| mark.before);
+    let mark = last_mark.filter(|mark| mark.end > offset);
+    let marked_end = mark.map(|mark| mark.end);
     let behind = Walk::new(store, number, offset).resync()?;
     if !bad && behind.is_none() && marked_end.is_none() {
         return Ok(End::Clean);
@@ -63,10 +64,31 @@ pub(crate) fn look<S: Store>(store: &S, number: u64, offset: u64, bad: bool) -> 
     if let Some(later) = Walk::new(store, number, group_end - 8).resync()? {
         return Ok(End::Damage(format!("and good records of a later group behind it from byte {later} on")));
     }
-    if !lacks_sector(store, number, offset, behind, group_end)? {
+    let whole = match mark {
+        Some(mark) => !planted(Mutation::BlankIsTorn) && is_whole(store, number, &mark)?,
+        None => false,
+    };
+    if whole || !lacks_sector(store, number, offset, behind, group_end)? {
         return Ok(End::Damage("in a record all of which was on the device".to_string()));
     }
     Ok(End::Torn(marked_end))
+}
+
+/// Whether no sector of the group with this mark is missing: none is blank that was not.
+fn is_whole<S: Store>(store: &S, number: u64, mark: &GroupMark) -> Result<bool, StoreError> {
+    let start = mark.before / BLOCK_LEN as u64 * BLOCK_LEN as u64;
+    let len = (mark.end - start).next_multiple_of(BLOCK_LEN as u64);
+    let mut bytes = vec![0; len as usize];
+    let taken = read_segment(store, number, start, &mut bytes)?.unwrap_or(0);
+    bytes[taken..].fill(0);
+    let group = ((mark.before - start) as usize, (mark.end - start) as usize);
+    // Zeros may also have been meant to replace the mark of the group before.
+    let is_replaced = |(index, block): (usize, &[u8])| {
+        let old = group_mark(block, number).is_some_and(|old| old.end <= mark.before);
+        !old || (index + 1) * BLOCK_LEN - GROUP_MARK_LEN >= group.1
+    };
+    let replaced = bytes.chunks_exact(BLOCK_LEN).enumerate().all(is_replaced);
+    Ok(replaced && blank_sectors(&bytes, number, group, mark.before) <= mark.blank)
 }
 
 /// Whether a sector of the bad record at `offset` looks as it did before its group was written. `behind` is
@@ -91,7 +113,7 @@ fn lacks_sector<S: Store>(
     let is_old = |at: usize| {
         // A file that ends inside the record lacks its rest.
         let Some(sector) = bytes.get(at..at + SECTOR_LEN) else { return true };
-        let marked = group_mark(sector, number).is_some_and(|(_, end)| end <= offset);
+        let marked = group_mark(sector, number).is_some_and(|mark| mark.end <= offset);
         let written = SECTOR_LEN - if marked { GROUP_MARK_LEN } else { 0 };
         sector[from.saturating_sub(at).min(written)..written].iter().all(|byte| *byte == 0)
     };

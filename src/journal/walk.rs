@@ -5,7 +5,7 @@ use crate::journal::damage::Damage;
 use crate::journal::packed::read_segment;
 use crate::journal::ports::{Store, StoreError};
 use crate::journal::record::Record;
-use crate::journal::segment::{GROUP_MARK_LEN, RECORDS_AT, SegmentHeader, group_mark};
+use crate::journal::segment::{GROUP_MARK_LEN, GroupMark, RECORDS_AT, SegmentHeader, group_mark};
 use crate::wire::{DATAGRAM_LEN_MAX, FrameView, HEADER_LEN, Header, MAGIC, Reject};
 
 /// Bytes that are read at once.
@@ -123,9 +123,9 @@ impl<'s, S: Store> Walk<'s, S> {
         }
     }
 
-    /// The greatest group mark at or behind the present place: (end of the group before, end).
-    pub fn last_mark(&self) -> Result<Option<(u64, u64)>, StoreError> {
-        let mut best = None;
+    /// The mark at or behind the present place of the group that ends last.
+    pub fn last_mark(&self) -> Result<Option<GroupMark>, StoreError> {
+        let mut best: Option<GroupMark> = None;
         let mut at = self.at / BLOCK_LEN as u64 * BLOCK_LEN as u64;
         let mut chunk = vec![0; CHUNK_LEN];
         loop {
@@ -133,7 +133,7 @@ impl<'s, S: Store> Walk<'s, S> {
                 return Ok(best);
             };
             let marks = chunk[..taken].chunks_exact(BLOCK_LEN).filter_map(|b| group_mark(b, self.number));
-            best = best.max(marks.max_by_key(|mark| mark.1));
+            best = best.into_iter().chain(marks).max_by_key(|mark| mark.end);
             if taken < CHUNK_LEN {
                 return Ok(best);
             }
@@ -157,7 +157,7 @@ fn is_blank(bytes: &[u8], at: u64, number: u64) -> bool {
     let (here, next) = bytes.split_at(left.min(bytes.len()));
     let next = &next[..next.len().min(BLOCK_LEN)];
     let marked = |block: &[u8]| {
-        block.len() >= GROUP_MARK_LEN && group_mark(block, number).is_some_and(|(_, end)| end == at)
+        block.len() >= GROUP_MARK_LEN && group_mark(block, number).is_some_and(|mark| mark.end == at)
     };
     if marked(here) {
         return zeros(&here[..here.len() - GROUP_MARK_LEN]);

@@ -63,6 +63,7 @@ mutations! {
     MarkedInOneCopy "S9" "a start marks one copy of the superblock as in use",
     OlderCountedDurable "S9" "a run in power counts as durable what older segments lack",
     ProvenTooEarly "S9" "a run in power is said to have all of before on the device before it has",
+    BlankIsTorn "S9" "a group with a changed bit and a sector of zeros is taken for torn, and cut",
     RingNumberTwice "S9" "a number of a ring is given again after a start that failed",
     KeptFramesStay "S10" "frames that wait are not forgotten when a new epoch begins",
     PrefixNotProven "S10" "what lies below the table of a start is taken from anybody",
@@ -75,6 +76,8 @@ mutations! {
     ChangeBeforeStart "membership" "a change does not wait for the epoch's start",
     PairPromisesAfterAlone "two members" "promises of the membership after a change elect alone",
     PairCommitsAfterAlone "two members" "a change is committed by the membership after it alone",
+    SwapCountedOnce "two members" "one that takes the place of another is counted by the members after it alone",
+    SwapNotSettled "stuck" "no entry says that a replacement is committed",
     HandoverWithoutPromises "others" "the successor of a handover leads without promises",
     UncommittedToldOpen "opens" "a publisher is told an open, and a last number, that are not committed",
     LateOpenFences "opens" "a late copy of an old open fences the newer process",
@@ -126,6 +129,9 @@ mutations! {
     AnswerOff "edge" "a feed answers a request with what follows",
     CopyDelivered "edge" "a receiver delivers again what it has",
     GapNotSeen "edge" "a receiver asks for nothing",
+    TableEnds "stuck" "an epoch's start lists all epochs without a commit, or nobody leads",
+    FullMissesLeader "SUSPECT-3" "who stores nothing itself misses the leader because nothing moves",
+    FullCampaigns "ELECT-3" "who has no room for an epoch's start asks for promises",
     AnyBoundBelieved "others" "an ack tells of what is stamped, whoever says it and however far it reaches",
 }
 

@@ -359,7 +359,7 @@ fn few_open_files_are_allowed_more_and_a_lack_of_them_is_no_broken_disk() {
     replica.await_log("LS1105");
     replica.await_log("nothing is wrong with the disk");
     limit(4096);
-    replica.await_log("over after");
+    replica.await_log("over: the system refuses the journal its files");
     cluster.publish("after that\n");
     assert_eq!(replica.terminate(), Some(0));
 }

@@ -7,6 +7,7 @@ mod packed;
 mod proof;
 mod segments;
 mod shelf;
+mod side;
 mod switch;
 mod tail;
 mod torn;

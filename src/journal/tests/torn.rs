@@ -1,7 +1,7 @@
 //! The power goes in the middle of the last group: any of its sectors may be new, and the others old.
 
 use super::*;
-use crate::journal::torn::SECTOR_LEN;
+use crate::journal::segment::SECTOR_LEN;
 use crate::journal::verify;
 use proptest::prelude::*;
 
@@ -19,13 +19,18 @@ struct Grown {
 
 /// `groups` name the frames of each, by the lengths of their only message.
 fn grown(groups: &[Vec<usize>]) -> Grown {
+    grown_of(groups, |seq| seq as u8 | 3)
+}
+
+/// The same; a message of seq n consists of the byte `fill(n)`.
+fn grown_of(groups: &[Vec<usize>], fill: impl Fn(Seq) -> u8) -> Grown {
     let mut journal = Journal::begun_with(Settings { power: true, ..settings() });
     journal.drain();
     let mut old = Vec::new();
     for lengths in groups {
         for &len in lengths {
             let end = journal.end();
-            let payload = vec![end.next as u8 | 3; len];
+            let payload = vec![fill(end.next); len];
             journal.append(&frame(&end, end.epoch, &[(entry(EntryKind::Message, 1, end.next), payload)]));
         }
         old = journal.store.file_mut(FileName::Segment(1)).unwrap().clone();
@@ -163,6 +168,41 @@ proptest! {
         store.file_mut(FileName::Segment(1)).unwrap()[offset] ^= 1 << bit;
         grown.names(store, offset)?;
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Payloads of zeros look like sectors that never got there, and are none.
+    #[test]
+    fn a_bit_flipped_in_the_last_group_is_damage_also_where_a_payload_is_all_zeros(
+        groups in groups(), zeros in 1u64..4, part in 0.0f64..1.0, bit in 0u8..8,
+    ) {
+        let grown = grown_of(&groups, |seq| if seq % 3 < zeros { 0 } else { 7 });
+        let offset = RECORDS_AT + ((grown.end() - RECORDS_AT) as f64 * part) as usize;
+        let mut store = grown.store.clone();
+        store.file_mut(FileName::Segment(1)).unwrap()[offset] ^= 1 << bit;
+        grown.names(store, offset)?;
+    }
+
+    /// And what never got there is told from them.
+    #[test]
+    fn s7_any_sectors_of_the_last_group_may_be_missing_also_where_payloads_are_all_zeros(
+        groups in groups(), zeros in 1u64..4, new in prop::collection::vec(any::<bool>(), 64),
+    ) {
+        let grown = grown_of(&groups, |seq| if seq % 3 < zeros { 0 } else { 7 });
+        let mut new = new.into_iter().cycle();
+        grown.recovers(grown.torn(|| new.next() == Some(true)))?;
+    }
+}
+
+#[test]
+fn a_flipped_bit_beside_a_sector_of_zeros_is_no_torn_group() {
+    let grown = grown_of(&[vec![100], vec![1_200]], |seq| if seq < 5 { 7 } else { 0 });
+    let mut store = grown.store.clone();
+    // In the header of the only record of the last group, whose payload has two sectors of zeros.
+    store.file_mut(FileName::Segment(1)).unwrap()[grown.before + 40] ^= 1;
+    grown.names(store, grown.before).unwrap();
 }
 
 /// A record that lost a sector below what a later group's mark names, or with later groups behind it, is not

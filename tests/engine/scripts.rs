@@ -1,0 +1,459 @@
+//! The rules as stories: each file of `tests/testdata/rules` drives replicas, a publisher and readers step by step, and
+//! holds what is seen after each step. `REWRITE=1 cargo test --test engine scripts` writes what is seen into the files;
+//! `git diff` then shows what a change of the code changes.
+//!
+//! ```text
+//!   cluster members=3        so many replicas, of which replica 1 leads
+//!   learner 4                one more, which nobody lists
+//!   open NAME                a publisher opens a name
+//!   reader NAME of=stamped   a reader joins: stamped or committed
+//!   publish TEXT …           hands in one message each
+//!   run TIME                 so much time passes (us or ms)
+//!   cut A-B …                nothing passes between two nodes any more, in neither direction; `cut A` is A and all others
+//!   mute A>B …               the same in one direction
+//!   lose KIND …              no datagram of this kind arrives anywhere
+//!   heal                     everything passes again
+//!   echo N                   all that N has said so far arrives at it again
+//!   crash N …                the process ends; its tail stays
+//!   restart N …              it starts on that tail
+//!   replace N as=M           a blank journal for replica N under incarnation M
+//!   member add|remove N as=M an operator submits the change
+//!   dead N at=M              an operator tells replica M that N is dead
+//!   log N …                  the entries of a replica's log
+//!   state                    role, epoch, log end, commit and promise of each replica
+//!   show KIND …              from here on a step also prints datagrams of these kinds, each text once
+//! ```
+//!
+//! Nodes are numbers (replicas), `publisher`, or a reader's name.
+
+mod words;
+
+use crate::subscriber::owned;
+use crate::world::Told;
+use crate::world::*;
+use datadriven::{TestCase, walk};
+use lockstep::engine::parts::PartsLimits;
+use lockstep::engine::publisher::PublisherEvent;
+use lockstep::engine::receiver::Start;
+use lockstep::engine::replica::Replica;
+use lockstep::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberLimits};
+use lockstep::journal::Tail;
+use lockstep::journal::memory::MemoryTail;
+use lockstep::sim::net::{SimNet, To};
+use lockstep::wire::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use words::{datagram_words, epoch_words, heard_words, kind, told_words, words};
+
+const MEMBERS_MAX: u32 = 5;
+const RING: usize = 256 << 10;
+const PUBLISHER: &str = "publisher";
+
+/// A replica's process, or what is left of it.
+enum Seat {
+    Up(Box<Replica<TestPorts>>),
+    Down(Box<Tail<MemoryTail>>),
+    Empty,
+}
+
+struct Reading {
+    subscriber: Subscriber<SimNet>,
+    delivery: Delivery,
+}
+
+#[derive(Default)]
+struct Stage {
+    now: Nanos,
+    members: u32,
+    seats: BTreeMap<u32, Seat>,
+    /// The incarnation of a replica whose journal was formatted anew.
+    incarnations: BTreeMap<u32, u32>,
+    publisher: Option<Told>,
+    id: PublisherId,
+    readers: BTreeMap<String, Reading>,
+    /// From, to: what does not pass.
+    cut: BTreeSet<(String, String)>,
+    lost: BTreeSet<u8>,
+    /// Every datagram so far, and who sent it.
+    said: Vec<(String, Vec<u8>)>,
+    shown: BTreeSet<u8>,
+    printed: BTreeSet<String>,
+    out: String,
+}
+
+#[test]
+fn each_story_of_the_rules_goes_as_it_is_written() {
+    walk("tests/testdata/rules", |file| {
+        let mut stage = Stage { now: 1_000_000, ..Stage::default() };
+        file.run(|case| stage.step(case));
+    });
+}
+
+impl Stage {
+    fn step(&mut self, case: &TestCase) -> String {
+        self.out.clear();
+        assert_eq!(case.directive, "do", "each step begins with `do`; its orders stand below, one a line");
+        for line in case.input.lines() {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            self.order(&words);
+        }
+        match self.out.as_str() {
+            "" => "ok\n".to_owned(),
+            out => out.to_owned(),
+        }
+    }
+
+    fn order(&mut self, words: &[String]) {
+        let (verb, rest) = words.split_first().expect("a word");
+        let value = |key: &str| {
+            let found = rest.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+            found.map(str::to_owned)
+        };
+        let number = |key: &str| value(key).map(|text| text.parse::<u32>().expect("a number"));
+        let plain: Vec<&str> = rest.iter().filter(|word| !word.contains('=')).map(String::as_str).collect();
+        let numbers = || plain.iter().map(|word| word.parse::<u32>().expect("a replica's number"));
+        match verb.as_str() {
+            "cluster" => self.begin(number("members").expect("members=N")),
+            "learner" => numbers().for_each(|number| self.seat(number, blank_tail(number, RING))),
+            "open" => self.open(plain[0]),
+            "reader" => self.join(plain[0], &value("of").expect("of=stamped or of=committed")),
+            "publish" => {
+                let id = self.id;
+                self.publisher.as_mut().expect("open NAME first").publish(id, &plain);
+            }
+            "run" => self.run(plain[0]),
+            "cut" => plain.iter().for_each(|pair| self.part(pair)),
+            "mute" => plain.iter().for_each(|pair| {
+                let (from, to) = pair.split_once('>').expect("A>B");
+                self.cut.insert((from.to_owned(), to.to_owned()));
+            }),
+            "lose" => self.lost.extend(plain.iter().map(|name| kind(name))),
+            "show" => self.shown.extend(plain.iter().map(|name| kind(name))),
+            "heal" => {
+                self.cut.clear();
+                self.lost.clear();
+            }
+            "echo" => numbers().for_each(|number| {
+                let said = self.said.iter().filter(|(from, _)| *from == number.to_string());
+                let said: Vec<_> = said.map(|(_, bytes)| bytes.clone()).collect();
+                self.up(number).net_mut().groups.extend(said);
+            }),
+            "crash" => numbers().for_each(|number| self.crash(number)),
+            "restart" => numbers().for_each(|number| self.restart(number)),
+            "replace" => self.replace(plain[0].parse().expect("a number"), number("as").expect("as=M")),
+            "member" => self.submit(plain[0], plain[1].parse().expect("a number"), number("as")),
+            "dead" => self.declare(plain[0].parse().expect("a number"), number("at").expect("at=M")),
+            "log" => numbers().for_each(|number| self.print_log(number)),
+            "state" => self.print_state(),
+            other => panic!("no such order: {other}"),
+        }
+    }
+
+    fn begin(&mut self, members: u32) {
+        assert!((1..=MEMBERS_MAX).contains(&members), "1 to {MEMBERS_MAX} members");
+        self.members = members;
+        for number in 1..=members {
+            let tail = if number == 1 { born_tail(1, members, RING) } else { blank_tail(number, RING) };
+            self.seat(number, tail);
+        }
+    }
+
+    /// A process of replica `number` starts on `tail`.
+    fn seat(&mut self, number: u32, tail: Tail<MemoryTail>) {
+        let mut limits = replica_limits(number, self.members);
+        if let Some(incarnation) = self.incarnations.get(&number) {
+            limits.receiver.me.incarnation = *incarnation;
+        }
+        (limits.process_nonce, limits.born) = (self.now, self.now);
+        let replica = start(tail, limits).expect("it may start");
+        self.seats.insert(number, Seat::Up(Box::new(replica)));
+    }
+
+    fn crash(&mut self, number: u32) {
+        match std::mem::replace(self.seats.get_mut(&number).expect("a replica"), Seat::Empty) {
+            Seat::Up(replica) => _ = self.seats.insert(number, Seat::Down(Box::new(replica.into_tail()))),
+            _ => panic!("replica {number} does not run"),
+        }
+    }
+
+    fn restart(&mut self, number: u32) {
+        match std::mem::replace(self.seats.get_mut(&number).expect("a replica"), Seat::Empty) {
+            Seat::Down(tail) => self.seat(number, *tail),
+            _ => panic!("replica {number} has no tail to start on"),
+        }
+    }
+
+    fn replace(&mut self, number: u32, incarnation: u32) {
+        self.incarnations.insert(number, incarnation);
+        let label = lockstep::journal::TailLabel {
+            cluster: CLUSTER,
+            identity: Identity { replica: number, incarnation },
+            boot: [1, 1],
+            generation: 1,
+            record_len_max: FRAME_LEN_MAX as u32,
+        };
+        let tail = Tail::blank(MemoryTail::new(RING), label, lockstep::proto::log::LogEnd::BLANK);
+        self.seat(number, tail.expect("a ring large enough"));
+    }
+
+    fn open(&mut self, name: &str) {
+        let mut cluster = Cluster::new(self.members, |_| {});
+        cluster.add_publisher(|_| {});
+        let mut told = cluster.publishers.remove(0);
+        told.publisher.core.open(name, [1, 1]).expect("a name");
+        self.publisher = Some(told);
+        self.run("10ms");
+        assert_ne!(self.id, 0, "{name} is not open:\n{}", self.out);
+    }
+
+    fn join(&mut self, name: &str, delivery: &str) {
+        let delivery = match delivery {
+            "stamped" => Delivery::Stamped,
+            "committed" => Delivery::Committed,
+            other => panic!("of={other}: stamped or committed"),
+        };
+        let me = Identity { replica: 2_000 + self.readers.len() as u32, incarnation: 5 };
+        let parts = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 1 << 20 };
+        let receiver = receiver_limits(me, self.members);
+        let limits = SubscriberLimits {
+            receiver,
+            delivery,
+            start: Start::From(1),
+            parts,
+            lag_report_ns: 1_000_000_000,
+        };
+        let subscriber = Subscriber::new(SimNet::of_client(), limits);
+        self.readers.insert(name.to_owned(), Reading { subscriber, delivery });
+    }
+
+    fn nodes(&self) -> Vec<String> {
+        let publisher = self.publisher.iter().map(|_| PUBLISHER.to_owned());
+        let replicas = self.seats.keys().map(u32::to_string);
+        replicas.chain(publisher).chain(self.readers.keys().cloned()).collect()
+    }
+
+    /// `A-B`, or `A` for A and everybody.
+    fn part(&mut self, pair: &str) {
+        let others = self.nodes();
+        let (one, others) = match pair.split_once('-') {
+            Some((one, other)) => (one, vec![other.to_owned()]),
+            None => (pair, others),
+        };
+        for other in others {
+            self.cut.insert((one.to_owned(), other.clone()));
+            self.cut.insert((other, one.to_owned()));
+        }
+    }
+
+    fn run(&mut self, time: &str) {
+        let ns = match time.strip_suffix("ms") {
+            Some(count) => count.parse::<Nanos>().expect("a number") * 1_000_000,
+            None => time.strip_suffix("us").expect("us or ms").parse::<Nanos>().expect("a number") * 1_000,
+        };
+        let until = self.now + ns;
+        while self.now < until {
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        self.now += TURN_NS;
+        let wall = self.now + 1_700_000_000_000_000_000;
+        let mut said = Vec::new();
+        for (number, seat) in &mut self.seats {
+            let Seat::Up(replica) = seat else { continue };
+            flush(replica.tail_mut().memory_mut());
+            replica.poll(self.now, wall);
+            while let Some(event) = replica.core.events.pop() {
+                if let Some(words) = words(&event) {
+                    writeln!(self.out, "{number}: {words}").expect("room");
+                }
+            }
+            said.push((number.to_string(), sent(replica.net_mut())));
+        }
+        if let Some(told) = &mut self.publisher {
+            let (out, id) = (&mut self.out, &mut self.id);
+            told.publisher.poll(self.now, wall, 100, |event| {
+                if let PublisherEvent::Opened { publisher, .. } = &event {
+                    *id = *publisher;
+                }
+                if let Some(words) = told_words(&event) {
+                    writeln!(out, "{PUBLISHER}: {words}").expect("room");
+                }
+            });
+            said.push((PUBLISHER.to_owned(), sent(told.publisher.net_mut())));
+        }
+        for (name, reading) in &mut self.readers {
+            let out = &mut self.out;
+            reading.subscriber.poll(self.now, 100, |event| {
+                if let Some(words) = owned(&event).and_then(|heard| heard_words(&heard, reading.delivery)) {
+                    writeln!(out, "{name}: {words}").expect("room");
+                }
+                Flow::Continue
+            });
+            said.push((name.clone(), sent(reading.subscriber.net_mut())));
+        }
+        for (from, datagrams) in said {
+            for (to, bytes) in datagrams {
+                self.carry(&from, to, &bytes);
+                self.said.push((from.clone(), bytes));
+            }
+        }
+    }
+
+    fn carry(&mut self, from: &str, to: To, bytes: &[u8]) {
+        if self.shown.contains(&bytes[5]) {
+            let words = format!("{from} > {}", datagram_words(bytes));
+            if self.printed.insert(words.clone()) {
+                writeln!(self.out, "{words}").expect("room");
+            }
+        }
+        if self.lost.contains(&bytes[5]) {
+            return;
+        }
+        let sender = self.address_of(from);
+        for name in self.nodes() {
+            let for_it = match to {
+                To::Group(_) => name != from,
+                To::Unicast(to) => to == self.address_of(&name),
+            };
+            if !for_it || self.cut.contains(&(from.to_owned(), name.clone())) {
+                continue;
+            }
+            let group = if let To::Group(group) = to { Some(group) } else { None };
+            let net = match name.parse::<u32>() {
+                Ok(number) => match self.seats.get_mut(&number) {
+                    Some(Seat::Up(replica)) => replica.net_mut(),
+                    _ => continue,
+                },
+                Err(_) if name == PUBLISHER => {
+                    self.publisher.as_mut().expect("a publisher").publisher.net_mut()
+                }
+                Err(_) => self.readers.get_mut(&name).expect("a reader").subscriber.net_mut(),
+            };
+            net.arrive(bytes.to_vec(), Some(sender), group);
+        }
+    }
+
+    fn address_of(&self, name: &str) -> std::net::SocketAddrV4 {
+        let number = match name.parse::<u32>() {
+            Ok(number) => number,
+            Err(_) if name == PUBLISHER => 101,
+            Err(_) => 110 + self.readers.keys().position(|other| other == name).expect("a node") as u32,
+        };
+        address(number)
+    }
+
+    fn up(&mut self, number: u32) -> &mut Replica<TestPorts> {
+        match self.seats.get_mut(&number) {
+            Some(Seat::Up(replica)) => replica,
+            _ => panic!("replica {number} does not run"),
+        }
+    }
+
+    /// A change of the membership after that in force, as an operator's command submits it.
+    fn submit(&mut self, change: &str, number: u32, incarnation: Option<u32>) {
+        let change = match change {
+            "add" => Change::Add,
+            "remove" => Change::Remove,
+            other => panic!("member {other}: add or remove"),
+        };
+        let incarnation = incarnation.unwrap_or_else(|| identity(number).incarnation);
+        let member = MemberBody::full(Identity { replica: number, incarnation }, address(number));
+        let after = self.seats.values().filter_map(|seat| match seat {
+            Seat::Up(replica) => Some(membership_seq(replica.tail())),
+            _ => None,
+        });
+        let after = after.max().expect("somebody runs");
+        let mut payload = [0; MEMBERSHIP_LEN_MAX];
+        let length = write_membership(&mut payload, after, change, member, &[]);
+        let mut bytes = vec![0; HEADER_LEN + entry_len(length)];
+        let entry = EntryHeader { kind: EntryKind::Membership as u8, ..bytemuck::Zeroable::zeroed() };
+        write_entry(&mut bytes[HEADER_LEN..], entry, &payload[..length]).expect("room");
+        let header = Header {
+            cluster: CLUSTER,
+            history: HISTORY,
+            count: 1,
+            sender: 99,
+            ..Header::new(Kind::Submission)
+        };
+        seal(&mut bytes, header);
+        for seat in self.seats.values_mut() {
+            if let Seat::Up(replica) = seat {
+                replica.net_mut().groups.push_back(bytes.clone());
+            }
+        }
+    }
+
+    fn declare(&mut self, dead: u32, at: u32) {
+        let mut out = vec![0; SMALL_LEN_MAX];
+        let header = Header { cluster: CLUSTER, sender: 99, ..Header::new(Kind::Question) };
+        let name = identity(dead).to_string();
+        let length = write_question(&mut out, header, 5, Topic::DeclareDead, &name);
+        out.truncate(length);
+        self.up(at).net_mut().unicast.push_back((out, Some(address(99))));
+        let before = self.shown.clone();
+        self.shown.insert(Kind::Verdict as u8);
+        self.run("100us");
+        self.shown = before;
+    }
+
+    fn print_state(&mut self) {
+        for (number, seat) in &self.seats {
+            let line = match seat {
+                Seat::Up(replica) => {
+                    let end = replica.tail().end();
+                    let stopped = if replica.core.is_stopped() { "stopped " } else { "" };
+                    format!(
+                        "{stopped}{} of {}, log ends at {}, commit {}, promised {}",
+                        replica.role().name(),
+                        epoch_words(end.epoch),
+                        end.next,
+                        replica.core.commit_next(),
+                        epoch_words(replica.tail().promised())
+                    )
+                }
+                Seat::Down(tail) => format!("down, log ends at {}", tail.end().next),
+                Seat::Empty => "down, without a journal".to_owned(),
+            };
+            writeln!(self.out, "{number}: {line}").expect("room");
+        }
+    }
+
+    fn print_log(&mut self, number: u32) {
+        let tail = match &self.seats[&number] {
+            Seat::Up(replica) => replica.tail(),
+            Seat::Down(tail) => tail,
+            Seat::Empty => panic!("replica {number} has no journal"),
+        };
+        let (mut span, mut line) = (tail.find(1), String::new());
+        while let Some(found) = span {
+            let frame = tail.frame(found).expect("no damage");
+            for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
+                let what = match entry.kind() {
+                    EntryKind::Message => String::from_utf8_lossy(entry.payload).into_owned(),
+                    EntryKind::EpochStart => format!("[{} starts]", epoch_words(Epoch(frame.header.epoch))),
+                    kind => format!("[{kind:?}]").to_lowercase(),
+                };
+                write!(line, " {seq}:{what}").expect("room");
+            }
+            span = tail.after(found);
+        }
+        writeln!(self.out, "{number}:{line}").expect("room");
+    }
+}
+
+/// The seq of the entry that says which membership is in force at the end of this log.
+fn membership_seq(tail: &Tail<MemoryTail>) -> Seq {
+    let (mut span, mut last) = (tail.find(1), 0);
+    while let Some(found) = span {
+        let frame = tail.frame(found).expect("no damage");
+        for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
+            if matches!(entry.kind(), EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership) {
+                last = seq;
+            }
+        }
+        span = tail.after(found);
+    }
+    last
+}
