@@ -2,12 +2,14 @@
 //! the simulator must find it. Prints who found what, after how many states, steps or seeds.
 //!
 //! `cargo test --release --features planted --test planted -- --nocapture`; `LOCKSTEP_PLANTED=Name,Name`
-//! tries only those, `LOCKSTEP_PLANTED_SECONDS` ends it when they are over and says what was not tried.
+//! tries only those, `LOCKSTEP_PLANTED_SEED_SECONDS` gives each so long instead of 40 s of seeds,
+//! `LOCKSTEP_PLANTED_SECONDS` ends it when they are over and says what was not tried.
 
 #![allow(clippy::disallowed_methods, reason = "the harness is given so many seconds, and says what it took")]
 
 use lockstep::engine::subscriber::Delivery;
 use lockstep::proto::planted::{Mutation, plant};
+use lockstep::sim::EdgePlan;
 use lockstep::sim::explore::{Explored, Scope, explore, walk};
 use lockstep::sim::many::run_many;
 use lockstep::wire::Change;
@@ -59,8 +61,12 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
 /// Steps of random walks, and seeds, that are spent on one mutation at most.
 const WALK_STEPS: u64 = 900_000;
 const SEEDS: u64 = 5_000;
+
 /// Seconds for the seeds of one mutation.
-const SEED_SECONDS: u64 = 40;
+fn seed_seconds() -> u64 {
+    let given = std::env::var("LOCKSTEP_PLANTED_SEED_SECONDS").ok();
+    given.and_then(|seconds| seconds.parse().ok()).unwrap_or(40)
+}
 
 struct Found {
     by: &'static str,
@@ -131,7 +137,7 @@ enum Looked {
 /// A seed that fails with the mutation and not without it.
 fn seeds(mutation: Mutation) -> Looked {
     let begun = Instant::now();
-    let limit = Duration::from_secs(SEED_SECONDS);
+    let limit = Duration::from_secs(seed_seconds());
     let mut first = 0;
     loop {
         let tally = run_many(first, SEEDS - first, 2, 1, |_| begun.elapsed() < limit);
@@ -147,6 +153,27 @@ fn seeds(mutation: Mutation) -> Looked {
         }
         first = failure.seed + 1;
     }
+}
+
+/// The same of a mutation of the edge: seeds without one are passed over, and not counted as tried.
+fn seeds_with_edges(mutation: Mutation) -> Looked {
+    let begun = Instant::now();
+    let mut tried = 0;
+    for seed in (0..SEEDS).filter(|seed| EdgePlan::of_seed(*seed).is_some()) {
+        if begun.elapsed() >= Duration::from_secs(seed_seconds()) {
+            return Looked::TimeOver;
+        }
+        tried += 1;
+        let Some(failure) = run_many(seed, 1, 1, 1, |_| true).failures.into_iter().next() else { continue };
+        plant(None);
+        let fails_anyway = !run_many(seed, 1, 1, 1, |_| true).failures.is_empty();
+        plant(Some(mutation));
+        if !fails_anyway {
+            let after = format!("{} seeds, {tried} with an edge", seed + 1);
+            return Looked::Found(Found { by: "simulator", after, how: failure.violation });
+        }
+    }
+    Looked::Nowhere
 }
 
 /// Only these, where the environment names some.
@@ -169,8 +196,14 @@ fn every_planted_bug_is_found() {
         }
         plant(Some(mutation));
         let begun = Instant::now();
-        let small = all_interleavings().or_else(walks).or_else(changes);
-        let found = small.map_or_else(|| seeds(mutation), Looked::Found);
+        let found = match rule {
+            // The explorer has none.
+            "edge" => seeds_with_edges(mutation),
+            _ => {
+                let small = all_interleavings().or_else(walks).or_else(changes);
+                small.map_or_else(|| seeds(mutation), Looked::Found)
+            }
+        };
         let excused = NOT_FOUND.iter().find(|(known, _)| *known == mutation);
         match (found, excused) {
             (Looked::TimeOver, _) => untried.push(mutation),

@@ -20,7 +20,7 @@ const TRIES: usize = 300;
 /// Lines of a failure's story.
 const LINES: usize = 60;
 /// A run of so many seeds must have generated every fault.
-const SEEDS_FOR_ALL: u64 = 1_000;
+const SEEDS_FOR_ALL: u64 = 4_000;
 
 pub(super) fn run(args: &SimArgs) -> Result<u8, Failure> {
     if args.explore {
@@ -114,7 +114,7 @@ fn picture(path: &Path, text: &str) -> Result<(), Failure> {
 
 fn describe(plan: &Plan) -> String {
     let mut out = format!(
-        "seed {}: {} replicas, {} publishers of {} messages, {} subscribers, {:?}, {:?}\nfaults for {} ms:",
+        "seed {}: {} replicas, {} publishers of {} messages, {} subscribers, {:?}, {:?}\nedge: {:?}\nfaults for {} ms:",
         plan.seed,
         plan.replicas,
         plan.publishers,
@@ -122,6 +122,7 @@ fn describe(plan: &Plan) -> String {
         plan.subscribers,
         plan.durability,
         plan.weather,
+        plan.edges,
         plan.storm_ns / 1_000_000
     );
     for (index, fault) in plan.faults.iter().enumerate() {

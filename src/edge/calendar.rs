@@ -10,6 +10,7 @@
 //! ```
 
 use crate::engine::publisher::{PublishError, PublisherCore, PublisherEvent};
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{DayMark, PublisherId, PublisherSeq, Seq};
 
 /// The name of who marks days.
@@ -52,7 +53,7 @@ impl Order {
             PublisherEvent::Opened { ticket, publisher, last, .. } if ticket == self.ticket => {
                 self.opened = Some((publisher, last));
                 let is_open = last % 2 == 1;
-                if is_open == self.begins {
+                if is_open == self.begins && !planted(Mutation::CalendarForgetsTurn) {
                     self.end(Marked::Already);
                 }
             }

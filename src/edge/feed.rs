@@ -42,6 +42,7 @@ use super::gateway::users::Whom;
 use super::mold::{PackError, Packer, Push, RequestServer, SessionBounds};
 use crate::engine::ports::{Backlog, BacklogError};
 use crate::engine::subscriber::{Message, SubscriberEvent};
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{CHANNELS, Nanos};
 use std::fmt;
 use std::net::SocketAddr;
@@ -274,7 +275,9 @@ impl<B: Backlog> Feed<B> {
                     self.session = session_of(mark.name)?;
                     self.packer = Packer::new(self.session, self.len_max)?;
                 }
-                self.today.on_day(mark)?;
+                if !(planted(Mutation::FeedNumbersGoOn) && mark.begins) {
+                    self.today.on_day(mark)?;
+                }
                 self.sent_at = 0;
                 Ok(())
             }
@@ -333,8 +336,8 @@ impl<B: Backlog> Feed<B> {
         let next = self.next();
         let datagram = match self.today.day() {
             Day::Unknown => return,
-            Day::Open(_) => self.packer.heartbeat(next),
-            Day::Over => self.packer.end_of_session(next),
+            Day::Open(_) => self.packer.heartbeat(next - u64::from(planted(Mutation::HeartbeatBehind))),
+            Day::Over => self.packer.end_of_session(next - u64::from(planted(Mutation::FeedEndsBefore))),
         };
         send(&datagram);
         self.counts.datagrams += 1;
@@ -363,7 +366,7 @@ impl<B: Backlog> Feed<B> {
         let is_former = self.former.1 == Some(answer.session);
         let ledger = if is_former { &self.former.0 } else { &self.today };
         let mut packer = Packer::new(answer.session, self.len_max)?;
-        let mut place = ledger.place(&[0], answer.from);
+        let mut place = ledger.place(&[0], answer.from + u64::from(planted(Mutation::AnswerOff)));
         for number in answer.from..answer.to {
             if !ledger.next(&mut place, &mut self.block)? || packer.push(number, &self.block)? == Push::Full {
                 break;

@@ -26,6 +26,7 @@
 
 use super::publisher::{PublishError, PublisherCore, PublisherEvent};
 use super::subscriber::SubscriberEvent;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{Destination, PublisherId, PublisherSeq, Seq};
 use std::collections::VecDeque;
 use std::fmt;
@@ -216,6 +217,17 @@ impl Outputs {
         let Some((own, last)) = self.open else { return Ok(0) };
         let mut count = 0;
         while let Some(output) = self.waiting.get(self.handed) {
+            if planted(Mutation::NumberByTheWish) {
+                match publisher.try_publish(own, output.destination, &output.payload) {
+                    Ok(number) => (self.next, self.handed, count) = (number + 1, self.handed + 1, count + 1),
+                    Err(PublishError::Backpressure) => break,
+                    Err(error) => return Err(error),
+                }
+                continue;
+            }
+            if self.next <= last && planted(Mutation::BelowLastHandedIn) {
+                self.next = last + 1;
+            }
             if self.next <= last {
                 // It stands in the stream, or its first parts do.
                 if self.handed < self.read {
@@ -279,7 +291,8 @@ impl Outputs {
 
     /// Appends what a snapshot needs: taken where the subscription stands, with the application's own state.
     pub fn save(&self, out: &mut Vec<u8>) {
-        let unread = self.waiting.range(self.read..);
+        let from = if planted(Mutation::SnapshotForgets) { self.waiting.len() } else { self.read };
+        let unread = self.waiting.range(from..);
         out.extend_from_slice(SAVED);
         out.extend_from_slice(&self.own.unwrap_or(0).to_le_bytes());
         out.extend_from_slice(&self.read_number.to_le_bytes());

@@ -2,6 +2,7 @@
 //! that is drawn before the run, so that a failing run can be tried again with a shorter one.
 
 use super::disk::Trouble;
+use super::edge::{self, EdgeFault, EdgePlan};
 use super::rng::Rng;
 use super::wire::{ALL_TRAFFIC, Seats, Traffic, Weather};
 use crate::journal::Retention;
@@ -118,6 +119,10 @@ pub enum What {
     ClientCrash(usize),
     /// Somebody else opens a publisher's name.
     Fence(usize),
+    /// A publisher closes its name, and opens it again.
+    Close(usize),
+    /// Something of the edge.
+    Edge(EdgeFault),
 }
 
 /// A fault and when it strikes, in nanoseconds from the beginning.
@@ -174,6 +179,10 @@ pub struct Plan {
     pub timeout_ns: Nanos,
     /// How long faults go on.
     pub storm_ns: Nanos,
+    /// Whether readers read journals where no ring helps.
+    pub replays: bool,
+    /// What surrounds the core.
+    pub edges: Option<EdgePlan>,
     /// The faults, by time.
     pub faults: Vec<Fault>,
 }
@@ -221,10 +230,15 @@ impl Plan {
             loopback: rng.below(2) == 0,
             timeout_ns: rng.pick(&[2_000_000, 2_000_000, 4_000_000]),
             storm_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
+            replays: Rng::new(seed ^ 0x4ead).below(2) == 0,
+            edges: EdgePlan::of_seed(seed),
             faults: Vec::new(),
         };
-        // From streams of their own, so that runs without them are what they were.
-        plan.draw_chores(&mut Rng::new(seed ^ 0xa5c1));
+        plan.make_room_for_edges();
+        // From a stream of its own, so that runs without them are what they were. An edge takes the room of an archiver.
+        if plan.edges.is_none() {
+            plan.draw_chores(&mut Rng::new(seed ^ 0xa5c1));
+        }
         if rng.below(16) == 0 {
             // A stream many times as long as the rings: who sleeps through it finds that nobody holds what
             // it missed.
@@ -246,7 +260,22 @@ impl Plan {
 
     /// Processes of all kinds.
     pub fn seats(&self) -> usize {
-        self.replicas + self.publishers + self.subscribers
+        self.replicas + self.publishers + self.subscribers + self.edges.as_ref().map_or(0, EdgePlan::seats)
+    }
+
+    /// An edge takes many seats, and much of the time that a run may take.
+    fn make_room_for_edges(&mut self) {
+        if self.edges.is_some() {
+            let most = |count: &mut usize, most: usize| *count = (*count).min(most);
+            most(&mut self.replicas, 5);
+            most(&mut self.founders, 5);
+            most(&mut self.publishers, 1);
+            most(&mut self.subscribers, 2);
+            self.messages = self.messages.min(12);
+            self.ring_bytes = self.ring_bytes.max(64 << 10);
+            self.window.entries = self.window.entries.max(32);
+            self.window.bytes = self.window.bytes.max(16_000);
+        }
     }
 
     /// Whether a name may have two processes: then their payloads must differ.
@@ -324,7 +353,28 @@ impl Plan {
                 self.faults.push(Fault { at_ns, what });
             }
         }
+        self.draw_edge_faults();
         self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+
+    /// What befalls the edge, and names that are closed: drawn beside the rest, so that it changes no other seed.
+    fn draw_edge_faults(&mut self) {
+        let mut rng = Rng::new(self.seed ^ 0xfa17);
+        if rng.below(6) == 0 {
+            for _ in 0..1 + rng.below(3) {
+                let publisher = self.replicas + rng.below(self.publishers as u64) as usize;
+                self.faults.push(Fault { at_ns: rng.below(self.storm_ns), what: What::Close(publisher) });
+            }
+        }
+        let Some(edges) = &self.edges else { return };
+        for _ in 0..rng.below(5) {
+            let class = rng.below(edge::CLASSES);
+            for _ in 0..1 + rng.below(3) {
+                let lasting = rng.log_uniform(self.timeout_ns / 8, self.timeout_ns * 8);
+                let what = What::Edge(edges.draw(&mut rng, class, lasting));
+                self.faults.push(Fault { at_ns: rng.below(self.storm_ns), what });
+            }
+        }
     }
 
     /// What befalls disks, and machines with them; nothing in most runs.

@@ -5,6 +5,7 @@ use super::machine::{CLUSTER, MTU, Machine, Started, State};
 use super::net::SimNet;
 use super::operator::Operator;
 use super::plan::{Plan, What};
+use super::reader::{Source, replay_limits};
 use super::rng::Rng;
 use super::story::{Happening, Story};
 use super::wire::Wire;
@@ -92,8 +93,8 @@ pub(super) fn replica_limits(
     }
 }
 
-/// A publisher's process that opens the name of `work`.
-pub(super) fn publisher(plan: &Plan, seat: usize, work: &Work, rng: &mut Rng) -> Box<Publisher<SimNet>> {
+/// A publisher's handle without a name.
+pub(super) fn plain_publisher(plan: &Plan, seat: usize, rng: &mut Rng) -> Box<Publisher<SimNet>> {
     let me = Identity { replica: 1_000 + seat as u32, incarnation: rng.next_u64() as u32 };
     let limits = PublisherLimits {
         receiver: receiver(plan, seat, me),
@@ -103,21 +104,27 @@ pub(super) fn publisher(plan: &Plan, seat: usize, work: &Work, rng: &mut Rng) ->
         resend_ns_min: 300_000,
         resend_ns_max: 5_000_000,
         ask_again_ns: 1_000_000,
-        names_max: 4,
+        names_max: 64,
         message_len_max: MESSAGE_LEN_MAX,
         message_len_max_of: BTreeMap::new(),
     };
-    let mut publisher = Publisher::new(SimNet::of_client().sparing(), limits);
-    publisher.core.open(&work.name, [rng.next_u64(), rng.next_u64()]);
-    Box::new(publisher)
+    Box::new(Publisher::new(SimNet::of_client().sparing(), limits))
 }
 
-/// A subscriber's process that begins at `start`.
+/// A publisher's process that opens the name of `work`.
+pub(super) fn publisher(plan: &Plan, seat: usize, work: &Work, rng: &mut Rng) -> Box<Publisher<SimNet>> {
+    let mut publisher = plain_publisher(plan, seat, rng);
+    publisher.core.open(&work.name, [rng.next_u64(), rng.next_u64()]);
+    publisher
+}
+
+/// A subscriber's process that begins at `start`, and reads journals if it `replays`.
 pub(super) fn subscriber(
     plan: &Plan,
     seat: usize,
     delivery: Delivery,
     start: Start,
+    replays: bool,
     rng: &mut Rng,
 ) -> Box<Subscriber<SimNet>> {
     let me = Identity { replica: 2_000 + seat as u32, incarnation: rng.next_u64() as u32 };
@@ -128,7 +135,11 @@ pub(super) fn subscriber(
         parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 512 * MESSAGE_LEN_MAX },
         lag_report_ns: 1_000_000,
     };
-    Box::new(Subscriber::new(SimNet::of_client().sparing(), limits))
+    let mut subscriber = Subscriber::new(SimNet::of_client().sparing(), limits);
+    if replays {
+        subscriber.core.set_replay(replay_limits(plan.replicas, me));
+    }
+    Box::new(subscriber)
 }
 
 /// The seq that a start names.
@@ -161,8 +172,10 @@ impl World {
             steps: 0,
             story: tells.then(Story::default),
             trace_digest: 0,
+            edges: None,
             plan: plan.clone(),
         };
+        world.oracle.tree.keeps_bytes = plan.edges.is_some();
         let members: Vec<_> =
             (0..plan.founders).map(|seat| plan.member(seat, identity(seat), address(seat))).collect();
         for seat in 0..plan.replicas {
@@ -187,11 +200,13 @@ impl World {
                 1 => Start::From(1 + world.clients_rng.below(plan.messages)),
                 _ => Start::From(1),
             };
-            let reading = Reading { delivery, start, restart_at: 0, ended: false };
+            let source = Source::default();
+            let reading = Reading { delivery, start, restart_at: 0, ended: false, source };
             let word = if delivery == Delivery::Committed { "committed" } else { "stamped" };
             world.seat(Actor::Subscriber(None, reading), format!("{word} {index}"));
             world.start_client(seat);
         }
+        world.seat_edges();
         for fault in &plan.faults {
             if let What::Fence(owner) = fault.what {
                 let name = format!("gateway-{}", owner - plan.replicas);
@@ -202,7 +217,7 @@ impl World {
         Ok(world)
     }
 
-    fn seat(&mut self, actor: Actor, name: String) {
+    pub(super) fn seat(&mut self, actor: Actor, name: String) {
         if let Some(story) = &mut self.story {
             story.lanes.push(name);
         }
@@ -288,10 +303,12 @@ impl World {
             }
             Actor::Subscriber(process, reading) => {
                 reading.restart_at = 0;
-                *process = Some(subscriber(&self.plan, seat, reading.delivery, reading.start, rng));
+                let (delivery, start) = (reading.delivery, reading.start);
+                *process = Some(subscriber(&self.plan, seat, delivery, start, self.plan.replays, rng));
+                reading.source = Source::default();
                 self.oracle.on_subscriber_started(seat, reading.delivery, named(reading.start));
             }
-            Actor::Replica(_) => {}
+            Actor::Replica(_) | Actor::Edge(_) | Actor::Handle(_) => {}
         }
         self.seats[seat].wake_at = self.now;
     }

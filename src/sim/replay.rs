@@ -13,7 +13,7 @@ use crate::engine::replay::{Piece, piece};
 use crate::engine::replica::{ReplayOrder, ReplayWish};
 use crate::journal::packed::read_segment;
 use crate::journal::shelf::{Shelf, ShelfError, Written};
-use crate::wire::{Nanos, ReplayEnd, chain_after};
+use crate::wire::{FrameView, Nanos, ReplayEnd, Seq, chain_after};
 
 /// About so many bytes are read at once.
 const STRETCH_LEN: u64 = 4 << 10;
@@ -38,11 +38,26 @@ pub(super) struct Giving {
 }
 
 /// What a source says.
-enum Given {
+pub(super) enum Given {
     /// Frames from there on, perhaps none for the present.
     Frames(Vec<u8>),
-    /// It cannot help.
-    Denied(ReplayEnd),
+    /// It cannot help; and the oldest seq that it has.
+    Denied(ReplayEnd, Seq),
+}
+
+/// What follows a frame.
+fn behind(frame: &FrameView<'_>) -> ReplayOrder {
+    let header = frame.header;
+    ReplayOrder { history: header.history, from: header.next_seq(), chain: Some(chain_after(header)) }
+}
+
+/// What follows the frames in `bytes`; `None` if there is none.
+pub(super) fn next_order(bytes: &[u8]) -> Option<ReplayOrder> {
+    let (mut at, mut order) = (0, None);
+    while let Ok(Some((Piece::Frame(frame), len))) = piece(&bytes[at..], CLUSTER) {
+        (at, order) = (at + len, Some(behind(&frame)));
+    }
+    order
 }
 
 impl Machine {
@@ -51,13 +66,15 @@ impl Machine {
         let (Giving { shelf, written }, store) = self.giving();
         shelf.refresh(store, written)?;
         let bound = written.commit_next.min(shelf.end().next);
-        if let Err((why, _)) = written.admits(order.history, order.from) {
-            return Ok(Given::Denied(why));
+        if let Err((why, at)) = written.admits(order.history, order.from) {
+            return Ok(Given::Denied(why, at));
         }
-        let spot = match shelf.begin(store, order.from, order.chain, bound)? {
+        let oldest = shelf.oldest_seq();
+        let from = if order.from == 0 { oldest } else { order.from };
+        let spot = match shelf.begin(store, from, order.chain, bound)? {
             Ok(Some(spot)) => spot,
             Ok(None) => return Ok(Given::Frames(Vec::new())),
-            Err(why) => return Ok(Given::Denied(why)),
+            Err(why) => return Ok(Given::Denied(why, oldest)),
         };
         let place = (spot.number, spot.offset);
         let Some(found) = shelf.stretch(store, place, spot.first_seq, bound, STRETCH_LEN)? else {
@@ -104,7 +121,7 @@ impl World {
         let given = self.ask(index, giver, &fetching.order);
         let Some(Given::Frames(bytes)) = given else {
             (fetching.giver, fetching.at_end, fetching.again_at) = (None, true, now + AGAIN_NS);
-            if let Some(Given::Denied(why)) = given {
+            if let Some(Given::Denied(why, _)) = given {
                 self.oracle.coverage.count(Event::ReplaysDenied);
                 self.tell(index, || Happening::Note(format!("seat {giver} gives no replay: {}", why.name())));
             }
@@ -125,11 +142,7 @@ impl World {
             if !replica.on_replayed(now, by, &frame) {
                 break;
             }
-            fetching.order = ReplayOrder {
-                history: frame.header.history,
-                from: frame.header.next_seq(),
-                chain: Some(chain_after(frame.header)),
-            };
+            fetching.order = behind(&frame);
             (at, taken) = (at + len, taken + 1);
             self.oracle.coverage.count(Event::ReplayedFrames);
         }
@@ -140,12 +153,12 @@ impl World {
     pub(super) fn ask_for(&mut self, index: usize, giver: usize, order: &ReplayOrder) -> Vec<u8> {
         match self.ask(index, giver, order) {
             Some(Given::Frames(bytes)) => bytes,
-            Some(Given::Denied(_)) | None => Vec::new(),
+            Some(Given::Denied(..)) | None => Vec::new(),
         }
     }
 
     /// What seat `giver` gives to seat `index`; `None` if it cannot be reached, or does not serve.
-    fn ask(&mut self, index: usize, giver: usize, order: &ReplayOrder) -> Option<Given> {
+    pub(super) fn ask(&mut self, index: usize, giver: usize, order: &ReplayOrder) -> Option<Given> {
         if giver == index || self.seats[giver].paused_until > self.now {
             return None;
         }
@@ -161,7 +174,7 @@ impl World {
             // It begins anew with what is there then, as the server of replays does.
             Err(_) => {
                 machine.giving().0.shelf = Shelf::default();
-                Some(Given::Denied(ReplayEnd::Damaged))
+                Some(Given::Denied(ReplayEnd::Damaged, 0))
             }
         }
     }

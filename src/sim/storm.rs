@@ -2,6 +2,7 @@
 
 use super::check::Violation;
 use super::coverage::Event;
+use super::edge::EdgePlan;
 use super::machine::State;
 use super::net::To;
 use super::operator::Step;
@@ -186,6 +187,14 @@ impl World {
             }
             What::Replay(count) => self.wire.replay(now, count, &mut self.oracle.coverage),
             What::ClientCrash(index) => self.crash_client(index),
+            What::Close(index) => {
+                if let Actor::Publisher(Some(_), work) = &mut self.seats[index].actor {
+                    work.closes = true;
+                    self.count(Event::Closes);
+                    self.tell(index, || Happening::Fault("is to close its name".to_string()));
+                }
+            }
+            What::Edge(fault) => self.befall(fault),
             What::Fence(_) => {
                 let rival = self.plan.seats() + self.fences;
                 self.fences += 1;
@@ -429,15 +438,21 @@ impl World {
         }
         // Who lacks what the others have removed has it from there.
         healthy |= archiver.map_or(0, |index| 1 << index);
+        let edges = self.plan.edges.as_ref().map_or(0, EdgePlan::seats);
+        let first = self.plan.seats() - edges;
+        let all_edges = ((1 << edges) - 1) << first;
+        healthy = healthy & !all_edges | self.draw_healthy_edges();
         self.phase = Phase::Calm(healthy, self.now);
         self.tell(0, || Happening::Fault(format!("the storm is over for {healthy:#b}")));
         for index in 0..self.seats.len() {
-            if healthy >> index & 1 == 1 {
+            let is_edge = matches!(self.seats[index].actor, Actor::Edge(_) | Actor::Handle(_));
+            if healthy >> index & 1 == 1 || is_edge {
                 self.heal(index);
             } else {
                 self.break_for_ever(index, healthy);
             }
         }
+        self.calm_edges(healthy);
         Ok(())
     }
 
@@ -502,6 +517,7 @@ impl World {
                 }
             }
             Actor::Subscriber(_, reading) => reading.restart_at = now,
+            Actor::Edge(_) | Actor::Handle(_) => {}
         }
     }
 

@@ -23,6 +23,8 @@ impl World {
             Actor::Replica(_) => self.turn_replica(index, draws),
             Actor::Publisher(..) => self.turn_publisher(index, draws),
             Actor::Subscriber(..) => self.turn_subscriber(index, draws),
+            Actor::Edge(_) => self.turn_edge(index, draws),
+            Actor::Handle(_) => Ok(0),
         }
     }
 
@@ -188,6 +190,9 @@ impl World {
             }
         });
         failure.map_or(Ok(()), Err)?;
+        if std::mem::take(&mut work.closed) {
+            process.core.open(&work.name, [draws[0], draws[1]]);
+        }
         if lost {
             // It begins anew: what became of its messages, its successor learns from the stream.
             work.restart_at = now + 1;
@@ -202,9 +207,17 @@ impl World {
 
     fn turn_subscriber(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
         let now = self.now;
-        let Actor::Subscriber(Some(process), reading) = &mut self.seats[index].actor else { return Ok(0) };
+        self.look_at_books()?;
+        let Actor::Subscriber(process, reading) = &mut self.seats[index].actor else { return Ok(0) };
+        let Some(mut process) = process.take() else { return Ok(0) };
+        let mut source = std::mem::take(&mut reading.source);
+        self.read_journal(index, &mut process.core, &mut source);
+        let Actor::Subscriber(seat, reading) = &mut self.seats[index].actor else { return Ok(0) };
+        reading.source = source;
         let limit = 1 + (draws[0] % 8) as usize;
-        let (done, told) = read(index, now, process, reading, &mut self.oracle, limit, draws[1] % 16)?;
+        let outcome = read(index, now, &mut process, reading, &mut self.oracle, limit, draws[1] % 16);
+        *seat = Some(process);
+        let (done, told) = outcome?;
         for line in told {
             self.tell(index, || Happening::Note(line));
         }
@@ -222,6 +235,17 @@ fn publish(
     (may_be_empty, may_be_large): (bool, bool),
 ) -> Result<(), Violation> {
     let Some(id) = work.id else { return Ok(()) };
+    if work.closes {
+        match process.core.try_close(id, b"done") {
+            Ok(()) => (work.closes, work.closing) = (false, true),
+            Err(PublishError::Backpressure) => {}
+            Err(PublishError::Fenced) => work.closes = false,
+            Err(error) => return Err(format!("VALIDITY: publisher {who} cannot close: {error}")),
+        }
+    }
+    if work.closing {
+        return Ok(());
+    }
     for count in 0..1 + draws[0] % 3 {
         if work.left == 0 {
             return Ok(());
@@ -267,8 +291,14 @@ fn on_publisher_event(
             (work.left, work.fenced) = (0, true);
             oracle.on_fate_ended(who, publisher_seq)?;
         }
-        PublisherEvent::Closed { .. } => {
-            return Err(format!("VALIDITY: publisher {who} is told that it is closed, and nobody closed it"));
+        PublisherEvent::Closed { publisher_seq, .. } => {
+            if !std::mem::take(&mut work.closing) {
+                return Err(format!(
+                    "VALIDITY: publisher {who} is told that it is closed, and nobody closed it"
+                ));
+            }
+            (work.id, work.closed) = (None, true);
+            oracle.on_fate_ended(who, publisher_seq)?;
         }
         _ => {}
     }
@@ -287,8 +317,8 @@ fn read(
 ) -> Result<(usize, Vec<String>), Violation> {
     let mut failure = None;
     let mut told = Vec::new();
-    let mut last = None;
-    let work = process.poll(now, limit, |event| {
+    let (mut last, mut ended) = (None, false);
+    let mut hear = |event: SubscriberEvent<'_>| {
         let judged = match event {
             SubscriberEvent::Message(message) => {
                 last = Some(message.seq);
@@ -304,15 +334,26 @@ fn read(
                 told.push(format!("abandoned at {from}, the oldest that anybody holds is {oldest}"));
                 oracle.coverage.count(Event::Abandoned);
                 oracle.on_subscription_ended(who);
-                reading.ended = true;
+                ended = true;
                 Ok(())
             }
             SubscriberEvent::Ahead { next, end, epoch } => {
                 // Nothing that was committed is ever lost here: whoever is told this was told it wrongly.
-                Err(format!("AGREEMENT: subscriber {who}, at {next}, is said to be ahead of {epoch}, which ends at {end}"))
+                Err(format!(
+                    "AGREEMENT: subscriber {who}, at {next}, is said to be ahead of {epoch}, which ends at {end}"
+                ))
             }
             SubscriberEvent::Diverged { seq } => {
                 Err(format!("AGREEMENT: subscriber {who} finds another log than its own at {seq}"))
+            }
+            SubscriberEvent::Refused { why: None, .. } => {
+                told.push("refused: no journal can be reached".to_string());
+                oracle.on_subscription_ended(who);
+                ended = true;
+                Ok(())
+            }
+            SubscriberEvent::Refused { why, next } => {
+                Err(format!("AGREEMENT: subscriber {who} is refused at {next}: {why:?}"))
             }
             _ => Ok(()),
         };
@@ -321,7 +362,12 @@ fn read(
         }
         stop = stop.wrapping_sub(1);
         if stop == 0 { Flow::Stop } else { Flow::Continue }
-    });
+    };
+    let mut work = process.poll(now, limit, &mut hear);
+    let used = process.core.on_replay(now, &reading.source.kept, &mut hear);
+    reading.source.kept.drain(..used);
+    reading.ended |= ended;
+    work += used;
     failure.map_or(Ok(()), Err)?;
     if let (Some(last), crate::engine::subscriber::Delivery::Committed) = (last, reading.delivery)
         && last >= process.core.commit_next()

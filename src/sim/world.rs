@@ -2,12 +2,14 @@
 
 use super::check::{Oracle, Violation, digest};
 use super::coverage::Event;
+use super::edge::{EdgeSeat, Edges};
 use super::machine::{Machine, State};
 use super::net::{SimNet, To};
 use super::operator::{OPERATOR, Operator, is_operator};
 use super::outcome::{Failure, Outcome};
 use super::plan::Plan;
 use super::populate::address;
+use super::reader::Source;
 use super::rng::Rng;
 use super::story::{Happening, Story};
 use super::wire::{Letter, Route, Seats, Weather, Wire};
@@ -26,6 +28,10 @@ pub(super) enum Actor {
     Publisher(Option<Box<Publisher<SimNet>>>, Work),
     /// A subscriber's process, if it runs.
     Subscriber(Option<Box<Subscriber<SimNet>>>, Reading),
+    /// A process of the edge, if it runs.
+    Edge(Box<EdgeSeat>),
+    /// The second handle of the process at this seat.
+    Handle(usize),
 }
 
 /// A place at the network.
@@ -58,6 +64,10 @@ pub(super) struct Work {
     pub(super) restart_at: Nanos,
     /// Makes payloads unique.
     pub(super) handed_in: u64,
+    /// It is to close its name; it has; and it was told so, and opens it again.
+    pub(super) closes: bool,
+    pub(super) closing: bool,
+    pub(super) closed: bool,
 }
 
 impl Work {
@@ -72,12 +82,16 @@ impl Work {
             fenced: false,
             restart_at: 0,
             handed_in: 0,
+            closes: false,
+            closing: false,
+            closed: false,
         }
     }
 
     /// A new process does it.
     pub(super) fn begin(&mut self) {
         (self.id, self.told_next, self.fenced, self.restart_at) = (None, 1, false, 0);
+        (self.closes, self.closing, self.closed) = (false, false, false);
     }
 }
 
@@ -88,6 +102,8 @@ pub(super) struct Reading {
     pub(super) restart_at: Nanos,
     /// Its subscription is over.
     pub(super) ended: bool,
+    /// The journal that it reads from.
+    pub(super) source: Source,
 }
 
 /// First nothing bad, then something good.
@@ -124,6 +140,8 @@ pub(super) struct World {
     pub(super) steps: u64,
     pub(super) story: Option<Story>,
     pub(super) trace_digest: u64,
+    /// What surrounds the core, in some runs.
+    pub(super) edges: Option<Box<Edges>>,
 }
 
 /// When the run's clock begins.
@@ -181,13 +199,16 @@ impl World {
         let (seat, ready_at) = self.next_ready();
         let arrival = self.wire.next_arrival().unwrap_or(Nanos::MAX);
         let fault = self.next_fault_at();
-        self.now = self.now.max(ready_at.min(arrival).min(fault));
+        let edge = self.next_edge_at();
+        self.now = self.now.max(ready_at.min(arrival).min(fault).min(edge));
         if self.now == Nanos::MAX {
             return Err("LIVENESS: nothing will ever happen any more".to_string());
         }
         self.receive();
         if fault <= self.now {
             self.strike()?;
+        } else if edge <= self.now {
+            self.act_edges()?;
         } else if ready_at <= self.now {
             self.act(seat)?;
         }
@@ -195,10 +216,13 @@ impl World {
             Phase::Storm => Ok(false),
             Phase::Dead(since) => Ok(self.now >= since + DEAD_NS),
             Phase::Calm(healthy, since) => {
-                let done = self.steps.is_multiple_of(16) && self.is_done(healthy);
+                let done = self.steps.is_multiple_of(16)
+                    && self.is_done(healthy)
+                    && self.edge_lacks(healthy)?.is_none();
                 if !done && self.now >= since + LIVE_NS {
                     if !self.waits_for_the_broken(healthy) {
-                        return Err(self.describe_stuck(healthy));
+                        let lacks = self.edge_lacks(healthy)?.unwrap_or_default();
+                        return Err(format!("{}\n  {lacks}", self.describe_stuck(healthy)));
                     }
                     self.oracle.coverage.count(Event::TakeoversThatWait);
                     self.phase = Phase::Dead(self.now);
@@ -218,18 +242,20 @@ impl World {
     fn receive(&mut self) {
         while let Some(letter) = self.wire.arrive(self.now, &mut self.oracle.coverage) {
             let Letter { route, number, sent_at, bytes } = letter;
-            let seat = &mut self.seats[route.to];
             let wakes = self.now + 1 + self.rng.below(self.plan.turn_ns);
-            let Some(net) = seat.actor.net_mut() else { continue };
+            let owner = self.owner(route.to);
+            let Some(net) = self.net_mut(route.to) else { continue };
             let from = route.group.is_none().then(|| address(route.from));
+            let is_joined = route.group.is_none_or(|group| net.joins(group));
             if net.arrive(bytes, from, route.group) {
+                let seat = &mut self.seats[owner];
                 seat.wake_at = seat.wake_at.min(wakes);
                 let from = route.from;
                 if from == OPERATOR {
                     continue;
                 }
                 self.tell(route.to, || Happening::Arrived { number, from, sent_at });
-            } else if route.group.is_none_or(|group| net.joins(group)) {
+            } else if is_joined {
                 self.oracle.coverage.count(Event::Overflowed);
             }
         }
@@ -242,11 +268,18 @@ impl World {
                 self.oracle.coverage.count(Event::Restarts);
                 return self.start_replica(index);
             }
+            if let Actor::Edge(_) = self.seats[index].actor {
+                self.start_edge(index);
+                return Ok(());
+            }
             self.start_client(index);
             return Ok(());
         }
         let work = self.turn(index)?;
         self.send(index, usize::MAX)?;
+        if self.has_second_handle(index) {
+            self.send(index + 1, usize::MAX)?;
+        }
         self.check(index)?;
         self.sleep(index, work);
         self.stop_if_drained(index)
@@ -255,8 +288,12 @@ impl World {
     /// When the process looks again: soon after it had something to do, seldom when it is idle.
     fn sleep(&mut self, index: usize, work: usize) {
         let turn_ns = self.plan.turn_ns;
+        let mut has_arrivals = self.net_mut(index).is_some_and(|net| net.has_arrivals());
+        if self.has_second_handle(index) {
+            has_arrivals |= self.net_mut(index + 1).is_some_and(|net| net.has_arrivals());
+        }
         let seat = &mut self.seats[index];
-        let busy = work > 0 || seat.actor.net_mut().is_some_and(|net| net.has_arrivals());
+        let busy = work > 0 || has_arrivals;
         seat.idle_ns = if busy { turn_ns } else { (seat.idle_ns * 2).clamp(turn_ns, IDLE_NS_MAX) };
         seat.wake_at = self.now + 1 + seat.idle_ns / 2 + self.rng.below(seat.idle_ns / 2 + 1);
         if let Some(deadline) = seat.actor.next_deadline() {
@@ -267,7 +304,7 @@ impl World {
     /// What the process sent, but for all after the first `count`, goes to the network; the oracle reads it
     /// first.
     pub(super) fn send(&mut self, index: usize, count: usize) -> Result<(), Violation> {
-        let Some(net) = self.seats[index].actor.net_mut() else { return Ok(()) };
+        let Some(net) = self.net_mut(index) else { return Ok(()) };
         let mut sent = std::mem::take(&mut net.sent);
         sent.truncate(count);
         let weather = match self.phase {
@@ -309,10 +346,28 @@ impl World {
     /// The kernel hands a sender its own multicast at once.
     fn loop_back(&mut self, index: usize, group: Option<Group>, bytes: &[u8]) {
         if let (true, Some(group)) = (self.plan.loopback, group)
-            && let Some(net) = self.seats[index].actor.net_mut()
+            && let Some(net) = self.net_mut(index)
         {
             net.arrive(bytes.to_vec(), None, Some(group));
         }
+    }
+
+    /// The seat of the process that has the handle at `index`.
+    fn owner(&self, index: usize) -> usize {
+        match self.seats[index].actor {
+            Actor::Handle(owner) => owner,
+            _ => index,
+        }
+    }
+
+    fn has_second_handle(&self, index: usize) -> bool {
+        matches!(self.seats.get(index + 1), Some(Seat { actor: Actor::Handle(owner), .. }) if *owner == index)
+    }
+
+    /// The device of the handle at `index`, if its process runs.
+    fn net_mut(&mut self, index: usize) -> Option<&mut SimNet> {
+        let owner = self.owner(index);
+        self.seats[owner].actor.net_mut(index - owner)
     }
 
     /// The log of a replica, before it says anything about it.
@@ -354,6 +409,8 @@ impl World {
                 Actor::Publisher(None, work) => work.restart_at == Nanos::MAX,
                 Actor::Subscriber(Some(_), reading) => reading.ended || self.oracle.has_delivered_all(index),
                 Actor::Subscriber(None, _) => false,
+                // What the edge lacks is asked for beside this.
+                Actor::Edge(_) | Actor::Handle(_) => true,
                 Actor::Replica(machine) => machine.replica().is_some_and(|replica| {
                     replica.core.commit_next() >= self.oracle.commit_next()
                         || self.stays_behind(replica.tail().promised(), machine.identity, healthy)
@@ -412,6 +469,8 @@ impl World {
                     self.oracle.has_delivered_all(index)
                 ),
                 Actor::Subscriber(None, _) => write!(out, "\n  subscriber {index} ({health}): down"),
+                Actor::Edge(edge) => write!(out, "\n  {index} ({health}): {edge}"),
+                Actor::Handle(_) => Ok(()),
             };
         }
         out
@@ -429,6 +488,9 @@ impl Seat {
             },
             Actor::Publisher(None, work) => work.restart_at,
             Actor::Subscriber(None, reading) => reading.restart_at,
+            Actor::Edge(edge) if edge.process.is_none() => edge.restart_at,
+            Actor::Edge(_) => self.wake_at,
+            Actor::Handle(_) => Nanos::MAX,
             Actor::Publisher(..) | Actor::Subscriber(..) => self.wake_at,
         };
         at.max(self.paused_until)
@@ -442,15 +504,19 @@ impl Actor {
             Self::Replica(machine) => machine.replica().is_some(),
             Self::Publisher(process, _) => process.is_some(),
             Self::Subscriber(process, _) => process.is_some(),
+            Self::Edge(edge) => edge.process.is_some(),
+            Self::Handle(_) => false,
         }
     }
 
-    /// The device of its process.
-    pub(super) fn net_mut(&mut self) -> Option<&mut SimNet> {
+    /// The device of its process: of its first handle, or of its second one.
+    fn net_mut(&mut self, handle: usize) -> Option<&mut SimNet> {
         match self {
             Self::Replica(machine) => machine.replica_mut().map(|replica| replica.net_mut()),
             Self::Publisher(process, _) => process.as_mut().map(|process| process.net_mut()),
             Self::Subscriber(process, _) => process.as_mut().map(|process| process.net_mut()),
+            Self::Edge(edge) => edge.net_mut(handle),
+            Self::Handle(_) => None,
         }
     }
 

@@ -16,6 +16,7 @@
 //! ```
 
 use crate::engine::subscriber::SubscriberEvent;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::PublisherId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -193,7 +194,10 @@ impl Clients {
             SubscriberEvent::Day { mark, .. } => {
                 if mark.begins {
                     for client in self.by_id.values_mut() {
-                        (client.last_number, client.is_of_day) = (0, false);
+                        if !planted(Mutation::LastNumberStays) {
+                            client.last_number = 0;
+                        }
+                        client.is_of_day = planted(Mutation::OlderLoginCounts);
                     }
                 }
                 None

@@ -30,6 +30,7 @@ use crate::edge::soup::{End, Event, Packet, ServerLimits};
 use crate::engine::ports::{Backlog, BacklogError};
 use crate::engine::publisher::PublishError;
 use crate::engine::subscriber::Delivery;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
 use own::Own;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -404,7 +405,8 @@ impl<B: Backlog> Gateway<B> {
     /// So much of it was.
     pub fn on_sent(&mut self, now: Nanos, index: usize, len: usize) {
         if let Some(conn) = self.conn(index) {
-            conn.on_sent(now, len);
+            let all = conn.waiting();
+            conn.on_sent(now, if planted(Mutation::PartialSendLost) { all } else { len });
             if conn.waiting() < OUT_MAX / 2 {
                 self.ready.insert(index);
             }
@@ -451,6 +453,9 @@ impl<B: Backlog> Gateway<B> {
                         self.counts.blocked += 1;
                         if let Some(conn) = self.conn(index) {
                             conn.blocked = true;
+                        }
+                        if planted(Mutation::BlockedForgotten) {
+                            at = inbox.len();
                         }
                         break;
                     }
@@ -575,7 +580,8 @@ impl<B: Backlog> Gateway<B> {
         if conn.waiting() == 0 {
             conn.stalled_at = now;
         }
-        while conn.waiting() < OUT_MAX {
+        let is_cut_short = conn.day_is_over && planted(Mutation::EndBeforeRest);
+        while conn.waiting() < OUT_MAX && !is_cut_short {
             match ledger.next(&mut conn.place, message) {
                 Ok(true) => {
                     if conn.soup.sequenced(now, message, &mut conn.out).is_err() {
@@ -590,7 +596,7 @@ impl<B: Backlog> Gateway<B> {
                 }
             }
         }
-        if conn.day_is_over && ledger.is_at_end(&conn.place) {
+        if conn.day_is_over && (ledger.is_at_end(&conn.place) || is_cut_short) {
             let _ = conn.soup.end_session(now, &mut conn.out); // it is open
             self.end(now, index, Reason::DayEnd, "");
         }
@@ -627,6 +633,9 @@ impl<B: Backlog> Gateway<B> {
     fn stamp_disconnects(&mut self, now: Nanos, stream: &mut impl Stream) {
         let Self { leaving, clients, .. } = self;
         leaving.retain_mut(|leaving| {
+            if planted(Mutation::DisconnectForgotten) {
+                return true;
+            }
             let client = clients.get(leaving.publisher);
             let has_it = client.is_some_and(|client| client.nonce == leaving.nonce && client.open);
             // It is closed, or somebody has it again, here or elsewhere.

@@ -12,6 +12,7 @@
 
 use crate::engine::ports::{Backlog, BacklogError};
 use crate::engine::subscriber::Message;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{DayMark, Destination};
 use std::collections::BTreeMap;
 
@@ -130,7 +131,7 @@ impl<B: Backlog> Ledger<B> {
     /// Whether a message of this destination would have a number if it were the next.
     pub fn takes(&self, message: &Message<'_>) -> bool {
         (message.destination != 0 || self.keeps_everybody)
-            && matches!(self.day, Day::Open(_))
+            && (matches!(self.day, Day::Open(_)) || planted(Mutation::OutsideCounts))
             && !self.full
             && self.backlog.has_room(RECORD_LEN + message.payload.len())
     }
@@ -158,7 +159,7 @@ impl<B: Backlog> Ledger<B> {
         let (mut low, mut high) = (0, self.backlog.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            if before(middle) < number - 1 {
+            if before(middle) < number - u64::from(!planted(Mutation::ResumesBehind)) {
                 low = middle + 1;
             } else {
                 high = middle;

@@ -12,6 +12,7 @@
 
 use crate::edge::soup::packet::PAYLOAD_LEN_MAX;
 use crate::engine::subscriber::{Message, SubscriberEvent};
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -134,6 +135,7 @@ impl Pending {
 
     /// The oldest event, if everything below `commit_next` makes it final. [`Pending::give_back`] its memory.
     pub fn pop_final(&mut self, commit_next: Seq) -> Option<Held> {
+        let commit_next = commit_next + Seq::from(planted(Mutation::FinalTooEarly));
         self.held.front().filter(|held| held.bound <= commit_next)?;
         let held = self.held.pop_front()?;
         self.uncount(&held);
@@ -151,6 +153,7 @@ impl Pending {
 
     /// Nothing from `from` on survived a takeover.
     pub fn on_retract(&mut self, from: Seq) {
+        let from = from + Seq::from(planted(Mutation::RetractKeepsOne));
         while self.held.back().is_some_and(|held| held.bound > from)
             && let Some(held) = self.held.pop_back()
         {

@@ -16,6 +16,7 @@
 
 use super::packet::{COUNT_MAX, Downstream, HEADER_LEN, Messages, MoldError, Request};
 use crate::edge::field::Session;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::Nanos;
 
 /// The timers and the memory of a receiver.
@@ -323,6 +324,9 @@ impl Client {
     fn next_of<'d>(&mut self, messages: &mut Messages<'d>) -> Option<Event<'d>> {
         for (seq, bytes) in messages {
             if seq < self.next {
+                if planted(Mutation::CopyDelivered) {
+                    return Some(Event::Message { seq, bytes });
+                }
                 self.counters.copies += 1;
             } else if self.end.is_some_and(|end| seq >= end) {
                 self.counters.beyond += 1;
@@ -364,7 +368,7 @@ impl Client {
 
     /// Behind the nearest gap, if there is one.
     fn gap_to(&self) -> Option<u64> {
-        if self.next == 0 || self.ahead.has(self.next) {
+        if self.next == 0 || self.ahead.has(self.next) || planted(Mutation::GapNotSeen) {
             return None;
         }
         let to = self.ahead.first(self.next).unwrap_or(self.known);

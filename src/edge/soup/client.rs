@@ -7,6 +7,7 @@
 use super::packet::{LoginRequest, Packet, RejectReason, SoupError};
 use super::server::{Heard, Taken};
 use crate::edge::field::{Session, shown};
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::Nanos;
 use std::fmt;
 
@@ -335,7 +336,10 @@ impl Client {
         Ok(match packet {
             Packet::Debug(text) => Some(ClientEvent::Debug(text)),
             // Before the answer too: some servers begin early, and it says nothing.
-            Packet::ServerHeartbeat => None,
+            Packet::ServerHeartbeat => {
+                self.next_seq += u64::from(is_open && planted(Mutation::HeartbeatIsCounted));
+                None
+            }
             Packet::LoginRequest(_) | Packet::ClientHeartbeat | Packet::LogoutRequest => {
                 return Err(ClientFault::Direction { kind: packet.kind() });
             }

@@ -161,10 +161,11 @@ impl Oracle {
 
     /// A subscriber delivers a message.
     pub fn on_delivered(&mut self, who: usize, message: &Message<'_>) -> Result<(), Violation> {
+        let is_whole = payload::is_whole(message.payload) || self.is_whole_of_edge(message);
         let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
         let seq = message.seq;
         let key = (message.publisher, message.publisher_seq, digest(payload::last_part(message.payload)));
-        if !payload::is_whole(message.payload) {
+        if !is_whole {
             return Err(format!(
                 "INTEGRITY: subscriber {who} delivers at {seq} what nobody published: {key:?}"
             ));
@@ -240,6 +241,15 @@ impl Oracle {
         }
         reader.delivered.push((seq, key));
         Ok(())
+    }
+
+    /// Whether a message in parts is of the edge: it is, as it stands in some log under this number, joined rightly where
+    /// the books have it too.
+    fn is_whole_of_edge(&self, message: &Message<'_>) -> bool {
+        let logs = self.tree.containing(message.seq).map(|node| self.tree.stem(node));
+        let is_of_edge = logs.into_iter().any(|stem| stem.is_of_edge(message.publisher));
+        let is_committed = message.seq < self.commit_next();
+        is_of_edge && (!is_committed || self.whole.contains(&digest(message.payload)))
     }
 
     /// A stamped subscriber takes back what it delivered from `from` on.

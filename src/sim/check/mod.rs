@@ -48,6 +48,8 @@ pub struct Oracle {
     pub ghost: Ghost,
     /// Who has ever been handed in what.
     published: BTreeSet<Key>,
+    /// Digests of committed messages of the edge that came in parts.
+    pub whole: BTreeSet<u64>,
     voices: BTreeMap<usize, Voice>,
     /// Where logs ended that replicas exchanged in their last turn: what they said before is about these.
     exchanged: BTreeMap<usize, Vec<Node>>,
@@ -74,6 +76,7 @@ impl Oracle {
             tree: Tree::default(),
             ghost: Ghost::default(),
             published: BTreeSet::new(),
+            whole: BTreeSet::new(),
             voices: BTreeMap::new(),
             exchanged: BTreeMap::new(),
             writers: BTreeMap::new(),

@@ -2,10 +2,12 @@
 //! the root, and two logs have one common prefix.
 
 use super::{Key, Violation};
+use crate::edge::exchange::NAME;
+use crate::edge::gateway::clients::CLIENT;
 use crate::journal::Checkpoint;
 use crate::wire::{
-    Chain, EPOCHS_MAX, EntryKind, Epoch, EpochStartView, FrameView, Identity, MemberBody, MembershipView,
-    Nanos, OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_birth,
+    Chain, EPOCHS_MAX, EntryKind, Epoch, EpochStartView, FrameView, GATEWAYS, Identity, MemberBody,
+    MembershipView, Nanos, OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_birth,
 };
 use std::collections::BTreeMap;
 
@@ -69,6 +71,8 @@ pub struct Stem {
     pub torn: Option<String>,
     /// Whether it starts its epoch.
     pub starts: bool,
+    /// The frame itself, where frames are kept.
+    pub bytes: Vec<u8>,
     lines: Vec<Line>,
     names: BTreeMap<String, PublisherId>,
     /// The epoch table of the log that ends here.
@@ -80,6 +84,8 @@ pub struct Stem {
 pub struct Tree {
     stems: Vec<Stem>,
     by_place: BTreeMap<(Seq, Epoch), Node>,
+    /// Frames are kept: somebody folds what they say.
+    pub keeps_bytes: bool,
 }
 
 impl Tree {
@@ -235,6 +241,7 @@ impl Tree {
             begins: Vec::new(),
             torn: None,
             starts: false,
+            bytes: if self.keeps_bytes { frame.bytes.to_vec() } else { Vec::new() },
             lines: before.map(|before| before.lines.clone()).unwrap_or_default(),
             names: before.map(|before| before.names.clone()).unwrap_or_default(),
             table: before.map(|before| before.table.clone()).unwrap_or_default(),
@@ -267,11 +274,15 @@ impl Tree {
                     return Err(format!("S5: {:?} at {seq} within epoch {epoch}", entry.kind()));
                 }
                 _ if begins => return Err(format!("S5: {epoch} begins at {seq} without its start")),
-                EntryKind::Message | EntryKind::Day => {
+                EntryKind::Message if entry.header.destination != GATEWAYS => {
                     let key =
                         (entry.header.publisher, entry.header.publisher_seq, super::digest(entry.payload));
                     stem.take_number(seq, key.0, key.1)?;
                     stem.place(seq, key, entry.header.flags);
+                }
+                // A day is no message, and neither is a gateway's sign of life.
+                EntryKind::Message | EntryKind::Day => {
+                    stem.take_number(seq, entry.header.publisher, entry.header.publisher_seq)?;
                 }
                 EntryKind::Close => {
                     stem.take_number(seq, entry.header.publisher, entry.header.publisher_seq)?;
@@ -430,6 +441,12 @@ impl Stem {
                 self.begins.push((seq, first));
             }
         }
+    }
+
+    /// Whether a publisher is a process of the edge, whose messages are judged by the books.
+    pub fn is_of_edge(&self, publisher: PublisherId) -> bool {
+        let name = self.names.iter().find(|(_, id)| **id == publisher).map(|(name, _)| name.as_str());
+        name.is_some_and(|name| name.starts_with(CLIENT) || name == NAME)
     }
 
     /// Where the message began that stands at `seq`.

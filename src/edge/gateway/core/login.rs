@@ -9,6 +9,7 @@ use crate::edge::gateway::users::Whom;
 use crate::edge::soup::{LoginRequest, RejectReason};
 use crate::engine::ports::Backlog;
 use crate::engine::publisher::PublishError;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{CHANNELS, Destination, Nanos, PublisherId};
 
 impl<B: Backlog> Gateway<B> {
@@ -213,11 +214,12 @@ impl<B: Backlog> Gateway<B> {
         if numbered {
             let given = message.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
             match given {
-                Some(given) if given != 0 && given <= number => {
+                Some(given) if given != 0 && given <= number && !planted(Mutation::NumberTwiceTaken) => {
                     self.counts.duplicates += 1;
                     return true;
                 }
                 Some(given) if given == number + 1 => number = given,
+                Some(_) if planted(Mutation::NumberTwiceTaken) => {}
                 _ => {
                     let why = "a message must begin with the next number, eight bytes, the highest first";
                     self.refuse(now, index, why);

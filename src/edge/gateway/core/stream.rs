@@ -12,6 +12,7 @@ use crate::edge::soup::{RejectReason, begin_at};
 use crate::engine::ports::{Backlog, BacklogError};
 use crate::engine::publisher::PublisherEvent;
 use crate::engine::subscriber::{Delivery, Message, SubscriberEvent};
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{DayMark, Nanos, PublisherId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -97,7 +98,7 @@ impl<B: Backlog> Gateway<B> {
     /// The subscription tells something, in the order of the stream. What a `stamped` one tells waits until it is
     /// final: clients count what they are sent, and cannot be told to unsay it.
     pub fn on_stream(&mut self, now: Nanos, stream: &mut impl Stream, event: &SubscriberEvent<'_>) {
-        if self.limits.delivery == Delivery::Committed {
+        if self.limits.delivery == Delivery::Committed || planted(Mutation::StampedIsFinal) {
             return self.on_final(now, stream, event);
         }
         match event {
@@ -199,6 +200,7 @@ impl<B: Backlog> Gateway<B> {
                 let Some((_, conn)) = self.conns[index].as_ref() else { continue };
                 // Of an open that is under way the client is left when it comes.
                 match &conn.phase {
+                    Phase::Open { .. } if planted(Mutation::DayNotTurned) => {}
                     Phase::Open { .. } => self.end(now, index, Reason::DayEnd, why),
                     // The number that it would be told is one of the day before.
                     Phase::Opening { begins: Some(_), .. } => {
@@ -234,6 +236,7 @@ impl<B: Backlog> Gateway<B> {
             let heard = self.heard(index, publisher);
             let next = self.ledger.next_number(&heard);
             let last = self.clients.get(publisher).map_or(0, |client| client.last_number);
+            let last = if planted(Mutation::LoginForgetsLast) { 0 } else { last };
             let Some((_, conn)) = self.conns[index].as_mut() else { return };
             let Phase::Opening { asked, begins, .. } = &mut conn.phase else { return };
             match begin_at(asked.seq, 1, next) {
@@ -330,6 +333,9 @@ impl<B: Backlog> Gateway<B> {
         }
         let lost_beats = self.limits.lost_beats;
         let is_lost = |gateway: PublisherId| {
+            if planted(Mutation::LivingReaped) {
+                return gateway != own;
+            }
             gateway != own && self.beats_since.get(&gateway).is_some_and(|beats| *beats > lost_beats)
         };
         let known: BTreeSet<_> = self.clients.gateways().map(|(id, _)| id).collect();
@@ -364,7 +370,7 @@ impl<B: Backlog> Gateway<B> {
             let cancels = user.is_some_and(|user| user.cancel_on_disconnect);
             (now >= since + grace_ns + rank * self.limits.beat_ns).then(|| (client.user.clone(), cancels))
         });
-        if let Some((user, cancels)) = due {
+        if let Some((user, cancels)) = due.filter(|_| !planted(Mutation::NeverReaps)) {
             let nonce = nonce(own, true, stream.draw());
             if let Some(ticket) = stream.open(&format!("{CLIENT}{user}"), nonce) {
                 self.opens.insert(ticket, PendingOpen::new(nonce, OpenFor::Reap { cancels }));
