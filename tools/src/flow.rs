@@ -291,8 +291,8 @@ impl Feed {
         self.writer.join().expect("a writer that did not panic");
         let log = self.process.log();
         let number = |word: &str| {
-            let before = log.split(word).next().filter(|before| before.len() < log.len())?;
-            before.rsplit(' ').next()?.parse().ok()
+            // Its last word counts: it may have told of its progress before.
+            log.rsplit_once(word)?.0.rsplit(' ').next()?.parse().ok()
         };
         match (number(" published,"), number(" committed")) {
             (Some(published), Some(committed)) => Told { published, committed, code, log },
