@@ -42,7 +42,7 @@ pub mod record;
 mod recover;
 mod replay;
 mod scrub;
-mod segment;
+pub(crate) mod segment;
 pub mod segments;
 pub mod shelf;
 pub mod side;

@@ -27,6 +27,7 @@ mod outcome;
 mod payload;
 mod plan;
 mod populate;
+pub mod proof;
 mod quorum;
 mod replay;
 pub mod rng;
