@@ -220,6 +220,17 @@ fn weathers_losses(place: &Place, by: &[&str]) {
 }
 
 #[test]
+fn a_flow_that_is_over_before_the_last_kill_is_refused_beforehand() {
+    let output = demo(&["--messages", "20000", "--kill-leader", "2"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        told.contains("over after 1.0 s") && told.contains("give --messages 80000, or --rate 5000"),
+        "{told}"
+    );
+}
+
+#[test]
 fn without_gateways_there_is_none_to_kill() {
     let output = demo(&["--direct", "--kill-gateway"]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -51,3 +51,27 @@ fn no_walk_through_changes_of_the_membership_breaks_a_rule() {
         clean("walks through changes", walk(&scope, 1, 100_000));
     }
 }
+
+/// MEMBER-3: the next life of a replica takes the place of the one before, in one step.
+#[test]
+fn member_3_no_walk_through_a_replacement_breaks_a_rule() {
+    use Change::{Add, Replace};
+    for (members, changes) in
+        [(3, vec![(Replace, 3)]), (3, vec![(Replace, 3), (Replace, 4)]), (4, vec![(Replace, 4)])]
+    {
+        let replicas = members + changes.len();
+        let scope =
+            Scope { replicas, members, changes, heirs: true, values: 1, beats: true, ..Scope::default() };
+        clean("a replacement", explore(&Scope { depth: 5, crashes: 0, ..scope.clone() }));
+        clean("walks through replacements", walk(&scope, 1, 100_000));
+    }
+    // Of two a replacement is refused, and what is refused changes nothing.
+    let pair = Scope {
+        replicas: 3,
+        members: 2,
+        changes: vec![(Replace, 2), (Add, 2)],
+        heirs: true,
+        ..Scope::default()
+    };
+    clean("a replacement of one of two", explore(&Scope { depth: 5, values: 1, crashes: 0, ..pair }));
+}

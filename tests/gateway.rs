@@ -37,6 +37,14 @@ fn a_client_gets_the_answers_to_its_messages_and_resumes_at_any_gateway_by_numbe
         (1..=20).for_each(|number| alice.send(format!("order {number}").as_bytes()));
         alice.await_messages(20);
         assert_eq!(texts(&alice), acks(1, 20));
+        // Values are stored ten times a second.
+        let counted = || cluster.run(&["counters", "gateway-1", "--group", "gateway"], b"").with_code(0).out;
+        let all =
+            |text: &str| text.lines().any(|line| line.contains("gateway_submitted") && line.contains(" 20 "));
+        let until = Instant::now() + Duration::from_secs(20);
+        while !all(&counted()) {
+            assert!(Instant::now() < until, "{}", counted());
+        }
         drop(alice);
         let mut alice = Trader::log_in(second.address, login_of("alice", "secret", "FIRST", 8)).unwrap();
         assert_eq!(alice.accepted(), Some(("FIRST", 8)));

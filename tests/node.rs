@@ -13,14 +13,56 @@ mod unicast;
 use lockstep::client::{
     Delivery, Flow, Publisher, PublisherEvent, Questioner, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
-use lockstep::io::events::Recorder;
+use lockstep::io::events::{LOST_CODE, Recorder};
 use lockstep::node::{EVENT_KINDS, Node, journal_digest};
+use lockstep::wire::Condition;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use support::Cluster;
 
 const SMALL: &str =
     "[journal]\ntail_size = \"8MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n";
+
+/// Rows of a table of docs/LOG.md that begin with a code: its columns.
+fn coded_rows(text: &str) -> Vec<Vec<&str>> {
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| LS"));
+    rows.map(|row| row.trim_end_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+#[test]
+fn every_log_code_is_one_things_and_stands_in_the_table() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/LOG.md")).unwrap();
+    let (happens, holds) = text.split_once("## What holds").expect("two tables");
+    let mut told = vec![format!("{LOST_CODE:04} WARN")];
+    told.extend(EVENT_KINDS.iter().map(|kind| format!("{:04} {}", kind.code, kind.level)));
+    let code = |row: &str| row[..4].to_owned();
+    let mut codes: Vec<_> = told.iter().map(|row| code(row)).collect();
+    codes.sort();
+    let twice: Vec<_> = codes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| &pair[0]).collect();
+    assert!(twice.is_empty(), "one code for two things: {twice:?}");
+
+    let mut written: Vec<_> =
+        coded_rows(happens).iter().map(|row| format!("{} {}", row[0], row[1])).collect();
+    let conditions = coded_rows(holds);
+    written.extend(conditions.iter().map(|row| format!("{} WARN", row[0])));
+    told.sort();
+    written.sort();
+    assert_eq!(written, told, "docs/LOG.md has every code, once, with its level");
+
+    let said: Vec<_> = conditions.iter().map(|row| (row[0].to_owned(), row[1], row[2])).collect();
+    let known =
+        |condition: &Condition| (format!("{:04}", *condition as u16), condition.name(), condition.meaning());
+    assert_eq!(
+        said,
+        Condition::ALL.iter().map(known).collect::<Vec<_>>(),
+        "docs/LOG.md has every condition in its order"
+    );
+    let protocol = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROTOCOL.md")).unwrap();
+    for (code, name, meaning) in said {
+        let row = format!("| {} {name} | {meaning} |", code.trim_start_matches('0'));
+        assert!(protocol.contains(&row), "docs/PROTOCOL.md lacks '{row}'");
+    }
+}
 
 #[test]
 fn everybody_ends_with_the_same_digest() {

@@ -112,14 +112,15 @@ fn walks() -> Option<Found> {
 
 /// Memberships that change: of two, three and four.
 fn changes() -> Option<Found> {
-    use Change::{Add, Remove};
+    use Change::{Add, Remove, Replace};
     let scopes = [
-        (2, 3, vec![(Add, 2), (Remove, 0), (Remove, 1)]),
-        (3, 4, vec![(Add, 3), (Remove, 0), (Remove, 1)]),
-        (4, 5, vec![(Add, 4), (Remove, 1), (Remove, 2)]),
+        (2, 3, vec![(Add, 2), (Remove, 0), (Remove, 1)], false),
+        (3, 4, vec![(Add, 3), (Remove, 0), (Remove, 1)], false),
+        (4, 5, vec![(Add, 4), (Remove, 1), (Remove, 2)], false),
+        (3, 4, vec![(Replace, 3)], true),
     ];
-    scopes.into_iter().enumerate().find_map(|(seed, (members, replicas, changes))| {
-        let small = Scope { replicas, members, changes, values: 1, crashes: 0, ..Scope::default() };
+    scopes.into_iter().enumerate().find_map(|(seed, (members, replicas, changes, heirs))| {
+        let small = Scope { replicas, members, changes, heirs, values: 1, crashes: 0, ..Scope::default() };
         let all = explore(&Scope { depth: 7, ..small.clone() });
         in_story("explorer", all, false).or_else(|| {
             let wide = Scope { beats: true, crashes: 1, round_max: 5, ..small };

@@ -224,9 +224,9 @@ fn everything_wrong_is_refused_for_its_own_reason() {
         ),
         ("a member of role 2", resealed(sample("status"), |b| b[HEADER_LEN + 88 + 26] = 2), Reject::Body),
         ("suspicion 6", resealed(sample("status"), |b| b[HEADER_LEN + 85] = 6), Reject::Body),
-        ("denial 16 in a status", resealed(sample("status"), |b| b[HEADER_LEN + 80] = 16), Reject::Body),
+        ("denial 17 in a status", resealed(sample("status"), |b| b[HEADER_LEN + 80] = 17), Reject::Body),
         ("durability 2", resealed(sample("status"), |b| b[HEADER_LEN + 86] = 2), Reject::Body),
-        ("denial 16", resealed(sample("verdict"), |b| b[HEADER_LEN + 12] = 16), Reject::Body),
+        ("denial 17", resealed(sample("verdict"), |b| b[HEADER_LEN + 12] = 17), Reject::Body),
         ("a verdict on a question", resealed(sample("verdict"), |b| b[HEADER_LEN + 8] = 1), Reject::Body),
         ("a name for the node", resealed(sample("question"), |b| b[HEADER_LEN + 12] = 1), Reject::Body),
         (
@@ -342,7 +342,7 @@ fn the_payloads_of_control_entries_are_judged_too() {
     let changed = samples::membership(Change::Add, &listed);
     assert!(MembershipView::parse(&changed).is_ok());
     // The member's role, change, members, and the role in the list.
-    for (at, value) in [(34, 2), (40, 0), (40, 3), (41, 0), (41, 2), (41, 8), (74, 2)] {
+    for (at, value) in [(34, 2), (40, 0), (40, 4), (41, 0), (41, 2), (41, 8), (74, 2)] {
         let mut wrong = changed.clone();
         wrong[at] = value;
         assert_eq!(MembershipView::parse(&wrong).err(), Some(Reject::Body), "byte {at} = {value}");

@@ -25,6 +25,8 @@ pub struct Cli {
 pub enum Command {
     /// Creates a replica's journal and prints the identity that it drew
     Format(FormatArgs),
+    /// Looks at what a journal still holds, and founds a new history on it: when a quorum is lost for good
+    Recover(RecoverArgs),
     /// Starts a history: once in the life of a cluster, on one node
     Bootstrap(BootstrapArgs),
     /// Runs a replica until SIGTERM
@@ -46,6 +48,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Shows what was missing at this host's replicas, why, who repaired it and after how long
     Losses(LossesArgs),
+    /// Shows everything that the processes of this host count, by group, with unit and meaning
+    Counters(super::counters::CountersArgs),
     /// Shows or changes who votes
     Membership(MembershipArgs),
     /// Tells the leader to give its place to another
@@ -154,6 +158,35 @@ pub struct FormatArgs {
     /// Reads every record of an existing journal instead; damage exits 3 and is named
     #[arg(long)]
     pub verify: bool,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `recover`.
+#[derive(Args, Debug)]
+pub struct RecoverArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Which replica of the configuration this is; its sequencer must not run
+    #[arg(long, value_name = "N", env = "LOCKSTEP_REPLICA")]
+    pub replica: Option<u32>,
+    /// Which archiver of the configuration this is, instead: to look at its journal
+    #[arg(long, value_name = "N", env = "LOCKSTEP_ARCHIVER", conflicts_with = "replica")]
+    pub archiver: Option<u32>,
+    /// Looks at the journal in this folder instead, an archiver's or a copy of any; with --accept-loss the replica gets
+    /// a copy of it
+    #[arg(long, value_name = "DIR", requires = "replica")]
+    pub from: Option<PathBuf>,
+    /// Founds a new history behind the last entry of this journal. What it lacks is lost for good
+    #[arg(long, requires = "replica")]
+    pub accept_loss: bool,
+    /// Judges what `recover --json` printed on several hosts: which journal holds most
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["from", "accept_loss"])]
+    pub compare: Vec<PathBuf>,
+    /// How long to look for a leader before a history is founded
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
+    pub timeout: Duration,
     /// Prints JSON
     #[arg(long)]
     pub json: bool,
@@ -379,6 +412,8 @@ pub enum MembershipCommand {
     Add(MembershipAddArgs),
     /// Removes an identity
     Remove(MembershipRemoveArgs),
+    /// Puts the next life of a replica into the place of the one before, in one step
+    Replace(MembershipReplaceArgs),
 }
 
 /// Flags of `membership add`.
@@ -389,12 +424,28 @@ pub struct MembershipAddArgs {
     /// What its `format` printed, like 2:0a3f9c1
     #[arg(value_name = "IDENTITY")]
     pub identity: Identity,
-    /// Where it answers
+    /// Where it answers; as the file has its replica, unless told
     #[arg(long, value_name = "IP:PORT")]
-    pub address: SocketAddrV4,
-    /// It votes and acknowledges, keeps only a ring, and never leads
+    pub address: Option<SocketAddrV4>,
+    /// It votes and acknowledges, keeps only a ring, and never leads; as the file has its replica, unless told
     #[arg(long)]
     pub witness: bool,
+}
+
+/// Flags of `membership replace`.
+#[derive(Args, Debug)]
+pub struct MembershipReplaceArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// Which, as `membership show` prints it
+    #[arg(value_name = "OLD")]
+    pub old: Identity,
+    /// What the `format` of the same replica printed last
+    #[arg(value_name = "NEW")]
+    pub new: Identity,
+    /// Where the new one answers; where the old one did, unless told
+    #[arg(long, value_name = "IP:PORT")]
+    pub address: Option<SocketAddrV4>,
 }
 
 /// Flags of `membership remove`.
@@ -536,6 +587,29 @@ mod tests {
     #[test]
     fn the_flags_of_all_commands_fit_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_stands_in_the_table_of_the_readme_and_every_row_is_a_command() {
+        let readme = include_str!("../../README.md");
+        let rows = readme.lines().filter_map(|line| line.strip_prefix("| `lockstep "));
+        let mut told: Vec<&str> =
+            rows.filter_map(|row| row.split(|c: char| !c.is_ascii_lowercase() && c != '-').next()).collect();
+        let cli = Cli::command();
+        let visible = cli.get_subcommands().filter(|command| !command.is_hide_set());
+        let mut known: Vec<&str> = visible.map(clap::Command::get_name).collect();
+        told.sort_unstable();
+        told.dedup();
+        known.sort_unstable();
+        assert_eq!(told, known);
+        // Of those that do several things, each.
+        for several in ["membership", "day"] {
+            let command = cli.find_subcommand(several).expect("a command");
+            let row = readme.lines().find(|line| line.starts_with(&format!("| `lockstep {several}")));
+            for one in command.get_subcommands().map(clap::Command::get_name) {
+                assert!(row.is_some_and(|row| row.contains(one)), "README.md: {several} {one}");
+            }
+        }
     }
 
     #[test]

@@ -82,6 +82,26 @@ pub fn abandoned(from: Seq, oldest: Seq, why: Refusal, hint: &str) -> Failure {
 pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
     Some(match *event {
         SubscriberEvent::Refused { why, next } => refused(why, next),
+        SubscriberEvent::Forgotten { history, next, have } => {
+            let what = format!(
+                "this reader has seen {} entries that the stream does not have any more (seqs {next} to {}): history \
+                 {history:016x} was founded at seq {next} on what was left of the one that was read. Take back what \
+                 was derived from them, and begin anew from what was known before seq {next}, or with --from oldest",
+                have - next,
+                have - 1
+            );
+            Failure::new(INTEGRITY, what)
+        }
+        SubscriberEvent::Ahead { next, end, epoch } => Failure::new(
+            INTEGRITY,
+            format!(
+                "this reader has read up to seq {}, and the log of the leader of epoch {epoch} ends with seq {}: the cluster \
+                 has lost what was final, or the cursor is another cluster's; do not go on before you know which: \
+                 `lockstep status` tells who holds what",
+                next.saturating_sub(1),
+                end.saturating_sub(1)
+            ),
+        ),
         SubscriberEvent::Diverged { seq } => Failure::new(
             INTEGRITY,
             format!(

@@ -4,10 +4,10 @@ use super::args::ClusterArgs;
 use super::ended::{Reading, serve_whole_or_oldest};
 use super::failure::{FAILED, USAGE};
 use super::sequencer::stop_with_stdin;
-use super::{Failure, log, signals};
-use crate::client::{Delivery, Flow, Subscriber};
+use super::{Failure, counters_or_warning as counted, log, signals};
+use crate::client::{Counted, Delivery, Flow, Subscriber};
 use crate::config::{Channel, Config};
-use crate::edge::feed::{Feed, FeedError, Source};
+use crate::edge::feed::{Feed, FeedCounts, FeedError, Source};
 use crate::edge::gateway::users::Whom;
 use crate::edge::mold::{RequestServer, ServerLimits};
 use crate::io::clock::Clock;
@@ -138,6 +138,8 @@ fn serve(args: &FeedArgs, config: &Config, stop: &AtomicBool, reading: &mut Read
             tracing::debug!("a datagram was not sent: {error}");
         }
     };
+    let name = format!("feed-{}-{}", args.group.ip(), args.group.port());
+    let mut counted = counted(Counted::create(&endpoint, &name, &FeedCounts::NAMES, None, Some(&subscriber)));
     let (clock, mut buffer, mut told_live, mut told_long) = (Clock::start(), [0; 64], false, false);
     while !stop.load(Ordering::Acquire) {
         let now = clock.now();
@@ -155,6 +157,9 @@ fn serve(args: &FeedArgs, config: &Config, stop: &AtomicBool, reading: &mut Read
         }
         feed.turn(now, &mut send);
         work += answer(&mut feed, &requests, &mut buffer, now)?;
+        if let Some(counted) = &mut counted {
+            counted.publish(now, &feed.counts.values(), None, Some(&subscriber));
+        }
         if !told_long && feed.counts.too_long > 0 {
             told_long = true;
             tracing::warn!("a message is longer than a datagram takes: it and its like have no number");

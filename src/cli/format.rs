@@ -41,8 +41,9 @@ pub fn run(args: &FormatArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     eprintln!(
-        "replica {replica} of cluster {}: its journal is in {journal}; once all replicas are formatted, \
-         run `lockstep bootstrap` on one of them",
+        "replica {replica} of cluster {}: its journal is in {journal}; a new cluster: once all replicas are formatted, \
+         `lockstep bootstrap` on one of them; one that runs: start this sequencer, then `lockstep membership replace \
+         OLD {identity}`, or `membership add {identity}` if replica {replica} is no member",
         settings.cluster
     );
     Ok(0)

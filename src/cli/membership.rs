@@ -1,16 +1,20 @@
-//! `lockstep membership`: who votes; and one joins, or one leaves.
+//! `lockstep membership`: who votes; and one joins, one leaves, or one takes the place of its former life.
 //!
 //! A change is an entry of the stream: it is submitted like a message, to whoever leads, again until the
 //! status shows it committed. What the leader knows better than we do, it tells in its status.
 
 use super::Failure;
-use super::args::{MembershipAddArgs, MembershipArgs, MembershipCommand, MembershipRemoveArgs, OperatorArgs};
+use super::args::{
+    MembershipAddArgs, MembershipArgs, MembershipCommand, MembershipRemoveArgs, MembershipReplaceArgs,
+    OperatorArgs,
+};
 use super::failure::{FAILED, USAGE};
 use super::operator::{Operator, words};
 use crate::client::{NodeStatus, leader_of};
 use crate::wire::{Change, Denied, Identity, MEMBERS_MAX, MemberBody};
 use serde_json::{Value, json};
 use std::io::Write;
+use std::net::SocketAddrV4;
 
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.membership/1";
@@ -21,6 +25,7 @@ pub fn run(args: &MembershipArgs) -> Result<u8, Failure> {
         MembershipCommand::Show(args) => show(args),
         MembershipCommand::Add(args) => add(args),
         MembershipCommand::Remove(args) => remove(args),
+        MembershipCommand::Replace(args) => replace(args),
     }
 }
 
@@ -41,16 +46,71 @@ fn add(args: &MembershipAddArgs) -> Result<u8, Failure> {
         );
         return Err(Failure::new(USAGE, what));
     }
+    let address = args.address.or_else(|| operator.address_of(identity.replica)).ok_or_else(|| {
+        let what = format!(
+            "{identity} is not added: the file has no replica {}, so nobody knows where it answers; write it into the file, \
+             or give --address IP:PORT",
+            identity.replica
+        );
+        Failure::new(USAGE, what)
+    })?;
+    let member = match args.witness || operator.is_witness(identity.replica) {
+        true => MemberBody::witness(identity, address),
+        false => MemberBody::full(identity, address),
+    };
     let leader = operator.leader()?;
     if !leader.lists(identity) {
         judge_addition(&leader, identity)?;
-        catch_up(&mut operator, args, &leader)?;
+        catch_up(&mut operator, identity, address, &leader)?;
     }
-    let member = match args.witness {
-        true => MemberBody::witness(identity, args.address),
-        false => MemberBody::full(identity, args.address),
-    };
     change(&mut operator, Change::Add, member).and_then(|leader| print(args.operator.json, &leader))
+}
+
+/// In one step: there is no moment with a member less.
+fn replace(args: &MembershipReplaceArgs) -> Result<u8, Failure> {
+    let (old, new) = (args.old, args.new);
+    let refused = |why: String| Failure::new(USAGE, format!("{old} is not replaced by {new}: {why}"));
+    if old.replica != new.replica {
+        let why = "they are two replicas, and one step replaces one life of a replica by its next one; for two replicas \
+                   `membership add` one, then `membership remove` the other";
+        return Err(refused(why.to_owned()));
+    }
+    let mut operator = Operator::open(&args.operator.cluster, args.operator.timeout)?;
+    let leader = operator.leader()?;
+    if leader.lists(new) && old != new {
+        eprintln!("{new} is a member, and {old} is none: nothing was to be changed");
+        return print(args.operator.json, &leader);
+    }
+    let listed = leader.member(old.replica).map(|listed| listed.member);
+    let member = match listed {
+        _ if old == new => {
+            return Err(refused("they are one identity; give what `format` printed last".into()));
+        }
+        Some(member) if member.identity() == old => member,
+        Some(member) => {
+            return Err(refused(format!("the member of replica {} is {}", old.replica, member.identity())));
+        }
+        None => return Err(refused(words(Denied::NotListed, old))),
+    };
+    let denied = match () {
+        () if leader.identity == old => Some(Denied::Leads),
+        () if leader.members.len() == 2 => Some(Denied::Pair),
+        () => None,
+    };
+    if let Some(why) = denied {
+        return Err(refused(words(why, if why == Denied::Pair { new } else { old })));
+    }
+    let Some(address) = args.address.or_else(|| member.address()) else {
+        return Err(refused("nobody knows where it answers: give --address IP:PORT".into()));
+    };
+    let heir = match member.is_witness() {
+        true => MemberBody::witness(new, address),
+        false => MemberBody::full(new, address),
+    };
+    catch_up(&mut operator, new, address, &leader)?;
+    let leader = change(&mut operator, Change::Replace, heir)?;
+    eprintln!("{new} is a member in the place of {old}; never start {old} again");
+    print(args.operator.json, &leader)
 }
 
 /// What would be denied anyway is said before anybody waits for the new node.
@@ -64,8 +124,13 @@ fn judge_addition(leader: &NodeStatus, identity: Identity) -> Result<(), Failure
 }
 
 /// A new member votes at once: it is added when it holds what the cluster had committed when we asked.
-fn catch_up(operator: &mut Operator, args: &MembershipAddArgs, leader: &NodeStatus) -> Result<(), Failure> {
-    let (identity, address, history) = (args.identity, args.address, leader.history);
+fn catch_up(
+    operator: &mut Operator,
+    identity: Identity,
+    address: SocketAddrV4,
+    leader: &NodeStatus,
+) -> Result<(), Failure> {
+    let history = leader.history;
     if !operator.addresses.contains(&address) {
         operator.addresses.push(address);
     }
@@ -105,12 +170,11 @@ fn remove(args: &MembershipRemoveArgs) -> Result<u8, Failure> {
     let member = match leader.member(identity.replica).map(|listed| listed.member) {
         Some(member) if member.identity() == identity => member,
         listed => {
-            // Nothing to do, but perhaps not what was meant.
             let instead = listed.map_or_else(String::new, |member| {
-                format!(" (replica {} is {})", identity.replica, member.identity())
+                format!("; the member of replica {} is {}", identity.replica, member.identity())
             });
-            eprintln!("{identity} is no member{instead}: nothing was changed");
-            return print(args.operator.json, &leader);
+            let why = words(Denied::NotListed, identity);
+            return Err(Failure::new(USAGE, format!("nothing was removed: {why}{instead}")));
         }
     };
     let leader = change(&mut operator, Change::Remove, member)?;
@@ -121,12 +185,12 @@ fn remove(args: &MembershipRemoveArgs) -> Result<u8, Failure> {
 
 /// Submits the change until the leader shows it committed.
 fn change(operator: &mut Operator, change: Change, member: MemberBody) -> Result<NodeStatus, Failure> {
-    let (identity, is_addition) = (member.identity(), change == Change::Add);
-    let what = if is_addition { "added" } else { "removed" };
+    let (identity, joins) = (member.identity(), change != Change::Remove);
+    let what = if joins { "added" } else { "removed" };
     let mut last = None;
     let done = operator.wait(&format!("{identity} was not {what}"), |operator, statuses| {
         let Some(leader) = leader_of(statuses) else { return Ok(None) };
-        if leader.lists(identity) == is_addition {
+        if leader.lists(identity) == joins {
             return Ok(leader.is_settled().then(|| leader.clone()));
         }
         let denied = leader.denied.filter(|denial| denial.identity == identity);

@@ -16,6 +16,8 @@ pub mod orders;
 mod archiver;
 mod args;
 mod bootstrap;
+mod counted;
+mod counters;
 mod day;
 mod declare_dead;
 mod demo;
@@ -32,6 +34,7 @@ mod membership;
 mod netsim;
 mod operator;
 mod publish;
+mod recover;
 mod sequencer;
 mod signals;
 mod sim;
@@ -72,6 +75,7 @@ impl Command {
     fn run(self) -> Result<u8, Failure> {
         match self {
             Self::Format(args) => format::run(&args),
+            Self::Recover(args) => recover::run(&args),
             Self::Bootstrap(args) => bootstrap::run(&args),
             Self::Sequencer(args) => sequencer::run(&args),
             Self::Archiver(args) => archiver::run(&args),
@@ -82,6 +86,7 @@ impl Command {
             Self::Subscribe(args) => subscribe::run(&args),
             Self::Status(args) => status::run(&args),
             Self::Losses(args) => losses::run(&args),
+            Self::Counters(args) => counters::run(&args),
             Self::Membership(args) => membership::run(&args),
             Self::Day(args) => day::run(&args),
             Self::Handover(args) => handover::run(&args),
@@ -108,6 +113,13 @@ impl Command {
             }
         }
     }
+}
+
+/// A process's counters file; a process that cannot have one goes on without.
+fn counters_or_warning(
+    created: Result<crate::client::Counted, crate::io::IoError>,
+) -> Option<crate::client::Counted> {
+    created.inspect_err(|error| tracing::warn!("this process goes on without counters: {error}")).ok()
 }
 
 /// Whether `stream` is a terminal whose user did not forbid colour (<https://no-color.org>).

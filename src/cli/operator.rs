@@ -5,6 +5,7 @@ use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::NOT_READY;
 use crate::client::{Asked, NodeStatus, Questioner, leader_of};
+use crate::config::Role;
 use crate::wire::{Denied, Identity};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ pub struct Operator {
     pub archivers: Vec<u32>,
     /// Numbers of those whom the file has, the replicas first, as `addresses` begins.
     numbers: Vec<u32>,
+    /// Those of them that the file calls witnesses.
+    witnesses: Vec<u32>,
     started: Instant,
     timeout: Duration,
 }
@@ -34,6 +37,7 @@ impl Operator {
         let config = cluster.load(&[])?;
         let replicas = config.replicas.iter().map(|replica| replica.unicast);
         let archivers = config.archivers.iter().map(|archiver| archiver.unicast);
+        let witnesses = config.replicas.iter().filter(|replica| replica.role == Role::Witness);
         let numbers = config.replicas.iter().map(|replica| replica.id);
         let numbers = numbers.chain(config.archivers.iter().map(|archiver| archiver.id));
         Ok(Self {
@@ -41,6 +45,7 @@ impl Operator {
             addresses: replicas.chain(archivers).collect(),
             archivers: config.archivers.iter().map(|archiver| archiver.id).collect(),
             numbers: numbers.collect(),
+            witnesses: witnesses.map(|replica| replica.id).collect(),
             started: now(),
             timeout,
         })
@@ -73,6 +78,17 @@ impl Operator {
             statuses.extend(self.questioner.statuses(&self.addresses[before..], wait));
         }
         statuses
+    }
+
+    /// Where the file has this replica.
+    pub fn address_of(&self, replica: u32) -> Option<SocketAddrV4> {
+        let place = self.numbers.iter().position(|number| *number == replica)?;
+        self.addresses.get(place).copied()
+    }
+
+    /// Whether the file calls this replica a witness.
+    pub fn is_witness(&self, replica: u32) -> bool {
+        self.witnesses.contains(&replica)
     }
 
     /// Who was asked, with what they answered.
@@ -180,6 +196,10 @@ pub fn words(why: Denied, about: Identity) -> String {
         }
         Denied::Alive => format!("{about} is heard, or its silence is too short yet: stop it, then ask again"),
         Denied::Oneself => format!("{about} is the one that was asked: name the other one"),
+        Denied::Pair => format!(
+            "of two members the one that leaves would have to acknowledge it: if it is gone for good, `lockstep \
+             declare-dead` it, then `lockstep membership add {about}`"
+        ),
     }
 }
 
@@ -209,6 +229,6 @@ mod tests {
     fn every_denial_says_what_to_do() {
         let about = Identity { replica: 3, incarnation: 9 };
         let all = (1..).map_while(Denied::from_u32);
-        assert_eq!(all.inspect(|why| assert!(words(*why, about).contains(':'), "{why:?}")).count(), 15);
+        assert_eq!(all.inspect(|why| assert!(words(*why, about).contains(':'), "{why:?}")).count(), 16);
     }
 }

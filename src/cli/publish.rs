@@ -192,6 +192,7 @@ impl Run<'_> {
             PublisherEvent::Fenced { .. } => told.ended_by = Some(Ended::Fenced),
             PublisherEvent::Closed { .. } => told.ended_by = Some(Ended::Closed),
             PublisherEvent::Lost => told.ended_by = Some(Ended::Lost),
+            PublisherEvent::Multicast { lost } => waiting::tell_multicast(lost),
             _ => {}
         });
         printed?;

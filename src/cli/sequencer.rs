@@ -7,7 +7,7 @@
 use super::args::SequencerArgs;
 use super::failure::FAILED;
 use super::{Failure, log};
-use crate::config::Config;
+use crate::config::{Config, Origin};
 use crate::io::events::Recorder;
 use crate::io::stop::Stop;
 use crate::io::watcher::{Watcher, WatcherSettings, forbid_core_dumps};
@@ -100,14 +100,18 @@ fn watcher(
     Ok(watcher)
 }
 
-/// Who this is, every setting, and what the system gave where it was asked.
+/// Who this is, what was set, and what the system gave where it was asked.
 fn banner(config: &Config, who: &str, node: &Node) {
     let version = env!("CARGO_PKG_VERSION");
     let (identity, role, cluster) = (node.identity(), node.role().name(), config.cluster);
     tracing::info!(%identity, role, cluster, "lockstep {version}: {who}");
-    for (key, value, origin) in config.effective() {
-        tracing::info!(key, value, %origin, "setting");
+    let settings = config.effective();
+    for (key, value, origin) in settings {
+        tracing::debug!(key, value, %origin, "setting");
     }
+    let set = settings.iter().filter(|(.., origin)| !matches!(origin, Origin::Default(_)));
+    let set: Vec<_> = set.map(|(key, value, origin)| format!("{key} = {value} ({origin})")).collect();
+    tracing::info!("settings that are not the default (all: log.level = \"debug\"): {}", set.join(", "));
     for obtained in node.obtained() {
         say_obtained(obtained);
     }

@@ -48,6 +48,9 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
     let (form, count, digest) = (Form::of(args), args.count, StreamDigest::new());
     let mut print = Print { out, form, events: args.events, end, count, digest, failed: None };
+    if let (Beginning::Cursor(cursor), Some(end)) = (args.from, &mut print.end) {
+        end.other_than = Some(cursor.history).filter(|history| *history != end.history);
+    }
     let outcome = print.until_end(&mut subscriber, timeout, &stop);
     let flushed = print.out.flush();
     let counters = subscriber.counters();
@@ -66,8 +69,18 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// Where a reading ends.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    next: Seq,
+    /// It is an end in this history.
+    history: u64,
+    /// The reader's cursor is of this other history: whether it can go on must be told before it is at an end.
+    other_than: Option<u64>,
+}
+
 /// The greatest commit that the replicas tell: a majority is heard if it answers in time, else whoever does.
-fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<Seq, Failure> {
+fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<End, Failure> {
     let clock = Clock::start();
     let deadline = clock.now() + timeout.as_nanos() as Nanos;
     let mut questioner = Questioner::open(endpoint)?;
@@ -76,7 +89,12 @@ fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<Seq, Failure>
         let answers = questioner.nodes(&endpoint.replicas, timeout.min(ASK_ROUND));
         let heard: Vec<_> = answers.iter().flatten().filter(|state| state.history != 0).collect();
         if heard.len() >= quorum || clock.now() >= deadline {
-            return heard.iter().map(|state| state.commit_next).max().ok_or_else(|| {
+            let end = heard.iter().max_by_key(|state| state.commit_next).map(|state| End {
+                next: state.commit_next,
+                history: state.history,
+                other_than: None,
+            });
+            return end.ok_or_else(|| {
                 let replicas: Vec<_> = endpoint.replicas.iter().map(ToString::to_string).collect();
                 let what = format!(
                     "no replica with a history answered within {timeout:?} (asked: {}): start the \
@@ -96,7 +114,7 @@ struct Print<W: Write> {
     /// What is no message is printed too.
     events: bool,
     /// Messages from this seq on are not wanted.
-    end: Option<Seq>,
+    end: Option<End>,
     count: Option<u64>,
     digest: StreamDigest,
     failed: Option<Failure>,
@@ -116,6 +134,11 @@ impl<W: Write> Print<W> {
             if let Some(failure) = self.failed.take() {
                 return Err(failure);
             }
+            if let Some(end) = self.end.as_mut().filter(|end| end.other_than.is_some())
+                && subscriber.cursor().is_some_and(|cursor| cursor.history == end.history)
+            {
+                end.other_than = None;
+            }
             if subscriber.deliver_next() > next {
                 (next, since) = (subscriber.deliver_next(), subscriber.clock().now());
             } else if work == 0 {
@@ -132,7 +155,7 @@ impl<W: Write> Print<W> {
 
     fn is_done(&self, next: Seq) -> bool {
         let counted = self.count.is_some_and(|count| self.digest.messages() >= count);
-        counted || self.end.is_some_and(|end| next >= end)
+        counted || self.end.is_some_and(|end| end.other_than.is_none() && next >= end.next)
     }
 
     fn on_event(&mut self, event: SubscriberEvent<'_>) -> Flow {
@@ -149,6 +172,16 @@ impl<W: Write> Print<W> {
                 tracing::info!(from, "reading from a journal");
                 Ok(())
             }
+            SubscriberEvent::Founded { history, seq, former } => {
+                tracing::warn!(
+                    "history {history:016x} was founded at seq {seq} on what was left of {former:016x}"
+                );
+                self.on_other(&event)
+            }
+            SubscriberEvent::Multicast { lost } => {
+                waiting::tell_multicast(lost);
+                Ok(())
+            }
             event => ended(&event).map_or_else(|| self.on_other(&event), Err),
         };
         self.failed = told.err();
@@ -157,7 +190,7 @@ impl<W: Write> Print<W> {
     }
 
     fn on_message(&mut self, message: &Message<'_>) -> Result<(), Failure> {
-        if self.end.is_some_and(|end| message.seq >= end) {
+        if self.end.is_some_and(|end| message.seq >= end.next) {
             return Ok(()); // the end lies before it; the next look at the cursor sees that
         }
         self.form.write(&mut self.out, message)?;
@@ -166,7 +199,8 @@ impl<W: Write> Print<W> {
     }
 
     fn on_other(&mut self, event: &SubscriberEvent<'_>) -> Result<(), Failure> {
-        let is_wanted = self.events && self.end.is_none_or(|end| event.seq().is_some_and(|seq| seq < end));
+        let is_wanted =
+            self.events && self.end.is_none_or(|end| event.seq().is_some_and(|seq| seq < end.next));
         if is_wanted {
             self.form.write_event(&mut self.out, event)?;
         }
@@ -174,7 +208,7 @@ impl<W: Write> Print<W> {
     }
 
     fn too_late(&self, next: Seq, timeout: Duration) -> Failure {
-        let end = self.end.map_or_else(String::new, |end| format!("; the end is seq {end}"));
+        let end = self.end.map_or_else(String::new, |end| format!("; the end is seq {}", end.next));
         let what = format!("nothing was delivered for {timeout:?}, the next would be seq {next}{end}");
         Failure::new(NOT_READY, what)
     }

@@ -91,6 +91,11 @@ impl Form {
             SubscriberEvent::Epoch { epoch, seq } => {
                 ("epoch", seq, json!({ "epoch": epoch.to_string(), "leader": epoch.leader().to_string() }))
             }
+            SubscriberEvent::Founded { history, seq, former } => {
+                let more =
+                    json!({ "history": format!("{history:016x}"), "former": format!("{former:016x}") });
+                ("founded", seq, more)
+            }
             SubscriberEvent::Membership { seq, members } => {
                 ("membership", seq, json!({ "members": members }))
             }

@@ -35,3 +35,14 @@ pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
     };
     format!("replicas: {}; {advice}", said.join(", "))
 }
+
+/// What who reads or publishes is told of its groups, on stderr.
+pub fn tell_multicast(lost: bool) {
+    match lost {
+        true => eprintln!(
+            "no group brings the leader here, and replicas answer by unicast: it goes on, slower; look at lines.*.group_…, \
+             lines.*.interface and the network's IGMP snooping"
+        ),
+        false => eprintln!("the groups bring the leader again"),
+    }
+}

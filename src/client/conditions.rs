@@ -50,9 +50,7 @@ impl Amiss {
                 format!("redundancy is reduced: {a} of {b} members hold the log and are heard, {more}")
             }
             Condition::EpochsUncommitted => {
-                format!(
-                    "{a} epochs of the log have no commit, and {b} are the most that an epoch's start can list"
-                )
+                format!("{a} takeovers followed each other without a commit, which ends before seq {b}")
             }
             Condition::RoundsHigh => {
                 format!("the rounds of epochs have reached {a}, and {b} is the last one")
@@ -79,7 +77,7 @@ impl Amiss {
             }
             Condition::ReaderAhead => {
                 format!(
-                    "a reader has read up to seq {a} of this stream, and the log of its leader ends at {b}"
+                    "a reader has read this stream up to seq {a}, and the log of its leader ends with {b}"
                 )
             }
             Condition::ClockAhead => {

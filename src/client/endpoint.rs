@@ -14,6 +14,7 @@ use crate::proto::repairers::Repairer;
 use crate::wire::{Destination, Identity, Nanos, frame_len_max};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
+use std::path::PathBuf;
 
 /// Everything that a handle needs to know: `Config::endpoint` builds it from the cluster's file.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub struct Endpoint {
     pub resend_ns_max: Nanos,
     /// What to do when there is nothing to do, for loops that the handle runs itself.
     pub idle: Idle,
+    /// Directory of counters files, on a tmpfs.
+    pub counters: PathBuf,
 }
 
 impl Endpoint {

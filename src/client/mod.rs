@@ -59,6 +59,7 @@
 //! once. `docs/APPLICATIONS.md` has the pattern, `examples/application.rs` runs it.
 
 mod conditions;
+mod counted;
 mod digest;
 mod endpoint;
 mod health;
@@ -75,6 +76,7 @@ pub use crate::engine::receiver::Start;
 pub use crate::engine::subscriber::{Delivery, Flow, Message, SubscriberEvent};
 pub use crate::wire::{Cursor, ReplayEnd};
 pub use conditions::Amiss;
+pub use counted::{Counted, PUBLISHER as PUBLISHER_COUNTERS, SUBSCRIBER as SUBSCRIBER_COUNTERS};
 pub use digest::StreamDigest;
 pub use endpoint::Endpoint;
 pub use health::{Asked, Health, Reason, Verdict};

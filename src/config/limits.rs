@@ -24,7 +24,7 @@ use crate::proto::repairers::Repairer;
 use crate::proto::window::Window;
 use crate::wire::{CHANNELS, GROUPS_ALL};
 use std::net::SocketAddrV4;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// By unicast, what only acks tell of waits for so many guards more: what a leader needs for copies to seventy others.
 const APART_GUARDS: u64 = 10;
@@ -56,7 +56,14 @@ impl Config {
             resend_ns_min: self.timing.resend_min_ns,
             resend_ns_max: self.timing.resend_max_ns,
             idle: self.idle(),
+            counters: self.counters_folder(),
         }
+    }
+
+    /// Where processes without a place of their own in the file put their counters: beside the replicas'.
+    fn counters_folder(&self) -> PathBuf {
+        let beside = self.replicas.first().and_then(|replica| replica.counters.parent());
+        beside.map_or_else(|| PathBuf::from("/dev/shm"), Path::to_path_buf)
     }
 
     /// What the node of replica `id` needs to know.

@@ -121,6 +121,18 @@ pub struct FeedCounts {
     pub answered: u64,
 }
 
+impl FeedCounts {
+    /// The names of [`FeedCounts::values`], in their order.
+    pub const NAMES: [&'static str; 5] =
+        ["feed_messages", "feed_datagrams", "feed_too_long", "feed_unmapped", "feed_answered"];
+
+    /// All counts, for a counters file.
+    pub fn values(&self) -> [u64; 5] {
+        let Self { messages, datagrams, too_long, unmapped, answered } = *self;
+        [messages, datagrams, too_long, unmapped, answered]
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Feed<B> {

@@ -87,6 +87,8 @@ pub struct PublisherCore {
     /// Whether the groups bring the leader, and where it answers by unicast while they do not.
     pulse: Pulse,
     leader_at: Option<SocketAddrV4>,
+    /// The application was told that the groups do not bring it.
+    multicast_told: bool,
     number: u64,
     turns: u64,
     /// What was counted.
@@ -167,6 +169,10 @@ impl<N: Net> Publisher<N> {
         while core.events.pop().is_some() {}
         if core.pulse.poll(now) {
             core.ask_for_pulse(net, now, wall);
+        }
+        if core.pulse.is_lost() != core.multicast_told {
+            core.multicast_told = core.pulse.is_lost();
+            f(PublisherEvent::Multicast { lost: core.multicast_told });
         }
         if core.lines.unopened > 0 {
             self.drive_opens(now, wall);
@@ -305,6 +311,7 @@ impl PublisherCore {
             renewed: false,
             pulse: Pulse::new(PulseLimits::READER),
             leader_at: None,
+            multicast_told: false,
             number: 0,
             turns: 0,
             counters: Counters::default(),

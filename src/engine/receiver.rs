@@ -435,16 +435,16 @@ impl Receiver {
             counters.add(Counter::FramesUnowned, 1);
             return Placement::Dropped;
         }
-        let mut called_committed = 0;
+        let mut given = None;
         if let Some(trailer) = trailer {
             counters.add(Counter::RepairsIn, 1);
-            called_committed = trailer.commit_next;
+            given = Some((trailer.commit_next, Epoch(trailer.accepted)));
             self.commit.on_announced(Epoch(trailer.accepted), trailer.commit_next);
             if planted(Mutation::RepairIsFinal) {
                 self.commit.on_announced(epoch, frame.header.next_seq());
             }
         }
-        let admitted = self.follow.admits(frame.header, called_committed);
+        let admitted = self.follow.admits(frame.header, given);
         if let Some(trailer) = trailer {
             let range = SeqRange { from: frame.header.first_seq, to: frame.header.next_seq() };
             self.asking.on_repair(trailer.giver(), trailer.token, range, admitted);

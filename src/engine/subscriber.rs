@@ -10,6 +10,7 @@
 //!
 //! What no ring holds any more is read from a journal: `subscriber::replayed`.
 
+mod ahead;
 mod deliver;
 mod replayed;
 mod told;
@@ -26,6 +27,7 @@ use super::replay::{Replay, Standstill};
 use crate::proto::log::LogEnd;
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{Datagram, Epoch, FrameView, Identity, Kind, Nanos, Refusal, Reject, RepairTrailer, Seq};
+use ahead::Ahead;
 use deliver::{Place, deliver};
 pub use told::{Delivery, Flow, Message, SubscriberEvent};
 
@@ -69,6 +71,7 @@ pub struct SubscriberCore {
     /// Whether the groups bring the leader, and whether the application was told that they do not.
     pulse: Pulse,
     multicast_told: bool,
+    ahead: Ahead,
     ended: bool,
     number: u64,
     turns: u64,
@@ -126,6 +129,7 @@ impl<N: Net> Subscriber<N> {
         }
         core.finish(now, &mut f);
         let core = &mut *core;
+        core.tell_ahead(net);
         if let Some((length, to)) =
             core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events)
         {
@@ -189,6 +193,7 @@ impl SubscriberCore {
             lag_told: 0,
             pulse: Pulse::new(PulseLimits::READER),
             multicast_told: false,
+            ahead: Ahead::default(),
             ended: false,
             number: 0,
             turns: 0,
@@ -247,6 +252,7 @@ impl SubscriberCore {
         self.lag_since = None;
         self.lag_told = 0;
         self.pulse = Pulse::new(PulseLimits::READER);
+        self.ahead = Ahead::default();
         self.counters = Counters::default();
         self.events = Events::default();
     }
@@ -261,7 +267,7 @@ impl SubscriberCore {
         self.rx.next_deadline().min(self.pulse.next_deadline())
     }
 
-    /// Whether the subscription has ended (abandoned or diverged).
+    /// Whether the subscription has ended (abandoned, refused, diverged, ahead).
     pub fn is_ended(&self) -> bool {
         self.ended
     }
@@ -328,6 +334,7 @@ impl SubscriberCore {
                 if header.epoch() == self.rx.follow.epoch() {
                     self.losses.on_seen(now, header.first_seq);
                 }
+                self.look_ahead(now, header, f);
                 self.begin_live();
                 Ok(())
             }

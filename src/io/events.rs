@@ -16,6 +16,7 @@
 //! afterwards. Who reads a slot reads the version before and after, and so knows what is whole.
 
 use super::IoError;
+use super::clock::{Clock, Utc};
 use crate::wire::Nanos;
 use bytemuck::{Pod, Zeroable};
 use crossbeam::queue::ArrayQueue;
@@ -148,15 +149,17 @@ impl Recorder {
         numbers.filter_map(|number| self.shared.ring[number as usize % RING_EVENTS].read(number)).collect()
     }
 
-    /// The flight recorder as text, one line per event, oldest first.
+    /// The flight recorder as text, one line per event, oldest first. Times are wall times, as the log's own: an event's
+    /// log line stands up to [`DRAIN_PAUSE`] behind it, and has the same `at_ns`.
     pub fn recent_text(&self) -> String {
-        let events = self.recent();
+        let (events, clock) = (self.recent(), Clock::start());
         let mut text = format!("flight recorder: the last {} events, newest at the end\n", events.len());
         for event in &events {
             let kind = self.kind(event.code);
             let level = kind.map_or(Level::WARN, |kind| kind.level);
             // Writing into a string cannot fail.
-            let _ = writeln!(text, "{:>18} ns LS{:04} {level} {}", event.at, event.code, Text(event, kind));
+            let (at, at_ns, code) = (Utc(clock.wall(event.at)), event.at, Code(event.code));
+            let _ = writeln!(text, "{at} {level:>5} {} code={code} at_ns={at_ns}", Text(event, kind));
         }
         text
     }

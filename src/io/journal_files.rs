@@ -1,5 +1,9 @@
 //! A journal by its paths: what the command line calls. Locks, maps, opens, and says whose fault it is.
 
+mod recovery;
+
+pub use recovery::{Survey, found, found_from, survey};
+
 use crate::io::IoError;
 use crate::io::clock::{boot_id, random_u64};
 use crate::io::store::DirStore;
@@ -134,7 +138,7 @@ pub fn draw_incarnation() -> Result<u32, IoError> {
 }
 
 /// This boot of the machine, as the journal keeps it.
-fn boot() -> Result<[u64; 2], IoError> {
+pub fn boot() -> Result<[u64; 2], IoError> {
     let id = boot_id()?;
     Ok([(id >> 64) as u64, id as u64])
 }

@@ -137,7 +137,7 @@ impl Looked {
     fn begin_anew<S: Store, M: TailMemory>(self, store: &mut S, memory: M) -> Result<Opened<M>, OpenError> {
         let geometry =
             Geometry::new(memory.ring_len(), self.settings.frame_len_max).map_err(OpenError::Settings)?;
-        let Self { settings, mut superblock, state, numbers, torn, .. } = self;
+        let Self { settings, mut superblock, state, numbers, torn, founding, .. } = self;
         if let Some(torn) = &torn {
             clear(store, torn)?;
         }
@@ -155,13 +155,17 @@ impl Looked {
         };
         let newest = numbers.last().copied().unwrap_or(0);
         let run = superblock.run.begun(settings.boot, label.generation, settings.durability(), Some(newest));
-        superblock.high_next = self.high_next.max(state.log.end.next);
+        let end = founding.as_ref().map_or(state.log.end, |founding| founding.end);
+        superblock.high_next = self.high_next.max(end.next);
         if planted(Mutation::MarkedBeforeLabel) {
             superblock.run = run;
             superblock.store_both(store)?;
         }
         let from = refill_from(store, &numbers, &state, memory.ring_len())?;
         let mut tail = refilled(store, memory, label, &numbers[from..], state.log.end)?;
+        if let Some(founding) = &founding {
+            founding.put(&mut tail)?;
+        }
         superblock.run = run;
         mark(store, &mut superblock, &mut tail)?;
         let pos = tail.memory_mut().word(Word::WrittenPos);
@@ -279,7 +283,7 @@ fn refilled<S: Store, M: TailMemory>(
 }
 
 /// S7: bytes behind the log's end are cleared before anything is appended.
-fn clear<S: Store>(store: &mut S, torn: &Torn) -> Result<(), StoreError> {
+pub(super) fn clear<S: Store>(store: &mut S, torn: &Torn) -> Result<(), StoreError> {
     let file = FileName::Segment(torn.number);
     let at = torn.offset / BLOCK_LEN as u64 * BLOCK_LEN as u64;
     let mut block = vec![0; BLOCK_LEN];

@@ -10,6 +10,7 @@ use crate::journal::damage::Damage;
 use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};
 use crate::journal::ports::{FileName, Store, StoreError, read_whole};
 use crate::journal::read::LogReader;
+use crate::proto::lineage::goes_on;
 use crate::proto::log::LogEnd;
 use crate::proto::membership::{Membership, change_in};
 use crate::wire::{
@@ -40,6 +41,8 @@ pub struct PublisherRow {
 pub struct Checkpoint {
     /// The log's end.
     pub end: LogEnd,
+    /// The history of its last frame; 0 before any.
+    pub history: u64,
     /// Publishers by id.
     pub publishers: BTreeMap<PublisherId, PublisherRow>,
     /// The membership in force at the end.
@@ -92,6 +95,11 @@ impl Checkpoint {
         let first = frame.header.first_seq;
         let wrong = |seq, what: &dyn fmt::Debug| Contradiction { seq, what: format!("{what:?}") };
         let end = self.end.follow(frame).map_err(|misfit| wrong(first, &misfit))?;
+        if !goes_on(self.history, frame) {
+            let what =
+                format!("history {:x} behind {:x}, and no founding", { frame.header.history }, self.history);
+            return Err(Contradiction { seq: first, what });
+        }
         for (seq, entry) in (first..).zip(frame.entries()) {
             match entry.kind() {
                 // What it says is in the frame's header.
@@ -150,7 +158,7 @@ impl Checkpoint {
         self.commit_next = self.commit_next.max(frame.header.commit_next);
         self.open_change = self.open_change.filter(|(seq, _)| *seq >= self.commit_next);
         self.changes.retain(|change| change.seq >= self.commit_next);
-        self.end = end;
+        (self.end, self.history) = (end, frame.header.history);
         Ok(())
     }
 
@@ -243,6 +251,7 @@ struct Head {
     before: u64,
     /// Bytes of the last epoch start's frame.
     start_len: u64,
+    history: u64,
 }
 
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -257,8 +266,8 @@ struct PublisherBytes {
 }
 
 /// The seventh byte is its own version: one of another is computed again.
-const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKP4\0");
-const _: () = assert!(size_of::<Head>() == 128 && size_of::<PublisherBytes>() == 40);
+const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKP5\0");
+const _: () = assert!(size_of::<Head>() == 136 && size_of::<PublisherBytes>() == 40);
 
 impl Checkpoint {
     /// Its file: a head, members, those before the open change, epochs, publishers with their names behind
@@ -283,6 +292,7 @@ impl Checkpoint {
             before_seq: before.seq,
             before: before.members().len() as u64,
             start_len: self.start_frame.len() as u64,
+            history: self.history,
         };
         let mut bytes = bytemuck::bytes_of(&head).to_vec();
         bytes.extend_from_slice(bytemuck::cast_slice(&self.members));
@@ -318,6 +328,7 @@ impl Checkpoint {
                 chain: head.chain,
                 timestamp: head.timestamp,
             },
+            history: head.history,
             membership_seq: head.membership_seq,
             commit_next: head.commit_next,
             ..Self::default()

@@ -12,6 +12,7 @@ use crate::journal::ports::{FileName, Store, TailMemory, Word};
 use crate::journal::proof::{self, Completeness, Found, NotOwn, Ring};
 use crate::journal::read::numbers;
 use crate::journal::recover::{self, State, Torn, Trouble};
+use crate::journal::recovery::{self, Pending};
 use crate::journal::superblock::{Copies, Superblock};
 use crate::proto::log::LogEnd;
 use crate::wire::{Epoch, Seq};
@@ -27,6 +28,8 @@ pub struct Looked {
     /// The label of the ring, and how its positions follow each other, where it is the journal's own.
     pub(super) own: Option<(TailLabel, Geometry)>,
     pub(super) torn: Option<Torn>,
+    /// What goes behind the log in the first run of a history that was founded on it.
+    pub(super) founding: Option<Pending>,
     pub(super) high_next: Seq,
     completeness: Completeness,
     damage: Vec<Damage>,
@@ -76,7 +79,7 @@ pub fn look<S: Store, M: TailMemory>(
             }
         }
     }
-    let (state, own, torn) = match own {
+    let (mut state, own, torn) = match own {
         Some((state, label, geometry)) => (state, Some((label, geometry)), None),
         None => {
             let (state, found, torn) = recover::cold(store, &numbers)?;
@@ -84,6 +87,11 @@ pub fn look<S: Store, M: TailMemory>(
             (state, None, torn)
         }
     };
+    let founding = recovery::pending(store, &newest, &state.log.end, state.checkpoint.history)?;
+    if founding.is_some() && newest.run.clean && newest.high_next == state.log.end.next {
+        // What is damaged behind the log of the former history was never the founder's, who has not said a word.
+        sight.evidence.append(&mut sight.damage);
+    }
     let newest_number = numbers.last().copied().unwrap_or(0);
     let (in_force, completeness) = sight.judge(&ring, state.log.end, newest_number);
     if completeness != Completeness::Complete {
@@ -107,6 +115,12 @@ pub fn look<S: Store, M: TailMemory>(
             )
         })
         .collect();
+    remarks.extend(sight.evidence.iter().map(|damage| {
+        format!("{damage}; it lies behind the log on which this history was founded, and is kept as evidence")
+    }));
+    if let Some(founding) = &founding {
+        founding.apply(&mut state.checkpoint)?;
+    }
     match (damage, &completeness) {
         (Some(damage), Completeness::Complete) => {
             remarks.push(format!("{damage}; nothing of it is missing, and it is written anew"));
@@ -121,6 +135,7 @@ pub fn look<S: Store, M: TailMemory>(
         ring,
         own,
         torn,
+        founding,
         high_next: sight.high_next,
         completeness,
         damage: sight.damage,
@@ -138,13 +153,24 @@ struct Sight<'a> {
     /// Damage of the ring, which may not be needed.
     ring_damage: Option<Damage>,
     damage: Vec<Damage>,
+    /// Damage that the founder of this history found behind the former log.
+    evidence: Vec<Damage>,
 }
 
 impl<'a> Sight<'a> {
     fn new(newest: &'a Superblock, older: Option<&'a Superblock>, half: bool) -> Self {
         let promised = older.map_or(newest.promised, |older| older.promised.max(newest.promised));
         let high_next = newest.high_next;
-        Self { newest, older, half, promised, high_next, ring_damage: None, damage: Vec::new() }
+        Self {
+            newest,
+            older,
+            half,
+            promised,
+            high_next,
+            ring_damage: None,
+            damage: Vec::new(),
+            evidence: Vec::new(),
+        }
     }
 
     fn rings(&self) -> u64 {
@@ -236,7 +262,7 @@ impl Looked {
 
     /// Where the log ends.
     pub fn end(&self) -> LogEnd {
-        self.state.log.end
+        self.founding.as_ref().map_or(self.state.log.end, |founding| founding.end)
     }
 
     /// The log was known to reach this seq.

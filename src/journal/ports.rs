@@ -80,6 +80,8 @@ pub enum FileName {
     Index(u64),
     /// The next segment, being written with zeros.
     Spare,
+    /// The epoch start that founded this journal's history on another one, until segments hold it.
+    Founding,
 }
 
 impl fmt::Display for FileName {
@@ -91,6 +93,7 @@ impl fmt::Display for FileName {
             Self::Checkpoint(number) => write!(f, "segments/{number:010}.ckp"),
             Self::Index(number) => write!(f, "segments/{number:010}.idx"),
             Self::Spare => f.write_str("segments/spare"),
+            Self::Founding => f.write_str("founding"),
         }
     }
 }
@@ -101,6 +104,7 @@ impl FileName {
         match path {
             "superblock" => return Some(Self::Superblock),
             "segments/spare" => return Some(Self::Spare),
+            "founding" => return Some(Self::Founding),
             _ => {}
         }
         let (number, kind) = path.strip_prefix("segments/")?.split_once('.')?;

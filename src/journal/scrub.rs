@@ -8,15 +8,18 @@ use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
 use crate::journal::index::Index;
+use crate::journal::open::OpenError;
 use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
-use crate::journal::replay::Replay;
+use crate::journal::recovery;
+use crate::journal::replay::{Replay, Step};
 use crate::journal::segment::{RECORDS_AT, SegmentHeader};
 use crate::journal::superblock::{NoSuperblock, Superblock};
 use crate::journal::torn::{self, End};
 use crate::journal::walk::{Found, Walk, read_header};
+use crate::proto::lineage::goes_on;
 use crate::proto::log::LogEnd;
 
 /// The segment that is being read.
@@ -26,6 +29,8 @@ struct Current {
     offset: u64,
     /// What the records said so far; `None` behind damage: then only their seals are looked at.
     log: Option<Replay<u64>>,
+    /// The history of the last frame that went behind the log; 0 before any.
+    history: u64,
     damaged: bool,
 }
 
@@ -43,6 +48,8 @@ pub struct Scrub {
     pub segments: u64,
     /// Where the newest finished segment's log ends, if it could be told.
     end: Option<LogEnd>,
+    /// The history of the newest frame in finished segments, where it is known.
+    history: u64,
     /// The newest finished segment, and the offset at which its records end.
     ended_at: Option<(u64, u64)>,
 }
@@ -116,6 +123,9 @@ impl Scrub {
             if behind.is_none() {
                 let (log, damaged) = (current.log.take(), current.damaged);
                 let header = current.header;
+                if current.history != 0 {
+                    self.history = current.history;
+                }
                 self.ended_at = Some((header.number, offset));
                 self.end_of(store, &header, log, damaged, offset, found)?;
                 self.current = None;
@@ -139,7 +149,7 @@ impl Scrub {
         match read_header(store, number)? {
             Ok(header) => {
                 let log = Some(Replay::from_end(header.before(), Extents::bounded(1)));
-                self.current = Some(Current { header, offset: RECORDS_AT, log, damaged: false });
+                self.current = Some(Current { header, offset: RECORDS_AT, log, history: 0, damaged: false });
             }
             Err(damage) => found.push(damage),
         }
@@ -192,7 +202,23 @@ impl Scrub {
 /// Whether the record stands where it may.
 fn judge(current: &mut Current, offset: u64, record: &Record<'_>, found: &mut Vec<Damage>) {
     let Some(log) = current.log.as_mut() else { return };
-    if let Err(why) = log.on_record(offset, record) {
+    let judged = log.on_record(offset, record).map_err(|why| why.to_string());
+    let judged = match (judged, record) {
+        (Ok(Step::Grown), Record::Frame(frame)) => {
+            let before = std::mem::replace(&mut current.history, frame.header.history);
+            let is_founded = goes_on(before, frame);
+            is_founded
+                .then_some(())
+                .ok_or_else(|| "a frame of another history, which nothing founds".to_string())
+        }
+        // What was staged is the log now: its history is that of its last frame.
+        (Ok(Step::Switched { .. }), _) => {
+            current.history = 0;
+            Ok(())
+        }
+        (judged, _) => judged.map(drop),
+    };
+    if let Err(why) = judged {
         found.push(Damage::new(FileName::Segment(current.header.number), offset, log.end.next, why));
         current.log = None;
         current.damaged = true;
@@ -249,6 +275,12 @@ pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
             let (number, offset) = scrub.ended_at.unwrap_or((1, 0));
             damage.push(Damage::new(FileName::Segment(number), offset, end.next, what));
         }
+    }
+    if let Some(superblock) = &superblock
+        && let Err(OpenError::Damaged(found)) =
+            recovery::pending(store, superblock, &scrub.end.unwrap_or(LogEnd::BLANK), scrub.history)
+    {
+        damage.push(found);
     }
     Ok(Verified { segments: scrub.segments, records: scrub.records, bytes: scrub.bytes, damage })
 }

@@ -287,6 +287,11 @@ impl<M: TailMemory> Tail<M> {
         Ok(self.memory.write(at, len))
     }
 
+    /// Whether [`Tail::room`] would find room, whatever is staged.
+    pub fn has_room(&self) -> bool {
+        self.next_at + (MARK_LEN + self.frame_len_max()) as u64 <= self.look_for_room()
+    }
+
     /// Has the first `len` bytes of [`Tail::room`] in the cache: who writes to memory just before a system call
     /// waits there until it has come. No frame may be under way in it.
     pub fn warm(&mut self, len: usize) {

@@ -5,12 +5,16 @@
 
 mod events;
 mod offline;
+mod recovery;
 mod run;
 mod start;
 
+pub use crate::io::journal_files::Survey;
 pub use events::EVENT_KINDS;
 pub use offline::{journal_digest, verify};
+pub use recovery::{found_history, survey, survey_at};
 pub use run::Node;
+pub use start::counter_names;
 
 use crate::engine::bootstrap::{bootstrap as bootstrap_tail, may_begin};
 use crate::engine::ports::Ports;

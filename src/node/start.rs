@@ -178,12 +178,8 @@ impl Outside {
         let fetch = (!settings.sources.is_empty()).then(|| Fetch::start(replay)).transpose()?;
         let waiter = settings.idle.waiter(&net.sockets())?;
         let limits = replica_limits(settings, identity, clock.wall(clock.now()))?;
-        let (losses, conditions) = (Losses::names(), Conditions::names());
-        let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
-        let names = names.chain(&LineCounts::NAMES).chain(&ShmCounts::NAMES).chain(&XdpCounts::NAMES);
-        let names = names.chain(&FanoutCounts::NAMES);
-        let names = names.chain(&ServerStats::NAMES).copied();
-        let names: Vec<&str> = names.chain(losses.iter().chain(&conditions).map(String::as_str)).collect();
+        let names = counter_names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let counters = CountersFile::create(&settings.counters, &names)?;
         let values_len = names.len();
         let watcher = None;
@@ -201,6 +197,14 @@ impl Outside {
             obtained,
         })
     }
+}
+
+/// The names of a node's counters, in the order in which it publishes them.
+pub fn counter_names() -> Vec<String> {
+    let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
+    let names = names.chain(&LineCounts::NAMES).chain(&ShmCounts::NAMES).chain(&XdpCounts::NAMES);
+    let names = names.chain(&FanoutCounts::NAMES).chain(&ServerStats::NAMES);
+    names.map(|name| (*name).to_owned()).chain(Losses::names()).chain(Conditions::names()).collect()
 }
 
 /// Begins to serve this journal to readers. A port that is taken is no reason not to run: others serve.

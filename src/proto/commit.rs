@@ -15,7 +15,7 @@
 //!
 //! ```text
 //!   before ───────────▶│ after            m: the membership entry, counted with `after`
-//!   ───── commit ──────m──────── have    (a change from two members: with both, before anything behind it)
+//!   ───── commit ──────m──────── have    (a change that needs both sides: with both, before anything behind it)
 //! ```
 
 use super::membership::Membership;
@@ -55,6 +55,8 @@ const HEARD_MAX: usize = 2 * MEMBERS_MAX + 2;
 struct Open {
     seq: Seq,
     before: Membership,
+    /// It needs a quorum of both sides.
+    both: bool,
 }
 
 /// Counts acks of one epoch.
@@ -181,7 +183,7 @@ impl Commit {
         }
         if seq >= self.commit_next
             && self.open.is_none_or(|open| open.seq < seq)
-            && let Some(first) = self.open.replace(Open { seq, before })
+            && let Some(first) = self.open.replace(Open { seq, before, both: before.needs_both(&after) })
         {
             // Nobody stamps a second change before the first is committed.
             self.announced = self.announced.max(first.seq + 1);
@@ -381,7 +383,7 @@ impl Commit {
     }
 
     /// The same across a change: `after` is what the members behind it hold. Below the change those before
-    /// it decide. A change from two members needs both, and nothing behind it is committed before it.
+    /// it decide. A change that needs both sides is committed by both, and nothing behind it before it.
     #[cold]
     fn agreed_across(&self, open: &Open, have_next: Seq, after: Seq) -> Seq {
         let mut votes = [0; MEMBERS_MAX];
@@ -395,7 +397,7 @@ impl Commit {
         let before = if open.before.members().is_empty() { 0 } else { votes[open.before.quorum() - 1] };
         // An inherited change is committed by who holds the start of this epoch behind it.
         let change = open.seq.max(self.base);
-        let alone = !open.before.is_pair() || planted(Mutation::PairCommitsAfterAlone);
+        let alone = !open.both || open.before.is_pair() && planted(Mutation::PairCommitsAfterAlone);
         if after > change && (alone || before > change) { after } else { before.min(open.seq) }
     }
 }

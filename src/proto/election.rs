@@ -278,7 +278,20 @@ impl Election {
     /// ELECT-1 (what a candidate says): it waits for its turn; asks whether a quorum misses the leader too
     /// unless that leader is known to be gone (who failed before asks all the same); then asks for promises,
     /// again and again, until it has won or its time is over. `promised` is our own promise, `rank` our place.
-    pub fn poll(&mut self, now: Nanos, promised: Epoch, membership: &Membership, rank: usize) -> Option<Say> {
+    ///
+    /// ELECT-3 (who may lead): where the journal has no room (`has_room`), nobody is asked for anything: the epoch's
+    /// start would find none either. It votes, and waits.
+    pub fn poll(
+        &mut self,
+        now: Nanos,
+        promised: Epoch,
+        membership: &Membership,
+        rank: usize,
+        has_room: bool,
+    ) -> Option<Say> {
+        if !has_room && !planted(Mutation::FullCampaigns) {
+            self.wait_for_room(now);
+        }
         if let Phase::Waiting { until, why } = self.phase
             && now >= until
         {
@@ -314,6 +327,14 @@ impl Election {
                 Some(Say::Prepare(ballot))
             }
             _ => None,
+        }
+    }
+
+    #[cold]
+    fn wait_for_room(&mut self, now: Nanos) {
+        let Some(why) = self.missing() else { return };
+        if !matches!(self.phase, Phase::Waiting { until, .. } if until > now) {
+            self.phase = Phase::Waiting { until: now + self.limits.timeout_ns, why };
         }
     }
 

@@ -1,8 +1,15 @@
 //! # follow: which epoch owns which seqs
 //!
 //! An epoch is followed from the moment its start is held, never by a rumour of it. The start's table
-//! says which epoch owns which seqs from the one in force at the commit on; what lies below the table is
-//! committed, and taken only from who says so.
+//! says which epoch owns which seqs from the one in force at the commit on, as far down as it has rows; what
+//! lies below the table is taken only from who says that it is committed, or whose own log is the one that is
+//! followed.
+//!
+//! ```text
+//!   the log of e:  ── committed ──│── rows that found no room ──│── rows of the table ──│ start of e ──▶
+//!   taken from:      who calls it     whose own log ends in e,     anybody: the row
+//!                    committed        as its answer says           says whose it is
+//! ```
 
 use super::commit::Durability;
 use super::membership::Membership;
@@ -104,6 +111,11 @@ impl Follow {
         self.durability = durability;
     }
 
+    /// The oldest row of the table: below it nothing is said of who owns what.
+    pub fn oldest(&self) -> Option<EpochBase> {
+        self.table[..usize::from(self.rows)].first().copied()
+    }
+
     /// The epoch that owns `seq`; `None` below the table.
     pub fn owner(&self, seq: Seq) -> Option<Epoch> {
         let rows = &self.table[..usize::from(self.rows)];
@@ -129,14 +141,18 @@ impl Follow {
     }
 
     /// S10 (what may be used): whether a frame belongs to the log of the epoch that is followed: its epoch
-    /// owns its seqs, or it lies below the table and whoever gave it calls it committed.
-    pub fn admits(&self, header: &Header, called_committed_next: Seq) -> bool {
+    /// owns its seqs, or it lies below the table and whoever gave it calls it committed, or gave it from a log that
+    /// ends in this very epoch (`given`: how far the giver calls its log committed, and in which epoch that ends).
+    pub fn admits(&self, header: &Header, given: Option<(Seq, Epoch)>) -> bool {
         match self.owner(header.first_seq) {
             Some(owner) => {
                 owner == header.epoch() || planted(Mutation::LowerEpochTaken) && header.epoch() < self.epoch
             }
             None if planted(Mutation::PrefixNotProven) => self.rows > 0,
-            None => self.rows > 0 && header.next_seq() <= called_committed_next,
+            None => given.is_some_and(|(committed_next, accepted)| {
+                let same_log = accepted == self.epoch && !planted(Mutation::TableEnds);
+                self.rows > 0 && (header.next_seq() <= committed_next || same_log)
+            }),
         }
     }
 }
@@ -168,6 +184,11 @@ mod tests {
         Header { epoch: epoch.0, first_seq, count, ..Header::new(Kind::Frame) }
     }
 
+    /// Given by who calls its log committed so far, which ends in another epoch.
+    fn called(committed_next: Seq) -> Option<(Seq, Epoch)> {
+        Some((committed_next, epoch(2, 3)))
+    }
+
     #[test]
     fn s10_an_epoch_owns_the_seqs_from_its_base_to_the_next_ones() {
         let follow = followed();
@@ -181,31 +202,47 @@ mod tests {
     #[test]
     fn s10_only_the_owners_frames_are_used() {
         let follow = followed();
-        assert!(follow.admits(&header(epoch(1, 1), 10, 4), 0));
-        assert!(follow.admits(&header(epoch(3, 2), ROUND_3, 1), 0));
-        assert!(!follow.admits(&header(epoch(1, 1), ROUND_3, 1), 0), "a deposed leader's frame");
+        assert!(follow.admits(&header(epoch(1, 1), 10, 4), None));
+        assert!(follow.admits(&header(epoch(3, 2), ROUND_3, 1), None));
+        assert!(!follow.admits(&header(epoch(1, 1), ROUND_3, 1), None), "a deposed leader's frame");
         assert!(
-            !follow.admits(&header(epoch(2, 3), 10, 1), 1_000),
+            !follow.admits(&header(epoch(2, 3), 10, 1), called(1_000)),
             "an epoch that lost, whatever is said of it"
         );
-        assert!(!follow.admits(&header(epoch(3, 2), 10, 1), 1_000));
-        assert!(!follow.admits(&header(epoch(4, 1), 50, 1), 1_000), "an epoch whose start is not held");
+        assert!(!follow.admits(&header(epoch(3, 2), 10, 1), called(1_000)));
+        assert!(
+            !follow.admits(&header(epoch(4, 1), 50, 1), called(1_000)),
+            "an epoch whose start is not held"
+        );
     }
 
     #[test]
     fn s10_below_the_table_only_what_is_called_committed_is_taken() {
         let follow = followed();
         let birth = header(epoch(0, 1), 1, 1);
-        assert!(!follow.admits(&birth, 0));
-        assert!(!follow.admits(&birth, 1), "the whole frame must be committed");
-        assert!(follow.admits(&birth, 2));
+        assert!(!follow.admits(&birth, None));
+        assert!(!follow.admits(&birth, called(1)), "the whole frame must be committed");
+        assert!(follow.admits(&birth, called(2)));
+    }
+
+    #[test]
+    fn s10_below_the_table_it_is_enough_that_the_givers_log_is_the_one_that_is_followed() {
+        let follow = followed();
+        let birth = header(epoch(0, 1), 1, 1);
+        assert!(follow.admits(&birth, Some((1, epoch(3, 2)))));
+        assert!(!follow.admits(&birth, Some((1, epoch(4, 1)))), "a later epoch may have another log");
+        assert!(
+            !follow.admits(&header(epoch(2, 3), 10, 1), Some((1, epoch(3, 2)))),
+            "the table has said whose it is"
+        );
+        assert!(!Follow::default().admits(&birth, Some((1, Epoch::NONE))));
     }
 
     #[test]
     fn s10_before_the_first_start_nothing_is_used() {
         let follow = Follow::default();
         assert_eq!(follow.owner(1), None);
-        assert!(!follow.admits(&header(epoch(1, 1), 2, 1), 100));
+        assert!(!follow.admits(&header(epoch(1, 1), 2, 1), called(100)));
         assert!(
             follow.is_news(epoch(1, 1)) && !follow.is_news(epoch(0, 1)),
             "round 0 is nobody's leadership"

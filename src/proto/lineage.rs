@@ -14,7 +14,7 @@
 
 use super::log::LogEnd;
 use super::planted::{Mutation, planted};
-use crate::wire::{ANCESTORS_MAX, Ancestor, Chain, EpochStartView, Header, Seq};
+use crate::wire::{ANCESTORS_MAX, Ancestor, Chain, EntryKind, EpochStartView, FrameView, Header, Seq};
 use bytemuck::Zeroable;
 
 /// A history and the former ones on which it was founded.
@@ -149,11 +149,24 @@ impl Lineage {
     }
 }
 
+/// LINEAGE-3 (where a history changes): whether `frame` may stand behind a log of `history` (0: of any, where nothing is
+/// known). A history ends only where an epoch start says that the next one was founded on it, right there.
+pub fn goes_on(history: u64, frame: &FrameView<'_>) -> bool {
+    history == 0 || frame.header.history == history || founds_on(history, frame)
+}
+
+#[cold]
+fn founds_on(history: u64, frame: &FrameView<'_>) -> bool {
+    let first = frame.entries().next().filter(|entry| entry.kind() == EntryKind::EpochStart);
+    let start = first.and_then(|entry| EpochStartView::parse(entry.payload).ok());
+    start.and_then(|start| start.founded_on()).is_some_and(|left| left.history == history)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::tests::{epoch, start_payload_of};
-    use crate::wire::{EpochBase, Kind};
+    use crate::proto::tests::{epoch, frame as frame_of, start_payload_of, view};
+    use crate::wire::{EpochBase, Kind, seal};
 
     /// History 3 was founded at seq 95 on history 2, and that one at seq 70 on history 1.
     fn third() -> Lineage {
@@ -219,6 +232,26 @@ mod tests {
         let start = EpochStartView::parse(&payload).unwrap();
         assert_eq!(Lineage::of_start(3, &start), lineage);
         assert_eq!(start.founded_on(), None, "it begins within its history");
+    }
+
+    #[test]
+    fn lineage_3_a_history_changes_only_at_a_founding_on_the_one_before() {
+        let end = LogEnd { next: 95, chain: 0x95, epoch: epoch(7, 1), timestamp: 0 };
+        let table = [EpochBase { epoch: epoch(8, 2).0, base: end.next }];
+        let payload = start_payload_of(epoch(8, 2), &end, &table, third().ancestors());
+        let entries = [(EntryKind::EpochStart, payload.as_slice()), (EntryKind::Message, b"x")];
+        for (count, from, to, fits) in
+            [(1, 2, 3, true), (1, 1, 3, false), (1, 3, 3, true), (2, 2, 3, true), (2, 0, 3, true)]
+        {
+            let mut bytes = frame_of(&end, epoch(8, 2), &entries[..count]);
+            let header = Header { history: to, ..Header::peek(&bytes).unwrap() };
+            seal(&mut bytes, header);
+            assert_eq!(goes_on(from, &view(&bytes)), fits, "{from} to {to}");
+        }
+        let mut message = frame_of(&end, epoch(8, 2), &entries[1..]);
+        let header = Header { history: 3, ..Header::peek(&message).unwrap() };
+        seal(&mut message, header);
+        assert!(goes_on(3, &view(&message)) && !goes_on(2, &view(&message)));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //!   {1 2 3} ── add 4 ──▶ {1 2 3 4}      2 of 3 and 3 of 4 meet
 //!   {1 2} ── add 3 ──▶ {1 2 3}          2 of 2 and 2 of 3 meet, but one may be declared dead by the
 //!                                       operator: so a change from two needs both quorums
+//!   {1 2 3} ── 3 by 3' ──▶ {1 2 3'}     {1 3} and {2 3'} do not meet: it needs both quorums too
 //! ```
 
 use super::planted::{Mutation, planted};
@@ -54,6 +55,7 @@ impl Membership {
         match changed.change() {
             Change::Add => Some(after.without(changed.body.member.identity())),
             Change::Remove => after.with(changed.body.member),
+            Change::Replace => after.replacing(changed.body.member),
         }
     }
 
@@ -116,16 +118,29 @@ impl Membership {
         self.count > 0 && (votes >= self.quorum() || planted(Mutation::MinorityPromises))
     }
 
-    /// Whether a change from here needs a quorum of both sides: there are two members, and so the operator
-    /// may declare one of them dead.
+    /// Whether these are two members, of which the operator may declare one dead.
     pub fn is_pair(&self) -> bool {
         self.count == 2
+    }
+
+    /// MEMBER-3 (both sides): whether the change from here to `after` needs a quorum of both until it is known to be
+    /// committed. From two members, as the operator may declare one of them dead; and where one takes the place of
+    /// another, as a quorum of one side need not meet one of the other.
+    pub fn needs_both(&self, after: &Self) -> bool {
+        self.is_pair() || self.count == after.count && !planted(Mutation::SwapCountedOnce)
     }
 
     /// The same list with one more member; `None` if it is full.
     fn with(self, member: MemberBody) -> Option<Self> {
         let room = usize::from(self.count) < MEMBERS_MAX;
         room.then(|| Self::collect(self.members().iter().copied().chain([member]), self.seq))
+    }
+
+    /// The same list with `member` at the place of the listed one of the same replica; `None` if there is none.
+    fn replacing(mut self, member: MemberBody) -> Option<Self> {
+        let place = self.members().iter().position(|listed| listed.replica == member.replica)?;
+        self.members[place] = member;
+        Some(self)
     }
 
     /// The same list without `identity`.
@@ -145,12 +160,13 @@ pub struct Electorate {
 }
 
 impl Electorate {
-    /// Whether these promises elect. A change from two members that is not known to be committed takes a
-    /// quorum of the two as well, or each of them could go on alone.
+    /// Whether these promises elect. A change that needs both sides and is not known to be committed takes a
+    /// quorum of the members before it as well, or each side could go on alone.
     pub fn elects(&self, promised: &[Identity], commit_next: Seq) -> bool {
-        let pair = self.change.filter(|(seq, before)| *seq >= commit_next && before.is_pair());
-        let pair = pair.filter(|_| !planted(Mutation::PairPromisesAfterAlone));
-        self.at_end.is_quorum(promised) && pair.is_none_or(|(_, before)| before.is_quorum(promised))
+        let open = self.change.filter(|(seq, before)| *seq >= commit_next && before.needs_both(&self.at_end));
+        let open =
+            open.filter(|(_, before)| !(before.is_pair() && planted(Mutation::PairPromisesAfterAlone)));
+        self.at_end.is_quorum(promised) && open.is_none_or(|(_, before)| before.is_quorum(promised))
     }
 
     /// Whether `identity` is listed as one that may lead.
@@ -174,8 +190,8 @@ pub struct Standing<'a> {
 
 /// MEMBER-1 (one at a time): the membership behind a change, or why it is not made. The next change waits
 /// until this one is committed, the first of an epoch until the epoch start is. An identity is added only
-/// while none of the same replica is listed: a dead one is removed first, never afterwards. A leader is not
-/// removed while it leads, and the last full member never.
+/// while none of the same replica is listed: a dead one is removed first, never afterwards, or replaced by its next
+/// life in one step. A leader is not removed while it leads, and the last full member never.
 pub fn judge_change(standing: &Standing<'_>, asked: &MembershipView<'_>) -> Result<Membership, Denied> {
     let (before, member) = (standing.membership, asked.body.member);
     if asked.body.after != before.seq {
@@ -193,6 +209,27 @@ pub fn judge_change(standing: &Standing<'_>, asked: &MembershipView<'_>) -> Resu
         }
         Change::Add => before.with(member).ok_or(Denied::Full),
         Change::Remove => judge_removal(before, member.identity(), Some(standing.leader)),
+        Change::Replace => judge_replacement(before, member, standing.leader),
+    }
+}
+
+/// One life of a replica takes the place of another. Of two members both must acknowledge it, the one that leaves as
+/// well; that one is dead most often, nothing behind the change would be committed, and the stream would stand still.
+fn judge_replacement(
+    before: &Membership,
+    member: MemberBody,
+    leader: Identity,
+) -> Result<Membership, Denied> {
+    let listed = before.members().iter().find(|listed| listed.replica == member.replica);
+    let leaving = listed.map(MemberBody::identity).filter(|leaving| *leaving != member.identity());
+    match leaving {
+        None => Err(Denied::NotListed),
+        Some(leaving) if leaving == leader => Err(Denied::Leads),
+        Some(_) if before.is_pair() => Err(Denied::Pair),
+        Some(_) => {
+            let after = before.replacing(member).ok_or(Denied::NotListed)?;
+            if after.lowest().is_none() { Err(Denied::LastMember) } else { Ok(after) }
+        }
     }
 }
 

@@ -76,6 +76,8 @@ mutations! {
     ChangeBeforeStart "membership" "a change does not wait for the epoch's start",
     PairPromisesAfterAlone "two members" "promises of the membership after a change elect alone",
     PairCommitsAfterAlone "two members" "a change is committed by the membership after it alone",
+    SwapCountedOnce "two members" "one that takes the place of another is counted by the members after it alone",
+    SwapNotSettled "stuck" "no entry says that a replacement is committed",
     HandoverWithoutPromises "others" "the successor of a handover leads without promises",
     UncommittedToldOpen "opens" "a publisher is told an open, and a last number, that are not committed",
     LateOpenFences "opens" "a late copy of an old open fences the newer process",
@@ -99,6 +101,9 @@ mutations! {
     ReplyFromHalfARing "opens" "a publisher is told its last number as the table has it where the ring has lost what is not committed",
     OpenerNotTold "opens" "an open that finds no room is dropped without a word",
     RoundsJump "others" "a round is believed however far it jumps",
+    TableEnds "stuck" "an epoch's start lists all epochs without a commit, or nobody leads",
+    FullMissesLeader "SUSPECT-3" "who stores nothing itself misses the leader because nothing moves",
+    FullCampaigns "ELECT-3" "who has no room for an epoch's start asks for promises",
     AnyBoundBelieved "others" "an ack tells of what is stamped, whoever says it and however far it reaches",
 }
 

@@ -157,6 +157,24 @@ impl Suspect {
     }
 }
 
+/// Nobody waits longer for a leader under whom nothing moves than so many times as long as usual: some half a minute
+/// at the default times.
+const PATIENCE_DOUBLINGS_MAX: usize = 10;
+
+/// How long a leader is given under whom nothing moves, where `ns` is usual and the log has so many epochs without a
+/// commit: each but the first makes it twice as long, so that they do not follow each other while a quorum catches up.
+pub fn patience(ns: Nanos, uncommitted_epochs: usize) -> Nanos {
+    let doublings = uncommitted_epochs.saturating_sub(1);
+    ns << doublings.min(PATIENCE_DOUBLINGS_MAX)
+}
+
+/// SUSPECT-3 (whose fault it is that nothing moves): a leader is heard, and nothing moves since `since`. That is said
+/// of it only after our `patience` with it, and only by who could have moved it: `hampered_at` is when our own
+/// journal took nothing, or our own device lagged, last.
+pub fn is_stuck(now: Nanos, since: Nanos, hampered_at: Nanos, patience: Nanos) -> bool {
+    now > since.max(hampered_at) + patience
+}
+
 /// The secret of an epoch's watcher, from what the process drew at its start.
 pub fn secret(seed: &[u8; 32], epoch: Epoch) -> [u8; 32] {
     Sha256::new().chain_update(seed).chain_update(epoch.0.to_le_bytes()).finalize().into()
@@ -267,5 +285,19 @@ mod tests {
         assert!(!is_down(followed, &hash, followed, &secret(&seed, epoch(2, 1))), "of an epoch before");
         assert!(!is_down(epoch(4, 2), &hash, followed, &known), "that leader is history");
         assert!(!is_down(followed, &[0; 32], followed, &known), "no watcher, no death notice");
+    }
+
+    /// SUSPECT-3.
+    #[test]
+    fn suspect_3_patience_doubles_with_each_uncommitted_epoch_and_no_further_than_a_thousandfold() {
+        let of = |epochs| patience(10, epochs);
+        assert_eq!([0, 1, 2, 3, 11, 12, 100_000].map(of), [10, 10, 20, 40, 10_240, 10_240, 10_240]);
+    }
+
+    /// SUSPECT-3.
+    #[test]
+    fn suspect_3_who_could_not_move_anything_itself_begins_to_count_when_it_can() {
+        assert!(!is_stuck(120, 100, 0, 20) && is_stuck(121, 100, 0, 20));
+        assert!(!is_stuck(5_020, 100, 5_000, 20) && is_stuck(5_021, 100, 5_000, 20));
     }
 }

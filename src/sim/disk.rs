@@ -317,7 +317,7 @@ impl Change {
 
 /// Whether the file lies in the journal's directory, and not in that of its segments.
 fn is_above(file: FileName) -> bool {
-    file == FileName::Superblock
+    matches!(file, FileName::Superblock | FileName::Founding)
 }
 
 const DEAD: &str = "the process is dead";

@@ -38,6 +38,8 @@ pub struct Scope {
     pub members: usize,
     /// Changes of the membership that an operator orders at any time, of these replicas (0 the first).
     pub changes: Vec<(Change, usize)>,
+    /// Those that are no members at birth are the next lives of members, of the last one first.
+    pub heirs: bool,
     /// A reader of the stream, if any.
     pub reader: Option<Delivery>,
     /// Rounds up to this one: epoch 1 is led when the exploration begins.
@@ -62,6 +64,7 @@ impl Default for Scope {
             replicas: 3,
             members: 3,
             changes: Vec::new(),
+            heirs: false,
             reader: None,
             round_max: 3,
             values: 3,

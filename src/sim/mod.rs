@@ -17,6 +17,7 @@
 pub mod check;
 pub mod coverage;
 pub mod disk;
+mod drought;
 pub mod explore;
 mod machine;
 pub mod many;

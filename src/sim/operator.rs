@@ -30,6 +30,8 @@ pub(super) enum Step {
     Add { seat: usize, witness: bool, patient: bool },
     /// This one is no member any more.
     Remove(Identity),
+    /// Who runs at this seat takes the place of the identity that this replica had.
+    Swap { seat: usize, patient: bool },
     /// The journal at this seat is formatted anew.
     Renew(usize),
     /// The survivor (a seat) goes on without the dead one.
@@ -99,6 +101,13 @@ impl World {
             Step::Renew(seat) => self.renew(seat).map(|()| true),
             Step::Declare { survivor, dead, truly } => Ok(self.declare(survivor, dead, truly)),
             Step::Remove(identity) => Ok(self.change(Change::Remove, identity, false, 0)),
+            Step::Swap { seat, patient } => {
+                let Some(identity) = self.identity_at(seat) else { return Ok(true) };
+                if patient && self.held_next(seat) < self.oracle.commit_next() {
+                    return Ok(false);
+                }
+                Ok(self.change(Change::Replace, identity, false, 0))
+            }
             Step::Add { seat, witness, patient } => {
                 let Some(identity) = self.identity_at(seat) else { return Ok(true) };
                 let holds = self.held_next(seat) >= self.oracle.commit_next();
@@ -132,7 +141,7 @@ impl World {
     fn change(&mut self, change: Change, identity: Identity, witness: bool, early: u64) -> bool {
         let Some(status) = self.status() else { return false };
         let (after, is_listed) = (status.members_seq, status.members.contains(&identity));
-        if is_listed == (change == Change::Add) {
+        if is_listed == (change != Change::Remove) {
             // Seen committed, or seen again.
             return self.oracle.commit_next() > after;
         }
@@ -260,8 +269,12 @@ impl World {
         let Actor::Replica(machine) = &self.seats[seat].actor else { return };
         if self.lost >> seat & 1 == 1 {
             let patient = self.rng.below(4) > 0;
+            let old = machine.identity;
+            if self.rng.below(2) == 0 {
+                return self.order(&[Step::Renew(seat), Step::Swap { seat, patient }], 0);
+            }
             let add = Step::Add { seat, witness: false, patient };
-            self.order(&[Step::Remove(machine.identity), Step::Renew(seat), add], 0);
+            self.order(&[Step::Remove(old), Step::Renew(seat), add], 0);
         }
     }
 

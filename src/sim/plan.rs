@@ -203,6 +203,8 @@ impl Plan {
             plan.draw_changes(&mut rng);
         }
         plan.draw_faults(&mut rng);
+        // From a stream of its own: what is drawn above is what it was.
+        plan.draw_drought(&mut Rng::new(seed ^ 0xd407));
         plan
     }
 

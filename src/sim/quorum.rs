@@ -35,14 +35,14 @@ impl World {
                 Listed { seq: stem.members_seq, members, witnesses }
             })
             .collect();
-        // Who does not know that a change from two members is committed needs both of them to lead (S5).
+        // Who does not know that a change which needs both sides is committed needs both of them to lead (S5).
         for seat in (0..self.plan.replicas).filter(|seat| self.identity_at(*seat).is_some()) {
             let known = self.known_commit(seat);
             for change in tree.path(None, self.oracle.log_tip(seat)) {
                 let stem = tree.stem(change);
                 let before = stem.parent.map(|parent| tree.stem(parent));
                 if let Some(before) = before.filter(|_| stem.changes && stem.next > known)
-                    && before.members.len() == 2
+                    && (before.members.len() == 2 || before.members.len() == stem.members.len())
                 {
                     let (members, witnesses) = (before.members.clone(), before.witnesses.clone());
                     found.push(Listed { seq: 0, members, witnesses });
@@ -52,13 +52,19 @@ impl World {
         for (after, change, identity, _) in &self.operator.orders {
             for at in 0..found.len() {
                 let Listed { seq, members, witnesses } = &found[at];
-                if seq != after || members.contains(identity) == (*change == Change::Add) {
+                if seq != after || members.contains(identity) == (*change != Change::Remove) {
                     continue;
                 }
                 let mut members = members.clone();
                 match change {
                     Change::Add => members.push(*identity),
                     Change::Remove => members.retain(|member| member != identity),
+                    Change::Replace => {
+                        members
+                            .iter_mut()
+                            .filter(|one| one.replica == identity.replica)
+                            .for_each(|one| *one = *identity);
+                    }
                 }
                 let witnesses = witnesses.clone();
                 // Nothing was ordered behind it, for nobody has seen it.

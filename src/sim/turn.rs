@@ -2,6 +2,7 @@
 
 use super::check::{Oracle, Violation};
 use super::coverage::Event;
+use super::drought;
 use super::machine::WALL_NS;
 use super::payload;
 use super::story::Happening;
@@ -71,12 +72,16 @@ impl World {
             if let NodeEvent::Exchanged { old_epoch, old_next, .. } = event {
                 self.oracle.on_exchanged(index, old_epoch, old_next)?;
             }
+            if let Some(event) = drought::count(&event) {
+                self.oracle.coverage.count(event);
+            }
             events.push(event);
         }
         // The watcher learns what a death is announced with where a node says so: with what happened.
         let mut notice = [0; SMALL_LEN_MAX];
         let length = if events.is_empty() { None } else { Some(replica.core.down_notice(&mut notice)) };
         machine.led |= leads.is_some();
+        drought::judge(machine, index, &events)?;
         let seat = &mut self.seats[index];
         let changed = std::mem::replace(&mut seat.led, leads) != leads;
         if let Some(length) = length
@@ -263,6 +268,10 @@ fn read(
                 oracle.on_subscription_ended(who);
                 reading.ended = true;
                 Ok(())
+            }
+            SubscriberEvent::Ahead { next, end, epoch } => {
+                // Nothing that was committed is ever lost here: whoever is told this was told it wrongly.
+                Err(format!("AGREEMENT: subscriber {who}, at {next}, is said to be ahead of {epoch}, which ends at {end}"))
             }
             SubscriberEvent::Diverged { seq } => {
                 Err(format!("AGREEMENT: subscriber {who} finds another log than its own at {seq}"))

@@ -242,6 +242,15 @@ pub enum Change {
     Add = 1,
     /// It leaves.
     Remove = 2,
+    /// The next life of a replica takes the place of the one before, in one step.
+    Replace = 3,
+}
+
+impl Change {
+    /// The one with this number, if there is one.
+    pub fn from_u8(change: u8) -> Option<Self> {
+        [Self::Add, Self::Remove, Self::Replace].into_iter().find(|known| *known as u8 == change)
+    }
 }
 
 /// The fixed part of a membership entry's payload. Stamped, the complete new list follows, so that a
@@ -251,7 +260,8 @@ pub enum Change {
 pub struct MembershipBody {
     /// Seq of the membership that this one follows: a late copy of an old order changes nothing.
     pub after: Seq,
-    /// Who joins or leaves. Of one that leaves only the identity is looked at.
+    /// Who joins or leaves. Of one that leaves only the identity is looked at. Where one life of a replica takes the place
+    /// of another: as submitted the one that joins, as stamped the one that leaves, and the other stands in the list.
     pub member: MemberBody,
     /// A [`Change`].
     pub change: u8,
@@ -280,7 +290,7 @@ impl<'a> MembershipView<'a> {
         let body: MembershipBody = payload.get(..48).map(bytemuck::pod_read_unaligned).ok_or(Reject::Body)?;
         let view = Self { body, rows: &payload[48..] };
         let count = usize::from(body.members);
-        let is_sound = matches!(body.change, 1 | 2)
+        let is_sound = Change::from_u8(body.change).is_some()
             && body.member.is_sound()
             && count <= MEMBERS_MAX
             && view.rows.len() == count * 32
@@ -290,7 +300,7 @@ impl<'a> MembershipView<'a> {
 
     /// What happens to the member.
     pub fn change(&self) -> Change {
-        if self.body.change == Change::Add as u8 { Change::Add } else { Change::Remove }
+        Change::from_u8(self.body.change).unwrap_or(Change::Remove) // judged when it was parsed
     }
 
     /// The membership from this entry on; empty as submitted.

@@ -66,10 +66,12 @@ pub enum Denied {
     Alive = 14,
     /// A node cannot declare itself dead.
     Oneself = 15,
+    /// Of two members one is replaced only by its own consent: it is declared dead first.
+    Pair = 16,
 }
 
 impl Denied {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::NotLeader,
         Self::NotListed,
         Self::Witness,
@@ -85,6 +87,7 @@ impl Denied {
         Self::Incomplete,
         Self::Alive,
         Self::Oneself,
+        Self::Pair,
     ];
 
     /// The reason with this number, if there is one; 0 is "taken".

@@ -3,12 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod ahead;
 mod alive;
 mod bounds;
 mod clock;
 mod exchange;
 mod fates;
 mod found;
+mod full;
 mod futures;
 mod histories;
 mod idle;

@@ -174,6 +174,77 @@ fn member_1_a_dead_member_is_replaced_by_removing_it_and_adding_its_successor() 
     assert!(publish(&mut cluster, id, &["c"]), "the successor's promise and acks count");
 }
 
+/// A cluster of three with a fourth replica that is the next life of the third one.
+fn cluster_with_heir() -> (Cluster, PublisherId, MemberBody) {
+    let heir = MemberBody { replica: 3, incarnation: 0x203, ..member(4) };
+    let mut cluster = Cluster::new(3, |_| {});
+    let mut limits = replica_limits(4, 3);
+    limits.receiver.me = heir.identity();
+    limits.receiver.repairers = receiver_limits(identity(4), 3).repairers;
+    cluster.replicas.push(start(blank_tail(4, 256 << 10), limits).expect("it may learn"));
+    cluster.add_publisher(|_| {});
+    let id = cluster.open(0, "gateway", [1, 1]);
+    assert!(publish(&mut cluster, id, &["a", "b"]), "{}", describe(&cluster));
+    cluster.run(200);
+    (cluster, id, heir)
+}
+
+/// MEMBER-3: there is no moment at which the next crash would end the stream.
+#[test]
+fn member_3_a_dead_member_is_replaced_in_one_step_and_the_next_crash_is_survived() {
+    let (mut cluster, id, heir) = cluster_with_heir();
+    cluster.dead = vec![3];
+    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    assert!(change(&mut cluster, 1, Change::Replace, heir), "{}", describe(&cluster));
+    let listed: Vec<_> = status(&mut cluster, 1).2.iter().map(|row| row.member.identity()).collect();
+    assert_eq!(listed, [identity(1), identity(2), heir.identity()]);
+    // Its commit is an entry too: whoever is left and starts anew needs nobody from before.
+    cluster.run(500);
+    cluster.dead = vec![3, 1];
+    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
+    assert!(
+        publish(&mut cluster, id, &["d"]),
+        "the successor's promise and acks count: {}",
+        describe(&cluster)
+    );
+}
+
+/// MEMBER-3.
+#[test]
+fn member_3_a_replacement_waits_for_a_quorum_of_those_before_it() {
+    let (mut cluster, _, heir) = cluster_with_heir();
+    // The leader and the heir are a quorum behind the change, and no quorum before it.
+    cluster.dead = vec![2, 3];
+    let after = status(&mut cluster, 1).1.membership_seq;
+    submit(&mut cluster, after, Change::Replace, heir);
+    cluster.run(300);
+    let (_, body, _) = status(&mut cluster, 1);
+    let stamped = body.membership_seq;
+    assert!(stamped > after, "it was stamped");
+    assert!(cluster.replicas[0].core.commit_next() <= stamped, "1 and the heir commit nothing alone");
+    cluster.dead = vec![3];
+    assert!(
+        cluster.run_until(|cluster| {
+            (1..=4).any(|number| number != 3 && cluster.replicas[number - 1].core.commit_next() > stamped)
+        }),
+        "{}",
+        describe(&cluster)
+    );
+}
+
+/// MEMBER-3: of two members the one that leaves would have to acknowledge it, and it is dead most often.
+#[test]
+fn member_3_one_of_two_is_not_replaced_in_one_step() {
+    let (mut cluster, id) = cluster(2, 0);
+    let heir = MemberBody { replica: 2, incarnation: 0x202, ..member(3) };
+    let after = status(&mut cluster, 1).1.membership_seq;
+    submit(&mut cluster, after, Change::Replace, heir);
+    cluster.run(20);
+    let (_, body, _) = status(&mut cluster, 1);
+    assert_eq!((Denied::from_u32(body.denied), body.membership_seq), (Some(Denied::Pair), after));
+    assert!(publish(&mut cluster, id, &["c"]), "the stream goes on");
+}
+
 #[test]
 fn member_1_two_changes_at_once_make_one_and_a_late_copy_makes_none() {
     let (mut cluster, _) = cluster(3, 2);

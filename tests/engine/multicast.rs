@@ -3,6 +3,7 @@
 use crate::world::*;
 use lockstep::engine::counters::Counter;
 use lockstep::engine::event::{Event, Role};
+use lockstep::engine::publisher::PublisherEvent;
 use lockstep::wire::*;
 
 /// A cluster of three with one open publisher, running for a while.
@@ -124,4 +125,26 @@ fn a_publisher_whose_group_alone_is_dead_reaches_the_leader_by_unicast() {
     }
     assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 28));
     assert!(cluster.now < began + 200_000_000, "{} ns", cluster.now - began);
+}
+
+/// A publisher that no group brings the leader works by unicast, and says so: its groups, or its interface, are wrong.
+#[test]
+fn a_publisher_whose_groups_bring_nobody_tells_so_and_tells_when_they_do() {
+    let (mut cluster, id) = cluster();
+    publish(&mut cluster, id, 3);
+    cluster.groups_lost = |_, to| to > 100;
+    publish(&mut cluster, id, 5);
+    cluster.run(100_000);
+    let told = |cluster: &Cluster| {
+        let told = cluster.publishers[0].events.iter().filter_map(|event| match event {
+            PublisherEvent::Multicast { lost } => Some(*lost),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&cluster), [true]);
+    assert_eq!(cluster.publishers[0].publisher.core.counters.get(Counter::MulticastLost), 1);
+    cluster.groups_lost = |_, _| false;
+    publish(&mut cluster, id, 5);
+    assert_eq!(told(&cluster), [true, false]);
 }

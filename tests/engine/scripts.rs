@@ -52,7 +52,7 @@ const PUBLISHER: &str = "publisher";
 /// A replica's process, or what is left of it.
 enum Seat {
     Up(Box<Replica<TestPorts>>),
-    Down(Tail<MemoryTail>),
+    Down(Box<Tail<MemoryTail>>),
     Empty,
 }
 
@@ -171,14 +171,14 @@ impl Stage {
 
     fn crash(&mut self, number: u32) {
         match std::mem::replace(self.seats.get_mut(&number).expect("a replica"), Seat::Empty) {
-            Seat::Up(replica) => _ = self.seats.insert(number, Seat::Down(replica.into_tail())),
+            Seat::Up(replica) => _ = self.seats.insert(number, Seat::Down(Box::new(replica.into_tail()))),
             _ => panic!("replica {number} does not run"),
         }
     }
 
     fn restart(&mut self, number: u32) {
         match std::mem::replace(self.seats.get_mut(&number).expect("a replica"), Seat::Empty) {
-            Seat::Down(tail) => self.seat(number, tail),
+            Seat::Down(tail) => self.seat(number, *tail),
             _ => panic!("replica {number} has no tail to start on"),
         }
     }
@@ -259,7 +259,7 @@ impl Stage {
     fn turn(&mut self) {
         self.now += TURN_NS;
         let wall = self.now + 1_700_000_000_000_000_000;
-        let mut said: Vec<(String, Vec<(To, Vec<u8>)>)> = Vec::new();
+        let mut said = Vec::new();
         for (number, seat) in &mut self.seats {
             let Seat::Up(replica) = seat else { continue };
             flush(replica.tail_mut().memory_mut());

@@ -194,7 +194,7 @@ fn candidate() -> (Election, Epoch) {
     let mut election = Election::new(ElectionLimits::default(), identity(2));
     election.on_missed(0, Why::Down, 0);
     let members = Membership::collect(member_list(3), 1);
-    assert!(election.poll(0, epoch(4, 1), &members, 0).is_some());
+    assert!(election.poll(0, epoch(4, 1), &members, 0, true).is_some());
     let ballot = election.ballot().expect("it asks");
     (election, ballot)
 }

@@ -30,6 +30,8 @@ pub enum Told {
     Day(Seq, bool, String),
     Founded(u64, Seq),
     Forgotten(Seq, Seq),
+    Ahead(Seq, Seq),
+    Multicast(bool),
 }
 
 /// `None` of an entry that tells nothing.
@@ -56,6 +58,8 @@ pub fn owned(event: &SubscriberEvent<'_>) -> Option<Told> {
         SubscriberEvent::Closed { seq, publisher, said } => Told::Closed(*seq, *publisher, said.to_vec()),
         SubscriberEvent::Day { seq, mark } => Told::Day(*seq, mark.begins, mark.name.to_owned()),
         SubscriberEvent::Founded { history, seq, .. } => Told::Founded(*history, *seq),
+        SubscriberEvent::Ahead { next, end, .. } => Told::Ahead(*next, *end),
+        SubscriberEvent::Multicast { lost } => Told::Multicast(*lost),
         SubscriberEvent::Forgotten { next, have, .. } => Told::Forgotten(*next, *have),
         other => panic!("an event that the tests do not know: {other:?}"),
     })

@@ -1,6 +1,7 @@
 //! Counters and events: what a process leaves for others to read.
 
 use crate::{KINDS, child_of, is_child_of, said};
+use lockstep::io::clock::{Clock, Utc};
 use lockstep::io::counters::{CountersFile, CountersReader, NAME_BYTES};
 use lockstep::io::events::{Event, RING_EVENTS, Recorder};
 use std::io::{BufRead, BufReader, Write};
@@ -81,8 +82,23 @@ fn the_flight_recorder_keeps_the_newest_events_in_order() {
     assert!(recent[..RING_EVENTS - 1].iter().map(|event| event.a).eq(101..total));
     assert_eq!(recorder.lost(), total + 1 - 16, "nobody emptied the queue");
     let text = recorder.recent_text();
-    assert!(text.contains(&format!("LS1001 INFO epoch {} by 2\n", total - 1)), "{text}");
-    assert!(text.ends_with("LS0077 WARN an event without text: a=0 b=5 c=0 d=0 e=0 small=0\n"));
+    assert!(text.contains(&format!("Z  INFO epoch {} by 2 code=LS1001 at_ns=0\n", total - 1)), "{text}");
+    assert!(
+        text.ends_with("Z  WARN an event without text: a=0 b=5 c=0 d=0 e=0 small=0 code=LS0077 at_ns=0\n")
+    );
+}
+
+#[test]
+fn the_flight_recorder_prints_the_times_of_the_log() {
+    let recorder = Recorder::new(KINDS, 16);
+    let clock = Clock::start();
+    let at = clock.now();
+    recorder.record(Event { at, code: 1001, ..Event::default() });
+    let text = recorder.recent_text();
+    let line = text.lines().last().expect("an event");
+    // To the second: the wall clock may be slewed between two readings.
+    let second = Utc(clock.wall(at)).to_string()[..17].to_owned();
+    assert!(line.starts_with(&second) && line.ends_with(&format!("at_ns={at}")), "{second} {line}");
 }
 
 #[test]
@@ -174,7 +190,10 @@ fn the_recorder_is_dumped_on_sigusr1_and_on_a_panic() {
     let text = String::from_utf8(output.stderr).unwrap();
     let dumps: Vec<&str> = text.split("flight recorder: ").skip(1).collect();
     assert_eq!(dumps.len(), 2, "{text}");
-    assert!(dumps[0].starts_with("the last 1 events") && dumps[0].contains("LS1001 INFO epoch 41"), "{text}");
-    assert!(dumps[1].contains("epoch 41") && dumps[1].contains("LS1002 ERROR lost 42"), "{text}");
+    assert!(
+        dumps[0].starts_with("the last 1 events") && dumps[0].contains("INFO epoch 41 by 0 code=LS1001"),
+        "{text}"
+    );
+    assert!(dumps[1].contains("epoch 41") && dumps[1].contains("ERROR lost 42 code=LS1002"), "{text}");
     assert!(dumps[1].contains("the invariant that broke"), "the panic's own words stand behind: {text}");
 }

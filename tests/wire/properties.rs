@@ -396,7 +396,7 @@ proptest! {
     fn a_status_is_what_was_written(
         header in any_header(Kind::Status),
         words in any::<[u64; 10]>(),
-        denied in 0..=15u32,
+        denied in 0..=16u32,
         bytes in (any::<u8>(), 0..=5u8, 0..=1u8),
         rows in vec((any::<u32>(), any::<(u64, u64)>()), 0..=MEMBERS_MAX),
         amiss in vec((any::<u32>(), any::<(u64, u64)>()), 0..=CONDITIONS_TOLD_MAX),
@@ -430,7 +430,7 @@ proptest! {
         header in any_header(Kind::Verdict),
         token in any::<u64>(),
         topic in 4..=5u32,
-        denied in 0..=15u32,
+        denied in 0..=16u32,
     ) {
         let body = VerdictBody { token, topic, denied };
         let bytes = small(|out| write_verdict(out, header, body));

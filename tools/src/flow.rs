@@ -290,10 +290,9 @@ impl Feed {
         let code = self.process.wait().code();
         self.writer.join().expect("a writer that did not panic");
         let log = self.process.log();
-        let number = |word: &str| {
-            // Its last word counts: it may have told of its progress before.
-            log.rsplit_once(word)?.0.rsplit(' ').next()?.parse().ok()
-        };
+        // It also tells as it goes what is committed so far.
+        let whole = log.lines().rfind(|line| line.contains(" published, ")).unwrap_or_default();
+        let number = |word: &str| whole.split(word).next()?.rsplit(' ').next()?.parse().ok();
         match (number(" published,"), number(" committed")) {
             (Some(published), Some(committed)) => Told { published, committed, code, log },
             _ if log.contains("was not opened within") => Told { published: 0, committed: 0, code, log },

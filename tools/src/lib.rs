@@ -16,6 +16,7 @@ pub mod late;
 pub mod netns;
 pub mod power;
 pub mod processes;
+pub mod rolling;
 pub mod switch;
 pub mod takeover;
 pub mod trader;

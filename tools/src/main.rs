@@ -7,6 +7,7 @@
 //! cargo run --release -p tools -- stale --times 500      a leader is stopped and goes on
 //! cargo run --release -p tools -- two-of-five --times 200  any two replicas are killed
 //! cargo run --release -p tools -- late --times 100       readers begin anywhere, over a bad network
+//! cargo run --release -p tools -- rolling --times 200    replicas get other configurations, one by one (root: power too)
 //! cargo run --release -p tools -- trade --times 50       gateways and leaders are killed while clients trade
 //! cargo run --release -p tools -- kill-xdp --times 1000  a node by xdp is killed: the card is free, and it is back
 //! cargo run --release -p tools -- share-xdp --times 50   the owner of a card is killed that serves others
@@ -18,7 +19,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tools::netns::{self, Network};
 use tools::processes::Ground;
-use tools::{cards, images, late, power, takeover, trading};
+use tools::{cards, images, late, power, rolling, takeover, trading};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -88,6 +89,12 @@ enum Chore {
         #[arg(long, default_value_t = 100)]
         clients: usize,
     },
+    /// Change the configuration of one replica after the other while orders flow, by SIGTERM, kill or loss of power.
+    Rolling {
+        /// How often.
+        #[arg(long, default_value_t = 200)]
+        times: u32,
+    },
     /// Let readers begin at random places of a stream over a network that loses, doubles and reorders.
     Late {
         /// How many.
@@ -146,6 +153,7 @@ fn main() -> ExitCode {
         Chore::ShareXdp { times, lost } => share_xdp(times, lost),
         Chore::Late { times, by } => late_joiners(times, by),
         Chore::Trade { times, clients } => trade(times, clients),
+        Chore::Rolling { times } => rolled(times),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -227,6 +235,19 @@ fn scenes(
 fn trade(times: u32, clients: usize) -> Result<(), String> {
     build_program()?;
     println!("{}", trading::trade(&mut Rng::new(new_seed()), clients, times, times));
+    Ok(())
+}
+
+fn rolled(times: u32) -> Result<(), String> {
+    build_program()?;
+    let (seed, mut done) = (new_seed(), 0);
+    println!("seed {seed}");
+    let mut rng = Rng::new(seed);
+    while done < times {
+        let now = (4 * PER_SCENE).min(times - done);
+        done += now;
+        println!("{done} of {times}: {}", rolling::rolling(&mut rng, now));
+    }
     Ok(())
 }
 

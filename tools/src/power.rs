@@ -19,7 +19,7 @@ use crate::processes::{
 use crate::takeover::leads;
 use lockstep::sim::rng::Rng;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -180,11 +180,15 @@ impl Outage {
 /// A machine that was started anew: the kernel draws another id for each boot.
 fn next_boot(cluster: &Cluster, rng: &mut Rng) -> Namespace {
     let machine = Namespace::of_mounts();
-    let (file, id) = (cluster.path("boot_id"), rng.next_u64());
-    let low = id & 0xffff_ffff_ffff;
-    std::fs::write(&file, format!("{:08x}-0000-4000-8000-{low:012x}\n", id >> 32)).expect("a file");
-    machine.shell(&format!("mount --bind {file:?} /proc/sys/kernel/random/boot_id"));
+    boot(&machine, &cluster.path("boot_id"), rng.next_u64());
     machine
+}
+
+/// Makes `machine` another boot, whose id stands in `file`.
+pub(crate) fn boot(machine: &Namespace, file: &Path, id: u64) {
+    let low = id & 0xffff_ffff_ffff;
+    std::fs::write(file, format!("{:08x}-0000-4000-8000-{low:012x}\n", id >> 32)).expect("a file");
+    machine.shell(&format!("mount --bind {file:?} /proc/sys/kernel/random/boot_id"));
 }
 
 /// One loss of power under `durability = "power"`: everything that was acknowledged is there, the cluster

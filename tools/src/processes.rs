@@ -234,11 +234,11 @@ pub fn signal_all<'a>(name: &str, processes: impl IntoIterator<Item = &'a Proces
 /// Lines of each log that are shown when something fails.
 const LAST_LINES: usize = 40;
 
-/// What processes said last, settings left out.
+/// What processes said last.
 pub fn last_words(processes: &[Process]) -> String {
     let last = |process: &Process| {
         let log = process.log();
-        let lines: Vec<&str> = log.lines().filter(|line| !line.contains(" INFO setting ")).collect();
+        let lines: Vec<&str> = log.lines().collect();
         format!("{}:\n{}\n", process.name(), lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"))
     };
     processes.iter().map(last).collect()

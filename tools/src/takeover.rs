@@ -28,12 +28,12 @@ const FLOWING: usize = 50;
 /// Between two looks at what the replicas say.
 const LOOK: Duration = Duration::from_millis(2);
 /// Tails that reach back over the longest pause, so that who slept can still be repaired.
-const SIZES: &str =
+pub(crate) const SIZES: &str =
     "\n[journal]\ntail_size = \"32MiB\"\nsegment_size = \"16MiB\"\n\n[stream]\nwindow_bytes = \"4MiB\"\n";
 /// Far beyond any stall of this machine: a takeover would be the fault's doing.
 const VERY_PATIENT: &str = "\n[timing]\nsuspect = \"500ms\"\nsuspect_max = \"500ms\"\n";
 /// How long a publisher waits for its next commit: no takeover takes nearly so long.
-const COMMIT_WITHIN: &str = "50s";
+pub(crate) const COMMIT_WITHIN: &str = "50s";
 
 /// The newest epoch that a log tells of: its round, and the replica that leads it.
 fn newest_epoch(log: &str) -> Option<(u64, usize)> {

@@ -29,7 +29,7 @@ names.topics = {
 names.denials = {
     [0] = "taken", [1] = "not leader", [2] = "not listed", [3] = "witness", [4] = "leads", [5] = "busy",
     [6] = "change pending", [7] = "start pending", [8] = "replica listed", [9] = "full", [10] = "last member",
-    [11] = "stale", [12] = "not two", [13] = "incomplete", [14] = "alive", [15] = "oneself",
+    [11] = "stale", [12] = "not two", [13] = "incomplete", [14] = "alive", [15] = "oneself", [16] = "pair",
 }
 names.ends = {
     [0] = "more follows", [1] = "done", [2] = "ahead", [3] = "too old", [4] = "other history",
@@ -40,7 +40,7 @@ names.suspicions = {
     [0] = "never", [1] = "down", [2] = "step-down", [3] = "silence", [4] = "deaf", [5] = "refused",
 }
 names.told = { [1] = "missing", [2] = "throttled", [3] = "table full" }
-names.changes = { [1] = "joins", [2] = "leaves" }
+names.changes = { [1] = "joins", [2] = "leaves", [3] = "is replaced" }
 names.member_roles = { [0] = "full", [1] = "witness" }
 names.roles = { [0] = "blank", [1] = "standby", [2] = "leader", [3] = "learner" }
 names.conditions = {

@@ -46,9 +46,34 @@ pub struct DemoArgs {
 impl DemoArgs {
     /// Orders in all: a leader that is struck and what follows take up to two seconds, and a gateway likewise.
     pub fn messages(&self) -> u64 {
+        self.messages.unwrap_or_else(|| self.needed().max(200_000))
+    }
+
+    /// Orders during which everything can be struck that is to be struck; 0 where the rate is not known.
+    fn needed(&self) -> u64 {
         let strikes = u64::from(self.kill_leader) + u64::from(self.kill_gateway);
-        let needed = strikes.saturating_mul(self.rate).saturating_mul(2);
-        self.messages.unwrap_or_else(|| needed.max(200_000))
+        strikes.saturating_mul(self.rate).saturating_mul(2)
+    }
+
+    /// Refuses a flow that would be over before everything was struck.
+    ///
+    /// # Errors
+    /// It would: with how many orders, or at which rate, it would not.
+    pub fn check(&self) -> Result<(), String> {
+        let (given, needed) = (self.messages(), self.needed());
+        if given >= needed {
+            return Ok(());
+        }
+        let slower = given * self.rate / needed;
+        let rate = if slower > 0 { format!(", or --rate {slower}") } else { String::new() };
+        Err(format!(
+            "--messages {given} at --rate {} is over after {:.1} s, before the leader is taken away {} times and a gateway \
+             {} times: that takes 2 s each; give --messages {needed}{rate}",
+            self.rate,
+            given as f64 / self.rate as f64,
+            self.kill_leader,
+            self.kill_gateway
+        ))
     }
 }
 

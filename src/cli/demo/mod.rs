@@ -33,7 +33,7 @@ mod strike;
 pub(super) mod subscriber;
 mod watch;
 
-use super::failure::{FAILED, INTEGRITY, NOT_READY};
+use super::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
 use super::{Failure, signals};
 use crate::client::{NodeState, Questioner};
 use crate::config::Config;
@@ -85,6 +85,7 @@ fn idle(direct: bool, cores: usize) -> Idle {
 
 /// Runs the demo and prints its table; exits 3 if anything is lost, doubled, out of order or unequal.
 pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
+    args.check().map_err(|why| Failure::new(USAGE, why))?;
     let stop = signals::stop_flag()?;
     let cores = cpu::cores();
     let idle = idle(args.direct, cores.len());
@@ -101,9 +102,10 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     if args.keep {
         say(&format!("kept: {}", folder.disk().display()));
     }
-    match report.is_right() {
-        true => Ok(0),
-        false => Err(Failure::new(INTEGRITY, report.verdict())),
+    match (report.is_right(), report.unmet()) {
+        (false, _) => Err(Failure::new(INTEGRITY, report.verdict())),
+        (true, Some(unmet)) => Err(Failure::new(FAILED, unmet)),
+        (true, None) => Ok(0),
     }
 }
 

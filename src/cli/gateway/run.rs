@@ -14,11 +14,11 @@ use super::verifier::Verifier;
 use crate::cli::ended::{Reading, serve_whole_or_oldest};
 use crate::cli::failure::{FAILED, FENCED, USAGE};
 use crate::cli::sequencer::stop_with_stdin;
-use crate::cli::{Failure, log, signals};
-use crate::client::{Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Subscriber};
+use crate::cli::{Failure, counters_or_warning, log, signals};
+use crate::client::{Counted, Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Subscriber};
 use crate::config::{self, Config};
 use crate::edge::gateway::clients::GATEWAY;
-use crate::edge::gateway::core::{Gateway, GatewayError, GatewayLimits, Stream};
+use crate::edge::gateway::core::{Counts, Gateway, GatewayError, GatewayLimits, Stream};
 use crate::edge::gateway::ledger::Ledger;
 use crate::edge::gateway::users::Whom;
 use crate::edge::soup::ServerLimits;
@@ -186,6 +186,7 @@ struct Client {
 
 struct Server {
     name: String,
+    counted: Option<Counted>,
     core: Gateway<Spool>,
     publisher: Publisher,
     subscriber: Subscriber,
@@ -262,8 +263,15 @@ impl Server {
             lost_beats: LOST_BEATS,
         };
         let core = Gateway::new(name, core, users, ledger);
+        let process: String =
+            name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
+        let process = format!("gateway-{process}");
+        let counted =
+            Counted::create(&endpoint, &process, &Counts::NAMES, Some(&publisher), Some(&subscriber));
+        let counted = counters_or_warning(counted);
         Ok(Self {
             name: name.clone(),
+            counted,
             core,
             publisher,
             subscriber,
@@ -323,6 +331,10 @@ impl Server {
         core.turn(now, &mut Handle(publisher), touched);
         work += self.write(now);
         work += self.publisher.flush();
+        if let Some(counted) = &mut self.counted {
+            let (publisher, subscriber) = (&self.publisher, &self.subscriber);
+            counted.publish(now, &self.core.counts.values(), Some(publisher), Some(subscriber));
+        }
         if let Some(error) = self.core.take_failure() {
             return Err(self.end(now, &error));
         }

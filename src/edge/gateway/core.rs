@@ -132,6 +132,41 @@ pub struct Counts {
     pub reaped: u64,
 }
 
+impl Counts {
+    /// The names of [`Counts::values`], in their order.
+    pub const NAMES: [&'static str; 11] = [
+        "gateway_accepted",
+        "gateway_rejected",
+        "gateway_submitted",
+        "gateway_refused",
+        "gateway_duplicates",
+        "gateway_sent",
+        "gateway_early",
+        "gateway_too_long",
+        "gateway_cut",
+        "gateway_blocked",
+        "gateway_reaped",
+    ];
+
+    /// All counts, for a counters file.
+    pub fn values(&self) -> [u64; 11] {
+        let Self {
+            accepted,
+            rejected,
+            submitted,
+            refused,
+            duplicates,
+            sent,
+            early,
+            too_long,
+            cut,
+            blocked,
+            reaped,
+        } = *self;
+        [accepted, rejected, submitted, refused, duplicates, sent, early, too_long, cut, blocked, reaped]
+    }
+}
+
 /// A client whose connection is gone and whose disconnect is not stamped yet.
 #[derive(Clone, Copy, Debug)]
 struct Leaving {

@@ -35,6 +35,9 @@ enum What {
     Closed {
         publisher: PublisherId,
     },
+    Alive {
+        publisher: PublisherId,
+    },
     Day {
         begins: bool,
     },
@@ -71,6 +74,7 @@ impl Held {
                 SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name: text() }
             }
             What::Closed { publisher } => SubscriberEvent::Closed { seq, publisher, said: &self.bytes },
+            What::Alive { publisher } => SubscriberEvent::Alive { seq, publisher },
             What::Day { begins } => SubscriberEvent::Day { seq, mark: DayMark { begins, name: text() } },
             What::CaughtUp => SubscriberEvent::CaughtUp { next: self.bound },
         }
@@ -88,7 +92,7 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Keeps an event that must wait. Those that are no place of the stream are passed over.
+    /// Keeps an event that must wait. Those that say nothing to a gateway are passed over.
     pub fn push(&mut self, event: &SubscriberEvent<'_>) {
         let (bound, what, bytes) = match *event {
             SubscriberEvent::Message(Message {
@@ -108,6 +112,7 @@ impl Pending {
                 (seq + 1, What::Opened { publisher, incarnation, nonce, last }, name.as_bytes())
             }
             SubscriberEvent::Closed { seq, publisher, said } => (seq + 1, What::Closed { publisher }, said),
+            SubscriberEvent::Alive { seq, publisher } => (seq + 1, What::Alive { publisher }, &[][..]),
             SubscriberEvent::Day { seq, mark } => {
                 self.days += 1;
                 (seq + 1, What::Day { begins: mark.begins }, mark.name.as_bytes())
@@ -209,8 +214,9 @@ mod tests {
             },
             SubscriberEvent::Closed { seq: 5, publisher: 7, said: b"\x02\x01" },
             message(6, 1, b""),
-            SubscriberEvent::CaughtUp { next: 7 },
-            SubscriberEvent::Day { seq: 7, mark },
+            SubscriberEvent::Alive { seq: 7, publisher: 3 },
+            SubscriberEvent::CaughtUp { next: 8 },
+            SubscriberEvent::Day { seq: 8, mark },
         ];
         let mut told = Vec::new();
         let mut commit = |pending: &mut Pending, next| {
@@ -226,9 +232,9 @@ mod tests {
         assert_eq!((pending.len(), pending.count(1)), (1, Some(0)));
         events[2..].iter().for_each(|event| pending.push(event));
         assert_eq!(pending.count(1), None, "a day waits to begin");
-        commit(&mut pending, 7);
-        assert_eq!(pending.len(), 1);
         commit(&mut pending, 8);
+        assert_eq!(pending.len(), 1);
+        commit(&mut pending, 9);
         assert_eq!(told, events.map(|event| format!("{event:?}")));
         assert!(pending.is_empty());
     }

@@ -136,6 +136,12 @@ pub enum PublisherEvent {
         /// Its place; 0 where a copy had it stamped longer ago than this handle remembers.
         seq: Seq,
     },
+    /// No group brings the leader, and replicas answer by unicast: or the groups bring it again. What is published goes
+    /// by unicast meanwhile, slower. Groups or interface of this process are wrong, or the network has lost them.
+    Multicast {
+        /// Whether that begins.
+        lost: bool,
+    },
     /// The cluster's window is full, or this publisher's share of it: messages wait here.
     Throttled,
     /// That is over: the cluster takes messages again.

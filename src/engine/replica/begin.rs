@@ -90,7 +90,7 @@ impl ReplicaCore {
             ..EpochStartBody::zeroed()
         };
         let members = self.log.membership;
-        let Some(mut table) = self.log.table(commit_next) else { return false };
+        let mut table = self.log.table(commit_next);
         table.push(EpochBase { epoch: epoch.0, base: end.next });
         let mut payload = [0; EPOCH_START_LEN_MAX];
         let length =

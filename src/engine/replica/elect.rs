@@ -18,10 +18,15 @@ use crate::proto::rounds;
 use crate::proto::sequence::{Leadership, Sequencer};
 use crate::proto::suspect;
 use crate::wire::{
-    BallotBody, Condition, Datagram, DownBody, Entries, Epoch, HEADER_LEN, Header, Identity, Kind,
-    MEMBERS_MAX, Nanos, PresenceBody, ROUND_MAX, Reject, SMALL_LEN_MAX, Seq, StepDownBody, write_ballot,
-    write_down, write_presence, write_step_down,
+    BallotBody, Condition, Datagram, DownBody, EPOCHS_MAX, Entries, Epoch, HEADER_LEN, Header, Identity,
+    Kind, MEMBERS_MAX, Nanos, PresenceBody, ROUND_MAX, Reject, SMALL_LEN_MAX, Seq, StepDownBody,
+    write_ballot, write_down, write_presence, write_step_down,
 };
+
+/// A leader that stamps nothing of what is heard, for this many timeouts, is deaf.
+const DEAF_PATIENCE: u64 = 10;
+/// So many epochs of the log without a commit are an alarm: half of what an epoch's start can list.
+const EPOCHS_ALARM: usize = EPOCHS_MAX / 2;
 
 /// What a replica owes to others at the end of its turn.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -354,14 +359,51 @@ impl ReplicaCore {
             self.limits.receiver.cluster,
             &self.log.publishers,
         );
-        let long = self.log.patience(10 * self.suspect.timeout_ns());
-        self.deaf = waits_since.is_some_and(|since| now >= since.max(self.advanced_at) + long)
+        let since = waits_since.map(|since| since.max(self.advanced_at));
+        self.deaf = since.is_some_and(|since| self.is_stuck(now, since, DEAF_PATIENCE))
             && self.credit_heard
             && !self.rx.is_waiting();
         let suspected = self.suspect.look(now, drained);
         if self.election.is_calm() && (suspected || self.deaf) {
             let rank = self.rank();
             self.miss(now, if suspected { Why::Silence } else { Why::Deaf }, rank);
+        }
+    }
+
+    /// Whether nothing has moved since `since`, for so many `timeouts` and longer, and that is not our own journal's doing.
+    pub(super) fn is_stuck(&self, now: Nanos, since: Nanos, timeouts: u64) -> bool {
+        let usual = timeouts * self.suspect.timeout_ns();
+        suspect::is_stuck(
+            now,
+            since,
+            self.hampered_at,
+            suspect::patience(usual, self.log.uncommitted_epochs()),
+        )
+    }
+
+    /// Looks whether our own journal keeps up with what is heard: it has no room, or its device lags. What has no commit
+    /// then says nothing of the leader.
+    pub(super) fn look_at_journal<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos) {
+        let full = self.conditions.holds(Condition::JournalFull);
+        let has_room = full && tail.has_room();
+        if has_room {
+            self.on_journal_free(tail.end().next);
+        }
+        let lags = self.speaks_by() == Durability::Power
+            && (tail.durable_next() < tail.end().next || !self.is_promise_stored(tail));
+        if (full && !has_room || lags) && !planted(Mutation::FullMissesLeader) {
+            self.hampered_at = now;
+        }
+        self.look_at_epochs();
+    }
+
+    /// Takeovers follow each other and nothing is committed: the operator is told.
+    pub(super) fn look_at_epochs(&mut self) {
+        let count = self.log.uncommitted_epochs();
+        let holds = self.conditions.holds(Condition::EpochsUncommitted);
+        if holds || count >= EPOCHS_ALARM {
+            let numbers = (count as u64, self.commit_next());
+            self.set_condition(Condition::EpochsUncommitted, count >= EPOCHS_ALARM, self.polled_at, numbers);
         }
     }
 
@@ -379,7 +421,7 @@ impl ReplicaCore {
         }
         let rank = self.rank();
         let (promised, membership) = (self.acceptor.promised(), self.log.membership);
-        match self.election.poll(now, promised, &membership, rank) {
+        match self.election.poll(now, promised, &membership, rank, tail.has_room()) {
             None => {}
             Some(Say::PreVote(ballot)) => {
                 let about = self.rx.follow.epoch();
@@ -404,7 +446,7 @@ impl ReplicaCore {
     fn follow_own_log<M: TailMemory>(&mut self, tail: &Tail<M>) {
         let end = tail.end();
         self.log.abandon();
-        let table = self.log.table(self.commit_next()).unwrap_or_default();
+        let table = self.log.table(self.commit_next());
         self.rx.restore(&table, self.log.membership, self.log.durability);
         self.rx.follow_own(end);
         self.pursued = end.epoch;
@@ -458,7 +500,9 @@ impl ReplicaCore {
         commit_next: Seq,
     ) {
         let end = tail.end();
-        if self.log.table(commit_next.min(end.next)).is_none() {
+        let ends = planted(Mutation::TableEnds) && self.log.uncommitted_epochs() + 1 >= EPOCHS_MAX;
+        if !tail.has_room() || ends {
+            // The epoch's start would find no room either.
             let rank = self.rank();
             return self.election.on_failed(now, rank);
         }

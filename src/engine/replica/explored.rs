@@ -37,7 +37,7 @@ impl<P: Ports> Replica<P> {
         // Nothing waits for a notice: a publisher's timer may be over at any moment.
         core.notice_at = Nanos::MAX;
         (core.moved_at, core.advanced_at, core.turned_at, core.acked_at) = (now, now, now, now);
-        core.polled_at = now;
+        (core.polled_at, core.hampered_at) = (now, now);
         core.presence.forget();
         (core.tokens, core.clock_heard, core.clock_ahead) = (0, 0, false);
         core.suspect.restart(now);

@@ -11,6 +11,7 @@ use crate::proto::ingress::Rounds;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::{OpenVerdict, Verdict};
 use crate::proto::sequence::Stamp;
+use crate::proto::suspect::patience;
 use crate::wire::{
     AckBody, Datagram, Entries, Entry, EntryHeader, EntryKind, Header, HeartbeatBody, Identity, Kind,
     NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, SMALL_LEN_MAX, Seq, submitter, write_ack,
@@ -169,7 +170,7 @@ impl ReplicaCore {
         }
         // The first leader of a history may be started long before the others.
         let suspected = self.quorum.look(now, drained) && !planted(Mutation::DeafLeaderStays);
-        let patience = self.log.patience(self.quorum.timeout_ns());
+        let patience = patience(self.quorum.timeout_ns(), self.log.uncommitted_epochs());
         if suspected && now >= self.won_at + patience && (self.had_quorum || self.led.round() > 1) {
             self.say_step_down(net, tail, wall, None);
             return self.step_down(tail, now, Stopped::Deaf);
@@ -178,6 +179,7 @@ impl ReplicaCore {
         self.look_at_clock(tail, now, wall);
         self.look_at_publishers(now);
         self.look_for_members(now);
+        self.look_at_epochs();
         let Some(Handover { to, until }) = self.handover else { return };
         let end = tail.end();
         let ready = self.successor(to).filter(|(_, acked)| *acked >= end.next);
@@ -437,9 +439,12 @@ impl ReplicaCore {
         let commit_next = self.commit_next();
         self.commit_seen = commit_next;
         self.uncommitted.on_commit(commit_next);
-        let was_of_pair = self.log.change.as_ref().is_some_and(|(_, before)| before.is_pair());
+        let members = &self.log.membership;
+        let needed_both = self.log.change.as_ref().is_some_and(|(_, before)| {
+            before.needs_both(members) && (before.is_pair() || !planted(Mutation::SwapNotSettled))
+        });
         self.log.on_commit(commit_next);
-        self.unsettled |= was_of_pair && self.log.change.is_none();
+        self.unsettled |= needed_both && self.log.change.is_none();
     }
 
     /// Sends the frames that wait, and `last` behind them, in one call.

@@ -186,6 +186,8 @@ pub struct ReplicaCore {
     /// When the leader's commit last moved or had nothing to do, and when our log last grew.
     moved_at: Nanos,
     advanced_at: Nanos,
+    /// When our own journal did not take what was heard, or its device lagged, last.
+    hampered_at: Nanos,
     /// The leader stamps nothing of what we hear.
     deaf: bool,
     /// Leading: the members that were heard since the last quorum of them, and how long that is ago.
@@ -197,7 +199,7 @@ pub struct ReplicaCore {
     member_heard: [Nanos; MEMBERS_MAX],
     /// Leading: which members hold the log.
     redundancy: Redundancy,
-    /// Leading: a change from two members is committed, and the journal does not know it yet.
+    /// Leading: a change that needs both sides is committed, and the journal does not know it yet.
     unsettled: bool,
     /// Leading: the last change of the membership that was not made.
     denied: Option<Denial>,
@@ -358,6 +360,7 @@ impl<P: Ports> Replica<P> {
             beat_number: 0,
             moved_at: 0,
             advanced_at: 0,
+            hampered_at: 0,
             deaf: false,
             quorum_heard: 0,
             had_quorum: false,
@@ -412,6 +415,8 @@ impl<P: Ports> Replica<P> {
         let scratch = NACK_LEN_MAX.max(SMALL_LEN_MAX).max(tail.frame_len_max() + REPAIR_TRAILER_LEN);
         let scratch = vec![0; scratch];
         let mut replica = Self { net, tail, core, scratch };
+        // The epochs before the commit are nobody's takeovers any more.
+        replica.core.log.on_commit(recovered.commit_next);
         match granted {
             StartRole::Blank => {}
             StartRole::Standby => replica.core.transition(Role::Standby, &end),
@@ -608,6 +613,7 @@ impl ReplicaCore {
             self.conditions.forget(Condition::Exposed);
             self.conditions.forget(Condition::RedundancyLost);
             self.conditions.forget(Condition::PublishersNearlyFull);
+            self.conditions.forget(Condition::ReaderAhead);
         }
         self.pulse = Pulse::new(pulse_limits(&self.limits.suspect));
         self.events.push(Event::Role { from, to, epoch: end.epoch, seq: end.next });

@@ -63,8 +63,8 @@ impl ReplicaCore {
                 self.stamp_change(tail, wall, change, member, &after);
             }
             // A copy of an order that was carried out.
-            Err(Denied::Stale) if self.log.membership.lists(member.identity()) == (change == Change::Add) => {
-            }
+            Err(Denied::Stale)
+                if self.log.membership.lists(member.identity()) == (change != Change::Remove) => {}
             Err(why) => self.denied = Some(Denial { member: member.identity(), why, at: wall }),
         }
     }
@@ -81,7 +81,11 @@ impl ReplicaCore {
     ) -> bool {
         let before = self.log.membership;
         // Of one that leaves the entry says all: a reader takes the change back by it.
-        let listed = before.position(member.identity()).map(|position| before.members()[position]);
+        let leaves = |listed: &&MemberBody| match change {
+            Change::Replace => listed.replica == member.replica,
+            Change::Add | Change::Remove => listed.identity() == member.identity(),
+        };
+        let listed = before.members().iter().find(leaves).copied();
         let mut payload = [0; MEMBERSHIP_LEN_MAX];
         let member = listed.unwrap_or(member);
         let length = write_membership(&mut payload, before.seq, change, member, after.members());
@@ -100,9 +104,8 @@ impl ReplicaCore {
         true
     }
 
-    /// MEMBER-2: a change from two members takes a quorum of both sides until it is known to be committed. Who is left
-    /// alone may be started anew, and knows what its journal knows: so the journal is told, by an entry behind the
-    /// change.
+    /// MEMBER-2, MEMBER-3: a change that needs both sides takes a quorum of both until it is known to be committed. Who is
+    /// left may be started anew, and knows what its journal knows: so the journal is told, by an entry behind the change.
     #[cold]
     pub(super) fn stamp_settled<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) {
         let stamp =

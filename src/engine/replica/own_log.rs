@@ -18,8 +18,7 @@ use crate::proto::membership::{Electorate, Membership, change_in};
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::Publishers;
 use crate::wire::{
-    EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Header, Nanos,
-    Seq,
+    EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Header, Seq,
 };
 use std::collections::VecDeque;
 
@@ -102,19 +101,18 @@ impl OwnLog {
     }
 
     /// The epochs of this log from the one in force at `commit_next` on, oldest first: what a new epoch's
-    /// start says before its own row. `None` if there are too many takeovers that nobody committed.
-    pub(super) fn table(&self, commit_next: Seq) -> Option<Vec<EpochBase>> {
+    /// start says before its own row. Of too many takeovers that nobody committed it names the newest; what lies below
+    /// those is given by who has this log (S10).
+    pub(super) fn table(&self, commit_next: Seq) -> Vec<EpochBase> {
         let behind = self.epochs.iter().skip(1).take_while(|row| row.base < commit_next).count();
         let behind = if planted(Mutation::TableLosesRows) { self.epochs.len().max(1) - 1 } else { behind };
-        let rows: Vec<EpochBase> = self.epochs.iter().copied().skip(behind).collect();
-        (rows.len() < EPOCHS_MAX).then_some(rows)
+        let room = EPOCHS_MAX - 1;
+        self.epochs.iter().copied().skip(behind.max(self.epochs.len().saturating_sub(room))).collect()
     }
 
-    /// How long a leader is given under whom nothing is committed, where `ns` is usual: an epoch's start tells of no
-    /// more than so many that nobody committed, and each of those in this log makes it twice as long, so that they
-    /// are never used up while a quorum catches up.
-    pub(super) fn patience(&self, ns: Nanos) -> Nanos {
-        ns << self.epochs.len().saturating_sub(2).min(EPOCHS_MAX)
+    /// Epochs of this log that nobody is known to have committed. After a start the count is known with the commit.
+    pub(super) fn uncommitted_epochs(&self) -> usize {
+        self.epochs.len().saturating_sub(1)
     }
 
     /// What lies below `commit_next` is final: it is undone no more.
@@ -174,8 +172,9 @@ impl OwnLog {
 
     /// Where the own log and that of the epoch that is followed part: the first frame above `commit_next` whose
     /// epoch does not own its seqs by that epoch's table; `None` if all of it is that epoch's. What lies below
-    /// the table is proven by nothing, and goes as well. An error where that epoch does not contain what is
-    /// committed here (S6).
+    /// the table is that epoch's where our log contains the start that is the table's oldest row: a start fixes
+    /// everything before it. Otherwise it is proven by nothing, and goes as well. An error where that epoch does not
+    /// contain what is committed here (S6).
     pub(super) fn cut<M: TailMemory>(
         tail: &Tail<M>,
         follow: &Follow,
@@ -191,12 +190,17 @@ impl OwnLog {
             let from = same_to.filter(|same_to| *same_to >= commit_next).unwrap_or(commit_next);
             return Ok((from < end.next).then_some(from));
         }
+        let begins = |row: &EpochBase| {
+            let frame = tail.find(row.base).and_then(|found| tail.frame(found).ok());
+            frame.is_some_and(|frame| (frame.header.epoch, frame.header.first_seq) == (row.epoch, row.base))
+        };
+        let proven_to = follow.oldest().filter(begins).map_or(0, |row| row.base);
         while let Some(found) = span {
             // Damage in memory proves nothing either.
             let Ok(frame) = tail.frame(found) else { return Ok(Some(commit_next)) };
             let first = frame.header.first_seq;
             let unproven = planted(Mutation::PrefixKeptWithoutProof) && follow.owner(first).is_none();
-            let kept = unproven || planted(Mutation::SuffixKept);
+            let kept = unproven || first < proven_to || planted(Mutation::SuffixKept);
             if follow.owner(first) != Some(frame.header.epoch()) && !kept {
                 return if first < commit_next { Err(first) } else { Ok(Some(first)) };
             }

@@ -10,9 +10,9 @@ use crate::journal::ports::TailMemory;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::repair::{Holdings, grant};
 use crate::wire::{
-    AnswerBody, Datagram, Denied, Entry, FrameView, Header, Identity, Kind, LeaseBody, LeaseTerm, Nanos,
-    QuestionBody, Refusal, Reject, ReplyBody, SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange, Topic, VerdictBody,
-    repair_trailer, write_answer, write_lease, write_reply, write_verdict,
+    AnswerBody, Condition, Datagram, Denied, Entry, FrameView, Header, Identity, Kind, LeaseBody, LeaseTerm,
+    Nanos, QuestionBody, Refusal, Reject, ReplyBody, SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange, Topic,
+    VerdictBody, repair_trailer, write_answer, write_lease, write_reply, write_verdict,
 };
 use bytemuck::Zeroable;
 use std::net::SocketAddrV4;
@@ -83,7 +83,8 @@ impl ReplicaCore {
                 self.close_frame(tail, false);
                 judged?;
             }
-            Datagram::Question(_, body, _) if body.topic == Topic::Pulse as u32 => {
+            Datagram::Question(header, body, _) if body.topic == Topic::Pulse as u32 => {
+                self.look_at_reader(tail, header);
                 self.answer_pulse(net, tail, wall, from);
             }
             Datagram::Nack(header, body, ranges) => {
@@ -110,7 +111,8 @@ impl ReplicaCore {
                 let length = write_lease(&mut out, self.header(Kind::Lease, wall, &tail.end()), body);
                 net.send_unicast(from, [&out[..length], &[]]);
             }
-            Datagram::Question(_, body, name) => {
+            Datagram::Question(header, body, name) => {
+                self.look_at_reader(tail, header);
                 let mut out = [0; STATUS_LEN_MAX];
                 let identity = name.parse::<Identity>().ok();
                 let length = match Topic::from_u32(body.topic) {
@@ -135,6 +137,19 @@ impl ReplicaCore {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A reader that follows our own epoch says that it has read the committed stream up to `commit_next`. A leader holds
+    /// everything that is committed: where its log ends before that, something final is gone, and the operator must
+    /// know. A reader that follows a later epoch may well know more than a leader whose time is over.
+    fn look_at_reader<M: TailMemory>(&mut self, tail: &Tail<M>, header: &Header) {
+        let end = tail.end().next;
+        let is_ours = header.history != 0 && header.history == self.rx.history();
+        let is_present = header.epoch() == tail.end().epoch;
+        if self.role == Role::Leader && is_ours && is_present && header.commit_next > end {
+            let numbers = (header.commit_next - 1, end - 1);
+            self.set_condition(Condition::ReaderAhead, true, self.polled_at, numbers);
+        }
     }
 
     fn on_nack<M: TailMemory>(

@@ -23,6 +23,7 @@ impl<P: Ports> Replica<P> {
     pub(super) fn stand(&mut self, now: Nanos, wall: Nanos, count: usize, drained: bool) {
         let Self { net, tail, core, .. } = self;
         let mut beaten = None;
+        core.look_at_journal(tail, now);
         for index in 0..count {
             match core.stand_datagram(tail, now, net.group_datagram(index)) {
                 Ok(beat) => beaten = beat.or(beaten),
@@ -105,7 +106,7 @@ impl ReplicaCore {
             self.beaten = (epoch, header.commit_next);
             self.moved_at = now;
         }
-        let wedged = now > self.moved_at + self.log.patience(WEDGED_TIMEOUTS * self.suspect.timeout_ns());
+        let wedged = self.is_stuck(now, self.moved_at, WEDGED_TIMEOUTS);
         if header.number > self.beat_number || epoch > self.rx.follow.epoch() {
             self.beat_number = header.number;
             if !wedged {
@@ -417,7 +418,7 @@ impl ReplicaCore {
     }
 
     /// What an ack rests on.
-    fn speaks_by(&self) -> Durability {
+    pub(super) fn speaks_by(&self) -> Durability {
         rests_on(self.limits.durability, self.rx.commit.durability())
     }
 

@@ -191,6 +191,16 @@ pub enum SubscriberEvent<'a> {
         /// The exclusive bound of what was final here.
         have: Seq,
     },
+    /// The leader's log ends before the place up to which this reader has read: the cluster has lost what was final, or
+    /// the cursor is of another one. The subscription ends, and the operator must hear of it.
+    Ahead {
+        /// The seq that would be next here.
+        next: Seq,
+        /// Where the leader's log ends.
+        end: Seq,
+        /// Whose log.
+        epoch: Epoch,
+    },
     /// Commit has lagged behind stamping for a while.
     Lag {
         /// Entries stamped and not committed.
@@ -212,6 +222,7 @@ impl SubscriberEvent<'_> {
             Self::Message(message) => Some(message.seq),
             Self::Epoch { seq, .. }
             | Self::Membership { seq, .. }
+            | Self::Founded { seq, .. }
             | Self::Opened { seq, .. }
             | Self::Closed { seq, .. }
             | Self::Alive { seq, .. }

@@ -265,6 +265,22 @@ fn s4_a_change_from_two_is_committed_by_both_sides_before_anything_behind_it() {
     assert_eq!(acked_by(&mut commit, &[2], 11), 20);
 }
 
+/// MEMBER-3.
+#[test]
+fn member_3_a_replacement_is_committed_by_both_sides_before_anything_behind_it() {
+    // 4 takes the place of 3: 1 and 4 are two of the new three, and one of the old.
+    let mut commit = changing(&[1, 2, 3], &[1, 2, 4], 20);
+    assert_eq!(acked_by(&mut commit, &[1, 4], 20), 1);
+    assert_eq!(acked_by(&mut commit, &[3], 10), 10, "1 and 3 are two of the old three: up to the change");
+    assert_eq!(acked_by(&mut commit, &[3], 11), 20, "then those behind it decide alone");
+    // With 2 instead, which is on both sides.
+    let mut commit = changing(&[1, 2, 3], &[1, 2, 4], 20);
+    assert_eq!(acked_by(&mut commit, &[1, 2], 20), 20);
+    // A reader that has read on counts the same way.
+    let mut commit = changing(&[1, 2, 3], &[1, 2, 4], 20);
+    assert_eq!(acked_by(&mut commit, &[2, 3], 20), 10, "of the new ones 2 alone holds anything");
+}
+
 #[test]
 fn s4_an_inherited_change_from_two_needs_both_in_the_new_epoch_too() {
     let mut commit = changing(&[1, 2], &[1, 2, 3], 12);
@@ -388,14 +404,20 @@ proptest! {
     #[test]
     fn s4_the_count_is_that_of_each_entrys_own_members(
         size in 1u32..=6,
-        adds in any::<bool>(),
+        how in 0..3u8,
         leaving in 0u32..6,
         bounds in proptest::collection::vec(0u64..22, 8),
         is_power in any::<bool>(),
     ) {
         let before: Vec<u32> = (1..=size).collect();
         let mut after = before.clone();
-        if adds || size == 1 { after.push(8) } else { after.retain(|number| *number != 1 + leaving % size) }
+        match how {
+            0 => after.push(8),
+            _ if size == 1 => after.push(8),
+            1 => after.retain(|number| *number != 1 + leaving % size),
+            // Whoever leads is never replaced.
+            _ => after[1 + (leaving % (size - 1)) as usize] = 8,
+        }
         let durability = if is_power { Durability::Power } else { Durability::Process };
         let mut commit = Commit::new(1);
         commit.on_epoch_started(epoch(1, 1), 2, listed(&before, 2), durability);
@@ -413,8 +435,9 @@ proptest! {
         let mut expected = 1;
         for seq in 2..20 {
             let counts = if seq < 10 { has(&before, seq) } else { has(&after, seq) };
-            let pair_holds = before.len() != 2 || seq < 10 || has(&before, 10);
-            if counts && pair_holds { expected = seq + 1 }
+            let needs_both = before.len() == 2 || before.len() == after.len();
+            let both_hold = !needs_both || seq < 10 || has(&before, 10);
+            if counts && both_hold { expected = seq + 1 }
         }
         prop_assert_eq!(commit.commit_next(), if expected > 2 { expected } else { 1 });
     }

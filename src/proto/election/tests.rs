@@ -14,7 +14,7 @@ fn calm() -> Election {
 }
 
 fn poll(election: &mut Election, now: Nanos) -> Option<Say> {
-    election.poll(now, epoch(4, 1), &membership(3), 0)
+    election.poll(now, epoch(4, 1), &membership(3), 0, true)
 }
 
 /// Replica 2, which collects promises for round 5.
@@ -69,8 +69,8 @@ fn elect_1_successors_begin_one_after_the_other() {
     let mut election = calm();
     election.on_missed(0, Why::Down, 2);
     assert_eq!(election.next_deadline(), Some(20));
-    assert_eq!(election.poll(19, epoch(4, 1), &membership(3), 2), None);
-    assert_eq!(election.poll(20, epoch(4, 1), &membership(3), 2), Some(Say::Prepare(epoch(5, 2))));
+    assert_eq!(election.poll(19, epoch(4, 1), &membership(3), 2, true), None);
+    assert_eq!(election.poll(20, epoch(4, 1), &membership(3), 2, true), Some(Say::Prepare(epoch(5, 2))));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn elect_1_grants_of_who_is_not_listed_do_not_count() {
 fn elect_1_grants_grow_old() {
     let mut election = Election::new(LIMITS, identity(2));
     let five = membership(5);
-    let poll = |election: &mut Election, now| election.poll(now, epoch(4, 1), &five, 0);
+    let poll = |election: &mut Election, now| election.poll(now, epoch(4, 1), &five, 0, true);
     election.on_missed(1_000, Why::Silence, 0);
     poll(&mut election, 1_000);
     election.on_grant(identity(1));
@@ -252,7 +252,7 @@ fn s5_the_quorum_is_that_of_the_membership_at_the_end_of_the_chosen_log() {
 fn s5_a_candidate_that_the_chosen_log_does_not_list_gives_up() {
     let mut election = Election::new(LIMITS, identity(4));
     election.on_missed(0, Why::Down, 0);
-    assert!(election.poll(0, epoch(4, 1), &membership(3), 0).is_some());
+    assert!(election.poll(0, epoch(4, 1), &membership(3), 0, true).is_some());
     let ballot = election.ballot().expect("it asks");
     election.on_promise(ballot, promise(1, epoch(4, 1), 10, 1));
     election.on_promise(ballot, promise(2, epoch(4, 1), 10, 1));
@@ -293,4 +293,20 @@ fn s5_what_a_promise_calls_committed_is_fetched_whoever_gave_it() {
         Verdict::Wait,
         "and a log that is merely longer needs a quorum"
     );
+}
+
+/// ELECT-3.
+#[test]
+fn elect_3_who_has_no_room_asks_for_nothing_and_begins_as_soon_as_it_has() {
+    let mut election = Election::new(LIMITS, identity(2));
+    election.on_missed(0, Why::Down, 0);
+    for now in (0..10 * LIMITS.timeout_ns).step_by(7) {
+        assert_eq!(election.poll(now, epoch(4, 1), &membership(3), 0, false), None, "{now}");
+        assert!(election.next_deadline().is_some_and(|due| due > now), "no deadline in the past");
+    }
+    let now = election.next_deadline().unwrap();
+    assert_eq!(election.poll(now, epoch(4, 1), &membership(3), 0, true), Some(Say::Prepare(epoch(5, 2))));
+    // It was full in the middle of a candidacy: that is over.
+    assert_eq!(election.poll(now + 1, epoch(5, 2), &membership(3), 0, false), None);
+    assert_eq!(election.ballot(), None);
 }

@@ -122,6 +122,58 @@ fn member_1_there_is_always_a_full_member_and_never_more_than_seven() {
     assert_eq!(judged(&standing(&membership(7)), Change::Add, members(8)[7]), Err(Denied::Full));
 }
 
+/// The next life of replica `number`.
+fn successor(number: u32) -> MemberBody {
+    let mut successor = members(number)[number as usize - 1];
+    successor.incarnation += 1;
+    successor
+}
+
+/// MEMBER-3.
+#[test]
+fn member_3_the_next_life_of_a_replica_takes_the_place_of_the_one_before() {
+    let three = membership(3);
+    let payload = order(three.seq, Change::Replace, successor(2), &[]);
+    let after = judge_change(&standing(&three), &MembershipView::parse(&payload).unwrap()).unwrap();
+    let mut expected = members(3);
+    expected[1] = successor(2);
+    assert_eq!(after.members(), expected, "and nobody else moves");
+    assert!(three.needs_both(&after) && after.needs_both(&three));
+    assert!(!three.needs_both(&membership(4)) && !three.needs_both(&three.without(identity(2))));
+    assert!(membership(2).needs_both(&membership(3)), "a change from two");
+
+    assert_eq!(judged(&standing(&three), Change::Replace, successor(5)), Err(Denied::NotListed));
+    assert_eq!(
+        judged(&standing(&three), Change::Replace, members(3)[1]),
+        Err(Denied::NotListed),
+        "it is there"
+    );
+    assert_eq!(judged(&standing(&three), Change::Replace, successor(1)), Err(Denied::Leads));
+    assert_eq!(judged(&standing(&membership(2)), Change::Replace, successor(2)), Err(Denied::Pair));
+    let mut list = members(3);
+    (list[0].role, list[2].role) = (crate::wire::ROLE_WITNESS, crate::wire::ROLE_WITNESS);
+    let one_full = Membership::collect(list, 2);
+    let by_witness = Standing { leader: identity(9), ..standing(&one_full) };
+    let mut witness = successor(2);
+    witness.role = crate::wire::ROLE_WITNESS;
+    assert_eq!(judged(&by_witness, Change::Replace, witness), Err(Denied::LastMember));
+    assert_eq!(judged(&by_witness, Change::Replace, successor(2)), Ok(vec![1, 2, 3]));
+}
+
+/// MEMBER-3: {1 3} elected a leader without the replacement, and {2 3'} one with it, at the same time.
+#[test]
+fn member_3_a_log_with_a_replacement_that_may_not_be_committed_elects_with_both_sides() {
+    let three = membership(3);
+    let swapped = three.replacing(successor(3)).expect("it is listed");
+    let new = successor(3).identity();
+    let open = Some((10, three));
+    assert!(!elected(swapped, open, &[identity(2), new]), "the members behind it alone");
+    assert!(!elected(swapped, open, &[identity(2), identity(3)]), "those before it alone");
+    assert!(elected(swapped, open, &[identity(2), identity(3), new]));
+    assert!(elected(swapped, open, &ids(&[1, 2])), "two that are on both sides");
+    assert!(elected(swapped, Some((9, three)), &[identity(2), new]), "a replacement that is committed");
+}
+
 /// MEMBER-1.
 #[test]
 fn member_1_a_late_copy_of_an_old_order_changes_nothing() {
@@ -178,6 +230,10 @@ fn a_frame_that_begins_with_a_change_tells_the_lists_on_both_sides() {
     assert_eq!(added, Some((Membership::collect(three.clone(), 2), Membership::collect(four.clone(), 40))));
     let removed = both(&order(2, Change::Remove, four[3], &three));
     assert_eq!(removed, Some((Membership::collect(four, 2), Membership::collect(three, 40))));
+    let mut swapped = members(3);
+    swapped[1] = successor(2);
+    let replaced = both(&order(2, Change::Replace, members(3)[1], &swapped));
+    assert_eq!(replaced, Some((Membership::collect(members(3), 2), Membership::collect(swapped, 40))));
     assert_eq!(both(&order(2, Change::Remove, members(1)[0], &[])), None, "only submitted");
     let message = frame(&end, epoch(1, 1), &[(EntryKind::Message, b"x")]);
     assert_eq!(change_in(&view(&message)), None);

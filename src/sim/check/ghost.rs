@@ -6,11 +6,12 @@
 //!   committed in e: the greatest n > base(e) that a quorum of the members at n has held     (S4)
 //! ```
 //!
-//! A change from two members needs both of them, and nothing behind it is committed before it. Whom the
+//! A change whose two sides need not share a member in their majorities needs both, as one from two members does, and
+//! nothing behind it is committed before it. Whom the
 //! operator declared dead counts, in the epochs of the survivor only, as one that holds the epoch's start and
 //! its own removal right behind it.
 
-use super::tree::{Node, Stamped, Tree};
+use super::tree::{Node, Stamped, Tree, needs_both};
 use super::{Key, Violation};
 use crate::wire::{Epoch, Identity, Seq};
 use std::collections::BTreeMap;
@@ -272,7 +273,7 @@ impl Reign {
             let before = stem.parent.map_or(&[][..], |parent| &tree.stem(parent).members);
             // An inherited change is committed by who holds the start of this epoch behind it.
             let held = if stem.next > self.base { change } else { self.start };
-            !stem.changes || before.len() != 2 || self.is_quorum(tree, before, dead, held)
+            !stem.changes || !needs_both(before, &stem.members) || self.is_quorum(tree, before, dead, held)
         })
     }
 

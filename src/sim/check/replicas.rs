@@ -1,6 +1,6 @@
 //! What replicas hold and promise.
 
-use super::tree::Node;
+use super::tree::{Node, needs_both};
 use super::{Oracle, Violation};
 use crate::journal::Tail;
 use crate::journal::memory::MemoryTail;
@@ -375,6 +375,7 @@ impl Oracle {
         let left = before.members.iter().find(|member| !stem.members.contains(member));
         let buries = left.is_some_and(|left| self.ghost.is_declared(leader, *left));
         let pair = before.members.len() == 2;
+        let swapped = stem.members.len() == before.members.len();
         let joined = stem.members.iter().find(|member| !before.members.contains(member));
         let renewed =
             joined.is_some_and(|joined| self.forgotten.iter().any(|old| old.replica == joined.replica));
@@ -382,7 +383,8 @@ impl Oracle {
         let events = [
             (joins, Event::MembersAdded),
             (witness, Event::WitnessesAdded),
-            (!joins, Event::MembersRemoved),
+            (swapped, Event::MembersSwapped),
+            (!joins && !swapped, Event::MembersRemoved),
             (pair, Event::ChangesFromTwo),
             (renewed, Event::MembersReplaced),
             (buries, Event::DeadBuried),
@@ -424,10 +426,14 @@ impl Oracle {
                 || self.ghost.is_declared(leader, **member)
                 || ballots.and_then(|ballots| ballots.get(member)).is_some_and(|log| *log <= own)
         };
-        // While a change from two members stands in the log, those two must agree as well.
-        let before = |node: Node| self.tree.stem(node).parent.map(|parent| &self.tree.stem(parent).members);
-        let pairs = self.ghost.open_changes(&self.tree, stem.parent).filter_map(before);
-        for members in pairs.filter(|members| members.len() == 2).chain([members]) {
+        // While a change that needs both sides stands in the log, those before it must agree as well.
+        let before = |node: Node| {
+            let change = self.tree.stem(node);
+            let before = &self.tree.stem(change.parent?).members;
+            needs_both(before, &change.members).then_some(before)
+        };
+        let open = self.ghost.open_changes(&self.tree, stem.parent).filter_map(before);
+        for members in open.chain([members]) {
             let count = members.iter().filter(agrees).count();
             if count <= members.len() / 2 {
                 return Err(format!(

@@ -3,8 +3,8 @@
 
 use super::{Key, Violation};
 use crate::wire::{
-    Chain, EntryKind, Epoch, EpochStartView, FrameView, Identity, MemberBody, MembershipView, Nanos,
-    OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_birth,
+    Chain, EPOCHS_MAX, EntryKind, Epoch, EpochStartView, FrameView, Identity, MemberBody, MembershipView,
+    Nanos, OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_birth,
 };
 use std::collections::BTreeMap;
 
@@ -226,7 +226,7 @@ impl Tree {
                     stem.list(seq, members);
                     stem.table.push((epoch, 1));
                 }
-                EntryKind::EpochStart if begins => stem.begin(entry.payload, before)?,
+                EntryKind::EpochStart if begins => stem.begin(entry.payload, before, header.commit_next)?,
                 EntryKind::Birth | EntryKind::EpochStart => {
                     return Err(format!("S5: {:?} at {seq} within epoch {epoch}", entry.kind()));
                 }
@@ -270,7 +270,7 @@ impl Tree {
 
 impl Stem {
     /// S5: what an epoch start says must be so.
-    fn begin(&mut self, payload: &[u8], before: Option<&Self>) -> Result<(), Violation> {
+    fn begin(&mut self, payload: &[u8], before: Option<&Self>, commit_next: Seq) -> Result<(), Violation> {
         let start = EpochStartView::parse(payload).map_err(|reject| format!("S5: start: {reject}"))?;
         self.starts = true;
         let members: Vec<_> = start.members().map(|member| member.identity()).collect();
@@ -298,6 +298,14 @@ impl Stem {
                 self.epoch, self.table
             ));
         }
+        // From the epoch in force at the commit on, or as many as there is room for.
+        let reaches = rows.first().is_some_and(|&(_, base)| base < commit_next.max(2));
+        if !reaches && rows.len() < EPOCHS_MAX {
+            return Err(format!(
+                "S5: the table in the start of {} is {rows:?}, and all below {commit_next} is committed",
+                self.epoch
+            ));
+        }
         Ok(())
     }
 
@@ -311,14 +319,18 @@ impl Stem {
         }
     }
 
-    /// One identity joins or leaves: never a second one of a replica, never the leader, never the last one
-    /// that may lead.
+    /// One identity joins or leaves, or one takes the place of another of the same replica: never a second one of a
+    /// replica, never the leader, never the last one that may lead.
     fn change(&mut self, seq: Seq, payload: &[u8]) -> Result<(), Violation> {
         let view = MembershipView::parse(payload).map_err(|reject| format!("S4: membership: {reject}"))?;
         let now: Vec<_> = view.members().map(|member| member.identity()).collect();
         let differs = |a: &[Identity], b: &[Identity]| a.iter().filter(|member| !b.contains(member)).count();
         let (joined, left) = (differs(&now, &self.members), differs(&self.members, &now));
-        if joined + left != 1 {
+        let swapped = joined == 1 && left == 1 && {
+            let numbers = |list: &[Identity]| list.iter().map(|one| one.replica).collect::<Vec<_>>();
+            numbers(&now) == numbers(&self.members)
+        };
+        if joined + left != 1 && !swapped {
             return Err(format!("S4: the members change from {:?} to {now:?} at {seq}", self.members));
         }
         let twice = |one: &Identity| now.iter().filter(|other| other.replica == one.replica).count() > 1;
@@ -404,4 +416,12 @@ impl Stem {
         (line.closed, line.begun) = (false, None);
         Ok(())
     }
+}
+
+/// Whether majorities of both lists are needed for a change from one to the other, as one of each need not share a
+/// member: by counting, and from two members because one of them may be declared dead.
+pub fn needs_both(before: &[Identity], after: &[Identity]) -> bool {
+    let majority = |list: &[Identity]| list.len() / 2 + 1;
+    let all = before.len() + after.iter().filter(|one| !before.contains(one)).count();
+    before.len() == 2 || majority(before) + majority(after) <= all
 }

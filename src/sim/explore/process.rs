@@ -55,14 +55,18 @@ pub(super) fn address(node: usize) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
 }
 
-/// Replica `node` in its first life.
-pub(super) fn identity(node: usize) -> Identity {
-    Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 + 1 }
+/// Replica `node` in its first life; or, where those that are no members at birth are heirs of the `members`, the last
+/// member first, in the next life of that one.
+pub(super) fn identity(node: usize, members: usize, heirs: bool) -> Identity {
+    match node.checked_sub(members).filter(|_| heirs) {
+        Some(heir) => Identity { replica: (members - heir) as u32, incarnation: 0x200 + node as u32 + 1 },
+        None => Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 + 1 },
+    }
 }
 
 /// The same as a member.
-pub(super) fn member(node: usize) -> MemberBody {
-    MemberBody::full(identity(node), address(node))
+pub(super) fn member(node: usize, members: usize, heirs: bool) -> MemberBody {
+    MemberBody::full(identity(node, members, heirs), address(node))
 }
 
 /// What happens to a process in one step.
@@ -178,8 +182,9 @@ fn start(
 
 impl Process {
     /// Replica `node` of `replicas`, formatted; in the first one's journal the history has been born.
-    pub(super) fn replica(node: usize, replicas: usize, members: usize) -> Result<Self, String> {
-        Self::formatted(node, identity(node), replicas, if node == 0 { members } else { 0 })
+    pub(super) fn replica(node: usize, replicas: usize, members: usize, heirs: bool) -> Result<Self, String> {
+        let identity = identity(node, members, heirs);
+        Self::formatted(node, identity, replicas, if node == 0 { members } else { 0 })
     }
 
     /// On a fresh disk; with `members` a history of so many is born on it.
@@ -190,7 +195,7 @@ impl Process {
         let opened = open(&mut store, MemoryTail::new(RING_BYTES), settings(identity));
         let mut tail = opened.map_err(|error| error.to_string())?.tail;
         if members > 0 {
-            let members: Vec<_> = (0..members).map(member).collect();
+            let members: Vec<_> = (0..members).map(|node| member(node, members, false)).collect();
             bootstrap(&mut tail, HISTORY, &members, WALL)?;
         }
         let replica = start(node, identity, replicas, &store, tail.into_memory())?;

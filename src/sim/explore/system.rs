@@ -163,7 +163,7 @@ impl System {
         for node in 0..nodes {
             let process = match scope.reader {
                 Some(delivery) if node == scope.replicas => Process::reader(node, scope.replicas, delivery),
-                _ => Process::replica(node, scope.replicas, scope.members)?,
+                _ => Process::replica(node, scope.replicas, scope.members, scope.heirs)?,
             };
             system.intern(node, process, (u32::MAX, 0))?;
         }
@@ -187,10 +187,11 @@ impl System {
             system.put(&mut state, nodes, To::Group(Group::Submit), value);
         }
         for &(change, node) in &scope.changes {
+            let member = process::member(node, scope.members, scope.heirs);
             // An order names the membership that it follows: whatever that will be.
             for after in 2..2 + MEMBERSHIPS_MAX {
                 let mut payload = [0; MEMBERSHIP_LEN_MAX];
-                let length = write_membership(&mut payload, after, change, process::member(node), &[]);
+                let length = write_membership(&mut payload, after, change, member, &[]);
                 let order = submission(EntryKind::Membership, 0, 0, 0, &payload[..length]);
                 system.put(&mut state, nodes, To::Group(Group::Submit), order);
             }

@@ -386,8 +386,8 @@ fn the_numbers_of_a_day_begin_at_one_whatever_is_still_stamped_of_the_day_before
 }
 
 /// A gateway that begins, under the name of one that the stream has as open.
-fn beginning() -> (Gateway<MemoryBacklog>, Told) {
-    let (gateway, _, _) = opening();
+fn beginning(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told) {
+    let (gateway, _, _) = opening_of(delivery);
     let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
     let (mut gateway, mut stream) =
         (Gateway::new("1", gateway.limits.clone(), Users::default(), ledger), Told::default());
@@ -402,6 +402,7 @@ fn beginning() -> (Gateway<MemoryBacklog>, Told) {
     gateway.on_stream(0, &mut stream, &former);
     gateway.on_stream(0, &mut stream, &SubscriberEvent::Alive { seq: 2, publisher: OWN });
     gateway.on_stream(0, &mut stream, &SubscriberEvent::CaughtUp { next: 3 });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 3 });
     (gateway, stream)
 }
 
@@ -409,18 +410,54 @@ const MS: Nanos = 1_000_000;
 
 #[test]
 fn a_gateway_whose_name_another_one_lives_under_is_refused() {
-    let (mut gateway, mut stream) = beginning();
-    for (seq, at) in (3..).zip([100, 600, 1_100]) {
-        gateway.on_stream(at * MS, &mut stream, &SubscriberEvent::Alive { seq, publisher: OWN });
-        gateway.turn(at * MS, &mut stream, &mut Vec::new());
-        assert!(stream.opens.is_empty() && !gateway.is_ready());
+    for delivery in [Delivery::Committed, Delivery::Stamped] {
+        let (mut gateway, mut stream) = beginning(delivery);
+        for (seq, at) in (3..).zip([100, 600, 1_100]) {
+            gateway.on_stream(at * MS, &mut stream, &SubscriberEvent::Alive { seq, publisher: OWN });
+            gateway.on_stream(at * MS, &mut stream, &SubscriberEvent::Committed { next: seq + 1 });
+            gateway.turn(at * MS, &mut stream, &mut Vec::new());
+            assert!(stream.opens.is_empty() && !gateway.is_ready());
+        }
+        assert_eq!(gateway.take_failure(), Some(GatewayError::NameTaken("1".into())), "{delivery:?}");
     }
-    assert_eq!(gateway.take_failure(), Some(GatewayError::NameTaken("1".into())));
+}
+
+#[test]
+fn clients_of_a_gateway_that_is_silent_are_disconnected_whatever_delivery_the_other_one_has() {
+    const OTHER: PublisherId = 30;
+    for delivery in [Delivery::Committed, Delivery::Stamped] {
+        let (mut gateway, mut stream, _) = opening_of(delivery);
+        let opened = |seq, publisher, nonce, name: &'static str| SubscriberEvent::Opened {
+            seq,
+            publisher,
+            incarnation: 1,
+            nonce,
+            last: 0,
+            name,
+        };
+        gateway.on_stream(0, &mut stream, &opened(20, OTHER, [1, 1], "gateway/2"));
+        let bobs = crate::edge::gateway::clients::nonce(OTHER, false, [9, 9]);
+        gateway.on_stream(0, &mut stream, &opened(21, 31, bobs, "client/bob"));
+        gateway.on_stream(0, &mut stream, &SubscriberEvent::Alive { seq: 22, publisher: OTHER });
+        for seq in 23..23 + 8 {
+            let now = seq * 500 * MS;
+            assert!(stream.opens.iter().all(|(name, _)| name != "client/bob"), "it may live: {seq}");
+            gateway.on_stream(now, &mut stream, &SubscriberEvent::Alive { seq, publisher: OWN });
+            gateway.on_stream(now, &mut stream, &SubscriberEvent::Committed { next: seq + 1 });
+            if seq < 29 {
+                gateway.turn(now, &mut stream, &mut Vec::new());
+            }
+        }
+        for turn in 0..8 {
+            gateway.turn((40 + turn) * 1_000 * MS, &mut stream, &mut Vec::new());
+        }
+        assert!(stream.opens.iter().any(|(name, _)| name == "client/bob"), "{delivery:?}");
+    }
 }
 
 #[test]
 fn a_gateway_takes_the_name_of_one_that_is_silent_and_waits_for_none_that_was_closed() {
-    let (mut gateway, mut stream) = beginning();
+    let (mut gateway, mut stream) = beginning(Delivery::Committed);
     gateway.on_stream(MS, &mut stream, &SubscriberEvent::Alive { seq: 3, publisher: OWN });
     for at in [10, 1_000, 1_500] {
         gateway.turn(at * MS, &mut stream, &mut Vec::new());
@@ -428,7 +465,7 @@ fn a_gateway_takes_the_name_of_one_that_is_silent_and_waits_for_none_that_was_cl
     }
     gateway.turn(1_520 * MS, &mut stream, &mut Vec::new());
     assert_eq!((stream.opens.len(), gateway.take_failure()), (1, None));
-    let (mut gateway, mut stream) = beginning();
+    let (mut gateway, mut stream) = beginning(Delivery::Committed);
     gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 3, publisher: OWN, said: b"" });
     gateway.turn(10 * MS, &mut stream, &mut Vec::new());
     assert_eq!(stream.opens.len(), 1);

@@ -1,0 +1,196 @@
+//! `lockstep recover`: a way out of a lost quorum. Without a word it only looks.
+//!
+//! ```text
+//!  each host: recover --json ─▶ files ─▶ recover --compare ─▶ the one that holds most
+//!                                                             └ there: recover --accept-loss ─▶ a new history
+//! ```
+
+mod compare;
+mod held;
+
+use super::Failure;
+use super::args::RecoverArgs;
+use super::failure::{FAILED, INTEGRITY, USAGE};
+use crate::client::Questioner;
+use crate::config::{Config, Role as Part};
+use crate::engine::event::Role;
+use crate::node::{self, NodeSettings};
+use held::{Held, SCHEMA};
+use serde_json::json;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Prints what a journal holds, which of several holds most, or the history that was founded.
+pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
+    if !args.compare.is_empty() {
+        return compare(args);
+    }
+    let config = args.cluster.load(&[])?;
+    let settings = match (args.archiver, args.replica) {
+        (Some(archiver), _) => config.archiver_node(archiver)?,
+        (None, Some(replica)) => config.node(replica)?,
+        (None, None) => {
+            let what =
+                "name the journal: --replica N, or --archiver N; or --compare FILE… to judge several looks";
+            return Err(Failure::new(USAGE, what));
+        }
+    };
+    let (survey, dir) = match &args.from {
+        Some(from) => (node::survey_at(from)?, from),
+        None => (node::survey(&settings)?, &settings.journal),
+    };
+    let held = Held::of(&survey, dir);
+    drop(survey);
+    if held.cluster != settings.cluster {
+        let what = format!(
+            "{} is a journal of cluster {:#x}, this is {:#x}: give the right directory",
+            held.journal, held.cluster, settings.cluster
+        );
+        return Err(Failure::new(USAGE, what));
+    }
+    if args.accept_loss {
+        return found(args, &config, &settings, &held);
+    }
+    let mut out = std::io::stdout();
+    match args.json {
+        true => writeln!(out, "{}", as_json(&held)?)?,
+        false => write!(out, "{}", held.text())?,
+    }
+    if !held.is_blank() {
+        eprintln!(
+            "nothing was changed. If no quorum of complete journals can be started: look at all of them and at the \
+             archivers' (`recover --json`), `recover --compare` them, and on the host of the one that holds most give \
+             --accept-loss: a new history begins behind its last entry"
+        );
+    }
+    Ok(0)
+}
+
+fn as_json(held: &Held) -> Result<String, Failure> {
+    serde_json::to_string(held).map_err(|error| Failure::new(FAILED, error))
+}
+
+/// Judges what several looks have printed.
+fn compare(args: &RecoverArgs) -> Result<u8, Failure> {
+    let read = |path: &PathBuf| -> Result<Held, Failure> {
+        let name = path.display();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::new(USAGE, format!("reading {name}: {error}; give the files of `recover --json`"))
+        })?;
+        let held: Held = serde_json::from_str(&text).map_err(|error| {
+            Failure::new(USAGE, format!("{name} is not what `recover --json` prints: {error}"))
+        })?;
+        if held.schema != SCHEMA {
+            let what =
+                format!("{name} is {}, this release reads {SCHEMA}: look with the same release", held.schema);
+            return Err(Failure::new(USAGE, what));
+        }
+        // Journals of different hosts lie in folders of the same name.
+        Ok(Held { journal: format!("{name} ({})", held.journal), ..held })
+    };
+    let all = args.compare.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let verdict = compare::judge(&all).map_err(|what| Failure::new(INTEGRITY, what))?;
+    let longest = &all[verdict.longest];
+    let mut out = std::io::stdout();
+    if args.json {
+        let value = json!({
+            "schema": SCHEMA,
+            "longest": args.compare[verdict.longest].display().to_string(),
+            "next": longest.next,
+            "has_quorum": verdict.has_quorum,
+            "remarks": verdict.remarks,
+        });
+        writeln!(out, "{value}")?;
+        return Ok(0);
+    }
+    for remark in &verdict.remarks {
+        writeln!(out, "{remark}")?;
+    }
+    if !verdict.has_quorum {
+        let who = match longest.identity().map(|identity| identity.replica) {
+            Some(replica) if longest.members.contains(&longest.identity) => {
+                format!("on its host: lockstep recover --replica {replica} --accept-loss")
+            }
+            _ => "on a replica's host, beside a copy of it: lockstep recover --replica N --from DIR --accept-loss".into(),
+        };
+        writeln!(out, "{who}")?;
+    }
+    Ok(0)
+}
+
+/// Founds the history, by the operator's word.
+fn found(args: &RecoverArgs, config: &Config, settings: &NodeSettings, held: &Held) -> Result<u8, Failure> {
+    if settings.is_archiver {
+        let what = "an archiver never votes, and founds nothing: on a replica's host give --replica N --from DIR, \
+                    where DIR is a copy of the archiver's journal";
+        return Err(Failure::new(USAGE, what));
+    }
+    if config.replica(settings.replica)?.role == Part::Witness {
+        let what = format!(
+            "replica {} is a witness and never leads: recover on a full one (--from DIR takes a copy of this journal)",
+            settings.replica
+        );
+        return Err(Failure::new(USAGE, what));
+    }
+    if held.is_blank() {
+        let what =
+            format!("{} holds nothing: `format` and `bootstrap` begin a history from nothing", held.journal);
+        return Err(Failure::new(USAGE, what));
+    }
+    nobody_leads(args, config)?;
+    let superblock = node::found_history(settings, args.from.as_deref())?;
+    let (identity, founded_at) = (superblock.identity.to_string(), superblock.high_next);
+    let mut out = std::io::stdout();
+    match args.json {
+        true => {
+            let value = json!({
+                "schema": SCHEMA,
+                "founded": format!("{:016x}", superblock.history),
+                "identity": identity,
+                "seq": founded_at,
+                "former": format!("{:016x}", held.history),
+                "missing": held.missing(),
+            });
+            writeln!(out, "{value}")?;
+        }
+        false => {
+            writeln!(out, "history {:016x}", superblock.history)?;
+            writeln!(out, "founded at seq {founded_at} on {:016x}", held.history)?;
+            writeln!(out, "member {identity} {}", settings.unicast)?;
+        }
+    }
+    eprintln!(
+        "missing: {}\nnow start the sequencer of replica {}: it is the only member. Then, one by one: move each other \
+         replica's journal and tail away, `format` it, start it, and `lockstep membership add` its new identity. \
+         Archivers and readers that hold nothing above seq {} go on by themselves; one that is ahead ends and says \
+         by how much: what it has seen beyond is in no later history",
+        held.missing(),
+        settings.replica,
+        founded_at - 1
+    );
+    Ok(0)
+}
+
+/// Where somebody leads, nothing is lost.
+fn nobody_leads(args: &RecoverArgs, config: &Config) -> Result<(), Failure> {
+    let addresses: Vec<_> = config.replicas.iter().map(|replica| replica.unicast).collect();
+    let mut questioner = match Questioner::open(&config.endpoint()) {
+        Ok(questioner) => questioner,
+        Err(error) => {
+            eprintln!("no replica could be asked whether it leads: {error}");
+            return Ok(());
+        }
+    };
+    let statuses = questioner.statuses(&addresses, args.timeout);
+    match statuses.iter().flatten().find(|status| status.role == Role::Leader) {
+        None => Ok(()),
+        Some(leader) => {
+            let what = format!(
+                "{} leads at {}: the stream has a quorum, and a second history would part its readers; `lockstep \
+                 status` tells what is amiss, and a lost member is replaced with `membership remove` and `add`",
+                leader.identity, leader.address
+            );
+            Err(Failure::new(USAGE, what))
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Which of several journals holds most: the one on which a history is to be founded.
+
+use super::held::Held;
+use std::collections::BTreeSet;
+
+/// What a comparison says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// The place of the one that holds most.
+    pub longest: usize,
+    /// For the operator, in order.
+    pub remarks: Vec<String>,
+    /// Complete members of the longest one's membership are a quorum: they only need to be started.
+    pub has_quorum: bool,
+}
+
+/// Judges journals of one cluster. The greatest (epoch, end) holds most (S5), of the latest history.
+///
+/// # Errors
+/// They belong to different clusters, to histories of which none was founded on the other, or contradict each other.
+pub fn judge(all: &[Held]) -> Result<Verdict, String> {
+    let Some(longest) = (0..all.len()).filter(|at| !all[*at].is_blank()).max_by_key(|at| {
+        let held = &all[*at];
+        (held.epoch, held.next, held.complete, std::cmp::Reverse(*at))
+    }) else {
+        return Err("none of these journals holds anything: `format` and `bootstrap` begin a history".into());
+    };
+    let most = &all[longest];
+    for held in all.iter().filter(|held| !held.is_blank()) {
+        let name = &held.journal;
+        if held.cluster != most.cluster {
+            return Err(format!(
+                "{name} is of cluster {:#x}, {} of cluster {:#x}: compare the journals of one cluster",
+                held.cluster, most.journal, most.cluster
+            ));
+        }
+        let left = most.former.iter().find(|former| former.history == held.history);
+        if held.history != most.history && left.is_none() {
+            return Err(format!(
+                "{name} is of history {:016x}, {} of {:016x}, and neither was founded on the other: decide which \
+                 stream goes on, and compare its journals only",
+                held.history, most.journal, most.history
+            ));
+        }
+        if (held.epoch, held.next) == (most.epoch, most.next) && held.chain != most.chain {
+            return Err(format!(
+                "{name} and {} end at seq {} of one epoch with different chains ({:016x}, {:016x}): one of them is \
+                 damaged; read both with `format --verify`",
+                most.journal,
+                most.next - 1,
+                held.chain,
+                most.chain
+            ));
+        }
+    }
+    let members: BTreeSet<&str> = most.members.iter().map(String::as_str).collect();
+    let complete: BTreeSet<&str> = all
+        .iter()
+        .filter(|held| {
+            held.complete && held.history == most.history && members.contains(held.identity.as_str())
+        })
+        .map(|held| held.identity.as_str())
+        .collect();
+    let has_quorum = complete.len() >= most.quorum();
+    let mut remarks = vec![format!(
+        "{} holds most: up to seq {} ({} of history {:016x})",
+        most.journal,
+        most.next - 1,
+        most.identity,
+        most.history
+    )];
+    if has_quorum {
+        let names: Vec<_> = complete.iter().copied().collect();
+        remarks.push(format!(
+            "{} of {} members are complete ({}): start them; no history needs to be founded",
+            complete.len(),
+            members.len(),
+            names.join(", ")
+        ));
+        return Ok(Verdict { longest, remarks, has_quorum });
+    }
+    remarks.push(format!(
+        "{} of {} members are complete, a quorum is {}",
+        complete.len(),
+        members.len(),
+        most.quorum()
+    ));
+    let of_this = || all.iter().filter(|held| held.history == most.history);
+    let committed = of_this().map(|held| held.commit_next).max().unwrap_or(1);
+    let reached = of_this().map(|held| held.high_next).max().unwrap_or(1);
+    if committed > most.next {
+        remarks.push(format!(
+            "seqs {} to {} were committed and are in none of these journals' longest log: they will be lost",
+            most.next,
+            committed - 1
+        ));
+    } else if reached > most.next {
+        remarks.push(format!(
+            "seqs {} to {} were stored somewhere and may have been committed: they will be lost",
+            most.next,
+            reached - 1
+        ));
+    }
+    let absent: Vec<&str> =
+        members.iter().copied().filter(|member| all.iter().all(|held| held.identity != *member)).collect();
+    if !absent.is_empty() {
+        remarks.push(format!("not compared: {}; a journal of theirs may hold more", absent.join(", ")));
+    }
+    Ok(Verdict { longest, remarks, has_quorum })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::recover::held::{Former, SCHEMA};
+
+    fn held(identity: &str, epoch: u64, next: u64) -> Held {
+        Held {
+            schema: SCHEMA.into(),
+            journal: format!("/j/{identity}"),
+            cluster: 7,
+            identity: identity.into(),
+            history: 0xb1,
+            former: Vec::new(),
+            epoch,
+            oldest_seq: 1,
+            next,
+            chain: epoch * 1_000 + next,
+            commit_next: next,
+            high_next: next,
+            durability: Some("process".into()),
+            members: ["1:0000001", "2:0000002", "3:0000003"].map(String::from).to_vec(),
+            complete: false,
+            why: Some("the tail is gone".into()),
+            damage: Vec::new(),
+            torn: None,
+        }
+    }
+
+    #[test]
+    fn the_greatest_epoch_and_end_hold_most() {
+        let all = [held("1:0000001", 4, 90), held("2:0000002", 5, 80), held("101:0000009", 5, 85)];
+        let verdict = judge(&all).expect("a verdict");
+        assert_eq!((verdict.longest, verdict.has_quorum), (2, false));
+        let said = verdict.remarks.join("\n");
+        for text in [
+            "/j/101:0000009 holds most: up to seq 84",
+            "0 of 3 members are complete",
+            "not compared: 3:0000003",
+        ] {
+            assert!(said.contains(text), "{text}: {said}");
+        }
+        // 90 of the former epoch was committed: that is a loss that can be named.
+        assert!(said.contains("seqs 85 to 89 were committed"), "{said}");
+    }
+
+    #[test]
+    fn a_quorum_of_complete_journals_needs_no_founding() {
+        let whole = |identity| Held { complete: true, why: None, ..held(identity, 4, 90) };
+        let all = [whole("1:0000001"), held("2:0000002", 4, 90), whole("3:0000003"), whole("101:0000009")];
+        let verdict = judge(&all).expect("a verdict");
+        assert!(verdict.has_quorum && verdict.remarks[1].contains("start them"), "{verdict:?}");
+        // An archiver's completeness is no vote.
+        assert!(!judge(&all[1..2]).expect("a verdict").has_quorum);
+        let one = [whole("1:0000001"), whole("101:0000009")];
+        assert!(!judge(&one).expect("a verdict").has_quorum);
+    }
+
+    #[test]
+    fn a_later_history_goes_before_the_one_that_it_was_founded_on() {
+        let later = Held {
+            history: 0xb2,
+            former: vec![Former { history: 0xb1, next: 60, chain: 0 }],
+            ..held("2:0000005", 4_100, 61)
+        };
+        let all = [held("1:0000001", 4, 90), later.clone()];
+        assert_eq!(judge(&all).expect("a verdict").longest, 1);
+        let stranger = Held { history: 0xb3, former: Vec::new(), ..later };
+        let error = judge(&[all[0].clone(), stranger]).expect_err("two streams");
+        assert!(error.contains("neither was founded on the other"), "{error}");
+    }
+
+    #[test]
+    fn journals_that_contradict_each_other_are_named() {
+        let other = Held { chain: 1, ..held("2:0000002", 4, 90) };
+        let error = judge(&[held("1:0000001", 4, 90), other.clone()]).expect_err("one is damaged");
+        assert!(error.contains("format --verify"), "{error}");
+        let foreign = Held { cluster: 8, ..other };
+        assert!(judge(&[held("1:0000001", 4, 90), foreign]).is_err_and(|error| error.contains("cluster 0x")));
+        assert!(judge(&[held("1:0000001", 0, 1)]).is_err_and(|error| error.contains("bootstrap")));
+    }
+}

@@ -1,0 +1,194 @@
+//! What one journal holds, as `recover` prints it and reads it again.
+
+use crate::node::Survey;
+use crate::proto::commit::Durability;
+use crate::wire::{Chain, Epoch, Identity, Seq};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+use std::path::Path;
+
+/// The version of what `--json` prints.
+pub const SCHEMA: &str = "lockstep.recover/1";
+
+/// A former history: see [`crate::wire::Ancestor`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Former {
+    #[serde(with = "hex")]
+    pub history: u64,
+    pub next: Seq,
+    #[serde(with = "hex")]
+    pub chain: Chain,
+}
+
+/// What a journal holds. Numbers of 64 random bits are hexadecimal text, as JSON's own are not exact.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Held {
+    pub schema: String,
+    pub journal: String,
+    #[serde(with = "hex")]
+    pub cluster: u64,
+    pub identity: String,
+    #[serde(with = "hex")]
+    pub history: u64,
+    /// Newest first.
+    pub former: Vec<Former>,
+    /// That of the last entry.
+    #[serde(with = "hex")]
+    pub epoch: u64,
+    pub oldest_seq: Seq,
+    /// Where its log ends, exclusive.
+    pub next: Seq,
+    #[serde(with = "hex")]
+    pub chain: Chain,
+    /// All below is known to be committed.
+    pub commit_next: Seq,
+    /// The log was known to reach this seq, exclusive.
+    pub high_next: Seq,
+    /// What an ack means in its last epoch; nothing before the first.
+    pub durability: Option<String>,
+    /// The members in force at its end.
+    pub members: Vec<String>,
+    pub complete: bool,
+    /// Why it is not.
+    pub why: Option<String>,
+    pub damage: Vec<String>,
+    /// The file that ends in a group which did not get to the device as a whole.
+    pub torn: Option<String>,
+}
+
+impl Held {
+    /// From a look at the journal in `dir`.
+    pub fn of(survey: &Survey, dir: &Path) -> Self {
+        let (looked, holdings) = (&survey.looked, &survey.holdings);
+        let (end, superblock, checkpoint) = (looked.end(), looked.superblock(), looked.checkpoint());
+        let former = holdings.lineage.ancestors().iter().map(|ancestor| Former {
+            history: ancestor.history,
+            next: ancestor.next,
+            chain: ancestor.chain,
+        });
+        Self {
+            schema: SCHEMA.into(),
+            journal: dir.display().to_string(),
+            cluster: superblock.cluster,
+            identity: superblock.identity.to_string(),
+            history: holdings.lineage.history(),
+            former: former.collect(),
+            epoch: end.epoch.0,
+            oldest_seq: holdings.oldest_seq,
+            next: end.next,
+            chain: end.chain,
+            commit_next: checkpoint.commit_next.clamp(1, end.next),
+            high_next: survey.high_next(),
+            durability: holdings.durability.map(|durability| word(durability).into()),
+            members: checkpoint.members.iter().map(|member| member.identity().to_string()).collect(),
+            complete: survey.doubt().is_none(),
+            why: survey.doubt().map(str::to_owned),
+            damage: looked.damage().iter().map(ToString::to_string).collect(),
+            torn: survey.cut.as_ref().map(|cut| cut.file.clone()),
+        }
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_blank(&self) -> bool {
+        self.next == 1
+    }
+
+    /// The members that are a quorum of those at its end.
+    pub fn quorum(&self) -> usize {
+        self.members.len() / 2 + 1
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |what: &str, value: String| {
+            let _ = writeln!(text, "{what:<10} {value}"); // a string takes all
+        };
+        line("journal", format!("{}: {} of cluster {:#x}", self.journal, self.identity, self.cluster));
+        if self.is_blank() {
+            line("holds", "nothing".into());
+            return text;
+        }
+        line("history", format!("{:016x}", self.history));
+        for former in &self.former {
+            line("", format!("founded at seq {} on {:016x}", former.next, former.history));
+        }
+        let epoch = Epoch(self.epoch);
+        line(
+            "holds",
+            format!(
+                "seqs {} to {}, the last one of round {} of {}, chain {:016x}",
+                self.oldest_seq,
+                self.next - 1,
+                epoch.round(),
+                epoch.leader(),
+                self.chain
+            ),
+        );
+        line("committed", format!("at least up to seq {}", self.commit_next - 1));
+        line("members", self.members.join(", "));
+        if let Some(file) = &self.torn {
+            line("torn", format!("{file} ends in a write that did not get to the device as a whole"));
+        }
+        for damage in &self.damage {
+            line("damage", damage.clone());
+        }
+        match &self.why {
+            None => line("complete", "yes: nothing is missing that this replica ever acknowledged".into()),
+            Some(why) => line("complete", format!("no: {why}")),
+        }
+        line("missing", self.missing());
+        text
+    }
+
+    /// What a history that is founded on it may lack.
+    pub fn missing(&self) -> String {
+        let last = self.next - 1;
+        if self.high_next > self.next {
+            return format!(
+                "seqs {} to {} at least: this log was known to reach there; others may have acknowledged more",
+                self.next,
+                self.high_next - 1
+            );
+        }
+        let others = match self.members.len() {
+            0 | 1 => "",
+            _ => " (a quorum of the others may have committed entries that never came here)",
+        };
+        match self.complete {
+            true if others.is_empty() => "nothing".into(),
+            true => format!("what others hold above seq {last}{others}"),
+            false => format!(
+                "whatever was acknowledged above seq {last}; how much no journal can tell: other journals, archivers, \
+                 readers' cursors and publishers' own numbers can"
+            ),
+        }
+    }
+
+    /// The identity, as a number.
+    pub fn identity(&self) -> Option<Identity> {
+        self.identity.parse().ok()
+    }
+}
+
+/// As the configuration writes it.
+fn word(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Process => "process",
+        Durability::Power => "power",
+    }
+}
+
+/// 64 bits as hexadecimal text.
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(value: &u64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&format!("{value:016x}"))
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(from)?;
+        u64::from_str_radix(&text, 16).map_err(|error| D::Error::custom(format!("{text}: {error}")))
+    }
+}

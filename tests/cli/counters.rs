@@ -1,0 +1,53 @@
+//! `lockstep counters`: what every process of a host counts.
+
+use crate::cluster::Cluster;
+use serde_json::Value;
+
+#[test]
+fn what_every_process_counts_is_told_by_group_with_unit_and_meaning_also_of_a_dead_one() {
+    let cluster = Cluster::new(2, "");
+    let mut replicas = cluster.found();
+    cluster.publish("one\ntwo\n");
+    let text = cluster.run(&["counters"], b"").with_code(0).out;
+    for word in ["replica-1: process ", "replica-2: process ", "  engine\n", "  udp\n", "Entries stamped."] {
+        assert!(text.contains(word), "{word} in {text}");
+    }
+    assert!(!text.contains(" 0    "), "what is 0 is left out: {text}");
+
+    replicas[1].signal("KILL");
+    replicas[1].wait();
+    let told = cluster.run(&["counters", "replica-2", "--json", "--all"], b"").with_code(0);
+    let report: Value = serde_json::from_str(&told.out).expect("JSON");
+    assert_eq!(report["schema"], "lockstep.counters/1");
+    let processes = report["processes"].as_array().expect("processes");
+    assert_eq!(processes.len(), 1);
+    assert_eq!((&processes[0]["process"], &processes[0]["lives"]), (&"replica-2".into(), &false.into()));
+    let counters = processes[0]["counters"].as_array().expect("counters");
+    let named = |name: &str| counters.iter().find(|row| row["name"] == name).expect("a counter");
+    assert_eq!((&named("bytes_out")["unit"], &named("bytes_out")["kind"]), (&"B".into(), &"counter".into()));
+    assert_eq!(named("condition_disk_full")["kind"], "gauge");
+    assert!(counters.iter().all(|row| row["meaning"].as_str().is_some_and(|text| !text.is_empty())));
+
+    let metrics = cluster.run(&["counters", "--prometheus", "--group", "engine"], b"").with_code(0).out;
+    assert!(metrics.contains("# TYPE lockstep_stamped counter\n"), "{metrics}");
+    assert!(metrics.contains("lockstep_stamped{process=\"replica-1\"} "), "{metrics}");
+    assert!(!metrics.contains("lockstep_udp_"), "{metrics}");
+}
+
+#[test]
+fn counters_asked_for_wrongly_say_what_there_is() {
+    let cluster = Cluster::new(1, "");
+    cluster
+        .run(&["counters"], b"")
+        .with_code(4)
+        .saying(&["no process of this configuration has run", "--counters"]);
+    drop(cluster.found());
+    cluster.run(&["counters", "--group", "disk"], b"").with_code(2).saying(&[
+        "no such group",
+        "engine",
+        "udp",
+    ]);
+    cluster.run(&["counters", "gateway"], b"").with_code(2).saying(&["called 'gateway'", "replica-1"]);
+    cluster.run(&["counters", "--counters", "/nowhere/file"], b"").with_code(1).saying(&["/nowhere/file"]);
+    cluster.run(&["counters", "--json", "--prometheus"], b"").with_code(2).saying(&["cannot be used with"]);
+}
