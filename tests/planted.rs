@@ -1,5 +1,5 @@
-//! The checkers prove themselves: with each mutation of `proto::planted` put into the code, the explorer or
-//! the simulator must find it. Prints who found what, after how many states, steps or seeds.
+//! The checkers prove themselves: with each mutation of `proto::planted` put into the code, the exploration of the
+//! proof of completeness, the explorer or the simulator must find it. Prints who found what, after how many states, steps or seeds.
 //!
 //! `cargo test --release --features planted --test planted -- --nocapture`; `LOCKSTEP_PLANTED=Name,Name`
 //! tries only those, `LOCKSTEP_PLANTED_SEED_SECONDS` gives each so long instead of 40 s of seeds,
@@ -12,6 +12,7 @@ use lockstep::proto::planted::{Mutation, plant};
 use lockstep::sim::EdgePlan;
 use lockstep::sim::explore::{Explored, Scope, explore, walk};
 use lockstep::sim::many::run_many;
+use lockstep::sim::proof;
 use lockstep::wire::Change;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,18 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
     (Mutation::StalledLeaderSpeaks, "all others fence it; engine/shipped.rs holds it"),
 ];
 
+/// What the exploration of the proof must find by itself.
+const OF_PROOF: &[Mutation] = &[
+    Mutation::OwnDurabilityIgnored,
+    Mutation::AnyRingIsOwn,
+    Mutation::CleanBeforeSynced,
+    Mutation::MarkedFirst,
+    Mutation::MarkedBeforeLabel,
+    Mutation::MarkedInOneCopy,
+    Mutation::BlankIsTorn,
+    Mutation::RingNumberTwice,
+];
+
 /// Steps of random walks, and seeds, that are spent on one mutation at most.
 const WALK_STEPS: u64 = 900_000;
 const SEEDS: u64 = 5_000;
@@ -86,6 +99,13 @@ fn in_story(by: &'static str, found: Result<Explored, String>, deep: bool) -> Op
             Found { by, after, how: story.violation }
         }),
     }
+}
+
+/// Runs of a replica on its journal: for what only they can meet (S9).
+fn runs() -> Option<Found> {
+    let how = proof::explore(&proof::Scope { generations: 1, stride: 1, jobs: 2 }).err()?;
+    let how = how.lines().next().unwrap_or_default().to_string();
+    Some(Found { by: "proof", after: "one generation".to_string(), how })
 }
 
 fn all_interleavings() -> Option<Found> {
@@ -197,6 +217,7 @@ fn every_planted_bug_is_found() {
         plant(Some(mutation));
         let begun = Instant::now();
         let found = match rule {
+            _ if OF_PROOF.contains(&mutation) => runs().map_or(Looked::Nowhere, Looked::Found),
             // The explorer has none.
             "edge" => seeds_with_edges(mutation),
             _ => {

@@ -3,6 +3,7 @@
 
 use lockstep::io::clock::random_u64;
 use lockstep::sim::rng::Rng;
+use tools::durability;
 use tools::processes::Ground;
 use tools::takeover::{kill_leader, stale_leader, two_of_five};
 
@@ -36,4 +37,9 @@ fn any_two_of_five_may_die_and_nothing_is_lost() {
     for (ground, times) in [(plain(5), 4), (plain(5).with_memory(), 2), (plain(5).by_unicast(), 2)] {
         println!("{}", two_of_five(&mut rng(), ground, times));
     }
+}
+
+#[test]
+fn the_durability_of_a_running_cluster_is_changed_and_changed_back_and_nothing_is_lost() {
+    println!("{}", durability::changed(plain(3)));
 }

@@ -125,7 +125,8 @@ impl Amiss {
                 "elections follow each other without end: find out which replica campaigns, and why"
             }
             Condition::DurabilityMixed => {
-                "set replicas.durability alike in the files of all replicas, and restart them one by one"
+                "set stream.durability alike in the files of all replicas, and restart them one by one (OPERATIONS.md, \
+                 Changing the durability)"
             }
             Condition::DiskFull => "make room, the node goes on by itself",
             Condition::FilesRefused => {

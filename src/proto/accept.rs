@@ -5,6 +5,7 @@
 //!   frame that follows the log's end ──▶ taken (S7, by the tail), then acknowledged in its epoch (S3)
 //! ```
 
+use super::commit::Durability;
 use super::log::LogEnd;
 use super::planted::{Mutation, planted};
 use crate::wire::{Epoch, Seq};
@@ -21,6 +22,13 @@ pub enum Asked {
         /// It.
         promised: Epoch,
     },
+}
+
+/// What an ack rests on, for S9 as for S4: the stronger of what is configured at this replica, by which its next start is
+/// judged, and of what acks mean in the epoch (S4).
+#[inline]
+pub fn rests_on(configured: Durability, epochs: Durability) -> Durability {
+    if planted(Mutation::OwnDurabilityIgnored) { epochs } else { configured.max(epochs) }
 }
 
 /// The bound of an ack that acknowledges no entry.
@@ -128,6 +136,16 @@ mod tests {
     #[should_panic(expected = "a promise never falls")]
     fn s2_a_promise_never_falls() {
         Acceptor::new(epoch(2, 1)).on_promised(epoch(1, 3));
+    }
+
+    #[test]
+    fn an_ack_rests_on_the_stronger_durability_for_s9_as_for_s4() {
+        use Durability::{Power, Process};
+        assert_eq!(rests_on(Process, Process), Process);
+        assert_eq!(
+            [(Process, Power), (Power, Process), (Power, Power)].map(|(a, b)| rests_on(a, b)),
+            [Power; 3]
+        );
     }
 
     #[test]

@@ -200,6 +200,28 @@ impl Disk {
         lost
     }
 
+    /// The power goes: of the files that `loses` chooses what the device lacks is lost, of all others nothing.
+    pub fn lose_power_of(&mut self, loses: impl Fn(FileName) -> bool) {
+        for change in std::mem::take(&mut self.changes) {
+            change.apply(&mut self.device_names);
+        }
+        self.names.clone_from(&self.device_names);
+        self.forget_unnamed();
+        for (file, inode) in &self.names {
+            let draw = if loses(*file) { 0 } else { 1 };
+            if let Some(inode) = self.inodes.get_mut(inode) {
+                inode.lose_power(&mut |_| draw);
+            }
+        }
+        self.revive();
+    }
+
+    /// The number of the newest segment; 0 if there is none.
+    pub fn newest_segment(&self) -> u64 {
+        let number = |file: &FileName| if let FileName::Segment(number) = file { *number } else { 0 };
+        self.names.keys().map(number).max().unwrap_or(0)
+    }
+
     /// What befalls this call.
     fn meet(&self, call: Call, doing: &str, file: FileName) -> Result<(), Struck> {
         let fails = |fault, why: &str, salt| Struck { error: error(doing, file, fault, why), salt };
@@ -484,6 +506,10 @@ impl Store for Disk {
         if done && let Some(inode) = self.names.remove(&from) {
             self.names.insert(to, inode);
             self.changes.push(Change::Renamed(from, to, inode));
+            if self.power {
+                // The content is there first.
+                self.inode_mut(to).sync();
+            }
         }
         if let Some(struck) = struck {
             return Err(struck.error);

@@ -31,6 +31,7 @@ mod outcome;
 mod payload;
 mod plan;
 mod populate;
+pub mod proof;
 mod quorum;
 mod reader;
 mod replay;

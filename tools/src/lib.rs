@@ -6,6 +6,7 @@
 //! of `tools` hundreds of times.
 
 pub mod cards;
+pub mod durability;
 pub mod exchange;
 pub mod feeds;
 pub mod flow;

@@ -433,7 +433,6 @@ impl<P: Ports> Replica<P> {
                 replica.core.transition(Role::Leader, &end);
             }
         }
-        replica.core.look_at_durability();
         Ok(replica)
     }
 
@@ -445,6 +444,9 @@ impl<P: Ports> Replica<P> {
         }
         self.core.turns += 1;
         self.core.polled_at = now;
+        if self.core.turns == 1 {
+            self.core.look_at_durability();
+        }
         self.core.losses.on_turn(now);
         let mut work = self.net.recv_groups();
         self.core.counters.add(Counter::DatagramsIn, work as u64);

@@ -8,7 +8,7 @@ use crate::engine::ports::{Group, Net, Ports};
 use crate::engine::receiver::Placement;
 use crate::journal::ports::TailMemory;
 use crate::journal::{StageError, Tail};
-use crate::proto::accept::NOTHING;
+use crate::proto::accept::{NOTHING, rests_on};
 use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
@@ -417,11 +417,9 @@ impl ReplicaCore {
         acked.filter(may_say)
     }
 
-    /// What an ack rests on: the stronger of what is configured here, by which the next start is judged (S9), and of
-    /// what the epoch's acks mean (S4).
+    /// What an ack rests on.
     pub(super) fn speaks_by(&self) -> Durability {
-        let epochs = self.rx.commit.durability();
-        if planted(Mutation::OwnDurabilityIgnored) { epochs } else { epochs.max(self.limits.durability) }
+        rests_on(self.limits.durability, self.rx.commit.durability())
     }
 
     /// Whether the epoch that is followed asks for the device.
