@@ -194,6 +194,7 @@ fn s7_wherever_the_founder_dies_the_journal_is_the_former_one_or_the_founded_one
                 struck = disk.is_dead();
                 assert_eq!(founded.is_err(), struck);
                 disk.revive();
+                disk.disarm();
                 let mut rng = Rng::new(calls * 8 + salt);
                 if power_goes {
                     disk.lose_power(&mut |bound| rng.below(bound));
@@ -244,6 +245,7 @@ fn s7_wherever_the_first_process_of_the_new_history_dies_the_founding_is_there_a
         };
         let done = work(&mut disk);
         disk.revive();
+        disk.disarm();
         // The machine was restarted too: what was not written is put behind the log anew.
         let opened = open(&mut disk, MemoryTail::new(RING), settings(2, true)).unwrap();
         assert_eq!(opened.tail.end(), first, "after {calls} calls");
@@ -411,4 +413,28 @@ fn lineage_3_no_segment_takes_a_frame_of_a_history_that_nothing_founded() {
     let epoch = opened.tail.end().epoch;
     append(&mut opened.tail, epoch, LATER, EntryKind::Message, &[7; 300]);
     copy(&mut disk, &mut opened, false);
+}
+
+/// S9. A run in `power` dies in the middle of a roll, and its tail is lost, but not the power: the newest file, or its
+/// name, is in the cache alone. The next run calls all of it stored, and acknowledges it.
+#[test]
+fn s9_a_run_in_power_on_another_tail_begins_with_all_segments_on_the_device() {
+    for salt in 0..64 {
+        let (mut disk, mut opened) = running(true, 0);
+        // What the device need not have yet.
+        disk.set_power(false);
+        let epoch = opened.tail.end().epoch;
+        append(&mut opened.tail, epoch, HISTORY, EntryKind::Message, &[7; 300]);
+        copy(&mut disk, &mut opened, true);
+        assert!(disk.is_dirty());
+        let end = opened.tail.end();
+        drop(opened);
+        disk.set_power(true);
+        let opened = open(&mut disk, MemoryTail::new(RING), settings(1, true)).unwrap();
+        assert_eq!((opened.tail.end(), opened.tail.durable_next()), (end, end.next));
+        let mut rng = Rng::new(salt);
+        disk.lose_power(&mut |bound| rng.below(bound));
+        let looked = look_in_boot(&disk, None, 2);
+        assert_eq!((looked.completeness(), looked.end()), (&Completeness::Complete, end), "salt {salt}");
+    }
 }

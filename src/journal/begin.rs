@@ -14,6 +14,7 @@ use crate::journal::checkpoint::Checkpoint;
 use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::look::{Looked, look};
 use crate::journal::open::{OpenError, Settings};
+use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError, TailMemory, Word};
 use crate::journal::proof::Completeness;
 use crate::journal::read::LogReader;
@@ -165,6 +166,13 @@ impl Looked {
         let mut tail = refilled(store, memory, label, &numbers[from..], state.log.end)?;
         if let Some(founding) = &founding {
             founding.put(&mut tail)?;
+        }
+        if !superblock.run.clean {
+            // A run that died may have left its newest file in the cache, or the file's name: the record calls it stored.
+            let synced_to = superblock.run.synced_to;
+            for &number in numbers.iter().filter(|number| **number > synced_to) {
+                store.sync(file_of(store, number))?;
+            }
         }
         superblock.run = run;
         mark(store, &mut superblock, &mut tail)?;

@@ -141,6 +141,11 @@ impl Disk {
         self.armed.set(Some((trouble, calls, salt)));
     }
 
+    /// Nothing befalls any call any more.
+    pub fn disarm(&mut self) {
+        self.armed.set(None);
+    }
+
     /// Whether trouble is still to come.
     pub fn is_armed(&self) -> bool {
         self.armed.get().is_some()
@@ -196,7 +201,7 @@ impl Disk {
             lost |= inode.lose_power(draw);
         }
         self.revive();
-        self.armed.set(None);
+        self.disarm();
         lost
     }
 
@@ -506,10 +511,6 @@ impl Store for Disk {
         if done && let Some(inode) = self.names.remove(&from) {
             self.names.insert(to, inode);
             self.changes.push(Change::Renamed(from, to, inode));
-            if self.power {
-                // The content is there first.
-                self.inode_mut(to).sync();
-            }
         }
         if let Some(struck) = struck {
             return Err(struck.error);
