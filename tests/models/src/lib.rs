@@ -12,7 +12,7 @@ mod sync;
 
 /// Files of the library's room, and beside each what is tried with it.
 #[allow(dead_code, reason = "what only production calls")]
-#[path = "../../src/io"]
+#[path = "../../../src/io"]
 mod io {
     pub(crate) mod sync {
         pub(crate) use crate::sync::{AtomicU64, Ordering, fence};
@@ -20,21 +20,21 @@ mod io {
 
     mod claims;
 
-    #[path = "../../models/src/tail.rs"]
+    #[path = "../../tests/models/src/tail.rs"]
     pub(crate) mod tail;
 
     pub(crate) mod shm {
         mod inbox;
         mod ring;
 
-        #[path = "../../../models/src/ring.rs"]
+        #[path = "../../../tests/models/src/ring.rs"]
         pub(crate) mod model;
     }
 
     pub(crate) mod watcher {
         mod notices;
 
-        #[path = "../../../models/src/notices.rs"]
+        #[path = "../../../tests/models/src/notices.rs"]
         pub(crate) mod model;
     }
 }
