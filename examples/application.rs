@@ -47,7 +47,7 @@ fn save(file: &Path, state: &State, outputs: &Outputs, subscriber: &Subscriber) 
     let Some(cursor) = subscriber.cursor() else { return Ok(()) };
     let mut bytes = format!("{cursor}\n").into_bytes();
     bytes.extend_from_slice(&state.taken.to_le_bytes());
-    outputs.save(&mut bytes);
+    outputs.save(subscriber.deliver_next(), &mut bytes);
     let beside = file.with_extension("new");
     fs::write(&beside, bytes)?;
     fs::File::open(&beside)?.sync_all()?;
@@ -69,8 +69,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     loop {
         let mut ended = None;
         let mut work = subscriber.poll(256, |event| {
-            if let Err(divergence) = outputs.on_event(&event) {
-                ended = Some(divergence.to_string());
+            match outputs.on_event(&event) {
+                Ok(true) => {}
+                // The state has it: it is told again behind a snapshot.
+                Ok(false) => return Flow::Continue,
+                Err(divergence) => ended = Some(divergence.to_string()),
             }
             match event {
                 // Its own answers are for a channel: it does not answer them.

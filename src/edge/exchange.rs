@@ -58,7 +58,9 @@ impl Exchange {
         mut heard: impl FnMut(Heard<'_>),
     ) -> Result<(), Divergence> {
         let Self { clients, answers } = self;
-        answers.on_event(event)?;
+        if !answers.on_event(event)? {
+            return Ok(());
+        }
         if let Some(event) = clients.on_event(event) {
             heard(Heard::Client(event));
         }

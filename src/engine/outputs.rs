@@ -20,7 +20,8 @@
 //! 3. [`Outputs::hand_in`] gives to the publisher's handle what the stream may lack. Until this state has produced and
 //!    read all that the stream had when the name was opened, that is nothing.
 //! 4. A snapshot holds [`Outputs::save`] beside the application's own state: an output that was produced and not read
-//!    yet may never have been stamped.
+//!    yet may never have been stamped. A subscription that is taken up again begins at the first part of a message that
+//!    was not whole, and tells once more what lies between: that is not news, and the state takes nothing of it.
 //!
 //! What it does not do: make a state deterministic. Time, randomness and configuration must come by the stream.
 
@@ -32,7 +33,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 /// What a snapshot begins with: the version of its form.
-const SAVED: &[u8; 4] = b"OUT1";
+const SAVED: &[u8; 4] = b"OUT2";
 
 /// One message that the state has produced.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -83,6 +84,8 @@ pub enum OutputsEnd {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Outputs {
     name: String,
+    /// The state has taken every entry below, as its snapshot says.
+    taken_next: Seq,
     /// The name's id, once an open entry of it was read or the handle told it.
     own: Option<PublisherId>,
     /// Produced, in order, and not both read and handed in.
@@ -109,6 +112,7 @@ impl Outputs {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            taken_next: 0,
             own: None,
             waiting: VecDeque::new(),
             read: 0,
@@ -127,11 +131,15 @@ impl Outputs {
         self.waiting.push_back(Output { destination, payload: payload.to_vec(), number: 0 });
     }
 
-    /// The committed subscription tells something, in its order.
+    /// The committed subscription tells something, in its order. Returns whether it is news for the state: behind a
+    /// snapshot what the state has taken before may be told again, and must not be taken twice.
     ///
     /// # Errors
     /// The stream has other outputs than this state.
-    pub fn on_event(&mut self, event: &SubscriberEvent<'_>) -> Result<(), Divergence> {
+    pub fn on_event(&mut self, event: &SubscriberEvent<'_>) -> Result<bool, Divergence> {
+        if event.seq().is_some_and(|seq| seq < self.taken_next) {
+            return Ok(false);
+        }
         match *event {
             SubscriberEvent::Opened { publisher, name, last, .. } if name == self.name => {
                 self.own = Some(publisher);
@@ -153,7 +161,7 @@ impl Outputs {
             }
             _ => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What was read needs not be handed in while no handle is open; and what is both is done with.
@@ -289,11 +297,14 @@ impl Outputs {
         &self.name
     }
 
-    /// Appends what a snapshot needs: taken where the subscription stands, with the application's own state.
-    pub fn save(&self, out: &mut Vec<u8>) {
+    /// Appends what a snapshot needs: taken where the subscription stands, with the application's own state. Every entry
+    /// below `deliver_next`, which the subscription says, was told to both.
+    pub fn save(&self, deliver_next: Seq, out: &mut Vec<u8>) {
         let from = if planted(Mutation::SnapshotForgets) { self.waiting.len() } else { self.read };
         let unread = self.waiting.range(from..);
         out.extend_from_slice(SAVED);
+        // Right behind a snapshot the subscription stands before what the state has.
+        out.extend_from_slice(&deliver_next.max(self.taken_next).to_le_bytes());
         out.extend_from_slice(&self.own.unwrap_or(0).to_le_bytes());
         out.extend_from_slice(&self.read_number.to_le_bytes());
         out.extend_from_slice(&self.count.to_le_bytes());
@@ -308,10 +319,12 @@ impl Outputs {
     /// Those of an application that goes on from a snapshot; and what of `saved` lies behind them. `None`: it is none.
     pub fn restore<'a>(name: &str, saved: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let mut rest = saved.strip_prefix(SAVED)?;
+        let taken_next = Seq::from_le_bytes(take(&mut rest)?);
         let own = PublisherId::from_le_bytes(take(&mut rest)?);
         let read_number = u64::from_le_bytes(take(&mut rest)?);
         let count = u64::from_le_bytes(take(&mut rest)?);
         let mut outputs = Self {
+            taken_next,
             own: (own > 0).then_some(own),
             next: read_number.checked_add(1)?,
             read_number,

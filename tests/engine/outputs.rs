@@ -93,6 +93,8 @@ struct Copy {
     /// Committed entries that it has read, and inputs among them.
     read: usize,
     inputs: u64,
+    /// Behind the last one that was news.
+    next: Seq,
     /// Events of its handle that it has taken.
     heard: usize,
     snapshot: Option<(usize, u64, Vec<u8>)>,
@@ -102,7 +104,7 @@ impl Copy {
     fn new(cluster: &mut Cluster) -> Self {
         let index = cluster.add_publisher(plain);
         let outputs = Outputs::new(NAME);
-        Self { index, runs: false, outputs, read: 0, inputs: 0, heard: 0, snapshot: None }
+        Self { index, runs: false, outputs, read: 0, inputs: 0, next: 0, heard: 0, snapshot: None }
     }
 
     /// A new process, which begins with the stream or with the last snapshot.
@@ -128,12 +130,13 @@ impl Copy {
             Some((read, inputs, saved)) => {
                 let (outputs, rest) = Outputs::restore(NAME, saved).expect("what was saved");
                 assert!(rest.is_empty());
-                (*read, *inputs, outputs)
+                // As behind a message that was not whole: some of it is told again.
+                (read.saturating_sub(2), *inputs, outputs)
             }
             None => (0, 0, Outputs::new(NAME)),
         };
         assert!(self.outputs.begin_open(&mut told.publisher.core, nonce));
-        (self.heard, self.runs) = (0, true);
+        (self.next, self.heard, self.runs) = (0, 0, true);
     }
 
     fn kill(&mut self, cluster: &mut Cluster) {
@@ -157,7 +160,7 @@ impl Copy {
 
     fn save(&mut self) {
         let mut saved = Vec::new();
-        self.outputs.save(&mut saved);
+        self.outputs.save(self.next, &mut saved);
         self.snapshot = Some((self.read, self.inputs, saved));
     }
 
@@ -167,7 +170,11 @@ impl Copy {
             return Ok(());
         }
         for told in log.iter().skip(self.read).take(limit) {
-            self.outputs.on_event(&told.event())?;
+            if !self.outputs.on_event(&told.event())? {
+                self.read += 1;
+                continue;
+            }
+            self.next = told.event().seq().unwrap_or(0) + 1;
             if let Told::Message(_, _, _, 0, payload) = told {
                 self.outputs.push(5, &answer(self.inputs, payload));
                 self.inputs += 1;

@@ -271,7 +271,7 @@ impl Snapshot {
     pub(super) fn of(process: &CopyProcess) -> Option<Self> {
         let cursor = process.subscriber.core.cursor()?;
         let mut outputs = Vec::new();
-        process.state.answers.save(&mut outputs);
+        process.state.answers.save(process.subscriber.core.deliver_next(), &mut outputs);
         Some(Self { cursor, state: process.state.clone(), outputs })
     }
 }
