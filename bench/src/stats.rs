@@ -136,7 +136,8 @@ impl Spread {
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(2);
-        write!(f, "{:.digits$} [{:.digits$}-{:.digits$}]", self.median, self.min, self.max)
+        let between = if self.min < 0.0 { " to " } else { "-" };
+        write!(f, "{:.digits$} [{:.digits$}{between}{:.digits$}]", self.median, self.min, self.max)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::environment;
 use crate::floor::{MESSAGE_LEN_MIN, number, write_message};
 use crate::node::{NodeArguments, Role};
 use crate::progress::Progress;
-use crate::results::{Output, Results, Round, Row, Unit, Verdict};
+use crate::results::{Output, Results, Round, Row, Unit, VALUE, Verdict};
 use crate::scene::{Contestant, Node};
 use crate::ways::{Way, Ways, WaysArguments, compare};
 use clap::ValueEnum;
@@ -216,7 +216,14 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
             per_frame(*message_len)
         ));
     }
-    results.notes.push("aim: 0.9 of the floor with the same batching, alone".to_owned());
+    results.aim("0.9 of the floor with the same batching, alone", |ratio| {
+        let is_single = ratio.case.contains("one datagram per call");
+        let floor = if is_single { Contestant::Plain } else { Contestant::Io }.key();
+        // Datagrams and bytes of a case are told beside its messages.
+        let speaks =
+            ratio.floor == floor && !ratio.case.ends_with(": datagrams") && !ratio.case.ends_with(": bytes");
+        ratio.median(VALUE).filter(|_| speaks).map(|share| share < 0.9)
+    });
     arguments.output.give(&results)
 }
 

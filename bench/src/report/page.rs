@@ -69,8 +69,11 @@ fn verdict(results: &Results) -> Markup {
     let marked = results.rows.iter().filter(|row| !row.marks().is_empty()).count();
     html! {
         @if let Some(verdict) = results.method.get("verdict") { strong { (verdict) } ", " }
-        @if results.wrongs.is_empty() { span.well { "nothing wrong" } } @else {
-            span.wrong { (results.wrongs.len()) " wrong" }
+        @match (results.wrongs.len(), marked) {
+            (0, 0) => span.well { "nothing wrong" },
+            // A row that is marked is to be doubted: that is not well.
+            (0, _) => span.marked { "no rule broken" },
+            (wrong, _) => span.wrong { (wrong) " wrong" },
         }
         @if marked > 0 { ", " span.marked { (marked) " of " (results.rows.len()) " rows marked" } }
     }

@@ -4,6 +4,37 @@ use super::{FIGURES, Ratio, Results, Row, VALUE};
 use crate::stats::Spread;
 use std::str::FromStr;
 
+/// What measures count. A condition that names nothing of these is refused before anything is measured.
+const COUNTS: [&str; 20] = [
+    "lost",
+    "repaired",
+    "published",
+    "retracted",
+    "duplicated",
+    "reordered",
+    "takeovers",
+    "unasked",
+    "gaps",
+    "resends",
+    "backpressure",
+    "wrong",
+    "requests",
+    "refusals",
+    "replays",
+    "replayed",
+    "lacked",
+    "by_mutex",
+    "by_process",
+    "orders",
+];
+/// Counts for each of several things end so.
+const PER_SECOND: &str = "_per_second";
+
+/// Whether a measure may count something by this name.
+pub(super) fn is_count(name: &str) -> bool {
+    COUNTS.contains(&name) || name.ends_with(PER_SECOND)
+}
+
 /// How a figure is compared with its limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Comparison {
@@ -155,8 +186,14 @@ impl FromStr for Condition {
             Of::Difference
         } else if FIGURES.contains(&name.as_str()) {
             Of::Row
-        } else {
+        } else if is_count(&name) {
             Of::Count
+        } else {
+            return Err(format!(
+                "'{text}': nothing that is measured is called '{name}'; there are the figures {}, and the counts {}",
+                FIGURES.join(", "),
+                COUNTS.join(", ")
+            ));
         };
         Ok(Self { text: text.to_owned(), of, words, name, comparison, limit: value * unit })
     }
@@ -198,10 +235,21 @@ mod tests {
 
     #[test]
     fn a_condition_that_speaks_of_nothing_measured_is_refused() {
-        for text in ["committed.p50>1us", "found>0", "ratio.plain.p50>1"] {
+        for text in ["committed.p50>1us", "orders>0", "ratio.plain.p50>1"] {
             let why = judged(text).unwrap_err();
             assert!(why.contains(text) && why.contains("stamped, 64 B"), "{why}");
         }
+    }
+
+    #[test]
+    fn a_name_that_nothing_has_is_refused_before_anything_is_measured() {
+        for text in ["p95>1us", "lots>0", "stamped.p98>1us"] {
+            let refused = text.parse::<Condition>();
+            assert!(refused.is_err(), "{text}");
+        }
+        let why = "lots>0".parse::<Condition>().unwrap_err();
+        assert!(why.contains("'lots'") && why.contains("p99.9") && why.contains("lost"), "{why}");
+        assert!("storm_accepted_per_second<1".parse::<Condition>().is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Results as programs read them: JSON, CSV, HdrHistogram logs; and where each of them goes.
 
-use super::{Condition, Results};
+use super::{Condition, FIGURES, Results};
 use crate::stats::Latencies;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
@@ -78,6 +78,8 @@ impl Output {
                 Some(path) => write(path, text.as_bytes())?,
             }
         }
+        let unknown = results.counts.keys().find(|name| !super::condition::is_count(name));
+        assert!(unknown.is_none(), "--fail-if does not know the count {unknown:?}");
         if let Some(path) = &self.hdr {
             write(path, &hdr(results)?)?;
         }
@@ -150,7 +152,9 @@ fn csv(results: &Results) -> String {
     let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     for row in &results.rows {
         for (index, round) in (1..).zip(&row.rounds) {
-            for figure in row.figures() {
+            // Of each round what it has, also what other rounds lack.
+            for figure in FIGURES.into_iter().filter(|figure| row.column(figure).iter().any(Option::is_some))
+            {
                 let unit = serde_json::to_value(row.unit).unwrap_or_default();
                 let fields = [
                     field(&results.measure),

@@ -189,15 +189,17 @@ impl Row {
         self.rounds.iter().map(|round| round.figures.get(figure).copied()).collect()
     }
 
-    /// A figure's spread over the rounds.
+    /// A figure's spread over the rounds; `None` where a round that has figures lacks this one. Medians of different
+    /// rounds are not compared: a p99.9 of three rounds may lie below a p99 of five.
     pub fn spread(&self, figure: &str) -> Option<Spread> {
-        Spread::of(self.column(figure).into_iter().flatten())
+        let told = self.rounds.iter().filter(|round| !round.figures.is_empty());
+        let column: Option<Vec<f64>> = told.map(|round| round.figures.get(figure).copied()).collect();
+        Spread::of(column?)
     }
 
-    /// The names of the figures that any round has, as people read them.
+    /// The names of the figures that have a spread, as people read them.
     pub fn figures(&self) -> Vec<&'static str> {
-        let has = |figure: &&str| self.rounds.iter().any(|round| round.figures.contains_key(*figure));
-        FIGURES.into_iter().filter(has).collect()
+        FIGURES.into_iter().filter(|figure| self.spread(figure).is_some()).collect()
     }
 
     /// All samples of all rounds, where the rounds have them.
@@ -297,6 +299,18 @@ pub struct Results {
     pub wrongs: Vec<String>,
 }
 
+impl Ratio {
+    /// The median ratio of a figure.
+    pub fn median(&self, figure: &str) -> Option<f64> {
+        self.figures.get(figure).map(|spread| spread.median)
+    }
+
+    /// The median difference of a figure, in the unit of the row.
+    pub fn difference(&self, figure: &str) -> Option<f64> {
+        self.differences.get(figure).map(|spread| spread.median)
+    }
+}
+
 impl Results {
     /// None yet, of `measure`, which begins now.
     pub fn begin(measure: &str, title: &str, environment: Facts) -> Self {
@@ -326,6 +340,25 @@ impl Results {
     /// Says how it was measured.
     pub fn tell(&mut self, name: &str, value: impl ToString) {
         self.method.insert(name.to_owned(), value.to_string());
+    }
+
+    /// Says what is aimed at, and in which cases it is met. `is_missed` judges what a subject is of a floor; `None`: the
+    /// aim does not speak of it.
+    pub fn aim(&mut self, words: &str, is_missed: impl Fn(&Ratio) -> Option<bool>) {
+        let (mut judged, mut missed) = (0, Vec::new());
+        for ratio in self.ratios() {
+            let Some(is_missed) = is_missed(&ratio) else { continue };
+            judged += 1;
+            if is_missed {
+                missed.push(format!("{}, {} over {}", ratio.case, ratio.subject, ratio.floor));
+            }
+        }
+        let verdict = match (judged, missed.len()) {
+            (0, _) => "nothing of it was measured".to_owned(),
+            (_, 0) => format!("met in all {judged} cases"),
+            (_, count) => format!("missed in {count} of {judged} cases: {}", missed.join("; ")),
+        };
+        self.notes.push(format!("aim: {words}: {verdict}"));
     }
 
     /// Adds a round to the row of its case and subject, which `row` makes if there is none yet.

@@ -4,9 +4,11 @@ use super::{Results, Row, Unit};
 use crate::stats::{Spread, cell};
 use std::fmt;
 
-/// Columns of a subject's name and of a figure.
+/// Columns of a subject's name and of a figure, at least.
 const NAME: usize = 26;
 const CELL: usize = 26;
+/// Columns between two figures, at least.
+const BETWEEN: usize = 2;
 
 /// What a case's figures are divided by, and the name of that.
 pub(crate) fn scale(rows: &[&Row]) -> (f64, &'static str) {
@@ -27,9 +29,16 @@ pub(crate) fn scale(rows: &[&Row]) -> (f64, &'static str) {
     }
 }
 
-fn line(f: &mut fmt::Formatter<'_>, name: &str, cells: &[String]) -> fmt::Result {
-    let cells: String = cells.iter().map(|cell| format!("{cell:>CELL$}")).collect();
-    writeln!(f, "{name:<NAME$}{cells}")
+/// Lines of one case, each a name and its cells: as wide as its longest.
+fn table(f: &mut fmt::Formatter<'_>, lines: &[(String, Vec<String>)]) -> fmt::Result {
+    let names = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(NAME);
+    let cells = lines.iter().flat_map(|(_, cells)| cells).map(|cell| cell.chars().count() + BETWEEN);
+    let wide = cells.max().unwrap_or(0).max(CELL);
+    for (name, cells) in lines {
+        let cells: String = cells.iter().map(|cell| format!("{cell:>wide$}")).collect();
+        writeln!(f, "{name:<names$}{cells}")?;
+    }
+    Ok(())
 }
 
 /// Digits behind the point that a figure deserves.
@@ -59,7 +68,7 @@ impl fmt::Display for Results {
             if paced {
                 heads.push("sent of target".to_owned());
             }
-            line(f, "", &heads)?;
+            let mut lines = vec![(String::new(), heads)];
             for row in &rows {
                 let spreads =
                     figures.iter().map(|figure| row.spread(figure).map(|spread| spread.scaled(1.0 / by)));
@@ -67,18 +76,19 @@ impl fmt::Display for Results {
                 if paced {
                     cells.push(cell(sent(row), 3));
                 }
-                line(f, &row.words, &cells)?;
+                lines.push((row.words.clone(), cells));
                 let of_row = ratios.iter().filter(|ratio| ratio.case == case && ratio.subject == row.subject);
                 for ratio in of_row.filter(|_| !row.floor) {
                     let cells = figures.iter().map(|&figure| cell(ratio.figures.get(figure).copied(), 2));
-                    line(f, &format!("  over {}", ratio.floor), &cells.collect::<Vec<_>>())?;
+                    lines.push((format!("  over {}", ratio.floor), cells.collect()));
                     if row.unit == Unit::Nanos {
                         let less = figures.iter().map(|&figure| ratio.differences.get(figure));
                         let cells = less.map(|less| cell(less.map(|less| less.scaled(1.0 / by)), 2));
-                        line(f, &format!("  less {}", ratio.floor), &cells.collect::<Vec<_>>())?;
+                        lines.push((format!("  less {}", ratio.floor), cells.collect()));
                     }
                 }
             }
+            table(f, &lines)?;
             for row in &rows {
                 for mark in row.marks() {
                     writeln!(f, "! {}: {mark}", row.words)?;
@@ -121,5 +131,48 @@ mod tests {
         assert!(has(&["less io", "7.5"]), "{text}");
         assert!(has(&["! lockstep", "the sender fell behind"]), "{text}");
         assert!(!text.contains("p99"), "25 samples tell no p99: {text}");
+    }
+
+    #[test]
+    fn what_is_wide_or_negative_stands_below_its_head_and_beside_no_other() {
+        let mut results = results();
+        let name = "a subject whose name is longer than any column that was thought of";
+        results.rows[1].words = name.into();
+        for (number, round) in results.rows[1].rounds.iter_mut().enumerate() {
+            round.figures.insert("p50".into(), 1e15 + number as f64 * 1e13);
+            round.figures.insert("max".into(), 1e15);
+        }
+        results.rows[0].rounds.iter_mut().for_each(|round| _ = round.figures.insert("p50".into(), 4e15));
+        let text = results.to_string();
+        let line = text.lines().find(|line| line.starts_with(name)).expect("its line");
+        let cells = line[name.len()..].split("  ").filter(|cell| !cell.is_empty());
+        assert_eq!(cells.count(), 2, "two cells, apart: {line}");
+        let less = text.lines().find(|line| line.trim_start().starts_with("less")).expect("a difference");
+        assert!(less.contains("-") && less.contains(" to -"), "negative bounds are told apart: {less}");
+    }
+
+    #[test]
+    fn a_percentile_that_not_all_rounds_tell_is_not_compared_with_one_that_all_do() {
+        let mut results = results();
+        let rounds = &mut results.rows[1].rounds;
+        rounds.iter_mut().for_each(|round| _ = round.figures.insert("p99".into(), 90.0));
+        rounds[0].figures.insert("p99.9".into(), 50.0);
+        let row = &results.rows[1];
+        assert!(row.spread("p99").is_some() && row.spread("p99.9").is_none());
+        assert!(!row.figures().contains(&"p99.9"));
+    }
+
+    #[test]
+    fn an_aim_says_where_it_is_missed() {
+        let mut results = results();
+        results.aim("a third more at most", |ratio| ratio.median("p50").map(|p50| p50 > 1.33));
+        results.aim("twice at most", |ratio| ratio.median("p50").map(|p50| p50 > 2.0));
+        results.aim("of another", |_| None);
+        let told: Vec<&str> = results.notes.iter().rev().take(3).rev().map(String::as_str).collect();
+        assert!(told[0].starts_with("aim: a third more at most: missed in 1 of 1 cases: "), "{told:?}");
+        assert_eq!(
+            told[1..],
+            ["aim: twice at most: met in all 1 cases", "aim: of another: nothing of it was measured"]
+        );
     }
 }
