@@ -52,6 +52,8 @@ pub struct Node {
     is_refused: bool,
     /// Nodes that send to us by lease.
     given_by: u64,
+    /// The index of the line that brought nothing last.
+    line_down: usize,
     watcher: Option<Watcher>,
     server: Option<Server>,
     fetch: Option<Fetch>,
@@ -83,6 +85,7 @@ impl Node {
             clock_due: 0,
             is_refused: false,
             given_by: 0,
+            line_down: 0,
             watcher: None,
             server,
             fetch,
@@ -239,10 +242,10 @@ impl Node {
         let fanout = net.fanout_counts();
         let lines = net.lines();
         // One of two at most: a line is down where the other one brings something.
-        let (line, lost) = match lines.iter().position(|counts| counts.is_down) {
-            Some(line) => (line as u64 + 1, lines[line].lost),
-            None => (0, 0),
-        };
+        let down = lines.iter().position(|counts| counts.is_down);
+        // What is over is told of the line that it was about.
+        self.line_down = down.unwrap_or(self.line_down);
+        let lost = lines.get(self.line_down).map_or(0, |counts| counts.lost);
         let gone = self.watcher.as_ref().map_or(0, |watcher| u64::from(watcher.given_up()));
         let refused = match side.stuck() {
             None | Some(StoreFault::NoSpace) => 0,
@@ -255,7 +258,7 @@ impl Node {
             (Condition::Damaged, damaged > 0, (first, damaged)),
             (Condition::DiskFull, side.disk_full(), (side.written_seq(), 0)),
             (Condition::FilesRefused, refused > 0, (side.written_seq(), refused)),
-            (Condition::LineLost, line > 0, (line, lost)),
+            (Condition::LineLost, down.is_some(), (self.line_down as u64 + 1, lost)),
             (Condition::MembersFull, fanout.is_refusing > 0, (fanout.leases, fanout.refused)),
             (Condition::WatcherGone, gone > 0, (gone, 0)),
         ];

@@ -464,7 +464,8 @@ impl World {
         let tree = &self.oracle.tree;
         let day = |node| tree.stem(node).timestamp / DAY_NS;
         let logs = (0..self.plan.replicas).filter_map(|seat| self.oracle.log_tip(seat));
-        let today = logs.map(day).max().unwrap_or(0);
+        // The day may turn with the first frame of the calm.
+        let today = logs.map(day).max().unwrap_or(0).max((self.plan.wall_ns + self.now) / DAY_NS);
         let committed = tree.path(None, self.oracle.ghost.tip());
         let first = committed.into_iter().find(|node| day(*node) >= today);
         first.map_or(self.oracle.commit_next(), |node| tree.stem(node).first)

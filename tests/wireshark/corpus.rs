@@ -56,7 +56,10 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
         changed("join", 0, &groups.to_le_bytes());
     }
     for told in numbers.clone().filter(|&number| Told::from_u32(number).is_some()) {
-        changed("notice", 24, &told.to_le_bytes());
+        // Who finds no room has no id yet.
+        let publisher = u32::from(told != Told::TableFull as u32);
+        let row = NoticeRow { publisher, incarnation: 1, from: 1, to: 2, told, reserved: 0 };
+        changed("notice", 0, bytemuck::bytes_of(&row));
     }
     for suspicion in (0..=u8::MAX).filter(|&number| Suspicion::from_u8(number).is_some()) {
         changed("status", 85, &[suspicion]);
