@@ -150,7 +150,7 @@ impl Recorder {
     }
 
     /// The flight recorder as text, one line per event, oldest first. Times are wall times, as the log's own: an event's
-    /// log line stands up to [`DRAIN_PAUSE`] behind it, and has the same `at_ns`.
+    /// log line stands up to the pause of that thread behind it, and has the same `at_ns`.
     pub fn recent_text(&self) -> String {
         let (events, clock) = (self.recent(), Clock::start());
         let mut text = format!("flight recorder: the last {} events, newest at the end\n", events.len());
