@@ -14,7 +14,6 @@ use crate::journal::checkpoint::Checkpoint;
 use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::look::{Looked, look};
 use crate::journal::open::{OpenError, Settings};
-use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError, TailMemory, Word};
 use crate::journal::proof::Completeness;
 use crate::journal::read::LogReader;
@@ -167,25 +166,22 @@ impl Looked {
         if let Some(founding) = &founding {
             founding.put(&mut tail)?;
         }
-        if !superblock.run.clean {
-            // A run that died may have left its newest file in the cache, or the file's name: the record calls it stored.
-            let synced_to = superblock.run.synced_to;
-            for &number in numbers.iter().filter(|number| **number > synced_to) {
-                store.sync(file_of(store, number))?;
-            }
-        }
-        superblock.run = run;
-        mark(store, &mut superblock, &mut tail)?;
         let pos = tail.memory_mut().word(Word::WrittenPos);
         let sizes = (label, geometry, settings.segment_len);
-        let writer = SegmentWriter::recovered(
+        let mut writer = SegmentWriter::recovered(
             sizes,
             state.filling,
             pos,
             state.written,
             state.written_checkpoint,
-            newest,
+            superblock.run.synced_to,
         );
+        if !superblock.run.clean {
+            // A run that died may have left its newest file in the cache, or the file's name: the record calls it stored.
+            writer.sync_all(store)?;
+        }
+        superblock.run = run;
+        mark(store, &mut superblock, &mut tail)?;
         Ok(Opened { tail, writer, superblock, checkpoint: state.checkpoint })
     }
 }
