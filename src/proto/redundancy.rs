@@ -104,10 +104,6 @@ impl Redundancy {
         heard: impl Fn(usize) -> Heard,
         mut changed: impl FnMut(Change),
     ) -> usize {
-        if self.since == 0 {
-            // The leader that a history begins with was never elected.
-            self.restart(now);
-        }
         if now >= self.next_mark.0 + self.patience_ns {
             self.mark = self.next_mark.1;
             self.next_mark = (now, commit_next);

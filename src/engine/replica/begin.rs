@@ -45,6 +45,7 @@ impl ReplicaCore {
             return false;
         }
         self.turned_at = now;
+        self.redundancy.restart(now);
         self.stamp_heard(net, tail, now, wall);
         true
     }

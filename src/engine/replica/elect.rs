@@ -509,7 +509,6 @@ impl ReplicaCore {
         self.follow_own_log(tail);
         self.before_led = self.before_led.max(end.epoch);
         (self.led, self.won_at) = (leadership.epoch(), now);
-        self.redundancy.restart(now);
         let limits = &self.limits.receiver;
         self.sequencer =
             Some(Sequencer::new(leadership, limits.cluster, self.rx.history(), end, tail.frame_len_max()));
