@@ -28,6 +28,15 @@ enum Goes {
 }
 
 impl World {
+    /// Retention has removed what the process at `seat` was to begin with: it ends, and its successor asks for no whole
+    /// stream.
+    fn ends_without_beginning(&mut self, seat: usize) -> Goes {
+        if let Actor::Edge(edge) = &mut self.seats[seat].actor {
+            edge.lacks_beginning = true;
+        }
+        Goes::Ends("the stream's beginning is gone".into())
+    }
+
     /// Calls the process of the edge at `seat`. Returns the work that it did.
     pub(in crate::sim) fn turn_edge(&mut self, seat: usize, draws: [u64; 2]) -> Result<usize, Violation> {
         let Some(mut edges) = self.edges.take() else { return Ok(0) };
@@ -122,10 +131,7 @@ impl World {
         work += used;
         (0..retracts).for_each(|_| self.oracle.coverage.count(Event::GatewayRetracts));
         if lacks_beginning {
-            if let Actor::Edge(edge) = &mut self.seats[seat].actor {
-                edge.lacks_beginning = true;
-            }
-            return Ok(Goes::Ends("the stream's beginning is gone".into()));
+            return Ok(self.ends_without_beginning(seat));
         }
         if let Some(why) = ended {
             return Ok(Goes::Ends(why));
@@ -339,10 +345,7 @@ impl World {
             return Err(failed);
         }
         if lacks_beginning {
-            if let Actor::Edge(edge) = &mut self.seats[seat].actor {
-                edge.lacks_beginning = true;
-            }
-            return Ok(Goes::Ends("the stream's beginning is gone".into()));
+            return Ok(self.ends_without_beginning(seat));
         }
         if let Some(why) = ended {
             return Ok(Goes::Ends(why));
