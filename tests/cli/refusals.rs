@@ -1,6 +1,6 @@
 //! What is refused, or cannot be done: each with its message and its exit code.
 
-use super::cluster::{Cluster, command, command_of, is_root, payloads, run};
+use super::cluster::{Cluster, Outcome, Process, command, command_of, is_root, payloads, run};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -187,8 +187,9 @@ fn an_interface_without_multicast_is_refused_with_the_command_that_mends_it() {
     refused.saying(&["quiet0", "no MULTICAST flag", "ip link set quiet0 multicast on"]);
 }
 
-#[test]
-fn a_full_disk_is_told_nothing_is_acknowledged_that_is_not_stored_and_room_ends_it() {
+/// The only replica of a cluster, which leads, on a disk of 3 MiB, with more handed in than that takes: what `publish` said.
+/// `None` where there can be no such disk.
+pub fn on_a_full_disk() -> Option<(Cluster, Process, Outcome)> {
     let probe = "mkdir -p /tmp/lockstep-probe-$$\nmount -t tmpfs none /tmp/lockstep-probe-$$";
     let enough = Path::new("/proc/self/ns/mnt").exists();
     if !enough
@@ -198,7 +199,7 @@ fn a_full_disk_is_told_nothing_is_acknowledged_that_is_not_stored_and_room_ends_
         )
     {
         println!("SKIPPED: a full disk of a sequencer needs root and a mount namespace");
-        return;
+        return None;
     }
     let more =
         "\n[journal]\ntail_size = \"1MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \"256KiB\"\n";
@@ -215,6 +216,12 @@ fn a_full_disk_is_told_nothing_is_acknowledged_that_is_not_stored_and_room_ends_
     let input: String = (0..8_000).map(|number| format!("{number:01000}\n")).collect();
     let stuck =
         cluster.run(&["publish", "--name", "orders", "--timeout", "2s"], input.as_bytes()).with_code(4);
+    Some((cluster, replica, stuck))
+}
+
+#[test]
+fn a_full_disk_is_told_nothing_is_acknowledged_that_is_not_stored_and_room_ends_it() {
+    let Some((cluster, mut replica, stuck)) = on_a_full_disk() else { return };
     stuck.saying(&["not committed within 2s"]);
     replica.await_log("segments end at seq");
     let told = cluster.run(&["status"], b"").with_code(6).out;
@@ -222,7 +229,8 @@ fn a_full_disk_is_told_nothing_is_acknowledged_that_is_not_stored_and_room_ends_
     assert!(first.starts_with("degraded: 1 of 1") && first.contains("the disk is full"), "{told}");
     let pid = replica.pid().to_string();
     let more = Command::new("nsenter")
-        .args(["--target", &pid, "--mount", "mount", "-o", "remount,size=64m", &journal])
+        .args(["--target", &pid, "--mount", "mount", "-o", "remount,size=64m"])
+        .arg(cluster.path("journal-1"))
         .output()
         .expect("nsenter");
     assert!(more.status.success(), "{}", String::from_utf8_lossy(&more.stderr));

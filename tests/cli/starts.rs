@@ -7,10 +7,11 @@
 )]
 
 use super::cluster::{Cluster, Outcome, Process, is_root, run};
+use super::refusals::on_a_full_disk;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use tools::netns::Place;
@@ -302,26 +303,7 @@ fn two_requests_to_stop_at_once_are_one_and_the_stop_is_clean() {
 
 #[test]
 fn a_second_request_to_stop_after_a_second_ends_it_and_says_what_that_skips() {
-    if !is_root() || !Path::new("/proc/self/ns/mnt").exists() {
-        println!("SKIPPED: a stop that takes long needs a full disk, and so root");
-        return;
-    }
-    let more =
-        "\n[journal]\ntail_size = \"1MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \"256KiB\"\n";
-    let cluster = Cluster::new(1, more);
-    cluster.format(1);
-    cluster.run(&["bootstrap", "--replica", "1"], b"").with_code(0);
-    let journal = cluster.path("journal-1").display().to_string();
-    let small = format!(
-        "mv {journal} {journal}.old\nmkdir {journal}\nmount -t tmpfs -o size=3m none {journal}\n\
-         cp -a {journal}.old/. {journal}\nexec \"$@\""
-    );
-    let place = Place::host().behind(&["unshare", "--mount", "sh", "-ec", &small, "sh"]);
-    let mut replica =
-        cluster.start_command("replica-1", cluster.command_at(&place, &["sequencer", "--replica", "1"]));
-    replica.await_log("-> leader");
-    let input: String = (0..8_000).map(|number| format!("{number:01000}\n")).collect();
-    cluster.run(&["publish", "--name", "orders", "--timeout", "2s"], input.as_bytes()).with_code(4);
+    let Some((_cluster, mut replica, _)) = on_a_full_disk() else { return };
     replica.signal("TERM");
     std::thread::sleep(Duration::from_millis(1_200));
     replica.signal("TERM");

@@ -77,19 +77,7 @@ fn order(cluster: &mut Cluster, number: u32, topic: Topic, about: Option<Identit
 
 /// A change of the membership at `after`, submitted to all.
 fn submit(cluster: &mut Cluster, after: Seq, change: Change, member: MemberBody) {
-    let mut payload = [0; MEMBERSHIP_LEN_MAX];
-    let length = write_membership(&mut payload, after, change, member, &[]);
-    let mut bytes = vec![0; HEADER_LEN + entry_len(length)];
-    let entry = EntryHeader { kind: EntryKind::Membership as u8, ..bytemuck::Zeroable::zeroed() };
-    write_entry(&mut bytes[HEADER_LEN..], entry, &payload[..length]).expect("room");
-    let header = Header {
-        cluster: CLUSTER,
-        history: HISTORY,
-        count: 1,
-        sender: OPERATOR,
-        ..Header::new(Kind::Submission)
-    };
-    seal(&mut bytes, header);
+    let bytes = submitted_change(OPERATOR, after, change, member);
     for (number, replica) in (1..).zip(&mut cluster.replicas) {
         if !cluster.dead.contains(&number) {
             replica.net_mut().groups.push_back(bytes.clone());

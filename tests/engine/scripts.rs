@@ -365,19 +365,7 @@ impl Stage {
             _ => None,
         });
         let after = after.max().expect("somebody runs");
-        let mut payload = [0; MEMBERSHIP_LEN_MAX];
-        let length = write_membership(&mut payload, after, change, member, &[]);
-        let mut bytes = vec![0; HEADER_LEN + entry_len(length)];
-        let entry = EntryHeader { kind: EntryKind::Membership as u8, ..bytemuck::Zeroable::zeroed() };
-        write_entry(&mut bytes[HEADER_LEN..], entry, &payload[..length]).expect("room");
-        let header = Header {
-            cluster: CLUSTER,
-            history: HISTORY,
-            count: 1,
-            sender: 99,
-            ..Header::new(Kind::Submission)
-        };
-        seal(&mut bytes, header);
+        let bytes = submitted_change(99, after, change, member);
         for seat in self.seats.values_mut() {
             if let Seat::Up(replica) = seat {
                 replica.net_mut().groups.push_back(bytes.clone());

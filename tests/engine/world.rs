@@ -176,6 +176,19 @@ pub fn flush(memory: &mut MemoryTail) {
     memory.set_word(Word::WrittenPos, memory.word(Word::PublishedPos));
 }
 
+/// A change of the membership after that of `after`, as the command of operator `sender` submits it.
+pub fn submitted_change(sender: u32, after: Seq, change: Change, member: MemberBody) -> Vec<u8> {
+    let mut payload = [0; MEMBERSHIP_LEN_MAX];
+    let length = write_membership(&mut payload, after, change, member, &[]);
+    let mut bytes = vec![0; HEADER_LEN + entry_len(length)];
+    let entry = EntryHeader { kind: EntryKind::Membership as u8, ..bytemuck::Zeroable::zeroed() };
+    write_entry(&mut bytes[HEADER_LEN..], entry, &payload[..length]).expect("room");
+    let header =
+        Header { cluster: CLUSTER, history: HISTORY, count: 1, sender, ..Header::new(Kind::Submission) };
+    seal(&mut bytes, header);
+    bytes
+}
+
 /// What was sent since the last look.
 pub fn sent(net: &mut SimNet) -> Vec<(To, Vec<u8>)> {
     std::mem::take(&mut net.sent)
