@@ -14,7 +14,7 @@ use crate::wire::Nanos;
 use std::fmt;
 
 const SECOND: Nanos = 1_000_000_000;
-/// Told to a client whose login is being decided, as often as a heartbeat would be.
+/// Told to a client whose login is being decided: see `waits_at`.
 const LOGIN_WAITS: &[u8] = b"your login is being decided: wait";
 
 /// The timers of a server.
@@ -418,7 +418,7 @@ impl Server {
         match self.state {
             State::AwaitingLogin => self.since.saturating_add(self.limits.login_ns),
             State::Open => self.silent_at().min(self.heartbeat_at()),
-            State::LoginPending => self.heartbeat_at(),
+            State::LoginPending => self.waits_at(),
             State::Ended(_) => Nanos::MAX,
         }
     }
@@ -432,13 +432,19 @@ impl Server {
         self.sent_at.saturating_add(self.limits.heartbeat_ns).saturating_add(1)
     }
 
+    /// When a client whose login is being decided needs a sign of life: three times in the silence that it
+    /// bears. Not with each heartbeat, for clients in the field take a Debug before the answer for a refusal.
+    fn waits_at(&self) -> Nanos {
+        self.sent_at.saturating_add(self.limits.heartbeat_ns.max(self.silence_ns / 3)).saturating_add(1)
+    }
+
     /// Ends what is late or silent, and appends a heartbeat if one is due. Why the connection is over, if it
     /// is.
     pub fn on_timer(&mut self, now: Nanos, out: &mut Vec<u8>) -> Option<End> {
         match self.state {
             State::AwaitingLogin if now >= self.next_deadline() => self.end(End::LoginLate),
             State::Open if now >= self.silent_at() => self.end(End::Silent),
-            State::LoginPending if now >= self.heartbeat_at() => {
+            State::LoginPending if now >= self.waits_at() => {
                 let _ = self.write(now, Packet::Debug(LOGIN_WAITS), out); // it is short
             }
             // A heartbeat is always a packet.
