@@ -248,7 +248,10 @@ impl Commit {
         };
         if next > heard.next {
             *heard = Heard { identity, next };
-            self.recount();
+            // What a quorum holds already, one more vote makes no greater.
+            if self.allowed.is_none_or(|allowed| next > allowed) {
+                self.recount();
+            }
         }
     }
 
@@ -370,16 +373,14 @@ impl Commit {
         if count == 0 {
             return 0;
         }
-        let mut votes = [0; MEMBERS_MAX];
-        for (vote, heard) in votes.iter_mut().zip(&self.heard[..count]) {
-            *vote = heard.next;
-        }
-        if let Some(vote) = votes[..count].get_mut(self.leader) {
-            *vote = have_next;
-        }
-        let votes = &mut votes[..count];
-        votes.sort_unstable_by(|a, b| b.cmp(a));
-        votes[self.membership.quorum() - 1 - usize::from(planted(Mutation::MinorityCommits) && count > 1)]
+        let quorum = self.membership.quorum() - usize::from(planted(Mutation::MinorityCommits) && count > 1);
+        let held = |(position, heard): (usize, &Heard)| {
+            if position == self.leader { have_next } else { heard.next }
+        };
+        let votes = || self.heard[..count].iter().enumerate().map(held);
+        // A handful of members: each bound with each, and nothing is sorted.
+        let is_agreed = |bound: &Seq| votes().filter(|vote| vote >= bound).count() >= quorum;
+        votes().filter(is_agreed).max().unwrap_or(0)
     }
 
     /// The same across a change: `after` is what the members behind it hold. Below the change those before

@@ -76,14 +76,8 @@ impl<P: Ports> Replica<P> {
         } else if core.role == Role::Standby {
             // Who never leads misses the leader all the same, and grants what others ask for.
             core.watch(now, drained);
-            if core.may_lead {
-                // Promises that came with this turn count before their time is found to be over.
-                core.assess(net, tail, now);
-                core.vote_for_the_dead();
-                if drained || core.is_overdue(now) {
-                    core.campaign(net, tail, now, wall);
-                }
-                core.assess(net, tail, now);
+            if core.may_lead && (core.declared.is_some() || !core.election.is_calm()) {
+                core.go_on_electing(net, tail, now, wall, drained);
             }
         }
         core.pay(net, tail, now, wall);
@@ -405,6 +399,24 @@ impl ReplicaCore {
             let numbers = (count as u64, self.commit_next());
             self.set_condition(Condition::EpochsUncommitted, count >= EPOCHS_ALARM, self.polled_at, numbers);
         }
+    }
+
+    #[cold]
+    fn go_on_electing<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+        drained: bool,
+    ) {
+        // Promises that came with this turn count before their time is found to be over.
+        self.assess(net, tail, now);
+        self.vote_for_the_dead();
+        if drained || self.is_overdue(now) {
+            self.campaign(net, tail, now, wall);
+        }
+        self.assess(net, tail, now);
     }
 
     /// Whether a candidate has waited long enough for its socket to be drained: in what waits there may be

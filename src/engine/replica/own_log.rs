@@ -121,7 +121,7 @@ impl OwnLog {
         if self.change.as_ref().is_some_and(|(seq, _)| *seq < commit_next) {
             self.change = None;
         }
-        while self.epochs.get(1).is_some_and(|row| row.base < commit_next) {
+        while self.epochs.len() > 1 && self.epochs[1].base < commit_next {
             self.epochs.pop_front();
         }
     }
