@@ -155,6 +155,16 @@ mod tests {
     }
 
     #[test]
+    fn only_the_journal_of_the_only_member_says_that_nothing_is_missing() {
+        let members = vec!["1:0000001".to_owned()];
+        let whole =
+            |identity| Held { complete: true, why: None, members: members.clone(), ..held(identity, 4, 90) };
+        assert_eq!(whole("1:0000001").missing(), "nothing");
+        let said = whole("101:0000009").missing();
+        assert!(said.starts_with("what others hold above seq 89"), "{said}");
+    }
+
+    #[test]
     fn a_quorum_of_complete_journals_needs_no_founding() {
         let whole = |identity| Held { complete: true, why: None, ..held(identity, 4, 90) };
         let all = [whole("1:0000001"), held("2:0000002", 4, 90), whole("3:0000003"), whole("101:0000009")];

@@ -151,8 +151,9 @@ impl Held {
                 self.high_next - 1
             );
         }
-        let others = match self.members.len() {
-            0 | 1 => "",
+        // The only member holds all that was ever committed; a copy of its log need not.
+        let others = match &self.members[..] {
+            [only] if *only == self.identity => "",
             _ => " (a quorum of the others may have committed entries that never came here)",
         };
         match self.complete {
