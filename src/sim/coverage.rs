@@ -97,7 +97,23 @@ events! {
     JournalsFull "journals that took nothing more",
     RowsOfEpochs "replicas whose log had eight epochs without a commit, and more",
     RowsCommitted "such rows that were committed",
+    Reconfigured "replicas that came back with another configuration",
+    DurabilityChanged "replicas that came back with another durability",
+    DurabilityProven "runs in power that brought to the device what runs before them said from memory",
+    RingsResized "rings made anew in another size",
+    RingsNotResized "rings that kept their size as they were needed",
+    OtherTails "replicas whose tail lay at another path",
+    OtherTailsRefused "replicas that needed the tail of the former path, and said so",
     ClockSteps "clocks stepped",
+    ClockStepsOfDays "clocks stepped by a day",
+    ClocksUneven "clocks of another rate than that of the run",
+    ClocksBroken "clocks that are wrong by more than a crystal may be",
+    LookedAhead "moments from which a healed quorum went on",
+    AheadWithoutQuorum "moments at which no quorum was left",
+    TailsOfOldBoots "machines that found the tail of the boot before",
+    BirthsLost "machines that died between a birth and the first flush of it",
+    RestartsAfterRoll "restarts behind an exchange and a new segment",
+    OpensInterrupted "opens under way when a leader died",
     PublisherCrashes "publishers killed",
     SubscriberCrashes "subscribers killed",
     Fences "publishers fenced",
@@ -155,6 +171,11 @@ impl Coverage {
     /// It happened.
     pub fn count(&mut self, event: Event) {
         self.0[event as usize] += 1;
+    }
+
+    /// All of these happened.
+    pub fn count_all(&mut self, events: impl IntoIterator<Item = Event>) {
+        events.into_iter().for_each(|event| self.count(event));
     }
 
     /// What a datagram tells of elections.

@@ -14,8 +14,12 @@
 
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod autopsy;
+mod calm;
 pub mod check;
+mod clock;
+mod configured;
 pub mod coverage;
 pub mod disk;
 mod drought;
@@ -45,6 +49,8 @@ mod turn;
 pub mod wire;
 pub mod world;
 
+pub use clock::Clock;
+pub use configured::Configured;
 pub use edge::{EdgeFault, EdgePlan};
 pub use outcome::{Failure, Outcome};
 pub use plan::{Fault, Plan, What};

@@ -39,6 +39,7 @@ pub(super) enum Step {
 }
 
 /// Steps in order, and how long anybody cares.
+#[derive(Clone)]
 struct Errand {
     steps: VecDeque<Step>,
     next_at: Nanos,
@@ -46,7 +47,7 @@ struct Errand {
 }
 
 /// See the module.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Operator {
     errands: Vec<Errand>,
     /// Every change that was ever ordered: the membership that it follows, the change, the member, and the
@@ -250,7 +251,8 @@ impl World {
         self.oracle.on_forgotten(machine.identity);
         self.oracle.on_renewed(seat);
         let old = machine.identity;
-        **machine = Machine::new(plan, Identity { incarnation: old.incarnation + 0x100, ..old })?;
+        **machine =
+            Machine::new(plan, machine.configured, Identity { incarnation: old.incarnation + 0x100, ..old })?;
         if let State::Down(_, until) = &mut machine.state {
             *until = now + plan.timeout_ns / 2;
         }

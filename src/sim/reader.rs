@@ -17,7 +17,7 @@ use crate::wire::{
 const MARK_NS: Nanos = 500_000;
 
 /// One reader's connection to a journal.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Source {
     /// Whom it reads from.
     giver: Option<usize>,
@@ -42,8 +42,8 @@ impl World {
     /// Whatever the journal that the reader at `index` reads from has for it goes to `source.kept`; the caller hands
     /// that to the reader.
     pub(super) fn read_journal(&mut self, index: usize, core: &mut SubscriberCore, source: &mut Source) {
-        let now = self.now;
-        match core.poll_replay(now) {
+        let (now, shown) = (self.now, self.plan.clock(index).at(self.now));
+        match core.poll_replay(shown) {
             Some(Step::Open(to)) => {
                 let mut request = [0; SMALL_LEN_MAX];
                 let request = core.write_replay_request(&mut request).map(|len| request[..len].to_vec());
@@ -55,7 +55,7 @@ impl World {
                         source.giver = giver;
                         source.order = Some(ReplayOrder { history: header.history, from: body.from, chain });
                     }
-                    _ => return core.on_replay_lost(now),
+                    _ => return core.on_replay_lost(shown),
                 }
             }
             Some(Step::Close) => *source = Source::default(),
@@ -68,7 +68,7 @@ impl World {
         match self.ask(index, giver, &order) {
             None => {
                 *source = Source::default();
-                core.on_replay_lost(now);
+                core.on_replay_lost(shown);
             }
             Some(Given::Denied(end, oldest)) => {
                 self.oracle.coverage.count(Event::ReplaysDenied);

@@ -35,11 +35,12 @@ impl World {
             self.flush(index)?;
         }
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
-        let wall = machine.wall(now);
+        let (wall, shown) = (machine.wall(now), machine.clock.at(now));
+        let (configured, ring_bytes) = (machine.configured, machine.ring_bytes);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
         self.oracle.on_turn(index);
-        let mut work = replica.poll(now, wall);
+        let mut work = replica.poll(shown, wall);
         if replica.core.is_stopped() {
             let (mut why, mut overran) = (String::new(), false);
             while let Some(event) = replica.core.events.pop() {
@@ -48,8 +49,7 @@ impl World {
             }
             // A ring that was recovered may begin where the commit is: what lies before it is read anew.
             let begins_late = replica.tail().oldest_seq() >= replica.core.commit_next();
-            let overran =
-                overran && (begins_late || self.oracle.overruns(index, replica.tail(), self.plan.ring_bytes));
+            let overran = overran && (begins_late || self.oracle.overruns(index, replica.tail(), ring_bytes));
             if machine.harmed {
                 self.on_damage_noticed(index, why);
                 return Ok(0);
@@ -59,16 +59,17 @@ impl World {
             }
             return Err(format!("STOPPED: replica {index} stopped by itself:{why}"));
         }
-        if replica.net().data_sends > 1 && self.plan.durability == Durability::Process {
+        if replica.net().data_sends > 1 && configured.durability == Durability::Process {
             return Err(format!(
                 "HOT: replica {index} made {} send calls to the data group in a turn",
                 replica.net().data_sends
             ));
         }
         let leads = (replica.role() == Role::Leader).then(|| replica.tail().end().epoch);
-        let mut events = Vec::new();
+        let (mut events, mut exchanges) = (Vec::new(), false);
         while let Some(event) = replica.core.events.pop() {
             if let NodeEvent::Exchanged { old_epoch, old_next, .. } = event {
+                exchanges = true;
                 self.oracle.on_exchanged(index, old_epoch, old_next)?;
             }
             if let Some(event) = drought::count(&event) {
@@ -80,6 +81,9 @@ impl World {
         let mut notice = [0; SMALL_LEN_MAX];
         let length = if events.is_empty() { None } else { Some(replica.core.down_notice(&mut notice)) };
         machine.led |= leads.is_some();
+        if exchanges {
+            machine.exchanged_in = Some(machine.store.newest_segment());
+        }
         drought::judge(machine, index, &events)?;
         let seat = &mut self.seats[index];
         let changed = std::mem::replace(&mut seat.led, leads) != leads;
@@ -109,6 +113,8 @@ impl World {
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
         let flushed = machine.flush(now)?;
         let (said, may_be_damaged) = (std::mem::take(&mut machine.remarks), machine.may_refuse());
+        let proven = std::mem::take(&mut machine.proven);
+        self.oracle.coverage.count_all((0..proven).map(|_| Event::DurabilityProven));
         let durable = machine.replica().map(|replica| replica.tail().durable_next());
         self.on_remarks(index, said, may_be_damaged)?;
         self.bring(index);
@@ -171,11 +177,12 @@ impl World {
     }
 
     fn turn_publisher(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let (now, wall) = (self.now, self.now + self.plan.wall_ns);
+        let (now, shown) = (self.now, self.plan.clock(index).at(self.now));
+        let wall = shown + self.plan.wall_ns;
         let may_be_empty = !self.plan.has_rivals();
         let calm = self.phase != Phase::Storm;
         // What is still handed in then must not bring small rings round: who is behind would never catch up.
-        let may_be_large = !calm || self.plan.ring_bytes >= 128 << 10;
+        let may_be_large = !calm || self.plan.smallest_ring_bytes() >= 128 << 10;
         let Actor::Publisher(Some(process), work) = &mut self.seats[index].actor else { return Ok(0) };
         if now >= work.next_at || calm {
             work.next_at = now + work.every_ns / 2 + draws[1] % (work.every_ns + 1);
@@ -183,7 +190,7 @@ impl World {
         }
         let mut failure = None;
         let (mut lost, oracle) = (false, &mut self.oracle);
-        let done = process.poll(now, wall, 1 + (draws[0] % 9) as usize, |event| {
+        let done = process.poll(shown, wall, 1 + (draws[0] % 9) as usize, |event| {
             lost |= event == PublisherEvent::Lost;
             if let Err(violation) = on_publisher_event(index, event, work, oracle) {
                 failure.get_or_insert(violation);
@@ -206,7 +213,7 @@ impl World {
     }
 
     fn turn_subscriber(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let now = self.now;
+        let now = self.plan.clock(index).at(self.now);
         self.look_at_books()?;
         let Actor::Subscriber(process, reading) = &mut self.seats[index].actor else { return Ok(0) };
         let Some(mut process) = process.take() else { return Ok(0) };

@@ -50,6 +50,7 @@ pub(super) struct Seat {
 }
 
 /// What a publisher has still to do.
+#[derive(Clone)]
 pub(super) struct Work {
     pub(super) name: String,
     pub(super) left: u64,
@@ -96,6 +97,7 @@ impl Work {
 }
 
 /// What a subscriber is to do.
+#[derive(Clone)]
 pub(super) struct Reading {
     pub(super) delivery: Delivery,
     pub(super) start: Start,
@@ -128,6 +130,8 @@ pub(super) struct World {
     pub(super) oracle: Oracle,
     pub(super) phase: Phase,
     pub(super) next_fault: usize,
+    /// Moments from which was looked ahead.
+    pub(super) next_moment: usize,
     /// Rivals that were let in.
     pub(super) fences: usize,
     /// Replicas whose identity never counts again.
@@ -145,9 +149,9 @@ pub(super) struct World {
 }
 
 /// When the run's clock begins.
-const BEGIN_NS: Nanos = 1_000_000;
+pub(super) const BEGIN_NS: Nanos = 1_000_000;
 /// A quorum that is healed must be done after this long.
-pub(super) const LIVE_NS: Nanos = 1_000_000_000;
+const LIVE_NS: Nanos = 1_000_000_000;
 /// Nobody looks less often than this.
 const IDLE_NS_MAX: Nanos = 100_000;
 /// A cluster without a quorum is watched for this long.
@@ -163,7 +167,7 @@ pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, Failure> {
     };
     let mut world = World::new(plan, tells).map_err(|violation| fail(0, violation, None))?;
     loop {
-        match world.step() {
+        match world.look_ahead().and_then(|()| world.step()) {
             Ok(false) => {}
             Ok(true) => match world.dissect() {
                 Ok(()) => break,
@@ -194,7 +198,7 @@ pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, Failure> {
 
 impl World {
     /// The next thing that happens, and everything that must hold after it. Returns whether the run is over.
-    fn step(&mut self) -> Result<bool, Violation> {
+    pub(super) fn step(&mut self) -> Result<bool, Violation> {
         self.steps += 1;
         let (seat, ready_at) = self.next_ready();
         let arrival = self.wire.next_arrival().unwrap_or(Nanos::MAX);
@@ -523,7 +527,9 @@ impl Actor {
     /// When it must look at the latest.
     fn next_deadline(&self) -> Option<Nanos> {
         match self {
-            Self::Replica(machine) => machine.replica().map(|replica| replica.next_deadline()),
+            Self::Replica(machine) => {
+                machine.replica().map(|replica| machine.clock.reaches(replica.next_deadline()))
+            }
             _ => None,
         }
     }

@@ -15,7 +15,6 @@ mod words;
 pub use words::Sent;
 
 use super::coverage::Coverage;
-use crate::proto::commit::Durability;
 use crate::wire::{Epoch, Identity, PublisherId, PublisherSeq, Seq};
 use clients::{Reader, Writer};
 use ghost::Ghost;
@@ -41,7 +40,6 @@ pub fn digest(bytes: &[u8]) -> u64 {
 #[derive(Clone, Debug)]
 pub struct Oracle {
     cluster: u64,
-    durability: Durability,
     /// Every frame.
     pub tree: Tree,
     /// What is committed.
@@ -68,11 +66,10 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// For a cluster whose acks mean this.
-    pub fn new(cluster: u64, durability: Durability) -> Self {
+    /// Of a run that has not begun.
+    pub fn new(cluster: u64) -> Self {
         Self {
             cluster,
-            durability,
             tree: Tree::default(),
             ghost: Ghost::default(),
             published: BTreeSet::new(),

@@ -14,8 +14,10 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Voice {
     pub(super) identity: Identity,
-    /// Which process of this journal speaks.
+    /// Which process of this journal speaks, ...
     pub(super) run: u64,
+    /// ... and the durability that it is configured with.
+    pub(super) configured: Durability,
     pub(super) end: LogEnd,
     pub(super) tip: Option<Node>,
     /// Where its log ended before its last turn.
@@ -68,7 +70,7 @@ impl Oracle {
         who: usize,
         identity: Identity,
         run: u64,
-        tail: &Tail<MemoryTail>,
+        (configured, tail): (Durability, &Tail<MemoryTail>),
         memory_kept: bool,
     ) -> Result<(), Violation> {
         let tip = self.read_log(who, run, tail)?;
@@ -106,6 +108,7 @@ impl Oracle {
         let voice = Voice {
             identity,
             run,
+            configured,
             end: tail.end(),
             tip,
             tip_before: tip,
@@ -284,7 +287,7 @@ impl Oracle {
         if self.forgotten.contains(&identity) || voice.level > self.tree.stem(tip).epoch {
             return Ok(());
         }
-        let next = match self.durability {
+        let next = match self.rests_on(voice, self.tree.stem(tip).epoch) {
             Durability::Process => self.tree.next(Some(tip)),
             Durability::Power => durable.min(self.tree.next(Some(tip))),
         };
@@ -296,6 +299,12 @@ impl Oracle {
             self.on_committed_frames(&new)?;
         }
         Ok(())
+    }
+
+    /// What it takes before this voice may acknowledge in `epoch`: its own next start is judged by what it is
+    /// configured with (S9), and the others count what the epoch's start says (S4).
+    pub(super) fn rests_on(&self, voice: &Voice, epoch: Epoch) -> Durability {
+        self.tree.durability(epoch).map_or(voice.configured, |epochs| epochs.max(voice.configured))
     }
 
     /// Where the log in `tail` ends in the tree. Frames that are new must come from their leader.
@@ -370,7 +379,7 @@ impl Oracle {
         let node = self.tree.grow(parent, frame)?;
         if self.tree.stem(node).changes {
             if let Some((voice, parent)) = self.voices.get(&who).copied().zip(parent)
-                && self.durability == Durability::Process
+                && self.rests_on(&voice, epoch) == Durability::Process
             {
                 // In one turn a leader may see its start committed, by itself alone, and go on.
                 self.on_holding(&voice, parent)?;

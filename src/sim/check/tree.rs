@@ -5,6 +5,7 @@ use super::{Key, Violation};
 use crate::edge::exchange::NAME;
 use crate::edge::gateway::clients::CLIENT;
 use crate::journal::Checkpoint;
+use crate::proto::commit::Durability;
 use crate::wire::{
     Chain, EPOCHS_MAX, EntryKind, Epoch, EpochStartView, FrameView, GATEWAYS, Identity, MemberBody,
     MembershipView, Nanos, OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_birth,
@@ -71,6 +72,8 @@ pub struct Stem {
     pub torn: Option<String>,
     /// Whether it starts its epoch.
     pub starts: bool,
+    /// What an ack means in its epoch.
+    pub durability: Durability,
     /// The frame itself, where frames are kept.
     pub bytes: Vec<u8>,
     lines: Vec<Line>,
@@ -84,6 +87,7 @@ pub struct Stem {
 pub struct Tree {
     stems: Vec<Stem>,
     by_place: BTreeMap<(Seq, Epoch), Node>,
+    durabilities: BTreeMap<Epoch, Durability>,
     /// Frames are kept: somebody folds what they say.
     pub keeps_bytes: bool,
 }
@@ -92,6 +96,11 @@ impl Tree {
     /// A frame.
     pub fn stem(&self, node: Node) -> &Stem {
         &self.stems[node.0 as usize]
+    }
+
+    /// What an ack means in this epoch; `None` before its start was seen.
+    pub fn durability(&self, epoch: Epoch) -> Option<Durability> {
+        self.durabilities.get(&epoch).copied()
     }
 
     /// Frames in all.
@@ -241,6 +250,7 @@ impl Tree {
             begins: Vec::new(),
             torn: None,
             starts: false,
+            durability: before.map_or(Durability::Process, |before| before.durability),
             bytes: if self.keeps_bytes { frame.bytes.to_vec() } else { Vec::new() },
             lines: before.map(|before| before.lines.clone()).unwrap_or_default(),
             names: before.map(|before| before.names.clone()).unwrap_or_default(),
@@ -310,6 +320,9 @@ impl Tree {
         if self.by_place.insert((stem.first, epoch), node).is_some() {
             return Err(format!("S1: two frames of {epoch} begin at {}", stem.first));
         }
+        if stem.starts {
+            self.durabilities.insert(epoch, stem.durability);
+        }
         self.stems.push(stem);
         Ok(node)
     }
@@ -320,6 +333,7 @@ impl Stem {
     fn begin(&mut self, payload: &[u8], before: Option<&Self>, commit_next: Seq) -> Result<(), Violation> {
         let start = EpochStartView::parse(payload).map_err(|reject| format!("S5: start: {reject}"))?;
         self.starts = true;
+        self.durability = Durability::from_wire(start.body.durability);
         let members: Vec<_> = start.members().map(|member| member.identity()).collect();
         if members != self.members {
             return Err(format!(

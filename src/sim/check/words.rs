@@ -151,7 +151,7 @@ impl Oracle {
     fn check_ack(&self, who: usize, voice: &mut Voice, header: &Header) -> Result<(), Violation> {
         let (epoch, next) = (header.epoch(), header.first_seq);
         self.check_level(who, voice, epoch, "acknowledged")?;
-        let stored = match self.durability {
+        let stored = match voice.configured {
             Durability::Process => voice.promised,
             Durability::Power => voice.promise_stored,
         };
@@ -173,7 +173,7 @@ impl Oracle {
             ));
         }
         let durable = voice.durable.max(voice.durable_before);
-        if self.durability == Durability::Power && next > durable {
+        if self.rests_on(voice, epoch) == Durability::Power && next > durable {
             return Err(format!(
                 "S3: replica {who} acknowledged {next}, its disk has everything below {durable}"
             ));
@@ -196,7 +196,7 @@ impl Oracle {
     ) -> Result<(), Violation> {
         let ballot = Epoch(body.ballot);
         self.check_level(who, voice, ballot, if prepares { "prepared" } else { "promised" })?;
-        let stored = match self.durability {
+        let stored = match voice.configured {
             Durability::Process => voice.promised,
             Durability::Power => voice.promise_stored,
         };
