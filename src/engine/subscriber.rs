@@ -25,6 +25,7 @@ use super::pulse::ask_for_pulse;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::replay::{Replay, Standstill};
 use crate::proto::log::LogEnd;
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{Datagram, Epoch, FrameView, Identity, Kind, Nanos, Refusal, Reject, RepairTrailer, Seq};
 use ahead::Ahead;
@@ -399,6 +400,7 @@ impl SubscriberCore {
         // Held already by a quorum, or by the leader alone where it is a quorum.
         let may =
             self.limits.delivery == Delivery::Stamped || self.rx.commit.commit_with(end.next) >= end.next;
+        let may = may || planted(Mutation::ToldBeforeCommit);
         let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
         if at_once && self.rx.has_spare() {
             self.rx.pass(end);
@@ -424,7 +426,7 @@ impl SubscriberCore {
         }
         self.caught_up = false;
         self.parts.on_retract(from);
-        if told_next > from {
+        if told_next > from && !planted(Mutation::RetractNotTold) {
             let stamped = self.limits.delivery == Delivery::Stamped;
             assert!(stamped, "seq {from} is lost, and everything below {told_next} was told as final (S6)");
             f(SubscriberEvent::Retract { from });

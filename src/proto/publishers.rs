@@ -180,9 +180,29 @@ impl Publishers {
         }
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let (slots, names) = (self.slots.len(), self.ids.len());
+        assert!(
+            slots == self.nonces.len()
+                && slots == names + 1
+                && self.ids.values().all(|id| (*id as usize) < slots),
+            "S8: each id has one name: {slots} rows, {names} names",
+        );
+        let pairs = self.changes.iter().zip(self.changes.iter().skip(1));
+        assert!(
+            pairs.into_iter().all(|(a, b)| a.seq < b.seq),
+            "S8: what can be undone is in the order of the log: {:?}",
+            self.changes,
+        );
+        let known = |change: &Change| (change.before.id as usize) < slots;
+        assert!(self.changes.iter().all(known), "S8: what can be undone is of ids that are there");
+    }
+
     /// What lies below `commit_next` is final: what was before it is forgotten.
     pub fn on_commit(&mut self, commit_next: Seq) {
-        while self.changes.front().is_some_and(|change| change.seq < commit_next) {
+        let early = planted(Mutation::UndoForgotten);
+        while self.changes.front().is_some_and(|change| change.seq < commit_next || early) {
             self.changes.pop_front();
         }
     }
@@ -198,6 +218,7 @@ impl Publishers {
         }
         while let Some(&Change { seq, before }) = self.changes.back()
             && seq >= cut
+            && !planted(Mutation::OpenNotUndone)
         {
             self.changes.pop_back();
             let index = before.id as usize;
@@ -205,7 +226,8 @@ impl Publishers {
                 Slot { last: before.last, incarnation: before.incarnation, closed: before.closed };
             self.nonces[index] = before.nonce;
             // A name that was never opened below the cut is free again; ids were given in order.
-            if before.incarnation == 0 && index + 1 == self.slots.len() {
+            let is_last = index + 1 == self.slots.len() && !planted(Mutation::NameNotFreed);
+            if before.incarnation == 0 && is_last {
                 self.slots.pop();
                 self.nonces.pop();
                 self.ids.retain(|_, id| *id != before.id);
@@ -213,7 +235,8 @@ impl Publishers {
         }
         for (publisher, first) in firsts {
             if let Some(slot) = self.slots.get_mut(publisher as usize) {
-                slot.last = slot.last.min(first - 1);
+                let undone = slot.last.min(first - 1);
+                slot.last = if planted(Mutation::NumberNotUndone) { slot.last } else { undone };
             }
         }
     }

@@ -34,7 +34,7 @@ pub(super) struct Asking {
     repairers: Repairers,
     rtt: Rtt,
     requests: Requests,
-    gaps: Gaps,
+    pub(super) gaps: Gaps,
     /// The start of an epoch that is heard of.
     start: Option<Ask>,
     /// When the gaps were last compared with what is kept.

@@ -520,7 +520,9 @@ impl ReplicaCore {
                 frames(tail, self.commit_next()).flat_map(|frame| frame.entries()).collect();
             self.log.publishers.on_cut(self.commit_next(), adopted.into_iter());
         }
-        self.uncommitted.clear();
+        if !planted(Mutation::WindowKept) {
+            self.uncommitted.clear();
+        }
         self.commit_seen = 0;
         for frame in frames(tail, self.commit_next()) {
             self.uncommitted.on_closed(frame.header.next_seq(), frame.header.length);
@@ -547,6 +549,7 @@ impl ReplicaCore {
         let Some(sequencer) = self.sequencer.take() else { return };
         let end = tail.end();
         if !sequencer.is_drained()
+            && !planted(Mutation::OpenFrameKept)
             && let Ok(memory) = tail.room()
         {
             // S8: what its entries changed goes with them.
@@ -557,9 +560,13 @@ impl ReplicaCore {
             }
         }
         self.events.push(Event::SteppedDown { epoch: sequencer.epoch(), why, seq: end.next });
-        self.outgoing.clear();
+        if !planted(Mutation::OutgoingKept) {
+            self.outgoing.clear();
+        }
         self.commit_seen = 0;
-        self.hold.clear();
+        if !planted(Mutation::HoldKept) {
+            self.hold.clear();
+        }
         self.shares.clear();
         self.heard.clear();
         self.handover = None;

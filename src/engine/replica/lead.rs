@@ -182,7 +182,8 @@ impl ReplicaCore {
         self.look_at_epochs();
         let Some(Handover { to, until }) = self.handover else { return };
         let end = tail.end();
-        let ready = self.successor(to).filter(|(_, acked)| *acked >= end.next);
+        let any = planted(Mutation::HandoverToLaggard);
+        let ready = self.successor(to).filter(|(_, acked)| *acked >= end.next || any);
         if let Some((successor, _)) = ready.filter(|_| self.outgoing.is_empty()) {
             self.say_step_down(net, tail, wall, Some(successor));
             self.step_down(tail, now, Stopped::Handover);
@@ -199,7 +200,7 @@ impl ReplicaCore {
         let may_lead = |member: &&crate::wire::MemberBody| {
             member.role == 0
                 && member.identity() != self.identity()
-                && to.is_none_or(|to| to == member.identity())
+                && to.is_none_or(|to| to == member.identity() || planted(Mutation::HandoverToAnother))
         };
         let acked =
             |identity| members.position(identity).map_or(0, |position| self.rx.commit.acked(position));

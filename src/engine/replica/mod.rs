@@ -19,6 +19,7 @@ mod give;
 mod heard;
 mod histories;
 mod ingress;
+mod invariants;
 mod lead;
 mod orders;
 mod own_log;
@@ -33,6 +34,7 @@ use elect::Owed;
 pub use elect::Suspicion;
 use give::Giving;
 use heard::Heard;
+pub use invariants::Tables;
 use orders::{Denial, redundancy_patience};
 use own_log::OwnLog;
 use presence::Foreign;
@@ -424,6 +426,7 @@ impl<P: Ports> Replica<P> {
             StartRole::Lead(leadership) => {
                 replica.tail.promise(leadership.epoch());
                 replica.core.acceptor.on_promised(leadership.epoch());
+                replica.core.election.on_proven(leadership.epoch());
                 replica.core.led = leadership.epoch();
                 let history = recovered.lineage.history();
                 let cluster = replica.core.limits.receiver.cluster;

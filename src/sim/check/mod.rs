@@ -9,6 +9,7 @@
 mod clients;
 pub mod ghost;
 mod replicas;
+mod tables;
 pub mod tree;
 mod words;
 
@@ -16,6 +17,7 @@ pub use words::Sent;
 
 use super::coverage::Coverage;
 use crate::proto::commit::Durability;
+use crate::proto::log::LogEnd;
 use crate::wire::{Epoch, Identity, PublisherId, PublisherSeq, Seq};
 use clients::{Reader, Writer};
 use ghost::Ghost;
@@ -61,6 +63,8 @@ pub struct Oracle {
     /// Requests, by asker and token: the epoch that they follow, and whether they ask for a start.
     /// A process that begins anew counts its tokens from 1 again.
     asked: BTreeMap<(SocketAddrV4, u64), Vec<(Epoch, bool)>>,
+    /// Where logs and commits of replicas stood when their tables were last looked at.
+    tabled: BTreeMap<usize, (LogEnd, Seq)>,
     /// What was generated.
     pub coverage: Coverage,
 }
@@ -82,6 +86,7 @@ impl Oracle {
             stamping: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             asked: BTreeMap::new(),
+            tabled: BTreeMap::new(),
             coverage: Coverage::default(),
         }
     }

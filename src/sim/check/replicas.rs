@@ -72,6 +72,7 @@ impl Oracle {
         memory_kept: bool,
     ) -> Result<(), Violation> {
         let tip = self.read_log(who, run, tail)?;
+        self.tabled.remove(&who);
         let promised = tail.promised();
         if let Some(before) = self.voices.get(&who).filter(|before| before.identity == identity) {
             let tree = &self.tree;

@@ -142,6 +142,23 @@ impl Tree {
         false
     }
 
+    /// Where the last change of the members stands in the log that ends with `log`; 0 before the first.
+    pub fn changed_at(&self, log: Node) -> Seq {
+        self.stem(log).changed_at
+    }
+
+    /// The epochs of the log that ends with `log`, oldest first.
+    pub fn table(&self, log: Node) -> &[(Epoch, Seq)] {
+        &self.stem(log).table
+    }
+
+    /// Publishers of the log that ends with `log`: name, id, incarnation, last number, whether it is closed; by name.
+    pub fn publishers(&self, log: Option<Node>) -> Vec<(String, PublisherId, u32, PublisherSeq, bool)> {
+        let Some(stem) = log.map(|log| self.stem(log)) else { return Vec::new() };
+        let rows = stem.names.iter().filter_map(|(name, &id)| Some((name, id, stem.lines.get(id as usize)?)));
+        rows.map(|(name, id, line)| (name.clone(), id, line.incarnation, line.last, line.closed)).collect()
+    }
+
     /// Where two logs part.
     pub fn common(&self, mut a: Option<Node>, mut b: Option<Node>) -> Option<Node> {
         while a != b {
