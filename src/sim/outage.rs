@@ -93,6 +93,7 @@ impl World {
                 replica.core.begin_drain(now);
                 machine.stopping = Some((deadline, now + lasting));
                 machine.darkens = Some(lasting);
+                self.watch_handover(index, None);
             }
         }
         self.tell(0, || {

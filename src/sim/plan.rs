@@ -183,6 +183,8 @@ pub struct Plan {
     pub replays: bool,
     /// What surrounds the core.
     pub edges: Option<EdgePlan>,
+    /// From then on nothing happens for which a leader may be missed, in a quiet run.
+    pub quiet_from: Option<Nanos>,
     /// The faults, by time.
     pub faults: Vec<Fault>,
 }
@@ -232,6 +234,7 @@ impl Plan {
             storm_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
             replays: Rng::new(seed ^ 0x4ead).below(2) == 0,
             edges: EdgePlan::of_seed(seed),
+            quiet_from: None,
             faults: Vec::new(),
         };
         plan.make_room_for_edges();
@@ -255,6 +258,7 @@ impl Plan {
         plan.draw_disks(&mut Rng::new(seed ^ 0xd15c));
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan.draw_drought(&mut Rng::new(seed ^ 0xd407));
+        plan.draw_quiet(&mut Rng::new(seed ^ 0x91e7));
         plan
     }
 

@@ -253,6 +253,7 @@ impl World {
             && let Some(replica) = machine.replica_mut()
             && replica.core.begin_handover(now, to)
         {
+            self.watch_handover(index, to);
             self.count(Event::Handovers);
             self.tell(index, || Happening::Fault(format!("is to hand over to {to:?}")));
         }
@@ -320,6 +321,7 @@ impl World {
                 if let Some(replica) = machine.replica_mut() {
                     replica.core.begin_drain(now);
                     machine.stopping = Some((now + 20 * self.plan.timeout_ns, until));
+                    self.watch_handover(index, None);
                 }
                 self.tell(index, || Happening::Fault(format!("is to stop, {}", ms(lasting))));
                 return Ok(());

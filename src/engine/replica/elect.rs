@@ -301,7 +301,7 @@ impl ReplicaCore {
 
     fn on_step_down(&mut self, now: Nanos, header: &Header, body: &StepDownBody) {
         if self.role == Role::Leader
-            || header.epoch() != self.rx.follow.epoch()
+            || header.epoch() != self.rx.follow.epoch() && !planted(Mutation::OldStepDownObeyed)
             || header.identity() != header.epoch().leader()
         {
             return;
@@ -519,7 +519,9 @@ impl ReplicaCore {
                 frames(tail, self.commit_next()).flat_map(|frame| frame.entries()).collect();
             self.log.publishers.on_cut(self.commit_next(), adopted.into_iter());
         }
-        self.uncommitted.clear();
+        if !planted(Mutation::WindowKept) {
+            self.uncommitted.clear();
+        }
         self.commit_seen = 0;
         for frame in frames(tail, self.commit_next()) {
             self.uncommitted.on_closed(frame.header.next_seq(), frame.header.length);
@@ -546,6 +548,7 @@ impl ReplicaCore {
         let Some(sequencer) = self.sequencer.take() else { return };
         let end = tail.end();
         if !sequencer.is_drained()
+            && !planted(Mutation::OpenFrameKept)
             && let Ok(memory) = tail.room()
         {
             // S8: what its entries changed goes with them.
@@ -556,9 +559,13 @@ impl ReplicaCore {
             }
         }
         self.events.push(Event::SteppedDown { epoch: sequencer.epoch(), why, seq: end.next });
-        self.outgoing.clear();
+        if !planted(Mutation::OutgoingKept) {
+            self.outgoing.clear();
+        }
         self.commit_seen = 0;
-        self.hold.clear();
+        if !planted(Mutation::HoldKept) {
+            self.hold.clear();
+        }
         self.shares.clear();
         self.heard.clear();
         self.handover = None;
@@ -632,7 +639,11 @@ impl ReplicaCore {
         about: Epoch,
     ) {
         self.number += 1;
-        let body = BallotBody { process_nonce: self.limits.process_nonce, ballot: ballot.0, about: about.0 };
+        let process_nonce = match planted(Mutation::NonceRedrawn) {
+            true => self.limits.process_nonce ^ self.number,
+            false => self.limits.process_nonce,
+        };
+        let body = BallotBody { process_nonce, ballot: ballot.0, about: about.0 };
         let mut out = [0; SMALL_LEN_MAX];
         let length = write_ballot(&mut out, self.header(kind, wall, &tail.end()), body);
         send_small(net, Group::Control, &out[..length]);
