@@ -367,6 +367,30 @@ fn a_variable_reaches_a_line_by_position_and_a_replica_by_id() {
     assert_eq!(config.lines[0].interface, Interface::Address([10, 0, 0, 2].into()));
 }
 
+/// The variables of this process may be set by whoever starts it only, so the test starts itself.
+#[test]
+fn a_program_with_the_library_reads_the_file_and_the_variables_that_the_daemons_read() {
+    const NAME: &str = "a_program_with_the_library_reads_the_file_and_the_variables_that_the_daemons_read";
+    const IDLE: &str = "LOCKSTEP_RUNTIME_IDLE";
+    if std::env::var_os(IDLE).is_some() {
+        let config = Config::from_env(None).unwrap();
+        assert_eq!(effective(&config, "runtime.idle"), format!("spin from env {IDLE}"));
+        assert!(effective(&config, "cluster").starts_with("7 from "));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lockstep.toml");
+    fs::write(&file, SHARED).unwrap();
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", NAME])
+        .env("LOCKSTEP_CONFIG", &file)
+        .env(IDLE, "spin")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+}
+
 #[test]
 fn every_key_has_a_variable() {
     for path in key_paths().filter(|path| *path != "replicas.*.id") {

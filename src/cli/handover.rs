@@ -5,7 +5,7 @@ use super::args::HandoverArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
 use super::operator::{Operator, words};
 use crate::client::leader_of;
-use crate::wire::Topic;
+use crate::wire::{Identity, Topic};
 use serde_json::json;
 use std::io::Write;
 
@@ -54,10 +54,22 @@ pub fn run(args: &HandoverArgs) -> Result<u8, Failure> {
     let after = operator.wait(waited, |_, statuses| {
         Ok(leader_of(statuses).filter(|now| now.accepted > before.accepted).cloned())
     })?;
-    if to.is_some_and(|to| to != after.identity) {
-        eprintln!("another was faster than the one that was named: repeat the command if it matters");
+    tell(args, &after.identity.to_string(), &after.accepted.to_string(), "leads")?;
+    judge(to, after.identity).map(|()| 0)
+}
+
+/// A replica that was named is to lead; any other one is a failure, although the stream goes on.
+fn judge(to: Option<Identity>, leads: Identity) -> Result<(), Failure> {
+    match to.filter(|to| *to != leads) {
+        None => Ok(()),
+        Some(to) => Err(Failure::new(
+            FAILED,
+            format!(
+                "{leads} leads and not {to}, which was named: it did not begin in time; the stream goes on. Look \
+                 at `lockstep status`, then repeat the command"
+            ),
+        )),
     }
-    tell(args, &after.identity.to_string(), &after.accepted.to_string(), "leads")
 }
 
 fn tell(args: &HandoverArgs, leader: &str, epoch: &str, does: &str) -> Result<u8, Failure> {
@@ -67,4 +79,19 @@ fn tell(args: &HandoverArgs, leader: &str, epoch: &str, does: &str) -> Result<u8
         false => writeln!(out, "{leader} {does}, epoch {epoch}")?,
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_leader_than_the_one_that_was_named_is_a_failure_by_name() {
+        let identity = |replica| Identity { replica, incarnation: 1 };
+        assert!(judge(None, identity(3)).is_ok());
+        assert!(judge(Some(identity(3)), identity(3)).is_ok());
+        let failure = judge(Some(identity(2)), identity(3)).expect_err("replica 3 leads");
+        let said = failure.to_string();
+        assert!(said.contains(&format!("{} leads and not {}", identity(3), identity(2))), "{said}");
+    }
 }

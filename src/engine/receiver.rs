@@ -314,10 +314,17 @@ impl Receiver {
 
     /// Whether what a header of the followed epoch tells of the stream's end is possible: no log of that epoch reaches
     /// further beyond its commit than its window allows. What is impossible is asked for by nobody, and counted.
+    #[inline]
     pub(super) fn believes(&self, header: &Header, led: bool, counters: &mut Counters) -> bool {
+        header.first_seq <= self.seen_next || self.believes_new(header, led, counters)
+    }
+
+    fn believes_new(&self, header: &Header, led: bool, counters: &mut Counters) -> bool {
         let known = self.commit.known_next().max(header.commit_next);
         let believed = self.follow.is_within_window(header.first_seq, known, led);
-        counters.add(Counter::BoundsRefused, u64::from(!believed));
+        if !believed {
+            counters.add(Counter::BoundsRefused, 1);
+        }
         believed
     }
 
@@ -371,7 +378,15 @@ impl Receiver {
 
     /// An ack tells how far the stream is stamped: that of a member, or of the leader. One of whom the membership does
     /// not list is remembered, as an entry that is still missing may list it, and tells nothing.
+    #[inline]
     fn learn_of_end(&mut self, header: &Header, counters: &mut Counters) {
+        // What is held tells nothing new, whoever says it.
+        if self.end.is_none_or(|end| end.next < header.first_seq) {
+            self.learn_of_new_end(header, counters);
+        }
+    }
+
+    fn learn_of_new_end(&mut self, header: &Header, counters: &mut Counters) {
         if !self.lists(header) {
             return counters.add(Counter::AcksUnlisted, 1);
         }

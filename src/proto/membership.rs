@@ -300,9 +300,12 @@ pub fn judge_death(survivor: &Survivor<'_>, dead: Identity) -> Result<Membership
 /// a change as the first entry of a frame, so that nobody need look through every frame for it.
 #[inline]
 pub fn change_in(frame: &FrameView<'_>) -> Option<(Membership, Membership)> {
-    if frame.bytes.get(HEADER_LEN) != Some(&(EntryKind::Membership as u8)) {
-        return None;
-    }
+    let is_change = frame.bytes.get(HEADER_LEN) == Some(&(EntryKind::Membership as u8));
+    if is_change { read_change(frame) } else { None }
+}
+
+#[cold]
+fn read_change(frame: &FrameView<'_>) -> Option<(Membership, Membership)> {
     let changed = MembershipView::parse(frame.entries().next()?.payload).ok()?;
     let after = Membership::of_change(&changed, frame.header.first_seq)?;
     Some((Membership::before_change(&changed)?, after))

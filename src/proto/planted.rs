@@ -192,7 +192,7 @@ mutations! {
     AnySecretKills "stable" "a notice of death is believed without its secret",
     BeatsCountedDouble "stable" "a leader is missed before its time is over",
     DeliveryOff "events" "a reader is told of a message for another destination",
-    TimeOff "events" "a reader is told the time of the frame as that of each message",
+    TimeOff "events" "a reader is told of a later time than that of the message",
     CaughtUpEarly "events" "a reader is told that it has everything up to the commit, and not to where it is",
     PassedUntold "events" "an entry that tells nothing is passed over without a word",
     LastOff "events" "an opener is told a last number that is one too high",

@@ -227,6 +227,7 @@ impl Receiver {
 
     /// For a reader: as [`Receiver::check_frame`], and it goes over to the later history where it may. Else the
     /// reader is superseded.
+    #[inline]
     pub fn admit_frame(
         &mut self,
         frame: &FrameView<'_>,

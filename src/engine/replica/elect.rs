@@ -20,7 +20,7 @@ use crate::proto::suspect;
 use crate::wire::{
     BallotBody, Condition, Datagram, DownBody, EPOCHS_MAX, Entries, Epoch, HEADER_LEN, Header, Identity,
     Kind, MEMBERS_MAX, Nanos, PresenceBody, ROUND_MAX, Reject, SMALL_LEN_MAX, Seq, StepDownBody,
-    write_ballot, write_down, write_presence, write_step_down,
+    write_presence,
 };
 
 /// A leader that stamps nothing of what is heard, for this many timeouts, is deaf.
@@ -76,14 +76,8 @@ impl<P: Ports> Replica<P> {
         } else if core.role == Role::Standby {
             // Who never leads misses the leader all the same, and grants what others ask for.
             core.watch(now, drained);
-            if core.may_lead {
-                // Promises that came with this turn count before their time is found to be over.
-                core.assess(net, tail, now);
-                core.vote_for_the_dead();
-                if drained || core.is_overdue(now) {
-                    core.campaign(net, tail, now, wall);
-                }
-                core.assess(net, tail, now);
+            if core.may_lead && (core.declared.is_some() || !core.election.is_calm()) {
+                core.go_on_electing(net, tail, now, wall, drained);
             }
         }
         core.pay(net, tail, now, wall);
@@ -407,6 +401,24 @@ impl ReplicaCore {
         }
     }
 
+    #[cold]
+    fn go_on_electing<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+        drained: bool,
+    ) {
+        // Promises that came with this turn count before their time is found to be over.
+        self.assess(net, tail, now);
+        self.vote_for_the_dead();
+        if drained || self.is_overdue(now) {
+            self.campaign(net, tail, now, wall);
+        }
+        self.assess(net, tail, now);
+    }
+
     /// Whether a candidate has waited long enough for its socket to be drained: in what waits there may be
     /// the leader's life, or a Prepare of who goes first, and two candidates at once are slower than one.
     fn is_overdue(&self, now: Nanos) -> bool {
@@ -627,65 +639,5 @@ impl ReplicaCore {
         if self.has_vote() && about < self.acceptor.promised() && about.round() > 0 {
             self.owed.refuse = Some(about);
         }
-    }
-
-    fn say<M: TailMemory>(
-        &mut self,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        wall: Nanos,
-        kind: Kind,
-        ballot: Epoch,
-        about: Epoch,
-    ) {
-        self.number += 1;
-        let process_nonce = match planted(Mutation::NonceRedrawn) {
-            true => self.limits.process_nonce ^ self.number,
-            false => self.limits.process_nonce,
-        };
-        let body = BallotBody { process_nonce, ballot: ballot.0, about: about.0 };
-        let mut out = [0; SMALL_LEN_MAX];
-        let length = write_ballot(&mut out, self.header(kind, wall, &tail.end()), body);
-        send_small(net, Group::Control, &out[..length]);
-    }
-
-    /// The leader stops stamping and says who is to follow.
-    pub(super) fn say_step_down<M: TailMemory>(
-        &mut self,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        wall: Nanos,
-        successor: Option<Identity>,
-    ) {
-        self.number += 1;
-        let body = StepDownBody {
-            process_nonce: self.limits.process_nonce,
-            successor: successor.map_or(0, Identity::packed),
-        };
-        let mut out = [0; SMALL_LEN_MAX];
-        let length = write_step_down(&mut out, self.header(Kind::StepDown, wall, &tail.end()), body);
-        // Twice: a lost one costs a timeout.
-        send_small(net, Group::Control, &out[..length]);
-        send_small(net, Group::Control, &out[..length]);
-    }
-
-    /// The notice that this leader's watcher is to send once the stamping thread is gone; 0 bytes while
-    /// there is nothing to announce.
-    pub fn down_notice(&self, out: &mut [u8]) -> usize {
-        let Some(sequencer) =
-            self.sequencer.as_ref().filter(|_| self.rx.follow.epoch().leader() == self.identity())
-        else {
-            return 0;
-        };
-        let epoch = sequencer.epoch();
-        let header = Header {
-            cluster: self.limits.receiver.cluster,
-            history: self.rx.history(),
-            epoch: epoch.0,
-            sender: self.identity().replica,
-            incarnation: self.identity().incarnation,
-            ..Header::new(Kind::Down)
-        };
-        write_down(out, header, DownBody { secret: suspect::secret(&self.limits.secret_seed, epoch) })
     }
 }

@@ -21,7 +21,17 @@ impl ReplicaCore {
     /// hears another, is the one that is out of place; later the others are noise, refused and counted. Who has no vote
     /// may find that its own history was left, and waits for the proof. A former history is no place to be: but where
     /// it is led, ours was founded in error, and does not begin.
+    #[inline]
     pub(super) fn check_group(&mut self, header: &Header) -> Result<(), Reject> {
+        if header.history == self.rx.history() {
+            self.looked |= header.identity() != self.identity();
+            return Ok(());
+        }
+        self.check_other_group(header)
+    }
+
+    #[cold]
+    fn check_other_group(&mut self, header: &Header) -> Result<(), Reject> {
         let have = self.rx.history();
         let judged = self.rx.check_history(header);
         match judged {

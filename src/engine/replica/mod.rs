@@ -27,6 +27,7 @@ mod presence;
 mod pulse;
 mod recovered;
 mod replayed;
+mod say;
 mod serve;
 mod stand;
 

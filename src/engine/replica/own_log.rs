@@ -141,7 +141,7 @@ impl OwnLog {
             self.change = None;
         }
         let early = planted(Mutation::EpochsForgotten);
-        while self.epochs.get(1).is_some_and(|row| row.base < commit_next || early) {
+        while self.epochs.len() > 1 && (self.epochs[1].base < commit_next || early) {
             self.epochs.pop_front();
         }
     }

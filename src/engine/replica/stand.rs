@@ -221,11 +221,15 @@ impl ReplicaCore {
     /// The start of an epoch that is to be followed is known: where the own log and that epoch's part, the
     /// exchange begins (S7). Returns whether frames of that epoch's log may be placed: not while the journal has no
     /// room for the exchange.
+    #[inline]
     pub(super) fn pursue<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos) -> bool {
         let followed = self.rx.follow.epoch();
-        if followed == self.pursued || followed <= tail.end().epoch || !self.is_admitted() {
-            return true;
-        }
+        let pursued = followed == self.pursued || followed <= tail.end().epoch || !self.is_admitted();
+        pursued || self.pursue_new(tail, now, followed)
+    }
+
+    #[cold]
+    fn pursue_new<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, followed: Epoch) -> bool {
         let commit_next = self.commit_next();
         let end = tail.end();
         let (cut, same_to) = match OwnLog::cut(tail, &self.rx.follow, commit_next) {
@@ -329,12 +333,17 @@ impl ReplicaCore {
 
     /// Where the membership at the log's end has changed: may we vote? Who joins may once that is in its
     /// log, who leaves until it is committed (MEMBER-1).
+    #[inline]
     pub(super) fn find_role(&mut self, end: &LogEnd) {
         let by = (self.log.membership.seq, self.log.change.is_some());
-        if by == self.listed_by {
-            return;
+        if by != self.listed_by {
+            self.listed_by = by;
+            self.find_new_role(end);
         }
-        self.listed_by = by;
+    }
+
+    #[cold]
+    fn find_new_role(&mut self, end: &LogEnd) {
         let me = self.identity();
         let listed = self.counts(me) && !self.is_apart;
         self.may_lead = !self.is_apart && self.log.membership.may_lead(me);

@@ -88,10 +88,15 @@ impl SubscriberCore {
     }
 
     /// Tells every replica how far we have read: for the operator this is an alarm of the cluster.
+    #[inline]
     pub(super) fn tell_ahead(&mut self, net: &mut impl Net) {
-        if !std::mem::take(&mut self.ahead.is_news) {
-            return;
+        if std::mem::take(&mut self.ahead.is_news) {
+            self.tell_all_ahead(net);
         }
+    }
+
+    #[cold]
+    fn tell_all_ahead(&mut self, net: &mut impl Net) {
         for index in 0..self.rx.repairers().len() as u64 {
             self.number += 1;
             let header =

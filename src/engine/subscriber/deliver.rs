@@ -157,10 +157,9 @@ fn message<'a>(seq: Seq, frame_time: Nanos, entry: &Entry<'_>, payload: &'a [u8]
         publisher: entry.header.publisher,
         publisher_seq: entry.header.publisher_seq,
         destination: entry.header.destination ^ u32::from(planted(Mutation::DeliveryOff)),
-        timestamp: match planted(Mutation::TimeOff) {
-            true => frame_time,
-            false => frame_time + u64::from(entry.header.time_or_incarnation),
-        },
+        timestamp: frame_time
+            + u64::from(entry.header.time_or_incarnation)
+            + u64::from(planted(Mutation::TimeOff)),
         payload,
     }
 }

@@ -6,6 +6,7 @@ use super::{Oracle, Violation};
 use crate::engine::event::{Event as NodeEvent, Role};
 use crate::engine::publisher::PublisherEvent;
 use crate::engine::subscriber::{Delivery, SubscriberEvent};
+use crate::proto::publishers::PublisherState;
 use crate::wire::{Condition, MEMBERS_MAX, PublisherId, Seq};
 use std::collections::BTreeSet;
 
@@ -121,7 +122,9 @@ impl Oracle {
                 }
             }
             SubscriberEvent::Abandoned { from, oldest, .. } => {
-                if oldest <= from || oldest > stamped_next {
+                // A witness refuses what it has as well.
+                let may_be_there = self.has_witness();
+                if oldest <= from && !may_be_there || oldest > stamped_next {
                     return broken("AGREEMENT");
                 }
                 ear.ended = true;
@@ -241,7 +244,13 @@ impl Oracle {
                 let committed = self.tree.publisher(self.ghost.tip(), name);
                 // One that is fenced at once was never told that it is open.
                 let may_be = own.is_none() || is_own(publisher);
-                if !may_be || committed.is_none_or(|state| state.nonce == nonce) {
+                // Who learns late of its first open, and of the one that fences it, may have opened the name once more.
+                let is_behind = |before: PublisherState| before.id == publisher && before.nonce == nonce;
+                let tip = self.ghost.tip();
+                let mut before = tip.into_iter().flat_map(|tip| self.tree.undo(tip, 1));
+                let is_fenced = committed.is_some_and(|state| state.nonce != nonce)
+                    || before.any(|(_, before)| is_behind(before));
+                if !may_be || !is_fenced {
                     return Some("FATE");
                 }
             }
