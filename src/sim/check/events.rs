@@ -121,10 +121,9 @@ impl Oracle {
                     return broken("GAP-1");
                 }
             }
-            SubscriberEvent::Abandoned { from, oldest, .. } => {
-                // A witness refuses what it has as well.
-                let may_be_there = self.has_witness();
-                if oldest <= from && !may_be_there || oldest > stamped_next {
+            SubscriberEvent::Abandoned { oldest, .. } => {
+                // Below `oldest` too: a witness refuses what it has, and a refusal of what has come since counts as well.
+                if oldest > stamped_next {
                     return broken("AGREEMENT");
                 }
                 ear.ended = true;
