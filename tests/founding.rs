@@ -55,7 +55,13 @@ fn founder(boot: u64) -> Founder {
 }
 
 fn append(tail: &mut Tail<MemoryTail>, epoch: Epoch, history: u64, kind: EntryKind, payload: &[u8]) {
-    let (end, mut memory, mut frame) = (tail.end(), vec![0; LEN_MAX], OpenFrame::default());
+    let memory = frame_behind(tail.end(), epoch, history, kind, payload);
+    tail.append(&FrameView::from_prefix(&memory).unwrap()).unwrap();
+}
+
+/// A frame with one entry that follows a log which ends at `end`.
+fn frame_behind(end: LogEnd, epoch: Epoch, history: u64, kind: EntryKind, payload: &[u8]) -> Vec<u8> {
+    let (mut memory, mut frame) = (vec![0; LEN_MAX], OpenFrame::default());
     let entry = EntryHeader { kind: kind as u8, ..EntryHeader::zeroed() };
     assert!(frame.push(&mut memory, entry, payload));
     let header = Header {
@@ -71,7 +77,7 @@ fn append(tail: &mut Tail<MemoryTail>, epoch: Epoch, history: u64, kind: EntryKi
     };
     let length = frame.len();
     frame.close(&mut memory, header, length);
-    tail.append(&FrameView::from_prefix(&memory).unwrap()).unwrap();
+    memory
 }
 
 /// The start of round `round` of a history of one member.
@@ -354,6 +360,36 @@ fn a_damaged_founding_is_found_by_verify_and_is_made_anew() {
     // Nobody has heard of that history: the same one again.
     found(&mut disk, &former, &founder(1)).unwrap();
     check_founded(&mut disk, 1, end);
+}
+
+/// A founder that lost its epoch exchanges what it had stamped in it: the last record of its segments is a switch.
+#[test]
+fn a_founders_journal_that_ends_with_an_exchange_is_whole() {
+    let (mut disk, end) = stopped();
+    let former = superblock(&disk);
+    found(&mut disk, &former, &founder(1)).unwrap();
+    let mut opened = check_founded(&mut disk, 1, end);
+    let founded = opened.tail.end();
+    append(&mut opened.tail, founded.epoch, LATER, EntryKind::Message, &[7; 300]);
+    let next = Epoch::new(founded.epoch.round() + 1, FOUNDER);
+    let body_of = EpochStartBody {
+        epoch: next.0,
+        base: founded.next,
+        chain_at_base: founded.chain,
+        ..EpochStartBody::zeroed()
+    };
+    let former_row = EpochBase { epoch: founded.epoch.0, base: founded.next - 1 };
+    let table = [former_row, EpochBase { epoch: next.0, base: founded.next }];
+    let mut payload = [0; EPOCH_START_LEN_MAX];
+    let length = write_epoch_start(&mut payload, body_of, &[body(FOUNDER)], &table, &[]);
+    let start = frame_behind(founded, next, LATER, EntryKind::EpochStart, &payload[..length]);
+    opened.tail.stage(founded.next, next).unwrap();
+    opened.tail.stage_frame(&FrameView::from_prefix(&start).unwrap()).unwrap();
+    opened.tail.switch().unwrap();
+    copy(&mut disk, &mut opened, false);
+    opened.writer.mark_clean(&mut disk, &mut opened.superblock).unwrap();
+    let damage = verify(&disk).unwrap().damage;
+    assert!(damage.is_empty(), "{damage:?}");
 }
 
 #[test]

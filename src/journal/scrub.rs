@@ -32,6 +32,8 @@ struct Current {
     log: Option<Replay<u64>>,
     /// The history of the last frame that went behind the log; 0 before any.
     history: u64,
+    /// The same of the last frame that was staged.
+    staged: u64,
     damaged: bool,
 }
 
@@ -176,7 +178,8 @@ impl Scrub {
         match read_header(store, number)? {
             Ok(header) => {
                 let log = Some(Replay::from_end(header.before(), Extents::bounded(1)));
-                self.current = Some(Current { header, offset: RECORDS_AT, log, history: 0, damaged: false });
+                self.current =
+                    Some(Current { header, offset: RECORDS_AT, log, history: 0, staged: 0, damaged: false });
             }
             Err(damage) => {
                 found.push(damage);
@@ -241,9 +244,13 @@ fn judge(current: &mut Current, offset: u64, record: &Record<'_>, found: &mut Ve
                 .then_some(())
                 .ok_or_else(|| "a frame of another history, which nothing founds".to_string())
         }
+        (Ok(Step::Staged), Record::Frame(frame)) => {
+            current.staged = frame.header.history;
+            Ok(())
+        }
         // What was staged is the log now: its history is that of its last frame.
         (Ok(Step::Switched { .. }), _) => {
-            current.history = 0;
+            current.history = current.staged;
             Ok(())
         }
         (judged, _) => judged.map(drop),

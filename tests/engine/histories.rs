@@ -181,23 +181,23 @@ fn lineage_2_a_history_that_was_not_founded_on_ours_is_passed_over() {
 }
 
 #[test]
-fn a_history_whose_start_nobody_gives_is_asked_for_a_few_times_and_not_for_ever() {
+fn a_history_whose_start_nobody_gives_is_asked_for_ever_more_seldom_and_followed_once_it_is_given() {
     let (log, mut reader) = reader(Delivery::Committed);
     let mut later = log.before(5);
     later.found(founder(2), LATER);
     reader.wait(UNLED_NS);
     let mut asked = 0;
-    for round in 0..500 {
+    for _ in 0..500 {
         reader.hear(&later.heartbeat());
         reader.wait(5 * MS);
         let requests = reader.requests().into_iter().filter(|request| request.ranges.is_empty()).count();
         asked += requests;
-        assert!(round < 300 || requests == 0, "it still asks");
     }
     assert!((4..100).contains(&asked), "{asked} requests");
-    // Another epoch of it may be had where the first one was not.
-    later.begin(Epoch::new(later.epoch.round() + 1, founder(2)), &member_list(1));
-    hear_of(&mut reader, &mut later);
+    // The founder was alone, or the network lost what it gave: its epoch is the same one.
+    for _ in 0..100 {
+        hear_of(&mut reader, &mut later);
+    }
     assert_eq!(reader.subscriber.core.history(), LATER);
 }
 

@@ -196,3 +196,39 @@ fn nodes_that_hold_nothing_have_no_history() {
     let (found, said) = verdict(&asked);
     assert!(found == Verdict::NoHistory && said.contains("bootstrap"), "{said}");
 }
+
+#[test]
+fn without_a_leader_the_newest_list_that_anybody_has_counts() {
+    for later in [true, false] {
+        let mut asked = cluster(3, &[1]);
+        assert_eq!(verdict(&asked).0, Verdict::NoLeader);
+        // Of two who answer, one knows of two members more: by a later epoch, or by a later change in the same one.
+        let node = answer(&mut asked, 2);
+        node.members = status(2, 5).members;
+        match later {
+            true => node.accepted = Epoch::new(4, identity(2)),
+            false => node.membership_seq = 40,
+        }
+        let health = Health::judge(&asked);
+        assert_eq!((health.verdict, health.listed, health.there), (Verdict::NoQuorum, 5, 2), "{health}");
+    }
+}
+
+#[test]
+fn a_silent_member_that_the_leader_has_not_heard_for_a_second_is_not_said_to_be_heard() {
+    for (ago, is_heard) in [(999, true), (1_000, false)] {
+        let mut asked = cluster(3, &[3]);
+        answer(&mut asked, 1).members[2].heard_ago = Some(Duration::from_millis(ago));
+        let (_, said) = verdict(&asked);
+        assert_eq!(said.contains("though the leader hears it"), is_heard, "{ago} ms: {said}");
+    }
+}
+
+#[test]
+fn a_member_that_the_file_does_not_have_and_that_nobody_asked_is_named() {
+    let mut asked = cluster(3, &[]);
+    asked.pop();
+    let (found, said) = verdict(&asked);
+    assert_eq!(found, Verdict::Degraded);
+    assert!(said.contains("3:0000103 does not answer at 10.0.0.3:7003"), "{said}");
+}

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!   another history speaks ─▶ is the own one silent? ─▶ ask for the start of its epoch ─▶ judge (LINEAGE-2)
-//!                                no: it is noise                        │ nobody gives it, or it is a stranger:
-//!                                                                       ▼ passed over
+//!                                no: it is noise                        │ nobody gives it: again after a pause;
+//!                                                                       ▼ a stranger: passed over
 //!                              goes on: read on behind the founding, as behind a takeover
 //!                              ahead, parted: the owner ends, and says by how much
 //! ```
@@ -26,9 +26,13 @@ use std::net::SocketAddrV4;
 
 /// A history whose leader was not heard for so long is not led: some hundred beats.
 pub const UNLED_NS: Nanos = 50_000_000;
-/// Rounds of repairers that are asked for the start of another history's epoch. Nobody gives it: it is passed over
-/// until it has another epoch.
+/// Rounds of repairers that are asked for the start of another history's epoch before there is a pause.
 const ROUNDS_MAX: usize = 4;
+/// The first pause; each one is twice as long as the one before. A founder is alone at first, and the network may have
+/// lost what was asked of it or what it gave.
+const PAUSE_NS: Nanos = 4 * UNLED_NS;
+/// So often the pause doubles.
+const DOUBLINGS: u8 = 6;
 /// Histories that are known to be none of ours. More of them under one cluster id are asked for again.
 const PASSED_OVER_MAX: usize = 4;
 
@@ -54,6 +58,8 @@ pub(super) struct Others {
     unled_since: Option<Nanos>,
     /// The request for the epoch's start; `None` while the own history may be led.
     ask: Option<Ask>,
+    /// So many times nobody gave that start: another history that is heard takes its place.
+    given_up: u8,
     passed_over: [(u64, Epoch); PASSED_OVER_MAX],
     next_place: u8,
     /// What the start said, until the owner looks.
@@ -75,6 +81,7 @@ impl Others {
         });
         self.passed_over[place] = (history, epoch);
         (self.heard, self.ask, self.unled_since) = ((0, Epoch::NONE), None, None);
+        self.given_up = 0;
     }
 
     /// Whether another history is heard.
@@ -140,6 +147,10 @@ impl Receiver {
             && epoch.round() > 0
             && self.lineage.left_at(history).is_none()
             && !others.is_passed_over(history, epoch);
+        if is_new && others.given_up > 0 && others.heard.0 != history {
+            (others.heard, others.given_up) = ((0, Epoch::NONE), 0);
+            (others.ask, others.unled_since) = (None, None);
+        }
         if is_new && (others.heard.0 == 0 || others.heard.0 == history) {
             others.heard = (history, others.heard.1.max(epoch));
         }
@@ -318,7 +329,7 @@ impl Receiver {
         out: &mut [u8],
         counters: &mut Counters,
     ) -> Option<(usize, SocketAddrV4)> {
-        let (history, epoch) = self.others.heard;
+        let (_, epoch) = self.others.heard;
         if std::mem::take(&mut self.is_led) {
             // It is noise for the present.
             (self.others.unled_since, self.others.ask) = (Some(now), None);
@@ -330,7 +341,8 @@ impl Receiver {
         let repairers = self.asking.repairers_len();
         let mut ask = self.others.ask.unwrap_or_else(|| Ask::new(now, self.asking.first_repairer(now)));
         if ask.tries() as usize > ROUNDS_MAX * repairers.max(1) {
-            self.others.pass_over(history, epoch);
+            self.others.unled_since = Some(now + (PAUSE_NS << self.others.given_up));
+            (self.others.ask, self.others.given_up) = (None, (self.others.given_up + 1).min(DOUBLINGS));
             return None;
         }
         let sent = self.asking.ask_anybody(now, &mut ask).map(|(token, to)| {

@@ -1,6 +1,7 @@
 //! The journal's promises, one test each, over memory. What needs files is tested in `tests/journal.rs`.
 
 mod damage;
+mod mend;
 mod model;
 mod opening;
 mod packed;
