@@ -259,6 +259,21 @@ impl Receiver {
         }
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        self.follow.invariants();
+        self.commit.invariants();
+        self.held.invariants();
+        self.store.invariants();
+        self.asking.invariants();
+        let (ready, kept) = (self.ready, self.store.len());
+        assert!(ready <= kept, "{ready} frames follow at once, and {kept} are kept");
+        assert!(
+            self.adopting == Epoch::NONE || self.limits.count_when_accepted,
+            "S5: a reader adopts nobody's log",
+        );
+    }
+
     /// Forgets what only measures time or numbers requests: for an explorer, for whom time stands still.
     pub(crate) fn forget_times(&mut self) {
         self.asking.forget();

@@ -89,6 +89,7 @@ impl World {
             old_notices: self.old_notices.clone(),
             story: self.story.clone(),
             edges: None,
+            events: Vec::new(),
             ..*self
         })
     }

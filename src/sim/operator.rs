@@ -161,6 +161,7 @@ impl World {
         for _ in 0..early {
             self.oracle.coverage.count(Event::LearnersAdded);
         }
+        self.oracle.on_order(after, identity);
         self.operator.orders.push((after, change, identity, out.to_vec()));
         self.post_all(Some(Group::Submit), out);
         self.ask_all();

@@ -142,6 +142,7 @@ impl World {
                 replica.core.begin_drain(shown);
                 machine.stopping = Some((deadline, now + lasting));
                 machine.darkens = Some(lasting);
+                self.watch_handover(index, None);
             }
         }
         self.tell(0, || {

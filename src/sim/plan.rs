@@ -200,6 +200,8 @@ pub struct Plan {
     pub moments: Vec<Nanos>,
     /// What surrounds the core.
     pub edges: Option<EdgePlan>,
+    /// From then on nothing happens for which a leader may be missed, in a quiet run.
+    pub quiet_from: Option<Nanos>,
     /// The faults, by time.
     pub faults: Vec<Fault>,
 }
@@ -252,6 +254,7 @@ impl Plan {
             clocks: Vec::new(),
             moments: Vec::new(),
             edges: EdgePlan::of_seed(seed),
+            quiet_from: None,
             faults: Vec::new(),
         };
         plan.make_room_for_edges();
@@ -275,12 +278,16 @@ impl Plan {
         plan.draw_disks(&mut Rng::new(seed ^ 0xd15c));
         plan.faults.sort_by_key(|fault| fault.at_ns);
         let is_drought = plan.draw_drought(&mut Rng::new(seed ^ 0xd407));
-        plan.draw_configured(&mut Rng::new(seed ^ 0xc0f1), is_drought);
+        plan.draw_quiet(&mut Rng::new(seed ^ 0x91e7));
+        let is_quiet = plan.quiet_from.is_some();
+        plan.draw_configured(&mut Rng::new(seed ^ 0xc0f1), is_drought || is_quiet);
         plan.draw_clocks(&mut Rng::new(seed ^ 0xc10c));
-        if !is_drought {
+        if !is_drought && !is_quiet {
             plan.draw_rare(&mut Rng::new(seed ^ 0x4a4e));
         }
-        plan.draw_moments(&mut Rng::new(seed ^ 0xa4ea));
+        if !is_quiet {
+            plan.draw_moments(&mut Rng::new(seed ^ 0xa4ea));
+        }
         plan
     }
 

@@ -112,9 +112,10 @@ pub(super) fn plain_publisher(plan: &Plan, seat: usize, rng: &mut Rng) -> Box<Pu
 }
 
 /// A publisher's process that opens the name of `work`.
-pub(super) fn publisher(plan: &Plan, seat: usize, work: &Work, rng: &mut Rng) -> Box<Publisher<SimNet>> {
+pub(super) fn publisher(plan: &Plan, seat: usize, work: &mut Work, rng: &mut Rng) -> Box<Publisher<SimNet>> {
     let mut publisher = plain_publisher(plan, seat, rng);
-    publisher.core.open(&work.name, [rng.next_u64(), rng.next_u64()]);
+    work.nonce = [rng.next_u64(), rng.next_u64()];
+    publisher.core.open(&work.name, work.nonce);
     publisher
 }
 
@@ -169,6 +170,7 @@ impl World {
             lost: 0,
             operator: Operator::default(),
             old_notices: Vec::new(),
+            events: Vec::new(),
             runs: 0,
             steps: 0,
             story: tells.then(Story::default),
@@ -238,6 +240,7 @@ impl World {
             wake_at: self.now,
             idle_ns: 0,
             led: None,
+            draining: None,
             notice: Vec::new(),
         });
     }
@@ -274,6 +277,10 @@ impl World {
                     judged => {
                         judged?;
                         self.oracle.on_tables_recovered(seat, tables)?;
+                        if let Some(replica) = machine.replica().filter(|_| !damaged) {
+                            replica.invariants();
+                            self.oracle.check_tables(seat, replica.tail(), &replica.core)?;
+                        }
                         "starts".to_string()
                     }
                 }

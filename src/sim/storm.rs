@@ -268,6 +268,7 @@ impl World {
             && let Some(replica) = machine.replica_mut()
             && replica.core.begin_handover(now, to)
         {
+            self.watch_handover(index, to);
             self.count(Event::Handovers);
             self.tell(index, || Happening::Fault(format!("is to hand over to {to:?}")));
         }
@@ -337,6 +338,7 @@ impl World {
                 if let Some(replica) = machine.replica_mut() {
                     replica.core.begin_drain(shown);
                     machine.stopping = Some((now + 20 * self.plan.timeout_ns, until));
+                    self.watch_handover(index, None);
                 }
                 self.tell(index, || Happening::Fault(format!("is to stop, {}", ms(lasting))));
                 return Ok(());

@@ -67,6 +67,8 @@ impl World {
         }
         let leads = (replica.role() == Role::Leader).then(|| replica.tail().end().epoch);
         let (mut events, mut exchanges) = (Vec::new(), false);
+        // A turn in which a process died was judged by nobody.
+        self.events.clear();
         while let Some(event) = replica.core.events.pop() {
             if let NodeEvent::Exchanged { old_epoch, old_next, .. } = event {
                 exchanges = true;
@@ -75,6 +77,7 @@ impl World {
             if let Some(event) = drought::count(&event) {
                 self.oracle.coverage.count(event);
             }
+            self.events.push(event);
             events.push(event);
         }
         // The watcher learns what a death is announced with where a node says so: with what happened.
@@ -192,13 +195,18 @@ impl World {
         let (mut lost, oracle) = (false, &mut self.oracle);
         let done = process.poll(shown, wall, 1 + (draws[0] % 9) as usize, |event| {
             lost |= event == PublisherEvent::Lost;
+            let handle = (&work.name[..], work.nonce, work.id);
+            if let Err(violation) = oracle.check_publisher_event(index, handle, event) {
+                failure.get_or_insert(violation);
+            }
             if let Err(violation) = on_publisher_event(index, event, work, oracle) {
                 failure.get_or_insert(violation);
             }
         });
         failure.map_or(Ok(()), Err)?;
         if std::mem::take(&mut work.closed) {
-            process.core.open(&work.name, [draws[0], draws[1]]);
+            work.nonce = [draws[0], draws[1]];
+            process.core.open(&work.name, work.nonce);
         }
         if lost {
             // It begins anew: what became of its messages, its successor learns from the stream.
@@ -326,6 +334,7 @@ fn read(
     let mut told = Vec::new();
     let (mut last, mut ended) = (None, false);
     let mut hear = |event: SubscriberEvent<'_>| {
+        let told_rightly = oracle.check_subscriber_event(who, &event);
         let judged = match event {
             SubscriberEvent::Message(message) => {
                 last = Some(message.seq);
@@ -344,15 +353,6 @@ fn read(
                 ended = true;
                 Ok(())
             }
-            SubscriberEvent::Ahead { next, end, epoch } => {
-                // Nothing that was committed is ever lost here: whoever is told this was told it wrongly.
-                Err(format!(
-                    "AGREEMENT: subscriber {who}, at {next}, is said to be ahead of {epoch}, which ends at {end}"
-                ))
-            }
-            SubscriberEvent::Diverged { seq } => {
-                Err(format!("AGREEMENT: subscriber {who} finds another log than its own at {seq}"))
-            }
             SubscriberEvent::Refused { why: None, .. } => {
                 told.push("refused: no journal can be reached".to_string());
                 oracle.on_subscription_ended(who);
@@ -364,7 +364,7 @@ fn read(
             }
             _ => Ok(()),
         };
-        if let Err(violation) = judged {
+        if let Err(violation) = judged.and(told_rightly) {
             failure.get_or_insert(violation);
         }
         stop = stop.wrapping_sub(1);

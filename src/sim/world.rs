@@ -3,6 +3,7 @@
 use super::check::{Oracle, Violation, digest};
 use super::coverage::Event;
 use super::edge::{EdgeSeat, Edges};
+use super::handover::Draining;
 use super::machine::{Machine, State};
 use super::net::{SimNet, To};
 use super::operator::{OPERATOR, Operator, is_operator};
@@ -13,6 +14,7 @@ use super::reader::Source;
 use super::rng::Rng;
 use super::story::{Happening, Story};
 use super::wire::{Letter, Route, Seats, Weather, Wire};
+use crate::engine::event::Event as NodeEvent;
 use crate::engine::ports::Group;
 use crate::engine::publisher::Publisher;
 use crate::engine::receiver::Start;
@@ -45,6 +47,8 @@ pub(super) struct Seat {
     pub(super) idle_ns: Nanos,
     /// The epoch that it leads, ...
     pub(super) led: Option<Epoch>,
+    /// It is to hand over.
+    pub(super) draining: Option<Draining>,
     /// ... and what its watcher would say of its death.
     pub(super) notice: Vec<u8>,
 }
@@ -65,6 +69,8 @@ pub(super) struct Work {
     pub(super) restart_at: Nanos,
     /// Makes payloads unique.
     pub(super) handed_in: u64,
+    /// The nonce under which its name was opened last.
+    pub(super) nonce: [u64; 2],
     /// It is to close its name; it has; and it was told so, and opens it again.
     pub(super) closes: bool,
     pub(super) closing: bool,
@@ -83,6 +89,7 @@ impl Work {
             fenced: false,
             restart_at: 0,
             handed_in: 0,
+            nonce: [0; 2],
             closes: false,
             closing: false,
             closed: false,
@@ -139,6 +146,8 @@ pub(super) struct World {
     pub(super) operator: Operator,
     /// Notices of deaths that were prepared for epochs of the past, and whose.
     pub(super) old_notices: Vec<(usize, Vec<u8>)>,
+    /// What the replica that has its turn tells its operator.
+    pub(super) events: Vec<NodeEvent>,
     /// Processes of replicas that were started.
     pub(super) runs: u64,
     pub(super) steps: u64,
@@ -154,6 +163,8 @@ pub(super) const BEGIN_NS: Nanos = 1_000_000;
 const LIVE_NS: Nanos = 1_000_000_000;
 /// Nobody looks less often than this.
 const IDLE_NS_MAX: Nanos = 100_000;
+/// Invariants are looked at after each turn that did something, and in so many of the others once.
+const LOOK_STEPS: u64 = 16;
 /// A cluster without a quorum is watched for this long.
 const DEAD_NS: Nanos = 20_000_000;
 
@@ -284,7 +295,7 @@ impl World {
         if self.has_second_handle(index) {
             self.send(index + 1, usize::MAX)?;
         }
-        self.check(index)?;
+        self.check(index, work)?;
         self.sleep(index, work);
         self.stop_if_drained(index)
     }
@@ -384,14 +395,50 @@ impl World {
         Ok(())
     }
 
-    /// What a process knows about the commit.
-    fn check(&mut self, index: usize) -> Result<(), Violation> {
+    /// What holds of a process after its turn, and what it knows about the commit.
+    fn check(&mut self, index: usize, work: usize) -> Result<(), Violation> {
+        // What is broken in a turn that did nothing stays broken.
+        let looks = work > 0 || self.steps.is_multiple_of(LOOK_STEPS);
         match &self.seats[index].actor {
+            Actor::Replica(machine) => {
+                let may_differ = machine.may_refuse();
+                for event in std::mem::take(&mut self.events) {
+                    self.check_stable(index, &event)?;
+                    self.oracle.check_node_event(index, &event, may_differ)?;
+                }
+                self.check_handover(index)?;
+                let Actor::Replica(machine) = &self.seats[index].actor else { return Ok(()) };
+                match machine.replica() {
+                    // What is read from a ring in which a bit has flipped proves nothing.
+                    Some(_) if machine.is_damaged() => Ok(()),
+                    Some(replica) => {
+                        if looks {
+                            replica.invariants();
+                        }
+                        self.oracle.check_tables(index, replica.tail(), &replica.core)
+                    }
+                    None => Ok(()),
+                }
+            }
             Actor::Subscriber(Some(process), _) => {
+                if looks {
+                    process.core.invariants();
+                }
                 self.oracle.check_subscriber(index, process.core.commit_next())
             }
-            Actor::Publisher(Some(_), work) => self.oracle.check_publisher(index, work.told_next),
-            _ => Ok(()),
+            Actor::Publisher(Some(process), work) => {
+                if looks {
+                    process.core.invariants();
+                }
+                self.oracle.check_publisher(index, work.told_next)
+            }
+            Actor::Edge(edge) => {
+                if let Some(process) = edge.process.as_ref().filter(|_| looks) {
+                    process.invariants();
+                }
+                Ok(())
+            }
+            Actor::Publisher(None, _) | Actor::Subscriber(None, _) | Actor::Handle(_) => Ok(()),
         }
     }
 
@@ -400,6 +447,11 @@ impl World {
         if let Some(story) = &mut self.story {
             story.tell(self.now, lane, what());
         }
+    }
+
+    /// Whether nothing happens any more for which a leader may be missed.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.plan.quiet_from.is_some_and(|from| self.now >= BEGIN_NS + from)
     }
 
     /// Whether everything that the healthy ones have to do is done.

@@ -10,6 +10,7 @@
 
 #[cfg(test)]
 mod fuzz;
+mod invariants;
 mod login;
 #[cfg(test)]
 mod model;
@@ -428,7 +429,9 @@ impl<B: Backlog> Gateway<B> {
     pub fn on_closed(&mut self, now: Nanos, index: usize) {
         self.leave(now, index, Reason::Broken);
         if self.conns.get_mut(index).and_then(Option::take).is_some() {
-            self.free.push(index);
+            if !planted(Mutation::PlaceLeaks) {
+                self.free.push(index);
+            }
             self.ready.remove(&index);
         }
     }
@@ -511,7 +514,9 @@ impl<B: Backlog> Gateway<B> {
     fn forget(&mut self, index: usize) {
         self.by_publisher.retain(|_, served| *served != index);
         self.hearers.retain(|_, hearers| {
-            hearers.remove(&index);
+            if !planted(Mutation::HearerStays) {
+                hearers.remove(&index);
+            }
             !hearers.is_empty()
         });
         self.ready.remove(&index);

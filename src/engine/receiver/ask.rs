@@ -57,6 +57,17 @@ struct GaveUp {
 }
 
 impl Asking {
+    /// Holds always. Panics with the rule that is broken.
+    pub(super) fn invariants(&self) {
+        self.gaps.invariants();
+        self.requests.invariants();
+        self.repairers.invariants();
+        let count = self.gave_up.len();
+        assert!(count <= REPAIRERS_MAX, "{count} have given up, at most {REPAIRERS_MAX}");
+        let twice = (1..count).any(|at| self.gave_up[..at].iter().any(|one| one.by == self.gave_up[at].by));
+        assert!(!twice, "each repairer gives up once: {:?}", self.gave_up);
+    }
+
     pub(super) fn new(limits: &ReceiverLimits) -> Self {
         Self {
             limits: limits.nack,

@@ -301,13 +301,16 @@ impl ReplicaCore {
             ..ReplyBody::zeroed()
         };
         if asked.topic == Topic::Publisher as u32
-            && let Some(state) = self.log.publishers.committed(name, uncommitted(tail, self.commit_next()))
+            && let commit_next = self.commit_next()
+            && let Some(state) =
+                self.log.publishers.committed(name, commit_next, uncommitted(tail, commit_next))
         {
             body.publisher = state.id;
             body.incarnation = state.incarnation;
             body.publisher_seq = state.last;
             // Closed, it is nobody's: whoever opens it anew follows this incarnation.
-            body.nonce = if state.closed { [0; 2] } else { state.nonce };
+            body.nonce =
+                if state.closed && !planted(Mutation::ReplyKeepsNonce) { [0; 2] } else { state.nonce };
         }
         write_reply(out, self.header(Kind::Reply, wall, &tail.end()), body)
     }

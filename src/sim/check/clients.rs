@@ -1,5 +1,6 @@
 //! What publishers are told and what subscribers deliver: S10, and the four promises.
 
+use super::events::Ear;
 use super::tree::Node;
 use super::{Key, Oracle, Violation, digest};
 use crate::engine::subscriber::{Delivery, Message};
@@ -35,6 +36,12 @@ pub(super) struct Reader {
     ended: bool,
 }
 
+impl Reader {
+    pub(super) fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+}
+
 /// More parts than any message has.
 const PARTS: PublisherSeq = 3;
 
@@ -46,6 +53,7 @@ impl Oracle {
         // What the process before was told stays true.
         let doomed = self.writers.remove(&who).map(|before| before.doomed).unwrap_or_default();
         self.writers.insert(who, Writer { doomed, ..Writer::default() });
+        self.told.remove(&who);
     }
 
     /// A publisher handed in a message.
@@ -157,6 +165,7 @@ impl Oracle {
             ended: false,
         };
         self.readers.insert(who, reader);
+        self.ears.insert(who, Ear::default());
     }
 
     /// A subscriber delivers a message.

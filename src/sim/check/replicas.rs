@@ -74,6 +74,8 @@ impl Oracle {
         memory_kept: bool,
     ) -> Result<(), Violation> {
         let tip = self.read_log(who, run, tail)?;
+        self.tabled.remove(&who);
+        self.logs.remove(&who);
         let promised = tail.promised();
         if let Some(before) = self.voices.get(&who).filter(|before| before.identity == identity) {
             let tree = &self.tree;
@@ -385,6 +387,7 @@ impl Oracle {
                 self.on_holding(&voice, parent)?;
             }
             self.ghost.check_change(&self.tree, node)?;
+            self.check_ordered(node)?;
             self.count_change(node);
         }
         let stem = self.tree.stem(node);
@@ -413,6 +416,26 @@ impl Oracle {
         self.ghost.on_frame(&self.tree, node)?;
         self.coverage.count(Event::Frames);
         Ok(node)
+    }
+
+    /// MEMBER-1: a change was ordered behind the very membership that it follows, or the operator has said that the one
+    /// who leaves is dead.
+    fn check_ordered(&self, change: Node) -> Result<(), Violation> {
+        let stem = self.tree.stem(change);
+        let Some(before) = stem.parent.map(|parent| self.tree.stem(parent)) else { return Ok(()) };
+        let joined = stem.members.iter().filter(|member| !before.members.contains(member));
+        let left = before.members.iter().filter(|member| !stem.members.contains(member));
+        let leader = stem.epoch.leader();
+        let is_ordered = |member: &Identity| {
+            self.orders.contains(&(before.members_seq, *member)) || self.ghost.is_declared(leader, *member)
+        };
+        if joined.chain(left).any(is_ordered) {
+            return Ok(());
+        }
+        Err(format!(
+            "S4: the members change at {} from {:?} to {:?}, which nobody ordered behind {}",
+            stem.first, before.members, stem.members, before.members_seq
+        ))
     }
 
     fn count_change(&mut self, change: Node) {
