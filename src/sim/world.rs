@@ -163,7 +163,8 @@ pub(super) const BEGIN_NS: Nanos = 1_000_000;
 const LIVE_NS: Nanos = 1_000_000_000;
 /// Nobody looks less often than this.
 const IDLE_NS_MAX: Nanos = 100_000;
-/// Invariants are looked at after each turn that did something, and in so many of the others once.
+/// Invariants are looked at once in so many turns that did something, and in so many of all.
+const WORK_STEPS: u64 = 4;
 const LOOK_STEPS: u64 = 16;
 /// A cluster without a quorum is watched for this long.
 const DEAD_NS: Nanos = 20_000_000;
@@ -397,8 +398,9 @@ impl World {
 
     /// What holds of a process after its turn, and what it knows about the commit.
     fn check(&mut self, index: usize, work: usize) -> Result<(), Violation> {
-        // What is broken in a turn that did nothing stays broken.
-        let looks = work > 0 || self.steps.is_multiple_of(LOOK_STEPS);
+        // What is broken stays broken: a later look finds it.
+        let looks =
+            work > 0 && self.steps.is_multiple_of(WORK_STEPS) || self.steps.is_multiple_of(LOOK_STEPS);
         match &self.seats[index].actor {
             Actor::Replica(machine) => {
                 let may_differ = machine.may_refuse();
