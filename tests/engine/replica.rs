@@ -252,6 +252,30 @@ fn s4_in_power_mode_a_leader_speaks_when_its_promise_is_stored_and_counts_itself
     assert_eq!(node.replica.core.commit_next(), 3);
 }
 
+/// Simulator seed 20261122403574: the start of the epoch in `power` was counted by the epoch in `process` before it,
+/// which the same replica had led alone.
+#[test]
+fn s4_the_start_of_an_epoch_is_counted_by_its_own_durability_and_not_by_that_of_the_one_before() {
+    let before = leader(1, |_| {});
+    assert_eq!(before.replica.core.commit_next(), 3, "in `process`, a quorum of one");
+    let now = before.now;
+    let limits = ReplicaLimits { durability: Durability::Power, ..replica_limits(1, 1) };
+    let mut node = Node { replica: start(before.replica.into_tail(), limits).unwrap(), now };
+    for _ in 0..1_000 {
+        node.wait(1_000_000);
+        if node.next() > 3 {
+            break;
+        }
+        // The promise is stored, and the epoch may begin.
+        node.flush();
+    }
+    assert_eq!((node.replica.role(), node.next()), (Role::Leader, 4));
+    assert_eq!(node.replica.core.commit_next(), 3, "the device does not have the start");
+    node.flush();
+    node.poll();
+    assert_eq!(node.replica.core.commit_next(), 4);
+}
+
 #[test]
 fn s4_a_leader_commits_by_the_acks_of_a_quorum_in_its_epoch() {
     let mut node = leader(3, |_| {});

@@ -424,7 +424,11 @@ impl ReplicaCore {
         self.outgoing.push(span);
         self.on_journal_free(header.first_seq);
         self.rx.pass(tail.end());
-        self.rx.on_stored(&tail.end());
+        // The start of an epoch is not followed yet, and not counted by the epoch before: this replica may have led that
+        // one alone, by another durability (S4).
+        if self.rx.follow.epoch() == tail.end().epoch {
+            self.rx.on_stored(&tail.end());
+        }
     }
 
     /// What lies below the commit is final: undone no more, and no part of the window.
