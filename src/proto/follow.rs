@@ -99,14 +99,14 @@ impl Follow {
         next <= commit_next.saturating_add(window) || planted(Mutation::AnyBoundBelieved)
     }
 
-    /// As a recovered log has it: its epoch table, oldest first, and what the last start said.
+    /// As a recovered log has it: its epoch table, oldest first, and what the last start said. A log without a start
+    /// follows no epoch: a table of one log under the epoch of another would admit nothing of either.
     pub fn restore(&mut self, table: &[EpochBase], membership: Membership, durability: Durability) {
         let rows = &table[table.len().saturating_sub(EPOCHS_MAX)..];
         self.table[..rows.len()].copy_from_slice(rows);
         self.rows = rows.len() as u8;
-        if let Some(last) = rows.last().filter(|row| Epoch(row.epoch).round() > 0) {
-            (self.epoch, self.base) = (Epoch(last.epoch), last.base);
-        }
+        let last = rows.last().filter(|row| Epoch(row.epoch).round() > 0);
+        (self.epoch, self.base) = last.map_or((Epoch::NONE, 0), |row| (Epoch(row.epoch), row.base));
         self.membership = membership;
         self.durability = durability;
     }
@@ -116,14 +116,13 @@ impl Follow {
         let rows = &self.table[..usize::from(self.rows)];
         let rises = rows.windows(2).all(|pair| pair[0].epoch < pair[1].epoch && pair[0].base < pair[1].base);
         assert!(rises, "S10: epochs and their first seqs rise along a table: {rows:?}");
-        if let Some(last) = rows.last().filter(|row| Epoch(row.epoch).round() > 0) {
-            assert!(
-                (Epoch(last.epoch), last.base) == (self.epoch, self.base),
-                "S10: the last row of the table is the epoch that is followed, {} from {}: {rows:?}",
-                self.epoch,
-                self.base,
-            );
-        }
+        let last = rows.last().filter(|row| Epoch(row.epoch).round() > 0);
+        assert!(
+            last.map_or((Epoch::NONE, 0), |row| (Epoch(row.epoch), row.base)) == (self.epoch, self.base),
+            "S10: the last row of the table is the epoch that is followed, {} from {}: {rows:?}",
+            self.epoch,
+            self.base,
+        );
     }
 
     /// The oldest row of the table: below it nothing is said of who owns what.
@@ -262,6 +261,17 @@ mod tests {
             follow.is_news(epoch(1, 1)) && !follow.is_news(epoch(0, 1)),
             "round 0 is nobody's leadership"
         );
+    }
+
+    /// A candidate that holds the birth alone turns back to its own log. The epoch whose start it had heard is news
+    /// again: else the table of the one log stood under the epoch of the other, and nothing of either was admitted.
+    #[test]
+    fn s10_who_turns_back_to_a_log_without_a_start_learns_the_start_anew() {
+        let mut follow = followed();
+        let birth = EpochBase { epoch: epoch(0, 1).0, base: 1 };
+        follow.restore(&[birth], membership(3), Durability::Process);
+        assert_eq!((follow.epoch(), follow.base()), (Epoch::NONE, 0));
+        assert!(follow.is_news(epoch(3, 2)), "or it is never asked for again");
     }
 
     #[test]
