@@ -1,6 +1,7 @@
 //! What a replica does for others on its unicast port: repairs, reasons, replies.
 
 use super::give::Refused;
+use super::own_log::frames;
 use super::{Replica, ReplicaCore};
 use crate::engine::counters::Counter;
 use crate::engine::event::Role;
@@ -276,12 +277,12 @@ impl ReplicaCore {
     }
 
     /// Whether what is committed of a publisher can be told: what is not lies in the ring, and is taken back from what the
-    /// table says. After a restart, or with more uncommitted than the ring holds, it may not; then another is asked.
+    /// table says. After a restart, with more uncommitted than the ring holds, or with damage there, it cannot; then
+    /// another is asked.
     fn knows_committed<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
-        let commit_next = self.commit_next();
-        commit_next >= tail.end().next
-            || tail.find(commit_next).is_some()
-            || planted(Mutation::ReplyFromHalfARing)
+        let (commit_next, end) = (self.commit_next(), tail.end().next);
+        let read_to = || frames(tail, commit_next).last().map_or(0, |frame| frame.header.next_seq());
+        commit_next >= end || read_to() >= end || planted(Mutation::ReplyFromHalfARing)
     }
 
     fn write_reply_to<M: TailMemory>(
@@ -318,9 +319,7 @@ impl ReplicaCore {
 
 /// The entries of the log from `commit_next` on.
 fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator<Item = Entry<'_>> {
-    std::iter::successors(tail.find(commit_next), |span| tail.after(*span))
-        .filter_map(|span| tail.frame(span).ok())
-        .flat_map(|frame| frame.entries())
+    frames(tail, commit_next).flat_map(|frame| frame.entries())
 }
 
 /// One frame, and whose word it is in which history.
