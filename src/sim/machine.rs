@@ -139,7 +139,7 @@ impl Machine {
         })
     }
 
-    fn settings(&self, plan: &Plan) -> Settings {
+    pub(super) fn settings(&self, plan: &Plan) -> Settings {
         Settings {
             cluster: CLUSTER,
             replica: self.identity.replica,

@@ -17,6 +17,7 @@
 mod autopsy;
 pub mod check;
 pub mod coverage;
+mod device;
 pub mod disk;
 mod drought;
 mod edge;
@@ -36,6 +37,7 @@ mod quorum;
 mod reader;
 mod replay;
 pub mod rng;
+mod ruin;
 pub mod shrink;
 mod storage;
 mod storm;
@@ -45,6 +47,7 @@ mod turn;
 pub mod wire;
 pub mod world;
 
+pub use device::Ailment;
 pub use edge::{EdgeFault, EdgePlan};
 pub use outcome::{Failure, Outcome};
 pub use plan::{Fault, Plan, What};

@@ -57,7 +57,7 @@ impl World {
         }
     }
 
-    fn lose_power(&mut self, index: usize, within: bool, lasting: Nanos) {
+    pub(super) fn lose_power(&mut self, index: usize, within: bool, lasting: Nanos) {
         let led = self.seats[index].led.is_some();
         let (now, rng) = (self.now, &mut self.rng);
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return };

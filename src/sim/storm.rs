@@ -2,6 +2,7 @@
 
 use super::check::Violation;
 use super::coverage::Event;
+use super::device::Device;
 use super::edge::EdgePlan;
 use super::machine::State;
 use super::net::To;
@@ -195,6 +196,10 @@ impl World {
                 }
             }
             What::Edge(fault) => self.befall(fault),
+            What::Ail(seat, ailment, lasting) => self.ail(seat, ailment, lasting),
+            What::Echo(count) => self.echo(count),
+            What::OtherCluster(count) => self.speak_as_other_cluster(count),
+            What::Ruin(gone, dark) => return self.ruin(gone, dark),
             What::Fence(_) => {
                 let rival = self.plan.seats() + self.fences;
                 self.fences += 1;
@@ -378,7 +383,7 @@ impl World {
         self.tell(index, || Happening::Fault(format!("killed, {harm:?} {}", ms(lasting))));
     }
 
-    fn crash_client(&mut self, index: usize) {
+    pub(super) fn crash_client(&mut self, index: usize) {
         let restart = self.now + self.clients_rng.below(self.plan.timeout_ns);
         let resume = self.oracle.delivered_next(index);
         let event = match &mut self.seats[index].actor {
@@ -388,9 +393,13 @@ impl World {
                 Event::PublisherCrashes
             }
             Actor::Subscriber(process @ Some(_), reading) => {
-                *process = None;
+                let cursor = process.take().and_then(|process| process.core.cursor());
                 (reading.restart_at, reading.ended) = (restart, false);
+                // Where a history may be founded, a seq alone does not say which stream it is of.
                 reading.start = match (reading.delivery, resume) {
+                    (Delivery::Committed, Some(_)) if self.plan.may_found() => {
+                        cursor.map_or(Start::From(1), Start::Cursor)
+                    }
                     (Delivery::Committed, Some(seq)) => Start::From(seq),
                     (Delivery::Stamped, Some(_)) => Start::From(1),
                     (_, None) => Start::Live,
@@ -406,6 +415,8 @@ impl World {
     /// The storm is over: a quorum of replicas and some clients are healed, the rest is broken for ever.
     fn calm(&mut self) -> Result<(), Violation> {
         self.wire.heal();
+        self.leave_the_former();
+        self.seats.iter_mut().for_each(|seat| seat.device = Device::default());
         let replicas = self.plan.replicas;
         // What has left a witness's ring is nowhere where the others do not hold it: the takeover waits for them.
         let oldest = self.oldest_of_witnesses();

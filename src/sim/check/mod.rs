@@ -4,20 +4,24 @@
 //! * [`tree`] holds every frame that was ever stamped: S1, S5's start, S8 in every single log.
 //! * [`ghost`] counts for itself what is committed, from what replicas really hold: S4, S5, S6.
 //! * `replicas` watches logs and promises, `words` what is said of them: S1, S2, S3, S7, S9, S11.
+//! * `founding` knows which history is left, and what it had: LINEAGE-1 to LINEAGE-3.
 //! * `clients` watches what is delivered and which fates are told: S10 and the four promises.
 
 mod clients;
+mod founding;
 pub mod ghost;
 mod replicas;
 pub mod tree;
 mod words;
 
+pub use founding::FoundingSaid;
 pub use words::Sent;
 
 use super::coverage::Coverage;
 use crate::proto::commit::Durability;
 use crate::wire::{Epoch, Identity, PublisherId, PublisherSeq, Seq};
 use clients::{Reader, Writer};
+use founding::Founded;
 use ghost::Ghost;
 use replicas::{Ballots, Voice};
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +67,8 @@ pub struct Oracle {
     /// Requests, by asker and token: the epoch that they follow, and whether they ask for a start.
     /// A process that begins anew counts its tokens from 1 again.
     asked: BTreeMap<(SocketAddrV4, u64), Vec<(Epoch, bool)>>,
+    /// The history that was founded on what was left of the first one.
+    founding: Option<Founded>,
     /// What was generated.
     pub coverage: Coverage,
 }
@@ -85,6 +91,7 @@ impl Oracle {
             stamping: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             asked: BTreeMap::new(),
+            founding: None,
             coverage: Coverage::default(),
         }
     }

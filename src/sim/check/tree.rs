@@ -33,6 +33,10 @@ struct Line {
 /// A frame of some log.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Stem {
+    /// In which history it was stamped.
+    pub history: u64,
+    /// Whether it founds that one on the log before it.
+    pub founds: bool,
     /// Who stamped it.
     pub epoch: Epoch,
     /// Its first seq.
@@ -223,6 +227,8 @@ impl Tree {
         let epoch = header.epoch();
         let before = parent.map(|parent| self.stem(parent));
         let mut stem = Stem {
+            history: header.history,
+            founds: false,
             epoch,
             first: header.first_seq,
             next: header.next_seq(),
@@ -306,6 +312,15 @@ impl Tree {
                 }
             }
         }
+        if let Some(before) = before
+            && before.history != stem.history
+            && !stem.founds
+        {
+            return Err(format!(
+                "LINEAGE-3: a frame of history {:x} at {} follows one of {:x}, and founds nothing",
+                stem.history, stem.first, before.history
+            ));
+        }
         let node = Node(self.stems.len() as u32);
         if self.by_place.insert((stem.first, epoch), node).is_some() {
             return Err(format!("S1: two frames of {epoch} begin at {}", stem.first));
@@ -321,7 +336,17 @@ impl Stem {
         let start = EpochStartView::parse(payload).map_err(|reject| format!("S5: start: {reject}"))?;
         self.starts = true;
         let members: Vec<_> = start.members().map(|member| member.identity()).collect();
-        if members != self.members {
+        self.founds = start.founded_on().is_some();
+        if self.founds {
+            let left = before.map(|before| (before.history, before.next, before.chain));
+            let named = start.founded_on().map(|left| (left.history, left.next, left.chain));
+            if left != named || members != [self.epoch.leader()] {
+                return Err(format!(
+                    "LINEAGE-3: {:x} is founded by {members:?} in {} on {named:?}, and follows {left:?}",
+                    self.history, self.epoch
+                ));
+            }
+        } else if members != self.members {
             return Err(format!(
                 "S5: the start of {} lists {members:?}, its log {:?}",
                 self.epoch, self.members
