@@ -159,9 +159,12 @@ impl<N: Net> Publisher<N> {
         if core.rx.abandoned().is_some() || core.rx.has_diverged() {
             core.lost = true;
         }
-        if let Some(Superseded { history, left, have_next: have, .. }) = core.rx.superseded() {
+        if let Some(Superseded { history, left, have_next: have, parted }) = core.rx.superseded() {
             core.lost = true;
-            f(PublisherEvent::Forgotten { history, next: left.next, have });
+            // Of another log it had read nothing that was final.
+            if !parted {
+                f(PublisherEvent::Forgotten { history, next: left.next, have });
+            }
         }
         if core.lost {
             f(PublisherEvent::Lost);

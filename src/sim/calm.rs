@@ -2,6 +2,7 @@
 
 use super::check::Violation;
 use super::coverage::Event;
+use super::device::Device;
 use super::edge::EdgePlan;
 use super::machine::State;
 use super::plan::DAY_NS;
@@ -20,6 +21,8 @@ impl World {
     /// The storm is over: a quorum of replicas and some clients are healed, the rest is broken for ever.
     pub(super) fn calm(&mut self) -> Result<(), Violation> {
         self.wire.heal();
+        self.leave_the_former();
+        self.seats.iter_mut().for_each(|seat| seat.device = Device::default());
         let replicas = self.plan.replicas;
         for seat in &mut self.seats {
             if let Actor::Replica(machine) = &mut seat.actor {

@@ -104,6 +104,26 @@ events! {
     RingsNotResized "rings that kept their size as they were needed",
     OtherTails "replicas whose tail lay at another path",
     OtherTailsRefused "replicas that needed the tail of the former path, and said so",
+    ShortSends "turns in which a device took fewer datagrams than it was offered",
+    NoBuffers "turns in which a device had no buffers",
+    Unjoined "datagrams of a group that was not joined",
+    BurstsLost "datagrams of bursts that one socket lost",
+    RingsOverrun "rings in memory that overran their reader",
+    Echoes "old datagrams that came back to their sender",
+    OtherClusters "datagrams of another cluster",
+    Ruins "quorums lost for good, or nearly",
+    RecoveriesNotNeeded "quorums that were complete after all",
+    Foundings "histories founded on what was left",
+    FoundersDied "foundings that died in a call, and were tried again",
+    FoundingsLoseCommitted "foundings without something that was committed",
+    FormerStopped "former members that stopped for the new history",
+    PresentStopped "members that stopped for the former history, and were started again",
+    ArchiversWentOver "logs that went over to the new history",
+    ReadersWentOver "readers that went over to the new history",
+    ReadersForgotten "readers told that they are ahead of the new history",
+    ReadersParted "readers told that theirs was another log",
+    PublishersWentOver "publishers that went over to the new history",
+    PublishersForgotten "publishers told that they are ahead of the new history",
     ClockSteps "clocks stepped",
     ClockStepsOfDays "clocks stepped by a day",
     ClocksUneven "clocks of another rate than that of the run",
@@ -209,8 +229,15 @@ impl Coverage {
     /// What never happened, and should have.
     pub fn missing(&self) -> Vec<&'static str> {
         let zero = self.0.iter().zip(Event::NAMES).filter(|(count, _)| **count == 0);
-        let rare = [Event::DamageUnseen, Event::Overruns, Event::ReplaysDenied, Event::TakeoversThatWait]
-            .map(Self::name);
+        let rare = [
+            Event::DamageUnseen,
+            Event::Overruns,
+            Event::ReplaysDenied,
+            Event::TakeoversThatWait,
+            Event::PresentStopped,
+            Event::ReadersParted,
+        ]
+        .map(Self::name);
         let rare = |name: &&str| rare.contains(name);
         zero.map(|(_, name)| *name).filter(|name| !rare(name)).collect()
     }

@@ -27,6 +27,13 @@ const APART: u64 = 14;
 const FILLED_NS: Nanos = 60_000_000;
 
 impl Plan {
+    /// Whether disks are full for twice as long as the storm lasts: nothing else draws that.
+    pub fn is_drought(&self) -> bool {
+        self.faults
+            .iter()
+            .any(|fault| matches!(fault.what, What::DiskFull(_, lasting) if lasting == 2 * self.storm_ns))
+    }
+
     /// A drought instead of everything else, in few runs. Returns whether it is one.
     pub(super) fn draw_drought(&mut self, rng: &mut Rng) -> bool {
         if rng.below(SELDOM) > 0 || self.founders < 3 || self.founders != self.replicas || self.witness {

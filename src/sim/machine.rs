@@ -176,7 +176,7 @@ impl Machine {
         })
     }
 
-    fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> Settings {
         Settings {
             cluster: CLUSTER,
             replica: self.identity.replica,

@@ -6,7 +6,7 @@ use super::check::tree::Stem;
 use super::coverage::Event;
 use super::machine::{CLUSTER, Machine, State};
 use super::plan::{End, Target};
-use super::populate::{HISTORY, address};
+use super::populate::address;
 use super::story::Happening;
 use super::wire::{ALL_TRAFFIC, Broken, Route};
 use super::world::{Actor, World};
@@ -65,6 +65,11 @@ impl Operator {
         self.errands.iter().map(|errand| errand.next_at).min().unwrap_or(Nanos::MAX)
     }
 
+    /// Whether the journal at a seat is to be formatted anew.
+    pub(super) fn renews(&self, seat: usize) -> bool {
+        self.errands.iter().any(|errand| errand.steps.contains(&Step::Renew(seat)))
+    }
+
     /// Nothing more is ordered.
     pub(super) fn rest(&mut self) {
         self.errands.clear();
@@ -74,8 +79,13 @@ impl Operator {
 impl World {
     /// These steps from now on, first after a while.
     pub(super) fn order(&mut self, steps: &[Step], after: Nanos) {
+        self.order_until(steps, after, self.now + 40 * self.plan.timeout_ns);
+    }
+
+    /// The same, and anybody cares until then.
+    pub(super) fn order_until(&mut self, steps: &[Step], after: Nanos, until: Nanos) {
         self.tell(0, || Happening::Fault(format!("the operator begins {steps:?}")));
-        let (next_at, until) = (self.now + after, self.now + 40 * self.plan.timeout_ns);
+        let next_at = self.now + after;
         self.operator.errands.push(Errand { steps: steps.iter().copied().collect(), next_at, until });
     }
 
@@ -157,7 +167,7 @@ impl World {
         let entry = EntryHeader { kind: EntryKind::Membership as u8, ..EntryHeader::zeroed() };
         let written = write_entry(&mut out[HEADER_LEN..], entry, &payload[..length]);
         let out = &mut out[..HEADER_LEN + written.unwrap_or_default()];
-        seal(out, Header { history: HISTORY, count: 1, ..header(Kind::Submission) });
+        seal(out, Header { history: self.oracle.history(), count: 1, ..header(Kind::Submission) });
         for _ in 0..early {
             self.oracle.coverage.count(Event::LearnersAdded);
         }

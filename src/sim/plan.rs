@@ -3,6 +3,7 @@
 
 use super::clock::Clock;
 use super::configured::Configured;
+use super::device::Ailment;
 use super::disk::Trouble;
 use super::edge::{self, EdgeFault, EdgePlan};
 use super::rng::Rng;
@@ -134,6 +135,14 @@ pub enum What {
     Close(usize),
     /// Something of the edge.
     Edge(EdgeFault),
+    /// The device at this seat fails.
+    Ail(usize, Ailment, Nanos),
+    /// So many datagrams of the past come back to who sent them.
+    Echo(u64),
+    /// So many datagrams of the past come as another cluster's.
+    OtherCluster(u64),
+    /// The journals of the first are gone for good, the second lose their power; and the operator recovers.
+    Ruin(Seats, Seats),
 }
 
 /// A fault and when it strikes, in nanoseconds from the beginning.
@@ -277,6 +286,8 @@ impl Plan {
         // From a stream of its own: what is drawn above is what it was.
         plan.draw_disks(&mut Rng::new(seed ^ 0xd15c));
         plan.faults.sort_by_key(|fault| fault.at_ns);
+        plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));
+        plan.draw_ruin(&mut Rng::new(seed ^ 0x104a));
         let is_drought = plan.draw_drought(&mut Rng::new(seed ^ 0xd407));
         plan.draw_quiet(&mut Rng::new(seed ^ 0x91e7));
         let is_quiet = plan.quiet_from.is_some();
@@ -314,6 +325,11 @@ impl Plan {
     /// Whether a name may have two processes: then their payloads must differ.
     pub fn has_rivals(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault.what, What::ClientCrash(_) | What::Fence(_)))
+    }
+
+    /// Whether the stream may go on in a history that is founded on it.
+    pub fn may_found(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::Ruin(..)))
     }
 
     /// Whether an archiver sits there.

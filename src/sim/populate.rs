@@ -3,6 +3,7 @@
 use super::check::{Oracle, Violation};
 use super::configured::Configured;
 use super::coverage::Event;
+use super::device::Device;
 use super::machine::{CLUSTER, MTU, Machine, Started, State};
 use super::net::SimNet;
 use super::operator::Operator;
@@ -147,6 +148,7 @@ pub(super) fn subscriber(
 pub(super) fn named(start: Start) -> Option<Seq> {
     match start {
         Start::From(seq) => Some(seq),
+        Start::Cursor(cursor) => Some(cursor.seq),
         _ => None,
     }
 }
@@ -191,8 +193,11 @@ impl World {
             world.start_replica(seat)?;
         }
         for index in 0..plan.publishers {
-            let work =
-                Work::new(format!("gateway-{index}"), plan.messages, plan.storm_ns / plan.messages.max(1));
+            let work = Work::new(
+                format!("gateway-{index}"),
+                plan.messages,
+                plan.first_act_ns() / plan.messages.max(1),
+            );
             world.seat(Actor::Publisher(None, work), format!("publisher {index}"));
             world.start_client(plan.replicas + index);
         }
@@ -237,6 +242,7 @@ impl World {
         self.seats.push(Seat {
             actor,
             paused_until: 0,
+            device: Device::default(),
             wake_at: self.now,
             idle_ns: 0,
             led: None,
@@ -330,7 +336,11 @@ impl World {
                 let (delivery, start) = (reading.delivery, reading.start);
                 *process = Some(subscriber(&self.plan, seat, delivery, start, self.plan.replays, rng));
                 reading.source = Source::default();
-                self.oracle.on_subscriber_started(seat, reading.delivery, named(reading.start));
+                let cursor = match reading.start {
+                    Start::Cursor(cursor) => Some(cursor),
+                    _ => None,
+                };
+                self.oracle.on_subscriber_started(seat, reading.delivery, named(reading.start), cursor);
             }
             Actor::Replica(_) | Actor::Edge(_) | Actor::Handle(_) => {}
         }

@@ -1,9 +1,9 @@
 //! What readers read from journals: the other end of `engine::replay`, as a server of replays gives it.
 
 use super::machine::CLUSTER;
-use super::populate::{HISTORY, address};
+use super::populate::address;
 use super::replay::{Given, next_order};
-use super::world::World;
+use super::world::{Actor, World};
 use crate::engine::replay::{ReplayLimits, Step};
 use crate::engine::replica::ReplayOrder;
 use crate::engine::subscriber::SubscriberCore;
@@ -72,19 +72,19 @@ impl World {
             }
             Some(Given::Denied(end, oldest)) => {
                 self.oracle.coverage.count(Event::ReplaysDenied);
-                source.say((giver, order.from, oldest), Some(end));
+                source.say(self.spoken_by(giver), (order.from, oldest), Some(end));
                 source.giver = None;
             }
             Some(Given::Frames(bytes)) => {
                 if !source.answered {
                     self.oracle.coverage.count(Event::ReaderReplays);
-                    source.say((giver, order.from, 0), None);
+                    source.say(self.spoken_by(giver), (order.from, 0), None);
                     source.answered = true;
                 }
                 match next_order(&bytes) {
                     Some(order) => source.order = Some(order),
                     None if now >= source.marked_at + MARK_NS => {
-                        source.say((giver, order.from, 0), None);
+                        source.say(self.spoken_by(giver), (order.from, 0), None);
                         source.marked_at = now;
                     }
                     None => {}
@@ -95,14 +95,31 @@ impl World {
     }
 }
 
+impl World {
+    /// Who gives, and the history of its log.
+    fn spoken_by(&self, giver: usize) -> (Identity, u64) {
+        match &self.seats[giver].actor {
+            Actor::Replica(machine) => {
+                (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()))
+            }
+            _ => (Identity::default(), 0),
+        }
+    }
+}
+
 impl Source {
-    fn say(&mut self, (giver, next, oldest_seq): (usize, Seq, Seq), end: Option<ReplayEnd>) {
+    fn say(
+        &mut self,
+        (giver, history): (Identity, u64),
+        (next, oldest_seq): (Seq, Seq),
+        end: Option<ReplayEnd>,
+    ) {
         let kind = if self.answered { Kind::ReplayMark } else { Kind::ReplayAnswer };
         let header = Header {
             cluster: CLUSTER,
-            history: HISTORY,
-            sender: giver as u32 + 1,
-            incarnation: 0x100 + giver as u32,
+            history,
+            sender: giver.replica,
+            incarnation: giver.incarnation,
             first_seq: next,
             ..Header::new(kind)
         };

@@ -201,6 +201,10 @@ impl World {
                 }
             }
             What::Edge(fault) => self.befall(fault),
+            What::Ail(seat, ailment, lasting) => self.ail(seat, ailment, lasting),
+            What::Echo(count) => self.echo(count),
+            What::OtherCluster(count) => self.speak_as_other_cluster(count),
+            What::Ruin(gone, dark) => return self.ruin(gone, dark),
             What::Fence(_) => {
                 let rival = self.plan.seats() + self.fences;
                 self.fences += 1;
@@ -397,7 +401,7 @@ impl World {
         self.tell(index, || Happening::Fault(format!("killed, {harm:?} {}", ms(lasting))));
     }
 
-    fn crash_client(&mut self, index: usize) {
+    pub(super) fn crash_client(&mut self, index: usize) {
         let restart = self.now + self.clients_rng.below(self.plan.timeout_ns);
         let resume = self.oracle.delivered_next(index);
         let event = match &mut self.seats[index].actor {
@@ -407,9 +411,13 @@ impl World {
                 Event::PublisherCrashes
             }
             Actor::Subscriber(process @ Some(_), reading) => {
-                *process = None;
+                let cursor = process.take().and_then(|process| process.core.cursor());
                 (reading.restart_at, reading.ended) = (restart, false);
+                // Where a history may be founded, a seq alone does not say which stream it is of.
                 reading.start = match (reading.delivery, resume) {
+                    (Delivery::Committed, Some(_)) if self.plan.may_found() => {
+                        cursor.map_or(Start::From(1), Start::Cursor)
+                    }
                     (Delivery::Committed, Some(seq)) => Start::From(seq),
                     (Delivery::Stamped, Some(_)) => Start::From(1),
                     (_, None) => Start::Live,

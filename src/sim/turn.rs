@@ -4,6 +4,7 @@ use super::check::{Oracle, Violation};
 use super::coverage::Event;
 use super::drought;
 use super::payload;
+use super::ruin::is_left_behind;
 use super::storage::Flushed;
 use super::story::Happening;
 use super::world::{Actor, Phase, Reading, Work, World};
@@ -42,10 +43,14 @@ impl World {
         self.oracle.on_turn(index);
         let mut work = replica.poll(shown, wall);
         if replica.core.is_stopped() {
-            let (mut why, mut overran) = (String::new(), false);
+            let (mut why, mut overran, mut said) = (String::new(), false, Vec::new());
             while let Some(event) = replica.core.events.pop() {
                 overran |= matches!(event, NodeEvent::Overrun { .. });
                 why = format!("{why} {event:?}");
+                said.push(event);
+            }
+            if is_left_behind(&said) && self.oracle.founding().is_some() {
+                return self.on_left_behind(index, &said).map(|()| 0);
             }
             // A ring that was recovered may begin where the commit is: what lies before it is read anew.
             let begins_late = replica.tail().oldest_seq() >= replica.core.commit_next();
@@ -302,6 +307,10 @@ fn on_publisher_event(
             work.told_next = work.told_next.max(seq + 1);
             oracle.on_fate_committed(who, publisher, publisher_seq, seq)?;
         }
+        PublisherEvent::Founded { history, seq } => oracle.on_publisher_went_over(who, history, seq)?,
+        PublisherEvent::Forgotten { history, next, have } => {
+            oracle.on_publisher_forgotten(who, history, next, have)?;
+        }
         PublisherEvent::Fenced { publisher_seq, .. } => {
             (work.left, work.fenced) = (0, true);
             oracle.on_fate_ended(who, publisher_seq)?;
@@ -352,6 +361,34 @@ fn read(
                 oracle.on_subscription_ended(who);
                 ended = true;
                 Ok(())
+            }
+            SubscriberEvent::Founded { history, seq, .. } => oracle.on_went_over(who, history, seq),
+            SubscriberEvent::Forgotten { history, next, have } => {
+                told.push(format!("is ahead: has all below {have}, history {history:x} begins at {next}"));
+                ended = true;
+                oracle.on_forgotten_told(who, history, next, have)
+            }
+            SubscriberEvent::Ahead { next, end, .. } if oracle.may_be_ahead(next) => {
+                told.push(format!("is ahead: at {next}, the log ends at {end}"));
+                oracle.on_subscription_ended(who);
+                ended = true;
+                Ok(())
+            }
+            SubscriberEvent::Diverged { seq } if oracle.parts_at(seq) => {
+                told.push(format!("has another log below {seq} than the new history"));
+                oracle.coverage.count(Event::ReadersParted);
+                oracle.on_subscription_ended(who);
+                ended = true;
+                Ok(())
+            }
+            SubscriberEvent::Ahead { next, end, epoch } => {
+                // Nothing that was committed is lost: whoever is told this was told it wrongly.
+                Err(format!(
+                    "AGREEMENT: subscriber {who}, at {next}, is said to be ahead of {epoch}, which ends at {end}"
+                ))
+            }
+            SubscriberEvent::Diverged { seq } => {
+                Err(format!("AGREEMENT: subscriber {who} finds another log than its own at {seq}"))
             }
             SubscriberEvent::Refused { why: None, .. } => {
                 told.push("refused: no journal can be reached".to_string());

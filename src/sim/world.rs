@@ -2,6 +2,7 @@
 
 use super::check::{Oracle, Violation, digest};
 use super::coverage::Event;
+use super::device::Device;
 use super::edge::{EdgeSeat, Edges};
 use super::handover::Draining;
 use super::machine::{Machine, State};
@@ -41,6 +42,8 @@ pub(super) struct Seat {
     pub(super) actor: Actor,
     /// Stopped (SIGSTOP) until then; its sockets go on filling.
     pub(super) paused_until: Nanos,
+    /// What is wrong with its device.
+    pub(super) device: Device,
     /// The next turn.
     pub(super) wake_at: Nanos,
     /// It had nothing to do for this long, and so looks less often.
@@ -259,7 +262,17 @@ impl World {
         while let Some(letter) = self.wire.arrive(self.now, &mut self.oracle.coverage) {
             let Letter { route, number, sent_at, bytes } = letter;
             let wakes = self.now + 1 + self.rng.below(self.plan.turn_ns);
-            let owner = self.owner(route.to);
+            let (now, owner) = (self.now, self.owner(route.to));
+            let Some(waiting) = self.net_mut(route.to).map(|net| net.groups.len()) else { continue };
+            if let Some(event) = self.seats[owner].device.loses(now, route.group, waiting) {
+                self.oracle.coverage.count(event);
+                if event == Event::RingsOverrun
+                    && let Some(net) = self.net_mut(route.to)
+                {
+                    net.groups.clear();
+                }
+                continue;
+            }
             let Some(net) = self.net_mut(route.to) else { continue };
             let from = route.group.is_none().then(|| address(route.from));
             let is_joined = route.group.is_none_or(|group| net.joins(group));
@@ -290,6 +303,10 @@ impl World {
             }
             self.start_client(index);
             return Ok(());
+        }
+        let takes = self.seats[index].device.takes(self.now);
+        if let Some(net) = self.net_mut(index) {
+            net.takes = takes;
         }
         let work = self.turn(index)?;
         self.send(index, usize::MAX)?;
@@ -322,6 +339,10 @@ impl World {
     pub(super) fn send(&mut self, index: usize, count: usize) -> Result<(), Violation> {
         let Some(net) = self.net_mut(index) else { return Ok(()) };
         let mut sent = std::mem::take(&mut net.sent);
+        if std::mem::take(&mut net.refused) {
+            let event = if net.takes == 0 { Event::NoBuffers } else { Event::ShortSends };
+            self.oracle.coverage.count(event);
+        }
         sent.truncate(count);
         let weather = match self.phase {
             Phase::Storm => self.plan.weather,
@@ -426,7 +447,7 @@ impl World {
                 if looks {
                     process.core.invariants();
                 }
-                self.oracle.check_subscriber(index, process.core.commit_next())
+                self.oracle.check_subscriber(index, process.core.commit_next(), process.core.history())
             }
             Actor::Publisher(Some(process), work) => {
                 if looks {
@@ -461,8 +482,11 @@ impl World {
         self.seats.iter().enumerate().filter(|(index, _)| healthy >> index & 1 == 1).all(|(index, seat)| {
             match &seat.actor {
                 Actor::Publisher(Some(process), work) => {
-                    work.fenced
-                        || work.left == 0 && process.core.is_drained() && self.oracle.without_fate(index) == 0
+                    !self.oracle.lacks_word(index)
+                        && (work.fenced
+                            || work.left == 0
+                                && process.core.is_drained()
+                                && self.oracle.without_fate(index) == 0)
                 }
                 Actor::Publisher(None, work) => work.restart_at == Nanos::MAX,
                 Actor::Subscriber(Some(_), reading) => reading.ended || self.oracle.has_delivered_all(index),

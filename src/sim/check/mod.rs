@@ -7,17 +7,20 @@
 //! * `answers` watches the contents of what is said beside the protocol: beats, statuses, replies, verdicts, notices.
 //! * `events` watches what readers, publishers and operators are told, and that it is told once.
 //! * `tables` folds each replica's log anew: S8.
+//! * `founding` knows which history is left, and what it had: LINEAGE-1 to LINEAGE-3.
 //! * `clients` watches what is delivered and which fates are told: S10 and the four promises.
 
 mod answers;
 mod clients;
 mod events;
+mod founding;
 pub mod ghost;
 mod replicas;
 mod tables;
 pub mod tree;
 mod words;
 
+pub use founding::FoundingSaid;
 pub use words::Sent;
 
 use super::coverage::Coverage;
@@ -25,6 +28,7 @@ use crate::proto::log::LogEnd;
 use crate::wire::{Epoch, Identity, PublisherId, PublisherSeq, Seq};
 use clients::{Reader, Writer};
 use events::{Ear, Log, Told};
+use founding::Founded;
 use ghost::Ghost;
 use replicas::{Ballots, Voice};
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +87,8 @@ pub struct Oracle {
     orders: BTreeSet<(Seq, Identity)>,
     /// Where logs and commits of replicas stood when their tables were last looked at.
     tabled: BTreeMap<usize, (LogEnd, Seq)>,
+    /// The history that was founded on what was left of the first one.
+    founding: Option<Founded>,
     /// What was generated.
     pub coverage: Coverage,
 }
@@ -112,6 +118,7 @@ impl Oracle {
             handovers: BTreeMap::new(),
             orders: BTreeSet::new(),
             tabled: BTreeMap::new(),
+            founding: None,
             coverage: Coverage::default(),
         }
     }

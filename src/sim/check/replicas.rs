@@ -126,7 +126,7 @@ impl Oracle {
         };
         self.voices.insert(who, voice);
         // What was flushed while it stopped counts as well.
-        tip.map_or(Ok(()), |tip| self.on_holding(&voice, tip))
+        tip.filter(|tip| !self.is_former(*tip)).map_or(Ok(()), |tip| self.on_holding(&voice, tip))
     }
 
     /// What a replica recovered beside its log: the tables that the log has decided.
@@ -238,7 +238,7 @@ impl Oracle {
                 ));
             }
             now.commit_next = commit_next;
-            self.ghost.check_claim(&self.tree, &format!("replica {who}"), commit_next, Some(now.tip))?;
+            self.check_claim(&format!("replica {who}"), commit_next, Some(now.tip))?;
         }
         self.voices.insert(who, now);
         Ok(())
@@ -261,6 +261,7 @@ impl Oracle {
     fn check_change(&mut self, who: usize, before: &Voice, now: &mut Voice) -> Result<(), Violation> {
         let tree = &self.tree;
         if tree.begins_with(now.tip, before.tip) {
+            self.count_over(before.tip, now.tip);
             return Ok(());
         }
         let common = tree.next(tree.common(before.tip, now.tip));
@@ -278,6 +279,7 @@ impl Oracle {
         }
         let last = self.exchanged.get(&who).and_then(|ended| ended.last().copied());
         now.replaced = last.or(before.tip);
+        self.count_over(before.tip, now.tip);
         self.coverage.count(Event::Exchanges);
         Ok(())
     }
@@ -293,6 +295,9 @@ impl Oracle {
             Durability::Process => self.tree.next(Some(tip)),
             Durability::Power => durable.min(self.tree.next(Some(tip))),
         };
+        if self.is_former(tip) {
+            return self.on_held_formerly(identity, tip, next);
+        }
         let new = self.ghost.on_held(&self.tree, identity, tip, next)?;
         if !new.is_empty() {
             self.coverage.count(Event::Commits);
@@ -359,7 +364,7 @@ impl Oracle {
     }
 
     /// The frame of the tree that ends at `seq` with this chain: equal ends, equal logs.
-    fn known_end(&self, seq: Seq, chain: Chain) -> Option<Node> {
+    pub(super) fn known_end(&self, seq: Seq, chain: Chain) -> Option<Node> {
         self.tree.containing(seq - 1).find(|node| {
             let stem = self.tree.stem(*node);
             stem.next == seq && stem.chain == chain
@@ -409,9 +414,16 @@ impl Oracle {
             {
                 return Err(format!("S1: replica {who} stamped in {epoch}"));
             }
-            if self.tree.stem(node).starts {
+            if self.tree.stem(node).founds {
+                self.check_founding(node)?;
+            } else if self.tree.stem(node).starts {
                 self.check_won(node)?;
             }
+        }
+        if self.is_former(node) {
+            return Err(format!("LINEAGE-1: {epoch} stamps at {} in a history that was left", {
+                frame.header.first_seq
+            }));
         }
         self.ghost.on_frame(&self.tree, node)?;
         self.coverage.count(Event::Frames);

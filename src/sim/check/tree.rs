@@ -39,6 +39,10 @@ struct Line {
 /// A frame of some log.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Stem {
+    /// In which history it was stamped.
+    pub history: u64,
+    /// Whether it founds that one on the log before it.
+    pub founds: bool,
     /// Who stamped it.
     pub epoch: Epoch,
     /// Its first seq.
@@ -264,6 +268,8 @@ impl Tree {
         let epoch = header.epoch();
         let before = parent.map(|parent| self.stem(parent));
         let mut stem = Stem {
+            history: header.history,
+            founds: false,
             epoch,
             first: header.first_seq,
             next: header.next_seq(),
@@ -357,6 +363,15 @@ impl Tree {
             let is_whole = stem.messages.last().is_some_and(|(at, _)| *at == seq);
             stem.facts.push(Fact::of_entry(header.timestamp, &entry, is_whole));
         }
+        if let Some(before) = before
+            && before.history != stem.history
+            && !stem.founds
+        {
+            return Err(format!(
+                "LINEAGE-3: a frame of history {:x} at {} follows one of {:x}, and founds nothing",
+                stem.history, stem.first, before.history
+            ));
+        }
         let node = Node(self.stems.len() as u32);
         if !stem.undo.is_empty() {
             stem.undone_by = Some(node);
@@ -385,7 +400,17 @@ impl Stem {
         self.starts = true;
         self.durability = Durability::from_wire(start.body.durability);
         let members: Vec<_> = start.members().map(|member| member.identity()).collect();
-        if members != self.members {
+        self.founds = start.founded_on().is_some();
+        if self.founds {
+            let left = before.map(|before| (before.history, before.next, before.chain));
+            let named = start.founded_on().map(|left| (left.history, left.next, left.chain));
+            if left != named || members != [self.epoch.leader()] {
+                return Err(format!(
+                    "LINEAGE-3: {:x} is founded by {members:?} in {} on {named:?}, and follows {left:?}",
+                    self.history, self.epoch
+                ));
+            }
+        } else if members != self.members {
             return Err(format!(
                 "S5: the start of {} lists {members:?}, its log {:?}",
                 self.epoch, self.members
