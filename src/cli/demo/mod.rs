@@ -62,7 +62,7 @@ const REPLICAS: u32 = 3;
 /// Gateways of the demo.
 const GATEWAYS: usize = 2;
 /// How long the replicas may take to start, to agree at the end, and to stop.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a round of questions waits for the last replica.
 const ASK_ROUND: Duration = Duration::from_millis(200);
 /// From the word to the publishers until the first order is due.

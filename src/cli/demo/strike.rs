@@ -23,7 +23,7 @@ const ASK_NS: Nanos = 20_000_000;
 /// How long a round waits for the last answer.
 const ASK_ROUND: Duration = Duration::from_millis(20);
 /// No takeover and no return takes nearly so long.
-const PATIENCE_NS: Nanos = 20_000_000_000;
+const PATIENCE_NS: Nanos = 60_000_000_000;
 /// A standby that is no further behind follows.
 const BEHIND_MAX: u64 = 20_000;
 
@@ -138,7 +138,10 @@ impl Striker {
         });
         Err(Failure::new(
             NOT_READY,
-            format!("20 s were not enough until {what}{last}; --keep keeps the logs"),
+            format!(
+                "{} s were not enough until {what}{last}; --keep keeps the logs",
+                PATIENCE_NS / 1_000_000_000
+            ),
         ))
     }
 

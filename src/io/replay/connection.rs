@@ -131,6 +131,11 @@ impl Connection {
         }
     }
 
+    /// Counts towards the most readers. One that was refused, or had its last word, does not: it only lingers.
+    pub fn takes_a_place(&self) -> bool {
+        !self.doomed && !matches!(self.state, State::Closing { .. })
+    }
+
     /// One turn within `allowance` bytes, from which it takes what it sends.
     pub fn turn(&mut self, desk: &mut Desk<'_>, allowance: &mut u64) -> Turned {
         if !self.listen(desk) {

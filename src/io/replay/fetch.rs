@@ -27,17 +27,19 @@ const PAUSE: Duration = Duration::from_micros(200);
 /// While nothing is ordered.
 const QUIET: Duration = Duration::from_millis(20);
 
+/// The numbers of orders rise from 1, so that what an earlier one brought late is known.
 struct Shared {
-    order: Mutex<Option<ReplayOrder>>,
+    order: Mutex<(u64, Option<ReplayOrder>)>,
     /// Another order, or none, than the thread is working on.
     changed: AtomicBool,
     stop: AtomicBool,
-    at_end: AtomicBool,
+    /// The order of which nothing comes for the present; 0 where something does.
+    at_end: AtomicU64,
     /// Who gives, in one number, and in which history.
     giver: AtomicU64,
     history: AtomicU64,
-    /// The chunks that are in the queue belong to an order that was withdrawn.
-    full: ArrayQueue<Vec<u8>>,
+    /// With the order that they belong to, which may have been withdrawn.
+    full: ArrayQueue<(u64, Vec<u8>)>,
     empty: ArrayQueue<Vec<u8>>,
 }
 
@@ -46,9 +48,26 @@ pub struct Fetch {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     ordered: bool,
+    /// The last order.
+    number: u64,
     /// The chunk that is being taken, and how far.
     chunk: Vec<u8>,
     at: usize,
+}
+
+impl Shared {
+    fn new() -> Self {
+        Self {
+            order: Mutex::new((0, None)),
+            changed: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            at_end: AtomicU64::new(0),
+            giver: AtomicU64::new(0),
+            history: AtomicU64::new(0),
+            full: ArrayQueue::new(CHUNKS_MAX),
+            empty: ArrayQueue::new(CHUNKS_MAX + 1),
+        }
+    }
 }
 
 impl Fetch {
@@ -57,22 +76,17 @@ impl Fetch {
     /// # Errors
     /// The system gives no thread.
     pub fn start(limits: ReplayLimits) -> Result<Self, IoError> {
-        let shared = Arc::new(Shared {
-            order: Mutex::new(None),
-            changed: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-            at_end: AtomicBool::new(false),
-            giver: AtomicU64::new(0),
-            history: AtomicU64::new(0),
-            full: ArrayQueue::new(CHUNKS_MAX),
-            empty: ArrayQueue::new(CHUNKS_MAX + 1),
-        });
+        let shared = Arc::new(Shared::new());
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("fetch".to_string())
             .spawn(move || Worker::new(limits, theirs).run())
             .map_err(|error| IoError::new("starting the thread that fetches replays", error))?;
-        Ok(Self { shared, thread: Some(thread), ordered: false, chunk: Vec::new(), at: 0 })
+        Ok(Self::of(shared, Some(thread)))
+    }
+
+    fn of(shared: Arc<Shared>, thread: Option<JoinHandle<()>>) -> Self {
+        Self { shared, thread, ordered: false, number: 0, chunk: Vec::new(), at: 0 }
     }
 
     /// Who gave last, and in which history.
@@ -84,7 +98,7 @@ impl Fetch {
     /// Whether nothing comes for the present, and all that came was taken; `None` while nothing is ordered.
     pub fn at_end(&self) -> Option<bool> {
         self.ordered.then(|| {
-            self.shared.at_end.load(Ordering::Acquire)
+            self.shared.at_end.load(Ordering::Acquire) == self.number
                 && self.shared.full.is_empty()
                 && self.at >= self.chunk.len()
         })
@@ -92,12 +106,12 @@ impl Fetch {
 
     /// Asks for a replay, or for none any more. What is under way is thrown away.
     pub fn order(&mut self, order: Option<ReplayOrder>) {
-        self.ordered = order.is_some();
-        *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = order;
-        self.shared.at_end.store(false, Ordering::Release);
+        (self.ordered, self.number) = (order.is_some(), self.number + 1);
+        *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = (self.number, order);
         self.shared.changed.store(true, Ordering::Release);
         self.drop_chunk();
-        while let Some(chunk) = self.shared.full.pop() {
+        // The thread may bring more of the order before this one until it looks.
+        while let Some((_, chunk)) = self.shared.full.pop() {
             self.give_back(chunk);
         }
     }
@@ -109,7 +123,11 @@ impl Fetch {
         while taken < most {
             if self.at >= self.chunk.len() {
                 self.drop_chunk();
-                let Some(chunk) = self.shared.full.pop() else { break };
+                let Some((number, chunk)) = self.shared.full.pop() else { break };
+                if number != self.number {
+                    self.give_back(chunk);
+                    continue;
+                }
                 self.chunk = chunk;
             }
             let bytes = &self.chunk[self.at..];
@@ -152,8 +170,9 @@ struct Worker {
     source: Source,
     cluster: u64,
     clock: Clock,
-    /// Where the next request begins.
+    /// Where the next request begins, and the order's number.
     order: Option<ReplayOrder>,
+    number: u64,
     chunk: Vec<u8>,
 }
 
@@ -167,6 +186,7 @@ impl Worker {
             cluster,
             clock: Clock::start(),
             order: None,
+            number: 0,
             chunk: Vec::new(),
         }
     }
@@ -185,7 +205,7 @@ impl Worker {
     }
 
     fn begin(&mut self) {
-        self.order = *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.number, self.order) = *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner);
         // Ordered again while one is under way: its source has no more, and the next one is asked.
         self.replay.on_behind(self.clock.now());
         self.replay.finish();
@@ -239,7 +259,8 @@ impl Worker {
         }
         let handed = self.chunk.is_empty() || self.hand_over();
         let gives = self.replay.is_reading() && !self.replay.is_at_end();
-        self.shared.at_end.store(!gives && handed, Ordering::Release);
+        let at_end = if !gives && handed { self.number } else { 0 };
+        self.shared.at_end.store(at_end, Ordering::Release);
         self.look_for_failure(now);
         matches!(polled, Polled::Bytes(_)) && handed
     }
@@ -251,7 +272,8 @@ impl Worker {
         }
         let mut next = self.shared.empty.pop().unwrap_or_else(|| Vec::with_capacity(2 * CHUNK_LEN));
         next.clear();
-        let _ = self.shared.full.push(std::mem::replace(&mut self.chunk, next)); // there is room: we alone push
+        let full = std::mem::replace(&mut self.chunk, next);
+        let _ = self.shared.full.push((self.number, full)); // there is room: we alone push
         true
     }
 
@@ -295,5 +317,42 @@ fn take_piece(
             *order = Some(ReplayOrder { history, from, chain: Some(chain_after(frame.header)) });
         }
         Piece::Frame(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{HEADER_LEN, Header, Kind, Seq};
+
+    fn frame(first_seq: Seq) -> Vec<u8> {
+        let header = Header { length: HEADER_LEN as u32, first_seq, ..Header::new(Kind::Frame) };
+        bytemuck::bytes_of(&header).to_vec()
+    }
+
+    /// What is mended from another journal is fetched hole by hole: a frame that the order before this one brought late
+    /// fits nowhere.
+    #[test]
+    fn what_an_earlier_order_brings_late_is_thrown_away() {
+        let mut fetch = Fetch::of(Arc::new(Shared::new()), None);
+        let order = |from| Some(ReplayOrder { history: 0, from, chain: None });
+        let (mut orders, mut seen) = (Vec::new(), Vec::new());
+        for from in [10, 50] {
+            fetch.order(order(from));
+            orders.push(fetch.shared.order.lock().unwrap().0);
+        }
+        // The thread has not looked yet, and is at the end of the first one.
+        assert!(fetch.shared.full.push((orders[0], frame(10))).is_ok());
+        fetch.shared.at_end.store(orders[0], Ordering::Release);
+        assert_eq!(fetch.take(9, |_| panic!("it was withdrawn")), 0);
+        assert_eq!(fetch.at_end(), Some(false), "nothing of the present order has come");
+        assert!(fetch.shared.full.push((orders[1], frame(50))).is_ok());
+        let taken = fetch.take(9, |bytes| {
+            seen.push(Header::peek(bytes).map(|header| header.first_seq));
+            true
+        });
+        assert_eq!((taken, seen), (1, vec![Some(50)]));
+        fetch.shared.at_end.store(orders[1], Ordering::Release);
+        assert_eq!(fetch.at_end(), Some(true));
     }
 }

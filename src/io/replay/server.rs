@@ -205,7 +205,8 @@ impl Room {
             self.tokens = self.tokens.checked_add(1).unwrap_or(FIRST);
             let interest = Interest::READABLE | Interest::WRITABLE;
             if self.poll.registry().register(&mut stream, token, interest).is_ok() {
-                let doomed = self.connections.len() >= self.settings.readers_max;
+                let readers = self.connections.iter().filter(|(_, one)| one.takes_a_place()).count();
+                let doomed = readers >= self.settings.readers_max;
                 let connection = Connection::new(stream, peer, self.clock.now(), doomed);
                 self.connections.push((token, connection));
             }

@@ -29,6 +29,12 @@ impl<B: Backlog> Gateway<B> {
             _ => return,
         };
         let Some(PendingOpen { nonce, whom, .. }) = self.opens.remove(&ticket) else { return };
+        // The reader may not have come to this open yet; but what an earlier login of ours hands in from here on, the
+        // handle would send under the later one, and numbers that the client was never told would follow each other.
+        if let Some(&earlier) = self.by_publisher.get(&publisher) {
+            self.supersede(now, earlier);
+            self.forget(earlier);
+        }
         match whom {
             OpenFor::Own => self.own.id = Some(publisher),
             OpenFor::Login(index, number) => {

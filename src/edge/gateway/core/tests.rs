@@ -219,6 +219,23 @@ fn of_two_logins_of_a_user_that_are_under_way_the_first_is_refused_once_the_seco
     assert!(gateway.opens.is_empty());
 }
 
+/// What the first one handed in then would stand under the second one's open, behind numbers that nobody was told:
+/// simulator seeds 20261122001393 and 20261122009622.
+#[test]
+fn a_login_whose_user_is_open_anew_hands_in_nothing_more_although_the_entry_was_not_delivered_yet() {
+    let (mut gateway, mut stream, first) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.on_bytes(0, &mut stream, first, b"\0\x04Uyes");
+    let second = log_in(&mut gateway, &mut stream, b"");
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.on_bytes(1_000_000, &mut stream, first, b"\0\x04Uyes");
+    assert_eq!(gateway.counts.submitted, 1);
+    assert!(gateway.out(first).ends_with(SUPERSEDED.as_bytes()), "{:?}", gateway.out(first));
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    assert_eq!(gateway.out(second), b"\0\x1fA     FIRST                   1");
+}
+
 #[test]
 fn a_client_that_is_leaving_is_closed_once_and_not_taken_for_left_behind_until_that_is_delivered() {
     let (mut gateway, mut stream, index) = opening();
