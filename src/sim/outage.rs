@@ -97,12 +97,7 @@ impl World {
     }
 
     /// The power goes, `within` a call of the side thread or between two; the tail lies on a disk if `with_tail`.
-    pub(super) fn lose_power(
-        &mut self,
-        index: usize,
-        (within, with_tail): (bool, bool),
-        lasting: Nanos,
-    ) {
+    pub(super) fn lose_power(&mut self, index: usize, (within, with_tail): (bool, bool), lasting: Nanos) {
         let is_born = self.oracle.log_next(index) == 2 && self.oracle.durable_next(index) == 1;
         let led = self.seats[index].led.is_some();
         let (now, rng) = (self.now, &mut self.rng);

@@ -116,7 +116,7 @@ impl Survey {
 
 impl Machine {
     /// A look as `recover` takes it: with the ring where that proves the journal complete, else at the segments alone.
-    fn look(&self, plan: &Plan) -> Option<Looked> {
+    fn look(&self) -> Option<Looked> {
         if self.is_damaged() || self.failed || !self.rotten.is_empty() {
             return None;
         }
@@ -132,8 +132,8 @@ impl Machine {
     }
 
     /// What a proven ring holds beyond the segments is written there, and the journal stopped in order.
-    fn settle(&mut self, plan: &Plan, wall: Nanos) -> Result<(), OpenError> {
-        let Some(looked) = self.look(plan) else { return Ok(()) };
+    fn settle(&mut self, wall: Nanos) -> Result<(), OpenError> {
+        let Some(looked) = self.look() else { return Ok(()) };
         let State::Down(Some(memory), _) = &mut self.state else { return Ok(()) };
         if looked.ring() != &Ring::Own || looked.completeness() != &Completeness::Complete {
             return Ok(());
@@ -154,9 +154,9 @@ impl Machine {
     }
 
     /// `recover --accept-loss` on the own journal.
-    fn found(&mut self, plan: &Plan, founder: &Founder) -> Result<(), OpenError> {
-        self.settle(plan, founder.wall)?;
-        let Some(looked) = self.look(plan) else { return Ok(()) };
+    fn found(&mut self, founder: &Founder) -> Result<(), OpenError> {
+        self.settle(founder.wall)?;
+        let Some(looked) = self.look() else { return Ok(()) };
         self.store.set_power(true);
         found(&mut self.store, looked.superblock(), founder).map(drop)
     }
@@ -247,7 +247,7 @@ impl World {
         let mut all = Vec::new();
         for seat in 0..self.plan.replicas {
             let Actor::Replica(machine) = &self.seats[seat].actor else { continue };
-            let Some(looked) = machine.look(&self.plan) else { continue };
+            let Some(looked) = machine.look() else { continue };
             let complete = looked.completeness() == &Completeness::Complete;
             let members: Vec<_> = looked.checkpoint().members.iter().map(MemberBody::identity).collect();
             let says_all = complete
@@ -318,7 +318,7 @@ impl World {
             if dies {
                 machine.store.arm(Trouble::Death, draws[1], draws[2]);
             }
-            machine.found(&plan, &founder)
+            machine.found(&founder)
         } else {
             self.found_from(chosen, seat, &founder, dies.then_some((draws[1], draws[2])))
         };
@@ -353,10 +353,9 @@ impl World {
         founder: &Founder,
         dies: Option<(u64, u64)>,
     ) -> Result<(), OpenError> {
-        let plan = self.plan.clone();
         let Some(archiver) = self.machine(chosen) else { return Ok(()) };
-        archiver.settle(&plan, founder.wall)?;
-        let Some(looked) = archiver.look(&plan) else { return Ok(()) };
+        archiver.settle(founder.wall)?;
+        let Some(looked) = archiver.look() else { return Ok(()) };
         let (former, files) = (*looked.superblock(), archiver.store.clone());
         let old = self.machine(seat).map(|machine| machine.identity);
         old.into_iter().for_each(|old| self.oracle.on_forgotten(old));
@@ -374,10 +373,9 @@ impl World {
         self.oracle.on_founding(founder, &said)?;
         self.tell(seat, || Happening::Fault(format!("{founder} founds a history at {}", said.end.next)));
         self.lost = 0;
-        let plan = self.plan.clone();
         for index in 0..self.plan.replicas {
             let Some(machine) = self.machine(index) else { continue };
-            if index != seat && machine.look(&plan).is_none() {
+            if index != seat && machine.look().is_none() {
                 // It holds nothing, or was set aside: nobody starts it.
                 machine.forget();
             }

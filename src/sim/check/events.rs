@@ -122,7 +122,7 @@ impl Oracle {
                 }
             }
             SubscriberEvent::Abandoned { oldest, .. } => {
-                // Below `oldest` too: a witness refuses what it has, and a refusal of what has come since counts as well.
+                // Below `oldest` too: a witness refuses what it has.
                 if oldest > stamped_next {
                     return broken("AGREEMENT");
                 }

@@ -97,7 +97,6 @@ pub struct Stem {
     undone_by: Option<Node>,
     /// The greatest commit that a frame of the log that ends here has announced.
     announced: Seq,
-    history: u64,
     /// What each of its entries tells a reader.
     facts: Vec<Fact>,
 }
@@ -297,7 +296,6 @@ impl Tree {
             undo: Vec::new(),
             undone_by: before.and_then(|before| before.undone_by),
             announced: before.map_or(0, |before| before.announced).max(header.commit_next),
-            history: header.history,
             facts: Vec::with_capacity(usize::from(header.count)),
         };
         if let Some(before) = before {
