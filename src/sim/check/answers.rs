@@ -197,7 +197,9 @@ impl Oracle {
         let To::Unicast(to) = sent.to else {
             return broken("REPAIR-1", who, "refuses to a group", body, &next);
         };
-        let Some(asked) = self.asked.get(&(to, body.token)) else {
+        // What somebody asked may come back to the one who asked.
+        let asked = self.asked.get(&(to, body.token)).or_else(|| self.asked.get(&(sent.from, body.token)));
+        let Some(asked) = asked else {
             return broken("REPAIR-1", who, "refuses", body, &"what nobody asked for");
         };
         let from = body.range.from;

@@ -1,6 +1,7 @@
 //! What readers, publishers and operators are told: each event is of the right place, says what is so, and is told once.
 //! A new kind of event without a sentence here does not compile.
 
+use super::ghost::Ghost;
 use super::tree::Fact;
 use super::{Oracle, Violation};
 use crate::engine::event::{Event as NodeEvent, Role};
@@ -41,7 +42,7 @@ const OF_LEADERS: [Condition; 4] =
 pub(super) struct Log {
     role: Option<Role>,
     conditions: BTreeSet<Condition>,
-    has_history: bool,
+    history: Option<u64>,
 }
 
 impl Oracle {
@@ -90,7 +91,7 @@ impl Oracle {
                 let is_there = match delivery {
                     Some(Delivery::Committed) => tree
                         .telling(seq, fact, from)
-                        .any(|node| tree.begins_with(self.ghost.tip(), Some(node))),
+                        .any(|node| self.ghosts().any(|ghost| tree.begins_with(ghost.tip(), Some(node)))),
                     _ => tree.telling(seq, fact, from).next().is_some(),
                 };
                 if !is_there {
@@ -104,7 +105,8 @@ impl Oracle {
                 ear.told = Some((from, seq + 1));
             }
             SubscriberEvent::Committed { next } => {
-                if next <= ear.committed || next > self.commit_next() {
+                let is_committed = self.ghosts().any(|ghost| next <= tree.next(ghost.tip()));
+                if next <= ear.committed || !is_committed {
                     return broken("S4");
                 }
                 ear.committed = next;
@@ -192,16 +194,17 @@ impl Oracle {
             return Some("FATE");
         }
         let is_own = |publisher: PublisherId| own == Some(publisher);
+        let tips = || self.ghosts().map(Ghost::tip);
+        // What is committed about the name, in the history that the handle lives in.
+        let states = || tips().filter_map(|tip| self.tree.publisher(tip, name));
         match event {
             PublisherEvent::Opened { publisher, publisher_seq, last, .. } => {
-                let committed = self.tree.publisher(self.ghost.tip(), name);
-                let Some(state) = committed.filter(|state| state.id == publisher && state.incarnation > 0)
-                else {
-                    return Some("OPENS");
-                };
-                // A newer process may have it already, and have gone on.
-                let is_last = if state.nonce == nonce { last == state.last } else { last <= state.last };
-                if publisher_seq != last + 1 || !is_last {
+                let is_open = states().any(|state| {
+                    // A newer process may have it already, and have gone on.
+                    let is_last = if state.nonce == nonce { last == state.last } else { last <= state.last };
+                    state.id == publisher && state.incarnation > 0 && is_last
+                });
+                if publisher_seq != last + 1 || !is_open {
                     return Some("OPENS");
                 }
                 told.stamped.clear();
@@ -241,30 +244,28 @@ impl Oracle {
                 told.throttled = begins;
             }
             PublisherEvent::Fenced { publisher, .. } => {
-                let committed = self.tree.publisher(self.ghost.tip(), name);
                 // One that is fenced at once was never told that it is open.
                 let may_be = own.is_none() || is_own(publisher);
                 // Who learns late of its first open, and of the one that fences it, may have opened the name once more.
                 let is_behind = |before: PublisherState| before.id == publisher && before.nonce == nonce;
-                let tip = self.ghost.tip();
-                let mut before = tip.into_iter().flat_map(|tip| self.tree.undo(tip, 1));
-                let is_fenced = committed.is_some_and(|state| state.nonce != nonce)
-                    || before.any(|(_, before)| is_behind(before));
+                let mut before = tips().flatten().flat_map(|tip| self.tree.undo(tip, 1));
+                let is_fenced =
+                    states().any(|state| state.nonce != nonce) || before.any(|(_, before)| is_behind(before));
                 if !may_be || !is_fenced {
                     return Some("FATE");
                 }
             }
             PublisherEvent::Closed { publisher, .. } => {
-                let committed = self.tree.publisher(self.ghost.tip(), name);
-                if !is_own(publisher) || committed.is_none_or(|state| state.nonce == nonce && !state.closed) {
+                let is_closed = states().any(|state| state.nonce != nonce || state.closed);
+                if !is_own(publisher) || !is_closed {
                     return Some("FATE");
                 }
             }
             PublisherEvent::Lost => told.lost = true,
-            // No copies publish under a publisher's nonce, and no run founds a history.
-            PublisherEvent::Diverged { .. }
-            | PublisherEvent::Founded { .. }
-            | PublisherEvent::Forgotten { .. } => return Some("FATE"),
+            // Judged by what was founded, if anything was: `founding`.
+            PublisherEvent::Founded { .. } | PublisherEvent::Forgotten { .. } => {}
+            // No copies publish under a publisher's nonce.
+            PublisherEvent::Diverged { .. } => return Some("FATE"),
         }
         None
     }
@@ -277,6 +278,7 @@ impl Oracle {
         may_differ: bool,
     ) -> Result<(), Violation> {
         let Some(voice) = self.voices.get(&who).copied() else { return Ok(()) };
+        let is_founded = self.founding().is_some();
         let log = self.logs.entry(who).or_default();
         let broken = |rule: &str, log: &Log| {
             Err(format!("{rule}: replica {who} ({}) tells {event:?} after {log:?}", voice.identity))
@@ -291,8 +293,9 @@ impl Oracle {
                     log.conditions.retain(|condition| !OF_LEADERS.contains(condition));
                 }
             }
-            NodeEvent::History { .. } => {
-                if std::mem::replace(&mut log.has_history, true) {
+            NodeEvent::History { history } => {
+                let before = log.history.replace(history);
+                if before.is_some_and(|before| before == history || !is_founded) {
                     return broken("LINEAGE-1", log);
                 }
             }
@@ -352,6 +355,9 @@ impl Oracle {
             // ... and what comes in the network, which only delays and repeats, is what somebody has sent.
             NodeEvent::Rejected { .. } => {}
             NodeEvent::Diverged { .. } | NodeEvent::DivergentAck { .. } if may_differ => {}
+            // Who is of the former history is judged where it stops: `founding`.
+            NodeEvent::OtherHistory { .. } | NodeEvent::FormerHistory { .. } | NodeEvent::Founded { .. }
+                if is_founded => {}
             NodeEvent::Diverged { .. }
             | NodeEvent::DivergentAck { .. }
             | NodeEvent::OtherHistory { .. }

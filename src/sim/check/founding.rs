@@ -56,6 +56,11 @@ impl Oracle {
         self.founding.as_ref().map_or(FIRST, |founded| founded.history)
     }
 
+    /// What is committed, in each history that somebody may live in.
+    pub(super) fn ghosts(&self) -> impl Iterator<Item = &Ghost> {
+        self.founding.iter().map(|founded| &founded.former).chain([&self.ghost])
+    }
+
     /// Whether this history was left.
     pub(super) fn is_left(&self, history: u64) -> bool {
         self.founding.is_some() && history == FIRST

@@ -291,7 +291,7 @@ impl Oracle {
         if self.forgotten.contains(&identity) || voice.level > self.tree.stem(tip).epoch {
             return Ok(());
         }
-        let next = match self.rests_on(voice, self.tree.stem(tip).epoch) {
+        let next = match self.holds_by(voice, self.tree.stem(tip).epoch) {
             Durability::Process => self.tree.next(Some(tip)),
             Durability::Power => durable.min(self.tree.next(Some(tip))),
         };
@@ -306,6 +306,15 @@ impl Oracle {
             self.on_committed_frames(&new)?;
         }
         Ok(())
+    }
+
+    /// What it takes before this voice counts as a holder in `epoch`: what it may acknowledge, or, where it leads the
+    /// epoch and that is of `process`, what it has stamped. It may be configured for `power` since.
+    fn holds_by(&self, voice: &Voice, epoch: Epoch) -> Durability {
+        match self.tree.durability(epoch) {
+            Some(Durability::Process) if epoch.leader() == voice.identity => Durability::Process,
+            _ => self.rests_on(voice, epoch),
+        }
     }
 
     /// What it takes before this voice may acknowledge in `epoch`: its own next start is judged by what it is
