@@ -5,6 +5,7 @@ use super::replicas::Voice;
 use super::tree::Stem;
 use super::words::Sent;
 use super::{Oracle, Violation};
+use crate::engine::event::Role;
 use crate::proto::publishers::PublisherState;
 use crate::sim::net::To;
 use crate::wire::{
@@ -13,6 +14,7 @@ use crate::wire::{
     VerdictBody,
 };
 use std::fmt::Debug;
+use std::net::SocketAddrV4;
 
 fn broken(rule: &str, who: usize, what: &str, said: &dyn Debug, log: &dyn Debug) -> Result<(), Violation> {
     Err(format!("{rule}: replica {who} {what} {said:?}, and it is {log:?}"))
@@ -159,7 +161,7 @@ impl Oracle {
             if identity == voice.identity && row.acked_next != header.first_seq {
                 return broken("STATUS", who, "tells of itself", &row, &{ header.first_seq });
             }
-            if row.acked_next > header.first_seq && body.leader == voice.identity.packed() {
+            if row.acked_next > header.first_seq && body.role == Role::Leader as u8 {
                 return broken("STATUS", who, "leads, and has acks of", &row, &{ header.first_seq });
             }
             members.push(identity);
@@ -197,11 +199,10 @@ impl Oracle {
         let To::Unicast(to) = sent.to else {
             return broken("REPAIR-1", who, "refuses to a group", body, &next);
         };
-        // What somebody asked may come back to the one who asked.
-        let asked = self.asked.get(&(to, body.token)).or_else(|| self.asked.get(&(sent.from, body.token)));
-        let Some(asked) = asked else {
+        let asked = self.asked_by(to, sent.from, body.token);
+        if asked.is_empty() {
             return broken("REPAIR-1", who, "refuses", body, &"what nobody asked for");
-        };
+        }
         let from = body.range.from;
         let of_start = from == 0;
         let asked_for = |is: fn(&Epoch, &Epoch) -> bool| asked.iter().any(|(asked, _)| is(asked, &epoch));
@@ -223,6 +224,12 @@ impl Oracle {
             return Ok(());
         }
         broken("REPAIR-1", who, "refuses", body, &(next, commit_next, epoch, asked))
+    }
+
+    /// What `to` asked for under this token; or the one who answers, whose own words may come back to it.
+    pub(super) fn asked_by(&self, to: SocketAddrV4, answers: SocketAddrV4, token: u64) -> Vec<(Epoch, bool)> {
+        let asked = [to, answers].into_iter().filter_map(|asker| self.asked.get(&(asker, token)));
+        asked.flatten().copied().collect()
     }
 
     /// Whether any log lists a witness: one that is removed answers as one until it begins anew.

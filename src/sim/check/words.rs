@@ -323,8 +323,9 @@ impl Oracle {
             }
             return Ok(());
         };
+        let asked = self.asked_by(to, sent.from, trailer.token);
         if header.next_seq() > trailer.commit_next
-            && let Some(asked) = self.asked.get(&(to, trailer.token))
+            && !asked.is_empty()
             && !asked.iter().any(|(epoch, start)| *epoch == accepted || *start && *epoch == header.epoch())
         {
             return Err(format!(
