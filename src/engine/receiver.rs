@@ -251,6 +251,8 @@ impl Receiver {
         durability: crate::proto::commit::Durability,
     ) {
         self.follow.restore(table, membership, durability);
+        // Of what waits behind the log, a leader stamps the seqs itself.
+        self.forget_kept();
         if let Some(end) = self.end
             && end.epoch == self.follow.epoch()
             && end.epoch.round() > 0

@@ -176,6 +176,8 @@ struct Leaving {
     nonce: [u64; 2],
     /// Whether the open entry with that nonce was delivered.
     seen: bool,
+    /// Whether the handle has told that its name is open anew: a close would end that open.
+    fenced: bool,
     /// Whether its close is under way.
     closing: bool,
     due: Nanos,
@@ -501,6 +503,7 @@ impl<B: Backlog> Gateway<B> {
             publisher: *publisher,
             nonce: *nonce,
             seen: true,
+            fenced: false,
             closing: false,
             due: now + grace_ns,
             reason,
@@ -647,7 +650,7 @@ impl<B: Backlog> Gateway<B> {
             if leaving.seen && !has_it {
                 return false;
             }
-            if has_it && !leaving.closing && now >= leaving.due {
+            if has_it && !leaving.fenced && !leaving.closing && now >= leaving.due {
                 // What is not taken now is tried again, until the stream has told what became of it.
                 let said = close_payload(leaving.reason, leaving.cancels);
                 leaving.closing = stream.close(leaving.publisher, &said).is_ok();

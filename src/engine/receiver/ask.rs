@@ -433,12 +433,15 @@ impl Receiver {
         if header.history == history {
             commit.on_announced(header.epoch(), header.commit_next);
             let reason = Refusal::from_u32(body.reason).filter(|reason| reason.gives_up());
-            // A late answer about what has come meanwhile says nothing of what is missing now.
-            let concerns = |missing: Seq| {
-                (body.range.from..body.range.to).contains(&missing)
-                    || body.reason == Refusal::TooOld as u32 && body.oldest_seq > missing
+            // A late answer about what has come meanwhile says nothing of what is missing now; and what is too old begins
+            // a range whose rest its giver may hold.
+            let concerns = |why, missing: Seq| match why {
+                Refusal::TooOld => body.oldest_seq > missing,
+                _ => (body.range.from..body.range.to).contains(&missing),
             };
-            if let (Some(why), Some(missing)) = (reason, missing.filter(|missing| concerns(*missing))) {
+            if let (Some(why), Some(missing)) = (reason, missing)
+                && concerns(why, missing)
+            {
                 asking.on_given_up(now, GaveUp { by: header.identity(), why, missing }, body.oldest_seq);
             }
         }

@@ -184,10 +184,10 @@ impl ReplicaCore {
             self.forget_owed(request.from, ranges);
         }
         for &range in ranges {
-            let granted = match () {
-                () if !known => Err(Refusal::OtherHistory),
-                () if self.is_witness && !self.is_served(header.identity()) => Err(Refusal::TooOld),
-                () => grant(&holdings, header.epoch(), range),
+            let granted = match grant(&holdings, header.epoch(), range) {
+                _ if !known => Err(Refusal::OtherHistory),
+                Ok(_) if self.is_witness && !self.is_served(header.identity()) => Err(Refusal::Referred),
+                granted => granted,
             };
             match granted {
                 Ok(range) => {
@@ -207,8 +207,8 @@ impl ReplicaCore {
         }
     }
 
-    /// Whether we, a witness, give what we have to `identity`. We may drop it at any moment, so all others go to who
-    /// stores; but where nobody leads it may be nowhere else, and who asks may become the candidate by it.
+    /// Whether we, a witness, give what we have to `identity`. We may drop it at any moment, so all others are referred
+    /// to who stores (what we do not have is refused as by every replica: who asks must know); but where nobody leads it may be nowhere else, and who asks may become the candidate by it.
     fn is_served(&self, identity: Identity) -> bool {
         self.is_candidate(identity) || self.misses_leader()
     }

@@ -464,9 +464,10 @@ impl ReplicaCore {
     /// but who stored it can help: the operator is told whom the takeover waits for.
     pub(super) fn on_answer(&mut self, now: Nanos, header: &Header, body: &AnswerBody) {
         let (by, holder) = (header.identity(), self.rx.adopting.leader());
-        // A witness refuses what it has as well, to who is to be served by others.
-        let waits = body.reason == Refusal::TooOld as u32
-            && (body.range.from < body.oldest_seq || planted(Mutation::WaitsForWhatIsThere))
+        // What a witness has, and leaves to others to give, is not lost.
+        let is_there = body.reason == Refusal::Referred as u32;
+        let waits = (body.reason == Refusal::TooOld as u32
+            || is_there && planted(Mutation::WaitsForWhatIsThere))
             && self.log.membership.is_witness(by)
             && self.election.ballot().is_some()
             && self.rx.adopting != Epoch::NONE

@@ -212,10 +212,9 @@ impl Oracle {
             Some(Refusal::OtherEpoch) => {
                 asked_for(|asked, own| asked != own) && (of_start || from >= commit_next)
             }
-            // A witness may drop at any moment what it has.
-            Some(Refusal::TooOld) => from < body.oldest_seq || self.has_witness(),
+            Some(Refusal::TooOld) => from < body.oldest_seq,
             Some(Refusal::Limited | Refusal::Replay | Refusal::Dropped) => body.retry_after_ns > 0,
-            Some(Refusal::Referred) => from < next,
+            Some(Refusal::Referred) => (body.oldest_seq..next).contains(&from),
             // All are of one history; who has none yet gives nothing.
             Some(Refusal::OtherHistory) => true,
             None => false,
@@ -230,11 +229,6 @@ impl Oracle {
     pub(super) fn asked_by(&self, to: SocketAddrV4, answers: SocketAddrV4, token: u64) -> Vec<(Epoch, bool)> {
         let asked = [to, answers].into_iter().filter_map(|asker| self.asked.get(&(asker, token)));
         asked.flatten().copied().collect()
-    }
-
-    /// Whether any log lists a witness: one that is removed answers as one until it begins anew.
-    pub(super) fn has_witness(&self) -> bool {
-        self.tree.has_witness()
     }
 
     /// HANDOVER: who stops by an order names the one that was to follow, which may lead and holds everything.

@@ -8,7 +8,7 @@ use crate::engine::event::{Event as NodeEvent, Role};
 use crate::engine::publisher::PublisherEvent;
 use crate::engine::subscriber::{Delivery, SubscriberEvent};
 use crate::proto::publishers::PublisherState;
-use crate::wire::{Condition, MEMBERS_MAX, PublisherId, Seq};
+use crate::wire::{Condition, MEMBERS_MAX, PublisherId, Refusal, Seq};
 use std::collections::BTreeSet;
 
 /// What a subscriber's process was told so far, beside messages.
@@ -123,9 +123,9 @@ impl Oracle {
                     return broken("GAP-1");
                 }
             }
-            SubscriberEvent::Abandoned { oldest, .. } => {
-                // Below `oldest` too: a witness refuses what it has.
-                if oldest > stamped_next {
+            SubscriberEvent::Abandoned { from, oldest, why } => {
+                // What is too old lies below what is held.
+                if oldest > stamped_next || why == Refusal::TooOld && from >= oldest {
                     return broken("AGREEMENT");
                 }
                 ear.ended = true;
@@ -338,11 +338,8 @@ impl Oracle {
                 }
             }
             NodeEvent::Gap { from, to } => {
-                // Who waits for what is stamped next asks for one entry.
-                if from >= to
-                    || to > self.tree.stamped_next().max(from + 1)
-                    || from > self.tree.stamped_next()
-                {
+                // What nobody stamped is missed by nobody.
+                if from >= to || to > self.tree.stamped_next() {
                     return broken("GAP-1", log);
                 }
             }

@@ -112,7 +112,6 @@ pub struct Tree {
     /// The greatest bound of any log, and the most names of one.
     stamped_next: Seq,
     names_most: usize,
-    has_witness: bool,
 }
 
 impl Tree {
@@ -385,7 +384,6 @@ impl Tree {
         }
         self.stamped_next = self.stamped_next.max(stem.next);
         self.names_most = self.names_most.max(stem.names.len());
-        self.has_witness |= !stem.witnesses.is_empty();
         self.stems.push(stem);
         Ok(node)
     }

@@ -130,11 +130,6 @@ impl Tree {
         self.stamped_next.max(1)
     }
 
-    /// Whether some log lists a witness.
-    pub fn has_witness(&self) -> bool {
-        self.has_witness
-    }
-
     /// Whether some log has so many names.
     pub fn has_names(&self, count: usize) -> bool {
         self.names_most >= count
