@@ -6,10 +6,13 @@
     reason = "a test may look at the clock: seeds are drawn, and the time is boxed"
 )]
 
+use lockstep::config::Config;
+use lockstep::proto::commit::Durability;
 use lockstep::sim::coverage::Event;
 use lockstep::sim::many::{Tally, run_many};
 use lockstep::sim::shrink::shrink;
-use lockstep::sim::{Plan, run};
+use lockstep::sim::{Configured, Plan, What, run};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Seeds that failed once. They are run always.
@@ -33,6 +36,7 @@ const REGRESSIONS: &[u64] = &[
     9111610,
     9112150,
     20015251,
+    8715,
     30034727,
     60084932,
     50001008,
@@ -40,6 +44,9 @@ const REGRESSIONS: &[u64] = &[
     50002637,
     50003688,
     20261120021515,
+    20261122300788,
+    20261122364605,
+    13029,
     650122669,
     651094067,
     652001590,
@@ -48,6 +55,9 @@ const REGRESSIONS: &[u64] = &[
     656278571,
     657039335,
     659000821,
+    20261122403574,
+    20261122423359,
+    20261122423500,
 ];
 
 fn from_env(name: &str) -> Option<u64> {
@@ -94,6 +104,55 @@ fn what_failed_once_does_not_fail_again() {
         let tally = run_many(seed, 1, 1, 1, |_| true);
         assert!(tally.failures.is_empty(), "{}", explain(&tally));
     }
+}
+
+/// Sizes of the simulator are so many times smaller than those that a file may have.
+const SCALE: u64 = 64;
+
+/// The lines of a cluster's file that say what `configured` does, in sizes that a file may have.
+fn file_of(configured: &Configured) -> String {
+    let Configured { durability, ring_bytes, segment_len, window, beat, timeout_ns, timeout_ns_max, .. } =
+        *configured;
+    let durability = if durability == Durability::Power { "power" } else { "process" };
+    let (first_ns, beat_ns) = (beat.first_ns, beat.beat_ns);
+    let sizes = [ring_bytes as u64, segment_len].map(|bytes| bytes * SCALE);
+    let window_bytes = u64::from(window.bytes) * SCALE;
+    format!(
+        "cluster = 7\nprofile = \"shared\"\n\
+         [[lines]]\nsubmit = \"239.1.1.1:9000\"\ndata = \"239.1.1.2:9000\"\ncontrol = \"239.1.1.3:9000\"\n\
+         interface = \"127.0.0.1\"\nttl = 0\n\
+         [[replicas]]\nid = 1\nunicast = \"127.0.0.1:9101\"\njournal = \"/var/tmp/j\"\n\
+         [stream]\ndurability = \"{durability}\"\nwindow_bytes = \"{window_bytes}B\"\npublishers_max = {}\n\
+         [journal]\ntail_size = \"{}B\"\nsegment_size = \"{}B\"\n\
+         [timing]\nbeat = \"{beat_ns}ns\"\nheartbeat_first = \"{first_ns}ns\"\nsuspect = \"{timeout_ns}ns\"\n\
+         suspect_max = \"{timeout_ns_max}ns\"\n",
+        configured.publishers_max, sizes[0], sizes[1]
+    )
+}
+
+/// A cluster is configured with what `lockstep check` allows, and with as much of it as it allows: a relation that is
+/// missing there shows here.
+#[test]
+fn what_replicas_are_configured_with_is_what_check_allows() {
+    let (mut tried, mut widest, mut tightest) = (0, 0, 0);
+    for plan in (0..8_000).map(Plan::of_seed).filter(Plan::varies) {
+        let seed = plan.seed;
+        let later = plan.faults.iter().filter_map(|fault| match &fault.what {
+            What::Reconfigure(_, configured, ..) => Some(configured),
+            _ => None,
+        });
+        for configured in later.chain(&plan.configured) {
+            let text = file_of(configured);
+            if let Err(why) = Config::parse(Path::new("cluster.toml"), &text, &[]) {
+                panic!("seed {seed}: {why}\n{text}");
+            }
+            tried += 1;
+            widest += usize::from(configured.window.bytes as usize * 4 == configured.ring_bytes);
+            tightest += usize::from(configured.beat.first_ns == configured.beat.beat_ns);
+        }
+    }
+    // Both ends of what two relations allow.
+    assert!(tried > 6_000 && widest > 10 && tightest > 10, "{tried} tried, {widest}, {tightest}");
 }
 
 /// One seed decides everything.

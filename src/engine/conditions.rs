@@ -4,6 +4,7 @@
 //! ends is an event, once.
 
 use super::event::Event;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{CONDITIONS_TOLD_MAX, Condition, ConditionRow, Nanos};
 
 /// A condition that holds.
@@ -48,6 +49,7 @@ impl Conditions {
         let place = self.held.iter().position(|held| held.condition == condition);
         let since = match (place, holds) {
             (None, false) => return None,
+            (Some(_), true) if planted(Mutation::ConditionTwice) => now,
             (Some(place), true) => {
                 (self.held[place].a, self.held[place].b) = (a, b);
                 return None;

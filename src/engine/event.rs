@@ -295,6 +295,12 @@ impl Default for Events {
 }
 
 impl Events {
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let count = self.queue.len();
+        assert!(count <= EVENTS_MAX, "{count} events wait, at most {EVENTS_MAX}");
+    }
+
     /// Something happened.
     pub fn push(&mut self, event: Event) {
         if self.queue.len() < EVENTS_MAX {

@@ -155,6 +155,16 @@ pub struct Losses {
     stalled_at: Nanos,
 }
 
+impl Losses {
+    /// Holds always. Panics with the rule that is broken.
+    pub(crate) fn invariants(&self) {
+        let count = self.holes.len();
+        assert!(count <= HOLES_MAX, "{count} holes are remembered, at most {HOLES_MAX}");
+        let rises = self.holes.windows(2).all(|pair| pair[0].to <= pair[1].from);
+        assert!(rises, "holes are in order and apart: {:?}", self.holes);
+    }
+}
+
 impl Default for Losses {
     fn default() -> Self {
         Self {

@@ -15,6 +15,7 @@
 //! Memory is bounded: so many messages of the greatest length. It is taken when it is first needed and kept.
 //! When all of it is in use, the message that began first makes room, and the application is told.
 
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{Chain, Entry, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq};
 
 /// Memory of messages whose parts have not all come.
@@ -89,6 +90,34 @@ impl Parts {
         Self { limits, retracts, list: Vec::new(), spare: Vec::new(), forgot: false }
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub(crate) fn invariants(&self) {
+        let most = (self.limits.bytes / self.limits.message_len_max.max(1)).max(1);
+        let (held, spare) = (self.list.len(), self.spare.len());
+        assert!(held + spare <= most, "{held} messages are joined, {spare} places are free: at most {most}");
+        for (at, one) in self.list.iter().enumerate() {
+            let (bytes, parts) = (one.bytes.len(), one.parts.len());
+            assert!(
+                bytes <= self.limits.message_len_max && parts <= PARTS_MAX,
+                "{bytes} bytes, {parts} parts"
+            );
+            assert!(
+                one.parts.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1)
+                    && one.parts.last().is_some_and(|(_, end)| *end as usize == bytes),
+                "the parts of a message make it up, in order: {:?}",
+                one.parts,
+            );
+            let is_open = one.ended_at.is_none();
+            let twice = |other: &Building| other.publisher == one.publisher && other.ended_at.is_none();
+            assert!(!is_open || !self.list[..at].iter().any(twice), "a publisher has one message under way");
+            assert!(
+                is_open || self.retracts,
+                "what ended and is final is kept no longer: {:?}",
+                one.ended_at
+            );
+        }
+    }
+
     fn building(&self, publisher: PublisherId) -> Option<usize> {
         self.list.iter().position(|one| one.publisher == publisher && one.ended_at.is_none())
     }
@@ -136,7 +165,7 @@ impl Parts {
 
     /// The message at `index` was delivered.
     pub(crate) fn on_delivered(&mut self, index: usize) {
-        if !self.retracts {
+        if !self.retracts && !planted(Mutation::PartsKept) {
             self.free(index);
         }
     }

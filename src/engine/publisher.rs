@@ -25,6 +25,7 @@ use super::event::Events;
 use super::ports::{Burst, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start, Superseded};
 use super::window::{Flight, ResendTimer, SubmitWindow};
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{
     Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows,
@@ -113,6 +114,15 @@ const SHARE_BEATS: u32 = 4;
 /// Most bursts handed to the device at once.
 const BURSTS_MAX: usize = 64;
 
+impl PublisherCore {
+    /// Holds after each turn. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        self.rx.invariants();
+        self.lines.invariants();
+        self.window.invariants(self.lines.list.iter().map(|line| &line.outstanding));
+    }
+}
+
 impl<N: Net> Publisher<N> {
     /// A publisher on a device that has joined the data and control groups.
     pub fn new(net: N, limits: PublisherLimits) -> Self {
@@ -149,9 +159,12 @@ impl<N: Net> Publisher<N> {
         if core.rx.abandoned().is_some() || core.rx.has_diverged() {
             core.lost = true;
         }
-        if let Some(Superseded { history, left, have_next: have, .. }) = core.rx.superseded() {
+        if let Some(Superseded { history, left, have_next: have, parted }) = core.rx.superseded() {
             core.lost = true;
-            f(PublisherEvent::Forgotten { history, next: left.next, have });
+            // Of another log it had read nothing that was final.
+            if !parted {
+                f(PublisherEvent::Forgotten { history, next: left.next, have });
+            }
         }
         if core.lost {
             f(PublisherEvent::Lost);
@@ -597,6 +610,7 @@ impl PublisherCore {
                     line.state = LineState::Open;
                     self.lines.unopened -= 1;
                     let (publisher, publisher_seq, last) = (line.id, line.next, line.next - 1);
+                    let last = last + u64::from(planted(Mutation::LastOff));
                     f(PublisherEvent::Opened { ticket, publisher, publisher_seq, last });
                 }
                 // Behind the fates before it, which `limit` may have put off.

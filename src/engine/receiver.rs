@@ -251,12 +251,29 @@ impl Receiver {
         durability: crate::proto::commit::Durability,
     ) {
         self.follow.restore(table, membership, durability);
+        // Of what waits behind the log, a leader stamps the seqs itself.
+        self.forget_kept();
         if let Some(end) = self.end
             && end.epoch == self.follow.epoch()
             && end.epoch.round() > 0
         {
             self.count();
         }
+    }
+
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        self.follow.invariants();
+        self.commit.invariants();
+        self.held.invariants();
+        self.store.invariants();
+        self.asking.invariants();
+        let (ready, kept) = (self.ready, self.store.len());
+        assert!(ready <= kept, "{ready} frames follow at once, and {kept} are kept");
+        assert!(
+            self.adopting == Epoch::NONE || self.limits.count_when_accepted,
+            "S5: a reader adopts nobody's log",
+        );
     }
 
     /// Forgets what only measures time or numbers requests: for an explorer, for whom time stands still.

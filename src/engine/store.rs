@@ -1,6 +1,7 @@
 //! Frames that a receiver keeps: some because something is missing before them, some because they are not
 //! committed yet or the application said stop. Sorted by seq, in memory of fixed size.
 
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{Epoch, FrameView, Seq, SeqRange};
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
@@ -57,6 +58,21 @@ impl FrameStore {
             order: VecDeque::with_capacity(slots),
             version: 0,
         }
+    }
+
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let slots = self.memory.len() / self.stride;
+        let places = self.order.iter().map(|stored| stored.slot).chain(self.free.iter().copied());
+        let mut left = vec![true; slots];
+        let once = places.into_iter().all(|place| std::mem::take(&mut left[place as usize]));
+        let all = self.order.len() + self.free.len() == slots;
+        assert!(once && all, "each of {slots} places for frames is free or taken, once");
+        let pairs = self.order.iter().zip(self.order.iter().skip(1));
+        assert!(
+            pairs.into_iter().all(|(a, b)| a.next <= b.first),
+            "frames are kept in order, and none twice"
+        );
     }
 
     fn kept(&self) -> impl Iterator<Item = &[u8]> {
@@ -125,7 +141,9 @@ impl FrameStore {
     #[inline]
     pub fn remove(&mut self, index: usize) {
         if let Some(stored) = self.order.remove(index) {
-            self.free.push(stored.slot);
+            if !planted(Mutation::StoreLeaks) {
+                self.free.push(stored.slot);
+            }
             self.version += 1;
         }
     }
@@ -143,7 +161,7 @@ impl FrameStore {
         order.retain(|stored| {
             let kept = at < index || keep(stored.first, stored.epoch);
             at += 1;
-            if !kept {
+            if !kept && !planted(Mutation::ForgottenLeaks) {
                 free.push(stored.slot);
             }
             kept

@@ -25,6 +25,7 @@ use super::pulse::ask_for_pulse;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::replay::{Replay, Standstill};
 use crate::proto::log::LogEnd;
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::pulse::{Pulse, PulseLimits};
 use crate::wire::{Datagram, Epoch, FrameView, Identity, Kind, Nanos, Refusal, Reject, RepairTrailer, Seq};
 use ahead::Ahead;
@@ -89,6 +90,16 @@ pub struct Subscriber<N> {
     /// Everything but the device.
     pub core: SubscriberCore,
     scratch: Vec<u8>,
+}
+
+impl SubscriberCore {
+    /// Holds after each turn. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        self.rx.invariants();
+        self.parts.invariants();
+        self.losses.invariants();
+        self.events.invariants();
+    }
 }
 
 impl<N: Net> Subscriber<N> {
@@ -399,6 +410,7 @@ impl SubscriberCore {
         // Held already by a quorum, or by the leader alone where it is a quorum.
         let may =
             self.limits.delivery == Delivery::Stamped || self.rx.commit.commit_with(end.next) >= end.next;
+        let may = may || planted(Mutation::ToldBeforeCommit);
         let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
         if at_once && self.rx.has_spare() {
             self.rx.pass(end);
@@ -424,7 +436,7 @@ impl SubscriberCore {
         }
         self.caught_up = false;
         self.parts.on_retract(from);
-        if told_next > from {
+        if told_next > from && !planted(Mutation::RetractNotTold) {
             let stamped = self.limits.delivery == Delivery::Stamped;
             assert!(stamped, "seq {from} is lost, and everything below {told_next} was told as final (S6)");
             f(SubscriberEvent::Retract { from });
@@ -483,11 +495,15 @@ impl SubscriberCore {
         }
         self.look_for_replay(now, f);
         let delivered_all = self.cursor.next >= seen_next && self.cursor.next > 0 && seen_next > 1;
-        if delivered_all && !self.caught_up && self.rx.is_whole() {
+        // Behind the end of a subscription nothing is told.
+        if !self.ended && delivered_all && !self.caught_up && self.rx.is_whole() {
             self.caught_up = true;
-            f(SubscriberEvent::CaughtUp { next: self.cursor.next });
+            let next = if planted(Mutation::CaughtUpEarly) { commit_next } else { self.cursor.next };
+            f(SubscriberEvent::CaughtUp { next });
         }
-        self.watch_lag(now, seen_next.saturating_sub(commit_next), f);
+        if !self.ended {
+            self.watch_lag(now, seen_next.saturating_sub(commit_next), f);
+        }
         self.counters.set(Counter::StampedNext, seen_next);
         self.counters.set(Counter::AcceptNext, self.cursor.next);
         self.counters.set(Counter::CommitNext, commit_next);

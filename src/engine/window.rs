@@ -15,11 +15,13 @@
 //! ```
 
 mod flight;
+mod invariants;
 mod timer;
 
 use super::ports::Burst;
 use super::store::touched;
 use crate::journal::place_in;
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{
     Entries, Entry, EntryHeader, Header, Nanos, OpenFrame, PART_MORE, PublisherSeq, entry_digest, entry_len,
     seal,
@@ -374,7 +376,9 @@ impl SubmitWindow {
         if std::mem::take(&mut slot.flying) {
             self.flight.on_landed();
         }
-        self.hurried -= u32::from(hurried);
+        if !planted(Mutation::DueLeaks) {
+            self.hurried -= u32::from(hurried);
+        }
         !hurried
     }
 
@@ -611,7 +615,10 @@ impl SubmitWindow {
             self.held -= popped as u32;
             self.slots[run.slot as usize].left -= popped as u16;
             if next == run.end() {
-                self.free.push(std::mem::replace(&mut list.head, run.next));
+                let free = std::mem::replace(&mut list.head, run.next);
+                if !planted(Mutation::RunLeaks) {
+                    self.free.push(free);
+                }
             }
         }
         if list.head == NONE {

@@ -13,6 +13,7 @@ use crate::journal::read::LogReader;
 use crate::proto::lineage::goes_on;
 use crate::proto::log::LogEnd;
 use crate::proto::membership::{Membership, change_in};
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{
     EntryKind, Epoch, EpochBase, EpochStartView, FrameView, MEMBERS_MAX, MemberBody, NAME_LEN_MAX, OpenView,
     PublisherId, PublisherSeq, Seq, parse_birth,
@@ -117,7 +118,10 @@ impl Checkpoint {
                     let row = PublisherRow {
                         name: open.name.to_string(),
                         incarnation: open.body.incarnation,
-                        nonce: open.body.nonce,
+                        nonce: match &before {
+                            Some(before) if planted(Mutation::SealForgetsNonce) => before.nonce,
+                            _ => open.body.nonce,
+                        },
                         last,
                         closed: false,
                     };
@@ -130,7 +134,8 @@ impl Checkpoint {
                     if let Some(row) = self.publishers.get_mut(&{ entry.header.publisher }) {
                         let publisher = entry.header.publisher;
                         self.changes.push(ChangeRow { seq, publisher, before: row.clone() });
-                        (row.closed, row.last) = (true, row.last.max(entry.header.publisher_seq));
+                        let closed = !planted(Mutation::SealForgetsClose);
+                        (row.closed, row.last) = (closed, row.last.max(entry.header.publisher_seq));
                     }
                 }
                 EntryKind::Birth => {
@@ -140,7 +145,9 @@ impl Checkpoint {
                 EntryKind::EpochStart => {
                     let start = EpochStartView::parse(entry.payload).map_err(|reject| wrong(seq, &reject))?;
                     self.begin(start.members().collect(), start.epoch(), seq);
-                    self.start_frame = frame.bytes.to_vec();
+                    if self.start_frame.is_empty() || !planted(Mutation::SealKeepsStart) {
+                        self.start_frame = frame.bytes.to_vec();
+                    }
                 }
                 EntryKind::Membership => {
                     // Whoever counts commits looks at the first entry only.
@@ -156,8 +163,10 @@ impl Checkpoint {
             }
         }
         self.commit_next = self.commit_next.max(frame.header.commit_next);
-        self.open_change = self.open_change.filter(|(seq, _)| *seq >= self.commit_next);
-        self.changes.retain(|change| change.seq >= self.commit_next);
+        self.open_change = self
+            .open_change
+            .filter(|(seq, _)| *seq >= self.commit_next && !planted(Mutation::SealForgetsChange));
+        self.changes.retain(|change| change.seq >= self.commit_next && !planted(Mutation::SealForgetsUndo));
         (self.end, self.history) = (end, frame.header.history);
         Ok(())
     }

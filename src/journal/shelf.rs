@@ -155,7 +155,7 @@ impl fmt::Display for ShelfError {
 const INDICES_MAX: usize = 8;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Shelf {
     log: Replay<Place>,
     /// The log's next seq before each segment.

@@ -94,6 +94,21 @@ impl Commit {
         Self { commit_next: next, have_next: next, held_from: next, leader: MEMBERS_MAX, ..Self::default() }
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let Self { commit_next, have_next, held_from, .. } = *self;
+        assert!(
+            commit_next <= have_next,
+            "S4: the commit is {commit_next}, and the log is held up to {have_next}"
+        );
+        assert!(held_from <= have_next, "S4: the log is held from {held_from} to {have_next}");
+        let heard = self.heard.iter().filter(|heard| heard.next > 0);
+        for (at, one) in heard.clone().enumerate() {
+            let twice = heard.clone().skip(at + 1).any(|other| other.identity == one.identity);
+            assert!(!twice, "S4: each identity counts once: {:?}", self.heard);
+        }
+    }
+
     /// The exclusive bound of what is final and held here.
     #[inline]
     pub fn commit_next(&self) -> Seq {
@@ -153,7 +168,9 @@ impl Commit {
         self.base = base;
         self.membership = membership;
         self.durability = durability;
-        self.heard = [Heard::default(); HEARD_MAX];
+        if !planted(Mutation::AcksOutliveEpoch) {
+            self.heard = [Heard::default(); HEARD_MAX];
+        }
         self.confirmed = false;
         // A change at or above the base is the epoch's own only if its membership says so.
         self.open = self.open.filter(|open| open.seq < base || open.seq == membership.seq);
@@ -221,7 +238,8 @@ impl Commit {
     /// membership there is forgotten.
     pub fn on_cut(&mut self, next: Seq) {
         self.allowed = None;
-        self.have_next = self.have_next.min(next).max(self.commit_next);
+        let kept = if planted(Mutation::CutStaysHeld) { self.have_next } else { next };
+        self.have_next = self.have_next.min(kept).max(self.commit_next);
         self.held_from = self.held_from.min(self.have_next);
         if let Some(open) = self.open.filter(|open| open.seq >= next) {
             self.open = None;

@@ -192,6 +192,21 @@ impl Election {
         self.phase == Phase::Calm
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self, promised: Epoch) {
+        let voices = self.grants.len().max(self.promises.len());
+        assert!(voices <= VOICES_MAX, "ELECT-1: {voices} voices, at most {VOICES_MAX}");
+        for (at, promise) in self.promises.iter().enumerate() {
+            let twice = self.promises[..at].iter().any(|other| other.by == promise.by);
+            assert!(!twice, "S5: each identity promises once: {:?}", self.promises);
+        }
+        if let Some(ballot) = self.ballot() {
+            assert!(ballot.leader() == self.me, "S5: we ask for {ballot}, which is another's");
+            assert!(ballot <= promised, "S2: we ask for {ballot}, and have promised {promised}");
+        }
+        assert!(self.rounds.seen() >= promised.round(), "ELECT-2: {promised} is promised, and not seen");
+    }
+
     /// Why the leader is missed; `None` while it is not.
     pub fn missing(&self) -> Option<Why> {
         match self.phase {

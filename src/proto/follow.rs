@@ -111,6 +111,20 @@ impl Follow {
         self.durability = durability;
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let rows = &self.table[..usize::from(self.rows)];
+        let rises = rows.windows(2).all(|pair| pair[0].epoch < pair[1].epoch && pair[0].base < pair[1].base);
+        assert!(rises, "S10: epochs and their first seqs rise along a table: {rows:?}");
+        let last = rows.last().filter(|row| Epoch(row.epoch).round() > 0);
+        assert!(
+            last.map_or((Epoch::NONE, 0), |row| (Epoch(row.epoch), row.base)) == (self.epoch, self.base),
+            "S10: the last row of the table is the epoch that is followed, {} from {}: {rows:?}",
+            self.epoch,
+            self.base,
+        );
+    }
+
     /// The oldest row of the table: below it nothing is said of who owns what.
     pub fn oldest(&self) -> Option<EpochBase> {
         self.table[..usize::from(self.rows)].first().copied()

@@ -47,6 +47,14 @@ impl Gaps {
         &self.list
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let list = &self.list;
+        assert!(list.len() <= GAPS_MAX, "GAP-1: {} ranges, at most {GAPS_MAX}", list.len());
+        let rises = list.windows(2).all(|pair| pair[0].range.from <= pair[1].range.from);
+        assert!(rises, "GAP-1: ranges are in order: {list:?}");
+    }
+
     /// Nothing is missing any more.
     pub fn clear(&mut self) {
         self.list.clear();

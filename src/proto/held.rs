@@ -79,6 +79,15 @@ impl Held {
         self.marks.push_back(end);
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let marks = &self.marks;
+        assert!(marks.len() <= MARKS_MAX, "S10: {} boundaries, at most {MARKS_MAX}", marks.len());
+        let pairs = marks.iter().zip(marks.iter().skip(1));
+        let rises = pairs.into_iter().all(|(a, b)| a.next < b.next);
+        assert!(rises, "S10: boundaries rise: {marks:?}");
+    }
+
     /// The last known boundary at or below `bound`.
     pub fn boundary(&self, bound: Seq) -> Option<LogEnd> {
         self.marks.iter().rev().find(|mark| mark.next <= bound).copied()

@@ -16,6 +16,7 @@ mod share;
 pub use order::Rounds;
 pub use share::Shares;
 
+use super::planted::{Mutation, planted};
 use crate::wire::{Destination, EntryHeader, Nanos, NoticeRow, PublisherId, PublisherSeq, Told};
 use std::hash::{Hash, Hasher};
 
@@ -87,6 +88,26 @@ impl HoldBack {
             let payload = &self.memory[start..start + usize::from(held.length)];
             (held.publisher, held.publisher_seq, held.incarnation, payload)
         })
+    }
+
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let slots = self.memory.len().checked_div(self.message_len_max).unwrap_or(0);
+        let places = self.held.iter().map(|held| held.slot).chain(self.free.iter().copied());
+        let mut left = vec![true; slots];
+        let once = places.into_iter().all(|place| std::mem::take(&mut left[usize::from(place)]));
+        let all = self.held.len() + self.free.len() == slots;
+        assert!(once && all, "INGRESS-1: each of {slots} places of the pool is free or taken, once");
+        let key = |held: &Held| (held.publisher, held.publisher_seq);
+        assert!(
+            self.held.windows(2).all(|pair| key(&pair[0]) < key(&pair[1])),
+            "INGRESS-1: what waits is sorted, and each number waits once",
+        );
+        let within = |held: &Held| self.held_of(held.publisher) <= self.share;
+        assert!(
+            self.held.iter().all(within),
+            "INGRESS-1: a publisher has its share of the pool, and no more"
+        );
     }
 
     fn held_of(&self, publisher: PublisherId) -> usize {
@@ -207,7 +228,7 @@ impl HoldBack {
             *row = NoticeRow {
                 publisher: held.publisher,
                 incarnation: held.incarnation,
-                from,
+                from: from - PublisherSeq::from(planted(Mutation::NoticeOfHeld)),
                 to: held.publisher_seq,
                 told: Told::Missing as u32,
                 reserved: 0,
@@ -219,7 +240,7 @@ impl HoldBack {
 
     /// Forgets everything that waits: a node that stops leading.
     pub fn clear(&mut self) {
-        for held in self.held.drain(..) {
+        for held in self.held.drain(..).filter(|_| !planted(Mutation::HoldLeaks)) {
             self.free.push(held.slot);
         }
     }

@@ -194,7 +194,7 @@ pub struct Standing<'a> {
 /// life in one step. A leader is not removed while it leads, and the last full member never.
 pub fn judge_change(standing: &Standing<'_>, asked: &MembershipView<'_>) -> Result<Membership, Denied> {
     let (before, member) = (standing.membership, asked.body.member);
-    if asked.body.after != before.seq {
+    if asked.body.after != before.seq && !planted(Mutation::LateOrderTaken) {
         return Err(Denied::Stale);
     }
     if !standing.start_committed && !planted(Mutation::ChangeBeforeStart) {
@@ -204,7 +204,10 @@ pub fn judge_change(standing: &Standing<'_>, asked: &MembershipView<'_>) -> Resu
         return Err(Denied::ChangePending);
     }
     match asked.change() {
-        Change::Add if before.members().iter().any(|listed| listed.replica == member.replica) => {
+        Change::Add
+            if before.members().iter().any(|listed| listed.replica == member.replica)
+                && !planted(Mutation::ReplicaListedTwice) =>
+        {
             Err(Denied::ReplicaListed)
         }
         Change::Add => before.with(member).ok_or(Denied::Full),
@@ -241,11 +244,12 @@ fn judge_removal(
     if !before.lists(leaving) {
         return Err(Denied::NotListed);
     }
-    if leader == Some(leaving) {
+    if leader == Some(leaving) && !planted(Mutation::LeaderRemoved) {
         return Err(Denied::Leads);
     }
     let after = before.without(leaving);
-    if after.lowest().is_none() { Err(Denied::LastMember) } else { Ok(after) }
+    let may_end = planted(Mutation::LastMemberRemoved);
+    if after.lowest().is_none() && !may_end { Err(Denied::LastMember) } else { Ok(after) }
 }
 
 /// What a node knows of itself when it is told that the other of two members is dead.

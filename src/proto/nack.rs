@@ -283,6 +283,16 @@ impl Requests {
         Self { ring: Vec::with_capacity(REQUESTS_MAX), token: 0, news: false }
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let count = self.ring.len();
+        assert!(count <= REQUESTS_MAX, "{count} requests are remembered, at most {REQUESTS_MAX}");
+        let own = |(at, request): (usize, &Request)| {
+            request.token == 0 || request.token as usize % REQUESTS_MAX == at
+        };
+        assert!(self.ring.iter().enumerate().all(own), "each request has its place: {:?}", self.ring);
+    }
+
     /// A request is sent to the repairer at `place`: its token.
     pub fn next(&mut self, now: Nanos, place: u32) -> u64 {
         self.token += 1;

@@ -180,9 +180,29 @@ impl Publishers {
         }
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let (slots, names) = (self.slots.len(), self.ids.len());
+        assert!(
+            slots == self.nonces.len()
+                && slots == names + 1
+                && self.ids.values().all(|id| (*id as usize) < slots),
+            "S8: each id has one name: {slots} rows, {names} names",
+        );
+        let pairs = self.changes.iter().zip(self.changes.iter().skip(1));
+        assert!(
+            pairs.into_iter().all(|(a, b)| a.seq < b.seq),
+            "S8: what can be undone is in the order of the log: {:?}",
+            self.changes,
+        );
+        let known = |change: &Change| (change.before.id as usize) < slots;
+        assert!(self.changes.iter().all(known), "S8: what can be undone is of ids that are there");
+    }
+
     /// What lies below `commit_next` is final: what was before it is forgotten.
     pub fn on_commit(&mut self, commit_next: Seq) {
-        while self.changes.front().is_some_and(|change| change.seq < commit_next) {
+        let early = planted(Mutation::UndoForgotten);
+        while self.changes.front().is_some_and(|change| change.seq < commit_next || early) {
             self.changes.pop_front();
         }
     }
@@ -198,14 +218,22 @@ impl Publishers {
         }
         while let Some(&Change { seq, before }) = self.changes.back()
             && seq >= cut
+            && !planted(Mutation::OpenNotUndone)
         {
             self.changes.pop_back();
             let index = before.id as usize;
+            let was_closed = self.slots[index].closed;
             self.slots[index] =
                 Slot { last: before.last, incarnation: before.incarnation, closed: before.closed };
-            self.nonces[index] = before.nonce;
+            if planted(Mutation::ClosedNotUndone) {
+                self.slots[index].closed = was_closed;
+            }
+            if !planted(Mutation::NonceNotUndone) {
+                self.nonces[index] = before.nonce;
+            }
             // A name that was never opened below the cut is free again; ids were given in order.
-            if before.incarnation == 0 && index + 1 == self.slots.len() {
+            let is_last = index + 1 == self.slots.len() && !planted(Mutation::NameNotFreed);
+            if before.incarnation == 0 && is_last {
                 self.slots.pop();
                 self.nonces.pop();
                 self.ids.retain(|_, id| *id != before.id);
@@ -213,7 +241,8 @@ impl Publishers {
         }
         for (publisher, first) in firsts {
             if let Some(slot) = self.slots.get_mut(publisher as usize) {
-                slot.last = slot.last.min(first - 1);
+                let undone = slot.last.min(first - 1);
+                slot.last = if planted(Mutation::NumberNotUndone) { slot.last } else { undone };
             }
         }
     }
@@ -230,11 +259,13 @@ impl Publishers {
         })
     }
 
-    /// A publisher as the *committed* log has it: what may be told to somebody. `uncommitted` are the
-    /// entries of the log at and above the commit, in order.
+    /// A publisher as the *committed* log has it: what may be told to somebody. Everything below `commit_next` is
+    /// committed, whether [`Publishers::on_commit`] was told so or is told later in this turn; `uncommitted` are the
+    /// entries of the log from there on, in order.
     pub fn committed<'a>(
         &self,
         name: &str,
+        commit_next: Seq,
         uncommitted: impl Iterator<Item = Entry<'a>>,
     ) -> Option<PublisherState> {
         let mut state = self.state(*self.ids.get(name)?)?;
@@ -246,14 +277,21 @@ impl Publishers {
             .filter(|entry| entry.header.publisher == state.id)
             .map(|entry| entry.header.publisher_seq)
             .next();
-        if let Some(first) = first {
+        if let Some(first) = first.filter(|_| !planted(Mutation::ReplyOfTableEnd)) {
             state.last = first - 1;
         }
-        if let Some(change) = self.changes.iter().find(|change| change.before.id == state.id) {
+        let is_open = |change: &&Change| change.seq >= commit_next || planted(Mutation::ReplyBehindCommit);
+        if let Some(change) = self.changes.iter().filter(is_open).find(|change| change.before.id == state.id)
+        {
             let last = state.last;
             state = PublisherState { last, ..change.before };
         }
         (state.incarnation != 0).then_some(state)
+    }
+
+    /// Opens and closes that are not known to be committed, newest first: the seq of each, and what was before it.
+    pub fn undo(&self) -> impl DoubleEndedIterator<Item = (Seq, PublisherState)> {
+        self.changes.iter().rev().map(|change| (change.seq, change.before))
     }
 
     /// All publishers with their names, by id: what a checkpoint holds.

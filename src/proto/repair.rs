@@ -37,7 +37,8 @@ pub fn grant(holdings: &Holdings, epoch: Epoch, range: SeqRange) -> Result<SeqRa
         return Err(Refusal::Ahead);
     }
     if range.from >= bound {
-        return Err(Refusal::OtherEpoch);
+        let is_off = planted(Mutation::AnswerOfAnother);
+        return Err(if is_off { Refusal::Ahead } else { Refusal::OtherEpoch });
     }
     if !is_resident(holdings, range.from) {
         return Err(Refusal::TooOld);
@@ -148,6 +149,21 @@ impl Given {
         Self { limits, slots: Vec::with_capacity(GIVEN_MAX), newest: 0 }
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let slots = self.slots.len();
+        assert!(slots <= GIVEN_MAX, "REPAIR-2: {slots} frames are remembered, at most {GIVEN_MAX}");
+        for (at, slot) in self.slots.iter().enumerate().filter(|(_, slot)| slot.first > 0) {
+            assert!(
+                slot.first as usize % GIVEN_MAX == at,
+                "REPAIR-2: each frame has its place: {slot:?} at {at}"
+            );
+            let asked = &slot.asked[..slot.count];
+            let twice = (1..asked.len()).any(|at| asked[..at].iter().any(|(who, _)| *who == asked[at].0));
+            assert!(!twice, "REPAIR-3: each requester counts once: {slot:?}");
+        }
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.slots.clear();
@@ -180,7 +196,8 @@ impl Given {
             return Give::Ignored;
         }
         let count = slot.count;
-        if let Some((_, at)) = slot.asked[..count].iter_mut().find(|(known, _)| *known == who) {
+        let known = slot.asked[..count].iter_mut().find(|(known, _)| *known == who);
+        if let Some((_, at)) = known.filter(|_| !planted(Mutation::AskerCountsTwice)) {
             if now < *at + ignore_ns && !planted(Mutation::RepeatsAnswered) {
                 return Give::Ignored;
             }

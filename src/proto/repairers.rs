@@ -6,6 +6,7 @@
 //! several times is not asked first for a while.
 
 use super::nack::mix;
+use super::planted::{Mutation, planted};
 use crate::wire::{Epoch, Identity, Nanos};
 use std::net::SocketAddrV4;
 
@@ -80,6 +81,16 @@ impl Repairers {
         all
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let count = self.rows.len();
+        assert!(count <= self.room, "{count} repairers are known, at most {}", self.room);
+        let address = |row: &Row| row.repairer.address;
+        let twice =
+            (1..count).any(|at| self.rows[..at].iter().any(|row| address(row) == address(&self.rows[at])));
+        assert!(!twice, "each repairer is known once: {:?}", self.rows);
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -92,7 +103,8 @@ impl Repairers {
 
     /// One more; where there is no room, it takes the last one's place.
     pub fn add(&mut self, repairer: Repairer) {
-        if self.rows.iter().any(|row| row.repairer.address == repairer.address) {
+        let is_known = self.rows.iter().any(|row| row.repairer.address == repairer.address);
+        if is_known && !planted(Mutation::RepairerTwice) {
             return;
         }
         self.rows.truncate(self.room - 1);

@@ -87,6 +87,20 @@ impl Requesters {
         }
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let BudgetLimits { burst_bytes, requesters_max, .. } = self.limits;
+        let (rows, level) = (self.rows.len(), self.level);
+        assert!(rows <= requesters_max, "REPAIR-4: {rows} requesters, at most {requesters_max}");
+        assert!(level <= burst_bytes, "REPAIR-4: {level} bytes may be given at once, at most {burst_bytes}");
+        for (at, row) in self.rows.iter().enumerate() {
+            let twice = self.rows[..at].iter().any(|other| other.who == row.who);
+            assert!(!twice, "REPAIR-4: each requester has one budget: {row:?}");
+            assert!(row.level <= burst_bytes / REQUESTER_SHARE, "REPAIR-4: one has its share: {row:?}");
+            assert!(row.limited.is_some() || !row.dropped, "REPAIR-5: nobody is dropped who is not limited");
+        }
+    }
+
     /// Forgets everybody.
     pub fn clear(&mut self) {
         self.rows.clear();
@@ -136,6 +150,7 @@ impl Requesters {
         };
         let (earned, burst) = (self.earned, self.limits.burst_bytes / REQUESTER_SHARE);
         let row = &mut self.rows[at];
+        let burst = if planted(Mutation::ShareUnbounded) { u64::MAX } else { burst };
         row.level = (row.level + (earned - row.earned) / REQUESTER_SHARE).min(burst);
         (row.earned, row.seen_at) = (earned, now);
         row

@@ -70,6 +70,19 @@ impl Uncommitted {
         }
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let sum: u64 = self.frames.iter().map(|&(_, bytes)| u64::from(bytes)).sum();
+        assert_eq!(sum, self.bytes, "WIN-1: the bytes of the window are those of its frames");
+        let pairs = self.frames.iter().zip(self.frames.iter().skip(1));
+        assert!(pairs.into_iter().all(|(a, b)| a.0 < b.0), "WIN-1: frames are in the order of the log");
+    }
+
+    /// Where the frames that are counted end.
+    pub fn end(&self) -> Option<Seq> {
+        self.frames.back().map(|&(next, _)| next)
+    }
+
     /// Another log is counted from now on.
     pub fn clear(&mut self) {
         self.frames.clear();

@@ -97,7 +97,43 @@ events! {
     JournalsFull "journals that took nothing more",
     RowsOfEpochs "replicas whose log had eight epochs without a commit, and more",
     RowsCommitted "such rows that were committed",
+    Reconfigured "replicas that came back with another configuration",
+    DurabilityChanged "replicas that came back with another durability",
+    DurabilityProven "runs in power that brought to the device what runs before them said from memory",
+    RingsResized "rings made anew in another size",
+    RingsNotResized "rings that kept their size as they were needed",
+    OtherTails "replicas whose tail lay at another path",
+    OtherTailsRefused "replicas that needed the tail of the former path, and said so",
+    ShortSends "turns in which a device took fewer datagrams than it was offered",
+    NoBuffers "turns in which a device had no buffers",
+    Unjoined "datagrams of a group that was not joined",
+    BurstsLost "datagrams of bursts that one socket lost",
+    RingsOverrun "rings in memory that overran their reader",
+    Echoes "old datagrams that came back to their sender",
+    OtherClusters "datagrams of another cluster",
+    Ruins "quorums lost for good, or nearly",
+    RecoveriesNotNeeded "quorums that were complete after all",
+    Foundings "histories founded on what was left",
+    FoundersDied "foundings that died in a call, and were tried again",
+    FoundingsLoseCommitted "foundings without something that was committed",
+    FormerStopped "former members that stopped for the new history",
+    PresentStopped "members that stopped for the former history, and were started again",
+    ArchiversWentOver "logs that went over to the new history",
+    ReadersWentOver "readers that went over to the new history",
+    ReadersForgotten "readers told that they are ahead of the new history",
+    ReadersParted "readers told that theirs was another log",
+    PublishersWentOver "publishers that went over to the new history",
+    PublishersForgotten "publishers told that they are ahead of the new history",
     ClockSteps "clocks stepped",
+    ClockStepsOfDays "clocks stepped by a day",
+    ClocksUneven "clocks of another rate than that of the run",
+    ClocksBroken "clocks that are wrong by more than a crystal may be",
+    LookedAhead "moments from which a healed quorum went on",
+    AheadWithoutQuorum "moments at which no quorum was left",
+    TailsOfOldBoots "machines that found the tail of the boot before",
+    BirthsLost "machines that died between a birth and the first flush of it",
+    RestartsAfterRoll "restarts behind an exchange and a new segment",
+    OpensInterrupted "opens under way when a leader died",
     PublisherCrashes "publishers killed",
     SubscriberCrashes "subscribers killed",
     Fences "publishers fenced",
@@ -157,6 +193,11 @@ impl Coverage {
         self.0[event as usize] += 1;
     }
 
+    /// All of these happened.
+    pub fn count_all(&mut self, events: impl IntoIterator<Item = Event>) {
+        events.into_iter().for_each(|event| self.count(event));
+    }
+
     /// What a datagram tells of elections.
     pub fn count_kind(&mut self, bytes: &[u8]) {
         match Header::peek(bytes).and_then(|header| Kind::from_u8(header.kind)) {
@@ -188,8 +229,15 @@ impl Coverage {
     /// What never happened, and should have.
     pub fn missing(&self) -> Vec<&'static str> {
         let zero = self.0.iter().zip(Event::NAMES).filter(|(count, _)| **count == 0);
-        let rare = [Event::DamageUnseen, Event::Overruns, Event::ReplaysDenied, Event::TakeoversThatWait]
-            .map(Self::name);
+        let rare = [
+            Event::DamageUnseen,
+            Event::Overruns,
+            Event::ReplaysDenied,
+            Event::TakeoversThatWait,
+            Event::PresentStopped,
+            Event::ReadersParted,
+        ]
+        .map(Self::name);
         let rare = |name: &&str| rare.contains(name);
         zero.map(|(_, name)| *name).filter(|name| !rare(name)).collect()
     }

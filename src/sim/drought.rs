@@ -27,10 +27,17 @@ const APART: u64 = 14;
 const FILLED_NS: Nanos = 60_000_000;
 
 impl Plan {
-    /// A drought instead of everything else, in few runs.
-    pub(super) fn draw_drought(&mut self, rng: &mut Rng) {
+    /// Whether disks are full for twice as long as the storm lasts: nothing else draws that.
+    pub fn is_drought(&self) -> bool {
+        self.faults
+            .iter()
+            .any(|fault| matches!(fault.what, What::DiskFull(_, lasting) if lasting == 2 * self.storm_ns))
+    }
+
+    /// A drought instead of everything else, in few runs. Returns whether it is one.
+    pub(super) fn draw_drought(&mut self, rng: &mut Rng) -> bool {
         if rng.below(SELDOM) > 0 || self.founders < 3 || self.founders != self.replicas || self.witness {
-            return;
+            return false;
         }
         (self.messages, self.ring_bytes, self.publishers) = (150, 32 << 10, 2);
         // What is not committed stays in the ring, whoever leads: nobody gives what has left it.
@@ -49,6 +56,7 @@ impl Plan {
             let end = if rng.below(4) == 0 { End::MidTurn(rng.below(4) as u32) } else { End::Clean };
             self.faults.push(Fault { at_ns, what: What::Crash(Target::Leader, end, lasting) });
         }
+        true
     }
 }
 

@@ -2,6 +2,9 @@
 //! `storage`.
 
 use super::check::Violation;
+use super::clock::Clock;
+use super::configured::Configured;
+use super::coverage::Event;
 use super::disk::Disk;
 use super::net::SimNet;
 use super::plan::Plan;
@@ -11,6 +14,8 @@ use super::storage::Ordeal;
 use crate::engine::ports::Ports;
 use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
 use crate::journal::memory::MemoryTail;
+use crate::journal::ports::TailSource;
+use crate::journal::proof::Ring;
 use crate::journal::side::{Remark, Side, SideSettings};
 use crate::journal::{Checkpoint, Completeness, OpenError, Retention, Settings, format, look, open};
 use crate::proto::commit::Durability;
@@ -34,6 +39,7 @@ const CHORE_NS: Nanos = 1_000_000;
 pub(super) const MTU: usize = 1500;
 
 /// What runs on a machine.
+#[derive(Clone)]
 pub(super) enum State {
     /// The process.
     Up(Box<Replica<SimPorts>>),
@@ -44,14 +50,33 @@ pub(super) enum State {
 }
 
 /// See the module.
+#[derive(Clone)]
 pub(super) struct Machine {
     pub(super) identity: Identity,
+    /// What the process is configured with, or the next one is.
+    pub(super) configured: Configured,
+    /// What the next one is, if it is configured anew.
+    pub(super) next_configured: Option<Configured>,
+    /// The next one, if it is stopped in order, is given the tail's other path.
+    pub(super) moves_tail: bool,
+    /// What lies at the tail's other path.
+    other_tail: Option<MemoryTail>,
+    /// The tail lies elsewhere than in the run before.
+    pub(super) is_tail_elsewhere: bool,
+    /// Its process brings to the device what runs before it said from memory.
+    pub(super) proves: bool,
+    /// How often that was done, and is not counted yet.
+    pub(super) proven: u32,
+    /// Bytes of the ring that the process uses.
+    pub(super) ring_bytes: usize,
     pub(super) state: State,
     pub(super) store: Disk,
     /// The side thread, while the process runs.
     pub(super) side: Option<Side>,
     pub(super) boot: u64,
-    /// What clocks begin with, ...
+    /// Its monotonic clock.
+    pub(super) clock: Clock,
+    /// What wall clocks begin with, ...
     wall_ns: Nanos,
     /// ... and what this one is ahead of everybody's, in nanoseconds.
     pub(super) wall_ahead: i64,
@@ -81,6 +106,8 @@ pub(super) struct Machine {
     pub(super) giving: Giving,
     /// No process has run on what a loss of power left; one may have died while it began to.
     pub(super) cold: bool,
+    /// The newest segment when a suffix was exchanged last in this run.
+    pub(super) exchanged_in: Option<u64>,
     /// What its side thread has said.
     pub(super) remarks: Vec<Remark>,
     /// Segments of which a bit has changed while the process ran, and what they were.
@@ -107,16 +134,25 @@ pub(super) enum Started {
 
 impl Machine {
     /// A machine with the fresh journal of `identity`.
-    pub(super) fn new(plan: &Plan, identity: Identity) -> Result<Self, Violation> {
+    pub(super) fn new(plan: &Plan, configured: Configured, identity: Identity) -> Result<Self, Violation> {
         let mut store = Disk::default();
         store.set_power(true);
         format(&mut store, CLUSTER, identity, [1, 1]).map_err(|error| error.to_string())?;
         Ok(Self {
             identity,
-            state: State::Down(Some(MemoryTail::new(plan.ring_bytes)), 0),
+            configured,
+            next_configured: None,
+            moves_tail: false,
+            other_tail: None,
+            is_tail_elsewhere: false,
+            proves: false,
+            proven: 0,
+            ring_bytes: configured.ring_bytes,
+            state: State::Down(Some(MemoryTail::new(configured.ring_bytes)), 0),
             store,
             side: None,
             boot: 1,
+            clock: plan.clock(identity.replica as usize - 1),
             wall_ns: plan.wall_ns,
             wall_ahead: 0,
             disk_full_until: 0,
@@ -132,6 +168,7 @@ impl Machine {
             led: false,
             fetching: None,
             giving: Giving::default(),
+            exchanged_in: None,
             remarks: Vec::new(),
             cold: false,
             rotten: BTreeMap::new(),
@@ -139,26 +176,25 @@ impl Machine {
         })
     }
 
-    fn settings(&self, plan: &Plan) -> Settings {
+    pub(super) fn settings(&self) -> Settings {
         Settings {
             cluster: CLUSTER,
             replica: self.identity.replica,
             boot: [self.boot, self.boot],
-            power: plan.durability == Durability::Power,
+            power: self.configured.durability == Durability::Power,
             frame_len_max: frame_len_max(MTU),
-            segment_len: plan.segment_len,
+            segment_len: self.configured.segment_len,
         }
     }
 
     /// Does `first` to the tail before anybody leads: the birth of the history.
     pub(super) fn bear(
         &mut self,
-        plan: &Plan,
         first: impl FnOnce(&mut crate::journal::Tail<MemoryTail>) -> Result<(), String>,
     ) -> Result<(), Violation> {
-        let settings = self.settings(plan);
+        let settings = self.settings();
         let State::Down(memory, _) = &mut self.state else { return Ok(()) };
-        let memory = memory.take().unwrap_or_else(|| MemoryTail::new(plan.ring_bytes));
+        let memory = memory.take().unwrap_or_else(|| MemoryTail::new(self.configured.ring_bytes));
         let mut opened = open(&mut self.store, memory, settings).map_err(|error| error.to_string())?;
         first(&mut opened.tail)?;
         self.state = State::Down(Some(opened.tail.into_memory()), 0);
@@ -172,14 +208,15 @@ impl Machine {
         seat: usize,
         limits: ReplicaLimits,
     ) -> Result<Started, Violation> {
-        let settings = self.settings(plan);
+        let settings = self.settings();
         self.store.set_capacity_bytes(u64::MAX);
         self.store.set_power(settings.power);
-        if let Some(ended) = self.fails_to_open(plan, settings) {
+        if let Some(ended) = self.fails_to_open(settings) {
             return Ok(ended);
         }
         let State::Down(memory, _) = &mut self.state else { return Ok(Started::Ran) };
-        let memory = memory.take().unwrap_or_else(|| MemoryTail::new(plan.ring_bytes));
+        let memory = memory.take().unwrap_or_else(|| MemoryTail::new(self.configured.ring_bytes));
+        self.ring_bytes = memory.ring_len() as usize;
         let may_refuse = self.may_refuse();
         let looked = match look(&self.store, Some(&memory), settings) {
             Ok(looked) => looked,
@@ -207,30 +244,85 @@ impl Machine {
             return Ok(Started::Silent(why.clone()));
         }
         let opened = looked.begin(&mut self.store, memory).map_err(|error| format!("S9: {error}"))?;
-        let recovered = Recovered::of_journal(&opened, 16);
+        let recovered = Recovered::of_journal(&opened, self.configured.publishers_max);
         let tables = Box::new(opened.checkpoint);
         let mut replica = Replica::new(SimNet::default().sparing(), opened.tail, recovered, limits)?;
         if plan.is_archiver(seat) {
             replica.core.keep_apart();
         }
         self.harmed |= self.damaged;
-        (self.damaged, self.forgot, self.cold) = (false, false, false);
-        self.side =
-            Some(Side::new(opened.writer, opened.superblock, side_settings(plan, plan.is_archiver(seat))));
+        self.proves = settings.power && opened.superblock.run.spoken == Durability::Process;
+        (self.damaged, self.forgot, self.cold, self.is_tail_elsewhere) = (false, false, false, false);
+        self.side = Some(Side::new(
+            opened.writer,
+            opened.superblock,
+            side_settings(plan, settings.power, plan.is_archiver(seat)),
+        ));
         (self.fetching, self.giving) = (None, Giving::default());
         self.state = State::Up(Box::new(replica));
         Ok(Started::Runs(tables))
     }
 
+    /// What the next process is configured with is in force, where none runs. Returns what of it is counted.
+    pub(super) fn reconfigure(&mut self) -> Vec<Event> {
+        let State::Down(..) = self.state else { return Vec::new() };
+        let mut events = Vec::new();
+        if self.exchanged_in.take().is_some_and(|number| self.store.newest_segment() > number) {
+            events.push(Event::RestartsAfterRoll);
+        }
+        if let Some(next) = self.next_configured.take() {
+            let former = std::mem::replace(&mut self.configured, next);
+            if former != next {
+                events.push(Event::Reconfigured);
+            }
+            if former.durability != next.durability {
+                events.push(Event::DurabilityChanged);
+            }
+        }
+        events.extend(self.resize_ring());
+        events
+    }
+
+    /// A ring of another size than is configured is made anew where nothing that was said is in it alone, as
+    /// `io::journal_files` does.
+    fn resize_ring(&mut self) -> Option<Event> {
+        let (settings, wanted) = (self.settings(), self.configured.ring_bytes as u64);
+        let State::Down(memory, _) = &mut self.state else { return None };
+        let ring = memory.as_ref().filter(|ring| ring.ring_len() != wanted)?;
+        let mut store = self.store.clone();
+        store.disarm();
+        // What cannot be looked at is left to the start.
+        let is_needed = look(&store, Some(ring), settings)
+            .map_or(true, |looked| looked.ring() == &Ring::Own && !looked.superblock().run.clean);
+        if is_needed {
+            return Some(Event::RingsNotResized);
+        }
+        *memory = None;
+        Some(Event::RingsResized)
+    }
+
+    /// The next process is given the tail's other path: what lies there is not what the last one used.
+    pub(super) fn move_tail(&mut self) {
+        let State::Down(memory, _) = &mut self.state else { return };
+        std::mem::swap(memory, &mut self.other_tail);
+        (self.cold, self.is_tail_elsewhere) = (true, !self.is_tail_elsewhere);
+        self.forgot |= !self.is_on_device();
+    }
+
+    /// The rings at both paths are gone.
+    pub(super) fn lose_tails(&mut self) {
+        (self.other_tail, self.is_tail_elsewhere, self.moves_tail) = (None, false, false);
+    }
+
     /// Whether the process dies, or its device fails, while the journal is opened, and how: then what that leaves is
     /// there, the tail's memory too.
-    fn fails_to_open(&mut self, plan: &Plan, settings: Settings) -> Option<Started> {
+    fn fails_to_open(&mut self, settings: Settings) -> Option<Started> {
         if !self.store.is_armed() {
             return None;
         }
         let State::Down(memory, _) = &mut self.state else { return None };
         let mut store = self.store.clone();
-        let mut left = memory.clone().unwrap_or_else(|| MemoryTail::new(plan.ring_bytes));
+        let mut left = memory.clone().unwrap_or_else(|| MemoryTail::new(self.configured.ring_bytes));
         let why: OpenError = open(&mut store, &mut left, settings).err()?;
         let (died, failed) = (store.is_dead(), store.take_struck());
         if !died && !failed {
@@ -243,7 +335,7 @@ impl Machine {
 
     /// What its wall clock shows.
     pub(super) fn wall(&self, now: Nanos) -> Nanos {
-        (now + self.wall_ns).saturating_add_signed(self.wall_ahead)
+        (self.clock.at(now) + self.wall_ns).saturating_add_signed(self.wall_ahead)
     }
 
     /// Whether it may find damage, or call its journal incomplete.
@@ -253,12 +345,12 @@ impl Machine {
 
     /// The oldest seq that it can repair, or could if it began again now: a ring that is recovered begins with
     /// a block or a segment.
-    pub(super) fn oldest_seq(&self, plan: &Plan) -> Option<Seq> {
+    pub(super) fn oldest_seq(&self) -> Option<Seq> {
         match &self.state {
             State::Up(replica) => Some(replica.tail().oldest_seq()),
             State::Down(memory, _) => {
-                let memory = memory.clone().unwrap_or_else(|| MemoryTail::new(plan.ring_bytes));
-                let opened = open(&mut self.store.clone(), memory, self.settings(plan)).ok()?;
+                let memory = memory.clone().unwrap_or_else(|| MemoryTail::new(self.configured.ring_bytes));
+                let opened = open(&mut self.store.clone(), memory, self.settings()).ok()?;
                 Some(opened.tail.oldest_seq())
             }
             State::Lost => None,
@@ -353,7 +445,7 @@ impl Machine {
     }
 }
 
-fn side_settings(plan: &Plan, keeps_all: bool) -> SideSettings {
+fn side_settings(plan: &Plan, power: bool, keeps_all: bool) -> SideSettings {
     SideSettings {
         retention: if keeps_all { Retention::default() } else { plan.retention },
         packs: keeps_all && plan.packs,
@@ -362,6 +454,6 @@ fn side_settings(plan: &Plan, keeps_all: bool) -> SideSettings {
         pack_period_ns: CHORE_NS,
         scrub_period_ns: CHORE_NS,
         mend_period_ns: CHORE_NS,
-        ..SideSettings::new(plan.durability == Durability::Power)
+        ..SideSettings::new(power)
     }
 }

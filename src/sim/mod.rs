@@ -14,13 +14,19 @@
 
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod autopsy;
+mod calm;
 pub mod check;
+mod clock;
+mod configured;
 pub mod coverage;
+mod device;
 pub mod disk;
 mod drought;
 mod edge;
 pub mod explore;
+mod handover;
 mod machine;
 pub mod many;
 pub mod net;
@@ -32,10 +38,12 @@ mod payload;
 mod plan;
 mod populate;
 pub mod proof;
+mod quiet;
 mod quorum;
 mod reader;
 mod replay;
 pub mod rng;
+mod ruin;
 pub mod shrink;
 mod storage;
 mod storm;
@@ -45,6 +53,9 @@ mod turn;
 pub mod wire;
 pub mod world;
 
+pub use clock::Clock;
+pub use configured::Configured;
+pub use device::Ailment;
 pub use edge::{EdgeFault, EdgePlan};
 pub use outcome::{Failure, Outcome};
 pub use plan::{Fault, Plan, What};

@@ -31,6 +31,10 @@ pub struct SimNet {
     pub sends: u32,
     /// Those of them to the data group, repairs left out.
     pub data_sends: u32,
+    /// Datagrams that a send call takes at most.
+    pub takes: usize,
+    /// Some were refused.
+    pub refused: bool,
     joined: [bool; 3],
     /// Whether the last receive took all that was there.
     drained: bool,
@@ -61,6 +65,8 @@ impl Default for SimNet {
             receives: 0,
             sends: 0,
             data_sends: 0,
+            takes: usize::MAX,
+            refused: false,
             joined: [true; 3],
             drained: true,
             sparing: false,
@@ -162,6 +168,10 @@ impl Net for SimNet {
                 break;
             }
             for datagram in burst.bytes.chunks(burst.stride) {
+                if taken == self.takes {
+                    self.refused = true;
+                    return taken;
+                }
                 self.sent.push((To::Group(group), datagram.to_vec()));
                 taken += 1;
             }
@@ -171,6 +181,10 @@ impl Net for SimNet {
 
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
         if parts[0].len() + parts[1].len() > self.datagram_len_max {
+            return false;
+        }
+        if self.takes == 0 {
+            self.refused = true;
             return false;
         }
         self.sent.push((To::Unicast(to), parts.concat()));

@@ -6,7 +6,7 @@ use super::check::tree::Stem;
 use super::coverage::Event;
 use super::machine::{CLUSTER, Machine, State};
 use super::plan::{End, Target};
-use super::populate::{HISTORY, address};
+use super::populate::address;
 use super::story::Happening;
 use super::wire::{ALL_TRAFFIC, Broken, Route};
 use super::world::{Actor, World};
@@ -39,6 +39,7 @@ pub(super) enum Step {
 }
 
 /// Steps in order, and how long anybody cares.
+#[derive(Clone)]
 struct Errand {
     steps: VecDeque<Step>,
     next_at: Nanos,
@@ -46,7 +47,7 @@ struct Errand {
 }
 
 /// See the module.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Operator {
     errands: Vec<Errand>,
     /// Every change that was ever ordered: the membership that it follows, the change, the member, and the
@@ -64,6 +65,11 @@ impl Operator {
         self.errands.iter().map(|errand| errand.next_at).min().unwrap_or(Nanos::MAX)
     }
 
+    /// Whether the journal at a seat is to be formatted anew.
+    pub(super) fn renews(&self, seat: usize) -> bool {
+        self.errands.iter().any(|errand| errand.steps.contains(&Step::Renew(seat)))
+    }
+
     /// Nothing more is ordered.
     pub(super) fn rest(&mut self) {
         self.errands.clear();
@@ -73,8 +79,13 @@ impl Operator {
 impl World {
     /// These steps from now on, first after a while.
     pub(super) fn order(&mut self, steps: &[Step], after: Nanos) {
+        self.order_until(steps, after, self.now + 40 * self.plan.timeout_ns);
+    }
+
+    /// The same, and anybody cares until then.
+    pub(super) fn order_until(&mut self, steps: &[Step], after: Nanos, until: Nanos) {
         self.tell(0, || Happening::Fault(format!("the operator begins {steps:?}")));
-        let (next_at, until) = (self.now + after, self.now + 40 * self.plan.timeout_ns);
+        let next_at = self.now + after;
         self.operator.errands.push(Errand { steps: steps.iter().copied().collect(), next_at, until });
     }
 
@@ -156,10 +167,11 @@ impl World {
         let entry = EntryHeader { kind: EntryKind::Membership as u8, ..EntryHeader::zeroed() };
         let written = write_entry(&mut out[HEADER_LEN..], entry, &payload[..length]);
         let out = &mut out[..HEADER_LEN + written.unwrap_or_default()];
-        seal(out, Header { history: HISTORY, count: 1, ..header(Kind::Submission) });
+        seal(out, Header { history: self.oracle.history(), count: 1, ..header(Kind::Submission) });
         for _ in 0..early {
             self.oracle.coverage.count(Event::LearnersAdded);
         }
+        self.oracle.on_order(after, identity);
         self.operator.orders.push((after, change, identity, out.to_vec()));
         self.post_all(Some(Group::Submit), out);
         self.ask_all();
@@ -250,7 +262,8 @@ impl World {
         self.oracle.on_forgotten(machine.identity);
         self.oracle.on_renewed(seat);
         let old = machine.identity;
-        **machine = Machine::new(plan, Identity { incarnation: old.incarnation + 0x100, ..old })?;
+        **machine =
+            Machine::new(plan, machine.configured, Identity { incarnation: old.incarnation + 0x100, ..old })?;
         if let State::Down(_, until) = &mut machine.state {
             *until = now + plan.timeout_ns / 2;
         }

@@ -4,8 +4,8 @@
 use super::check::Violation;
 use super::coverage::Event;
 use super::disk::Trouble;
-use super::machine::CLUSTER;
-use super::plan::{Disk, Target};
+use super::machine::{CLUSTER, State};
+use super::plan::{Disk, End, Target, What};
 use super::storage::Ordeal;
 use super::storm::ms;
 use super::story::Happening;
@@ -24,17 +24,56 @@ impl World {
     /// Whether the machine may lose its memory: in `process` its identity is lost with it, unless it was stopped in
     /// order.
     fn may_forget(&self, index: usize) -> bool {
-        let stopped = match &self.seats[index].actor {
-            Actor::Replica(machine) => machine.has_stopped_clean(),
+        let is_safe = match &self.seats[index].actor {
+            Actor::Replica(machine) => machine.is_on_device(),
             _ => false,
         };
-        self.plan.durability == Durability::Power || stopped || self.may_lose(index)
+        is_safe || self.may_lose(index)
+    }
+
+    /// Whether the machine may lose its memory at any time from now on: all that it ever says is on the device.
+    fn is_safe_for_good(&self, index: usize) -> bool {
+        let later = self.plan.faults.iter().filter_map(|fault| match fault.what {
+            What::Reconfigure(_, configured, ..) => Some(configured),
+            _ => None,
+        });
+        let all_power = later.chain(self.plan.configured.get(index).copied());
+        all_power.into_iter().all(|configured| configured.durability == Durability::Power)
+    }
+
+    /// A process dies, or is stopped in order, and the next one is given the tail's other path.
+    pub(super) fn move_tail(&mut self, target: Target, end: End, lasting: Nanos) -> Result<(), Violation> {
+        let Some(index) = self.resolve(target) else { return Ok(()) };
+        if !self.seats[index].actor.runs() || end != End::Stopped && !self.may_forget(index) {
+            return Ok(());
+        }
+        self.crash(Target::Replica(index), end, lasting)?;
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        machine.moves_tail = true;
+        if end != End::Stopped {
+            self.moved_tail(index);
+        }
+        Ok(())
+    }
+
+    /// No process runs at `index`: the next one is given the tail's other path, if that was ordered.
+    pub(super) fn moved_tail(&mut self, index: usize) {
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        if !std::mem::take(&mut machine.moves_tail) {
+            return;
+        }
+        machine.move_tail();
+        if machine.forgot {
+            self.lost |= 1 << index;
+        }
+        self.count(Event::OtherTails);
+        self.tell(index, || Happening::Fault("its tail is to lie at the other path".to_string()));
     }
 
     /// The machine dies, and its memory with it.
     pub(super) fn reboot(&mut self, target: Target, disk: Disk, lasting: Nanos) -> Result<(), Violation> {
         let Some(index) = self.resolve(target).filter(|index| self.may_forget(*index)) else { return Ok(()) };
-        self.lose_power(index, disk == Disk::Torn, lasting);
+        self.lose_power(index, (disk == Disk::Torn, disk == Disk::WithTail), lasting);
         Ok(())
     }
 
@@ -45,7 +84,7 @@ impl World {
             if self.may_forget(index) {
                 let within = self.rng.below(2) == 0;
                 let until = lasting + self.rng.below(self.plan.timeout_ns);
-                self.lose_power(index, within, until);
+                self.lose_power(index, (within, false), until);
                 dark += 1;
             }
         }
@@ -57,14 +96,17 @@ impl World {
         }
     }
 
-    fn lose_power(&mut self, index: usize, within: bool, lasting: Nanos) {
+    /// The power goes, `within` a call of the side thread or between two; the tail lies on a disk if `with_tail`.
+    pub(super) fn lose_power(&mut self, index: usize, (within, with_tail): (bool, bool), lasting: Nanos) {
+        let is_born = self.oracle.log_next(index) == 2 && self.oracle.durable_next(index) == 1;
         let led = self.seats[index].led.is_some();
         let (now, rng) = (self.now, &mut self.rng);
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
         if machine.is_lost() {
             return;
         }
-        let cached = machine.lose_power(&self.plan, now, now + lasting, within, rng);
+        let cached = machine.lose_power(now, now + lasting, (within, with_tail), rng);
+        let has_tail = matches!(machine.state, State::Down(Some(_), _));
         if machine.forgot {
             self.lost |= 1 << index;
         }
@@ -75,6 +117,12 @@ impl World {
             self.count(Event::LeaderCrashes);
         }
         self.count(Event::Reboots);
+        if has_tail {
+            self.count(Event::TailsOfOldBoots);
+        }
+        if is_born {
+            self.count(Event::BirthsLost);
+        }
         (self.seats[index].led, self.seats[index].notice) = (None, Vec::new());
         self.tell(index, || {
             Happening::Fault(format!(
@@ -89,10 +137,12 @@ impl World {
         let (now, deadline) = (self.now, self.now + 20 * self.plan.timeout_ns);
         for index in (0..self.plan.replicas).filter(|index| machines >> index & 1 == 1) {
             let Actor::Replica(machine) = &mut self.seats[index].actor else { continue };
+            let shown = machine.clock.at(now);
             if let Some(replica) = machine.replica_mut() {
-                replica.core.begin_drain(now);
+                replica.core.begin_drain(shown);
                 machine.stopping = Some((deadline, now + lasting));
                 machine.darkens = Some(lasting);
+                self.watch_handover(index, None);
             }
         }
         self.tell(0, || {
@@ -104,17 +154,20 @@ impl World {
     pub(super) fn darken(&mut self, index: usize) {
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
         if let Some(lasting) = machine.darkens.take() {
-            self.lose_power(index, false, lasting);
+            self.lose_power(index, (false, false), lasting);
             self.count(Event::DarkenedClean);
         }
     }
 
     /// The process dies in a call of its disk, and perhaps the machine with it.
     pub(super) fn arm_death(&mut self, target: Target, calls: u64, power: bool, lasting: Nanos) {
-        let Some(index) = self.resolve(target).filter(|index| !power || self.may_forget(*index)) else {
+        let Some(index) = self
+            .resolve(target)
+            .filter(|index| !power || self.is_safe_for_good(*index) || self.may_lose(*index))
+        else {
             return;
         };
-        if power && self.plan.durability == Durability::Process {
+        if power && !self.is_safe_for_good(index) {
             self.lost |= 1 << index;
         }
         self.arm(index, Trouble::Death, calls, Ordeal { power, lasting });
@@ -147,7 +200,7 @@ impl World {
         machine.end(until);
         self.count(Event::DeathsInCalls);
         if ordeal.power {
-            self.lose_power(index, false, ordeal.lasting);
+            self.lose_power(index, (false, false), ordeal.lasting);
         } else {
             self.announce_death(index);
         }

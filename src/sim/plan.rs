@@ -1,6 +1,9 @@
 //! What a seed means: who takes part, the weather, and every fault with its time. The faults are a list
 //! that is drawn before the run, so that a failing run can be tried again with a shorter one.
 
+use super::clock::Clock;
+use super::configured::Configured;
+use super::device::Ailment;
 use super::disk::Trouble;
 use super::edge::{self, EdgeFault, EdgePlan};
 use super::rng::Rng;
@@ -15,6 +18,9 @@ use std::net::SocketAddrV4;
 const WALL_NS: Nanos = 1_700_000_000_000_000_000;
 /// A trading day.
 pub(super) const DAY_NS: Nanos = 86_400_000_000_000;
+
+/// The same, in milliseconds.
+const DAY_MS: i64 = (DAY_NS / 1_000_000) as i64;
 
 /// Which replica a fault is for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -45,6 +51,8 @@ pub enum Disk {
     Kept,
     /// Some sectors of what was being written.
     Torn,
+    /// Nothing, and the tail lay on a disk: it is there again, as it was before this boot or torn.
+    WithTail,
 }
 
 /// What is wrong with a journal that was damaged while nobody looked.
@@ -83,6 +91,10 @@ pub enum What {
     DiskFull(Target, Nanos),
     /// The power goes on all of these machines at once.
     Power(Seats, Nanos),
+    /// A process dies, or is stopped in order, and the next one is configured so.
+    Reconfigure(Target, Configured, End, Nanos),
+    /// A process dies, or is stopped in order, and the next one is given the tail's other path.
+    OtherTail(Target, End, Nanos),
     /// These processes are told to stop; the power of each goes when it has.
     Dark(Seats, Nanos),
     /// After so many calls of its disk a process dies within the next one, and the machine with it if so.
@@ -123,6 +135,14 @@ pub enum What {
     Close(usize),
     /// Something of the edge.
     Edge(EdgeFault),
+    /// The device at this seat fails.
+    Ail(usize, Ailment, Nanos),
+    /// So many datagrams of the past come back to who sent them.
+    Echo(u64),
+    /// So many datagrams of the past come as another cluster's.
+    OtherCluster(u64),
+    /// The journals of the first are gone for good, the second lose their power; and the operator recovers.
+    Ruin(Seats, Seats),
 }
 
 /// A fault and when it strikes, in nanoseconds from the beginning.
@@ -181,8 +201,16 @@ pub struct Plan {
     pub storm_ns: Nanos,
     /// Whether readers read journals where no ring helps.
     pub replays: bool,
+    /// What each replica is configured with when it begins; what stands above is the cluster's.
+    pub configured: Vec<Configured>,
+    /// Each seat's clock.
+    pub clocks: Vec<Clock>,
+    /// When the world is copied, and looked ahead from, in nanoseconds from the beginning.
+    pub moments: Vec<Nanos>,
     /// What surrounds the core.
     pub edges: Option<EdgePlan>,
+    /// From then on nothing happens for which a leader may be missed, in a quiet run.
+    pub quiet_from: Option<Nanos>,
     /// The faults, by time.
     pub faults: Vec<Fault>,
 }
@@ -231,7 +259,11 @@ impl Plan {
             timeout_ns: rng.pick(&[2_000_000, 2_000_000, 4_000_000]),
             storm_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
             replays: Rng::new(seed ^ 0x4ead).below(2) == 0,
+            configured: Vec::new(),
+            clocks: Vec::new(),
+            moments: Vec::new(),
             edges: EdgePlan::of_seed(seed),
+            quiet_from: None,
             faults: Vec::new(),
         };
         plan.make_room_for_edges();
@@ -254,7 +286,19 @@ impl Plan {
         // From a stream of its own: what is drawn above is what it was.
         plan.draw_disks(&mut Rng::new(seed ^ 0xd15c));
         plan.faults.sort_by_key(|fault| fault.at_ns);
-        plan.draw_drought(&mut Rng::new(seed ^ 0xd407));
+        plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));
+        plan.draw_ruin(&mut Rng::new(seed ^ 0x104a));
+        let is_drought = plan.draw_drought(&mut Rng::new(seed ^ 0xd407));
+        plan.draw_quiet(&mut Rng::new(seed ^ 0x91e7));
+        let is_quiet = plan.quiet_from.is_some();
+        plan.draw_configured(&mut Rng::new(seed ^ 0xc0f1), is_drought || is_quiet);
+        plan.draw_clocks(&mut Rng::new(seed ^ 0xc10c));
+        if !is_drought && !is_quiet {
+            plan.draw_rare(&mut Rng::new(seed ^ 0x4a4e));
+        }
+        if !is_quiet {
+            plan.draw_moments(&mut Rng::new(seed ^ 0xa4ea));
+        }
         plan
     }
 
@@ -281,6 +325,11 @@ impl Plan {
     /// Whether a name may have two processes: then their payloads must differ.
     pub fn has_rivals(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault.what, What::ClientCrash(_) | What::Fence(_)))
+    }
+
+    /// Whether the stream may go on in a history that is founded on it.
+    pub fn may_found(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::Ruin(..)))
     }
 
     /// Whether an archiver sits there.
@@ -420,6 +469,37 @@ impl Plan {
         }
     }
 
+    /// What has a moment of its own, in few runs.
+    fn draw_rare(&mut self, rng: &mut Rng) {
+        let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
+        if rng.below(256) == 0 {
+            // The first machine dies between the birth of the history and the first flush of it.
+            let at_ns = rng.pick(&[0, 0, 5_000, 50_000]);
+            let disk = rng.pick(&[Disk::Kept, Disk::Torn]);
+            self.faults.push(Fault { at_ns, what: What::Reboot(Target::Replica(0), disk, lasting) });
+        }
+        if rng.below(12) == 0 {
+            // A tail on a disk survives the boot that it is of.
+            for _ in 0..1 + rng.below(2) {
+                let at_ns = rng.below(self.storm_ns);
+                let target = self.draw_target(rng);
+                self.faults.push(Fault { at_ns, what: What::Reboot(target, Disk::WithTail, lasting) });
+            }
+        }
+        if rng.below(8) == 0 {
+            // Publishers open their names anew while the leader dies.
+            for publisher in 0..self.publishers {
+                let at_ns = rng.below(self.storm_ns);
+                let what = What::ClientCrash(self.replicas + publisher);
+                self.faults.push(Fault { at_ns, what });
+                let at_ns = at_ns + rng.below(self.timeout_ns);
+                let what = What::Crash(Target::Leader, End::MidTurn(rng.below(4) as u32), lasting);
+                self.faults.push(Fault { at_ns, what });
+            }
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+
     fn draw_target(&self, rng: &mut Rng) -> Target {
         if rng.below(2) == 0 {
             Target::Leader
@@ -472,7 +552,10 @@ impl Plan {
                 0 => What::DiskFull(target, lasting),
                 _ => What::SlowFlush(target, lasting),
             },
-            12 => What::ClockStep(target, rng.pick(&[-3_600_000, -1_000, -1, 1, 1_000, 3_600_000])),
+            12 => What::ClockStep(
+                target,
+                rng.pick(&[-DAY_MS, -3_600_000, -1_000, -1, 1, 1_000, 3_600_000, DAY_MS]),
+            ),
             13 => What::Replay(1 + rng.below(8)),
             14 | 15 if rng.below(4) == 0 => What::OldDown,
             14 | 15 if rng.below(4) == 0 => What::ForgedDown,

@@ -1,6 +1,9 @@
 //! Who is there when a run begins.
 
 use super::check::{Oracle, Violation};
+use super::configured::Configured;
+use super::coverage::Event;
+use super::device::Device;
 use super::machine::{CLUSTER, MTU, Machine, Started, State};
 use super::net::SimNet;
 use super::operator::Operator;
@@ -16,7 +19,6 @@ use crate::engine::publisher::{Publisher, PublisherLimits};
 use crate::engine::receiver::{ReceiverLimits, Start};
 use crate::engine::replica::ReplicaLimits;
 use crate::engine::subscriber::{Delivery, Subscriber, SubscriberLimits};
-use crate::proto::beat::BeatLimits;
 use crate::proto::election::ElectionLimits;
 use crate::proto::nack::NackLimits;
 use crate::proto::repairers::Repairer;
@@ -30,8 +32,6 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 pub(super) const HISTORY: u64 = 0xb1;
 /// Longer than any message of a publisher.
 const MESSAGE_LEN_MAX: usize = 8 << 10;
-/// A leader beats this often.
-pub(super) const BEAT_NS: Nanos = 500_000;
 
 pub(super) fn address(seat: usize) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, seat as u8 + 1), 7_000)
@@ -61,32 +61,33 @@ fn receiver(plan: &Plan, seat: usize, me: Identity) -> ReceiverLimits {
 pub(super) fn replica_limits(
     plan: &Plan,
     seat: usize,
-    me: Identity,
+    (configured, me): (&Configured, Identity),
     born: Nanos,
     rng: &mut Rng,
 ) -> ReplicaLimits {
+    let Configured { timeout_ns, beat, .. } = *configured;
     ReplicaLimits {
         receiver: receiver(plan, seat, me),
-        beat: BeatLimits { first_ns: 50_000, beat_ns: BEAT_NS },
-        window: plan.window,
-        durability: plan.durability,
-        publishers_max: 16,
-        hold_back: 32,
+        beat,
+        window: configured.window,
+        durability: configured.durability,
+        publishers_max: configured.publishers_max,
+        hold_back: configured.hold_back,
         ack_again_ns: 1_000_000,
         process_nonce: rng.next_u64(),
         born,
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
         suspect: SuspectLimits {
-            beat_ns: BEAT_NS,
-            timeout_ns: plan.timeout_ns,
-            timeout_ns_max: 8 * plan.timeout_ns,
+            beat_ns: beat.beat_ns,
+            timeout_ns,
+            timeout_ns_max: configured.timeout_ns_max,
         },
         election: ElectionLimits {
-            stagger_ns: plan.timeout_ns / 4,
-            again_ns: plan.timeout_ns / 8,
-            timeout_ns: plan.timeout_ns,
-            backoff_ns_max: 16 * plan.timeout_ns,
+            stagger_ns: timeout_ns / 4,
+            again_ns: timeout_ns / 8,
+            timeout_ns,
+            backoff_ns_max: 16 * timeout_ns,
         },
         heard_bytes: 16 << 10,
         secret_seed: [rng.next_u64() as u8; 32],
@@ -112,9 +113,10 @@ pub(super) fn plain_publisher(plan: &Plan, seat: usize, rng: &mut Rng) -> Box<Pu
 }
 
 /// A publisher's process that opens the name of `work`.
-pub(super) fn publisher(plan: &Plan, seat: usize, work: &Work, rng: &mut Rng) -> Box<Publisher<SimNet>> {
+pub(super) fn publisher(plan: &Plan, seat: usize, work: &mut Work, rng: &mut Rng) -> Box<Publisher<SimNet>> {
     let mut publisher = plain_publisher(plan, seat, rng);
-    publisher.core.open(&work.name, [rng.next_u64(), rng.next_u64()]);
+    work.nonce = [rng.next_u64(), rng.next_u64()];
+    publisher.core.open(&work.name, work.nonce);
     publisher
 }
 
@@ -146,6 +148,7 @@ pub(super) fn subscriber(
 pub(super) fn named(start: Start) -> Option<Seq> {
     match start {
         Start::From(seq) => Some(seq),
+        Start::Cursor(cursor) => Some(cursor.seq),
         _ => None,
     }
 }
@@ -156,7 +159,7 @@ impl World {
         let mut rng = Rng::new(plan.seed);
         let wire = Wire::new(rng.fork());
         let mut world = Self {
-            oracle: Oracle::new(CLUSTER, plan.durability),
+            oracle: Oracle::new(CLUSTER),
             clients_rng: rng.fork(),
             rng,
             now: 1_000_000,
@@ -164,10 +167,12 @@ impl World {
             seats: Vec::new(),
             phase: Phase::Storm,
             next_fault: 0,
+            next_moment: 0,
             fences: 0,
             lost: 0,
             operator: Operator::default(),
             old_notices: Vec::new(),
+            events: Vec::new(),
             runs: 0,
             steps: 0,
             story: tells.then(Story::default),
@@ -176,19 +181,23 @@ impl World {
             plan: plan.clone(),
         };
         world.oracle.tree.keeps_bytes = plan.edges.is_some();
+        world.count_clocks();
         let members: Vec<_> =
             (0..plan.founders).map(|seat| plan.member(seat, identity(seat), address(seat))).collect();
         for seat in 0..plan.replicas {
-            let mut machine = Machine::new(plan, identity(seat))?;
+            let mut machine = Machine::new(plan, plan.configured[seat], identity(seat))?;
             if seat == 0 {
-                machine.bear(plan, |tail| bootstrap(tail, HISTORY, &members, 1_000))?;
+                machine.bear(|tail| bootstrap(tail, HISTORY, &members, 1_000))?;
             }
             world.seat(Actor::Replica(Box::new(machine)), format!("replica {}", seat + 1));
             world.start_replica(seat)?;
         }
         for index in 0..plan.publishers {
-            let work =
-                Work::new(format!("gateway-{index}"), plan.messages, plan.storm_ns / plan.messages.max(1));
+            let work = Work::new(
+                format!("gateway-{index}"),
+                plan.messages,
+                plan.first_act_ns() / plan.messages.max(1),
+            );
             world.seat(Actor::Publisher(None, work), format!("publisher {index}"));
             world.start_client(plan.replicas + index);
         }
@@ -217,6 +226,15 @@ impl World {
         Ok(world)
     }
 
+    /// What the plan says of clocks.
+    fn count_clocks(&mut self) {
+        let coverage = &mut self.oracle.coverage;
+        let uneven = self.plan.clocks.iter().filter(|clock| !clock.is_exact());
+        coverage.count_all(uneven.map(|_| Event::ClocksUneven));
+        let broken = self.plan.clocks.iter().filter(|clock| clock.is_broken());
+        coverage.count_all(broken.map(|_| Event::ClocksBroken));
+    }
+
     pub(super) fn seat(&mut self, actor: Actor, name: String) {
         if let Some(story) = &mut self.story {
             story.lanes.push(name);
@@ -224,9 +242,11 @@ impl World {
         self.seats.push(Seat {
             actor,
             paused_until: 0,
+            device: Device::default(),
             wake_at: self.now,
             idle_ns: 0,
             led: None,
+            draining: None,
             notice: Vec::new(),
         });
     }
@@ -234,10 +254,12 @@ impl World {
     /// A replica's process begins on what its machine has.
     pub(super) fn start_replica(&mut self, seat: usize) -> Result<(), Violation> {
         let Actor::Replica(machine) = &mut self.seats[seat].actor else { return Ok(()) };
+        self.oracle.coverage.count_all(machine.reconfigure());
         let kept = matches!(machine.state, State::Down(Some(_), _)) && !machine.has_rebooted();
         let damaged = machine.is_damaged();
-        let limits =
-            replica_limits(&self.plan, seat, machine.identity, machine.wall(self.now), &mut self.rng);
+        let (configured, identity) = (machine.configured, machine.identity);
+        let wall = machine.wall(self.now);
+        let limits = replica_limits(&self.plan, seat, (&configured, identity), wall, &mut self.rng);
         let started = machine.start(&self.plan, seat, limits)?;
         self.runs += 1;
         let what = match &started {
@@ -247,19 +269,24 @@ impl World {
                     .replica()
                     .is_some_and(|replica| self.oracle.is_shortened(seat, replica.tail(), kept));
                 let judged = machine.replica().map_or(Ok(()), |replica| {
-                    self.oracle.on_replica_started(seat, machine.identity, self.runs, replica.tail(), kept)
+                    let found = (configured.durability, replica.tail());
+                    self.oracle.on_replica_started(seat, identity, self.runs, found, kept)
                 });
                 match judged {
                     // The disk lied, and so this replica would.
                     Err(why) if damaged && shortened => {
                         machine.forget();
                         self.oracle.on_forgotten(machine.identity);
-                        self.oracle.coverage.count(super::coverage::Event::DamageUnseen);
+                        self.oracle.coverage.count(Event::DamageUnseen);
                         format!("does not see its damage: {why}")
                     }
                     judged => {
                         judged?;
                         self.oracle.on_tables_recovered(seat, tables)?;
+                        if let Some(replica) = machine.replica().filter(|_| !damaged) {
+                            replica.invariants();
+                            self.oracle.check_tables(seat, replica.tail(), &replica.core)?;
+                        }
                         "starts".to_string()
                     }
                 }
@@ -274,13 +301,16 @@ impl World {
                 return Ok(());
             }
             Started::Silent(why) => {
+                if machine.is_tail_elsewhere {
+                    self.oracle.coverage.count(Event::OtherTailsRefused);
+                }
                 self.oracle.on_forgotten(machine.identity);
-                self.oracle.coverage.count(super::coverage::Event::Forgetful);
+                self.oracle.coverage.count(Event::Forgetful);
                 format!("stays silent: {why}")
             }
             Started::Damaged(why) => {
                 self.oracle.on_forgotten(machine.identity);
-                self.oracle.coverage.count(super::coverage::Event::DamageFound);
+                self.oracle.coverage.count(Event::DamageFound);
                 format!("does not start: {why}")
             }
         };
@@ -306,7 +336,11 @@ impl World {
                 let (delivery, start) = (reading.delivery, reading.start);
                 *process = Some(subscriber(&self.plan, seat, delivery, start, self.plan.replays, rng));
                 reading.source = Source::default();
-                self.oracle.on_subscriber_started(seat, reading.delivery, named(reading.start));
+                let cursor = match reading.start {
+                    Start::Cursor(cursor) => Some(cursor),
+                    _ => None,
+                };
+                self.oracle.on_subscriber_started(seat, reading.delivery, named(reading.start), cursor);
             }
             Actor::Replica(_) | Actor::Edge(_) | Actor::Handle(_) => {}
         }

@@ -1,5 +1,6 @@
 //! Who is healed when the storm is over: a random quorum, of every membership that may be in force.
 
+use super::check::tree::Node;
 use super::wire::Seats;
 use super::world::{Actor, World};
 use crate::wire::{Change, Epoch, Identity, Seq};
@@ -25,7 +26,10 @@ impl World {
     fn memberships(&self) -> Vec<Listed> {
         let (tree, tip) = (&self.oracle.tree, self.oracle.ghost.tip());
         let logs = (0..self.plan.replicas).map(|seat| self.oracle.log_tip(seat));
-        let further = logs.filter(|log| !tree.begins_with(tip, *log));
+        // A log of a former history counts for nobody.
+        let history = self.oracle.history();
+        let is_present = |log: &Option<Node>| log.is_none_or(|log| tree.stem(log).history == history);
+        let further = logs.filter(is_present).filter(|log| !tree.begins_with(tip, *log));
         let mut found: Vec<Listed> = further
             .chain([tip])
             .flatten()

@@ -1,9 +1,9 @@
 //! What readers read from journals: the other end of `engine::replay`, as a server of replays gives it.
 
 use super::machine::CLUSTER;
-use super::populate::{HISTORY, address};
+use super::populate::address;
 use super::replay::{Given, next_order};
-use super::world::World;
+use super::world::{Actor, World};
 use crate::engine::replay::{ReplayLimits, Step};
 use crate::engine::replica::ReplayOrder;
 use crate::engine::subscriber::SubscriberCore;
@@ -17,7 +17,7 @@ use crate::wire::{
 const MARK_NS: Nanos = 500_000;
 
 /// One reader's connection to a journal.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Source {
     /// Whom it reads from.
     giver: Option<usize>,
@@ -42,8 +42,8 @@ impl World {
     /// Whatever the journal that the reader at `index` reads from has for it goes to `source.kept`; the caller hands
     /// that to the reader.
     pub(super) fn read_journal(&mut self, index: usize, core: &mut SubscriberCore, source: &mut Source) {
-        let now = self.now;
-        match core.poll_replay(now) {
+        let (now, shown) = (self.now, self.plan.clock(index).at(self.now));
+        match core.poll_replay(shown) {
             Some(Step::Open(to)) => {
                 let mut request = [0; SMALL_LEN_MAX];
                 let request = core.write_replay_request(&mut request).map(|len| request[..len].to_vec());
@@ -55,7 +55,7 @@ impl World {
                         source.giver = giver;
                         source.order = Some(ReplayOrder { history: header.history, from: body.from, chain });
                     }
-                    _ => return core.on_replay_lost(now),
+                    _ => return core.on_replay_lost(shown),
                 }
             }
             Some(Step::Close) => *source = Source::default(),
@@ -68,23 +68,23 @@ impl World {
         match self.ask(index, giver, &order) {
             None => {
                 *source = Source::default();
-                core.on_replay_lost(now);
+                core.on_replay_lost(shown);
             }
             Some(Given::Denied(end, oldest)) => {
                 self.oracle.coverage.count(Event::ReplaysDenied);
-                source.say((giver, order.from, oldest), Some(end));
+                source.say(self.spoken_by(giver), (order.from, oldest), Some(end));
                 source.giver = None;
             }
             Some(Given::Frames(bytes)) => {
                 if !source.answered {
                     self.oracle.coverage.count(Event::ReaderReplays);
-                    source.say((giver, order.from, 0), None);
+                    source.say(self.spoken_by(giver), (order.from, 0), None);
                     source.answered = true;
                 }
                 match next_order(&bytes) {
                     Some(order) => source.order = Some(order),
                     None if now >= source.marked_at + MARK_NS => {
-                        source.say((giver, order.from, 0), None);
+                        source.say(self.spoken_by(giver), (order.from, 0), None);
                         source.marked_at = now;
                     }
                     None => {}
@@ -95,14 +95,31 @@ impl World {
     }
 }
 
+impl World {
+    /// Who gives, and the history of its log.
+    fn spoken_by(&self, giver: usize) -> (Identity, u64) {
+        match &self.seats[giver].actor {
+            Actor::Replica(machine) => {
+                (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()))
+            }
+            _ => (Identity::default(), 0),
+        }
+    }
+}
+
 impl Source {
-    fn say(&mut self, (giver, next, oldest_seq): (usize, Seq, Seq), end: Option<ReplayEnd>) {
+    fn say(
+        &mut self,
+        (giver, history): (Identity, u64),
+        (next, oldest_seq): (Seq, Seq),
+        end: Option<ReplayEnd>,
+    ) {
         let kind = if self.answered { Kind::ReplayMark } else { Kind::ReplayAnswer };
         let header = Header {
             cluster: CLUSTER,
-            history: HISTORY,
-            sender: giver as u32 + 1,
-            incarnation: 0x100 + giver as u32,
+            history,
+            sender: giver.replica,
+            incarnation: giver.incarnation,
             first_seq: next,
             ..Header::new(kind)
         };

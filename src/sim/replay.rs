@@ -21,7 +21,7 @@ const STRETCH_LEN: u64 = 4 << 10;
 const AGAIN_NS: Nanos = 1_000_000;
 
 /// What a machine reads from others.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Fetching {
     order: ReplayOrder,
     /// Whom it reads from.
@@ -31,7 +31,7 @@ pub(super) struct Fetching {
 }
 
 /// What others may read from a machine.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Giving {
     pub(super) shelf: Shelf,
     pub(super) written: Written,
@@ -94,8 +94,9 @@ impl World {
         let now = self.now;
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
         let at_end = machine.fetching.as_ref().map(|fetching| fetching.at_end);
+        let shown = machine.clock.at(now);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
-        match replica.look_for_replay(now, at_end) {
+        match replica.look_for_replay(shown, at_end) {
             ReplayWish::Begin(order) => {
                 machine.fetching = Some(Fetching { order, giver: None, at_end: false, again_at: now });
                 self.oracle.coverage.count(Event::Replays);
@@ -131,6 +132,7 @@ impl World {
         let Actor::Replica(machine) = &self.seats[giver].actor else { return Ok(0) };
         let by = (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()));
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
+        let shown = machine.clock.at(now);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         let (mut at, mut taken) = (0, 0);
         while at < bytes.len() {
@@ -139,7 +141,7 @@ impl World {
                 (fetching.giver, fetching.again_at) = (None, now + AGAIN_NS);
                 break;
             };
-            if !replica.on_replayed(now, by, &frame) {
+            if !replica.on_replayed(shown, by, &frame) {
                 break;
             }
             fetching.order = behind(&frame);

@@ -4,13 +4,14 @@
 use super::check::Violation;
 use super::disk::Trouble;
 use super::machine::{Machine, State};
-use super::plan::{Harm, Plan};
+use super::plan::Harm;
 use super::rng::Rng;
+use crate::journal::memory::MemoryTail;
 use crate::journal::packed::read_segment;
 use crate::journal::ports::{FileName, Store, TailSource, Word};
 use crate::journal::segment::GROUP_MARK_LEN;
 use crate::journal::side::{Inputs, Next};
-use crate::journal::{Superblock, WriteError};
+use crate::journal::{BLOCK_LEN, Superblock, WriteError};
 use crate::proto::commit::Durability;
 use crate::wire::Nanos;
 
@@ -22,6 +23,16 @@ const LAST_CALLS: u64 = 8;
 const SEGMENT_LEN_MOST: usize = 128 << 10;
 /// What a full disk has room for all the same, in bytes.
 const ROOM: [u64; 4] = [0, 0, 4_096, 20_000];
+
+/// What a disk has of a tail when the power goes: some blocks were never written to it.
+fn torn(mut memory: MemoryTail, rng: &mut Rng) -> MemoryTail {
+    if rng.below(2) == 0 {
+        for block in memory.ring_mut().chunks_mut(BLOCK_LEN).filter(|_| rng.below(4) == 0) {
+            block.fill(0);
+        }
+    }
+    memory
+}
 
 /// How the side thread's work ended.
 pub(super) enum Flushed {
@@ -57,6 +68,10 @@ impl Machine {
                 Some(Next::Pause(_) | Next::Stopped) | None => break,
             }
         }
+        if self.proves && self.is_on_device() {
+            self.proves = false;
+            self.proven += 1;
+        }
         // What the scrub cannot read is damaged for it, and the process goes on.
         self.failed |= self.store.take_struck();
         // What fails in a chore may be tried again; who is dead does nothing any more.
@@ -70,13 +85,13 @@ impl Machine {
         } else {
             u64::MAX
         });
-        let wall = self.wall(now);
+        let (wall, shown) = (self.wall(now), self.clock.at(now));
         let Self { state: State::Up(replica), store, side: Some(side), giving, remarks, .. } = self else {
             return None;
         };
         // Read before what is published is written: so it is the commit of the log that the segments will hold.
         let inputs = Inputs {
-            now,
+            now: shown,
             wall,
             stop,
             lineage: replica.core.lineage(),
@@ -139,10 +154,9 @@ impl Machine {
     /// thread or between two. Returns whether something that was cached is lost.
     pub(super) fn lose_power(
         &mut self,
-        plan: &Plan,
         now: Nanos,
         until: Nanos,
-        within: bool,
+        (within, with_tail): (bool, bool),
         rng: &mut Rng,
     ) -> bool {
         if within && matches!(self.state, State::Up(_)) {
@@ -155,8 +169,16 @@ impl Machine {
         (self.side, self.stopping, self.ordeal, self.darkens) = (None, None, None, None);
         self.boot += 1;
         self.cold = true;
-        self.forgot |= plan.durability == Durability::Process && !self.superblock_is_clean();
-        self.state = State::Down(None, until);
+        self.forgot |= !self.is_on_device();
+        self.lose_tails();
+        let state = std::mem::replace(&mut self.state, State::Lost);
+        let memory = match state {
+            State::Up(replica) => Some(replica.into_tail().into_memory()),
+            State::Down(memory, _) => memory,
+            State::Lost => None,
+        };
+        let memory = memory.filter(|_| with_tail).map(|memory| torn(memory, rng));
+        self.state = State::Down(memory, until);
         lost
     }
 
@@ -197,13 +219,10 @@ impl Machine {
         }
     }
 
-    /// Whether its process has stopped in order, and none has begun since.
-    pub(super) fn has_stopped_clean(&self) -> bool {
-        matches!(self.state, State::Down(..)) && self.superblock_is_clean()
-    }
-
-    fn superblock_is_clean(&self) -> bool {
-        matches!(Superblock::load(&self.store), Ok(Ok(copies)) if copies.newest.run.clean)
+    /// Whether the device has everything that was said, as the superblock has it: nothing is lost with the memory.
+    pub(super) fn is_on_device(&self) -> bool {
+        matches!(Superblock::load(&self.store), Ok(Ok(copies))
+            if copies.newest.run.clean || copies.newest.run.spoken == Durability::Power)
     }
 
     /// Something in the journal changes while nobody looks. Returns whether there was anything.

@@ -2,27 +2,21 @@
 
 use super::check::Violation;
 use super::coverage::Event;
-use super::edge::EdgePlan;
-use super::machine::State;
 use super::net::To;
 use super::operator::Step;
 use super::plan::{DAY_NS, End, Harm, Target, What};
 use super::storage::Flushed;
 use super::story::Happening;
-use super::wire::{ALL_TRAFFIC, Broken, Route, Seats};
-use super::world::{Actor, Phase, World};
+use super::wire::{ALL_TRAFFIC, Broken, Route};
+use super::world::{Actor, Phase, Seat, World};
 use crate::engine::ports::Group;
 use crate::engine::receiver::Start;
 use crate::engine::subscriber::Delivery;
 use crate::journal::Retention;
-use crate::wire::{DownBody, Epoch, Header, Identity, Nanos, Seq, write_down};
+use crate::wire::{DownBody, Epoch, Header, Identity, Nanos, write_down};
 
 /// When the run's clock begins.
 const BEGIN_NS: Nanos = 1_000_000;
-/// What is left to hand in when the faults are over is cut down to this.
-const LEFT_MAX: u64 = 10;
-/// Messages that each healthy publisher hands in when the faults are over.
-const MORE: u64 = 3;
 
 impl World {
     /// When the next fault strikes, or the storm ends.
@@ -137,6 +131,15 @@ impl World {
                 self.count(Event::SlowFlushes);
                 self.tell(index, || Happening::Fault(format!("disk slow {}", ms(lasting))));
             }
+            What::Reconfigure(target, configured, end, lasting) => {
+                let Some(index) = self.resolve(target) else { return Ok(()) };
+                if let Actor::Replica(machine) = &mut self.seats[index].actor {
+                    machine.next_configured = Some(configured);
+                }
+                self.tell(index, || Happening::Fault(format!("is to be configured with {configured:?}")));
+                return self.crash(Target::Replica(index), end, lasting);
+            }
+            What::OtherTail(target, end, lasting) => return self.move_tail(target, end, lasting),
             What::Power(machines, lasting) => self.black_out(machines, lasting),
             What::Dark(machines, lasting) => self.stop_and_darken(machines, lasting),
             What::Last(target, calls, power, lasting) => self.arm_death(target, calls, power, lasting),
@@ -150,6 +153,9 @@ impl World {
                     machine.wall_ahead += by_ms * 1_000_000;
                 }
                 self.count(Event::ClockSteps);
+                if by_ms.unsigned_abs() * 1_000_000 >= DAY_NS {
+                    self.count(Event::ClockStepsOfDays);
+                }
                 self.tell(index, || Happening::Fault(format!("clock steps by {by_ms} ms")));
             }
             What::Add(seat, ..) if self.plan.is_archiver(seat) => {}
@@ -195,6 +201,10 @@ impl World {
                 }
             }
             What::Edge(fault) => self.befall(fault),
+            What::Ail(seat, ailment, lasting) => self.ail(seat, ailment, lasting),
+            What::Echo(count) => self.echo(count),
+            What::OtherCluster(count) => self.speak_as_other_cluster(count),
+            What::Ruin(gone, dark) => return self.ruin(gone, dark),
             What::Fence(_) => {
                 let rival = self.plan.seats() + self.fences;
                 self.fences += 1;
@@ -230,6 +240,7 @@ impl World {
     pub(super) fn announce_death(&mut self, index: usize) {
         let notice = std::mem::take(&mut self.seats[index].notice);
         if self.seats[index].led.take().is_some() {
+            self.count_opens();
             self.tell(index, || Happening::Leads(None));
         }
         if !notice.is_empty() && self.rng.below(4) > 0 {
@@ -242,6 +253,13 @@ impl World {
         }
     }
 
+    /// A leader dies: opens may be under way.
+    fn count_opens(&mut self) {
+        let opens = |seat: &&Seat| matches!(&seat.actor, Actor::Publisher(Some(_), work) if work.id.is_none() && !work.fenced);
+        let opening = self.seats.iter().filter(opens).count();
+        (0..opening).for_each(|_| self.count(Event::OpensInterrupted));
+    }
+
     fn hand_over(&mut self, to: Option<usize>) {
         let Some(index) = self.resolve(Target::Leader) else { return };
         let to = to.and_then(|to| match &self.seats[to].actor {
@@ -250,9 +268,11 @@ impl World {
         });
         let now = self.now;
         if let Actor::Replica(machine) = &mut self.seats[index].actor
+            && let now = machine.clock.at(now)
             && let Some(replica) = machine.replica_mut()
             && replica.core.begin_handover(now, to)
         {
+            self.watch_handover(index, to);
             self.count(Event::Handovers);
             self.tell(index, || Happening::Fault(format!("is to hand over to {to:?}")));
         }
@@ -268,6 +288,7 @@ impl World {
             match machine.stop(now, until.max(now))? {
                 Flushed::GoesOn => {
                     self.oracle.coverage.count(Event::CleanStops);
+                    self.moved_tail(index);
                     self.darken(index);
                 }
                 Flushed::Died => {
@@ -317,9 +338,11 @@ impl World {
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
         match end {
             End::Stopped => {
+                let shown = machine.clock.at(now);
                 if let Some(replica) = machine.replica_mut() {
-                    replica.core.begin_drain(now);
+                    replica.core.begin_drain(shown);
                     machine.stopping = Some((now + 20 * self.plan.timeout_ns, until));
+                    self.watch_handover(index, None);
                 }
                 self.tell(index, || Happening::Fault(format!("is to stop, {}", ms(lasting))));
                 return Ok(());
@@ -378,7 +401,7 @@ impl World {
         self.tell(index, || Happening::Fault(format!("killed, {harm:?} {}", ms(lasting))));
     }
 
-    fn crash_client(&mut self, index: usize) {
+    pub(super) fn crash_client(&mut self, index: usize) {
         let restart = self.now + self.clients_rng.below(self.plan.timeout_ns);
         let resume = self.oracle.delivered_next(index);
         let event = match &mut self.seats[index].actor {
@@ -388,9 +411,13 @@ impl World {
                 Event::PublisherCrashes
             }
             Actor::Subscriber(process @ Some(_), reading) => {
-                *process = None;
+                let cursor = process.take().and_then(|process| process.core.cursor());
                 (reading.restart_at, reading.ended) = (restart, false);
+                // Where a history may be founded, a seq alone does not say which stream it is of.
                 reading.start = match (reading.delivery, resume) {
+                    (Delivery::Committed, Some(_)) if self.plan.may_found() => {
+                        cursor.map_or(Start::From(1), Start::Cursor)
+                    }
                     (Delivery::Committed, Some(seq)) => Start::From(seq),
                     (Delivery::Stamped, Some(_)) => Start::From(1),
                     (_, None) => Start::Live,
@@ -401,171 +428,6 @@ impl World {
         };
         self.count(event);
         self.tell(index, || Happening::Fault("killed".to_string()));
-    }
-
-    /// The storm is over: a quorum of replicas and some clients are healed, the rest is broken for ever.
-    fn calm(&mut self) -> Result<(), Violation> {
-        self.wire.heal();
-        let replicas = self.plan.replicas;
-        // What has left a witness's ring is nowhere where the others do not hold it: the takeover waits for them.
-        let oldest = self.oldest_of_witnesses();
-        let kept = self.kept_by_all();
-        let archiver = (0..replicas).find(|index| {
-            self.plan.is_archiver(*index) && self.lost >> index & 1 == 0 && self.held_next(*index) >= kept
-        });
-        let kept = if archiver.is_some() { 1 } else { kept };
-        let alive: Vec<usize> = (0..replicas)
-            .filter(|index| self.lost >> index & 1 == 0 && self.held_next(*index) >= oldest.max(kept))
-            .collect();
-        // A history that nobody but the lost ones held is over.
-        let born = alive.iter().any(|index| self.oracle.log_next(*index) > 1);
-        self.operator.rest();
-        let quorum = if born { self.draw_quorum(alive) } else { None };
-        let Some(mut healthy) = quorum else {
-            self.phase = Phase::Dead(self.now);
-            return Ok(());
-        };
-        let changed = self.oracle.ghost.tip().is_some_and(|tip| self.oracle.tree.has_changed(tip));
-        if changed {
-            self.count(Event::MembersCalm);
-        }
-        for index in replicas..self.seats.len() {
-            // The first publisher and the first subscriber always.
-            let first = index == replicas || index == replicas + self.plan.publishers;
-            if first || self.rng.below(4) > 0 {
-                healthy |= 1 << index;
-            }
-        }
-        // Who lacks what the others have removed has it from there.
-        healthy |= archiver.map_or(0, |index| 1 << index);
-        let edges = self.plan.edges.as_ref().map_or(0, EdgePlan::seats);
-        let first = self.plan.seats() - edges;
-        let all_edges = ((1 << edges) - 1) << first;
-        healthy = healthy & !all_edges | self.draw_healthy_edges();
-        self.phase = Phase::Calm(healthy, self.now);
-        self.tell(0, || Happening::Fault(format!("the storm is over for {healthy:#b}")));
-        for index in 0..self.seats.len() {
-            let is_edge = matches!(self.seats[index].actor, Actor::Edge(_) | Actor::Handle(_));
-            if healthy >> index & 1 == 1 || is_edge {
-                self.heal(index);
-            } else {
-                self.break_for_ever(index, healthy);
-            }
-        }
-        self.calm_edges(healthy);
-        Ok(())
-    }
-
-    /// From here on nobody's retention removes anything: what was stamped on the open trading day. 1 without retention.
-    fn kept_by_all(&self) -> Seq {
-        if self.plan.retention == Retention::default() {
-            return 1;
-        }
-        let tree = &self.oracle.tree;
-        let day = |node| tree.stem(node).timestamp / DAY_NS;
-        let logs = (0..self.plan.replicas).filter_map(|seat| self.oracle.log_tip(seat));
-        // The day may turn with the first frame of the calm.
-        let today = logs.map(day).max().unwrap_or(0).max((self.plan.wall_ns + self.now) / DAY_NS);
-        let committed = tree.path(None, self.oracle.ghost.tip());
-        let first = committed.into_iter().find(|node| day(*node) >= today);
-        first.map_or(self.oracle.commit_next(), |node| tree.stem(node).first)
-    }
-
-    /// What every witness has in its ring, or will have when it begins again.
-    fn oldest_of_witnesses(&self) -> Seq {
-        let witnesses = self.witnesses();
-        let rings = self.seats.iter().filter_map(|seat| match &seat.actor {
-            Actor::Replica(machine) if witnesses.contains(&machine.identity) => {
-                machine.oldest_seq(&self.plan)
-            }
-            _ => None,
-        });
-        rings.max().unwrap_or(1)
-    }
-
-    /// Whether a takeover waits for who is broken for ever: it led on meanwhile, half connected, and what has left the
-    /// rings of the witnesses that heard it is with nobody who is healed and stores.
-    pub(super) fn waits_for_the_broken(&self, healthy: Seats) -> bool {
-        let (witnesses, oldest) = (self.witnesses(), self.oldest_of_witnesses());
-        let holds = |index: usize| match &self.seats[index].actor {
-            Actor::Replica(machine) => {
-                !witnesses.contains(&machine.identity) && self.held_next(index) >= oldest
-            }
-            _ => false,
-        };
-        !witnesses.is_empty()
-            && !(0..self.plan.replicas).any(|index| healthy >> index & 1 == 1 && holds(index))
-    }
-
-    fn heal(&mut self, index: usize) {
-        let now = self.now;
-        let seat = &mut self.seats[index];
-        (seat.paused_until, seat.wake_at) = (0, now);
-        match &mut seat.actor {
-            Actor::Replica(machine) => {
-                (machine.disk_full_until, machine.disk_slow_until) = (0, 0);
-                if let State::Down(_, until) = &mut machine.state {
-                    *until = now;
-                }
-            }
-            Actor::Publisher(process, work) => {
-                if process.is_none() && work.restart_at != Nanos::MAX {
-                    work.restart_at = now;
-                }
-                if !work.fenced && work.restart_at != Nanos::MAX {
-                    // Not so much that the rings come round once more.
-                    work.left = work.left.min(LEFT_MAX) + MORE;
-                }
-            }
-            Actor::Subscriber(_, reading) => reading.restart_at = now,
-            Actor::Edge(_) | Actor::Handle(_) => {}
-        }
-    }
-
-    /// Crashed, stopped, cut off, deaf, mute, or connected to one of the quorum only.
-    fn break_for_ever(&mut self, index: usize, healthy: Seats) {
-        let one = 1 << index;
-        let forever = Nanos::MAX;
-        let cut = |from, to| Broken { from, to, traffic: ALL_TRAFFIC, until: forever, clogged: false };
-        let how = self.rng.below(6);
-        let friend = 1 << (self.rng.next_u64() % 32);
-        let word = match how {
-            0 if index < self.plan.replicas => {
-                if let Actor::Replica(machine) = &mut self.seats[index].actor {
-                    machine.kill_if_up(forever);
-                    if let State::Down(_, until) = &mut machine.state {
-                        *until = forever;
-                    }
-                }
-                "crashed"
-            }
-            0 | 1 => {
-                self.seats[index].paused_until = forever;
-                "paused"
-            }
-            2 => {
-                self.wire.break_path(cut(!one, one));
-                "deaf"
-            }
-            3 => {
-                self.wire.break_path(cut(one, !one));
-                "mute"
-            }
-            4 => {
-                self.wire.break_path(cut(one, healthy & !friend));
-                self.wire.break_path(cut(healthy & !friend, one));
-                "half connected"
-            }
-            _ => {
-                self.wire.break_path(cut(one, !one));
-                self.wire.break_path(cut(!one, one));
-                "cut off"
-            }
-        };
-        if how > 1 {
-            self.heal(index);
-        }
-        self.tell(index, || Happening::Fault(format!("{word} for ever")));
     }
 }
 

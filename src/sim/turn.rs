@@ -4,6 +4,7 @@ use super::check::{Oracle, Violation};
 use super::coverage::Event;
 use super::drought;
 use super::payload;
+use super::ruin::is_left_behind;
 use super::storage::Flushed;
 use super::story::Happening;
 use super::world::{Actor, Phase, Reading, Work, World};
@@ -35,21 +36,25 @@ impl World {
             self.flush(index)?;
         }
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
-        let wall = machine.wall(now);
+        let (wall, shown) = (machine.wall(now), machine.clock.at(now));
+        let (configured, ring_bytes) = (machine.configured, machine.ring_bytes);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
         self.oracle.on_turn(index);
-        let mut work = replica.poll(now, wall);
+        let mut work = replica.poll(shown, wall);
         if replica.core.is_stopped() {
-            let (mut why, mut overran) = (String::new(), false);
+            let (mut why, mut overran, mut said) = (String::new(), false, Vec::new());
             while let Some(event) = replica.core.events.pop() {
                 overran |= matches!(event, NodeEvent::Overrun { .. });
                 why = format!("{why} {event:?}");
+                said.push(event);
+            }
+            if is_left_behind(&said) && self.oracle.founding().is_some() {
+                return self.on_left_behind(index, &said).map(|()| 0);
             }
             // A ring that was recovered may begin where the commit is: what lies before it is read anew.
             let begins_late = replica.tail().oldest_seq() >= replica.core.commit_next();
-            let overran =
-                overran && (begins_late || self.oracle.overruns(index, replica.tail(), self.plan.ring_bytes));
+            let overran = overran && (begins_late || self.oracle.overruns(index, replica.tail(), ring_bytes));
             if machine.harmed {
                 self.on_damage_noticed(index, why);
                 return Ok(0);
@@ -59,27 +64,34 @@ impl World {
             }
             return Err(format!("STOPPED: replica {index} stopped by itself:{why}"));
         }
-        if replica.net().data_sends > 1 && self.plan.durability == Durability::Process {
+        if replica.net().data_sends > 1 && configured.durability == Durability::Process {
             return Err(format!(
                 "HOT: replica {index} made {} send calls to the data group in a turn",
                 replica.net().data_sends
             ));
         }
         let leads = (replica.role() == Role::Leader).then(|| replica.tail().end().epoch);
-        let mut events = Vec::new();
+        let (mut events, mut exchanges) = (Vec::new(), false);
+        // A turn in which a process died was judged by nobody.
+        self.events.clear();
         while let Some(event) = replica.core.events.pop() {
             if let NodeEvent::Exchanged { old_epoch, old_next, .. } = event {
+                exchanges = true;
                 self.oracle.on_exchanged(index, old_epoch, old_next)?;
             }
             if let Some(event) = drought::count(&event) {
                 self.oracle.coverage.count(event);
             }
+            self.events.push(event);
             events.push(event);
         }
         // The watcher learns what a death is announced with where a node says so: with what happened.
         let mut notice = [0; SMALL_LEN_MAX];
         let length = if events.is_empty() { None } else { Some(replica.core.down_notice(&mut notice)) };
         machine.led |= leads.is_some();
+        if exchanges {
+            machine.exchanged_in = Some(machine.store.newest_segment());
+        }
         drought::judge(machine, index, &events)?;
         let seat = &mut self.seats[index];
         let changed = std::mem::replace(&mut seat.led, leads) != leads;
@@ -109,6 +121,8 @@ impl World {
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
         let flushed = machine.flush(now)?;
         let (said, may_be_damaged) = (std::mem::take(&mut machine.remarks), machine.may_refuse());
+        let proven = std::mem::take(&mut machine.proven);
+        self.oracle.coverage.count_all((0..proven).map(|_| Event::DurabilityProven));
         let durable = machine.replica().map(|replica| replica.tail().durable_next());
         self.on_remarks(index, said, may_be_damaged)?;
         self.bring(index);
@@ -171,11 +185,12 @@ impl World {
     }
 
     fn turn_publisher(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let (now, wall) = (self.now, self.now + self.plan.wall_ns);
+        let (now, shown) = (self.now, self.plan.clock(index).at(self.now));
+        let wall = shown + self.plan.wall_ns;
         let may_be_empty = !self.plan.has_rivals();
         let calm = self.phase != Phase::Storm;
         // What is still handed in then must not bring small rings round: who is behind would never catch up.
-        let may_be_large = !calm || self.plan.ring_bytes >= 128 << 10;
+        let may_be_large = !calm || self.plan.smallest_ring_bytes() >= 128 << 10;
         let Actor::Publisher(Some(process), work) = &mut self.seats[index].actor else { return Ok(0) };
         if now >= work.next_at || calm {
             work.next_at = now + work.every_ns / 2 + draws[1] % (work.every_ns + 1);
@@ -183,15 +198,20 @@ impl World {
         }
         let mut failure = None;
         let (mut lost, oracle) = (false, &mut self.oracle);
-        let done = process.poll(now, wall, 1 + (draws[0] % 9) as usize, |event| {
+        let done = process.poll(shown, wall, 1 + (draws[0] % 9) as usize, |event| {
             lost |= event == PublisherEvent::Lost;
+            let handle = (&work.name[..], work.nonce, work.id);
+            if let Err(violation) = oracle.check_publisher_event(index, handle, event) {
+                failure.get_or_insert(violation);
+            }
             if let Err(violation) = on_publisher_event(index, event, work, oracle) {
                 failure.get_or_insert(violation);
             }
         });
         failure.map_or(Ok(()), Err)?;
         if std::mem::take(&mut work.closed) {
-            process.core.open(&work.name, [draws[0], draws[1]]);
+            work.nonce = [draws[0], draws[1]];
+            process.core.open(&work.name, work.nonce);
         }
         if lost {
             // It begins anew: what became of its messages, its successor learns from the stream.
@@ -206,7 +226,7 @@ impl World {
     }
 
     fn turn_subscriber(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let now = self.now;
+        let now = self.plan.clock(index).at(self.now);
         self.look_at_books()?;
         let Actor::Subscriber(process, reading) = &mut self.seats[index].actor else { return Ok(0) };
         let Some(mut process) = process.take() else { return Ok(0) };
@@ -287,6 +307,10 @@ fn on_publisher_event(
             work.told_next = work.told_next.max(seq + 1);
             oracle.on_fate_committed(who, publisher, publisher_seq, seq)?;
         }
+        PublisherEvent::Founded { history, seq } => oracle.on_publisher_went_over(who, history, seq)?,
+        PublisherEvent::Forgotten { history, next, have } => {
+            oracle.on_publisher_forgotten(who, history, next, have)?;
+        }
         PublisherEvent::Fenced { publisher_seq, .. } => {
             (work.left, work.fenced) = (0, true);
             oracle.on_fate_ended(who, publisher_seq)?;
@@ -319,6 +343,7 @@ fn read(
     let mut told = Vec::new();
     let (mut last, mut ended) = (None, false);
     let mut hear = |event: SubscriberEvent<'_>| {
+        let told_rightly = oracle.check_subscriber_event(who, &event);
         let judged = match event {
             SubscriberEvent::Message(message) => {
                 last = Some(message.seq);
@@ -337,8 +362,27 @@ fn read(
                 ended = true;
                 Ok(())
             }
+            SubscriberEvent::Founded { history, seq, .. } => oracle.on_went_over(who, history, seq),
+            SubscriberEvent::Forgotten { history, next, have } => {
+                told.push(format!("is ahead: has all below {have}, history {history:x} begins at {next}"));
+                ended = true;
+                oracle.on_forgotten_told(who, history, next, have)
+            }
+            SubscriberEvent::Ahead { next, end, .. } if oracle.may_be_ahead(next) => {
+                told.push(format!("is ahead: at {next}, the log ends at {end}"));
+                oracle.on_subscription_ended(who);
+                ended = true;
+                Ok(())
+            }
+            SubscriberEvent::Diverged { seq } if oracle.parts_at(seq) => {
+                told.push(format!("has another log below {seq} than the new history"));
+                oracle.coverage.count(Event::ReadersParted);
+                oracle.on_subscription_ended(who);
+                ended = true;
+                Ok(())
+            }
             SubscriberEvent::Ahead { next, end, epoch } => {
-                // Nothing that was committed is ever lost here: whoever is told this was told it wrongly.
+                // Nothing that was committed is lost: whoever is told this was told it wrongly.
                 Err(format!(
                     "AGREEMENT: subscriber {who}, at {next}, is said to be ahead of {epoch}, which ends at {end}"
                 ))
@@ -357,7 +401,7 @@ fn read(
             }
             _ => Ok(()),
         };
-        if let Err(violation) = judged {
+        if let Err(violation) = judged.and(told_rightly) {
             failure.get_or_insert(violation);
         }
         stop = stop.wrapping_sub(1);

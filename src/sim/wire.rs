@@ -205,6 +205,12 @@ impl Wire {
         }
     }
 
+    /// One of the letters of the past.
+    pub fn old_letter(&mut self) -> Option<Letter> {
+        let at = self.rng.below(self.kept.len() as u64) as usize;
+        self.kept.get(at).cloned()
+    }
+
     /// The next copy that has arrived by `now`.
     pub fn arrive(&mut self, now: u64, coverage: &mut Coverage) -> Option<Letter> {
         let entry = self.under_way.first_entry().filter(|entry| entry.key().0 <= now)?;

@@ -2,7 +2,9 @@
 
 use super::check::{Oracle, Violation, digest};
 use super::coverage::Event;
+use super::device::Device;
 use super::edge::{EdgeSeat, Edges};
+use super::handover::Draining;
 use super::machine::{Machine, State};
 use super::net::{SimNet, To};
 use super::operator::{OPERATOR, Operator, is_operator};
@@ -13,6 +15,7 @@ use super::reader::Source;
 use super::rng::Rng;
 use super::story::{Happening, Story};
 use super::wire::{Letter, Route, Seats, Weather, Wire};
+use crate::engine::event::Event as NodeEvent;
 use crate::engine::ports::Group;
 use crate::engine::publisher::Publisher;
 use crate::engine::receiver::Start;
@@ -39,17 +42,22 @@ pub(super) struct Seat {
     pub(super) actor: Actor,
     /// Stopped (SIGSTOP) until then; its sockets go on filling.
     pub(super) paused_until: Nanos,
+    /// What is wrong with its device.
+    pub(super) device: Device,
     /// The next turn.
     pub(super) wake_at: Nanos,
     /// It had nothing to do for this long, and so looks less often.
     pub(super) idle_ns: Nanos,
     /// The epoch that it leads, ...
     pub(super) led: Option<Epoch>,
+    /// It is to hand over.
+    pub(super) draining: Option<Draining>,
     /// ... and what its watcher would say of its death.
     pub(super) notice: Vec<u8>,
 }
 
 /// What a publisher has still to do.
+#[derive(Clone)]
 pub(super) struct Work {
     pub(super) name: String,
     pub(super) left: u64,
@@ -64,6 +72,8 @@ pub(super) struct Work {
     pub(super) restart_at: Nanos,
     /// Makes payloads unique.
     pub(super) handed_in: u64,
+    /// The nonce under which its name was opened last.
+    pub(super) nonce: [u64; 2],
     /// It is to close its name; it has; and it was told so, and opens it again.
     pub(super) closes: bool,
     pub(super) closing: bool,
@@ -82,6 +92,7 @@ impl Work {
             fenced: false,
             restart_at: 0,
             handed_in: 0,
+            nonce: [0; 2],
             closes: false,
             closing: false,
             closed: false,
@@ -96,6 +107,7 @@ impl Work {
 }
 
 /// What a subscriber is to do.
+#[derive(Clone)]
 pub(super) struct Reading {
     pub(super) delivery: Delivery,
     pub(super) start: Start,
@@ -128,6 +140,8 @@ pub(super) struct World {
     pub(super) oracle: Oracle,
     pub(super) phase: Phase,
     pub(super) next_fault: usize,
+    /// Moments from which was looked ahead.
+    pub(super) next_moment: usize,
     /// Rivals that were let in.
     pub(super) fences: usize,
     /// Replicas whose identity never counts again.
@@ -135,6 +149,8 @@ pub(super) struct World {
     pub(super) operator: Operator,
     /// Notices of deaths that were prepared for epochs of the past, and whose.
     pub(super) old_notices: Vec<(usize, Vec<u8>)>,
+    /// What the replica that has its turn tells its operator.
+    pub(super) events: Vec<NodeEvent>,
     /// Processes of replicas that were started.
     pub(super) runs: u64,
     pub(super) steps: u64,
@@ -145,11 +161,14 @@ pub(super) struct World {
 }
 
 /// When the run's clock begins.
-const BEGIN_NS: Nanos = 1_000_000;
+pub(super) const BEGIN_NS: Nanos = 1_000_000;
 /// A quorum that is healed must be done after this long.
-pub(super) const LIVE_NS: Nanos = 1_000_000_000;
+const LIVE_NS: Nanos = 1_000_000_000;
 /// Nobody looks less often than this.
 const IDLE_NS_MAX: Nanos = 100_000;
+/// Invariants are looked at once in so many turns that did something, and in so many of all.
+const WORK_STEPS: u64 = 4;
+const LOOK_STEPS: u64 = 16;
 /// A cluster without a quorum is watched for this long.
 const DEAD_NS: Nanos = 20_000_000;
 
@@ -163,7 +182,7 @@ pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, Failure> {
     };
     let mut world = World::new(plan, tells).map_err(|violation| fail(0, violation, None))?;
     loop {
-        match world.step() {
+        match world.look_ahead().and_then(|()| world.step()) {
             Ok(false) => {}
             Ok(true) => match world.dissect() {
                 Ok(()) => break,
@@ -194,7 +213,7 @@ pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, Failure> {
 
 impl World {
     /// The next thing that happens, and everything that must hold after it. Returns whether the run is over.
-    fn step(&mut self) -> Result<bool, Violation> {
+    pub(super) fn step(&mut self) -> Result<bool, Violation> {
         self.steps += 1;
         let (seat, ready_at) = self.next_ready();
         let arrival = self.wire.next_arrival().unwrap_or(Nanos::MAX);
@@ -243,7 +262,17 @@ impl World {
         while let Some(letter) = self.wire.arrive(self.now, &mut self.oracle.coverage) {
             let Letter { route, number, sent_at, bytes } = letter;
             let wakes = self.now + 1 + self.rng.below(self.plan.turn_ns);
-            let owner = self.owner(route.to);
+            let (now, owner) = (self.now, self.owner(route.to));
+            let Some(waiting) = self.net_mut(route.to).map(|net| net.groups.len()) else { continue };
+            if let Some(event) = self.seats[owner].device.loses(now, route.group, waiting) {
+                self.oracle.coverage.count(event);
+                if event == Event::RingsOverrun
+                    && let Some(net) = self.net_mut(route.to)
+                {
+                    net.groups.clear();
+                }
+                continue;
+            }
             let Some(net) = self.net_mut(route.to) else { continue };
             let from = route.group.is_none().then(|| address(route.from));
             let is_joined = route.group.is_none_or(|group| net.joins(group));
@@ -275,12 +304,16 @@ impl World {
             self.start_client(index);
             return Ok(());
         }
+        let takes = self.seats[index].device.takes(self.now);
+        if let Some(net) = self.net_mut(index) {
+            net.takes = takes;
+        }
         let work = self.turn(index)?;
         self.send(index, usize::MAX)?;
         if self.has_second_handle(index) {
             self.send(index + 1, usize::MAX)?;
         }
-        self.check(index)?;
+        self.check(index, work)?;
         self.sleep(index, work);
         self.stop_if_drained(index)
     }
@@ -306,6 +339,10 @@ impl World {
     pub(super) fn send(&mut self, index: usize, count: usize) -> Result<(), Violation> {
         let Some(net) = self.net_mut(index) else { return Ok(()) };
         let mut sent = std::mem::take(&mut net.sent);
+        if std::mem::take(&mut net.refused) {
+            let event = if net.takes == 0 { Event::NoBuffers } else { Event::ShortSends };
+            self.oracle.coverage.count(event);
+        }
         sent.truncate(count);
         let weather = match self.phase {
             Phase::Storm => self.plan.weather,
@@ -380,14 +417,51 @@ impl World {
         Ok(())
     }
 
-    /// What a process knows about the commit.
-    fn check(&mut self, index: usize) -> Result<(), Violation> {
+    /// What holds of a process after its turn, and what it knows about the commit.
+    fn check(&mut self, index: usize, work: usize) -> Result<(), Violation> {
+        // What is broken stays broken: a later look finds it.
+        let looks =
+            work > 0 && self.steps.is_multiple_of(WORK_STEPS) || self.steps.is_multiple_of(LOOK_STEPS);
         match &self.seats[index].actor {
-            Actor::Subscriber(Some(process), _) => {
-                self.oracle.check_subscriber(index, process.core.commit_next())
+            Actor::Replica(machine) => {
+                let may_differ = machine.may_refuse();
+                for event in std::mem::take(&mut self.events) {
+                    self.check_stable(index, &event)?;
+                    self.oracle.check_node_event(index, &event, may_differ)?;
+                }
+                self.check_handover(index)?;
+                let Actor::Replica(machine) = &self.seats[index].actor else { return Ok(()) };
+                match machine.replica() {
+                    // What is read from a ring in which a bit has flipped proves nothing.
+                    Some(_) if machine.is_damaged() => Ok(()),
+                    Some(replica) => {
+                        if looks {
+                            replica.invariants();
+                        }
+                        self.oracle.check_tables(index, replica.tail(), &replica.core)
+                    }
+                    None => Ok(()),
+                }
             }
-            Actor::Publisher(Some(_), work) => self.oracle.check_publisher(index, work.told_next),
-            _ => Ok(()),
+            Actor::Subscriber(Some(process), _) => {
+                if looks {
+                    process.core.invariants();
+                }
+                self.oracle.check_subscriber(index, process.core.commit_next(), process.core.history())
+            }
+            Actor::Publisher(Some(process), work) => {
+                if looks {
+                    process.core.invariants();
+                }
+                self.oracle.check_publisher(index, work.told_next)
+            }
+            Actor::Edge(edge) => {
+                if let Some(process) = edge.process.as_ref().filter(|_| looks) {
+                    process.invariants();
+                }
+                Ok(())
+            }
+            Actor::Publisher(None, _) | Actor::Subscriber(None, _) | Actor::Handle(_) => Ok(()),
         }
     }
 
@@ -398,13 +472,21 @@ impl World {
         }
     }
 
+    /// Whether nothing happens any more for which a leader may be missed.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.plan.quiet_from.is_some_and(|from| self.now >= BEGIN_NS + from)
+    }
+
     /// Whether everything that the healthy ones have to do is done.
     fn is_done(&self, healthy: Seats) -> bool {
         self.seats.iter().enumerate().filter(|(index, _)| healthy >> index & 1 == 1).all(|(index, seat)| {
             match &seat.actor {
                 Actor::Publisher(Some(process), work) => {
-                    work.fenced
-                        || work.left == 0 && process.core.is_drained() && self.oracle.without_fate(index) == 0
+                    !self.oracle.lacks_word(index)
+                        && (work.fenced
+                            || work.left == 0
+                                && process.core.is_drained()
+                                && self.oracle.without_fate(index) == 0)
                 }
                 Actor::Publisher(None, work) => work.restart_at == Nanos::MAX,
                 Actor::Subscriber(Some(_), reading) => reading.ended || self.oracle.has_delivered_all(index),
@@ -523,7 +605,9 @@ impl Actor {
     /// When it must look at the latest.
     fn next_deadline(&self) -> Option<Nanos> {
         match self {
-            Self::Replica(machine) => machine.replica().map(|replica| replica.next_deadline()),
+            Self::Replica(machine) => {
+                machine.replica().map(|replica| machine.clock.reaches(replica.next_deadline()))
+            }
             _ => None,
         }
     }

@@ -77,7 +77,7 @@ pub enum Refusal {
     OtherHistory = 4,
     /// The requester asks too much; `retry_after_ns` says when again.
     Limited = 5,
-    /// A leader that stamps: others hold it, and are to be asked.
+    /// Here, and left to others to give, who are to be asked: the giver stamps and others hold it, or it is a witness.
     Referred = 6,
     /// Too much for datagrams, for too long: it is to be read by replay.
     Replay = 7,

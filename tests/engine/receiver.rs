@@ -241,6 +241,24 @@ fn a_reader_gives_up_when_each_repairer_has_said_that_it_is_too_old() {
     assert_eq!(reader.messages(), Vec::<&str>::new());
 }
 
+/// The refused range began earlier: what has come of it meanwhile was too old, and what is missing still is not.
+#[test]
+fn a_reader_goes_on_while_what_it_misses_is_not_below_what_a_repairer_holds() {
+    for oldest in [4, 3] {
+        let mut log = Log::begun(3);
+        let mut reader = begun(&log);
+        log.push(&["held by all"]);
+        reader.hear(&log.heartbeat());
+        reader.wait(GUARD_NS);
+        for from in 1..=3 {
+            let token = reader.last_token();
+            reader.repair(log.answer(from, token, Refusal::TooOld, oldest));
+            reader.wait(RETRY_NS);
+        }
+        assert_eq!(reader.subscriber.core.is_ended(), oldest > 3, "{oldest}");
+    }
+}
+
 #[test]
 fn one_repairer_that_repeats_itself_is_not_all_of_them() {
     let mut log = Log::begun(3);

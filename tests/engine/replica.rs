@@ -575,6 +575,20 @@ fn what_has_left_the_tail_is_too_old_and_the_oldest_is_named() {
     );
 }
 
+/// It was sent under the former open, and comes behind a later one of the same name.
+#[test]
+fn s8_a_close_of_a_former_incarnation_ends_nothing() {
+    let mut node = leader(3, |_| {});
+    node.hear(&[open_submission("a", [4, 4], 0), messages(1, 1, 3)]);
+    let close = submission(&[(EntryKind::Close, 1, 3, 1, b"")]);
+    node.hear(&[open_submission("a", [5, 5], 1)]);
+    let next = node.next();
+    node.hear(&[close]);
+    assert_eq!((node.next(), node.count(Counter::SubmissionsFenced)), (next, 1));
+    let order = submission(&[(EntryKind::Message, 1, 3, 2, b"of the later one")]);
+    assert_eq!(texts(&node.hear(&[order])), ["of the later one"]);
+}
+
 #[test]
 fn s8_a_question_is_answered_by_what_is_committed_and_a_closed_name_is_nobodys() {
     let mut node = leader(3, |_| {});

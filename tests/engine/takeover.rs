@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use lockstep::engine::counters::Counter;
-use lockstep::engine::event::Role;
+use lockstep::engine::event::{Event, Role};
 use lockstep::proto::window::Window;
 use lockstep::wire::*;
 
@@ -235,4 +235,49 @@ fn who_was_cut_off_misses_the_next_leader_no_later_than_the_one_before() {
     }
     let (least, most) = (took.iter().min().copied(), took.iter().max().copied());
     assert!(most < least.map(|least| 3 * least / 2), "they grow: {took:?} us");
+}
+
+/// A frame of the former leader's that carries this.
+fn carries(bytes: &[u8], payload: &[u8]) -> bool {
+    match Datagram::decode(bytes, CLUSTER) {
+        Ok(Datagram::Frame(frame, _)) => frame.entries().any(|entry| entry.payload == payload),
+        _ => false,
+    }
+}
+
+/// What it kept of the former epoch, behind something that was lost, stands at seqs that are its own epoch's.
+#[test]
+fn a_leader_that_has_handed_over_misses_nothing_of_what_it_stamped() {
+    let (mut cluster, id) = cluster(3);
+    cluster.publishers[0].publish(id, &["first"]);
+    assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 1));
+    cluster.run(100);
+    cluster.lost = |from, _, bytes| from == 1 && carries(bytes, b"lost");
+    for text in ["lost", "kept"] {
+        let next = cluster.replicas[0].tail().end().next;
+        cluster.publishers[0].publish(id, &[text]);
+        assert!(cluster.run_until(|cluster| cluster.replicas[0].tail().end().next > next), "{text}");
+    }
+    cluster.run(2);
+    cluster.dead = vec![1];
+    assert!(
+        cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 3),
+        "{}",
+        describe(&cluster)
+    );
+    let before = leader(&cluster).expect("somebody leads");
+    let core = &mut cluster.replicas[before as usize - 1].core;
+    while core.events.pop().is_some() {}
+    let now = cluster.now;
+    assert!(core.begin_handover(now, None));
+    let after = 5 - before;
+    assert!(cluster.run_until(|cluster| leader(cluster) != Some(before)), "{}", describe(&cluster));
+    // Its successor takes its time.
+    cluster.paused = vec![after];
+    cluster.run(1_000);
+    cluster.paused.clear();
+    assert!(cluster.run_until(|cluster| leader(cluster) == Some(after)), "{}", describe(&cluster));
+    let core = &mut cluster.replicas[before as usize - 1].core;
+    let told: Vec<_> = std::iter::from_fn(|| core.events.pop()).collect();
+    assert!(!told.iter().any(|event| matches!(event, Event::Gap { .. })), "{told:?}");
 }

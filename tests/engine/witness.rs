@@ -128,6 +128,41 @@ fn ask_witness(cluster: &mut Cluster) {
     witness.net_mut().unicast.push_back((bytes, Some(address(99))));
 }
 
+/// Why the witness gave nothing: reasons, first seqs that they refuse, and the oldest that it can repair.
+fn refusals(cluster: &Cluster) -> Vec<(Option<Refusal>, Seq, Seq)> {
+    let said = cluster.record.iter().filter(|(from, _)| *from == WITNESS);
+    let answers = said.filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
+        Ok(Datagram::Answer(_, body)) => {
+            Some((Refusal::from_u32(body.reason), body.range.from, body.oldest_seq))
+        }
+        _ => None,
+    });
+    answers.collect()
+}
+
+/// A reader that each repairer has told "too old" ends: what the witness leaves to others is none of that.
+#[test]
+fn a_witness_refers_to_others_what_its_ring_has_and_says_what_it_has_dropped() {
+    let (mut cluster, id) = witnessed(3);
+    publish(&mut cluster, id, 5);
+    assert!(committed(&mut cluster, 5), "{}", describe(&cluster));
+    cluster.record.clear();
+    ask_witness(&mut cluster);
+    cluster.run(10);
+    assert_eq!(refusals(&cluster), [(Some(Refusal::Referred), 3, 1)]);
+    for round in 1..=4 {
+        publish(&mut cluster, id, 50);
+        assert!(committed(&mut cluster, 5 + 50 * round), "{}", describe(&cluster));
+    }
+    cluster.record.clear();
+    ask_witness(&mut cluster);
+    cluster.run(10);
+    let refusals = refusals(&cluster);
+    let [(Some(Refusal::TooOld), 3, oldest)] = refusals[..] else { panic!("{refusals:?}") };
+    assert!(oldest > 3, "{oldest}");
+    assert_eq!(count(&cluster, WITNESS, Counter::RepairsOut), 0);
+}
+
 #[test]
 fn a_witness_that_misses_the_leader_gives_what_its_ring_has_to_whoever_asks() {
     let (mut cluster, id) = witnessed(3);

@@ -6,6 +6,7 @@
 //! of `tools` hundreds of times.
 
 pub mod cards;
+pub mod coverage;
 pub mod durability;
 pub mod exchange;
 pub mod feeds;

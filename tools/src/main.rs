@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run -p tools -- sanitize                         io's tests under AddressSanitizer
+//! cargo run -p tools -- coverage --seeds 10000           lines that the simulator reaches, and those that it never does
 //! cargo run --release -p tools -- soak --minutes 30      simulator and demo, in turn
 //! cargo run --release -p tools -- power --times 100      all machines lose power at once (root)
 //! cargo run --release -p tools -- stale --times 500      a leader is stopped and goes on
@@ -19,7 +20,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tools::netns::{self, Network};
 use tools::processes::Ground;
-use tools::{cards, images, late, power, rolling, takeover, trading};
+use tools::{cards, coverage, images, late, power, rolling, takeover, trading};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -32,6 +33,15 @@ struct Arguments {
 enum Chore {
     /// Run the tests of io, the only room with unsafe code, under AddressSanitizer.
     Sanitize,
+    /// Lines of the product that the simulator reaches, and those that it never does.
+    Coverage {
+        /// The first seed.
+        #[arg(long, default_value_t = 0)]
+        first: u64,
+        /// How many seeds.
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+    },
     /// Simulator and demo, in turn, until the time is over.
     Soak {
         /// For how long.
@@ -143,6 +153,7 @@ fn network(nodes: usize) -> Result<Network, String> {
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Sanitize => sanitize(),
+        Chore::Coverage { first, seeds } => coverage::run(first, seeds),
         Chore::Soak { minutes } => soak(Duration::from_secs(60 * minutes)),
         Chore::Power { times } => power_fails(times),
         Chore::Stale { times, longest_ms, by } => scenes(times, by, 3, |rng, ground, times| {

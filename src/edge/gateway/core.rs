@@ -10,6 +10,7 @@
 
 #[cfg(test)]
 mod fuzz;
+mod invariants;
 mod login;
 #[cfg(test)]
 mod model;
@@ -175,6 +176,8 @@ struct Leaving {
     nonce: [u64; 2],
     /// Whether the open entry with that nonce was delivered.
     seen: bool,
+    /// Whether the handle has told that its name is open anew: a close would end that open.
+    fenced: bool,
     /// Whether its close is under way.
     closing: bool,
     due: Nanos,
@@ -428,7 +431,9 @@ impl<B: Backlog> Gateway<B> {
     pub fn on_closed(&mut self, now: Nanos, index: usize) {
         self.leave(now, index, Reason::Broken);
         if self.conns.get_mut(index).and_then(Option::take).is_some() {
-            self.free.push(index);
+            if !planted(Mutation::PlaceLeaks) {
+                self.free.push(index);
+            }
             self.ready.remove(&index);
         }
     }
@@ -498,6 +503,7 @@ impl<B: Backlog> Gateway<B> {
             publisher: *publisher,
             nonce: *nonce,
             seen: true,
+            fenced: false,
             closing: false,
             due: now + grace_ns,
             reason,
@@ -511,7 +517,9 @@ impl<B: Backlog> Gateway<B> {
     fn forget(&mut self, index: usize) {
         self.by_publisher.retain(|_, served| *served != index);
         self.hearers.retain(|_, hearers| {
-            hearers.remove(&index);
+            if !planted(Mutation::HearerStays) {
+                hearers.remove(&index);
+            }
             !hearers.is_empty()
         });
         self.ready.remove(&index);
@@ -642,7 +650,7 @@ impl<B: Backlog> Gateway<B> {
             if leaving.seen && !has_it {
                 return false;
             }
-            if has_it && !leaving.closing && now >= leaving.due {
+            if has_it && !leaving.fenced && !leaving.closing && now >= leaving.due {
                 // What is not taken now is tried again, until the stream has told what became of it.
                 let said = close_payload(leaving.reason, leaving.cancels);
                 leaving.closing = stream.close(leaving.publisher, &said).is_ok();

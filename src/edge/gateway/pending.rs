@@ -93,6 +93,24 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let mut counts: BTreeMap<Destination, u64> = BTreeMap::new();
+        for held in &self.held {
+            if let What::Message { destination, .. } = held.what
+                && held.bytes.len() <= PAYLOAD_LEN_MAX
+            {
+                *counts.entry(destination).or_default() += 1;
+            }
+        }
+        assert!(counts == self.counts, "{counts:?} messages wait, and {:?} are counted", self.counts);
+        let days = self.held.iter().filter(|held| matches!(held.what, What::Day { .. })).count();
+        assert!(days == self.days, "{days} days wait, and {} are counted", self.days);
+        let mut pairs = self.held.iter().zip(self.held.iter().skip(1));
+        assert!(pairs.all(|(a, b)| a.bound <= b.bound), "what waits is in the order of the stream");
+        assert!(self.free.len() <= FREE_MAX, "{} buffers are kept, at most {FREE_MAX}", self.free.len());
+    }
+
     /// Keeps an event that must wait. Those that say nothing to a gateway are passed over.
     pub fn push(&mut self, event: &SubscriberEvent<'_>) {
         let (bound, what, bytes) = match *event {
@@ -157,7 +175,9 @@ impl Pending {
         while self.held.back().is_some_and(|held| held.bound > from)
             && let Some(held) = self.held.pop_back()
         {
-            self.uncount(&held);
+            if !planted(Mutation::RetractedCounts) {
+                self.uncount(&held);
+            }
             self.give_back(held);
         }
     }

@@ -14,6 +14,7 @@
 
 use super::{PublishError, PublisherEvent};
 use crate::engine::window::{Outstanding, SubmitWindow};
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{
     Entries, Entry, EntryKind, FrameView, Header, Nanos, OpenView, PART_MORE, PublisherId, PublisherSeq,
     ReplyBody, Seq, entry_digest,
@@ -162,6 +163,33 @@ impl Lines {
             unopened: 0,
             ending: 0,
         }
+    }
+
+    /// Holds always. Panics with the rule that is broken.
+    pub(super) fn invariants(&self) {
+        let count = |is: fn(&LineState) -> bool| self.list.iter().filter(|line| is(&line.state)).count();
+        let is_unopened = |state: &LineState| {
+            matches!(state, LineState::LookingUp { .. } | LineState::Opening { .. } | LineState::Seen { .. })
+        };
+        let (unopened, ending) =
+            (count(is_unopened), count(|state| matches!(state, LineState::Ending { .. })));
+        assert!(
+            (unopened, ending) == (self.unopened as usize, self.ending as usize),
+            "{unopened} names are not open yet and {ending} end, {} and {} are counted",
+            self.unopened,
+            self.ending,
+        );
+        let bound = self.by_id.iter().filter(|line| **line != u32::MAX);
+        assert!(
+            bound.clone().all(|line| (*line as usize) < self.list.len()),
+            "each id is of a name that is here"
+        );
+        let most = self.window_entries;
+        let (stamped, copied) = (self.stamped.len(), self.copied.len());
+        assert!(
+            stamped <= 2 * most && copied <= most,
+            "{stamped} rows of stamped messages, {copied} of copies"
+        );
     }
 
     /// One more name, or one again that has ended here. Returns its ticket.
@@ -458,7 +486,9 @@ impl Lines {
                 for publisher_seq in
                     (lost.publisher_seq..).take(if lost.told { lost.count as usize } else { 0 })
                 {
-                    f(PublisherEvent::Unstamped { publisher, publisher_seq });
+                    if !planted(Mutation::UnstampedUntold) {
+                        f(PublisherEvent::Unstamped { publisher, publisher_seq });
+                    }
                 }
             }
             kept > 0
@@ -483,7 +513,9 @@ impl Lines {
         if let LineState::Ending { at, opened, .. } = line.state
             && at >= from
         {
-            self.ending -= 1;
+            if !planted(Mutation::EndingLeaks) {
+                self.ending -= 1;
+            }
             self.unopened += u32::from(!opened);
             line.state = if opened { LineState::Open } else { LineState::Seen { at: line.opened_at } };
         }

@@ -57,6 +57,17 @@ struct GaveUp {
 }
 
 impl Asking {
+    /// Holds always. Panics with the rule that is broken.
+    pub(super) fn invariants(&self) {
+        self.gaps.invariants();
+        self.requests.invariants();
+        self.repairers.invariants();
+        let count = self.gave_up.len();
+        assert!(count <= REPAIRERS_MAX, "{count} have given up, at most {REPAIRERS_MAX}");
+        let twice = (1..count).any(|at| self.gave_up[..at].iter().any(|one| one.by == self.gave_up[at].by));
+        assert!(!twice, "each repairer gives up once: {:?}", self.gave_up);
+    }
+
     pub(super) fn new(limits: &ReceiverLimits) -> Self {
         Self {
             limits: limits.nack,
@@ -422,7 +433,15 @@ impl Receiver {
         if header.history == history {
             commit.on_announced(header.epoch(), header.commit_next);
             let reason = Refusal::from_u32(body.reason).filter(|reason| reason.gives_up());
-            if let (Some(why), Some(missing)) = (reason, missing) {
+            // A late answer about what has come meanwhile says nothing of what is missing now; and what is too old begins
+            // a range whose rest its giver may hold.
+            let concerns = |why, missing: Seq| match why {
+                Refusal::TooOld => body.oldest_seq > missing,
+                _ => (body.range.from..body.range.to).contains(&missing),
+            };
+            if let (Some(why), Some(missing)) = (reason, missing)
+                && concerns(why, missing)
+            {
                 asking.on_given_up(now, GaveUp { by: header.identity(), why, missing }, body.oldest_seq);
             }
         }

@@ -164,7 +164,7 @@ impl Receiver {
 
     /// Forgets the frames that wait behind the log and whose epoch does not own their seqs, and whatever
     /// was asked for before.
-    fn forget_kept(&mut self) {
+    pub(super) fn forget_kept(&mut self) {
         let follow = &self.follow;
         let all = planted(Mutation::KeptFramesStay);
         self.store.retain(self.ready, |first, epoch| all || follow.owner(first) == Some(epoch));

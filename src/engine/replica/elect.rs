@@ -20,7 +20,7 @@ use crate::proto::suspect;
 use crate::wire::{
     BallotBody, Condition, Datagram, DownBody, EPOCHS_MAX, Entries, Epoch, HEADER_LEN, Header, Identity,
     Kind, MEMBERS_MAX, Nanos, PresenceBody, ROUND_MAX, Reject, SMALL_LEN_MAX, Seq, StepDownBody,
-    write_ballot, write_down, write_presence, write_step_down,
+    write_presence,
 };
 
 /// A leader that stamps nothing of what is heard, for this many timeouts, is deaf.
@@ -295,7 +295,7 @@ impl ReplicaCore {
 
     fn on_step_down(&mut self, now: Nanos, header: &Header, body: &StepDownBody) {
         if self.role == Role::Leader
-            || header.epoch() != self.rx.follow.epoch()
+            || header.epoch() != self.rx.follow.epoch() && !planted(Mutation::OldStepDownObeyed)
             || header.identity() != header.epoch().leader()
         {
             return;
@@ -531,7 +531,9 @@ impl ReplicaCore {
                 frames(tail, self.commit_next()).flat_map(|frame| frame.entries()).collect();
             self.log.publishers.on_cut(self.commit_next(), adopted.into_iter());
         }
-        self.uncommitted.clear();
+        if !planted(Mutation::WindowKept) {
+            self.uncommitted.clear();
+        }
         self.commit_seen = 0;
         for frame in frames(tail, self.commit_next()) {
             self.uncommitted.on_closed(frame.header.next_seq(), frame.header.length);
@@ -558,6 +560,7 @@ impl ReplicaCore {
         let Some(sequencer) = self.sequencer.take() else { return };
         let end = tail.end();
         if !sequencer.is_drained()
+            && !planted(Mutation::OpenFrameKept)
             && let Ok(memory) = tail.room()
         {
             // S8: what its entries changed goes with them.
@@ -568,9 +571,13 @@ impl ReplicaCore {
             }
         }
         self.events.push(Event::SteppedDown { epoch: sequencer.epoch(), why, seq: end.next });
-        self.outgoing.clear();
+        if !planted(Mutation::OutgoingKept) {
+            self.outgoing.clear();
+        }
         self.commit_seen = 0;
-        self.hold.clear();
+        if !planted(Mutation::HoldKept) {
+            self.hold.clear();
+        }
         self.shares.clear();
         self.heard.clear();
         self.handover = None;
@@ -632,61 +639,5 @@ impl ReplicaCore {
         if self.has_vote() && about < self.acceptor.promised() && about.round() > 0 {
             self.owed.refuse = Some(about);
         }
-    }
-
-    fn say<M: TailMemory>(
-        &mut self,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        wall: Nanos,
-        kind: Kind,
-        ballot: Epoch,
-        about: Epoch,
-    ) {
-        self.number += 1;
-        let body = BallotBody { process_nonce: self.limits.process_nonce, ballot: ballot.0, about: about.0 };
-        let mut out = [0; SMALL_LEN_MAX];
-        let length = write_ballot(&mut out, self.header(kind, wall, &tail.end()), body);
-        send_small(net, Group::Control, &out[..length]);
-    }
-
-    /// The leader stops stamping and says who is to follow.
-    pub(super) fn say_step_down<M: TailMemory>(
-        &mut self,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        wall: Nanos,
-        successor: Option<Identity>,
-    ) {
-        self.number += 1;
-        let body = StepDownBody {
-            process_nonce: self.limits.process_nonce,
-            successor: successor.map_or(0, Identity::packed),
-        };
-        let mut out = [0; SMALL_LEN_MAX];
-        let length = write_step_down(&mut out, self.header(Kind::StepDown, wall, &tail.end()), body);
-        // Twice: a lost one costs a timeout.
-        send_small(net, Group::Control, &out[..length]);
-        send_small(net, Group::Control, &out[..length]);
-    }
-
-    /// The notice that this leader's watcher is to send once the stamping thread is gone; 0 bytes while
-    /// there is nothing to announce.
-    pub fn down_notice(&self, out: &mut [u8]) -> usize {
-        let Some(sequencer) =
-            self.sequencer.as_ref().filter(|_| self.rx.follow.epoch().leader() == self.identity())
-        else {
-            return 0;
-        };
-        let epoch = sequencer.epoch();
-        let header = Header {
-            cluster: self.limits.receiver.cluster,
-            history: self.rx.history(),
-            epoch: epoch.0,
-            sender: self.identity().replica,
-            incarnation: self.identity().incarnation,
-            ..Header::new(Kind::Down)
-        };
-        write_down(out, header, DownBody { secret: suspect::secret(&self.limits.secret_seed, epoch) })
     }
 }

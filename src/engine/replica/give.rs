@@ -74,6 +74,18 @@ impl Giving {
         }
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub(super) fn invariants(&self) {
+        self.requesters.invariants();
+        self.given.invariants();
+        let (owed, members) = (self.owed.len(), self.owed_members.len());
+        assert!(owed <= OWED_MAX, "REPAIR-4: {owed} frames wait to be given, at most {OWED_MAX}");
+        assert!(
+            members <= OWED_MEMBERS_MAX,
+            "REPAIR-7: members wait for {members}, at most {OWED_MEMBERS_MAX}"
+        );
+    }
+
     /// Forgets who asked for what.
     pub(super) fn clear(&mut self) {
         self.requesters.clear();

@@ -2,6 +2,7 @@
 //! place. Whoever takes over stamps them without waiting for anybody to send them again.
 
 use crate::engine::store::touched;
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::{OpenVerdict, Publishers, Verdict};
 use crate::wire::{Datagram, EntryKind, Nanos, OpenView, Seq};
 use std::collections::VecDeque;
@@ -67,6 +68,23 @@ impl Heard {
         }
     }
 
+    /// Holds always. Panics with the rule that is broken.
+    pub(super) fn invariants(&self) {
+        let (count, bytes) = (self.kept.len(), self.kept.iter().map(|kept| kept.len).sum::<usize>());
+        let room = self.memory.len();
+        assert!(
+            count <= most(room) && bytes <= room,
+            "{count} datagrams of {bytes} bytes are kept in {room}"
+        );
+        let mut places: Vec<_> = self.kept.iter().map(|kept| (kept.at, kept.at + kept.len)).collect();
+        places.sort_unstable();
+        let apart = places.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+        assert!(
+            apart && places.last().is_none_or(|last| last.1 <= room),
+            "each has its own memory: {places:?}"
+        );
+    }
+
     /// Keeps a datagram; the oldest make room.
     pub(super) fn keep(&mut self, datagram: &[u8], now: Nanos) {
         let len = datagram.len();
@@ -79,7 +97,7 @@ impl Heard {
         let is_overwritten = |kept: &Kept| {
             if at < next_at { kept.at >= next_at || kept.at < end } else { (next_at..end).contains(&kept.at) }
         };
-        while self.kept.front().is_some_and(is_overwritten) {
+        while self.kept.front().is_some_and(is_overwritten) && !planted(Mutation::HeardOverwritten) {
             self.kept.pop_front();
         }
         // Never by the queue's capacity: a copy of it has another.

@@ -100,7 +100,9 @@ impl ReplicaCore {
         bytes: &[u8],
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
-            Datagram::Submission(..) if self.draining || self.role != Role::Leader => {
+            Datagram::Submission(..)
+                if self.draining && !planted(Mutation::StampsWhileDraining) || self.role != Role::Leader =>
+            {
                 self.refusing = true;
             }
             // One that is stalled again and again would stamp nothing at all if it threw these away.
@@ -182,7 +184,8 @@ impl ReplicaCore {
         self.look_at_epochs();
         let Some(Handover { to, until }) = self.handover else { return };
         let end = tail.end();
-        let ready = self.successor(to).filter(|(_, acked)| *acked >= end.next);
+        let any = planted(Mutation::HandoverToLaggard);
+        let ready = self.successor(to).filter(|(_, acked)| *acked >= end.next || any);
         if let Some((successor, _)) = ready.filter(|_| self.outgoing.is_empty()) {
             self.say_step_down(net, tail, wall, Some(successor));
             self.step_down(tail, now, Stopped::Handover);
@@ -199,7 +202,7 @@ impl ReplicaCore {
         let may_lead = |member: &&crate::wire::MemberBody| {
             member.role == 0
                 && member.identity() != self.identity()
-                && to.is_none_or(|to| to == member.identity())
+                && to.is_none_or(|to| to == member.identity() || planted(Mutation::HandoverToAnother))
         };
         let acked =
             |identity| members.position(identity).map_or(0, |position| self.rx.commit.acked(position));
@@ -505,7 +508,7 @@ impl ReplicaCore {
         let credit_entries = if self.refused { 0 } else { credit };
         let body = HeartbeatBody {
             membership_seq: self.log.membership.seq,
-            epoch_start_seq: self.rx.follow.base(),
+            epoch_start_seq: if planted(Mutation::BeatOldStart) { 1 } else { self.rx.follow.base() },
             process_nonce: self.limits.process_nonce,
             oldest_seq: tail.oldest_seq(),
             credit_entries,
@@ -521,7 +524,7 @@ impl ReplicaCore {
         let mut ranked = [(0, 0); crate::wire::MEMBERS_MAX];
         let mut count = 0;
         for (position, member) in members.members().iter().enumerate() {
-            if member.identity() != self.identity() {
+            if member.identity() != self.identity() || planted(Mutation::SuccessorsOff) {
                 ranked[count] = (u64::MAX - self.rx.commit.acked(position), member.replica);
                 count += 1;
             }

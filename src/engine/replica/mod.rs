@@ -19,6 +19,7 @@ mod give;
 mod heard;
 mod histories;
 mod ingress;
+mod invariants;
 mod lead;
 mod orders;
 mod own_log;
@@ -26,6 +27,7 @@ mod presence;
 mod pulse;
 mod recovered;
 mod replayed;
+mod say;
 mod serve;
 mod stand;
 
@@ -33,6 +35,7 @@ use elect::Owed;
 pub use elect::Suspicion;
 use give::Giving;
 use heard::Heard;
+pub use invariants::Tables;
 use orders::{Denial, redundancy_patience};
 use own_log::OwnLog;
 use presence::Foreign;
@@ -54,6 +57,7 @@ use crate::proto::beat::{Beat, BeatLimits};
 use crate::proto::commit::Durability;
 use crate::proto::election::{Election, ElectionLimits};
 use crate::proto::ingress::{HoldBack, Shares};
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::presence::Presence;
 use crate::proto::pulse::Pulse;
 use crate::proto::redundancy::Redundancy;
@@ -424,6 +428,7 @@ impl<P: Ports> Replica<P> {
             StartRole::Lead(leadership) => {
                 replica.tail.promise(leadership.epoch());
                 replica.core.acceptor.on_promised(leadership.epoch());
+                replica.core.election.on_proven(leadership.epoch());
                 replica.core.led = leadership.epoch();
                 let history = recovered.lineage.history();
                 let cluster = replica.core.limits.receiver.cluster;
@@ -563,9 +568,15 @@ impl ReplicaCore {
         self.draining = true;
         if self.log.membership.members().len() > 1 {
             let until = now + HANDOVER_TIMEOUTS * self.limits.suspect.timeout_ns;
+            let until = if planted(Mutation::HandoverForEver) { Nanos::MAX } else { until };
             self.handover = Some(Handover { to, until });
         }
         true
+    }
+
+    /// Whether it leads, and waits for its successor to hold everything.
+    pub fn hands_over(&self) -> bool {
+        self.handover.is_some()
     }
 
     /// When and why a leader was last missed here.

@@ -11,6 +11,7 @@ use crate::journal::ports::TailMemory;
 use crate::proto::commit::Durability;
 use crate::proto::election::{Promise, Why};
 use crate::proto::membership::{Membership, Standing, Survivor, judge_change, judge_death};
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::redundancy;
 use crate::proto::sequence::Stamp;
 use crate::proto::suspect::SuspectLimits;
@@ -277,7 +278,10 @@ impl ReplicaCore {
             process_nonce: self.limits.process_nonce,
             leader,
             epoch_since: Header::peek(&self.log.start_frame).map_or(0, |header| header.timestamp),
-            promised: self.acceptor.promised().0,
+            promised: match planted(Mutation::StatusOfPromise) {
+                true => tail.end().epoch.0,
+                false => self.acceptor.promised().0,
+            },
             membership_seq: self.log.membership.seq,
             suspected: suspected.map_or(0, |suspicion| suspicion.epoch.leader().packed()),
             suspected_age_ns: suspected.map_or(AGE_NEVER, |suspicion| now.saturating_sub(suspicion.at)),
@@ -296,7 +300,8 @@ impl ReplicaCore {
             let heard = if own { now } else { self.member_heard[position] };
             let acked = self.rx.commit.acked_by(member.identity());
             let acked_age_ns = if heard == 0 { AGE_NEVER } else { now.saturating_sub(heard) };
-            let acked_next = if own { tail.end().next } else { acked };
+            let is_end = own && !planted(Mutation::StatusOwnAck);
+            let acked_next = if is_end { tail.end().next } else { acked };
             *row = StatusMember { member: *member, acked_next, acked_age_ns };
         }
         self.number += 1;

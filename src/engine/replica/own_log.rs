@@ -110,6 +110,24 @@ impl OwnLog {
         self.epochs.iter().copied().skip(behind.max(self.epochs.len().saturating_sub(room))).collect()
     }
 
+    /// Holds of a log that ends at `next` in `epoch`. Panics with the rule that is broken.
+    pub(super) fn invariants(&self, epoch: Epoch, next: Seq) {
+        let rows = &self.epochs;
+        let mut pairs = rows.iter().zip(rows.iter().skip(1));
+        let rises = pairs.all(|(a, b)| a.epoch < b.epoch && a.base < b.base);
+        assert!(rises, "S8: epochs and their first seqs rise along the log: {rows:?}");
+        let last = rows.back().map_or(Epoch::NONE, |row| Epoch(row.epoch));
+        assert!(last == epoch, "S8: the log ends in {epoch}, and its table in {last}");
+        let listed = self.membership.seq;
+        assert!(listed < next, "S8: the members are those of {listed}, and the log ends at {next}");
+        self.publishers.invariants();
+    }
+
+    /// The epochs of this log from the one in force at the commit on.
+    pub(super) fn epochs(&self) -> &VecDeque<EpochBase> {
+        &self.epochs
+    }
+
     /// Epochs of this log that nobody is known to have committed. After a start the count is known with the commit.
     pub(super) fn uncommitted_epochs(&self) -> usize {
         self.epochs.len().saturating_sub(1)
@@ -118,18 +136,22 @@ impl OwnLog {
     /// What lies below `commit_next` is final: it is undone no more.
     pub(super) fn on_commit(&mut self, commit_next: Seq) {
         self.publishers.on_commit(commit_next);
-        if self.change.as_ref().is_some_and(|(seq, _)| *seq < commit_next) {
+        let early = planted(Mutation::ChangeForgotten);
+        if self.change.as_ref().is_some_and(|(seq, _)| *seq < commit_next || early) {
             self.change = None;
         }
-        while self.epochs.len() > 1 && self.epochs[1].base < commit_next {
+        let early = planted(Mutation::EpochsForgotten);
+        while self.epochs.len() > 1 && (self.epochs[1].base < commit_next || early) {
             self.epochs.pop_front();
         }
     }
 
     /// Remembers the frame that starts an epoch, and what it says.
     pub(super) fn on_start(&mut self, seq: Seq, frame_bytes: &[u8], payload: &[u8]) {
-        self.start_frame.clear();
-        self.start_frame.extend_from_slice(frame_bytes);
+        if self.start_frame.is_empty() || !planted(Mutation::StartFrameKept) {
+            self.start_frame.clear();
+            self.start_frame.extend_from_slice(frame_bytes);
+        }
         if let Ok(start) = EpochStartView::parse(payload) {
             self.epochs.push_back(EpochBase { epoch: start.body.epoch, base: seq });
             self.membership = Membership::of_start(&start, seq);
@@ -289,8 +311,8 @@ impl OwnLog {
         if !planted(Mutation::NotUndone) {
             self.publishers.on_cut(from, gone);
         }
-        self.change = self.change.filter(|(seq, _)| *seq < from);
-        while self.epochs.back().is_some_and(|row| row.base >= from) {
+        self.change = self.change.filter(|(seq, _)| *seq < from || planted(Mutation::ChangeNotUndone));
+        while self.epochs.back().is_some_and(|row| row.base >= from && !planted(Mutation::EpochsNotUndone)) {
             self.epochs.pop_back();
         }
         for frame in frames(tail, from) {

@@ -6,6 +6,7 @@ use crate::journal::{Looked, Opened};
 use crate::proto::commit::Durability;
 use crate::proto::lineage::Lineage;
 use crate::proto::membership::Membership;
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::publishers::{PublisherState, Publishers};
 use crate::wire::{EpochBase, EpochStartView, FrameView, Seq};
 
@@ -54,7 +55,8 @@ impl Recovered {
         for (&id, row) in &checkpoint.publishers {
             publishers.restore(&row.name, state(id, row));
         }
-        for change in &checkpoint.changes {
+        let changes = if planted(Mutation::UndoNotRecovered) { &[] } else { &checkpoint.changes[..] };
+        for change in changes {
             publishers.restore_change(change.seq, state(change.publisher, &change.before));
         }
         let start_frame = checkpoint.start_frame.clone();
@@ -64,7 +66,7 @@ impl Recovered {
             lineage: start_of(&start_frame)
                 .map_or(Lineage::of(history), |(history, start)| Lineage::of_start(history, &start)),
             membership: Membership::collect(checkpoint.members.iter().copied(), checkpoint.membership_seq),
-            open_change: checkpoint.open_change,
+            open_change: checkpoint.open_change.filter(|_| !planted(Mutation::ChangeNotRecovered)),
             epochs: checkpoint.epochs.clone(),
             durability,
             publishers,

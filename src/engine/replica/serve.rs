@@ -1,6 +1,7 @@
 //! What a replica does for others on its unicast port: repairs, reasons, replies.
 
 use super::give::Refused;
+use super::own_log::frames;
 use super::{Replica, ReplicaCore};
 use crate::engine::counters::Counter;
 use crate::engine::event::Role;
@@ -183,10 +184,10 @@ impl ReplicaCore {
             self.forget_owed(request.from, ranges);
         }
         for &range in ranges {
-            let granted = match () {
-                () if !known => Err(Refusal::OtherHistory),
-                () if self.is_witness && !self.is_served(header.identity()) => Err(Refusal::TooOld),
-                () => grant(&holdings, header.epoch(), range),
+            let granted = match grant(&holdings, header.epoch(), range) {
+                _ if !known => Err(Refusal::OtherHistory),
+                Ok(_) if self.is_witness && !self.is_served(header.identity()) => Err(Refusal::Referred),
+                granted => granted,
             };
             match granted {
                 Ok(range) => {
@@ -206,8 +207,8 @@ impl ReplicaCore {
         }
     }
 
-    /// Whether we, a witness, give what we have to `identity`. We may drop it at any moment, so all others go to who
-    /// stores; but where nobody leads it may be nowhere else, and who asks may become the candidate by it.
+    /// Whether we, a witness, give what we have to `identity`. We may drop it at any moment, so all others are referred
+    /// to who stores (what we do not have is refused as by every replica: who asks must know); but where nobody leads it may be nowhere else, and who asks may become the candidate by it.
     fn is_served(&self, identity: Identity) -> bool {
         self.is_candidate(identity) || self.misses_leader()
     }
@@ -276,12 +277,12 @@ impl ReplicaCore {
     }
 
     /// Whether what is committed of a publisher can be told: what is not lies in the ring, and is taken back from what the
-    /// table says. After a restart, or with more uncommitted than the ring holds, it may not; then another is asked.
+    /// table says. After a restart, with more uncommitted than the ring holds, or with damage there, it cannot; then
+    /// another is asked.
     fn knows_committed<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
-        let commit_next = self.commit_next();
-        commit_next >= tail.end().next
-            || tail.find(commit_next).is_some()
-            || planted(Mutation::ReplyFromHalfARing)
+        let (commit_next, end) = (self.commit_next(), tail.end().next);
+        let read_to = || frames(tail, commit_next).last().map_or(0, |frame| frame.header.next_seq());
+        commit_next >= end || read_to() >= end || planted(Mutation::ReplyFromHalfARing)
     }
 
     fn write_reply_to<M: TailMemory>(
@@ -301,13 +302,16 @@ impl ReplicaCore {
             ..ReplyBody::zeroed()
         };
         if asked.topic == Topic::Publisher as u32
-            && let Some(state) = self.log.publishers.committed(name, uncommitted(tail, self.commit_next()))
+            && let commit_next = self.commit_next()
+            && let Some(state) =
+                self.log.publishers.committed(name, commit_next, uncommitted(tail, commit_next))
         {
             body.publisher = state.id;
             body.incarnation = state.incarnation;
             body.publisher_seq = state.last;
             // Closed, it is nobody's: whoever opens it anew follows this incarnation.
-            body.nonce = if state.closed { [0; 2] } else { state.nonce };
+            body.nonce =
+                if state.closed && !planted(Mutation::ReplyKeepsNonce) { [0; 2] } else { state.nonce };
         }
         write_reply(out, self.header(Kind::Reply, wall, &tail.end()), body)
     }
@@ -315,9 +319,7 @@ impl ReplicaCore {
 
 /// The entries of the log from `commit_next` on.
 fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator<Item = Entry<'_>> {
-    std::iter::successors(tail.find(commit_next), |span| tail.after(*span))
-        .filter_map(|span| tail.frame(span).ok())
-        .flat_map(|frame| frame.entries())
+    frames(tail, commit_next).flat_map(|frame| frame.entries())
 }
 
 /// One frame, and whose word it is in which history.

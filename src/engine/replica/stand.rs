@@ -464,7 +464,10 @@ impl ReplicaCore {
     /// but who stored it can help: the operator is told whom the takeover waits for.
     pub(super) fn on_answer(&mut self, now: Nanos, header: &Header, body: &AnswerBody) {
         let (by, holder) = (header.identity(), self.rx.adopting.leader());
-        let waits = body.reason == Refusal::TooOld as u32
+        // What a witness has, and leaves to others to give, is not lost.
+        let is_there = body.reason == Refusal::Referred as u32;
+        let waits = (body.reason == Refusal::TooOld as u32
+            || is_there && planted(Mutation::WaitsForWhatIsThere))
             && self.log.membership.is_witness(by)
             && self.election.ballot().is_some()
             && self.rx.adopting != Epoch::NONE

@@ -2,6 +2,7 @@
 
 use super::{Flow, Message, SubscriberEvent};
 use crate::engine::parts::{Joined, Parts};
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{
     Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, MembershipView, Nanos,
     OpenView, Seq,
@@ -121,6 +122,7 @@ fn tell_other(
             let mark = DayMark::parse(entry.payload).ok()?;
             f(SubscriberEvent::Day { seq, mark })
         }
+        EntryKind::Birth | EntryKind::Settled if planted(Mutation::PassedUntold) => return None,
         kind @ (EntryKind::Birth | EntryKind::Settled) => f(SubscriberEvent::Passed { seq, kind }),
     };
     Some((flow, false))
@@ -154,8 +156,10 @@ fn message<'a>(seq: Seq, frame_time: Nanos, entry: &Entry<'_>, payload: &'a [u8]
         seq,
         publisher: entry.header.publisher,
         publisher_seq: entry.header.publisher_seq,
-        destination: entry.header.destination,
-        timestamp: frame_time + u64::from(entry.header.time_or_incarnation),
+        destination: entry.header.destination ^ u32::from(planted(Mutation::DeliveryOff)),
+        timestamp: frame_time
+            + u64::from(entry.header.time_or_incarnation)
+            + u64::from(planted(Mutation::TimeOff)),
         payload,
     }
 }

@@ -41,6 +41,11 @@ impl Flight {
         waiting.min(room)
     }
 
+    /// How many are under way.
+    pub(super) fn flying(&self) -> u64 {
+        self.flying
+    }
+
     /// One was sent for the first time.
     #[inline]
     pub(super) fn on_sent(&mut self) {

@@ -78,7 +78,7 @@ impl World {
         for (seq, entry) in (1..).zip(entries(final_part)) {
             only.on_entry(seq, &entry);
         }
-        let told = self.table.committed(name, entries(rest));
+        let told = self.table.committed(name, self.commit_next, entries(rest));
         let naive = only.iter().find(|(known, _)| *known == name).map(|(_, state)| state);
         assert_eq!(told, naive, "what is told of {name} is what the committed log says");
         told
@@ -119,6 +119,22 @@ fn s8_numbers_go_on_across_incarnations() {
     assert_eq!(world.open("a", B, 1), OpenVerdict::Stamp(1, 2, 2));
     assert_eq!(world.message(1, 2, 2), Verdict::Duplicate);
     assert_eq!(world.message(1, 2, 3), Verdict::Stamp);
+}
+
+/// What is committed in a turn is counted before the table forgets what was before it, and a reply may fall between.
+#[test]
+fn s8_what_is_committed_is_told_before_the_table_hears_of_it() {
+    let mut world = World::new(4);
+    world.open("a", A, 0);
+    world.message(1, 1, 1);
+    world.close(1, 2);
+    world.commit(3);
+    assert!(world.told("a").is_some_and(|state| !state.closed && state.last == 1));
+    world.commit_next = 4;
+    assert!(world.told("a").is_some_and(|state| state.closed && state.last == 2));
+    world.open("a", B, 1);
+    world.commit_next = 5;
+    assert!(world.told("a").is_some_and(|state| state.nonce == B && state.incarnation == 2));
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! What publishers are told and what subscribers deliver: S10, and the four promises.
 
+use super::events::Ear;
+use super::founding::Founded;
+use super::ghost::Ghost;
 use super::tree::Node;
 use super::{Key, Oracle, Violation, digest};
 use crate::engine::subscriber::{Delivery, Message};
 use crate::sim::coverage::Event;
 use crate::sim::payload::{self, PART_LEN};
-use crate::wire::{PublisherId, PublisherSeq, Seq};
+use crate::wire::{Cursor, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeSet, VecDeque};
 
 /// A publisher's process: what it handed in and has no fate.
@@ -14,25 +17,41 @@ pub(super) struct Writer {
     open: VecDeque<Key>,
     /// Told that these will never be stamped.
     doomed: BTreeSet<Key>,
-    told_next: Seq,
+    pub(super) told_next: Seq,
+    /// It was told of a founding, or that it is ahead of one.
+    pub(super) past: bool,
+    /// It was told that something is committed which the history that was founded lacks.
+    pub(super) misled: bool,
 }
 
 /// A subscriber's process.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Reader {
-    delivery: Delivery,
+    pub(super) delivery: Delivery,
     /// The first seq asked for; `None` before a live one has begun.
     from: Option<Seq>,
     /// It began with what was stamped then.
     live: bool,
     /// Delivered and not retracted.
-    delivered: Vec<(Seq, Key)>,
+    pub(super) delivered: Vec<(Seq, Key)>,
     /// Frames of the last delivered message: in several logs it may stand at one place.
     frames: Vec<Node>,
-    commit_next: Seq,
+    pub(super) commit_next: Seq,
     /// Of `delivered`, so many were compared with what is committed.
     compared: usize,
-    ended: bool,
+    pub(super) ended: bool,
+    /// The history that it reads; 0 until it is known.
+    pub(super) history: u64,
+    /// It has passed a founding.
+    pub(super) past: bool,
+    /// It came back with this much that was final, in its history.
+    pub(super) resumed: Seq,
+}
+
+impl Reader {
+    pub(super) fn delivery(&self) -> Delivery {
+        self.delivery
+    }
 }
 
 /// More parts than any message has.
@@ -46,6 +65,7 @@ impl Oracle {
         // What the process before was told stays true.
         let doomed = self.writers.remove(&who).map(|before| before.doomed).unwrap_or_default();
         self.writers.insert(who, Writer { doomed, ..Writer::default() });
+        self.told.remove(&who);
     }
 
     /// A publisher handed in a message.
@@ -77,7 +97,9 @@ impl Oracle {
                 "FATE: process {who} is told of {number}, its oldest without a fate is {told:?}"
             ));
         };
-        if self.ghost.message(seq) != Some(key) {
+        let former = self.founding.as_ref().filter(|_| !writer.past).map(Founded::former);
+        let stands = |ghost: &Ghost| ghost.message(seq) == Some(key);
+        if !stands(&self.ghost) && !former.is_some_and(stands) {
             return Err(format!(
                 "FATE: process {who} is told that {number} stands at {seq}; there stands {:?}, and everything below \
                  {} is committed",
@@ -86,6 +108,7 @@ impl Oracle {
             ));
         }
         writer.told_next = writer.told_next.max(seq + 1);
+        writer.misled |= !stands(&self.ghost);
         self.coverage.count(Event::Messages);
         Ok(())
     }
@@ -145,7 +168,13 @@ impl Oracle {
     // ---------------------------------------------------------------- subscribers
 
     /// A subscriber's process begins with `from`, or live.
-    pub fn on_subscriber_started(&mut self, who: usize, delivery: Delivery, from: Option<Seq>) {
+    pub fn on_subscriber_started(
+        &mut self,
+        who: usize,
+        delivery: Delivery,
+        from: Option<Seq>,
+        cursor: Option<Cursor>,
+    ) {
         let reader = Reader {
             delivery,
             from,
@@ -155,8 +184,12 @@ impl Oracle {
             commit_next: 1,
             compared: 0,
             ended: false,
+            history: cursor.map_or(0, |cursor| cursor.history),
+            past: false,
+            resumed: cursor.map_or(1, |cursor| cursor.seq),
         };
         self.readers.insert(who, reader);
+        self.ears.insert(who, Ear::default());
     }
 
     /// A subscriber delivers a message.
@@ -192,8 +225,10 @@ impl Oracle {
         }
         match reader.delivery {
             Delivery::Committed => {
-                let expected = self.ghost.begun_from(after, from).next();
-                if expected != Some(&(seq, key)) {
+                let former = self.founding.as_ref().filter(|_| !reader.past).map(Founded::former);
+                let next = |ghost: &Ghost| ghost.begun_from(after, from).next().copied();
+                let expected = next(&self.ghost);
+                if expected != Some((seq, key)) && former.and_then(next) != Some((seq, key)) {
                     return Err(format!(
                         "AGREEMENT: subscriber {who} delivers {seq} {key:?} as committed; the next committed one is \
                          {expected:?}"
@@ -293,7 +328,9 @@ impl Oracle {
     }
 
     /// A subscriber knows everything below `commit_next` to be final and to be held by it.
-    pub fn check_subscriber(&mut self, who: usize, commit_next: Seq) -> Result<(), Violation> {
+    pub fn check_subscriber(&mut self, who: usize, commit_next: Seq, history: u64) -> Result<(), Violation> {
+        self.check_reading(who, history)?;
+        let is_former = self.is_left(history);
         let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
         if commit_next == reader.commit_next {
             return Ok(());
@@ -305,14 +342,18 @@ impl Oracle {
             ));
         }
         reader.commit_next = commit_next;
-        self.ghost.check_claim(&self.tree, &format!("subscriber {who}"), commit_next, None)?;
+        let ghost = match &self.founding {
+            Some(founding) if is_former => founding.former(),
+            _ => &self.ghost,
+        };
+        ghost.check_claim(&self.tree, &format!("subscriber {who}"), commit_next, None)?;
         while let Some((seq, key)) = reader.delivered.get(reader.compared)
             && *seq < commit_next
         {
-            if self.ghost.message(*seq) != Some(*key) {
+            if ghost.message(*seq) != Some(*key) {
                 return Err(format!(
                     "AGREEMENT: subscriber {who} calls {seq} {key:?} committed, there stands {:?}",
-                    self.ghost.message(*seq)
+                    ghost.message(*seq)
                 ));
             }
             reader.compared += 1;
@@ -322,7 +363,7 @@ impl Oracle {
 
     /// A publisher's process calls everything below `commit_next` committed.
     pub fn check_publisher(&self, who: usize, commit_next: Seq) -> Result<(), Violation> {
-        self.ghost.check_claim(&self.tree, &format!("publisher {who}"), commit_next, None)
+        self.check_claim(&format!("publisher {who}"), commit_next, None)
     }
 
     /// A subscriber was told that its subscription is over.
@@ -335,6 +376,9 @@ impl Oracle {
     /// Whether a subscriber has delivered exactly what is committed, from where it began.
     pub fn has_delivered_all(&self, who: usize) -> bool {
         let Some(reader) = self.readers.get(&who) else { return true };
+        if self.must_end(reader) {
+            return reader.ended;
+        }
         let Some(from) = reader.from else {
             // Nothing was stamped since it began, or it has not begun.
             return reader.ended || reader.commit_next >= self.commit_next();

@@ -41,6 +41,17 @@ pub struct Ghost {
 }
 
 impl Ghost {
+    /// What is committed in a history that is founded on the log which ends with `tip`: all of it, by the operator's
+    /// word. What a message lacks its beginning of is nobody's.
+    pub fn founded(tree: &Tree, tip: Node) -> Self {
+        let mut ghost = Self { tip: Some(tip), ..Self::default() };
+        for node in tree.path(None, Some(tip)) {
+            ghost.messages.extend_from_slice(&tree.stem(node).messages);
+            ghost.begins.extend(tree.stem(node).begins.iter().copied());
+        }
+        ghost
+    }
+
     /// Where the committed prefix ends.
     pub fn tip(&self) -> Option<Node> {
         self.tip

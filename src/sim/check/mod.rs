@@ -4,20 +4,31 @@
 //! * [`tree`] holds every frame that was ever stamped: S1, S5's start, S8 in every single log.
 //! * [`ghost`] counts for itself what is committed, from what replicas really hold: S4, S5, S6.
 //! * `replicas` watches logs and promises, `words` what is said of them: S1, S2, S3, S7, S9, S11.
+//! * `answers` watches the contents of what is said beside the protocol: beats, statuses, replies, verdicts, notices.
+//! * `events` watches what readers, publishers and operators are told, and that it is told once.
+//! * `tables` folds each replica's log anew: S8.
+//! * `founding` knows which history is left, and what it had: LINEAGE-1 to LINEAGE-3.
 //! * `clients` watches what is delivered and which fates are told: S10 and the four promises.
 
+mod answers;
 mod clients;
+mod events;
+mod founding;
 pub mod ghost;
 mod replicas;
+mod tables;
 pub mod tree;
 mod words;
 
+pub use founding::FoundingSaid;
 pub use words::Sent;
 
 use super::coverage::Coverage;
-use crate::proto::commit::Durability;
+use crate::proto::log::LogEnd;
 use crate::wire::{Epoch, Identity, PublisherId, PublisherSeq, Seq};
 use clients::{Reader, Writer};
+use events::{Ear, Log, Told};
+use founding::Founded;
 use ghost::Ghost;
 use replicas::{Ballots, Voice};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +52,6 @@ pub fn digest(bytes: &[u8]) -> u64 {
 #[derive(Clone, Debug)]
 pub struct Oracle {
     cluster: u64,
-    durability: Durability,
     /// Every frame.
     pub tree: Tree,
     /// What is committed.
@@ -63,16 +73,31 @@ pub struct Oracle {
     /// Requests, by asker and token: the epoch that they follow, and whether they ask for a start.
     /// A process that begins anew counts its tokens from 1 again.
     asked: BTreeMap<(SocketAddrV4, u64), Vec<(Epoch, bool)>>,
+    /// Questions of clients, by asker and token: the names that they asked for.
+    questions: BTreeMap<(SocketAddrV4, u64), Vec<String>>,
+    /// What each run of a replica's process draws at its start.
+    process_nonces: BTreeMap<u64, u64>,
+    /// What was told to each client, and by each replica to its operator.
+    ears: BTreeMap<usize, Ear>,
+    told: BTreeMap<usize, Told>,
+    logs: BTreeMap<usize, Log>,
+    /// To whom each replica was told to hand over last.
+    handovers: BTreeMap<usize, Option<Identity>>,
+    /// What the operator has ordered: behind which membership, and of whom.
+    orders: BTreeSet<(Seq, Identity)>,
+    /// Where logs and commits of replicas stood when their tables were last looked at.
+    tabled: BTreeMap<usize, (LogEnd, Seq)>,
+    /// The history that was founded on what was left of the first one.
+    founding: Option<Founded>,
     /// What was generated.
     pub coverage: Coverage,
 }
 
 impl Oracle {
-    /// For a cluster whose acks mean this.
-    pub fn new(cluster: u64, durability: Durability) -> Self {
+    /// Of a run that has not begun.
+    pub fn new(cluster: u64) -> Self {
         Self {
             cluster,
-            durability,
             tree: Tree::default(),
             ghost: Ghost::default(),
             published: BTreeSet::new(),
@@ -85,8 +110,27 @@ impl Oracle {
             stamping: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             asked: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            process_nonces: BTreeMap::new(),
+            ears: BTreeMap::new(),
+            told: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            handovers: BTreeMap::new(),
+            orders: BTreeSet::new(),
+            tabled: BTreeMap::new(),
+            founding: None,
             coverage: Coverage::default(),
         }
+    }
+
+    /// The operator orders a change of this identity, behind the membership that stands at `after`.
+    pub fn on_order(&mut self, after: Seq, identity: Identity) {
+        self.orders.insert((after, identity));
+    }
+
+    /// A leader was told to hand over, to this one or to whoever holds most.
+    pub fn on_handover(&mut self, who: usize, to: Option<Identity>) {
+        self.handovers.insert(who, to);
     }
 
     /// S9: this identity may have forgotten something. It never counts again.

@@ -14,8 +14,10 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Voice {
     pub(super) identity: Identity,
-    /// Which process of this journal speaks.
+    /// Which process of this journal speaks, ...
     pub(super) run: u64,
+    /// ... and the durability that it is configured with.
+    pub(super) configured: Durability,
     pub(super) end: LogEnd,
     pub(super) tip: Option<Node>,
     /// Where its log ended before its last turn.
@@ -68,10 +70,12 @@ impl Oracle {
         who: usize,
         identity: Identity,
         run: u64,
-        tail: &Tail<MemoryTail>,
+        (configured, tail): (Durability, &Tail<MemoryTail>),
         memory_kept: bool,
     ) -> Result<(), Violation> {
         let tip = self.read_log(who, run, tail)?;
+        self.tabled.remove(&who);
+        self.logs.remove(&who);
         let promised = tail.promised();
         if let Some(before) = self.voices.get(&who).filter(|before| before.identity == identity) {
             let tree = &self.tree;
@@ -106,6 +110,7 @@ impl Oracle {
         let voice = Voice {
             identity,
             run,
+            configured,
             end: tail.end(),
             tip,
             tip_before: tip,
@@ -121,7 +126,7 @@ impl Oracle {
         };
         self.voices.insert(who, voice);
         // What was flushed while it stopped counts as well.
-        tip.map_or(Ok(()), |tip| self.on_holding(&voice, tip))
+        tip.filter(|tip| !self.is_former(*tip)).map_or(Ok(()), |tip| self.on_holding(&voice, tip))
     }
 
     /// What a replica recovered beside its log: the tables that the log has decided.
@@ -233,7 +238,7 @@ impl Oracle {
                 ));
             }
             now.commit_next = commit_next;
-            self.ghost.check_claim(&self.tree, &format!("replica {who}"), commit_next, Some(now.tip))?;
+            self.check_claim(&format!("replica {who}"), commit_next, Some(now.tip))?;
         }
         self.voices.insert(who, now);
         Ok(())
@@ -256,6 +261,7 @@ impl Oracle {
     fn check_change(&mut self, who: usize, before: &Voice, now: &mut Voice) -> Result<(), Violation> {
         let tree = &self.tree;
         if tree.begins_with(now.tip, before.tip) {
+            self.count_over(before.tip, now.tip);
             return Ok(());
         }
         let common = tree.next(tree.common(before.tip, now.tip));
@@ -273,6 +279,7 @@ impl Oracle {
         }
         let last = self.exchanged.get(&who).and_then(|ended| ended.last().copied());
         now.replaced = last.or(before.tip);
+        self.count_over(before.tip, now.tip);
         self.coverage.count(Event::Exchanges);
         Ok(())
     }
@@ -284,10 +291,13 @@ impl Oracle {
         if self.forgotten.contains(&identity) || voice.level > self.tree.stem(tip).epoch {
             return Ok(());
         }
-        let next = match self.durability {
+        let next = match self.holds_by(voice, self.tree.stem(tip).epoch) {
             Durability::Process => self.tree.next(Some(tip)),
             Durability::Power => durable.min(self.tree.next(Some(tip))),
         };
+        if self.is_former(tip) {
+            return self.on_held_formerly(identity, tip, next);
+        }
         let new = self.ghost.on_held(&self.tree, identity, tip, next)?;
         if !new.is_empty() {
             self.coverage.count(Event::Commits);
@@ -296,6 +306,21 @@ impl Oracle {
             self.on_committed_frames(&new)?;
         }
         Ok(())
+    }
+
+    /// What it takes before this voice counts as a holder in `epoch`: what it may acknowledge, or, where it leads the
+    /// epoch and that is of `process`, what it has stamped. It may be configured for `power` since.
+    fn holds_by(&self, voice: &Voice, epoch: Epoch) -> Durability {
+        match self.tree.durability(epoch) {
+            Some(Durability::Process) if epoch.leader() == voice.identity => Durability::Process,
+            _ => self.rests_on(voice, epoch),
+        }
+    }
+
+    /// What it takes before this voice may acknowledge in `epoch`: its own next start is judged by what it is
+    /// configured with (S9), and the others count what the epoch's start says (S4).
+    pub(super) fn rests_on(&self, voice: &Voice, epoch: Epoch) -> Durability {
+        self.tree.durability(epoch).map_or(voice.configured, |epochs| epochs.max(voice.configured))
     }
 
     /// Where the log in `tail` ends in the tree. Frames that are new must come from their leader.
@@ -348,7 +373,7 @@ impl Oracle {
     }
 
     /// The frame of the tree that ends at `seq` with this chain: equal ends, equal logs.
-    fn known_end(&self, seq: Seq, chain: Chain) -> Option<Node> {
+    pub(super) fn known_end(&self, seq: Seq, chain: Chain) -> Option<Node> {
         self.tree.containing(seq - 1).find(|node| {
             let stem = self.tree.stem(*node);
             stem.next == seq && stem.chain == chain
@@ -370,12 +395,13 @@ impl Oracle {
         let node = self.tree.grow(parent, frame)?;
         if self.tree.stem(node).changes {
             if let Some((voice, parent)) = self.voices.get(&who).copied().zip(parent)
-                && self.durability == Durability::Process
+                && self.rests_on(&voice, epoch) == Durability::Process
             {
                 // In one turn a leader may see its start committed, by itself alone, and go on.
                 self.on_holding(&voice, parent)?;
             }
             self.ghost.check_change(&self.tree, node)?;
+            self.check_ordered(node)?;
             self.count_change(node);
         }
         let stem = self.tree.stem(node);
@@ -397,13 +423,40 @@ impl Oracle {
             {
                 return Err(format!("S1: replica {who} stamped in {epoch}"));
             }
-            if self.tree.stem(node).starts {
+            if self.tree.stem(node).founds {
+                self.check_founding(node)?;
+            } else if self.tree.stem(node).starts {
                 self.check_won(node)?;
             }
+        }
+        if self.is_former(node) {
+            return Err(format!("LINEAGE-1: {epoch} stamps at {} in a history that was left", {
+                frame.header.first_seq
+            }));
         }
         self.ghost.on_frame(&self.tree, node)?;
         self.coverage.count(Event::Frames);
         Ok(node)
+    }
+
+    /// MEMBER-1: a change was ordered behind the very membership that it follows, or the operator has said that the one
+    /// who leaves is dead.
+    fn check_ordered(&self, change: Node) -> Result<(), Violation> {
+        let stem = self.tree.stem(change);
+        let Some(before) = stem.parent.map(|parent| self.tree.stem(parent)) else { return Ok(()) };
+        let joined = stem.members.iter().filter(|member| !before.members.contains(member));
+        let left = before.members.iter().filter(|member| !stem.members.contains(member));
+        let leader = stem.epoch.leader();
+        let is_ordered = |member: &Identity| {
+            self.orders.contains(&(before.members_seq, *member)) || self.ghost.is_declared(leader, *member)
+        };
+        if joined.chain(left).any(is_ordered) {
+            return Ok(());
+        }
+        Err(format!(
+            "S4: the members change at {} from {:?} to {:?}, which nobody ordered behind {}",
+            stem.first, before.members, stem.members, before.members_seq
+        ))
     }
 
     fn count_change(&mut self, change: Node) {

@@ -1,14 +1,19 @@
 //! Every frame that was ever stamped, as a tree: logs differ by whole frames only, so a log is a path from
 //! the root, and two logs have one common prefix.
 
+mod facts;
+mod sealed;
+
 use super::{Key, Violation};
 use crate::edge::exchange::NAME;
 use crate::edge::gateway::clients::CLIENT;
-use crate::journal::Checkpoint;
+use crate::proto::commit::Durability;
+use crate::proto::publishers::PublisherState;
 use crate::wire::{
     Chain, EPOCHS_MAX, EntryKind, Epoch, EpochStartView, FrameView, GATEWAYS, Identity, MemberBody,
     MembershipView, Nanos, OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_birth,
 };
+pub use facts::Fact;
 use std::collections::BTreeMap;
 
 /// One frame's place in the tree.
@@ -23,6 +28,7 @@ pub type Stamped = (Seq, Key);
 struct Line {
     last: PublisherSeq,
     incarnation: u32,
+    nonce: [u64; 2],
     closed: bool,
     /// Where the message began of which parts are still to come.
     begun: Option<Seq>,
@@ -33,6 +39,10 @@ struct Line {
 /// A frame of some log.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Stem {
+    /// In which history it was stamped.
+    pub history: u64,
+    /// Whether it founds that one on the log before it.
+    pub founds: bool,
     /// Who stamped it.
     pub epoch: Epoch,
     /// Its first seq.
@@ -57,6 +67,8 @@ pub struct Stem {
     pub members_seq: Seq,
     /// Where the last change of them stands; 0 before the first.
     changed_at: Seq,
+    /// The frame of that change.
+    changed_by: Option<Node>,
     /// Whether it changes them.
     pub changes: bool,
     /// Its messages; one in parts stands where its last part does.
@@ -71,12 +83,22 @@ pub struct Stem {
     pub torn: Option<String>,
     /// Whether it starts its epoch.
     pub starts: bool,
+    /// What an ack means in its epoch.
+    pub durability: Durability,
     /// The frame itself, where frames are kept.
     pub bytes: Vec<u8>,
     lines: Vec<Line>,
     names: BTreeMap<String, PublisherId>,
     /// The epoch table of the log that ends here.
     table: Vec<(Epoch, Seq)>,
+    /// Opens and closes in this frame, and what a log without them says.
+    undo: Vec<(Seq, PublisherState)>,
+    /// The last frame up to this one that has any.
+    undone_by: Option<Node>,
+    /// The greatest commit that a frame of the log that ends here has announced.
+    announced: Seq,
+    /// What each of its entries tells a reader.
+    facts: Vec<Fact>,
 }
 
 /// The tree.
@@ -84,14 +106,23 @@ pub struct Stem {
 pub struct Tree {
     stems: Vec<Stem>,
     by_place: BTreeMap<(Seq, Epoch), Node>,
+    durabilities: BTreeMap<Epoch, Durability>,
     /// Frames are kept: somebody folds what they say.
     pub keeps_bytes: bool,
+    /// The greatest bound of any log, and the most names of one.
+    stamped_next: Seq,
+    names_most: usize,
 }
 
 impl Tree {
     /// A frame.
     pub fn stem(&self, node: Node) -> &Stem {
         &self.stems[node.0 as usize]
+    }
+
+    /// What an ack means in this epoch; `None` before its start was seen.
+    pub fn durability(&self, epoch: Epoch) -> Option<Durability> {
+        self.durabilities.get(&epoch).copied()
     }
 
     /// Frames in all.
@@ -149,6 +180,53 @@ impl Tree {
         false
     }
 
+    /// Where the last change of the members stands in the log that ends with `log`; 0 before the first.
+    pub fn changed_at(&self, log: Node) -> Seq {
+        self.stem(log).changed_at
+    }
+
+    /// The epochs of the log that ends with `log`, oldest first.
+    pub fn table(&self, log: Node) -> &[(Epoch, Seq)] {
+        &self.stem(log).table
+    }
+
+    /// The members before the last change in the log that ends with `log`, sorted, and the seq of the entry that lists
+    /// them.
+    pub fn members_before_change(&self, log: Node) -> Option<(Vec<Identity>, Seq)> {
+        let before = self.stem(self.stem(self.stem(log).changed_by?).parent?);
+        let mut members = before.members.clone();
+        members.sort_unstable();
+        Some((members, before.members_seq))
+    }
+
+    /// Publishers of the log that ends with `log`, by name.
+    pub fn publishers(&self, log: Option<Node>) -> impl Iterator<Item = (&str, PublisherState)> {
+        let stem = log.map(|log| self.stem(log));
+        stem.into_iter().flat_map(|stem| {
+            stem.names
+                .iter()
+                .filter_map(|(name, &id)| Some((name.as_str(), state(id, stem.lines.get(id as usize)?))))
+        })
+    }
+
+    /// One publisher of the log that ends with `log`.
+    pub fn publisher(&self, log: Option<Node>, name: &str) -> Option<PublisherState> {
+        let stem = self.stem(log?);
+        let id = *stem.names.get(name)?;
+        Some(state(id, stem.lines.get(id as usize)?))
+    }
+
+    /// The opens and closes at or above `from` in the log that ends with `log`, newest first, and what a log without
+    /// them says of their publishers.
+    pub fn undo(&self, log: Node, from: Seq) -> impl Iterator<Item = (Seq, PublisherState)> {
+        let before = |node: &Node| self.stem(self.stem(*node).parent?).undone_by;
+        let frames = std::iter::successors(self.stem(log).undone_by, before);
+        frames
+            .take_while(move |node| self.stem(*node).next > from)
+            .flat_map(|node| self.stem(node).undo.iter().rev().copied())
+            .filter(move |(seq, _)| *seq >= from)
+    }
+
     /// Where two logs part.
     pub fn common(&self, mut a: Option<Node>, mut b: Option<Node>) -> Option<Node> {
         while a != b {
@@ -175,41 +253,6 @@ impl Tree {
         path
     }
 
-    /// S8: a replica's tables at the end of the log that ends with `node` say what its frames say. The epochs before
-    /// a lost checkpoint may be missing.
-    pub fn check_tables(&self, node: Option<Node>, tables: &Checkpoint) -> Result<(), Violation> {
-        let Some(stem) = node.map(|node| self.stem(node)) else {
-            let is_blank = *tables == Checkpoint::default();
-            return if is_blank { Ok(()) } else { Err(format!("S8: tables of a blank log: {tables:?}")) };
-        };
-        let end = (tables.end.next, tables.end.chain, tables.end.epoch);
-        if end != (stem.next, stem.chain, stem.epoch) {
-            return Err(format!(
-                "S8: tables of a log that ends at {:?}, it ends at {}",
-                tables.end, stem.next
-            ));
-        }
-        let known = |(id, line): &(usize, &Line)| line.incarnation > 0 && *id > 0;
-        let lines: Vec<_> = (0..).zip(&stem.lines).filter(known).collect();
-        let rows = tables.publishers.iter().map(|(id, row)| (*id as usize, row));
-        let agree = lines.len() == tables.publishers.len()
-            && lines.iter().zip(rows).all(|((id, line), (row_id, row))| {
-                let named = stem.names.get(&row.name).is_some_and(|named| *named as usize == *id);
-                let said = (row.last, row.incarnation, row.closed);
-                *id == row_id && named && said == (line.last, line.incarnation, line.closed)
-            });
-        let members: Vec<_> = tables.members.iter().map(MemberBody::identity).collect();
-        let epochs: Vec<_> = tables.epochs.iter().map(|row| (Epoch(row.epoch), row.base)).collect();
-        let listed = (&members, tables.membership_seq) == (&stem.members, stem.members_seq);
-        if !agree || !listed || epochs != stem.table {
-            return Err(format!(
-                "S8: the log up to {} lists {:?} at {}, {:?}, {lines:?}, and its tables say {tables:?}",
-                stem.next, stem.members, stem.members_seq, stem.table
-            ));
-        }
-        Ok(())
-    }
-
     /// The frames that contain `seq`, of whatever epoch.
     pub fn containing(&self, seq: Seq) -> impl Iterator<Item = Node> {
         let low = seq.saturating_sub(256);
@@ -223,6 +266,8 @@ impl Tree {
         let epoch = header.epoch();
         let before = parent.map(|parent| self.stem(parent));
         let mut stem = Stem {
+            history: header.history,
+            founds: false,
             epoch,
             first: header.first_seq,
             next: header.next_seq(),
@@ -235,16 +280,22 @@ impl Tree {
             witnesses: before.map(|before| before.witnesses.clone()).unwrap_or_default(),
             members_seq: before.map_or(0, |before| before.members_seq),
             changed_at: before.map_or(0, |before| before.changed_at),
+            changed_by: before.and_then(|before| before.changed_by),
             changes: false,
             messages: Vec::new(),
             parts: Vec::new(),
             begins: Vec::new(),
             torn: None,
             starts: false,
+            durability: before.map_or(Durability::Process, |before| before.durability),
             bytes: if self.keeps_bytes { frame.bytes.to_vec() } else { Vec::new() },
             lines: before.map(|before| before.lines.clone()).unwrap_or_default(),
             names: before.map(|before| before.names.clone()).unwrap_or_default(),
             table: before.map(|before| before.table.clone()).unwrap_or_default(),
+            undo: Vec::new(),
+            undone_by: before.and_then(|before| before.undone_by),
+            announced: before.map_or(0, |before| before.announced).max(header.commit_next),
+            facts: Vec::with_capacity(usize::from(header.count)),
         };
         if let Some(before) = before {
             if header.timestamp < before.timestamp {
@@ -285,6 +336,7 @@ impl Tree {
                     stem.take_number(seq, entry.header.publisher, entry.header.publisher_seq)?;
                 }
                 EntryKind::Close => {
+                    stem.remember(seq, entry.header.publisher);
                     stem.take_number(seq, entry.header.publisher, entry.header.publisher_seq)?;
                     let line = stem.line(entry.header.publisher);
                     (line.closed, line.begun) = (true, None);
@@ -305,11 +357,33 @@ impl Tree {
                     return Err(format!("S4: the change of the membership at {seq} shares its frame"));
                 }
             }
+            let is_whole = stem.messages.last().is_some_and(|(at, _)| *at == seq);
+            stem.facts.push(Fact::of_entry(header.timestamp, &entry, is_whole));
+        }
+        if let Some(before) = before
+            && before.history != stem.history
+            && !stem.founds
+        {
+            return Err(format!(
+                "LINEAGE-3: a frame of history {:x} at {} follows one of {:x}, and founds nothing",
+                stem.history, stem.first, before.history
+            ));
         }
         let node = Node(self.stems.len() as u32);
+        if !stem.undo.is_empty() {
+            stem.undone_by = Some(node);
+        }
+        if stem.changes {
+            stem.changed_by = Some(node);
+        }
         if self.by_place.insert((stem.first, epoch), node).is_some() {
             return Err(format!("S1: two frames of {epoch} begin at {}", stem.first));
         }
+        if stem.starts {
+            self.durabilities.insert(epoch, stem.durability);
+        }
+        self.stamped_next = self.stamped_next.max(stem.next);
+        self.names_most = self.names_most.max(stem.names.len());
         self.stems.push(stem);
         Ok(node)
     }
@@ -320,8 +394,19 @@ impl Stem {
     fn begin(&mut self, payload: &[u8], before: Option<&Self>, commit_next: Seq) -> Result<(), Violation> {
         let start = EpochStartView::parse(payload).map_err(|reject| format!("S5: start: {reject}"))?;
         self.starts = true;
+        self.durability = Durability::from_wire(start.body.durability);
         let members: Vec<_> = start.members().map(|member| member.identity()).collect();
-        if members != self.members {
+        self.founds = start.founded_on().is_some();
+        if self.founds {
+            let left = before.map(|before| (before.history, before.next, before.chain));
+            let named = start.founded_on().map(|left| (left.history, left.next, left.chain));
+            if left != named || members != [self.epoch.leader()] {
+                return Err(format!(
+                    "LINEAGE-3: {:x} is founded by {members:?} in {} on {named:?}, and follows {left:?}",
+                    self.history, self.epoch
+                ));
+            }
+        } else if members != self.members {
             return Err(format!(
                 "S5: the start of {} lists {members:?}, its log {:?}",
                 self.epoch, self.members
@@ -354,6 +439,16 @@ impl Stem {
             ));
         }
         Ok(())
+    }
+
+    /// Where its epoch begins.
+    pub fn started_at(&self) -> Seq {
+        self.table.last().map_or(0, |(_, base)| *base)
+    }
+
+    /// A publisher at its end.
+    pub fn publisher(&self, id: PublisherId) -> Option<PublisherState> {
+        self.lines.get(id as usize).filter(|line| line.incarnation > 0).map(|line| state(id, line))
     }
 
     fn list(&mut self, seq: Seq, members: impl Iterator<Item = MemberBody>) {
@@ -398,6 +493,12 @@ impl Stem {
             self.lines.resize(index + 1, Line::default());
         }
         &mut self.lines[index]
+    }
+
+    /// The entry at `seq` opens or closes a publisher, of which the log before it says this.
+    fn remember(&mut self, seq: Seq, publisher: PublisherId) {
+        let before = state(publisher, self.line(publisher));
+        self.undo.push((seq, before));
     }
 
     /// S8: at most once, and in its publisher's order, in this very log.
@@ -458,6 +559,7 @@ impl Stem {
     fn open(&mut self, seq: Seq, id: PublisherId, open: &OpenView<'_>) -> Result<(), Violation> {
         let known = *self.names.entry(open.name.to_owned()).or_insert(id);
         let shared = self.names.iter().any(|(name, other)| name != open.name && *other == id);
+        self.remember(seq, id);
         let line = self.line(id);
         if known != id || shared || open.body.incarnation != line.incarnation + 1 {
             return Err(format!(
@@ -465,10 +567,15 @@ impl Stem {
                 open.name, open.body.incarnation, line.incarnation
             ));
         }
-        line.incarnation = open.body.incarnation;
+        (line.incarnation, line.nonce) = (open.body.incarnation, open.body.nonce);
         (line.closed, line.begun) = (false, None);
         Ok(())
     }
+}
+
+fn state(id: PublisherId, line: &Line) -> PublisherState {
+    let Line { last, incarnation, nonce, closed, .. } = *line;
+    PublisherState { id, incarnation, nonce, last, closed }
 }
 
 /// Whether majorities of both lists are needed for a change from one to the other, as one of each need not share a

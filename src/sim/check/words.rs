@@ -25,11 +25,23 @@ impl Oracle {
     pub fn check_sent(&mut self, who: usize, sent: &Sent<'_>) -> Result<(), Violation> {
         let datagram = Datagram::decode(sent.bytes, self.cluster)
             .map_err(|reject| format!("WIRE: process {who} sent what it would refuse itself: {reject}"))?;
-        if let Datagram::Nack(header, body, ranges) = &datagram {
-            let starts = ranges.iter().len() == 0;
-            self.asked.entry((sent.from, body.token)).or_default().push((header.epoch(), starts));
+        match &datagram {
+            Datagram::Nack(header, body, ranges) => {
+                let starts = ranges.iter().len() == 0;
+                self.asked.entry((sent.from, body.token)).or_default().push((header.epoch(), starts));
+            }
+            Datagram::Question(_, body, name) => self.on_question(sent, body.token, name),
+            _ => {}
         }
-        let Some(mut voice) = self.voices.get(&who).copied() else { return Ok(()) };
+        let Some(mut voice) = self.voices.get(&who).copied() else {
+            return match datagram {
+                Datagram::Submission(_, entries) => self.check_submission(who, entries),
+                Datagram::Nack(..) | Datagram::Question(..) => Ok(()),
+                _ => {
+                    Err(format!("WIRE: process {who} is no replica, and says {:?}", Header::peek(sent.bytes)))
+                }
+            };
+        };
         self.check_word(who, &mut voice, sent, &datagram)?;
         self.voices.insert(who, voice);
         Ok(())
@@ -53,7 +65,11 @@ impl Oracle {
             ));
         }
         match datagram {
-            Datagram::Ack(header, _) => self.check_ack(who, voice, header)?,
+            Datagram::Ack(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_nonce(who, voice, body.process_nonce)?;
+                self.check_ack(who, voice, header)?;
+            }
             Datagram::Frame(frame, Some(trailer)) => self.check_repair(who, voice, sent, frame, trailer)?,
             Datagram::Frame(frame, None) => {
                 let epoch = frame.header.epoch();
@@ -68,11 +84,16 @@ impl Oracle {
                 }
                 voice.said = voice.said.max(epoch);
             }
-            Datagram::Heartbeat(header, _) => {
+            Datagram::Heartbeat(header, body) => {
                 self.check_level(who, voice, header.epoch(), "beat")?;
                 self.check_stands(who, voice, header, "beats")?;
+                self.check_announced(who, voice, header)?;
+                self.check_nonce(who, voice, body.process_nonce)?;
+                self.check_beat(who, voice, header, body)?;
             }
             Datagram::Prepare(header, body) | Datagram::Promise(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_nonce(who, voice, body.process_nonce)?;
                 self.check_ballot(who, voice, header, body, matches!(datagram, Datagram::Prepare(..)))?;
             }
             Datagram::Refuse(_, body) if Epoch(body.ballot) > voice.promised || body.about >= body.ballot => {
@@ -83,7 +104,60 @@ impl Oracle {
                     voice.promised
                 ));
             }
-            _ => {}
+            Datagram::Refuse(_, body) => self.check_nonce(who, voice, body.process_nonce)?,
+            Datagram::PreVote(header, body) | Datagram::Grant(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_stands(who, voice, header, "asks for votes, or grants one, and says")?;
+                self.check_nonce(who, voice, body.process_nonce)?;
+                self.check_asked(who, voice, body, matches!(datagram, Datagram::PreVote(..)))?;
+            }
+            Datagram::StepDown(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_stands(who, voice, header, "stops, and says")?;
+                self.check_nonce(who, voice, body.process_nonce)?;
+                self.check_step_down(who, voice, header, body)?;
+            }
+            Datagram::Reply(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_stands(who, voice, header, "replies")?;
+                self.check_nonce(who, voice, body.process_nonce)?;
+                self.check_reply(who, voice, sent, header, body)?;
+            }
+            Datagram::Status(header, body, members, _) => {
+                self.check_announced(who, voice, header)?;
+                self.check_stands(who, voice, header, "tells as its status")?;
+                self.check_nonce(who, voice, body.process_nonce)?;
+                self.check_status(who, voice, header, body, members.iter())?;
+            }
+            Datagram::Verdict(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_verdict(who, body)?;
+            }
+            Datagram::Answer(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_stands(who, voice, header, "refuses, and says")?;
+                self.check_answer(who, sent, header, body)?;
+            }
+            Datagram::Notice(header, rows) => {
+                self.check_announced(who, voice, header)?;
+                self.check_notice(who, voice, header, rows.iter())?;
+            }
+            Datagram::Presence(_, body) => self.check_nonce(who, voice, body.process_nonce)?,
+            // What is asked for is judged where it is given.
+            Datagram::Nack(..) | Datagram::Question(..) => {}
+            // Said by clients and watchers, asked of a device that has no groups, or carried by connections.
+            Datagram::Submission(..)
+            | Datagram::Down(..)
+            | Datagram::Join(..)
+            | Datagram::Lease(..)
+            | Datagram::ReplayRequest(..)
+            | Datagram::ReplayAnswer(..)
+            | Datagram::ReplayMark(..) => {
+                return Err(format!(
+                    "WIRE: replica {who} says what no replica says: {:?}",
+                    Header::peek(sent.bytes)
+                ));
+            }
         }
         Ok(())
     }
@@ -151,7 +225,7 @@ impl Oracle {
     fn check_ack(&self, who: usize, voice: &mut Voice, header: &Header) -> Result<(), Violation> {
         let (epoch, next) = (header.epoch(), header.first_seq);
         self.check_level(who, voice, epoch, "acknowledged")?;
-        let stored = match self.durability {
+        let stored = match voice.configured {
             Durability::Process => voice.promised,
             Durability::Power => voice.promise_stored,
         };
@@ -173,7 +247,7 @@ impl Oracle {
             ));
         }
         let durable = voice.durable.max(voice.durable_before);
-        if self.durability == Durability::Power && next > durable {
+        if self.rests_on(voice, epoch) == Durability::Power && next > durable {
             return Err(format!(
                 "S3: replica {who} acknowledged {next}, its disk has everything below {durable}"
             ));
@@ -196,7 +270,7 @@ impl Oracle {
     ) -> Result<(), Violation> {
         let ballot = Epoch(body.ballot);
         self.check_level(who, voice, ballot, if prepares { "prepared" } else { "promised" })?;
-        let stored = match self.durability {
+        let stored = match voice.configured {
             Durability::Process => voice.promised,
             Durability::Power => voice.promise_stored,
         };
@@ -249,8 +323,9 @@ impl Oracle {
             }
             return Ok(());
         };
+        let asked = self.asked_by(to, sent.from, trailer.token);
         if header.next_seq() > trailer.commit_next
-            && let Some(asked) = self.asked.get(&(to, trailer.token))
+            && !asked.is_empty()
             && !asked.iter().any(|(epoch, start)| *epoch == accepted || *start && *epoch == header.epoch())
         {
             return Err(format!(

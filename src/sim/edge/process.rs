@@ -115,6 +115,25 @@ pub(in crate::sim) struct CalendarProcess {
     pub(super) order: Order,
 }
 
+impl Process {
+    /// Holds after each turn. Panics with the rule that is broken.
+    pub(in crate::sim) fn invariants(&self) {
+        match self {
+            Self::Gateway(process) => {
+                process.publisher.core.invariants();
+                process.subscriber.core.invariants();
+                process.core.invariants();
+            }
+            Self::Copy(process) => {
+                process.publisher.core.invariants();
+                process.subscriber.core.invariants();
+            }
+            Self::Feed(process) => process.subscriber.core.invariants(),
+            Self::Calendar(process) => process.publisher.core.invariants(),
+        }
+    }
+}
+
 /// The publisher as a gateway's core sees it.
 pub(super) struct Handle<'a>(pub(super) &'a mut PublisherCore, pub(super) &'a mut Rng);
 

@@ -35,6 +35,7 @@ impl<B: Backlog> Gateway<B> {
             self.supersede(now, earlier);
             self.forget(earlier);
         }
+        self.fence_earlier(now, publisher, nonce);
         match whom {
             OpenFor::Own => self.own.id = Some(publisher),
             OpenFor::Login(index, number) => {
@@ -57,6 +58,26 @@ impl<B: Backlog> Gateway<B> {
                 self.counts.reaped += 1;
                 let reason = Reason::GatewayLost;
                 self.leave_unseen(now, publisher, nonce, reason, cancels);
+            }
+        }
+    }
+
+    /// The handle has told that `publisher` is open under `nonce`, and does everything under that open from now on. What
+    /// this gateway did under earlier opens of the name is over, although the reader may not have come to the later
+    /// one: a login that waits for its entry is refused, and a disconnect that is due is not stamped, as its close
+    /// would end the later open.
+    fn fence_earlier(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
+        for earlier in &mut self.leaving {
+            earlier.fenced |= earlier.publisher == publisher && earlier.nonce != nonce;
+        }
+        for index in 0..self.conns.len() {
+            let phase = self.conns[index].as_ref().map(|(_, conn)| &conn.phase);
+            let is_earlier = phase.is_some_and(|phase| {
+                matches!(phase, Phase::Opening { publisher: Some(own), nonce: other, .. }
+                    if *own == publisher && *other != nonce)
+            });
+            if is_earlier {
+                self.reject(now, index, RejectReason::SessionNotAvailable, SUPERSEDED);
             }
         }
     }
@@ -96,8 +117,8 @@ impl<B: Backlog> Gateway<B> {
     ) {
         if self.leaving.iter().all(|leaving| leaving.nonce != nonce) {
             let seen = self.clients.get(publisher).is_some_and(|client| client.nonce == nonce);
-            let closing = false;
-            self.leaving.push(Leaving { publisher, nonce, seen, closing, due: now, reason, cancels });
+            let (fenced, closing) = (false, false);
+            self.leaving.push(Leaving { publisher, nonce, seen, fenced, closing, due: now, reason, cancels });
         }
     }
 
@@ -346,19 +367,18 @@ impl<B: Backlog> Gateway<B> {
         };
         let known: BTreeSet<_> = self.clients.gateways().map(|(id, _)| id).collect();
         let rank = known.iter().filter(|id| **id < own && !is_lost(**id)).count() as u64;
-        let opening: BTreeSet<_> = self
-            .conns
-            .iter()
-            .flatten()
-            .filter_map(|(_, conn)| match &conn.phase {
-                Phase::Opening { nonce, .. } => Some(*nonce),
-                _ => None,
-            })
-            .collect();
+        let (mut opening, mut opened) = (BTreeSet::new(), BTreeSet::new());
+        for (_, conn) in self.conns.iter().flatten() {
+            if let Phase::Opening { nonce, publisher, .. } = &conn.phase {
+                opening.insert(*nonce);
+                opened.extend(*publisher);
+            }
+        }
         let mut orphans = BTreeMap::new();
         for (publisher, client) in self.clients.connected() {
             let (gateway, incarnation) = client.gateway;
             let served = self.by_publisher.contains_key(&publisher)
+                || opened.contains(&publisher)
                 || self.leaving.iter().any(|leaving| leaving.publisher == publisher);
             // What is our own and nobody's connection was left behind.
             let is_gone = gateway == own || self.clients.gateway(gateway) != incarnation || is_lost(gateway);

@@ -236,6 +236,67 @@ fn a_login_whose_user_is_open_anew_hands_in_nothing_more_although_the_entry_was_
     assert_eq!(gateway.out(second), b"\0\x1fA     FIRST                   1");
 }
 
+/// The handle sends a close under the latest open of a name, which is the later login's before the reader comes to it.
+#[test]
+fn a_disconnect_that_is_due_does_not_end_a_later_open_whose_entry_was_not_delivered_yet() {
+    let (mut gateway, mut stream, first) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.on_bytes(0, &mut stream, first, b"\0\x01O");
+    let second = log_in(&mut gateway, &mut stream, b"");
+    let opens = stream.opens.len();
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    assert_eq!((stream.closes.len(), stream.opens.len()), (0, opens), "the first one is fenced, not closed");
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    gateway.turn(40 * MS, &mut stream, &mut Vec::new());
+    assert_eq!(gateway.out(second), b"\0\x1fA     FIRST                   1");
+    assert_eq!((stream.closes.len(), stream.opens.len(), gateway.has_left()), (0, opens, true));
+    gateway.on_bytes(50 * MS, &mut stream, second, b"\0\x01O");
+    gateway.turn(60 * MS, &mut stream, &mut Vec::new());
+    assert_eq!(stream.closes, [ALICE], "its own disconnect ends it");
+}
+
+/// The reader lies behind both opens: what the first connection handed in would stand under the second one's open.
+#[test]
+fn of_two_logins_that_are_open_the_first_is_refused_before_either_entry_is_delivered() {
+    let (mut gateway, mut stream, first) = opening();
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    let second = log_in(&mut gateway, &mut stream, b"");
+    let opens = stream.opens.clone();
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    assert!(gateway.out(first).ends_with(b"\0\x02JS"), "{:?}", gateway.out(first));
+    for (name, nonce) in &opens[opens.len() - 2..] {
+        let (nonce, name) = (*nonce, name.as_str());
+        let opened =
+            SubscriberEvent::Opened { seq: 1, publisher: ALICE, incarnation: 1, nonce, last: 0, name };
+        gateway.on_stream(0, &mut stream, &opened);
+        gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    }
+    assert_eq!(gateway.out(second), b"\0\x1fA     FIRST                   1");
+    assert_eq!((stream.closes.len(), stream.opens.len()), (0, opens.len()));
+}
+
+/// The stream's last word on the name is the first login's, which nobody serves any more.
+#[test]
+fn a_user_whose_later_login_is_open_and_not_delivered_yet_is_not_taken_for_left_behind() {
+    let (mut gateway, mut stream, _) = opening();
+    let mut alice = gateway.users.get("alice").cloned().unwrap();
+    alice.grace_ms = 0;
+    gateway.users.insert(alice);
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    let second = log_in(&mut gateway, &mut stream, b"");
+    let opens = stream.opens.len();
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    for turn in 1..9 {
+        gateway.turn(turn * 20 * MS, &mut stream, &mut Vec::new());
+    }
+    assert_eq!(stream.opens.len(), opens, "{:?}", stream.opens);
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    assert_eq!(gateway.out(second), b"\0\x1fA     FIRST                   1");
+}
+
 #[test]
 fn a_client_that_is_leaving_is_closed_once_and_not_taken_for_left_behind_until_that_is_delivered() {
     let (mut gateway, mut stream, index) = opening();
