@@ -90,6 +90,10 @@ const OF_PROOF: &[Mutation] = &[
     Mutation::MarkedInOneCopy,
     Mutation::BlankIsTorn,
     Mutation::RingNumberTwice,
+    Mutation::OlderNotSynced,
+    Mutation::OlderCountedDurable,
+    Mutation::SpokenForgotten,
+    Mutation::ProvenTooEarly,
 ];
 
 /// What only a run that founds a history can find, beside LINEAGE-1 to LINEAGE-3.
@@ -144,9 +148,9 @@ fn in_story(by: &'static str, found: Result<Explored, String>, deep: bool) -> Op
 
 /// Runs of a replica on its journal: for what only they can meet (S9).
 fn runs() -> Option<Found> {
-    let how = proof::explore(&proof::Scope { generations: 1, stride: 1, jobs: 2 }).err()?;
+    let how = proof::explore(&proof::Scope { generations: 2, stride: 64, jobs: 2 }).err()?;
     let how = how.lines().next().unwrap_or_default().to_string();
-    Some(Found { by: "proof", after: "one generation".to_string(), how })
+    Some(Found { by: "proof", after: "at most two generations".to_string(), how })
 }
 
 fn all_interleavings() -> Option<Found> {
@@ -216,8 +220,11 @@ fn seeds(mutation: Mutation, seeds: u64) -> Looked {
     }
 }
 
+/// Seeds that can find a mutation: what they are called, and which they are.
+type Seeds = (&'static str, fn(&Plan) -> bool);
+
 /// Which seeds can find a mutation; none where all of them may.
-fn needs(mutation: Mutation, rule: &str) -> Option<(&'static str, fn(&Plan) -> bool)> {
+fn needs(mutation: Mutation, rule: &str) -> Option<Seeds> {
     match rule {
         "edge" => Some(("with an edge", |plan| plan.edges.is_some())),
         _ if rule.starts_with("LINEAGE") || OF_FOUNDING.contains(&mutation) => {

@@ -181,8 +181,10 @@ impl<'a> Sight<'a> {
         }
     }
 
+    /// Numbers of rings that may have been given. A copy that cannot be read may have been that of a start that gave
+    /// one more, and labelled a ring with it: the number is not given again.
     fn rings(&self) -> u64 {
-        self.older.map_or(0, |older| older.run.rings).max(self.newest.run.rings)
+        self.older.map_or(0, |older| older.run.rings).max(self.newest.run.rings) + u64::from(self.half)
     }
 
     fn history(&self, state: &State) -> u64 {

@@ -174,8 +174,12 @@ impl Disk {
 
     /// Whether the device lacks something of what the files are.
     pub fn is_dirty(&self) -> bool {
-        let stale = |inode: &Inode| !inode.device.is_empty() || inode.device_len != inode.bytes.len() as u64;
-        !self.changes.is_empty() || self.names.values().any(|inode| stale(&self.inodes[inode]))
+        !self.changes.is_empty() || self.is_dirty_where(|_| true)
+    }
+
+    /// Whether the device lacks something of what one of those files holds.
+    pub fn is_dirty_where(&self, is_meant: impl Fn(FileName) -> bool) -> bool {
+        self.names.iter().any(|(file, inode)| is_meant(*file) && self.inodes[inode].is_stale())
     }
 
     /// The power goes: of what the device lacks, `draw` chooses what it got all the same. It is asked for numbers
@@ -343,6 +347,11 @@ fn mix(salt: u64, index: u64) -> u64 {
 }
 
 impl Inode {
+    /// Whether the device lacks something of it.
+    fn is_stale(&self) -> bool {
+        !self.device.is_empty() || self.device_len != self.bytes.len() as u64
+    }
+
     /// The cache's sectors from `from` to below `to`, in bytes, are about to change.
     fn touch(&mut self, from: u64, to: u64) {
         for sector in from / SECTOR as u64..to.div_ceil(SECTOR as u64) {

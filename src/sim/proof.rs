@@ -11,7 +11,19 @@
 //!     └── judged, and lost: tail, tail of before, unsynced sectors, a copy of the superblock, the machine ◀──┘
 //! ```
 //!
-//! What is at rest is told apart by what it is judged by; one of each kind goes into the next generation.
+//! What is at rest is told apart by what it is judged by (`Kind`); one of each kind begins a second run, behind which
+//! everything may be lost again. What was said is remembered over both (`ghost`).
+//!
+//! | | first run | later runs |
+//! |---|---|---|
+//! | configured | both | both |
+//! | epoch followed, path of the tail | all | the epochs that differ in what an ack rests on; each path that differs |
+//! | deeds | all, with rolls and an exchange while the ring wraps | each kind of them once |
+//! | ends | each | each so-many-th ([`Scope::stride`]), another one for each state |
+//! | a start that fails; what is lost | all | all |
+//!
+//! Not covered: three runs that need each other; what only a state shows that is told apart from no other one of its
+//! kind; retention and packing; a membership, which one journal has no votes to count for.
 
 mod frames;
 mod ghost;
@@ -21,15 +33,15 @@ mod run;
 
 use crate::engine::bootstrap::bootstrap;
 use crate::journal::memory::MemoryTail;
-use crate::journal::ports::FileName;
+use crate::journal::ports::{FileName, TailSource, Word};
 use crate::journal::proof::Ring;
 use crate::journal::{Completeness, Looked, format, open};
 use crate::proto::commit::Durability;
-use crate::proto::log::LogEnd;
 use crate::sim::disk::Disk;
-use frames::{CLUSTER, HISTORY, ME, member};
+use crate::wire::FrameView;
+use frames::{CLUSTER, HISTORY, ME, member, message};
 use ghost::Ghost;
-use run::{DEEDS_COUNT, End, Way, looked, run, settings};
+use run::{End, RING_LEN, Way, deeds_count, looked, run, settings};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Mutex;
@@ -40,11 +52,41 @@ pub type Violation = String;
 /// Violations that are gathered; more say no more.
 const VIOLATIONS_MAX: usize = 6;
 
+/// Messages of the log before the first run: so many that the ring ends between the frames that its exchange brings
+/// and the mark that makes them the log. So there are two groups to copy for what was acknowledged at once.
+const BORN_WITH: usize = 6;
+
 /// Four facts.
 type Facts = (bool, bool, bool, bool);
-/// What a state is told apart by: what a look with each path says (complete, own ring, holds what was said), its
-/// record, what was said, and what became of it.
-type Kind = (Vec<Option<(bool, bool, bool)>>, Option<(bool, Durability, u64, u64)>, Facts, Facts, usize);
+/// What a look with the tail at one path says (complete, own ring, holds what was said), and what lies there.
+type Sight = (Option<(bool, bool, bool)>, Ahead);
+/// What a state is told apart by: what is seen with each path, whichever is which; its record; what was said; what
+/// became of it; whether the device lacks something of older segments.
+type Kind = ([Sight; 2], Option<(bool, Durability, u64, u64)>, Facts, Facts, bool);
+
+/// What segments lack of a ring.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Ahead {
+    NoRing,
+    Nothing,
+    /// Records that one group brings.
+    Records,
+    /// Records on both sides of the ring's end: two groups.
+    Wrapped,
+}
+
+impl Ahead {
+    fn of(ring: Option<&MemoryTail>) -> Self {
+        let Some(ring) = ring.filter(|ring| ring.label().is_some()) else { return Self::NoRing };
+        let [written, published] = [Word::WrittenPos, Word::PublishedPos].map(|word| ring.word(word));
+        let lap = |pos: u64| pos / RING_LEN as u64;
+        match written >= published {
+            true => Self::Nothing,
+            false if lap(written) == lap(published - 1) => Self::Records,
+            false => Self::Wrapped,
+        }
+    }
+}
 
 /// A machine at rest: its files, and what is left of its memory.
 #[derive(Clone)]
@@ -72,6 +114,11 @@ struct Rest {
 }
 
 impl Rest {
+    /// The paths for a tail that differ: where nothing lies at either, one is like the other.
+    fn paths(&self) -> &'static [usize] {
+        if self.rings.iter().all(Option::is_none) { &[0] } else { &[0, 1] }
+    }
+
     /// Errors with what it has that proves it complete, looked at with the tail at `path`.
     fn may_be_refused(&self, path: usize) -> Result<(), &'static str> {
         // Two faults at once: the copy that is left may be that of the start that was interrupted.
@@ -91,8 +138,9 @@ impl Rest {
 pub struct Scope {
     /// Runs, one behind the other.
     pub generations: u32,
-    /// Of the ends of a run each so-many-th one is tried behind the first generation, where each state begins with
-    /// another one; behind the first run all of them are.
+    /// Behind the first generation each so-many-th call is tried in which a run may die, eight times as many of the
+    /// deeds behind which it is killed, and one at which it is stopped; each state begins with another one. Of the
+    /// first run all ends are tried.
     pub stride: u64,
     /// Threads.
     pub jobs: usize,
@@ -145,9 +193,16 @@ fn born() -> Result<Rest, Violation> {
     format(&mut disk, CLUSTER, ME, [1, 1]).map_err(words)?;
     disk.set_power(true);
     let mut opened =
-        open(&mut disk, MemoryTail::new(24 << 10), settings(1, Durability::Power)).map_err(words)?;
+        open(&mut disk, MemoryTail::new(RING_LEN), settings(1, Durability::Power)).map_err(words)?;
     bootstrap(&mut opened.tail, HISTORY, &[member()], 1)?;
-    let end = opened.tail.end();
+    let mut ghost = Ghost::new();
+    ghost.on_appended(opened.tail.end());
+    for _ in 0..BORN_WITH {
+        let bytes = message(&opened.tail.end(), 0);
+        let frame = FrameView::from_prefix(&bytes).map_err(|reject| reject.to_string())?;
+        opened.tail.append(&frame).map_err(|error| format!("the tail refuses a frame: {error:?}"))?;
+        ghost.on_appended(opened.tail.end());
+    }
     let copied = crate::journal::copy_behind(opened.tail.memory_mut(), &mut opened.writer, &mut disk, true);
     copied.map_err(|error| error.to_string())?;
     let marked = opened.writer.mark_clean(&mut disk, &mut opened.superblock);
@@ -163,7 +218,7 @@ fn born() -> Result<Rest, Violation> {
         is_changed: false,
         is_rolled_back: false,
         is_interrupted: false,
-        ghost: Ghost::new(vec![LogEnd::BLANK, end]),
+        ghost,
         story: Vec::new(),
     })
 }
@@ -175,7 +230,8 @@ fn one_generation(
     scope: &Scope,
 ) -> Result<(Tried, Vec<Rest>), Violation> {
     let stride = if generation == 1 { 1 } else { scope.stride.max(1) };
-    let begun = frontier.iter().flat_map(|rest| ways().into_iter().map(move |way| (rest, way)));
+    let begun =
+        frontier.iter().flat_map(|rest| ways(rest, generation).into_iter().map(move |way| (rest, way)));
     let tasks = (0..).zip(begun).map(|(task, (rest, way))| (rest.clone(), way, task % stride));
     let tasks: Mutex<Vec<(Rest, Way, u64)>> = Mutex::new(tasks.collect());
     let shared = Mutex::new(Shared::default());
@@ -229,17 +285,28 @@ impl Shared {
     }
 }
 
-fn ways() -> Vec<Way> {
+/// How the run of `generation` may be started from `rest`.
+fn ways(rest: &Rest, generation: u32) -> Vec<Way> {
     use Durability::{Power, Process};
     let mut ways = Vec::new();
     for configured in [Process, Power] {
-        for path in [0, 1] {
-            for (follows, turns) in [(Process, false), (Power, false), (Process, true), (Power, true)] {
-                // Who is configured for the device speaks alike in every epoch, if it is right.
-                if configured == Process || !turns {
-                    ways.push(Way { configured, follows, turns, path, fails: false });
+        for &path in rest.paths() {
+            let followed: &[(Durability, bool)] = match configured {
+                Process if generation == 1 => {
+                    &[(Process, false), (Power, false), (Process, true), (Power, true)]
                 }
-            }
+                Process => &[(Power, false), (Process, true)],
+                // A run in `power` speaks alike in every epoch, if it is right: the first one shows that.
+                Power if generation == 1 => &[(Process, false), (Power, false)],
+                Power => &[(Process, false)],
+            };
+            ways.extend(followed.iter().map(|&(follows, turns)| Way {
+                configured,
+                follows,
+                turns,
+                path,
+                fails: false,
+            }));
             ways.push(Way { configured, follows: Process, turns: false, path, fails: true });
         }
     }
@@ -263,22 +330,29 @@ fn all_ends(
             let told = |why: Violation| format!("{why}\n  {}", lost.story.join("\n  "));
             let kind = judge(&lost, &mut found.tried).map_err(told)?;
             // What a machine does that was rolled back binds nobody.
-            if !lost.is_rolled_back {
+            if let Some(kind) = kind.filter(|_| !lost.is_rolled_back) {
                 found.keep(kind, lost);
             }
         }
         Ok(true)
     };
     if way.fails {
-        return to(End::Stopped).map(drop);
+        return to(End::Stopped(0)).map(drop);
     }
-    for deeds in (0..=DEEDS_COUNT).skip(first as usize).step_by(stride as usize) {
-        to(End::Killed(deeds))?;
+    let deeds = deeds_count(generation);
+    let sparse = stride.div_ceil(8);
+    for count in (0..=deeds).skip((first % sparse) as usize).step_by(sparse as usize) {
+        to(End::Killed(count))?;
+        if generation == 1 {
+            to(End::Stopped(count))?;
+        }
     }
-    to(End::Stopped)?;
+    if generation > 1 {
+        to(End::Stopped(first as usize % (deeds + 1)))?;
+    }
     // Dead before anything of the call, behind all of it, or within.
     for salt in [0, 1, 6] {
-        let mut call = first;
+        let mut call = (first + salt) % stride;
         while to(End::InFiles { call, salt })? {
             call += stride;
         }
@@ -290,21 +364,25 @@ fn all_ends(
     Ok(())
 }
 
-/// Judges a state as each of the next starts would find it.
-fn judge(rest: &Rest, tried: &mut Tried) -> Result<Kind, Violation> {
+/// Judges a state as each of the next starts would find it. `None` where none of them may begin.
+fn judge(rest: &Rest, tried: &mut Tried) -> Result<Option<Kind>, Violation> {
     tried.judged += 1;
-    let mut seen = Vec::new();
-    for path in [0, 1] {
+    let mut record = None;
+    let mut may_begin = false;
+    let mut seen: [Sight; 2] = [(None, Ahead::NoRing); 2];
+    for &path in rest.paths() {
         for configured in [Durability::Process, Durability::Power] {
             let looked = looked(rest, path, configured)?;
             let is_complete =
                 looked.as_ref().is_some_and(|looked| looked.completeness() == &Completeness::Complete);
+            may_begin |= is_complete;
+            let holds = looked.as_ref().map(|looked| rest.ghost.judge(&looked.end(), looked.promised()));
             if let Some(looked) = looked.as_ref().filter(|_| is_complete) {
                 tried.complete += 1;
                 // Files that were rolled back cannot tell, unless memory goes on where it was.
                 let has_memory = rest.run_path == Some(path) && looked.ring() == &Ring::Own;
                 if !rest.is_rolled_back || has_memory {
-                    rest.ghost.judge(&looked.end(), looked.promised())?;
+                    holds.clone().unwrap_or(Ok(()))?;
                 }
             } else {
                 tried.incomplete += 1;
@@ -314,22 +392,25 @@ fn judge(rest: &Rest, tried: &mut Tried) -> Result<Kind, Violation> {
                 })?;
             }
             if configured == Durability::Process {
-                seen.push(looked.as_ref().map(|looked| {
-                    let holds = rest.ghost.judge(&looked.end(), looked.promised()).is_ok();
-                    (is_complete, looked.ring() == &Ring::Own, holds)
-                }));
+                let sight = looked
+                    .as_ref()
+                    .zip(holds)
+                    .map(|(looked, holds)| (is_complete, looked.ring() == &Ring::Own, holds.is_ok()));
+                seen[path] = (sight, Ahead::of(rest.rings[path].as_ref()));
+                record = record.or_else(|| looked.map(|looked| looked.superblock().run));
             }
         }
     }
+    seen.sort();
     let newest = rest.disk.newest_segment();
-    let record = looked(rest, 0, Durability::Process)?.map(|looked| {
-        let run = looked.superblock().run;
+    let record = record.map(|run| {
         let synced = newest.saturating_sub(run.synced_to).min(2);
         (run.clean, run.spoken, synced, run.rings.saturating_sub(run.ring).min(2))
     });
-    let rings = rest.rings.iter().filter(|ring| ring.is_some()).count();
     let flags = (rest.disk.is_dirty(), rest.half, rest.is_changed, rest.is_interrupted);
-    Ok((seen, record, rest.ghost.class(), flags, rings))
+    let is_older = |file: FileName| is_segment(&file) && file != FileName::Segment(newest);
+    let is_older_dirty = rest.disk.is_dirty_where(is_older);
+    Ok(may_begin.then_some((seen, record, rest.ghost.class(), flags, is_older_dirty)))
 }
 
 /// Which of a journal's files hold segments.

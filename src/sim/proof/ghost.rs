@@ -1,17 +1,26 @@
-//! What a replica has said, by somebody who only listens: the logs that it had, how far it acknowledged them,
+//! What a replica has said, by somebody who only listens: every log that it ever had, how far it acknowledged them,
 //! what it promised, and whether the device has all of that.
 
 use crate::proto::log::LogEnd;
 use crate::wire::{Epoch, Seq};
 
+/// Where a log ends, and the place of the log with one frame less; the blank log is its own.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    end: LogEnd,
+    before: usize,
+}
+
+/// See the module. What it knows holds over any number of runs: nothing is forgotten when one begins, because a log that
+/// was exchanged in memory may come back from the device in a later run.
 #[derive(Clone, Debug)]
 pub(super) struct Ghost {
-    /// Where each frame of its log ends, the blank log first.
-    ends: Vec<LogEnd>,
-    /// The same of the log before the last exchange, while nothing was acknowledged since.
-    replaced: Option<Vec<LogEnd>>,
-    /// The newest ack: the log up to here must survive.
-    acked: LogEnd,
+    /// All logs that it ever had, as a tree: the place 0 is the blank log.
+    known: Vec<Known>,
+    /// The place of its present log.
+    here: usize,
+    /// The place of the newest ack: the log up to here must survive.
+    acked: usize,
     /// The newest promise that was said.
     pub(super) said: Epoch,
     /// The device has everything that was said, and the journal can know it.
@@ -19,54 +28,64 @@ pub(super) struct Ghost {
 }
 
 impl Ghost {
-    pub(super) fn new(ends: Vec<LogEnd>) -> Self {
-        Self { ends, replaced: None, acked: LogEnd::BLANK, said: Epoch::NONE, settled: true }
+    /// A replica whose log is blank, and that has not said a word.
+    pub(super) fn new() -> Self {
+        let blank = Known { end: LogEnd::BLANK, before: 0 };
+        Self { known: vec![blank], here: 0, acked: 0, said: Epoch::NONE, settled: true }
     }
 
     /// Where the log ends.
     pub(super) fn end(&self) -> LogEnd {
-        self.ends.last().copied().unwrap_or(LogEnd::BLANK)
+        self.known[self.here].end
+    }
+
+    /// The logs from `place` down to the blank one.
+    fn down_from(&self, place: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(place), |place| Some(self.known[*place].before).filter(|_| *place > 0))
+    }
+
+    /// The place of the longest log below `place` that ends at or before `next`.
+    fn up_to(&self, place: usize, next: Seq) -> usize {
+        self.down_from(place).find(|place| self.known[*place].end.next <= next).unwrap_or(0)
     }
 
     /// The first seq of the last frame but `back`.
     pub(super) fn back(&self, back: usize) -> Seq {
-        self.ends[self.ends.len().saturating_sub(1 + back)].next
+        self.known[self.down_from(self.here).nth(back).unwrap_or(0)].end.next
     }
 
     pub(super) fn on_appended(&mut self, end: LogEnd) {
-        self.ends.push(end);
+        self.known.push(Known { end, before: self.here });
+        self.here = self.known.len() - 1;
     }
 
     /// The log from `from` on was exchanged for frames that end at `ends`.
     pub(super) fn on_exchanged(&mut self, from: Seq, ends: Vec<LogEnd>) {
-        self.replaced = Some(self.ends.clone());
-        self.ends.retain(|end| end.next <= from);
-        self.ends.extend(ends);
+        self.here = self.up_to(self.here, from);
+        ends.into_iter().for_each(|end| self.on_appended(end));
     }
 
     /// The log below `next` was acknowledged in its own epoch.
     pub(super) fn on_acked(&mut self, next: Seq) {
-        let acked = self.ends.iter().rev().find(|end| end.next <= next);
-        let Some(acked) = acked.filter(|acked| acked.epoch == self.end().epoch) else { return };
-        if (acked.epoch, acked.next) > (self.acked.epoch, self.acked.next) {
-            self.acked = *acked;
-            self.replaced = None;
+        let place = self.up_to(self.here, next);
+        let (acked, before) = (self.known[place].end, self.known[self.acked].end);
+        if acked.epoch == self.end().epoch && (acked.epoch, acked.next) > (before.epoch, before.next) {
+            self.acked = place;
         }
     }
 
     /// What is wrong with a journal that calls itself complete and whose log ends at `end`, with this promise.
     pub(super) fn judge(&self, end: &LogEnd, promised: Epoch) -> Result<(), String> {
-        let place = |ends: &[LogEnd], end: &LogEnd| ends.iter().position(|known| known == end);
-        let holds = |ends: &Vec<LogEnd>| {
-            let Some(here) = place(ends, end) else { return false };
-            place(ends, &self.acked).is_some_and(|acked| acked <= here)
+        let acked = self.known[self.acked].end;
+        let Some(place) = self.known.iter().position(|known| known.end == *end) else {
+            return Err(format!(
+                "S9: it calls itself complete, and its log ends at {end:?}: it never had that one"
+            ));
         };
         // What was acknowledged of a log that was exchanged since binds nobody: the new one is of a higher epoch.
-        let is_new = self.acked.epoch < end.epoch && place(&self.ends, end).is_some();
-        if !holds(&self.ends) && !self.replaced.as_ref().is_some_and(holds) && !is_new {
+        if end.epoch <= acked.epoch && !self.down_from(place).any(|below| below == self.acked) {
             return Err(format!(
-                "S9: it calls itself complete, its log ends at {end:?}, and it acknowledged up to {:?}",
-                self.acked
+                "S9: it calls itself complete, its log ends at {end:?}, and it acknowledged up to {acked:?}"
             ));
         }
         if promised < self.said {
@@ -79,21 +98,18 @@ impl Ghost {
     }
 
     /// A run begins whose log ends at `end`.
-    pub(super) fn on_begun(&mut self, end: &LogEnd) {
-        if !self.ends.contains(end)
-            && let Some(replaced) = self.replaced.take()
-        {
-            self.ends = replaced;
-        }
-        while self.ends.len() > 1 && self.end() != *end {
-            self.ends.pop();
-        }
-        self.replaced = None;
+    ///
+    /// # Errors
+    /// It never had that log.
+    pub(super) fn on_begun(&mut self, end: &LogEnd) -> Result<(), String> {
+        let place = self.known.iter().position(|known| known.end == *end);
+        self.here = place.ok_or_else(|| format!("a run begins with a log that it never had: {end:?}"))?;
+        Ok(())
     }
 
     /// How the newest ack stands to the log, for telling states apart.
     pub(super) fn class(&self) -> (bool, bool, bool, bool) {
-        let acked = self.acked.next;
-        (self.settled, acked == self.end().next, self.replaced.is_some(), self.said > Epoch::NONE)
+        let is_held = self.down_from(self.here).any(|below| below == self.acked);
+        (self.settled, self.acked == self.here, is_held, self.said > Epoch::NONE)
     }
 }

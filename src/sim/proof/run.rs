@@ -16,8 +16,8 @@ use crate::wire::{Epoch, FrameView};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-/// Bytes of a ring.
-const RING_LEN: usize = 24 << 10;
+/// Bytes of a ring: it wraps in the first run.
+pub(super) const RING_LEN: usize = 12 << 10;
 /// Bytes of a segment: two or three groups.
 const SEGMENT_LEN: u64 = 12 << 10;
 
@@ -40,8 +40,8 @@ pub(super) struct Way {
 pub(super) enum End {
     /// It is killed after so many of its deeds.
     Killed(usize),
-    /// It is stopped in order.
-    Stopped,
+    /// It is stopped in order after so many of its deeds.
+    Stopped(usize),
     /// It dies in its `call`th call that changes files, at its start, while it runs or while it is stopped in order;
     /// `salt` says how much of that call is done.
     InFiles { call: u64, salt: u64 },
@@ -60,6 +60,7 @@ enum Deed {
     Turn,
 }
 
+/// Those of the first run.
 const DEEDS: [Deed; 20] = [
     Deed::Append(2),
     Deed::Speak,
@@ -83,8 +84,31 @@ const DEEDS: [Deed; 20] = [
     Deed::Speak,
 ];
 
-/// How many deeds a run has.
-pub(super) const DEEDS_COUNT: usize = DEEDS.len();
+/// Those of a later run: it speaks of what it found, brings it to the files, and does each thing once more.
+const LATER_DEEDS: [Deed; 12] = [
+    Deed::Speak,
+    Deed::Copy,
+    Deed::Speak,
+    Deed::Append(2),
+    Deed::Speak,
+    Deed::Copy,
+    Deed::Promise,
+    Deed::Exchange,
+    Deed::Speak,
+    Deed::Copy,
+    Deed::Turn,
+    Deed::Speak,
+];
+
+/// What the run of this generation does.
+fn deeds(generation: u32) -> &'static [Deed] {
+    if generation == 1 { &DEEDS } else { &LATER_DEEDS }
+}
+
+/// How many deeds the run of this generation has.
+pub(super) fn deeds_count(generation: u32) -> usize {
+    deeds(generation).len()
+}
 
 /// What a start is told.
 pub(super) fn settings(boot: u64, configured: Durability) -> Settings {
@@ -122,23 +146,28 @@ fn note_interrupted(after: &mut Rest, way: &Way) -> Result<(), Violation> {
 /// Runs from `rest` on, until `end`. `None` where that end is not reached, or nothing may begin.
 pub(super) fn run(rest: &Rest, way: &Way, end: End, generation: u32) -> Result<Option<Rest>, Violation> {
     let mut after = rest.clone();
-    after.kept_ring = rest.rings[way.path].clone().or_else(|| rest.kept_ring.clone());
     after.kept_disk = Some(rest.disk.clone());
     after.disk.set_power(way.configured == Durability::Power);
     let grave = Rc::new(Grave::default());
     match end {
         End::InFiles { call, salt } => after.disk.arm(Trouble::Death, call, salt),
         End::InMemory { call } => grave.arm(Some(call)),
-        End::Killed(_) | End::Stopped => {}
+        End::Killed(_) | End::Stopped(_) => {}
     }
     let seen = looked(rest, way.path, way.configured)?;
     let Some(seen) = seen.filter(|seen| seen.completeness() == &Completeness::Complete) else {
         return Ok(None);
     };
     let is_own = seen.ring() == &Ring::Own;
+    // A ring that goes on is nowhere as it was; one that is used anew may lie there again, in another tmpfs.
+    if !is_own && let Some(ring) = &rest.rings[way.path] {
+        after.kept_ring = Some(ring.clone());
+    }
     let ring = after.rings[way.path].take().unwrap_or_else(|| MemoryTail::new(RING_LEN));
     let mut memory = Some(Mortal::new(ring, &grave));
     let fails = way.fails;
+    let record = seen.superblock().run;
+    let is_known = record.clean || record.spoken == Durability::Power;
     let Rest { disk, ghost, run_path, is_interrupted, half, .. } = &mut after;
     let started = catch_unwind(AssertUnwindSafe(|| {
         seen.start(disk, |_| match memory.take() {
@@ -154,8 +183,9 @@ pub(super) fn run(rest: &Rest, way: &Way, end: End, generation: u32) -> Result<O
         // At its start or never.
         Ok(Ok(_)) if matches!(end, End::InMemory { .. }) => return Ok(None),
         Ok(Ok((opened, ()))) => {
-            ghost.on_begun(&opened.tail.end());
-            ghost.settled &= way.configured == Durability::Power;
+            ghost.on_begun(&opened.tail.end())?;
+            // A copy of the superblock that was damaged may have been the one that knew it.
+            ghost.settled &= way.configured == Durability::Power && (is_known || !*half);
             *run_path = Some(way.path);
             (*is_interrupted, *half) = (false, false);
             let mut run = Run::new(opened, way, generation);
@@ -203,8 +233,9 @@ impl<'a> Run<'a> {
 
     /// Returns whether that end was reached.
     fn to(&mut self, end: End, disk: &mut Disk, ghost: &mut super::Ghost) -> Result<bool, Violation> {
-        let deeds = if let End::Killed(deeds) = end { deeds } else { DEEDS_COUNT };
-        for deed in &DEEDS[..deeds] {
+        let all = deeds(self.generation);
+        let count = if let End::Killed(count) | End::Stopped(count) = end { count } else { all.len() };
+        for deed in &all[..count] {
             if !self.act(*deed, disk, ghost)? {
                 return Ok(true);
             }
@@ -221,7 +252,7 @@ impl<'a> Run<'a> {
             }
         }
         ghost.settled = true;
-        Ok(end == End::Stopped)
+        Ok(matches!(end, End::Stopped(_)))
     }
 
     fn turn(&mut self, disk: &mut Disk, stop: bool) -> Next {
