@@ -246,4 +246,19 @@ mod tests {
         assert_eq!((putting.waiting(), putting.room(1)), (7, 1));
         assert!(putting.put(99) && !putting.put(100));
     }
+
+    /// The kernel fills a frame, tells of it in the other ring, and only then tells that it took it from this one.
+    #[test]
+    fn a_frame_is_given_back_before_the_kernel_says_that_it_took_it() {
+        let mut memory = [0; _];
+        let (mut fill, mut kernel) = both_sides(&mut memory);
+        let frames = COUNT / 2; // as `fill_places` has it
+        assert!((0..frames).all(|frame| fill.put(frame.into())));
+        fill.tell();
+        let received: Vec<u64> = std::iter::from_fn(|| kernel.take()).collect();
+        assert!(received.iter().all(|frame| fill.put(*frame)), "no frame is lost");
+        kernel.tell();
+        fill.tell();
+        assert_eq!(fill.waiting(), frames);
+    }
 }

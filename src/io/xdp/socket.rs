@@ -29,8 +29,9 @@ const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
 const SENT_PER_CALL: u32 = 32;
 /// Frames that one busy poll takes from the card.
 const BUSY_POLL_BUDGET: libc::c_int = 64;
-/// A predecessor that was killed holds its queue some tens of milliseconds longer than it lives.
-pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(1);
+/// A predecessor that was killed holds its queue some tens of milliseconds longer than it lives, and seconds on a host that
+/// is busy with other work.
+pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(3);
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// Bytes of the frame for datagrams that need `bytes` with all headers.
@@ -137,8 +138,9 @@ impl Queue {
         let send =
             if settings.send_bytes == 0 { 0 } else { frames(settings.send_bytes, settings.frame_bytes) };
         let memory = register(&socket, (receive + send) as usize, settings.frame_bytes)?;
+        let fill = fill_places(receive);
         for (ring, count, name) in [
-            (libc::XDP_UMEM_FILL_RING, receive, "fill"),
+            (libc::XDP_UMEM_FILL_RING, fill, "fill"),
             (libc::XDP_UMEM_COMPLETION_RING, send.max(FRAMES_MIN as u32), "completed"),
             (libc::XDP_RX_RING, receive, "received"),
             (libc::XDP_TX_RING, send, "send"),
@@ -153,7 +155,7 @@ impl Queue {
             fd,
             libc::XDP_UMEM_PGOFF_FILL_RING,
             offsets.fr.into(),
-            receive,
+            fill,
             "fill",
         )?);
         let received = Taking::new(Shared::map(
@@ -224,7 +226,6 @@ impl Queue {
     #[inline]
     pub fn give_back(&mut self, at: u64) {
         self.untold = true;
-        // The ring has a place for each of its frames.
         let put = self.fill.put(at & !(self.frame_bytes as u64 - 1));
         debug_assert!(put, "more frames than there are");
     }
@@ -330,6 +331,12 @@ impl Sender {
 /// How many frames hold so many bytes: a power of two, as rings are.
 fn frames(bytes: usize, frame_bytes: usize) -> u32 {
     (bytes / frame_bytes).clamp(FRAMES_MIN, FRAMES_MAX).next_power_of_two() as u32
+}
+
+/// Places of the fill ring of a queue that receives into so many frames. The kernel tells of a frame that it filled
+/// before it tells that it took it from the fill ring (`xsk_flush`): for that moment each frame may stand there twice.
+fn fill_places(frames: u32) -> u32 {
+    2 * frames
 }
 
 /// Makes the memory and registers it.
