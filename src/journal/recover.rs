@@ -496,5 +496,7 @@ fn filling<S: Store>(
     let mut block = vec![0; BLOCK_LEN];
     store.read_at(FileName::Segment(header.number), block_at, &mut block)?;
     block.truncate((index.end_offset - block_at) as usize);
-    Ok(Filling { number: header.number, block, block_at, index, closed, evidence: false, overwritten: true })
+    let number = header.number;
+    // A run may have died in its last group, and behind a seal.
+    Ok(Filling { number, block, block_at, index, closed, evidence: false, overwritten: true, sealed: true })
 }

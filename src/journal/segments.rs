@@ -103,11 +103,31 @@ pub(crate) struct Filling {
     /// A group may stand behind its end that was written in part, or whole and not taken note of: the call failed,
     /// or the process died in it.
     pub overwritten: bool,
+    /// Index and checkpoint may stand beside it: it was to be sealed, and no other segment began.
+    pub sealed: bool,
 }
 
 impl Filling {
     fn end(&self) -> u64 {
         self.block_at + self.block.len() as u64
+    }
+
+    /// More is to be written: an index that does not know of it would hide it from readers, an exchange of the log's end
+    /// too. Their removal is on the device before what they lack is.
+    fn unseal<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
+        let mut removed = false;
+        for file in [FileName::Index(self.number), FileName::Checkpoint(self.number)] {
+            match store.remove(file) {
+                Ok(()) => removed = true,
+                Err(StoreError { fault: StoreFault::Missing, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if removed {
+            store.sync(FileName::Segment(self.number))?;
+        }
+        self.sealed = false;
+        Ok(())
     }
 
     /// The last block is what it should be: nothing stands behind the end but a mark that says where that is.
@@ -285,6 +305,9 @@ impl SegmentWriter {
             self.roll(store, pos, run)?;
         }
         let Some(filling) = self.filling.as_mut() else { unreachable!("roll leaves a segment to fill") };
+        if filling.sealed {
+            filling.unseal(store)?;
+        }
         let (start, before) = (filling.block.len(), filling.end());
         filling.block.extend_from_slice(run);
         let end = filling.end();
@@ -372,6 +395,7 @@ impl SegmentWriter {
             closed: false,
             evidence: false,
             overwritten: false,
+            sealed: false,
         });
         Ok(())
     }
@@ -383,6 +407,7 @@ impl SegmentWriter {
         if filling.overwritten && !filling.evidence {
             filling.clear_behind(store)?;
         }
+        filling.sealed = true;
         store.replace(FileName::Index(number), &filling.index.to_bytes())?;
         let computed = match &self.checkpoint {
             Some(checkpoint) => Ok(checkpoint.clone()),

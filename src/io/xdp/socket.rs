@@ -151,13 +151,8 @@ impl Queue {
         }
         let offsets = offsets(&socket)?;
         let fd = socket.as_fd();
-        let fill = Putting::new(Shared::map(
-            fd,
-            libc::XDP_UMEM_PGOFF_FILL_RING,
-            offsets.fr.into(),
-            fill,
-            "fill",
-        )?);
+        let fill =
+            Putting::new(Shared::map(fd, libc::XDP_UMEM_PGOFF_FILL_RING, offsets.fr.into(), fill, "fill")?);
         let received = Taking::new(Shared::map(
             fd,
             libc::XDP_PGOFF_RX_RING as u64,

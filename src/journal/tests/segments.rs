@@ -1,4 +1,5 @@
 use super::*;
+use crate::journal::index::Index;
 use crate::journal::ports::Store;
 use crate::journal::ports::StoreFault;
 use crate::journal::walk::read_header;
@@ -164,6 +165,27 @@ fn tables_after_a_switch_are_those_of_the_new_log_also_when_it_reaches_into_a_se
     let part: Vec<_> =
         log.iter().filter(|b| Header::peek(b).unwrap().next_seq() <= sealed.end.next).cloned().collect();
     assert_eq!(sealed, recomputed(&part));
+    assert_eq!(verify(&journal.store).unwrap().damage, []);
+}
+
+/// Simulator seed 20261122009483: the run died in a roll, and the next one was configured with longer segments.
+#[test]
+fn what_a_seal_left_without_a_roll_is_taken_away_before_the_segment_grows() {
+    let journal = grown(100);
+    let (mut store, memory) = journal.kill();
+    let log = frames_in_segments(&store, 1);
+    let (index, tables) = (Index::rebuild(&store, 1, 1).unwrap(), recomputed(&log));
+    store.replace(FileName::Index(1), &index.to_bytes()).unwrap();
+    store.replace(FileName::Checkpoint(1), &tables.to_bytes()).unwrap();
+    let mut journal = Journal::open(store, memory, settings());
+    let from = end_of(&log[..90]).next;
+    journal.tail().stage(from, epoch(2)).unwrap();
+    let start = epoch_start(&end_of(&log[..90]), epoch(2), 2);
+    journal.tail().stage_frame(&FrameView::from_prefix(&start).unwrap()).unwrap();
+    journal.tail().switch().unwrap();
+    journal.drain();
+    let new: Vec<_> = log[..90].iter().cloned().chain([start]).collect();
+    assert_eq!(journal.frames_in_segments(1), new, "the exchange is not hidden");
     assert_eq!(verify(&journal.store).unwrap().damage, []);
 }
 
