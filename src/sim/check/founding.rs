@@ -164,12 +164,27 @@ impl Oracle {
         if former == Some(Ok(())) { Ok(()) } else { claim(&self.ghost) }
     }
 
-    /// A log has gone over to the new history.
-    pub(super) fn count_over(&mut self, before: Option<Node>, now: Option<Node>) {
-        let history = |log: Option<Node>| log.map_or(0, |log| self.tree.stem(log).history);
-        if history(before) == FIRST && history(now) != FIRST {
-            self.coverage.count(Event::ArchiversWentOver);
+    /// S12: a log goes over to the new history where its owner had no vote in the former one.
+    pub(super) fn check_over(
+        &mut self,
+        identity: Identity,
+        before: Option<Node>,
+        now: Option<Node>,
+    ) -> Result<(), Violation> {
+        let (Some(before), Some(now)) = (before, now) else { return Ok(()) };
+        let (before, now) = (self.tree.stem(before), self.tree.stem(now));
+        if before.history != FIRST || now.history == FIRST {
+            return Ok(());
         }
+        let founder = self.founding.as_ref().map(|founded| founded.founder);
+        if before.members.contains(&identity) && founder != Some(identity) {
+            return Err(format!(
+                "S12: {identity} had a vote in the history that was left, and goes on in {:x} at {}",
+                now.history, now.first
+            ));
+        }
+        self.coverage.count(Event::ArchiversWentOver);
+        Ok(())
     }
 
     /// Whether the replica that sits there is of the present history: the founder, or formatted after the founding.

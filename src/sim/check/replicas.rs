@@ -261,8 +261,7 @@ impl Oracle {
     fn check_change(&mut self, who: usize, before: &Voice, now: &mut Voice) -> Result<(), Violation> {
         let tree = &self.tree;
         if tree.begins_with(now.tip, before.tip) {
-            self.count_over(before.tip, now.tip);
-            return Ok(());
+            return self.check_over(before.identity, before.tip, now.tip);
         }
         let common = tree.next(tree.common(before.tip, now.tip));
         if common < before.commit_next {
@@ -279,7 +278,7 @@ impl Oracle {
         }
         let last = self.exchanged.get(&who).and_then(|ended| ended.last().copied());
         now.replaced = last.or(before.tip);
-        self.count_over(before.tip, now.tip);
+        self.check_over(before.identity, before.tip, now.tip)?;
         self.coverage.count(Event::Exchanges);
         Ok(())
     }
