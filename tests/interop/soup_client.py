@@ -25,6 +25,8 @@ import sys
 from nasdaq_protocols import soup
 
 PATIENCE_S = 20
+# The client ends a connection on which nothing came for so long.
+SERVER_SILENCE_S = 15
 
 
 def say(*words):
@@ -47,12 +49,14 @@ async def main():
 
     async def on_close():
         closed.set()
+        changed.set()
 
     try:
         client = await soup.connect_async(
             (host, int(port)), user, password, session, sequence=int(number),
             on_msg_coro=on_message, on_close_coro=on_close,
-            client_heartbeat_interval=1, server_heartbeat_interval=3,
+            # The gateway says something every second; on a busy host, some seconds later.
+            client_heartbeat_interval=1, server_heartbeat_interval=SERVER_SILENCE_S,
         )
     except ConnectionRefusedError as error:
         say("refused", error)
@@ -64,6 +68,8 @@ async def main():
         text = f"order {order}".encode()
         client.send_unseq_data(order.to_bytes(8, "big") + text if numbered else text)
     while len(messages) < int(count):
+        if closed.is_set():
+            raise SystemExit(f"the connection ended behind {len(messages)} of {count} messages")
         changed.clear()
         await asyncio.wait_for(changed.wait(), PATIENCE_S)
     try:
