@@ -277,7 +277,7 @@ fn every_planted_bug_is_found() {
                 Looked::Nowhere if rule != "edge" => small_states().map_or(Looked::Nowhere, Looked::Found),
                 looked => looked,
             },
-            // What is judged by the simulator alone.
+            // Only the simulator judges these.
             None if SIMULATED.contains(&rule) => seeds(mutation, SEEDS),
             // Most are found by a few seeds, which take less time than all small states.
             None => match seeds(mutation, SEEDS_FIRST) {

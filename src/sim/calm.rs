@@ -12,7 +12,7 @@ use super::world::{Actor, Phase, World};
 use crate::journal::Retention;
 use crate::wire::{Nanos, Seq};
 
-/// What is left to hand in when the faults are over is cut down to this.
+/// Messages that are left to hand in when the faults are over are cut down to this.
 const LEFT_MAX: u64 = 10;
 /// Messages that each healthy publisher hands in when the faults are over.
 const MORE: u64 = 3;
@@ -58,7 +58,7 @@ impl World {
                 healthy |= 1 << index;
             }
         }
-        // Who lacks what the others have removed has it from there.
+        // A journal that lacks what the others have removed gets it from there.
         healthy |= archiver.map_or(0, |index| 1 << index);
         let edges = self.plan.edges.as_ref().map_or(0, EdgePlan::seats);
         let first = self.plan.seats() - edges;

@@ -19,7 +19,7 @@ const APART_NS: u64 = 200_000;
 /// The id of another cluster in the same group.
 const OTHER_CLUSTER: u64 = 8;
 
-/// What is wrong with a device.
+/// The fault of a device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Ailment {
     /// A send call takes no more than so many datagrams; of none, it says that it has no buffers.

@@ -96,7 +96,7 @@ impl World {
 }
 
 impl World {
-    /// Who gives, and the history of its log.
+    /// The giver, and the history of its log.
     fn spoken_by(&self, giver: usize) -> (Identity, u64) {
         match &self.seats[giver].actor {
             Actor::Replica(machine) => {

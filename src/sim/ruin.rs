@@ -173,7 +173,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Whose journal it is.
+    /// The owner of the journal.
     fn owner(&self) -> Option<Identity> {
         Some(Superblock::load(&self.store).ok()?.ok()?.newest.identity)
     }

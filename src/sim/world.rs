@@ -42,7 +42,7 @@ pub(super) struct Seat {
     pub(super) actor: Actor,
     /// Stopped (SIGSTOP) until then; its sockets go on filling.
     pub(super) paused_until: Nanos,
-    /// What is wrong with its device.
+    /// The fault of its device.
     pub(super) device: Device,
     /// The next turn.
     pub(super) wake_at: Nanos,
@@ -419,7 +419,7 @@ impl World {
 
     /// What holds of a process after its turn, and what it knows about the commit.
     fn check(&mut self, index: usize, work: usize) -> Result<(), Violation> {
-        // What is broken stays broken: a later look finds it.
+        // Damage stays: a later look finds it.
         let looks =
             work > 0 && self.steps.is_multiple_of(WORK_STEPS) || self.steps.is_multiple_of(LOOK_STEPS);
         match &self.seats[index].actor {
@@ -432,7 +432,7 @@ impl World {
                 self.check_handover(index)?;
                 let Actor::Replica(machine) = &self.seats[index].actor else { return Ok(()) };
                 match machine.replica() {
-                    // What is read from a ring in which a bit has flipped proves nothing.
+                    // A ring in which a bit has flipped proves nothing.
                     Some(_) if machine.is_damaged() => Ok(()),
                     Some(replica) => {
                         if looks {

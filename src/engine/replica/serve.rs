@@ -208,7 +208,8 @@ impl ReplicaCore {
     }
 
     /// Whether we, a witness, give what we have to `identity`. We may drop it at any moment, so all others are referred
-    /// to who stores (what we do not have is refused as by every replica: who asks must know); but where nobody leads it may be nowhere else, and who asks may become the candidate by it.
+    /// to a replica that stores it. Where nobody leads it may be nowhere else, and who asks may become the candidate by
+    /// it. What we do not have is refused as every replica refuses it.
     fn is_served(&self, identity: Identity) -> bool {
         self.is_candidate(identity) || self.misses_leader()
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 pub struct ServerSettings {
     /// The cluster's id.
     pub cluster: u64,
-    /// Whose journal it is.
+    /// The owner of the journal.
     pub identity: Identity,
     /// Where it listens, over TCP.
     pub listen: SocketAddrV4,

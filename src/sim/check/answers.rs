@@ -30,7 +30,7 @@ impl Oracle {
         broken("ALIVE-1", who, "says as its process", &nonce, &first)
     }
 
-    /// What is committed cannot be more than the sender knows.
+    /// No more can be committed than the sender knows.
     pub(super) fn check_announced(
         &self,
         who: usize,

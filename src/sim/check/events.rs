@@ -118,13 +118,13 @@ impl Oracle {
                 (ear.told, ear.begun_at) = (Some((first.min(from), from)), 0);
             }
             SubscriberEvent::Gap { from, to } => {
-                // Who waits for what is stamped next asks for one entry.
+                // A process that waits for the next stamp asks for one entry.
                 if from >= to || to > stamped_next.max(from + 1) {
                     return broken("GAP-1");
                 }
             }
             SubscriberEvent::Abandoned { from, oldest, why } => {
-                // What is too old lies below what is held.
+                // Below what is held lies all that is too old.
                 if oldest > stamped_next || why == Refusal::TooOld && from >= oldest {
                     return broken("AGREEMENT");
                 }
@@ -138,7 +138,7 @@ impl Oracle {
                 ear.multicast_lost = lost;
             }
             SubscriberEvent::CaughtUp { next } => {
-                // Who asked for what is not stamped yet waits for it, and has everything.
+                // A reader that asked for what is not stamped yet waits for it, and has everything.
                 if ear.told.is_some_and(|(_, told)| told != next) {
                     return broken("ORDER");
                 }
@@ -195,7 +195,7 @@ impl Oracle {
         }
         let is_own = |publisher: PublisherId| own == Some(publisher);
         let tips = || self.ghosts().map(Ghost::tip);
-        // What is committed about the name, in the history that the handle lives in.
+        // The committed state of the name, in each history that the handle may live in.
         let states = || tips().filter_map(|tip| self.tree.publisher(tip, name));
         match event {
             PublisherEvent::Opened { publisher, publisher_seq, last, .. } => {
@@ -246,7 +246,8 @@ impl Oracle {
             PublisherEvent::Fenced { publisher, .. } => {
                 // One that is fenced at once was never told that it is open.
                 let may_be = own.is_none() || is_own(publisher);
-                // Who learns late of its first open, and of the one that fences it, may have opened the name once more.
+                // A process that learns late of its first open, and of the one that fences it, may have opened the name
+                // once more.
                 let is_behind = |before: PublisherState| before.id == publisher && before.nonce == nonce;
                 let mut before = tips().flatten().flat_map(|tip| self.tree.undo(tip, 1));
                 let is_fenced =
@@ -352,7 +353,7 @@ impl Oracle {
             // ... and what comes in the network, which only delays and repeats, is what somebody has sent.
             NodeEvent::Rejected { .. } => {}
             NodeEvent::Diverged { .. } | NodeEvent::DivergentAck { .. } if may_differ => {}
-            // Who is of the former history is judged where it stops: `founding`.
+            // A replica of the former history is judged where it stops: `founding`.
             NodeEvent::OtherHistory { .. } | NodeEvent::FormerHistory { .. } | NodeEvent::Founded { .. }
                 if is_founded => {}
             NodeEvent::Diverged { .. }

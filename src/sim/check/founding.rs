@@ -56,7 +56,7 @@ impl Oracle {
         self.founding.as_ref().map_or(FIRST, |founded| founded.history)
     }
 
-    /// What is committed, in each history that somebody may live in.
+    /// The committed prefix of each history that somebody may live in.
     pub(super) fn ghosts(&self) -> impl Iterator<Item = &Ghost> {
         self.founding.iter().map(|founded| &founded.former).chain([&self.ghost])
     }

@@ -143,7 +143,7 @@ impl Oracle {
                 self.check_notice(who, voice, header, rows.iter())?;
             }
             Datagram::Presence(_, body) => self.check_nonce(who, voice, body.process_nonce)?,
-            // What is asked for is judged where it is given.
+            // A request is judged where it is answered.
             Datagram::Nack(..) | Datagram::Question(..) => {}
             // Said by clients and watchers, asked of a device that has no groups, or carried by connections.
             Datagram::Submission(..)
