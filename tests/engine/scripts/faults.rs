@@ -100,20 +100,22 @@ impl Stage {
         self.up(number).net_mut().unicast.push_back((question, Some(address(99))));
         let before = self.said.len();
         self.wait("200us");
-        let replies =
+        let mut replies =
             self.said[before..].iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
                 Ok(Datagram::Reply(header, body)) => Some(({ header.commit_next }, body.publisher_seq)),
                 _ => None,
             });
-        let words = replies.last().map_or("does not answer".to_owned(), |(commit, last)| {
+        let words = replies.next().map_or("does not answer".to_owned(), |(commit, last)| {
             format!("answers that {name}'s last number is {last}, below {commit}")
         });
         writeln!(self.out, "{number}: {words}").expect("room");
     }
 
     pub(super) fn print_sleep(&mut self, number: u32) {
+        // A replica whose deadlines have passed is called again after a fifth of this.
+        const AWAKE_NS: Nanos = 100_000;
         let now = self.now;
-        let words = match self.up(number).next_deadline() > now {
+        let words = match self.up(number).next_deadline() > now + AWAKE_NS {
             true => "sleeps",
             false => "wants to be called at once",
         };
