@@ -210,6 +210,7 @@ mutations! {
     ReplyBehindCommit "replies" "a reply tells what was before an open or a close that is committed in this turn",
     WaitsForWhatIsThere "events" "a candidate tells that a witness has dropped what it has",
     AnyBoundBelieved "others" "an ack tells of what is stamped, whoever says it and however far it reaches",
+    SlowSourceLeft "replays" "a journal that has not answered yet counts as one that has no more",
 }
 
 #[cfg(feature = "planted")]

@@ -201,6 +201,8 @@ pub struct Plan {
     pub storm_ns: Nanos,
     /// Whether readers read journals where no ring helps.
     pub replays: bool,
+    /// What a connection to a journal takes until it is answered.
+    pub replay_opens_ns: Nanos,
     /// What each replica is configured with when it begins; what stands above is the cluster's.
     pub configured: Vec<Configured>,
     /// Each seat's clock.
@@ -259,6 +261,8 @@ impl Plan {
             timeout_ns: rng.pick(&[2_000_000, 2_000_000, 4_000_000]),
             storm_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
             replays: Rng::new(seed ^ 0x4ead).below(2) == 0,
+            replay_opens_ns: 1_000_000
+                * Rng::new(seed ^ 0x0be4).pick(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 5, 5, 20, 70]),
             configured: Vec::new(),
             clocks: Vec::new(),
             moments: Vec::new(),
