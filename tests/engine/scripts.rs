@@ -30,7 +30,7 @@
 //!   dead N at=M              an operator tells replica M that N is dead
 //!   recover N as=M           what is left of N founds a new history, under incarnation M, and runs
 //!   ask N about=NAME         what N answers to whoever looks up a publisher
-//!   sleeps N …               whether a replica that hears nothing now wants to be called at once
+//!   sleeps N …               whether a replica wants to be called all the time, in the millisecond that passes here
 //!   log N …                  the entries of a replica's log
 //!   state                    role, epoch, log end, commit and promise of each replica
 //!   show KIND …              from here on a step also prints datagrams of these kinds, each text once

@@ -112,12 +112,17 @@ impl Stage {
     }
 
     pub(super) fn print_sleep(&mut self, number: u32) {
-        // A replica whose deadlines have passed is called again after a fifth of this.
-        const AWAKE_NS: Nanos = 100_000;
-        let now = self.now;
-        let words = match self.up(number).next_deadline() > now + AWAKE_NS {
+        // A replica whose deadlines have passed is called again after this pause, each time.
+        const AWAKE_NS: Nanos = 20_000;
+        const TURNS: usize = 100;
+        let wakes = (0..TURNS).filter(|_| {
+            self.run("10us");
+            let now = self.now;
+            self.up(number).next_deadline() <= now + AWAKE_NS
+        });
+        let words = match wakes.count() < TURNS / 2 {
             true => "sleeps",
-            false => "wants to be called at once",
+            false => "wants to be called at once, all the time",
         };
         writeln!(self.out, "{number}: {words}").expect("room");
     }
