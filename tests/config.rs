@@ -17,7 +17,9 @@ use lockstep::config::{
 use lockstep::proto::repairers::RepairerKind;
 use lockstep::wire;
 use proptest::prelude::*;
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// Three replicas on one host; every key that has a default is left out.
@@ -413,6 +415,23 @@ fn a_misspelt_variable_is_refused_and_a_foreign_one_is_left_alone() {
     {
         assert_eq!(env(foreign, "x"), [], "{foreign}");
     }
+}
+
+#[test]
+fn a_variable_that_is_not_utf_8_is_refused_and_not_passed_over() {
+    let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
+    let of = |name: &[u8], value: &[u8]| from_environment([(bytes(name), bytes(value))]);
+    assert_eq!(
+        problems_with(SHARED, &of(b"LOCKSTEP_STREAM_DURABILITY", b"pow\xffer")),
+        ["LS0104: stream.durability: \"pow\u{fffd}er\" is not UTF-8; write the value in UTF-8; a path with \
+          other bytes needs another name (env LOCKSTEP_STREAM_DURABILITY)"]
+    );
+    // A path, which the file's own rules would take as it is.
+    let problems = problems_with(SHARED, &of(b"LOCKSTEP_REPLICAS_1_JOURNAL", b"/srv/\xe9t\xe9"));
+    assert!(problems.len() == 1 && problems[0].starts_with("LS0104: replicas.1.journal: "), "{problems:?}");
+    let problems = problems_with(SHARED, &of(b"LOCKSTEP_STREAM_DURABILIT\xff", b"power"));
+    assert!(problems.len() == 1 && problems[0].contains("there is no such key"), "{problems:?}");
+    assert_eq!(of(b"LOCKSTEP_SERVICE_HOST", b"\xff"), [], "a foreign one is left alone");
 }
 
 #[test]

@@ -3,6 +3,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "it says what it took")]
 
+#[path = "proof/scripts.rs"]
+mod scripts;
+
 use lockstep::sim::proof::{Scope, explore};
 use std::time::Instant;
 

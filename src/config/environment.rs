@@ -1,6 +1,7 @@
 //! What the environment says: which file, and what is laid over it.
 
 use super::{Config, ConfigErrors, Origin, Override, schema};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// Names the cluster's file.
@@ -30,12 +31,9 @@ impl Config {
     }
 }
 
-/// The overrides of this process's environment. What is not UTF-8 is none of ours.
+/// The overrides of this process's environment.
 pub fn from_this_process() -> Vec<Override> {
-    from_environment(
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-    )
+    from_environment(std::env::vars_os())
 }
 
 /// The variable that sets `key`: `stream.durability` is `LOCKSTEP_STREAM_DURABILITY`, `replicas.2.core`
@@ -47,13 +45,15 @@ pub fn variable(key: &str) -> String {
 /// The overrides that an environment contains. A variable counts as ours if it is the name of a
 /// top-level key or begins with a table's name; whether the rest of it is a key is judged with the
 /// file, so that a misspelt variable is refused and a foreign one (`LOCKSTEP_CONFIG`, or what an
-/// orchestrator adds for a service of this name) is left alone.
-pub fn from_environment(variables: impl IntoIterator<Item = (String, String)>) -> Vec<Override> {
+/// orchestrator adds for a service of this name) is left alone. Where name or value is not UTF-8,
+/// U+FFFD stands, which no key and no value has: it is refused with the file as well.
+pub fn from_environment<T: AsRef<OsStr>>(variables: impl IntoIterator<Item = (T, T)>) -> Vec<Override> {
     let mut found: Vec<_> = variables
         .into_iter()
         .filter_map(|(name, text)| {
+            let name = name.as_ref().to_string_lossy().into_owned();
             let key = key_of_variable(name.strip_prefix("LOCKSTEP_")?)?;
-            Some((key, text, Origin::Env(name)))
+            Some((key, text.as_ref().to_string_lossy().into_owned(), Origin::Env(name)))
         })
         .collect();
     found.sort_by(|a, b| a.0.cmp(&b.0));

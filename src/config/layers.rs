@@ -100,7 +100,15 @@ impl<'a> Layers<'a> {
                 self.push_override(key, text, origin, format!("there is no {list}.{item}"), hint);
                 continue;
             }
-            match row.kind.parse(Raw::Loose(text)) {
+            let parsed = match text.contains(char::REPLACEMENT_CHARACTER) {
+                true => Err(Complaint(
+                    Code::Type,
+                    format!("\"{text}\" is not UTF-8"),
+                    "write the value in UTF-8; a path with other bytes needs another name".into(),
+                )),
+                false => row.kind.parse(Raw::Loose(text)),
+            };
+            match parsed {
                 Ok(value) => {
                     self.refused.remove(key);
                     self.cells.insert(key.clone(), Cell { value, origin: origin.clone(), span: None });

@@ -53,7 +53,8 @@ pub struct Checkpoint {
     /// The last change of the membership, if no frame of the log has announced its commit: the seq of its
     /// entry, and the members before it, by whom it is counted too (S4).
     pub open_change: Option<(Seq, Membership)>,
-    /// The epoch table of the whole log, oldest first.
+    /// The log's epochs from the one in force at `commit_next` on, oldest first: what lies below is owned for good.
+    /// They are no more than the entries above `commit_next`, and one.
     pub epochs: Vec<EpochBase>,
     /// The frame of the last epoch start; empty if there is none. It says what an ack means, and newcomers ask for
     /// it long after retention has removed its segment.
@@ -167,6 +168,9 @@ impl Checkpoint {
             .open_change
             .filter(|(seq, _)| *seq >= self.commit_next && !planted(Mutation::SealForgetsChange));
         self.changes.retain(|change| change.seq >= self.commit_next && !planted(Mutation::SealForgetsUndo));
+        let is_behind = |row: &&EpochBase| row.base < self.commit_next;
+        let behind = self.epochs.iter().skip(1).take_while(is_behind).count();
+        self.epochs.drain(..behind);
         (self.end, self.history) = (end, frame.header.history);
         Ok(())
     }
@@ -286,7 +290,7 @@ struct PublisherBytes {
 }
 
 /// The seventh byte is its own version: one of another is computed again.
-const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKP5\0");
+const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKP6\0");
 const _: () = assert!(size_of::<Head>() == 136 && size_of::<PublisherBytes>() == 40);
 
 impl Checkpoint {

@@ -30,6 +30,7 @@ mod ghost;
 mod lost;
 mod mortal;
 mod run;
+mod stage;
 
 use crate::engine::bootstrap::bootstrap;
 use crate::journal::memory::MemoryTail;
@@ -45,6 +46,8 @@ use run::{End, RING_LEN, Way, deeds_count, looked, run, settings};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Mutex;
+
+pub use stage::{Begin, Stage};
 
 /// What went wrong, in words, and how one gets there.
 pub type Violation = String;

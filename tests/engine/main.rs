@@ -19,6 +19,7 @@ mod large;
 mod log;
 mod membership;
 mod multicast;
+mod names;
 mod notices;
 mod opens;
 mod outputs;

@@ -3,29 +3,45 @@
 //! `git diff` then shows what a change of the code changes.
 //!
 //! ```text
-//!   cluster members=3        so many replicas, of which replica 1 leads
+//!   cluster members=3        so many replicas, of which replica 1 leads (names=N: their table takes so many publishers;
+//!                            ring=K: their tails hold K KiB)
 //!   learner 4                one more, which nobody lists
-//!   open NAME                a publisher opens a name
-//!   reader NAME of=stamped   a reader joins: stamped or committed
-//!   publish TEXT …           hands in one message each
+//!   open NAME                a publisher opens a name (by=PROCESS: another process than `publisher`)
+//!   reader NAME of=stamped   a reader joins: stamped or committed (has=N: it has read everything below N)
+//!   publish TEXT …           hands in one message each (by=PROCESS)
+//!   fill N                   hands in N messages of 1,000 bytes, and 5 ms pass, of which only replicas tell
 //!   run TIME                 so much time passes (us or ms)
+//!   wait TIME                the same, of which only replicas tell
 //!   cut A-B …                nothing passes between two nodes any more, in neither direction; `cut A` is A and all others
 //!   mute A>B …               the same in one direction
 //!   lose KIND …              no datagram of this kind arrives anywhere
+//!   no-groups A …            no multicast group brings A anything any more; unicast does
 //!   heal                     everything passes again
 //!   echo N                   all that N has said so far arrives at it again
+//!   stranger acks N          somebody whom no member list has acknowledges everything below N
+//!   disk N stops|goes        nothing more gets from this replica's memory to its files, or all of it again
+//!   clock N TIME             this replica's clock of the day is so much ahead (s)
+//!   depose N                 N times, one after the other, whoever leads is cut off until another one leads, of which
+//!                            nothing is told
 //!   crash N …                the process ends; its tail stays
-//!   restart N …              it starts on that tail
+//!   restart N …              it starts on that tail (durability=power: so configured)
 //!   replace N as=M           a blank journal for replica N under incarnation M
-//!   member add|remove N as=M an operator submits the change
+//!   member add|remove|replace N as=M   an operator submits the change
 //!   dead N at=M              an operator tells replica M that N is dead
+//!   recover N as=M           what is left of N founds a new history, under incarnation M, and runs
+//!   ask N about=NAME         what N answers to whoever looks up a publisher
+//!   sleeps N …               whether a replica wants to be called all the time, in the millisecond that passes here
 //!   log N …                  the entries of a replica's log
 //!   state                    role, epoch, log end, commit and promise of each replica
 //!   show KIND …              from here on a step also prints datagrams of these kinds, each text once
 //! ```
 //!
-//! Nodes are numbers (replicas), `publisher`, or a reader's name.
+//! Nodes are numbers (replicas), `publisher` or another process that opened a name, or a reader's name.
 
+mod faults;
+#[cfg(feature = "planted")]
+mod found_by;
+mod founding;
 mod words;
 
 use crate::subscriber::owned;
@@ -33,12 +49,13 @@ use crate::world::Told;
 use crate::world::*;
 use datadriven::{TestCase, walk};
 use lockstep::engine::parts::PartsLimits;
-use lockstep::engine::publisher::PublisherEvent;
+use lockstep::engine::publisher::{PublisherEvent, PublisherLimits};
 use lockstep::engine::receiver::Start;
 use lockstep::engine::replica::Replica;
 use lockstep::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberLimits};
 use lockstep::journal::Tail;
 use lockstep::journal::memory::MemoryTail;
+use lockstep::proto::commit::Durability;
 use lockstep::sim::net::{SimNet, To};
 use lockstep::wire::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +78,14 @@ struct Reading {
     delivery: Delivery,
 }
 
+/// A process that publishes, under the name that it opened last.
+struct Publishing {
+    told: Told,
+    id: PublisherId,
+    /// Where it answers.
+    number: u32,
+}
+
 #[derive(Default)]
 struct Stage {
     now: Nanos,
@@ -68,12 +93,25 @@ struct Stage {
     seats: BTreeMap<u32, Seat>,
     /// The incarnation of a replica whose journal was formatted anew.
     incarnations: BTreeMap<u32, u32>,
-    publisher: Option<Told>,
-    id: PublisherId,
+    publishers: BTreeMap<String, Publishing>,
+    /// Opens so far: each has a nonce of its own.
+    opens: u64,
     readers: BTreeMap<String, Reading>,
     /// From, to: what does not pass.
     cut: BTreeSet<(String, String)>,
     lost: BTreeSet<u8>,
+    /// Whom no group brings anything.
+    groupless: BTreeSet<String>,
+    /// Whose disks do nothing.
+    stopped_disks: BTreeSet<u32>,
+    /// Whose clocks are ahead, and by how much.
+    ahead: BTreeMap<u32, Nanos>,
+    /// Who is configured otherwise than with `process`.
+    durability: BTreeMap<u32, Durability>,
+    /// Names of publishers that each replica takes; 0: as usual.
+    names: u32,
+    /// Bytes of a tail; 0: as usual.
+    ring: usize,
     /// Every datagram so far, and who sent it.
     said: Vec<(String, Vec<u8>)>,
     shown: BTreeSet<u8>,
@@ -83,6 +121,8 @@ struct Stage {
 
 #[test]
 fn each_story_of_the_rules_goes_as_it_is_written() {
+    #[cfg(feature = "planted")]
+    found_by::planted::plant_what_is_asked();
     walk("tests/testdata/rules", |file| {
         let mut stage = Stage { now: 1_000_000, ..Stage::default() };
         file.run(|case| stage.step(case));
@@ -113,15 +153,20 @@ impl Stage {
         let plain: Vec<&str> = rest.iter().filter(|word| !word.contains('=')).map(String::as_str).collect();
         let numbers = || plain.iter().map(|word| word.parse::<u32>().expect("a replica's number"));
         match verb.as_str() {
-            "cluster" => self.begin(number("members").expect("members=N")),
-            "learner" => numbers().for_each(|number| self.seat(number, blank_tail(number, RING))),
-            "open" => self.open(plain[0]),
-            "reader" => self.join(plain[0], &value("of").expect("of=stamped or of=committed")),
-            "publish" => {
-                let id = self.id;
-                self.publisher.as_mut().expect("open NAME first").publish(id, &plain);
+            "cluster" => {
+                self.names = number("names").unwrap_or(0);
+                self.ring = number("ring").unwrap_or(0) as usize * 1024;
+                self.begin(number("members").expect("members=N"));
             }
+            "learner" => numbers().for_each(|number| self.seat(number, blank_tail(number, self.ring_len()))),
+            "open" => self.open(plain[0], value("by").as_deref().unwrap_or(PUBLISHER)),
+            "reader" => {
+                self.join(plain[0], &value("of").expect("of=stamped or of=committed"), number("has"));
+            }
+            "publish" => self.publish(&plain, value("by").as_deref().unwrap_or(PUBLISHER)),
+            "fill" => self.fill(plain[0].parse().expect("a number")),
             "run" => self.run(plain[0]),
+            "wait" => self.wait(plain[0]),
             "cut" => plain.iter().for_each(|pair| self.part(pair)),
             "mute" => plain.iter().for_each(|pair| {
                 let (from, to) = pair.split_once('>').expect("A>B");
@@ -129,17 +174,31 @@ impl Stage {
             }),
             "lose" => self.lost.extend(plain.iter().map(|name| kind(name))),
             "show" => self.shown.extend(plain.iter().map(|name| kind(name))),
+            "no-groups" => self.groupless.extend(plain.iter().map(|name| (*name).to_owned())),
             "heal" => {
                 self.cut.clear();
                 self.lost.clear();
+                self.groupless.clear();
             }
+            "stranger" => self.hear_stranger(plain[1].parse().expect("a seq")),
+            "disk" => self.set_disk(plain[0].parse().expect("a number"), plain[1]),
+            "clock" => self.set_clock(plain[0].parse().expect("a number"), plain[1]),
+            "depose" => self.depose(plain[0].parse().expect("a number")),
             "echo" => numbers().for_each(|number| {
                 let said = self.said.iter().filter(|(from, _)| *from == number.to_string());
                 let said: Vec<_> = said.map(|(_, bytes)| bytes.clone()).collect();
                 self.up(number).net_mut().groups.extend(said);
             }),
             "crash" => numbers().for_each(|number| self.crash(number)),
-            "restart" => numbers().for_each(|number| self.restart(number)),
+            "restart" => numbers().for_each(|number| {
+                if let Some(name) = value("durability") {
+                    self.configure(number, &name);
+                }
+                self.restart(number);
+            }),
+            "recover" => self.recover(plain[0].parse().expect("a number"), number("as").expect("as=M")),
+            "ask" => self.ask(plain[0].parse().expect("a number"), &value("about").expect("about=NAME")),
+            "sleeps" => numbers().for_each(|number| self.print_sleep(number)),
             "replace" => self.replace(plain[0].parse().expect("a number"), number("as").expect("as=M")),
             "member" => self.submit(plain[0], plain[1].parse().expect("a number"), number("as")),
             "dead" => self.declare(plain[0].parse().expect("a number"), number("at").expect("at=M")),
@@ -153,9 +212,14 @@ impl Stage {
         assert!((1..=MEMBERS_MAX).contains(&members), "1 to {MEMBERS_MAX} members");
         self.members = members;
         for number in 1..=members {
-            let tail = if number == 1 { born_tail(1, members, RING) } else { blank_tail(number, RING) };
+            let ring = self.ring_len();
+            let tail = if number == 1 { born_tail(1, members, ring) } else { blank_tail(number, ring) };
             self.seat(number, tail);
         }
+    }
+
+    fn ring_len(&self) -> usize {
+        if self.ring == 0 { RING } else { self.ring }
     }
 
     /// A process of replica `number` starts on `tail`.
@@ -165,6 +229,10 @@ impl Stage {
             limits.receiver.me.incarnation = *incarnation;
         }
         (limits.process_nonce, limits.born) = (self.now, self.now);
+        limits.durability = self.durability.get(&number).copied().unwrap_or_default();
+        if self.names > 0 {
+            limits.publishers_max = self.names;
+        }
         let replica = start(tail, limits).expect("it may start");
         self.seats.insert(number, Seat::Up(Box::new(replica)));
     }
@@ -184,6 +252,12 @@ impl Stage {
     }
 
     fn replace(&mut self, number: u32, incarnation: u32) {
+        let tail = self.blank_life(number, incarnation);
+        self.seat(number, tail);
+    }
+
+    /// A blank tail of replica `number` in the life `incarnation`, which is its own from here on.
+    fn blank_life(&mut self, number: u32, incarnation: u32) -> Tail<MemoryTail> {
         self.incarnations.insert(number, incarnation);
         let label = lockstep::journal::TailLabel {
             cluster: CLUSTER,
@@ -192,21 +266,35 @@ impl Stage {
             generation: 1,
             record_len_max: FRAME_LEN_MAX as u32,
         };
-        let tail = Tail::blank(MemoryTail::new(RING), label, lockstep::proto::log::LogEnd::BLANK);
-        self.seat(number, tail.expect("a ring large enough"));
+        let tail = Tail::blank(MemoryTail::new(self.ring_len()), label, lockstep::proto::log::LogEnd::BLANK);
+        tail.expect("a ring large enough")
     }
 
-    fn open(&mut self, name: &str) {
-        let mut cluster = Cluster::new(self.members, |_| {});
-        cluster.add_publisher(|_| {});
-        let mut told = cluster.publishers.remove(0);
-        told.publisher.core.open(name, [1, 1]).expect("a name");
-        self.publisher = Some(told);
+    fn open(&mut self, name: &str, by: &str) {
+        if !self.publishers.contains_key(by) {
+            let mut cluster = Cluster::new(self.members, |_| {});
+            let before = self.publishers.len() as u32;
+            let roomy = |limits: &mut PublisherLimits| (limits.names_max, limits.window_datagrams) = (16, 64);
+            (0..=before).for_each(|_| _ = cluster.add_publisher(roomy));
+            let told = cluster.publishers.remove(before as usize);
+            self.publishers.insert(by.to_owned(), Publishing { told, id: 0, number: 101 + before });
+        }
+        self.opens += 1;
+        let process = self.publishers.get_mut(by).expect("a process");
+        process.id = 0;
+        process.told.publisher.core.open(name, [self.opens; 2]).expect("a name");
         self.run("10ms");
-        assert_ne!(self.id, 0, "{name} is not open:\n{}", self.out);
+        if self.publishers[by].id == 0 {
+            writeln!(self.out, "{by}: {name} is not open").expect("room");
+        }
     }
 
-    fn join(&mut self, name: &str, delivery: &str) {
+    fn publish(&mut self, texts: &[&str], by: &str) {
+        let Publishing { told, id, .. } = self.publishers.get_mut(by).expect("open NAME first");
+        told.publish(*id, texts);
+    }
+
+    fn join(&mut self, name: &str, delivery: &str, has: Option<u32>) {
         let delivery = match delivery {
             "stamped" => Delivery::Stamped,
             "committed" => Delivery::Committed,
@@ -215,10 +303,12 @@ impl Stage {
         let me = Identity { replica: 2_000 + self.readers.len() as u32, incarnation: 5 };
         let parts = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 1 << 20 };
         let receiver = receiver_limits(me, self.members);
+        // Only of a cursor that no log reaches the chain is never compared.
+        let cursor = |seq| Start::Cursor(Cursor { history: HISTORY, seq: Seq::from(seq), chain: 7 });
         let limits = SubscriberLimits {
             receiver,
             delivery,
-            start: Start::From(1),
+            start: has.map_or(Start::From(1), cursor),
             parts,
             lag_report_ns: 1_000_000_000,
         };
@@ -227,9 +317,9 @@ impl Stage {
     }
 
     fn nodes(&self) -> Vec<String> {
-        let publisher = self.publisher.iter().map(|_| PUBLISHER.to_owned());
         let replicas = self.seats.keys().map(u32::to_string);
-        replicas.chain(publisher).chain(self.readers.keys().cloned()).collect()
+        let others = self.publishers.keys().chain(self.readers.keys());
+        replicas.chain(others.cloned()).collect()
     }
 
     /// `A-B`, or `A` for A and everybody.
@@ -262,8 +352,10 @@ impl Stage {
         let mut said = Vec::new();
         for (number, seat) in &mut self.seats {
             let Seat::Up(replica) = seat else { continue };
-            flush(replica.tail_mut().memory_mut());
-            replica.poll(self.now, wall);
+            if !self.stopped_disks.contains(number) {
+                flush(replica.tail_mut().memory_mut());
+            }
+            replica.poll(self.now, wall + self.ahead.get(number).copied().unwrap_or(0));
             while let Some(event) = replica.core.events.pop() {
                 if let Some(words) = words(&event) {
                     writeln!(self.out, "{number}: {words}").expect("room");
@@ -271,17 +363,17 @@ impl Stage {
             }
             said.push((number.to_string(), sent(replica.net_mut())));
         }
-        if let Some(told) = &mut self.publisher {
-            let (out, id) = (&mut self.out, &mut self.id);
+        for (name, Publishing { told, id, .. }) in &mut self.publishers {
+            let out = &mut self.out;
             told.publisher.poll(self.now, wall, 100, |event| {
                 if let PublisherEvent::Opened { publisher, .. } = &event {
                     *id = *publisher;
                 }
                 if let Some(words) = told_words(&event) {
-                    writeln!(out, "{PUBLISHER}: {words}").expect("room");
+                    writeln!(out, "{name}: {words}").expect("room");
                 }
             });
-            said.push((PUBLISHER.to_owned(), sent(told.publisher.net_mut())));
+            said.push((name.clone(), sent(told.publisher.net_mut())));
         }
         for (name, reading) in &mut self.readers {
             let out = &mut self.out;
@@ -317,7 +409,9 @@ impl Stage {
                 To::Group(_) => name != from,
                 To::Unicast(to) => to == self.address_of(&name),
             };
-            if !for_it || self.cut.contains(&(from.to_owned(), name.clone())) {
+            let by_group = matches!(to, To::Group(_));
+            let is_cut = self.cut.contains(&(from.to_owned(), name.clone()));
+            if !for_it || is_cut || by_group && self.groupless.contains(&name) {
                 continue;
             }
             let group = if let To::Group(group) = to { Some(group) } else { None };
@@ -326,10 +420,10 @@ impl Stage {
                     Some(Seat::Up(replica)) => replica.net_mut(),
                     _ => continue,
                 },
-                Err(_) if name == PUBLISHER => {
-                    self.publisher.as_mut().expect("a publisher").publisher.net_mut()
-                }
-                Err(_) => self.readers.get_mut(&name).expect("a reader").subscriber.net_mut(),
+                Err(_) => match self.publishers.get_mut(&name) {
+                    Some(process) => process.told.publisher.net_mut(),
+                    None => self.readers.get_mut(&name).expect("a reader").subscriber.net_mut(),
+                },
             };
             net.arrive(bytes.to_vec(), Some(sender), group);
         }
@@ -338,8 +432,10 @@ impl Stage {
     fn address_of(&self, name: &str) -> std::net::SocketAddrV4 {
         let number = match name.parse::<u32>() {
             Ok(number) => number,
-            Err(_) if name == PUBLISHER => 101,
-            Err(_) => 110 + self.readers.keys().position(|other| other == name).expect("a node") as u32,
+            Err(_) => match self.publishers.get(name) {
+                Some(process) => process.number,
+                None => 110 + self.readers.keys().position(|other| other == name).expect("a node") as u32,
+            },
         };
         address(number)
     }
@@ -356,7 +452,8 @@ impl Stage {
         let change = match change {
             "add" => Change::Add,
             "remove" => Change::Remove,
-            other => panic!("member {other}: add or remove"),
+            "replace" => Change::Replace,
+            other => panic!("member {other}: add, remove or replace"),
         };
         let incarnation = incarnation.unwrap_or_else(|| identity(number).incarnation);
         let member = MemberBody::full(Identity { replica: number, incarnation }, address(number));

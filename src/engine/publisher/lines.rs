@@ -213,11 +213,9 @@ impl Lines {
         };
         self.unopened += 1;
         match self.list.get_mut(ticket) {
-            Some(old) => {
-                if let Some(bound) = self.by_id.get_mut(old.id as usize) {
-                    *bound = u32::MAX;
-                }
-                *old = line;
+            Some(_) => {
+                self.unbind(ticket);
+                self.list[ticket] = line;
             }
             None => self.list.push(line),
         }
@@ -243,6 +241,21 @@ impl Lines {
             self.by_id.resize(id as usize + 1, u32::MAX);
         }
         self.by_id[id as usize] = line as u32;
+    }
+
+    /// The line has its id no more, which may become another name's. Where this handle has opened the name more than
+    /// once, the id goes back to the newest of the others that is not over.
+    fn unbind(&mut self, line: usize) {
+        let Self { list, by_id, .. } = self;
+        let id = list[line].id;
+        let Some(bound) = by_id.get_mut(id as usize).filter(|bound| **bound == line as u32) else { return };
+        let has_it = |(other, of): &(usize, &Line)| {
+            let is_there =
+                matches!(of.state, LineState::Open | LineState::Seen { .. } | LineState::Ending { .. });
+            *other != line && of.id == id && is_there
+        };
+        let newest = list.iter().enumerate().filter(has_it).max_by_key(|(_, of)| of.incarnation);
+        *bound = newest.map_or(u32::MAX, |(other, _)| other as u32);
     }
 
     /// The line of `publisher`, if it is open; else why nothing is taken for it.
@@ -526,11 +539,7 @@ impl Lines {
             let after = line.incarnation.saturating_sub(1);
             line.state = LineState::Opening { after, sent_at: 0, tries: 0 };
             (line.settled, line.stamped, line.opened_at, line.watched_from) = (0, 0, 0, 0);
-            // The id may become another name's.
-            if let Some(bound) = self.by_id.get_mut(line.id as usize).filter(|bound| **bound == index as u32)
-            {
-                *bound = u32::MAX;
-            }
+            self.unbind(index);
         }
     }
 

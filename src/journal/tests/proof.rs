@@ -79,3 +79,28 @@ fn a_run_in_power_behind_one_in_process_counts_nothing_before_the_older_segments
     let journal = Journal::open(store, memory, power());
     assert_eq!(journal.opened.tail.durable_next(), journal.end().next);
 }
+
+#[test]
+fn s9_a_number_that_a_damaged_copy_of_the_superblock_knew_is_given_to_no_second_ring() {
+    let mut journal = Journal::begun();
+    journal.grow(5, 3, 100);
+    let (mut store, _) = journal.stop();
+    // A start at another path labels a ring with the next number, which one copy knows, and is interrupted there.
+    let (_, labelled) = Journal::open(store.clone(), MemoryTail::new(RING_LEN), settings()).kill();
+    let before = store.file_mut(FileName::Superblock).unwrap().clone();
+    let mut superblock = *looked(&store, None, settings()).superblock();
+    superblock.run.rings += 1;
+    superblock.store(&mut store).unwrap();
+    let bytes = store.file_mut(FileName::Superblock).unwrap();
+    let copies: Vec<usize> =
+        (0..2).filter(|copy| bytes[copy * 4096..][..4096] != before[copy * 4096..][..4096]).collect();
+    assert_eq!(copies.len(), 1, "a number is given in one copy");
+    bytes[copies[0] * 4096 + 20] ^= 4;
+    // The next one begins at a third path, and says something.
+    let mut journal = Journal::open(store, MemoryTail::new(RING_LEN), settings());
+    journal.grow(5, 3, 100);
+    let (store, used) = journal.kill();
+    assert!(is_complete(&looked(&store, Some(&used), settings())));
+    let left = looked(&store, Some(&labelled), settings());
+    assert!(!is_complete(&left), "nothing was ever said in this ring: {left:?}");
+}

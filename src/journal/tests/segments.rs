@@ -4,6 +4,7 @@ use crate::journal::ports::Store;
 use crate::journal::ports::StoreFault;
 use crate::journal::walk::read_header;
 use crate::journal::{Checkpoint, Retention, verify};
+use crate::wire::EpochBase;
 
 /// The tables as computed from every frame.
 fn recomputed(frames: &[Frame]) -> Checkpoint {
@@ -389,4 +390,19 @@ fn retention_keeps_what_a_checkpoint_of_another_log_does_not_replace() {
     let Journal { store, opened } = &mut journal;
     assert_eq!(opened.writer.retain(store, kept, 0, Seq::MAX).unwrap(), [1, 2]);
     assert_eq!((recomputed(&journal), journal.end()), ((end, tables), end));
+}
+
+#[test]
+fn a_checkpoint_names_epochs_from_the_commit_on_however_many_there_were() {
+    let (mut checkpoint, mut all) = (Checkpoint::default(), Vec::new());
+    for round in 0..2_000 {
+        let start = epoch_start(&checkpoint.end, epoch(round), 3);
+        all.push(EpochBase { epoch: epoch(round).0, base: checkpoint.end.next });
+        checkpoint.apply(&FrameView::from_prefix(&start).unwrap()).unwrap();
+        let in_force = all.iter().rposition(|row| row.base < checkpoint.commit_next).unwrap_or(0);
+        assert_eq!(checkpoint.epochs, all[in_force..]);
+        assert!(checkpoint.epochs.len() as u64 <= 1 + checkpoint.end.next - checkpoint.commit_next);
+        assert_eq!(Checkpoint::from_bytes(&checkpoint.to_bytes()), Ok(checkpoint.clone()));
+    }
+    assert_eq!(checkpoint.epochs.len(), 5, "three epochs are not committed, and the last one's start");
 }

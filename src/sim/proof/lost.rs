@@ -92,12 +92,12 @@ fn power(rest: &Rest) -> Vec<Rest> {
 }
 
 /// Whether anything was lost is not asked.
-fn lose_power(disk: &mut super::Disk, draw: &mut impl FnMut(u64) -> u64) {
+pub(super) fn lose_power(disk: &mut super::Disk, draw: &mut impl FnMut(u64) -> u64) {
     let _ = disk.lose_power(draw);
 }
 
 /// Changes a bit near the end of the last record that a mark names. Returns whether there is one.
-fn change_last_group(disk: &mut super::Disk) -> bool {
+pub(super) fn change_last_group(disk: &mut super::Disk) -> bool {
     const BEFORE_END: usize = 16;
     let number = disk.newest_segment();
     let Some(bytes) = disk.file_mut(FileName::Segment(number)) else { return false };
@@ -115,19 +115,19 @@ fn with(rest: &Rest, what: &str, lose: impl FnOnce(&mut Rest)) -> Rest {
 }
 
 impl Rest {
-    fn lose_ring(&mut self, path: usize) {
+    pub(super) fn lose_ring(&mut self, path: usize) {
         self.rings[path] = None;
         self.run_path = self.run_path.filter(|own| *own != path);
     }
 
-    fn restart(&mut self, lose: impl FnOnce(&mut super::Disk)) {
+    pub(super) fn restart(&mut self, lose: impl FnOnce(&mut super::Disk)) {
         lose(&mut self.disk);
         self.rings = [None, None];
         self.run_path = None;
         self.boot += 1;
     }
 
-    fn damage_superblock(&mut self, copy: usize) {
+    pub(super) fn damage_superblock(&mut self, copy: usize) {
         if let Some(bytes) = self.disk.file_mut(FileName::Superblock) {
             bytes[copy * crate::journal::BLOCK_LEN + 40] ^= 4;
         }

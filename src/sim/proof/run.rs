@@ -12,7 +12,7 @@ use crate::proto::accept::rests_on;
 use crate::proto::commit::Durability;
 use crate::proto::log::LogEnd;
 use crate::sim::disk::{Disk, Trouble};
-use crate::wire::{Epoch, FrameView};
+use crate::wire::{Epoch, FrameView, Seq};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -49,9 +49,9 @@ pub(super) enum End {
     InMemory { call: u64 },
 }
 
-/// What a run does, in this order.
+/// What a run does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Deed {
+pub(super) enum Deed {
     Append(usize),
     Copy,
     Speak,
@@ -188,7 +188,7 @@ pub(super) fn run(rest: &Rest, way: &Way, end: End, generation: u32) -> Result<O
             ghost.settled &= way.configured == Durability::Power && (is_known || !*half);
             *run_path = Some(way.path);
             (*is_interrupted, *half) = (false, false);
-            let mut run = Run::new(opened, way, generation);
+            let mut run = Run::new(opened, *way, generation);
             if !run.to(end, disk, ghost)? {
                 return Ok(None);
             }
@@ -214,17 +214,17 @@ pub(super) fn run(rest: &Rest, way: &Way, end: End, generation: u32) -> Result<O
 }
 
 /// A process.
-struct Run<'a> {
+pub(super) struct Run {
     tail: Tail<Mortal>,
     side: Side,
-    way: &'a Way,
+    way: Way,
     follows: Durability,
     generation: u32,
     now: u64,
 }
 
-impl<'a> Run<'a> {
-    fn new(opened: Opened<Mortal>, way: &'a Way, generation: u32) -> Self {
+impl Run {
+    pub(super) fn new(opened: Opened<Mortal>, way: Way, generation: u32) -> Self {
         let power = way.configured == Durability::Power;
         let settings = SideSettings { scrub_bytes_per_s: 0, ..SideSettings::new(power) };
         let side = Side::new(opened.writer, opened.superblock, settings);
@@ -243,16 +243,23 @@ impl<'a> Run<'a> {
         if matches!(end, End::Killed(_)) {
             return Ok(true);
         }
-        loop {
-            match self.turn(disk, true) {
-                Next::Again | Next::Pause(_) => {}
-                Next::Stopped => break,
-                Next::Failed(_) if disk.is_dead() => return Ok(true),
-                Next::Failed(error) => return Err(format!("a stop that nothing hinders fails: {error}")),
-            }
+        if !self.stop(disk)? {
+            return Ok(true);
         }
         ghost.settled = true;
         Ok(matches!(end, End::Stopped(_)))
+    }
+
+    /// Stops in order. Returns whether it got to the end of that.
+    pub(super) fn stop(&mut self, disk: &mut Disk) -> Result<bool, Violation> {
+        loop {
+            match self.turn(disk, true) {
+                Next::Again | Next::Pause(_) => {}
+                Next::Stopped => return Ok(true),
+                Next::Failed(_) if disk.is_dead() => return Ok(false),
+                Next::Failed(error) => return Err(format!("a stop that nothing hinders fails: {error}")),
+            }
+        }
     }
 
     fn turn(&mut self, disk: &mut Disk, stop: bool) -> Next {
@@ -268,7 +275,12 @@ impl<'a> Run<'a> {
     }
 
     /// Returns whether the process still lives.
-    fn act(&mut self, deed: Deed, disk: &mut Disk, ghost: &mut super::Ghost) -> Result<bool, Violation> {
+    pub(super) fn act(
+        &mut self,
+        deed: Deed,
+        disk: &mut Disk,
+        ghost: &mut super::Ghost,
+    ) -> Result<bool, Violation> {
         match deed {
             Deed::Append(count) => {
                 for _ in 0..count {
@@ -313,18 +325,29 @@ impl<'a> Run<'a> {
         Ok(self.tail.end())
     }
 
-    /// Says everything that may be said now.
-    fn speak(&self, ghost: &mut super::Ghost) {
+    /// What may be said now: the bound of an ack, and a promise.
+    pub(super) fn may_say(&self) -> (Seq, Epoch) {
         let acked = match rests_on(self.way.configured, self.follows) {
             Durability::Process => self.tail.end().next,
             Durability::Power => self.tail.durable_next(),
         };
-        ghost.on_acked(acked);
         let promised = match self.way.configured {
             Durability::Process => self.tail.promised(),
             Durability::Power => self.tail.promised().min(self.tail.promise_stored()),
         };
+        (acked, promised)
+    }
+
+    /// Says everything that may be said now.
+    fn speak(&self, ghost: &mut super::Ghost) {
+        let (acked, promised) = self.may_say();
+        ghost.on_acked(acked);
         ghost.said = ghost.said.max(promised);
+    }
+
+    /// From here on acks mean this in the epoch that is followed.
+    pub(super) fn follow(&mut self, durability: Durability) {
+        self.follows = durability;
     }
 
     /// The last two frames are exchanged for those of a new epoch.

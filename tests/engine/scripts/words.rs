@@ -5,7 +5,7 @@ use crate::world::{CLUSTER, identity};
 use lockstep::engine::event::Event;
 use lockstep::engine::publisher::PublisherEvent;
 use lockstep::engine::subscriber::Delivery;
-use lockstep::wire::{Datagram, Denied, Epoch, Header, Identity, Kind};
+use lockstep::wire::{Condition, Datagram, Denied, Epoch, Header, Identity, Kind};
 
 pub fn kind(name: &str) -> u8 {
     let mut all = (0..=u8::MAX).filter_map(Kind::from_u8);
@@ -47,8 +47,45 @@ pub fn words(event: &Event) -> Option<String> {
         Event::Parted { other, .. } => format!("stops: {} is led too", epoch_words(*other)),
         Event::OtherHistory { .. } => "stops: the group lives in another history".to_owned(),
         Event::Impostor { .. } => "stops: its identity lives elsewhere, and began earlier".to_owned(),
+        Event::Founded { next, goes_on, .. } => {
+            let then = if *goes_on { "goes on in it" } else { "stops" };
+            format!("learns that a new history was founded at {next}, and {then}")
+        }
+        Event::HeardAgain { epoch, .. } => format!("hears the leader of {} again", epoch_words(*epoch)),
+        Event::Member { identity, away: Some(away), .. } => {
+            format!("finds that {} {}", identity_words(*identity), away.name())
+        }
+        Event::Member { identity, away: None, .. } => {
+            format!("finds that {} is there again", identity_words(*identity))
+        }
+        Event::RoundRefused { epoch, seen } => {
+            format!("does not believe round {}, as the greatest so far was {seen}", epoch.round())
+        }
+        Event::Condition { condition, holds, a, b, .. } => condition_words(*condition, *holds, *a, *b),
         _ => return None,
     })
+}
+
+/// A condition that begins or ends at a replica.
+fn condition_words(condition: Condition, holds: bool, a: u64, b: u64) -> String {
+    const SECOND: u64 = 1_000_000_000;
+    let what = match condition {
+        Condition::RedundancyLost => format!("{a} of {b} members are there"),
+        Condition::EpochsUncommitted => "many epochs of the log have no commit".to_owned(),
+        Condition::ClockAhead => {
+            let still = if b == 1 { ", and stands still" } else { "" };
+            format!("the stream's time is {} s ahead of its clock{still}", a.div_ceil(SECOND))
+        }
+        Condition::PublishersNearlyFull => format!("its table holds {a} of {b} publishers"),
+        Condition::DurabilityMixed => "its durability is not that of its epoch".to_owned(),
+        Condition::ReaderAhead => format!("a reader has read up to {a}, and the log ends at {b}"),
+        Condition::JournalFull => "its journal is full".to_owned(),
+        other => other.name().to_owned(),
+    };
+    match holds {
+        true => format!("alarm: {what}"),
+        false => format!("alarm is over: {}", condition.name()),
+    }
 }
 
 pub fn told_words(event: &PublisherEvent) -> Option<String> {
@@ -62,6 +99,22 @@ pub fn told_words(event: &PublisherEvent) -> Option<String> {
         PublisherEvent::Committed { publisher_seq, seq, .. } => {
             format!("its number {publisher_seq} is committed at {seq}")
         }
+        PublisherEvent::Opened { last: 1.., publisher_seq, .. } => {
+            format!("its name is open, and its next number is {publisher_seq}")
+        }
+        PublisherEvent::Refused { publishers_max, .. } => {
+            format!("there is no room for its name: the cluster takes {publishers_max}")
+        }
+        PublisherEvent::Fenced { publisher_seq, .. } => {
+            format!("a newer process has its name; nothing from number {publisher_seq} on is stamped")
+        }
+        PublisherEvent::Multicast { lost: true } => "no group brings it the leader".to_owned(),
+        PublisherEvent::Multicast { lost: false } => "the groups bring it the leader again".to_owned(),
+        PublisherEvent::Founded { seq, .. } => format!("a new history was founded at {seq}, and it goes on"),
+        PublisherEvent::Forgotten { next, have, .. } => {
+            format!("a new history was founded at {next}: what was committed from there up to {have} is lost")
+        }
+        PublisherEvent::Lost => "stops: the fates of its messages are not known".to_owned(),
         _ => return None,
     })
 }
@@ -74,6 +127,13 @@ pub fn heard_words(heard: &Heard, delivery: Delivery) -> Option<String> {
         Heard::Membership(seq, members) => format!("{seq} {members} members"),
         Heard::Committed(next) if delivery == Delivery::Stamped => format!("committed below {next}"),
         Heard::Diverged(seq) => format!("stops: the log differs at {seq}"),
+        Heard::Founded(_, seq) => format!("{seq} a new history was founded"),
+        Heard::Forgotten(next, have) => {
+            format!("stops: a new history was founded at {next}, and it has read everything below {have}")
+        }
+        Heard::Ahead(next, end) => {
+            format!("stops: it has read everything below {next}, and the leader's log ends at {end}")
+        }
         _ => return None,
     })
 }
@@ -101,6 +161,14 @@ pub fn datagram_words(bytes: &[u8]) -> String {
             Some(denied) => format!("verdict: denied, {denied:?}"),
         },
         Datagram::StepDown(..) => "step down".to_owned(),
+        Datagram::Nack(_, _, ranges) => {
+            let ranges: Vec<_> =
+                ranges.iter().map(|range| format!("{} to {}", range.from, range.to)).collect();
+            format!(
+                "nack: asks for {}",
+                if ranges.is_empty() { "the start".into() } else { ranges.join(", ") }
+            )
+        }
         _ => format!("{:?}", Kind::from_u8(header.kind).expect("a kind")),
     }
 }

@@ -8,8 +8,8 @@ use crate::sim::check::Violation;
 use crate::wire::{Epoch, FrameView, MemberBody, PublisherId};
 
 impl Tree {
-    /// S8: a replica's tables at the end of the log that ends with `node` say what its frames say. The epochs before
-    /// a lost checkpoint may be missing.
+    /// S8: a replica's tables at the end of the log that ends with `node` say what its frames say; of epochs, from the
+    /// one in force at the commit on that the log announces.
     pub fn check_tables(&self, node: Option<Node>, tables: &Checkpoint) -> Result<(), Violation> {
         let Some(stem) = node.map(|node| self.stem(node)) else {
             let is_blank = *tables == Checkpoint::default();
@@ -34,10 +34,12 @@ impl Tree {
         let members: Vec<_> = tables.members.iter().map(MemberBody::identity).collect();
         let epochs: Vec<_> = tables.epochs.iter().map(|row| (Epoch(row.epoch), row.base)).collect();
         let listed = (&members, tables.membership_seq) == (&stem.members, stem.members_seq);
-        if !agree || !listed || epochs != stem.table {
+        let in_force = stem.table.iter().rposition(|(_, base)| *base < stem.announced).unwrap_or(0);
+        let table = &stem.table[in_force..];
+        if !agree || !listed || epochs != table {
             return Err(format!(
-                "S8: the log up to {} lists {:?} at {}, {:?}, {lines:?}, and its tables say {tables:?}",
-                stem.next, stem.members, stem.members_seq, stem.table
+                "S8: the log up to {} lists {:?} at {}, {table:?}, {lines:?}, and its tables say {tables:?}",
+                stem.next, stem.members, stem.members_seq
             ));
         }
         self.check_open_part(node, tables)

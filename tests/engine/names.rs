@@ -1,0 +1,95 @@
+//! One name, opened more than once on one handle: the newer process is the same one.
+
+use super::world::*;
+use lockstep::engine::publisher::PublisherEvent;
+use lockstep::engine::replica::ReplicaLimits;
+use lockstep::wire::*;
+
+const A: [u64; 2] = [1, 1];
+const B: [u64; 2] = [2, 2];
+const C: [u64; 2] = [3, 3];
+
+fn cluster() -> Cluster {
+    let mut cluster = Cluster::new(3, |_: &mut ReplicaLimits| {});
+    cluster.add_publisher(|_| {});
+    cluster
+}
+
+/// Whether this datagram of a publisher is an open.
+fn is_open(from: u32, bytes: &[u8]) -> bool {
+    let Ok(Datagram::Submission(_, mut entries)) = Datagram::decode(bytes, CLUSTER) else { return false };
+    from > 100 && entries.any(|entry| entry.kind() == EntryKind::Open)
+}
+
+/// Runs until the handle is told `event`.
+fn await_event(cluster: &mut Cluster, event: PublisherEvent) {
+    let told = cluster.run_until(|cluster| cluster.publishers[0].events.contains(&event));
+    assert!(told, "{event:?} is not told: {:?}", cluster.publishers[0].events);
+}
+
+#[test]
+fn s8_a_message_before_a_second_open_has_its_fate_though_a_takeover_takes_both_back() {
+    let mut cluster = cluster();
+    let id = cluster.open(0, "orders", A);
+    cluster.run(100);
+    // The leader is heard by the publisher alone; the others hear what is submitted.
+    cluster.lost = |from, to, _| from == 1 && to < 100 || to == 1 && from < 100;
+    cluster.publishers[0].publish(id, &["a"]);
+    cluster.publishers[0].publisher.core.open("orders", B).expect("a name");
+    cluster.run(100);
+    let stamped = PublisherEvent::Stamped { publisher: id, publisher_seq: 1, seq: 4 };
+    assert!(cluster.publishers[0].events.contains(&stamped), "{:?}", cluster.publishers[0].events);
+    // The next leader stamps both again, in this order.
+    await_event(&mut cluster, PublisherEvent::Opened { ticket: 1, publisher: id, publisher_seq: 2, last: 1 });
+    let events = &cluster.publishers[0].events;
+    assert!(events.contains(&PublisherEvent::Unstamped { publisher: id, publisher_seq: 1 }), "{events:?}");
+    assert_eq!(cluster.publishers[0].committed(), [(1, 5)], "{events:?}");
+    assert!(events.contains(&PublisherEvent::Fenced { publisher: id, publisher_seq: 2 }), "{events:?}");
+}
+
+#[test]
+fn s8_a_second_open_that_a_takeover_takes_back_leaves_the_first_one_as_it_was() {
+    let mut cluster = cluster();
+    let id = cluster.open(0, "orders", A);
+    cluster.run(100);
+    // The leader is heard by the publisher alone, and it alone hears the second open.
+    cluster.lost =
+        |from, to, bytes| from == 1 && to < 100 || to == 1 && from < 100 || to > 1 && is_open(from, bytes);
+    cluster.publishers[0].publish(id, &["a"]);
+    cluster.publishers[0].publisher.core.open("orders", B).expect("a name");
+    cluster.run(100);
+    let refused = cluster.publishers[0].publisher.core.try_publish(id, 0, b"b");
+    assert!(refused.is_err(), "the second open stands behind `a`");
+    await_event(&mut cluster, PublisherEvent::Unstamped { publisher: id, publisher_seq: 1 });
+    let taken = cluster.publishers[0].publisher.core.try_publish(id, 0, b"b");
+    assert_eq!(taken, Ok(2), "the first one is open again");
+    let committed = cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 2);
+    assert!(committed, "{:?}", cluster.publishers[0].events);
+    // At last it gets there: the first one is told which of its messages are in the stream, and the second one goes on.
+    cluster.lost = |_, _, _| false;
+    await_event(&mut cluster, PublisherEvent::Fenced { publisher: id, publisher_seq: 3 });
+    await_event(&mut cluster, PublisherEvent::Opened { ticket: 1, publisher: id, publisher_seq: 3, last: 2 });
+    cluster.publishers[0].publish(id, &["c"]);
+    assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 3));
+}
+
+#[test]
+fn s8_an_open_under_a_ticket_that_has_ended_leaves_the_one_that_is_open_as_it_is() {
+    let mut cluster = cluster();
+    let id = cluster.open(0, "orders", A);
+    assert_eq!(cluster.open(0, "orders", B), id);
+    await_event(&mut cluster, PublisherEvent::Fenced { publisher: id, publisher_seq: 1 });
+    cluster.lost = |from, _, bytes| is_open(from, bytes);
+    assert_eq!(
+        cluster.publishers[0].publisher.core.open("orders", C),
+        Some(0),
+        "the ticket of the first one"
+    );
+    cluster.publishers[0].publish(id, &["a"]);
+    cluster.run(100);
+    assert_eq!(cluster.publishers[0].committed(), [(1, 5)]);
+    cluster.lost = |_, _, _| false;
+    await_event(&mut cluster, PublisherEvent::Fenced { publisher: id, publisher_seq: 2 });
+    let opened = PublisherEvent::Opened { ticket: 0, publisher: id, publisher_seq: 2, last: 1 };
+    await_event(&mut cluster, opened);
+}

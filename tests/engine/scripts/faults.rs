@@ -1,0 +1,129 @@
+//! What befalls the nodes of a story: disks, clocks, strangers, takeovers; and what they say of themselves.
+
+use super::*;
+use crate::log::written;
+use lockstep::engine::event::Role;
+
+impl Stage {
+    pub(super) fn configure(&mut self, number: u32, name: &str) {
+        let durability = match name {
+            "process" => Durability::Process,
+            "power" => Durability::Power,
+            other => panic!("durability={other}: process or power"),
+        };
+        self.durability.insert(number, durability);
+    }
+
+    pub(super) fn set_disk(&mut self, number: u32, what: &str) {
+        match what {
+            "stops" => _ = self.stopped_disks.insert(number),
+            "goes" => _ = self.stopped_disks.remove(&number),
+            other => panic!("disk {number} {other}: stops or goes"),
+        }
+    }
+
+    pub(super) fn set_clock(&mut self, number: u32, ahead: &str) {
+        let seconds: Nanos = ahead.strip_suffix('s').expect("s").parse().expect("a number");
+        self.ahead.insert(number, seconds * 1_000_000_000);
+    }
+
+    /// An ack in the epoch of the newest log from somebody whom nobody lists, for everybody.
+    pub(super) fn hear_stranger(&mut self, next: Seq) {
+        let replicas = self.seats.values().filter_map(|seat| match seat {
+            Seat::Up(replica) => Some(replica.tail().end().epoch),
+            _ => None,
+        });
+        let stranger = identity(9);
+        let header = Header {
+            cluster: CLUSTER,
+            history: HISTORY,
+            epoch: replicas.max().expect("somebody runs").0,
+            sender: stranger.replica,
+            incarnation: stranger.incarnation,
+            first_seq: next,
+            ..Header::new(Kind::Ack)
+        };
+        let ack = written(|out| write_ack(out, header, AckBody { process_nonce: 9 }));
+        for seat in self.seats.values_mut() {
+            if let Seat::Up(replica) = seat {
+                replica.net_mut().groups.push_back(ack.clone());
+            }
+        }
+        for reading in self.readers.values_mut() {
+            reading.subscriber.net_mut().groups.push_back(ack.clone());
+        }
+    }
+
+    fn leader(&self) -> Option<u32> {
+        let leads = |seat: &Seat| matches!(seat, Seat::Up(replica) if replica.role() == Role::Leader);
+        let epoch =
+            |seat: &Seat| if let Seat::Up(replica) = seat { replica.tail().end().epoch } else { Epoch::NONE };
+        let leaders = self.seats.iter().filter(|(_, seat)| leads(seat));
+        leaders.max_by_key(|(_, seat)| epoch(seat)).map(|(number, _)| *number)
+    }
+
+    pub(super) fn depose(&mut self, times: u32) {
+        let (out, cut, lost) = (self.out.clone(), self.cut.clone(), self.lost.clone());
+        for _ in 0..times {
+            let before = self.leader().expect("somebody leads");
+            self.part(&before.to_string());
+            let until = self.now + 10_000_000_000;
+            while self.leader().is_none_or(|leader| leader == before) {
+                assert!(self.now < until, "nobody else leads after ten seconds");
+                self.run("1ms");
+            }
+            self.cut.clone_from(&cut);
+            self.lost.clone_from(&lost);
+            self.run("5ms");
+        }
+        self.out = out;
+    }
+
+    pub(super) fn fill(&mut self, count: usize) {
+        let text = "x".repeat(1_000);
+        self.publish(&vec![text.as_str(); count], PUBLISHER);
+        self.wait("5ms");
+    }
+
+    pub(super) fn wait(&mut self, time: &str) {
+        let before = self.out.len();
+        self.run(time);
+        let told = self.out.split_off(before);
+        for line in told.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_digit())) {
+            writeln!(self.out, "{line}").expect("room");
+        }
+    }
+
+    pub(super) fn ask(&mut self, number: u32, name: &str) {
+        let header = Header { cluster: CLUSTER, ..Header::new(Kind::Question) };
+        let question = written(|out| write_question(out, header, 5, Topic::Publisher, name));
+        self.up(number).net_mut().unicast.push_back((question, Some(address(99))));
+        let before = self.said.len();
+        self.wait("200us");
+        let mut replies =
+            self.said[before..].iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
+                Ok(Datagram::Reply(header, body)) => Some(({ header.commit_next }, body.publisher_seq)),
+                _ => None,
+            });
+        let words = replies.next().map_or("does not answer".to_owned(), |(commit, last)| {
+            format!("answers that {name}'s last number is {last}, below {commit}")
+        });
+        writeln!(self.out, "{number}: {words}").expect("room");
+    }
+
+    pub(super) fn print_sleep(&mut self, number: u32) {
+        // A replica whose deadlines have passed is called again after this pause, each time.
+        const AWAKE_NS: Nanos = 20_000;
+        const TURNS: usize = 100;
+        let wakes = (0..TURNS).filter(|_| {
+            self.run("10us");
+            let now = self.now;
+            self.up(number).next_deadline() <= now + AWAKE_NS
+        });
+        let words = match wakes.count() < TURNS / 2 {
+            true => "sleeps",
+            false => "wants to be called at once, all the time",
+        };
+        writeln!(self.out, "{number}: {words}").expect("room");
+    }
+}
