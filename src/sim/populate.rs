@@ -105,6 +105,7 @@ pub(super) fn plain_publisher(plan: &Plan, seat: usize, rng: &mut Rng) -> Box<Pu
         resend_ns_min: 300_000,
         resend_ns_max: 5_000_000,
         ask_again_ns: 1_000_000,
+        beat_ns: 500_000,
         names_max: 64,
         message_len_max: MESSAGE_LEN_MAX,
         message_len_max_of: BTreeMap::new(),
@@ -136,6 +137,7 @@ pub(super) fn subscriber(
         start,
         parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 512 * MESSAGE_LEN_MAX },
         lag_report_ns: 1_000_000,
+        beat_ns: 500_000,
     };
     let mut subscriber = Subscriber::new(SimNet::of_client().sparing(), limits);
     if replays {
