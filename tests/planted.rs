@@ -105,7 +105,8 @@ const OF_DAYS: &[Mutation] = &[Mutation::BeatsMadeUp, Mutation::StallIsRoundTrip
 const OF_COPIES: &[Mutation] = &[Mutation::OlderCopyIsTorn];
 
 /// Rules whose judges the explorer does not call: it would look in vain.
-const SIMULATED: &[&str] = &["events", "replies", "stable", "handover", "pools", "REPAIR-3", "REPAIR-4"];
+const SIMULATED: &[&str] =
+    &["events", "replies", "stable", "handover", "pools", "REPAIR-3", "REPAIR-4", "replays"];
 
 /// Steps of random walks, and seeds, that are spent on one mutation at most.
 const WALK_STEPS: u64 = 900_000;

@@ -15,6 +15,7 @@
 //! taken: the request names the chain there. It fails only when every source has said why it cannot help, or
 //! cannot be reached for long.
 
+use crate::proto::planted::{Mutation, planted};
 use crate::wire::{
     Chain, Datagram, FrameView, HEADER_LEN, Header, Identity, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, Reject,
     ReplayBody, ReplayEnd, ReplayRequestBody, Seq, write_replay_request,
@@ -103,6 +104,18 @@ pub enum Step {
     Close,
     /// Close it, connect to this source and send the request.
     Open(SocketAddrV4),
+}
+
+/// What the source of a replay that is under way does for the present.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum Supply {
+    /// None has answered yet: one is being opened, or they are asked again in a while.
+    Awaited,
+    /// It gives, or not all that it gave was taken.
+    Gives,
+    /// All that it has for the present was taken.
+    AtEnd,
 }
 
 /// What a source said last.
@@ -195,6 +208,11 @@ impl Replay {
         self.state != State::Idle
     }
 
+    /// Whether a source was asked, and has not answered.
+    pub fn is_opening(&self) -> bool {
+        matches!(self.state, State::Opening { .. })
+    }
+
     /// Whether frames come, or have come up to where the source stands.
     pub fn is_reading(&self) -> bool {
         matches!(self.state, State::Reading { .. })
@@ -205,6 +223,16 @@ impl Replay {
         self.at_end && self.is_reading()
     }
 
+    /// What the source does for the present.
+    pub fn supply(&self) -> Supply {
+        match (self.is_reading(), self.at_end) {
+            (false, _) if !planted(Mutation::SlowSourceLeft) => Supply::Awaited,
+            (false, _) => Supply::AtEnd,
+            (true, false) => Supply::Gives,
+            (true, true) => Supply::AtEnd,
+        }
+    }
+
     /// Something is missing that no ring holds. Changes nothing while one is under way.
     pub fn begin(&mut self, now: Nanos) {
         if !self.is_active() && self.is_possible() {
@@ -212,6 +240,19 @@ impl Replay {
             self.tries = 0;
             self.said.fill(Said::Nothing);
         }
+    }
+
+    /// Something is missing that no ring holds, whether or not one is under way. Where that is at the end of its source,
+    /// the source lies behind itself: the next one is asked, and where none helps the waits go on doubling. Returns
+    /// whether it begins from nothing.
+    pub fn restart(&mut self, now: Nanos) -> bool {
+        if self.is_at_end() {
+            self.on_behind(now);
+            return false;
+        }
+        self.finish();
+        self.begin(now);
+        true
     }
 
     /// Nothing more is needed.

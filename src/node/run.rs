@@ -215,7 +215,7 @@ impl Node {
     }
 
     fn next_deadline(&self, now: Nanos) -> Nanos {
-        let replaying = self.fetch.as_ref().is_some_and(|fetch| fetch.at_end().is_some());
+        let replaying = self.fetch.as_ref().is_some_and(|fetch| fetch.supply().is_some());
         let soon = match () {
             () if self.replica.is_restless() => now + RESTLESS_NS,
             () if replaying => now + REPLAYING_NS,
@@ -270,7 +270,7 @@ impl Node {
     /// What has left every ring is read from a journal; what has come of it goes into ours.
     fn look_for_replay(&mut self, now: Nanos) {
         let Some(fetch) = &mut self.fetch else { return };
-        match self.replica.look_for_replay(now, fetch.at_end()) {
+        match self.replica.look_for_replay(now, fetch.supply()) {
             ReplayWish::Begin(order) => fetch.order(Some(order)),
             ReplayWish::End => fetch.order(None),
             ReplayWish::GoOn => {}

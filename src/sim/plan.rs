@@ -258,6 +258,8 @@ pub struct Plan {
     pub pace: u64,
     /// Whether readers read journals where no ring helps.
     pub replays: bool,
+    /// What a connection to a journal takes until it is answered.
+    pub replay_opens_ns: Nanos,
     /// What each replica is configured with when it begins; what stands above is the cluster's.
     pub configured: Vec<Configured>,
     /// Each seat's clock.
@@ -317,6 +319,8 @@ impl Plan {
             storm_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
             pace: 1,
             replays: Rng::new(seed ^ 0x4ead).below(2) == 0,
+            replay_opens_ns: 1_000_000
+                * Rng::new(seed ^ 0x0be4).pick(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 5, 5, 20, 70]),
             configured: Vec::new(),
             clocks: Vec::new(),
             moments: Vec::new(),

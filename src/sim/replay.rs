@@ -2,32 +2,74 @@
 //!
 //! The shelf that gives, the rules that ask and those that take are production's. Between them a connection is
 //! reliable: it lives while both run and neither way is broken, and what it brings was not altered on the way
-//! (on the disk it came from it may have been).
+//! (on the disk it came from it may have been). It is answered after a while, in some runs after a long one.
 
 use super::check::Violation;
 use super::coverage::Event;
 use super::machine::{CLUSTER, Machine};
 use super::story::Happening;
 use super::world::{Actor, World};
-use crate::engine::replay::{Piece, piece};
+use crate::engine::replay::{Piece, Replay, ReplayLimits, Step, piece};
 use crate::engine::replica::{ReplayOrder, ReplayWish};
 use crate::journal::packed::read_segment;
 use crate::journal::shelf::{Shelf, ShelfError, Written};
-use crate::wire::{FrameView, Nanos, ReplayEnd, Seq, chain_after};
+use crate::wire::{FrameView, Identity, Nanos, ReplayBody, ReplayEnd, Seq, chain_after};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// About so many bytes are read at once.
 const STRETCH_LEN: u64 = 4 << 10;
-/// After a source that could not help, the next one is asked.
+/// Runs are short: what waits for seconds waits for milliseconds here.
 const AGAIN_NS: Nanos = 1_000_000;
+const AGAIN_NS_MAX: Nanos = 4_000_000;
+/// A source that has not answered for so long is given up.
+const SILENCE_NS: Nanos = 200_000_000;
 
 /// What a machine reads from others.
 #[derive(Clone, Debug)]
 pub(super) struct Fetching {
     order: ReplayOrder,
+    replay: Replay,
     /// Whom it reads from.
-    giver: Option<usize>,
-    at_end: bool,
-    again_at: Nanos,
+    giver: usize,
+    /// When that one answers.
+    answered_at: Nanos,
+}
+
+/// The address under which a seat's journal is read: only its last number counts.
+fn address(seat: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, seat as u8), 1)
+}
+
+impl Fetching {
+    fn new(me: Identity, order: ReplayOrder, seats: impl Iterator<Item = usize>, first: u32) -> Self {
+        let limits = ReplayLimits {
+            first,
+            retry_ns_min: AGAIN_NS,
+            retry_ns_max: AGAIN_NS_MAX,
+            silence_ns: SILENCE_NS,
+            ..ReplayLimits::new(CLUSTER, me, seats.map(address).collect())
+        };
+        Self { order, replay: Replay::new(limits), giver: 0, answered_at: 0 }
+    }
+
+    /// What its rules make of what the source has said.
+    fn on_given(&mut self, now: Nanos, given: &Option<Given>) {
+        let mut body = ReplayBody { next: self.order.from, oldest_seq: 0, end: 0, reserved: 0 };
+        let is_empty = match given {
+            None => return self.replay.on_lost(now),
+            Some(Given::Denied(why, oldest)) => {
+                (body.end, body.oldest_seq) = (*why as u32, *oldest);
+                true
+            }
+            Some(Given::Frames(bytes)) => bytes.is_empty(),
+        };
+        if !self.replay.is_reading() {
+            self.replay.on_answer(now, &body);
+        }
+        if is_empty {
+            self.replay.on_mark(now, &body);
+        }
+    }
 }
 
 /// What others may read from a machine.
@@ -93,12 +135,16 @@ impl World {
     pub(super) fn replay(&mut self, index: usize, draw: u64) -> Result<usize, Violation> {
         let now = self.now;
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
-        let at_end = machine.fetching.as_ref().map(|fetching| fetching.at_end);
-        let shown = machine.clock.at(now);
+        let supply = machine.fetching.as_ref().map(|fetching| fetching.replay.supply());
+        let (shown, me) = (machine.clock.at(now), machine.identity);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
-        match replica.look_for_replay(shown, at_end) {
+        match replica.look_for_replay(shown, supply) {
             ReplayWish::Begin(order) => {
-                machine.fetching = Some(Fetching { order, giver: None, at_end: false, again_at: now });
+                let others = (0..self.plan.replicas).filter(|seat| *seat != index);
+                let fetching =
+                    machine.fetching.get_or_insert_with(|| Fetching::new(me, order, others, draw as u32));
+                fetching.order = order;
+                fetching.replay.restart(now);
                 self.oracle.coverage.count(Event::Replays);
                 self.tell(index, || Happening::Note(format!("wants a replay: {order:?}")));
             }
@@ -106,29 +152,37 @@ impl World {
             ReplayWish::GoOn => {}
         }
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
-        let Some(mut fetching) = machine.fetching.take_if(|fetching| now >= fetching.again_at) else {
-            return Ok(0);
-        };
-        let work = self.fetch(index, &mut fetching, draw);
+        let Some(mut fetching) = machine.fetching.take() else { return Ok(0) };
+        let work = self.fetch(index, &mut fetching);
         if let Actor::Replica(machine) = &mut self.seats[index].actor {
             machine.fetching = Some(fetching);
         }
         work
     }
 
-    fn fetch(&mut self, index: usize, fetching: &mut Fetching, draw: u64) -> Result<usize, Violation> {
+    fn fetch(&mut self, index: usize, fetching: &mut Fetching) -> Result<usize, Violation> {
         let now = self.now;
-        let giver = fetching.giver.unwrap_or((draw % self.plan.replicas as u64) as usize);
+        if let Some(Step::Open(to)) = fetching.replay.poll(now) {
+            fetching.giver = usize::from(to.ip().octets()[3]);
+            fetching.answered_at = now + self.plan.replay_opens_ns;
+        }
+        if fetching.replay.failed().is_some() {
+            fetching.replay.finish();
+            fetching.replay.begin(now + AGAIN_NS_MAX);
+        }
+        if !(fetching.replay.is_reading() || fetching.replay.is_opening() && now >= fetching.answered_at) {
+            return Ok(0);
+        }
+        let giver = fetching.giver;
         let given = self.ask(index, giver, &fetching.order);
+        fetching.on_given(now, &given);
         let Some(Given::Frames(bytes)) = given else {
-            (fetching.giver, fetching.at_end, fetching.again_at) = (None, true, now + AGAIN_NS);
             if let Some(Given::Denied(why, _)) = given {
                 self.oracle.coverage.count(Event::ReplaysDenied);
                 self.tell(index, || Happening::Note(format!("seat {giver} gives no replay: {}", why.name())));
             }
             return Ok(0);
         };
-        (fetching.giver, fetching.at_end) = (Some(giver), bytes.is_empty());
         let Actor::Replica(machine) = &self.seats[giver].actor else { return Ok(0) };
         let by = (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()));
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
@@ -138,10 +192,10 @@ impl World {
         while at < bytes.len() {
             // What its disk has made of a frame is seen by whom it is given to.
             let Ok(Some((Piece::Frame(frame), len))) = piece(&bytes[at..], CLUSTER) else {
-                (fetching.giver, fetching.again_at) = (None, now + AGAIN_NS);
+                fetching.replay.on_lost(now);
                 break;
             };
-            if !replica.on_replayed(shown, by, &frame) {
+            if !(fetching.replay.on_frame(now) && replica.on_replayed(shown, by, &frame)) {
                 break;
             }
             fetching.order = behind(&frame);

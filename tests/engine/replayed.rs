@@ -6,7 +6,7 @@ use super::world::*;
 use lockstep::engine::counters::Counter;
 use lockstep::engine::event::Role;
 use lockstep::engine::receiver::Start;
-use lockstep::engine::replay::{ReplayLimits, Step};
+use lockstep::engine::replay::{ReplayLimits, Step, Supply};
 use lockstep::engine::replica::{ReplayOrder, ReplayWish};
 use lockstep::engine::subscriber::Delivery;
 use lockstep::wire::*;
@@ -283,23 +283,29 @@ fn a_replica_that_stands_still_at_the_end_of_its_source_asks_the_next_one() {
     let mut node = Node::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
     node.hear(&log.frames[1..2]);
     let giver = (identity(2), HISTORY);
-    let wish = |node: &mut Node, at_end| node.replica.look_for_replay(node.now, at_end);
+    let wish = |node: &mut Node, supply| node.replica.look_for_replay(node.now, supply);
     assert_eq!(wish(&mut node, None), ReplayWish::GoOn, "the rings are asked first");
     for bytes in &log.frames[..3] {
         let now = node.now;
         assert!(node.replica.on_replayed(now, giver, &FrameView::from_prefix(bytes).unwrap()));
     }
-    assert_eq!(wish(&mut node, Some(false)), ReplayWish::End, "nothing that was heard of is missing");
+    assert_eq!(wish(&mut node, Some(Supply::Gives)), ReplayWish::End, "nothing that was heard of is missing");
     let beat = log.heartbeat();
     node.hear(&[beat]);
-    assert_eq!(wish(&mut node, Some(false)), ReplayWish::GoOn, "it gives");
+    assert_eq!(wish(&mut node, Some(Supply::Gives)), ReplayWish::GoOn, "it gives");
     node.now += 60_000_000;
-    assert_eq!(wish(&mut node, Some(false)), ReplayWish::GoOn, "it still does");
-    assert_eq!(wish(&mut node, Some(true)), ReplayWish::GoOn, "what is young comes by repair");
+    assert_eq!(wish(&mut node, Some(Supply::Gives)), ReplayWish::GoOn, "it still does");
+    assert_eq!(wish(&mut node, Some(Supply::AtEnd)), ReplayWish::GoOn, "what is young comes by repair");
     node.now += 60_000_000;
     let order = ReplayOrder { history: HISTORY, from: at.next, chain: Some(at.chain) };
-    assert_eq!(wish(&mut node, Some(true)), ReplayWish::Begin(order));
-    assert_eq!(wish(&mut node, Some(true)), ReplayWish::GoOn, "that one is given time as well");
+    assert_eq!(wish(&mut node, Some(Supply::AtEnd)), ReplayWish::Begin(order));
+    assert_eq!(wish(&mut node, Some(Supply::AtEnd)), ReplayWish::GoOn, "that one is given time as well");
+    node.now += 60_000_000;
+    assert_eq!(
+        wish(&mut node, Some(Supply::Awaited)),
+        ReplayWish::GoOn,
+        "a source that has not answered is waited for"
+    );
 }
 
 /// S2: what is committed is in the log of every epoch that may follow. Who promised and lies behind every ring would

@@ -111,6 +111,11 @@ impl Stream {
         self.messages.push(Message::parse(line).unwrap_or_else(|| panic!("no message: {line}")));
     }
 
+    /// The last seq of a message, 0 without any.
+    pub fn last(&self) -> u64 {
+        self.messages.last().map_or(0, |message| message.seq)
+    }
+
     /// How many lines of `name` it has.
     pub fn count_of(&self, name: &str) -> u64 {
         self.messages.iter().filter(|message| message.name() == name).count() as u64
@@ -215,12 +220,19 @@ impl View {
 
     /// Ends it, and returns all that it had printed.
     #[track_caller]
-    pub fn finish(mut self) -> Stream {
+    pub fn finish(self) -> Stream {
+        self.finish_at().0
+    }
+
+    /// The same, and the cursor at which another reader goes on.
+    #[track_caller]
+    pub fn finish_at(mut self) -> (Stream, String) {
         self.process.signal("TERM");
-        let status = self.process.wait();
-        assert!(status.success(), "{} ended with {status}:\n{}", self.process.name(), self.process.log());
+        let (status, log) = (self.process.wait(), self.process.log());
+        assert!(status.success(), "{} ended with {status}:\n{log}", self.process.name());
         self.reader.join().expect("a reader that did not panic");
-        std::mem::take(&mut self.stream.lock().expect("a reader that did not panic"))
+        let cursor = log.lines().find_map(|line| line.strip_prefix("cursor ")).unwrap_or_default();
+        (std::mem::take(&mut self.stream.lock().expect("a reader that did not panic")), cursor.to_owned())
     }
 }
 

@@ -8,16 +8,18 @@
 //!
 //! `durability = "power"` must have kept all of it, on a quorum of the disks. `"process"` did not promise
 //! that: there each replica says that it may have forgotten something, and the cluster waits for its
-//! operator.
+//! operator, who founds a history on what is left.
 
 use crate::flow::{Feed, Message, Stream, Told, View, line};
 use crate::images::{Cache, Disk};
 use crate::netns::{Namespace, Place};
 use crate::processes::{
-    Cluster, Ground, PATIENCE, Process, freeze, last_words, memory_folder, moving, signal_all,
+    Cluster, Ground, Outcome, PATIENCE, Process, freeze, last_words, memory_folder, moving, run, signal_all,
 };
 use crate::takeover::leads;
+use lockstep::config::Config;
 use lockstep::sim::rng::Rng;
+use serde_json::Value;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -52,6 +54,8 @@ pub struct Outage {
     journals: Vec<PathBuf>,
     told: Vec<(String, Told)>,
     view: Stream,
+    /// Where the subscriber stood.
+    cursor: String,
     cache: Cache,
     /// Holds the images.
     _folder: TempDir,
@@ -115,7 +119,7 @@ impl Outage {
             panic!("{name} was let go on while pictures were taken: run this in the foreground");
         }
         let told = feeds.map(|feed| (feed.name().to_owned(), feed.terminate())).to_vec();
-        let view = view.finish();
+        let (view, cursor) = view.finish_at();
         drop(replicas);
         drop(running);
 
@@ -126,7 +130,7 @@ impl Outage {
         for id in (1..=REPLICAS).filter(|_| rng.below(2) == 0) {
             std::fs::remove_file(cluster.path(&format!("tail-{id}"))).expect("a tail");
         }
-        Self { cluster, machine, journals, told, view, cache, _folder: folder }
+        Self { cluster, machine, journals, told, view, cursor, cache, _folder: folder }
     }
 
     /// What the journals on the disks hold.
@@ -165,16 +169,83 @@ impl Outage {
         }
     }
 
+    /// What a command of replica `id` needs to find its disk.
+    fn journal_of(&self, id: u32) -> String {
+        format!("replicas.{id}.journal={}", self.journals[id as usize - 1].display())
+    }
+
+    /// Runs a command on the host of replica `id`.
+    fn run_at(&self, id: u32, args: &[&str]) -> Outcome {
+        let (id_text, journal) = (id.to_string(), self.journal_of(id));
+        let all: Vec<&str> = args.iter().copied().chain(["--replica", &id_text, "--set", &journal]).collect();
+        run(self.cluster.command_at(self.machine.place(), &all), b"")
+    }
+
+    /// Starts replica `id` on what its disk holds.
+    fn start(&self, id: u32) -> Process {
+        let (id_text, journal) = (id.to_string(), self.journal_of(id));
+        let args = ["sequencer", "--replica", &id_text, "--set", &journal];
+        let command = self.cluster.command_at(self.machine.place(), &args);
+        self.cluster.start_command(&format!("restarted-{id}"), command)
+    }
+
     /// Starts the replicas on what their disks hold.
     pub fn restart(&self) -> Vec<Process> {
-        let start = |(id, journal): (u32, &PathBuf)| {
-            let place = self.machine.place();
-            let (id, journal) = (id.to_string(), format!("replicas.{id}.journal={}", journal.display()));
-            let args = ["sequencer", "--replica", &id, "--set", &journal];
-            self.cluster.start_command(&format!("restarted-{id}"), self.cluster.command_at(place, &args))
-        };
-        (1..).zip(&self.journals).map(start).collect()
+        (1..=REPLICAS).map(|id| self.start(id)).collect()
     }
+
+    /// The replicas are started, and each says that it may have forgotten something: none votes.
+    pub fn judge_refusals(&self) {
+        for mut replica in self.restart() {
+            let (code, log) = (replica.wait().code(), replica.log());
+            assert_eq!(code, Some(3), "{log}");
+            for text in ["the tail is gone", "must not vote under its old identity", "format a new journal"] {
+                assert!(log.contains(text), "'{text}' is not in:\n{log}");
+            }
+        }
+    }
+
+    /// The operator looks at each disk, and compares: which replica holds most.
+    fn longest(&self) -> u32 {
+        let files: Vec<String> = (1..=REPLICAS).map(|id| self.look(id)).collect();
+        let args: Vec<&str> =
+            ["recover", "--json", "--compare"].into_iter().chain(files.iter().map(String::as_str)).collect();
+        let verdict = json(&self.cluster.run(&args, b"").with_code(0).out);
+        assert_eq!(verdict["has_quorum"], false, "{verdict}");
+        let longest = files.iter().position(|file| verdict["longest"] == **file);
+        longest.unwrap_or_else(|| panic!("{verdict} names none of {files:?}")) as u32 + 1
+    }
+
+    /// What `recover --json` says of the disk of replica `id`, in a file.
+    fn look(&self, id: u32) -> String {
+        let told = self.run_at(id, &["recover", "--json"]).with_code(0).out;
+        let held = json(&told);
+        assert_eq!(held["complete"], false, "{held}");
+        let last = Stream::of_journal(&self.machine.outside(&self.journals[id as usize - 1])).last();
+        assert!(held["next"].as_u64().is_some_and(|next| next > last), "seq {last} is on the disk: {held}");
+        let file = self.cluster.path(&format!("look-{id}.json"));
+        std::fs::write(&file, told).expect("a file");
+        file.display().to_string()
+    }
+
+    /// Replica `id` comes back as a new member, on a new disk.
+    fn rejoin(&mut self, id: u32) -> Process {
+        self.journals[id as usize - 1].clone_from(&self.cluster.path(&format!("again-{id}")));
+        let _ = std::fs::remove_file(self.cluster.path(&format!("tail-{id}"))); // the reboot may have taken it
+        let identity = self.run_at(id, &["format"]).with_code(0).out.trim().to_owned();
+        let mut replica = self.start(id);
+        replica.await_log("-> learner");
+        let config =
+            Config::load(Some(&self.cluster.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
+        let address = config.node(id).expect("a replica").unicast.to_string();
+        let add = ["membership", "add", &identity, "--address", &address, "--timeout", "30s"];
+        self.cluster.run(&add, b"").with_code(0);
+        replica
+    }
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// A machine that was started anew: the kernel draws another id for each boot.
@@ -218,15 +289,68 @@ pub fn keeps_all(rng: &mut Rng) -> Shown {
     shown
 }
 
-/// One loss of power under `durability = "process"`: each replica says what it may have forgotten and
-/// does not vote; nothing leads.
-pub fn says_what_is_lost(rng: &mut Rng) {
-    let outage = Outage::at_random("process", rng);
-    for mut replica in outage.restart() {
-        let (code, log) = (replica.wait().code(), replica.log());
-        assert_eq!(code, Some(3), "{log}");
-        for text in ["the tail is gone", "must not vote under its old identity", "format a new journal"] {
-            assert!(log.contains(text), "'{text}' is not in:\n{log}");
-        }
+/// What a history that was founded on what was left has shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Founded {
+    /// Messages that somebody knew to be committed, and that the new history does not have.
+    pub lost: u64,
+    /// Messages that it has of the former one.
+    pub kept: u64,
+    /// Whether the reader had seen more than that, and was told so.
+    pub reader_ahead: bool,
+}
+
+impl fmt::Display for Founded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reader = if self.reader_ahead { "was ahead, and told" } else { "went on" };
+        write!(f, "founded on {} messages, {} lost; the reader {reader}", self.kept, self.lost)
     }
+}
+
+/// One loss of power under `durability = "process"`: each replica says what it may have forgotten and does not vote;
+/// the operator founds a history on the longest of the disks. It has exactly what that disk held, a reader goes on by its
+/// cursor or is told what is gone, and the others come back as new members.
+pub fn says_what_is_lost(rng: &mut Rng) -> Founded {
+    let mut outage = Outage::at_random("process", rng);
+    outage.judge_refusals();
+    let founder = outage.longest();
+    let left = outage.logs().swap_remove(founder as usize - 1);
+    let founded = json(&outage.run_at(founder, &["recover", "--json", "--accept-loss"]).with_code(0).out);
+    let at = founded["seq"].as_u64().unwrap_or_else(|| panic!("{founded}"));
+    let mut replicas = vec![outage.start(founder)];
+    replicas[0].await_log("-> leader");
+
+    let whole = Stream::of_text(&outage.cluster.read(&[]).out);
+    assert!(whole == left, "the new history has {} messages, the disk {}", whole.last(), left.last());
+    let resumed = outage.cluster.run(&["subscribe", "--until-end", "--from", &outage.cursor], b"");
+    let reader_ahead = resumed.code == Some(3);
+    if reader_ahead {
+        let gone = format!("seqs {at} to ");
+        let resumed = resumed.saying(&["entries that the stream does not have any more", &gone]);
+        assert!(resumed.out.is_empty(), "{}", resumed.out);
+        outage.view.agrees_with(&whole).unwrap_or_else(|why| panic!("the reader: {why}"));
+    } else {
+        let resumed = resumed.with_code(0).saying(&["was founded at seq"]);
+        let mut messages = outage.view.messages.clone();
+        messages.extend(Stream::of_text(&resumed.out).messages);
+        assert!(messages == whole.messages, "the reader goes on with other messages");
+    }
+
+    for id in (1..=REPLICAS).filter(|id| *id != founder) {
+        replicas.push(outage.rejoin(id));
+    }
+    outage.cluster.publish(&(line("orders", 1) + "\n"));
+    let status = outage.cluster.run(&["status"], b"").with_code(0).out;
+    assert!(status.starts_with(&format!("healthy: {REPLICAS} of {REPLICAS}")), "{status}");
+    signal_all("TERM", &replicas);
+    for replica in &mut replicas {
+        replica.wait();
+    }
+    for log in outage.logs() {
+        assert_eq!(log.count_of("orders"), 1, "a disk does not hold what was published behind the founding");
+        log.judge().unwrap_or_else(|why| panic!("{why}"));
+    }
+    let known = |(name, told): &(String, Told)| told.committed.max(outage.view.count_of(name));
+    let lost = outage.told.iter().map(|told| known(told).saturating_sub(whole.count_of(&told.0))).sum();
+    Founded { lost, kept: whole.messages.len() as u64, reader_ahead }
 }

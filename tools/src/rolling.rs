@@ -128,14 +128,10 @@ pub fn rolling(rng: &mut Rng, changes: u32) -> Shown {
     let view = View::start(&cluster, &host, "reader", &[]);
     let feeds = ["a", "b"].map(|name| Feed::start(&cluster, &host, name, PER_SECOND, COMMIT_WITHIN));
     let seats = machines.into_iter().zip(disks).zip(replicas).zip(1..);
-    let seats = seats.map(|(((machine, disk), process), id)| Seat {
-        id,
-        identity: identity_in(&process.log()),
-        machine,
-        disk,
-        process,
-        settings: Vec::new(),
-        is_powered: false,
+    let seats = seats.map(|(((machine, disk), mut process), id)| {
+        process.await_log("identity=");
+        let identity = identity_in(&process.log());
+        Seat { id, identity, machine, disk, process, settings: Vec::new(), is_powered: false }
     });
     let seats = seats.collect();
     let mut scene = Scene { cluster, folder: folder.path(), seats, view, shown: Shown::default(), count: 0 };

@@ -36,7 +36,7 @@ impl<P: Ports> Replica<P> {
         core.election.invariants(promised);
         let commit_next = core.commit_next();
         assert!(commit_next <= end.next, "S4: the commit is {commit_next}, and the log ends at {}", end.next);
-        if core.sequencer.as_ref().is_none_or(|sequencer| sequencer.is_drained()) {
+        if core.has_tables() {
             core.log.invariants(end.epoch, end.next);
         }
         let leads = core.sequencer.as_ref().map(|sequencer| sequencer.epoch());
@@ -63,10 +63,15 @@ impl<P: Ports> Replica<P> {
 }
 
 impl ReplicaCore {
-    /// What this replica has made of its log; `None` while an open frame has changed it already.
+    /// Whether the tables are those of the log as it stands: an open frame has changed them before it is in the
+    /// log, and a replica that has stopped may have exchanged more than its ring can run again over.
+    fn has_tables(&self) -> bool {
+        !self.stopped && self.sequencer.as_ref().is_none_or(|sequencer| sequencer.is_drained())
+    }
+
+    /// What this replica has made of its log; `None` while that is not the log as it stands.
     pub fn tables(&self) -> Option<Tables<'_>> {
-        let drained = self.sequencer.as_ref().is_none_or(|sequencer| sequencer.is_drained());
-        drained.then(|| Tables {
+        self.has_tables().then(|| Tables {
             membership: self.log.membership,
             change: self.log.change,
             epochs: self.log.epochs(),

@@ -7,6 +7,7 @@ use crate::engine::counters::Counter;
 use crate::engine::event::Role;
 use crate::engine::ports::Ports;
 use crate::engine::receiver::Placement;
+use crate::engine::replay::Supply;
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::wire::{Chain, Condition, FrameView, Identity, Nanos, Seq};
@@ -34,20 +35,20 @@ pub enum ReplayWish {
 }
 
 impl<P: Ports> Replica<P> {
-    /// Whether a replay is to begin or to end. `at_end` is that of the one under way, if there is one: whether
-    /// everything that its source has for the present was taken. Repairers are left alone until then, for the rest
-    /// is young enough for them; if it is not, the next source is asked.
-    pub fn look_for_replay(&mut self, now: Nanos, at_end: Option<bool>) -> ReplayWish {
+    /// Whether a replay is to begin or to end. `supply` is that of the one under way, if there is one. While it gives,
+    /// repairers are left alone, for the rest is young enough for them; if it is not, the next source is asked. A source
+    /// that has not answered yet is waited for.
+    pub fn look_for_replay(&mut self, now: Nanos, supply: Option<Supply>) -> ReplayWish {
         let core = &mut self.core;
         let next = core.rx.end().map_or(0, |end| end.next);
-        let stands_still = core.standstill.look(now, next, at_end != Some(true));
+        let stands_still = core.standstill.look(now, next, supply != Some(Supply::AtEnd));
         if core.role == Role::Leader || core.stopped || core.rx.is_whole() {
             core.rx.set_replaying(false);
-            return if at_end.is_some() { ReplayWish::End } else { ReplayWish::GoOn };
+            return if supply.is_some() { ReplayWish::End } else { ReplayWish::GoOn };
         }
-        let wanted = if at_end.is_some() { stands_still } else { core.rx.needs_replay().is_some() };
+        let wanted = if supply.is_some() { stands_still } else { core.rx.needs_replay().is_some() };
         let Some((from, chain)) = core.rx.replay_from().filter(|_| wanted) else {
-            core.rx.set_replaying(at_end == Some(false));
+            core.rx.set_replaying(supply == Some(Supply::Gives));
             return ReplayWish::GoOn;
         };
         core.counters.add(Counter::Replays, 1);

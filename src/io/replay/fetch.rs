@@ -7,7 +7,7 @@
 //! ```
 
 use super::client::{Polled, Source};
-use crate::engine::replay::{Piece, Replay, ReplayLimits, Step, piece};
+use crate::engine::replay::{Piece, Replay, ReplayLimits, Step, Supply, piece};
 use crate::engine::replica::ReplayOrder;
 use crate::io::IoError;
 use crate::io::clock::Clock;
@@ -33,8 +33,8 @@ struct Shared {
     /// Another order, or none, than the thread is working on.
     changed: AtomicBool,
     stop: AtomicBool,
-    /// The order of which nothing comes for the present; 0 where something does.
-    at_end: AtomicU64,
+    /// What the source does, with the order of which it does so: see [`packed`].
+    supply: AtomicU64,
     /// Who gives, in one number, and in which history.
     giver: AtomicU64,
     history: AtomicU64,
@@ -61,7 +61,7 @@ impl Shared {
             order: Mutex::new((0, None)),
             changed: AtomicBool::new(false),
             stop: AtomicBool::new(false),
-            at_end: AtomicU64::new(0),
+            supply: AtomicU64::new(0),
             giver: AtomicU64::new(0),
             history: AtomicU64::new(0),
             full: ArrayQueue::new(CHUNKS_MAX),
@@ -95,12 +95,14 @@ impl Fetch {
         (identity, self.shared.history.load(Ordering::Acquire))
     }
 
-    /// Whether nothing comes for the present, and all that came was taken; `None` while nothing is ordered.
-    pub fn at_end(&self) -> Option<bool> {
+    /// What the source does for the present; `None` while nothing is ordered.
+    pub fn supply(&self) -> Option<Supply> {
         self.ordered.then(|| {
-            self.shared.at_end.load(Ordering::Acquire) == self.number
-                && self.shared.full.is_empty()
-                && self.at >= self.chunk.len()
+            let said = self.shared.supply.load(Ordering::Acquire);
+            let is_taken = self.shared.full.is_empty() && self.at >= self.chunk.len();
+            let all = [Supply::Awaited, Supply::AtEnd];
+            let found = all.into_iter().find(|supply| said == packed(self.number, *supply) && is_taken);
+            found.unwrap_or(Supply::Gives)
         })
     }
 
@@ -206,17 +208,15 @@ impl Worker {
 
     fn begin(&mut self) {
         (self.number, self.order) = *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner);
-        // Ordered again while one is under way: its source has no more, and the next one is asked.
-        self.replay.on_behind(self.clock.now());
-        self.replay.finish();
         self.source.close();
         self.chunk.clear();
-        if let Some(order) = self.order {
-            tracing::info!(
-                from = order.from,
-                "what is missing has left every ring: it is read from a journal"
-            );
-            self.replay.begin(self.clock.now());
+        match self.order {
+            None => self.replay.finish(),
+            Some(ReplayOrder { from, .. }) => {
+                if self.replay.restart(self.clock.now()) {
+                    tracing::info!(from, "what is missing has left every ring: it is read from a journal");
+                }
+            }
         }
     }
 
@@ -258,9 +258,8 @@ impl Worker {
             self.replay.on_lost(now);
         }
         let handed = self.chunk.is_empty() || self.hand_over();
-        let gives = self.replay.is_reading() && !self.replay.is_at_end();
-        let at_end = if !gives && handed { self.number } else { 0 };
-        self.shared.at_end.store(at_end, Ordering::Release);
+        let supply = if handed { self.replay.supply() } else { Supply::Gives };
+        self.shared.supply.store(packed(self.number, supply), Ordering::Release);
         self.look_for_failure(now);
         matches!(polled, Polled::Bytes(_)) && handed
     }
@@ -293,6 +292,11 @@ impl Worker {
     }
 }
 
+/// What the source of the order of that number does, in one word.
+fn packed(order: u64, supply: Supply) -> u64 {
+    order << 2 | supply as u64
+}
+
 /// Frames go into the chunk; answers and marks tell how things stand.
 fn take_piece(
     replay: &mut Replay,
@@ -323,11 +327,41 @@ fn take_piece(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{HEADER_LEN, Header, Kind, Seq};
+    use crate::wire::{HEADER_LEN, Header, Kind, REPLAY_LEN, ReplayBody, Seq, write_replay};
+    use std::io::Write;
+    use std::net::{SocketAddr, TcpListener};
 
     fn frame(first_seq: Seq) -> Vec<u8> {
         let header = Header { length: HEADER_LEN as u32, first_seq, ..Header::new(Kind::Frame) };
         bytemuck::bytes_of(&header).to_vec()
+    }
+
+    /// A busy host answers after a while. A reader that stood still meanwhile began anew every 50 ms, and a slower source
+    /// never came to answer.
+    #[test]
+    fn a_source_that_has_not_answered_yet_is_not_at_its_end() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let SocketAddr::V4(address) = server.local_addr().unwrap() else { panic!("an address of IPv4") };
+        let me = Identity { replica: 9, incarnation: 0 };
+        let mut fetch = Fetch::start(ReplayLimits::new(7, me, vec![address])).unwrap();
+        assert_eq!(fetch.supply(), None);
+        fetch.order(Some(ReplayOrder { history: 0, from: 10, chain: None }));
+        let (mut connection, _) = server.accept().unwrap();
+        let await_supply = |fetch: &Fetch, supply| {
+            while fetch.supply() != Some(supply) {
+                std::thread::sleep(PAUSE);
+            }
+        };
+        await_supply(&fetch, Supply::Awaited);
+        let mut mark = [0; REPLAY_LEN];
+        let header = |kind| Header { cluster: 7, ..Header::new(kind) };
+        let body = ReplayBody { next: 10, oldest_seq: 1, end: 0, reserved: 0 };
+        write_replay(&mut mark, header(Kind::ReplayAnswer), body);
+        connection.write_all(&mark).unwrap();
+        await_supply(&fetch, Supply::Gives);
+        write_replay(&mut mark, header(Kind::ReplayMark), body);
+        connection.write_all(&mark).unwrap();
+        await_supply(&fetch, Supply::AtEnd);
     }
 
     /// What is mended from another journal is fetched hole by hole: a frame that the order before this one brought late
@@ -343,16 +377,16 @@ mod tests {
         }
         // The thread has not looked yet, and is at the end of the first one.
         assert!(fetch.shared.full.push((orders[0], frame(10))).is_ok());
-        fetch.shared.at_end.store(orders[0], Ordering::Release);
+        fetch.shared.supply.store(packed(orders[0], Supply::AtEnd), Ordering::Release);
         assert_eq!(fetch.take(9, |_| panic!("it was withdrawn")), 0);
-        assert_eq!(fetch.at_end(), Some(false), "nothing of the present order has come");
+        assert_eq!(fetch.supply(), Some(Supply::Gives), "nothing of the present order is known");
         assert!(fetch.shared.full.push((orders[1], frame(50))).is_ok());
         let taken = fetch.take(9, |bytes| {
             seen.push(Header::peek(bytes).map(|header| header.first_seq));
             true
         });
         assert_eq!((taken, seen), (1, vec![Some(50)]));
-        fetch.shared.at_end.store(orders[1], Ordering::Release);
-        assert_eq!(fetch.at_end(), Some(true));
+        fetch.shared.supply.store(packed(orders[1], Supply::AtEnd), Ordering::Release);
+        assert_eq!(fetch.supply(), Some(Supply::AtEnd));
     }
 }
