@@ -98,6 +98,12 @@ const OF_FOUNDING: &[Mutation] = &[
 /// What only full disks of a majority can find.
 const OF_DROUGHT: &[Mutation] = &[Mutation::TableEnds, Mutation::FullMissesLeader, Mutation::FullCampaigns];
 
+/// What only a run that lasts for days can find.
+const OF_DAYS: &[Mutation] = &[Mutation::BeatsMadeUp, Mutation::StallIsRoundTrip];
+
+/// What only a journal that is rolled back can find.
+const OF_COPIES: &[Mutation] = &[Mutation::OlderCopyIsTorn];
+
 /// Rules whose judges the explorer does not call: it would look in vain.
 const SIMULATED: &[&str] =
     &["events", "replies", "stable", "handover", "pools", "REPAIR-3", "REPAIR-4", "replays"];
@@ -226,6 +232,8 @@ fn needs(mutation: Mutation, rule: &str) -> Option<Seeds> {
             Some(("with a founding", Plan::may_found))
         }
         _ if OF_DROUGHT.contains(&mutation) => Some(("of a drought", Plan::is_drought)),
+        _ if OF_COPIES.contains(&mutation) => Some(("with journals that are rolled back", Plan::rolls_back)),
+        _ if OF_DAYS.contains(&mutation) => Some(("that last for days", Plan::is_long)),
         _ => None,
     }
 }

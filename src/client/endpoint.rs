@@ -57,6 +57,8 @@ pub struct Endpoint {
     pub resend_ns_min: Nanos,
     /// Longest wait.
     pub resend_ns_max: Nanos,
+    /// How often an idle leader beats.
+    pub beat_ns: Nanos,
     /// What to do when there is nothing to do, for loops that the handle runs itself.
     pub idle: Idle,
     /// Directory of counters files, on a tmpfs.

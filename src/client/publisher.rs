@@ -137,6 +137,7 @@ impl<N: Net> Publisher<N> {
             resend_ns_min: endpoint.resend_ns_min,
             resend_ns_max: endpoint.resend_ns_max,
             ask_again_ns: ASK_AGAIN_NS,
+            beat_ns: endpoint.beat_ns,
             names_max: NAMES_MAX,
             message_len_max: endpoint.message_len_max,
             message_len_max_of: endpoint.message_len_max_of.clone(),

@@ -98,7 +98,8 @@ impl<N: Net> Subscriber<N> {
         let replay = endpoint.replay(receiver.me);
         let parts =
             PartsLimits { message_len_max: endpoint.message_len_max, bytes: endpoint.subscriber_parts_bytes };
-        let limits = SubscriberLimits { receiver, delivery, start, parts, lag_report_ns: LAG_REPORT_NS };
+        let (lag_report_ns, beat_ns) = (LAG_REPORT_NS, endpoint.beat_ns);
+        let limits = SubscriberLimits { receiver, delivery, start, parts, lag_report_ns, beat_ns };
         let mut engine = Engine::new(net, limits);
         engine.core.set_replay(replay);
         Ok(Self { engine, source: Source::default(), clock: Clock::start(), sleep: Sleep::default() })

@@ -55,6 +55,7 @@ impl Config {
             publisher_buffer_bytes: self.publisher.buffer_bytes as usize,
             resend_ns_min: self.timing.resend_min_ns,
             resend_ns_max: self.timing.resend_max_ns,
+            beat_ns: self.timing.beat_ns,
             idle: self.idle(),
             counters: self.counters_folder(),
         }

@@ -54,6 +54,8 @@ pub struct PublisherLimits {
     pub resend_ns_max: Nanos,
     /// How long an open or a look-up waits for its answer.
     pub ask_again_ns: Nanos,
+    /// How often an idle leader beats: the silence of the groups is measured by it.
+    pub beat_ns: Nanos,
     /// Most names that one handle opens.
     pub names_max: u32,
     /// Bytes of the longest message; one that is longer than a datagram goes out in parts.
@@ -322,7 +324,7 @@ impl PublisherCore {
             history: 0,
             epoch: Epoch::NONE,
             renewed: false,
-            pulse: Pulse::new(PulseLimits::READER),
+            pulse: Pulse::new(PulseLimits::reader(limits.beat_ns)),
             leader_at: None,
             multicast_told: false,
             number: 0,

@@ -45,6 +45,8 @@ pub struct SubscriberLimits {
     pub parts: PartsLimits,
     /// A lag of the commit is reported when it lasts this long, and then as often.
     pub lag_report_ns: Nanos,
+    /// How often an idle leader beats: the silence of the groups is measured by it.
+    pub beat_ns: Nanos,
 }
 
 /// The rules of a subscriber without its device.
@@ -173,6 +175,7 @@ impl<N: Net> Subscriber<N> {
 
 impl SubscriberCore {
     fn new(limits: SubscriberLimits) -> Self {
+        let pulse = Pulse::new(PulseLimits::reader(limits.beat_ns));
         // An application that begins behind a log was told of that log.
         let (next, told_next) = match limits.start {
             Start::Live => (0, 0),
@@ -202,7 +205,7 @@ impl SubscriberCore {
             caught_up: false,
             lag_since: None,
             lag_told: 0,
-            pulse: Pulse::new(PulseLimits::READER),
+            pulse,
             multicast_told: false,
             ahead: Ahead::default(),
             ended: false,
@@ -262,7 +265,7 @@ impl SubscriberCore {
         (self.heard_at, self.replay_at, self.standstill) = (0, 0, Standstill::default());
         self.lag_since = None;
         self.lag_told = 0;
-        self.pulse = Pulse::new(PulseLimits::READER);
+        self.pulse = Pulse::new(PulseLimits::reader(self.limits.beat_ns));
         self.ahead = Ahead::default();
         self.counters = Counters::default();
         self.events = Events::default();

@@ -85,6 +85,8 @@ pub fn look<S: Store, M: TailMemory>(
         None => {
             let (state, found, torn) = recover::cold(store, &numbers)?;
             sight.damage.extend(found);
+            let own = memory.filter(|_| sight.ring_damage.is_some());
+            sight.damage.extend(own.and_then(|own| rolled_back(own, state.log.end, &numbers)));
             (state, None, torn)
         }
     };
@@ -149,6 +151,23 @@ pub fn look<S: Store, M: TailMemory>(
         damage: sight.damage,
         remarks,
     })
+}
+
+/// The journal's own ring cannot be read with these segments, whose log ends at `end`. Where they lack what it knows them to
+/// hold, that is no damage of the ring: in one boot of the machine nothing takes it from them but an older copy of the folder,
+/// or a file system that was mounted again behind an error.
+fn rolled_back<M: TailMemory>(own: &M, end: LogEnd, numbers: &[u64]) -> Option<Damage> {
+    let written = own.word(Word::WrittenSeq);
+    if end.next >= written || planted(Mutation::OlderCopyIsTorn) {
+        return None;
+    }
+    let file = numbers.last().map_or("segments".to_string(), |number| FileName::Segment(*number).to_string());
+    let what = format!(
+        "the segments end at {}, and held everything below {written}, as the tail knows: they are an older copy of \
+         themselves, or their file system has lost a part of them",
+        end.next
+    );
+    Some(Damage::new(file, 0, end.next, what))
 }
 
 /// What the copies of the superblock say, and what was found so far.

@@ -23,6 +23,7 @@
 //! | no such ring | in use, spoken `process` | incomplete |
 //! | a ring that is newer than the record | any | incomplete: the journal is an older copy of itself |
 //! | any | segments that were on the device are missing, or damage | incomplete |
+//! | the one that the record names | the segments lack what it knows them to hold | incomplete, as damage |
 //!
 //! A record becomes *weaker* (from clean to in use, from `power` to `process`) only when a run begins, and
 //! then both copies of the superblock are written before the first word. It becomes *stronger* (on the

@@ -10,6 +10,7 @@
 //! The rungs stand beside the times between messages of round rates. At 50, 100 and 200 µs a heartbeat was
 //! sent whenever the next of 20,000, 10,000 or 5,000 messages a second came in, and it waited for that.
 
+use super::planted::{Mutation, planted};
 use crate::wire::Nanos;
 
 /// The ladder.
@@ -78,7 +79,8 @@ impl Beat {
         while self.rung < RUNGS && now >= self.last_datagram + (self.limits.first_ns << self.rung) {
             self.rung += 1;
         }
-        (self.last_beat, self.steady) = (now, now + self.limits.beat_ns);
+        let from = if planted(Mutation::BeatsMadeUp) && self.steady > 0 { self.steady } else { now };
+        (self.last_beat, self.steady) = (now, from + self.limits.beat_ns);
         true
     }
 

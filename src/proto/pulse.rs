@@ -29,10 +29,24 @@ pub struct PulseLimits {
 }
 
 impl PulseLimits {
-    /// For who replaces nobody and is in no hurry: silence of twenty beats is asked about, at every other beat.
-    pub const READER: Self = Self { silence_ns: 20_000_000, again_ns: 2_000_000, lost_ns: 200_000_000 };
+    /// For who replaces nobody and is in no hurry, where an idle leader beats once in `beat_ns`: silence of 20 ms is asked
+    /// about each 2 ms, and where beats are seldom, that of three of them at each.
+    pub fn reader(beat_ns: Nanos) -> Self {
+        Self {
+            silence_ns: SILENCE_NS.max(SILENT_BEATS * beat_ns),
+            again_ns: AGAIN_NS.max(beat_ns),
+            lost_ns: LOST_NS.max(LOST_BEATS * beat_ns),
+        }
+    }
 }
 
+/// Readers' times where beats are frequent, ...
+const SILENCE_NS: Nanos = 20_000_000;
+const AGAIN_NS: Nanos = 2_000_000;
+const LOST_NS: Nanos = 200_000_000;
+/// ... and at least so many beats: two in a row may be lost.
+const SILENT_BEATS: u64 = 3;
+const LOST_BEATS: u64 = 10;
 /// The doubling ends at this many times `again_ns`.
 const AGAIN_TIMES_MAX: u64 = 64;
 
@@ -162,6 +176,16 @@ mod tests {
         assert!(asked.iter().filter(|at| **at < 1_800).count() >= 3, "a timeout is 800");
         let last = asked.len() - 1;
         assert_eq!(asked[last] - asked[last - 1], LIMITS.again_ns * AGAIN_TIMES_MAX);
+    }
+
+    /// MCAST-1.
+    #[test]
+    fn mcast_1_a_reader_is_as_patient_as_beats_are_seldom() {
+        let usual = PulseLimits { silence_ns: 20_000_000, again_ns: 2_000_000, lost_ns: 200_000_000 };
+        assert_eq!(PulseLimits::reader(1_000_000), usual);
+        let slow = PulseLimits::reader(1_000_000_000);
+        assert_eq!((slow.silence_ns, slow.again_ns), (3_000_000_000, 1_000_000_000));
+        assert_eq!(slow.lost_ns, 10_000_000_000);
     }
 
     /// MCAST-1.

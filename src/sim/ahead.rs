@@ -21,7 +21,7 @@ const SELDOM: u64 = 8;
 const MOMENTS_MAX: u64 = 3;
 
 impl Plan {
-    /// When the world is copied; never in most runs, and never in those with an edge.
+    /// When the world is copied; never in most runs, and never in those with an edge. Nights are not counted.
     pub(super) fn draw_moments(&mut self, rng: &mut Rng) {
         self.moments = Vec::new();
         if rng.below(SELDOM) > 0 || self.edges.is_some() {
@@ -35,7 +35,7 @@ impl Plan {
 impl World {
     /// Looks ahead, where the moment for it has come.
     pub(super) fn look_ahead(&mut self) -> Result<(), Violation> {
-        let since_begin = self.now.saturating_sub(super::world::BEGIN_NS);
+        let since_begin = self.now.saturating_sub(super::world::BEGIN_NS + self.slept_ns);
         while let Some(moment) = self.plan.moments.get(self.next_moment).copied()
             && moment <= since_begin
             && self.phase == Phase::Storm

@@ -17,8 +17,12 @@ use crate::proto::commit::Durability;
 use crate::proto::window::Window;
 use crate::wire::Nanos;
 
-/// A leader beats this often, where nothing else is configured.
+/// See [`Plan::beat_ns`]; in a run of the usual pace.
 const BEAT_NS: Nanos = 500_000;
+/// What `timing.heartbeat_first` may be.
+const BEAT_FIRST_NS_MAX: Nanos = 100_000_000;
+/// What `timing.suspect_max` may be.
+const TIMEOUT_NS_MAX: Nanos = 60_000_000_000;
 /// Names that every configuration has room for.
 const PUBLISHERS_MAX: u32 = 16;
 /// The tail holds so many windows at least.
@@ -55,9 +59,12 @@ impl Configured {
             ring_bytes: plan.ring_bytes,
             segment_len: plan.segment_len,
             window: plan.window,
-            beat: BeatLimits { first_ns: 50_000, beat_ns: BEAT_NS },
+            beat: BeatLimits {
+                first_ns: (50_000 * plan.pace).min(BEAT_FIRST_NS_MAX),
+                beat_ns: plan.beat_ns(),
+            },
             timeout_ns: plan.timeout_ns,
-            timeout_ns_max: 8 * plan.timeout_ns,
+            timeout_ns_max: (8 * plan.timeout_ns).min(TIMEOUT_NS_MAX),
             publishers_max: PUBLISHERS_MAX,
             hold_back: 32,
         }
@@ -89,9 +96,10 @@ impl Configured {
                 }
                 5 => {
                     other.timeout_ns = self.timeout_ns * rng.pick(&[1, 2, 3]);
-                    other.timeout_ns_max = other.timeout_ns * rng.pick(&[4, 8]);
+                    other.timeout_ns_max = (other.timeout_ns * rng.pick(&[4, 8])).min(TIMEOUT_NS_MAX);
                     let beat_ns = self.beat.beat_ns / rng.pick(&[1, 2, 4]);
-                    other.beat = BeatLimits { first_ns: rng.pick(&[10_000, 50_000, beat_ns]), beat_ns };
+                    let first_ns = rng.pick(&[10_000, 50_000, beat_ns]).min(BEAT_FIRST_NS_MAX);
+                    other.beat = BeatLimits { first_ns, beat_ns };
                 }
                 _ => {
                     other.publishers_max = PUBLISHERS_MAX * rng.pick(&[1, 2, 64]);
@@ -106,6 +114,11 @@ impl Configured {
 }
 
 impl Plan {
+    /// An idle leader beats this often, where nothing else is configured.
+    pub(super) fn beat_ns(&self) -> Nanos {
+        BEAT_NS * self.pace
+    }
+
     /// Each replica's configuration; in most runs that of the cluster. In some it changes while they run.
     pub(super) fn draw_configured(&mut self, rng: &mut Rng, is_uniform: bool) {
         let mut base = Configured::of(self);

@@ -10,6 +10,7 @@ use super::net::SimNet;
 use super::plan::Plan;
 use super::replay::{Fetching, Giving};
 use super::rng::Rng;
+use super::rollback::Copy;
 use super::storage::Ordeal;
 use crate::engine::ports::Ports;
 use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
@@ -108,6 +109,10 @@ pub(super) struct Machine {
     pub(super) cold: bool,
     /// The newest segment when a suffix was exchanged last in this run.
     pub(super) exchanged_in: Option<u64>,
+    /// A copy of its folder.
+    pub(super) copy: Option<Copy>,
+    /// Its journal is a copy that was put back, and nobody has begun to run on it.
+    pub(super) rolled_back: bool,
     /// What its side thread has said.
     pub(super) remarks: Vec<Remark>,
     /// Segments of which a bit has changed while the process ran, and what they were.
@@ -169,6 +174,8 @@ impl Machine {
             fetching: None,
             giving: Giving::default(),
             exchanged_in: None,
+            copy: None,
+            rolled_back: false,
             remarks: Vec::new(),
             cold: false,
             rotten: BTreeMap::new(),
@@ -307,6 +314,11 @@ impl Machine {
         std::mem::swap(memory, &mut self.other_tail);
         (self.cold, self.is_tail_elsewhere) = (true, !self.is_tail_elsewhere);
         self.forgot |= !self.is_on_device();
+    }
+
+    /// Whether there was only one path for the tail in this boot.
+    pub(super) fn has_one_tail(&self) -> bool {
+        !self.is_tail_elsewhere && self.other_tail.is_none() && !self.moves_tail
     }
 
     /// The rings at both paths are gone.

@@ -3,6 +3,7 @@
 
 use super::clock::Clock;
 use super::configured::Configured;
+use super::days::Night;
 use super::device::Ailment;
 use super::disk::Trouble;
 use super::edge::{self, EdgeFault, EdgePlan};
@@ -143,9 +144,63 @@ pub enum What {
     OtherCluster(u64),
     /// The journals of the first are gone for good, the second lose their power; and the operator recovers.
     Ruin(Seats, Seats),
+    /// Everything stands still.
+    Night(Night, Nanos),
+    /// The folder of a journal is copied.
+    Copy(Target),
+    /// A process dies, and its journal is the copy that was made last.
+    RollBack(Target, Nanos),
 }
 
-/// A fault and when it strikes, in nanoseconds from the beginning.
+impl What {
+    /// How long it lasts, where it does.
+    pub(super) fn lasting_mut(&mut self) -> Option<&mut Nanos> {
+        match self {
+            Self::Crash(.., lasting)
+            | Self::Reboot(.., lasting)
+            | Self::Amnesia(.., lasting)
+            | Self::Damage(.., lasting)
+            | Self::Pause(.., lasting)
+            | Self::PauseClient(.., lasting)
+            | Self::Cut(.., lasting)
+            | Self::Isolate(.., lasting)
+            | Self::Clog(.., lasting)
+            | Self::DiskFull(.., lasting)
+            | Self::Power(.., lasting)
+            | Self::Reconfigure(.., lasting)
+            | Self::OtherTail(.., lasting)
+            | Self::Dark(.., lasting)
+            | Self::Last(.., lasting)
+            | Self::DiskFails(.., lasting)
+            | Self::SlowFlush(.., lasting)
+            | Self::Ail(.., lasting)
+            | Self::Night(.., lasting)
+            | Self::RollBack(.., lasting) => Some(lasting),
+            Self::Rot(_)
+            | Self::ClockStep(..)
+            | Self::Add(..)
+            | Self::Remove(_)
+            | Self::Replace(_)
+            | Self::TwoOrders(..)
+            | Self::LateOrder
+            | Self::Bury(..)
+            | Self::Handover(_)
+            | Self::OldDown
+            | Self::ForgedDown
+            | Self::Replay(_)
+            | Self::ClientCrash(_)
+            | Self::Fence(_)
+            | Self::Close(_)
+            | Self::Edge(_)
+            | Self::Echo(_)
+            | Self::OtherCluster(_)
+            | Self::Ruin(..)
+            | Self::Copy(_) => None,
+        }
+    }
+}
+
+/// A fault and when it strikes, in nanoseconds from the beginning; nights are not counted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Fault {
     /// When.
@@ -197,8 +252,10 @@ pub struct Plan {
     pub loopback: bool,
     /// How long a leader may be silent.
     pub timeout_ns: Nanos,
-    /// How long faults go on.
+    /// How long faults go on; nights are not counted.
     pub storm_ns: Nanos,
+    /// So many times slower than usual everything is that is configured; 1 in most runs.
+    pub pace: u64,
     /// Whether readers read journals where no ring helps.
     pub replays: bool,
     /// What a connection to a journal takes until it is answered.
@@ -260,6 +317,7 @@ impl Plan {
             loopback: rng.below(2) == 0,
             timeout_ns: rng.pick(&[2_000_000, 2_000_000, 4_000_000]),
             storm_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
+            pace: 1,
             replays: Rng::new(seed ^ 0x4ead).below(2) == 0,
             replay_opens_ns: 1_000_000
                 * Rng::new(seed ^ 0x0be4).pick(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 5, 5, 20, 70]),
@@ -292,9 +350,12 @@ impl Plan {
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));
         plan.draw_ruin(&mut Rng::new(seed ^ 0x104a));
+        plan.draw_copies(&mut Rng::new(seed ^ 0xc09e));
+        plan.draw_sleeper(&mut Rng::new(seed ^ 0x51ee));
         let is_drought = plan.draw_drought(&mut Rng::new(seed ^ 0xd407));
         plan.draw_quiet(&mut Rng::new(seed ^ 0x91e7));
         let is_quiet = plan.quiet_from.is_some();
+        plan.draw_pace(&mut Rng::new(seed ^ 0x9ace));
         plan.draw_configured(&mut Rng::new(seed ^ 0xc0f1), is_drought || is_quiet);
         plan.draw_clocks(&mut Rng::new(seed ^ 0xc10c));
         if !is_drought && !is_quiet {
@@ -303,6 +364,7 @@ impl Plan {
         if !is_quiet {
             plan.draw_moments(&mut Rng::new(seed ^ 0xa4ea));
         }
+        plan.draw_nights(&mut Rng::new(seed ^ 0x0197));
         plan
     }
 

@@ -10,6 +10,7 @@ use super::operator::Operator;
 use super::plan::{Plan, What};
 use super::reader::{Source, replay_limits};
 use super::rng::Rng;
+use super::sleeper::Slept;
 use super::story::{Happening, Story};
 use super::wire::Wire;
 use super::world::{Actor, Phase, Reading, Seat, Work, World};
@@ -73,7 +74,7 @@ pub(super) fn replica_limits(
         durability: configured.durability,
         publishers_max: configured.publishers_max,
         hold_back: configured.hold_back,
-        ack_again_ns: 1_000_000,
+        ack_again_ns: plan.patient(1_000_000),
         process_nonce: rng.next_u64(),
         born,
         repairs_per_request: 16,
@@ -102,9 +103,10 @@ pub(super) fn plain_publisher(plan: &Plan, seat: usize, rng: &mut Rng) -> Box<Pu
         window_entries: 16,
         window_datagrams: 8,
         flight_datagrams: 4,
-        resend_ns_min: 300_000,
-        resend_ns_max: 5_000_000,
-        ask_again_ns: 1_000_000,
+        resend_ns_min: plan.patient(300_000),
+        resend_ns_max: plan.patient(5_000_000),
+        ask_again_ns: plan.patient(1_000_000),
+        beat_ns: plan.beat_ns(),
         names_max: 64,
         message_len_max: MESSAGE_LEN_MAX,
         message_len_max_of: BTreeMap::new(),
@@ -136,6 +138,7 @@ pub(super) fn subscriber(
         start,
         parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 512 * MESSAGE_LEN_MAX },
         lag_report_ns: 1_000_000,
+        beat_ns: plan.beat_ns(),
     };
     let mut subscriber = Subscriber::new(SimNet::of_client().sparing(), limits);
     if replays {
@@ -178,6 +181,8 @@ impl World {
             story: tells.then(Story::default),
             trace_digest: 0,
             edges: None,
+            slept_ns: 0,
+            dawn: 0,
             plan: plan.clone(),
         };
         world.oracle.tree.keeps_bytes = plan.edges.is_some();
@@ -210,7 +215,8 @@ impl World {
                 _ => Start::From(1),
             };
             let source = Source::default();
-            let reading = Reading { delivery, start, restart_at: 0, ended: false, source };
+            let slept = Slept::default();
+            let reading = Reading { delivery, start, restart_at: 0, ended: false, source, slept };
             let word = if delivery == Delivery::Committed { "committed" } else { "stamped" };
             world.seat(Actor::Subscriber(None, reading), format!("{word} {index}"));
             world.start_client(seat);
@@ -265,6 +271,9 @@ impl World {
         let what = match &started {
             Started::Ran => return Ok(()),
             Started::Runs(tables) => {
+                if std::mem::take(&mut machine.rolled_back) {
+                    self.oracle.coverage.count(Event::RolledBackWhole);
+                }
                 let shortened = machine
                     .replica()
                     .is_some_and(|replica| self.oracle.is_shortened(seat, replica.tail(), kept));
@@ -335,7 +344,7 @@ impl World {
                 reading.restart_at = 0;
                 let (delivery, start) = (reading.delivery, reading.start);
                 *process = Some(subscriber(&self.plan, seat, delivery, start, self.plan.replays, rng));
-                reading.source = Source::default();
+                (reading.source, reading.slept) = (Source::default(), Slept::default());
                 let cursor = match reading.start {
                     Start::Cursor(cursor) => Some(cursor),
                     _ => None,

@@ -25,8 +25,8 @@ impl World {
             return Nanos::MAX;
         }
         let fault = self.plan.faults.get(self.next_fault);
-        let at = BEGIN_NS + fault.map_or(self.plan.storm_ns, |fault| fault.at_ns.min(self.plan.storm_ns));
-        at.min(self.operator.next_at())
+        let awake = fault.map_or(self.plan.storm_ns, |fault| fault.at_ns.min(self.plan.storm_ns));
+        (BEGIN_NS + self.slept_ns + awake).min(self.operator.next_at())
     }
 
     /// The next fault strikes, or the storm is over.
@@ -205,6 +205,9 @@ impl World {
             What::Echo(count) => self.echo(count),
             What::OtherCluster(count) => self.speak_as_other_cluster(count),
             What::Ruin(gone, dark) => return self.ruin(gone, dark),
+            What::Night(how, lasting) => return self.fall_asleep(how, lasting),
+            What::Copy(target) => self.copy_journal(target),
+            What::RollBack(target, lasting) => return self.roll_back(target, lasting),
             What::Fence(_) => {
                 let rival = self.plan.seats() + self.fences;
                 self.fences += 1;
@@ -313,8 +316,12 @@ impl World {
     }
 
     fn pause(&mut self, index: usize, lasting: Nanos) {
+        let takeovers = self.takeovers();
         let seat = &mut self.seats[index];
         seat.paused_until = seat.paused_until.max(self.now + lasting);
+        if let Actor::Subscriber(_, reading) = &mut seat.actor {
+            reading.slept.begin(takeovers);
+        }
         self.tell(index, || Happening::Fault(format!("paused {}", ms(lasting))));
     }
 

@@ -15,6 +15,7 @@ use crate::journal::side::Remark;
 use crate::proto::commit::Durability;
 use crate::sim::net::SimNet;
 use crate::wire::{Nanos, SMALL_LEN_MAX};
+use std::cell::Cell;
 
 impl World {
     /// Calls the process at `index`. Returns the work that it did.
@@ -228,8 +229,10 @@ impl World {
     fn turn_subscriber(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
         let now = self.plan.clock(index).at(self.now);
         self.look_at_books()?;
+        let takeovers = self.takeovers();
         let Actor::Subscriber(process, reading) = &mut self.seats[index].actor else { return Ok(0) };
         let Some(mut process) = process.take() else { return Ok(0) };
+        reading.slept.go_on(takeovers);
         let mut source = std::mem::take(&mut reading.source);
         self.read_journal(index, &mut process.core, &mut source);
         let Actor::Subscriber(seat, reading) = &mut self.seats[index].actor else { return Ok(0) };
@@ -342,16 +345,20 @@ fn read(
     let mut failure = None;
     let mut told = Vec::new();
     let (mut last, mut ended) = (None, false);
+    let by_replay = Cell::new(false);
+    let slept = &mut reading.slept;
     let mut hear = |event: SubscriberEvent<'_>| {
         let told_rightly = oracle.check_subscriber_event(who, &event);
         let judged = match event {
             SubscriberEvent::Message(message) => {
                 last = Some(message.seq);
+                oracle.coverage.count_all(slept.take(message.seq, by_replay.get()));
                 oracle.on_delivered(who, &message)
             }
             SubscriberEvent::Retract { from } => {
                 told.push(format!("retracts from {from} on"));
                 oracle.coverage.count(Event::Retracts);
+                slept.retract(from);
                 oracle.on_retracted(who, from)
             }
             SubscriberEvent::Abandoned { from, oldest, .. } => {
@@ -408,6 +415,7 @@ fn read(
         if stop == 0 { Flow::Stop } else { Flow::Continue }
     };
     let mut work = process.poll(now, limit, &mut hear);
+    by_replay.set(true);
     let used = process.core.on_replay(now, &reading.source.kept, &mut hear);
     reading.source.kept.drain(..used);
     reading.ended |= ended;

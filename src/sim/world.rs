@@ -1,6 +1,7 @@
 //! One run: processes, the network between them, the faults, and the two phases.
 
 use super::check::{Oracle, Violation, digest};
+use super::clock::Clock;
 use super::coverage::Event;
 use super::device::Device;
 use super::edge::{EdgeSeat, Edges};
@@ -13,6 +14,7 @@ use super::plan::Plan;
 use super::populate::address;
 use super::reader::Source;
 use super::rng::Rng;
+use super::sleeper::Slept;
 use super::story::{Happening, Story};
 use super::wire::{Letter, Route, Seats, Weather, Wire};
 use crate::engine::event::Event as NodeEvent;
@@ -116,6 +118,8 @@ pub(super) struct Reading {
     pub(super) ended: bool,
     /// The journal that it reads from.
     pub(super) source: Source,
+    /// What it has slept through.
+    pub(super) slept: Slept,
 }
 
 /// First nothing bad, then something good.
@@ -158,19 +162,25 @@ pub(super) struct World {
     pub(super) trace_digest: u64,
     /// What surrounds the core, in some runs.
     pub(super) edges: Option<Box<Edges>>,
+    /// How long all nights were that have begun.
+    pub(super) slept_ns: Nanos,
+    /// When the last of them is over.
+    pub(super) dawn: Nanos,
 }
 
 /// When the run's clock begins.
 pub(super) const BEGIN_NS: Nanos = 1_000_000;
 /// A quorum that is healed must be done after this long.
-const LIVE_NS: Nanos = 1_000_000_000;
+pub(super) const LIVE_NS: Nanos = 1_000_000_000;
 /// Nobody looks less often than this.
-const IDLE_NS_MAX: Nanos = 100_000;
+pub(super) const IDLE_NS_MAX: Nanos = 100_000;
 /// Invariants are looked at once in so many turns that did something, and in so many of all.
 const WORK_STEPS: u64 = 4;
 const LOOK_STEPS: u64 = 16;
 /// A cluster without a quorum is watched for this long.
 const DEAD_NS: Nanos = 20_000_000;
+/// More turns than any run takes: time does not pass, as somebody has something to do again and again.
+const STEPS_MAX: u64 = 5_000_000;
 
 /// Runs one plan to its end. `tells` keeps the story.
 pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, Failure> {
@@ -215,6 +225,9 @@ impl World {
     /// The next thing that happens, and everything that must hold after it. Returns whether the run is over.
     pub(super) fn step(&mut self) -> Result<bool, Violation> {
         self.steps += 1;
+        if self.steps > STEPS_MAX {
+            return Err(format!("LIVENESS: {STEPS_MAX} turns, and it is only {} ns", self.now));
+        }
         let (seat, ready_at) = self.next_ready();
         let arrival = self.wire.next_arrival().unwrap_or(Nanos::MAX);
         let fault = self.next_fault_at();
@@ -233,12 +246,12 @@ impl World {
         }
         match self.phase {
             Phase::Storm => Ok(false),
-            Phase::Dead(since) => Ok(self.now >= since + DEAD_NS),
+            Phase::Dead(since) => Ok(self.now >= since + self.plan.patient(DEAD_NS)),
             Phase::Calm(healthy, since) => {
                 let done = self.steps.is_multiple_of(16)
                     && self.is_done(healthy)
                     && self.edge_lacks(healthy)?.is_none();
-                if !done && self.now >= since + LIVE_NS {
+                if !done && self.now >= since + self.live_ns() {
                     if !self.waits_for_the_broken(healthy) {
                         let lacks = self.edge_lacks(healthy)?.unwrap_or_default();
                         return Err(format!("{}\n  {lacks}", self.describe_stuck(healthy)));
@@ -293,6 +306,9 @@ impl World {
     /// A process has its turn, or begins.
     fn act(&mut self, index: usize) -> Result<(), Violation> {
         if !self.seats[index].actor.runs() {
+            if self.sleeps_on(index) {
+                return Ok(());
+            }
             if let Actor::Replica(_) = self.seats[index].actor {
                 self.oracle.coverage.count(Event::Restarts);
                 return self.start_replica(index);
@@ -320,15 +336,21 @@ impl World {
 
     /// When the process looks again: soon after it had something to do, seldom when it is idle.
     fn sleep(&mut self, index: usize, work: usize) {
-        let turn_ns = self.plan.turn_ns;
+        let (turn_ns, (idle_ns_max, growth)) = (self.plan.turn_ns, self.idleness());
+        let (is_long, clock) = (self.plan.is_long(), self.plan.clock(index));
         let mut has_arrivals = self.net_mut(index).is_some_and(|net| net.has_arrivals());
         if self.has_second_handle(index) {
             has_arrivals |= self.net_mut(index + 1).is_some_and(|net| net.has_arrivals());
         }
         let seat = &mut self.seats[index];
-        let busy = work > 0 || has_arrivals;
-        seat.idle_ns = if busy { turn_ns } else { (seat.idle_ns * 2).clamp(turn_ns, IDLE_NS_MAX) };
+        // A reader whose subscription is over takes nothing any more, and would be called without end.
+        let is_over = is_long && matches!(&seat.actor, Actor::Subscriber(_, reading) if reading.ended);
+        let busy = work > 0 || has_arrivals && !is_over || is_long && seat.actor.is_restless();
+        seat.idle_ns = if busy { turn_ns } else { (seat.idle_ns * growth).clamp(turn_ns, idle_ns_max) };
         seat.wake_at = self.now + 1 + seat.idle_ns / 2 + self.rng.below(seat.idle_ns / 2 + 1);
+        if is_long && let Some(deadline) = seat.actor.client_deadline(clock).filter(|at| *at > self.now) {
+            seat.wake_at = seat.wake_at.min(deadline);
+        }
         if let Some(deadline) = seat.actor.next_deadline() {
             seat.wake_at = seat.wake_at.min(deadline.max(self.now + 1 + turn_ns / 8));
         }
@@ -515,7 +537,7 @@ impl World {
     fn describe_stuck(&self, healthy: Seats) -> Violation {
         let mut out = format!(
             "LIVENESS: a quorum is healed for {} ms and this is not done (committed below {}):",
-            LIVE_NS / 1_000_000,
+            self.live_ns() / 1_000_000,
             self.oracle.commit_next()
         );
         for (index, seat) in self.seats.iter().enumerate() {
@@ -599,6 +621,26 @@ impl Actor {
             Self::Subscriber(process, _) => process.as_mut().map(|process| process.net_mut()),
             Self::Edge(edge) => edge.net_mut(handle),
             Self::Handle(_) => None,
+        }
+    }
+
+    /// Whether it is to be called again soon, whatever comes.
+    fn is_restless(&self) -> bool {
+        match self {
+            Self::Replica(machine) => machine.replica().is_some_and(|replica| replica.is_restless()),
+            _ => false,
+        }
+    }
+
+    /// When a client has something to do, whatever comes: to hand in, to ask or to send again.
+    fn client_deadline(&self, clock: Clock) -> Option<Nanos> {
+        match self {
+            Self::Publisher(Some(process), work) => {
+                let hands_in = if work.left > 0 { work.next_at } else { Nanos::MAX };
+                Some(clock.reaches(process.core.next_deadline()).min(hands_in))
+            }
+            Self::Subscriber(Some(process), _) => Some(clock.reaches(process.core.next_deadline())),
+            _ => None,
         }
     }
 

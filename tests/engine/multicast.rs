@@ -1,10 +1,18 @@
 //! Multicast dies and unicast lives: nobody is replaced for that, and the stream goes on by repair.
 
+use crate::log::Log;
+use crate::subscriber::{Reader, Told};
 use crate::world::*;
 use lockstep::engine::counters::Counter;
 use lockstep::engine::event::{Event, Role};
 use lockstep::engine::publisher::PublisherEvent;
+use lockstep::engine::receiver::Start;
+use lockstep::engine::replay::ReplayLimits;
+use lockstep::engine::subscriber::Delivery;
 use lockstep::wire::*;
+
+/// The longest `timing.beat` that a file may have.
+const SECOND: Nanos = 1_000_000_000;
 
 /// A cluster of three with one open publisher, running for a while.
 fn cluster() -> (Cluster, PublisherId) {
@@ -147,4 +155,27 @@ fn a_publisher_whose_groups_bring_nobody_tells_so_and_tells_when_they_do() {
     cluster.groups_lost = |_, _| false;
     publish(&mut cluster, id, 5);
     assert_eq!(told(&cluster), [true, false]);
+}
+
+/// A leader whose `timing.beat` is a second is heard once a second: a reader that knows that asks nobody for it, takes no
+/// journal instead, and calls no group lost.
+#[test]
+fn mcast_1_beats_that_are_seldom_by_configuration_are_no_silence() {
+    let mut log = Log::begun(3);
+    let mut reader = Reader::with(Delivery::Stamped, Start::Live, |limits| limits.beat_ns = SECOND);
+    let me = Identity { replica: 2_000, incarnation: 5 };
+    reader.subscriber.core.set_replay(ReplayLimits::new(CLUSTER, me, vec![address(8)]));
+    reader.hear(&log.frames[1].clone());
+    for _ in 0..60 {
+        reader.hear(&log.heartbeat());
+        for _ in 0..100 {
+            reader.wait(SECOND / 100);
+            assert!(reader.step().is_none(), "a journal is read");
+        }
+    }
+    assert_eq!((reader.count(Counter::PulsesOut), reader.count(Counter::Replays)), (0, 0));
+    assert!(!reader.told.contains(&Told::Multicast(true)));
+    // Three beats that do not come are silence.
+    reader.wait(4 * SECOND);
+    assert_eq!(reader.count(Counter::PulsesOut), 1);
 }

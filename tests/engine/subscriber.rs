@@ -86,7 +86,14 @@ impl Reader {
         let me = Identity { replica: 2_000, incarnation: 5 };
         let receiver = receiver_limits(me, 3);
         let parts = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 1 << 20 };
-        let mut limits = SubscriberLimits { receiver, delivery, start, parts, lag_report_ns: 1_000_000 };
+        let mut limits = SubscriberLimits {
+            receiver,
+            delivery,
+            start,
+            parts,
+            lag_report_ns: 1_000_000,
+            beat_ns: 1_000_000,
+        };
         change(&mut limits);
         Self {
             subscriber: Subscriber::new(SimNet::default(), limits),

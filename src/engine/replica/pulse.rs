@@ -14,17 +14,20 @@ use std::net::SocketAddrV4;
 
 /// Groups that are silent for so many timeouts, while unicast is answered, are lost: some 60 ms by default.
 const MULTICAST_LOST_TIMEOUTS: u64 = 8;
-/// It is known within a second whatever the timeouts are.
+/// It is known within a second whatever the timeouts are, unless beats are that seldom: then after so many of them.
 const MULTICAST_LOST_NS_MAX: Nanos = 750_000_000;
-/// Long timeouts or not, who is missed is asked after a quarter of a second.
+const MULTICAST_LOST_BEATS: u64 = 10;
+/// Long timeouts or not, who is missed is asked after a quarter of a second, or behind the next beat but one.
 const SILENCE_NS_MAX: Nanos = 250_000_000;
+const SILENT_BEATS: u64 = 2;
 
 /// Asked early enough for three answers before the silence is a suspicion; told when it has lasted a little.
 pub(super) fn pulse_limits(suspect: &SuspectLimits) -> PulseLimits {
     PulseLimits {
-        silence_ns: (suspect.timeout_ns / 2).min(SILENCE_NS_MAX),
+        silence_ns: (suspect.timeout_ns / 2).min(SILENCE_NS_MAX.max(SILENT_BEATS * suspect.beat_ns)),
         again_ns: suspect.beat_ns,
-        lost_ns: (MULTICAST_LOST_TIMEOUTS * suspect.timeout_ns).min(MULTICAST_LOST_NS_MAX),
+        lost_ns: (MULTICAST_LOST_TIMEOUTS * suspect.timeout_ns)
+            .min(MULTICAST_LOST_NS_MAX.max(MULTICAST_LOST_BEATS * suspect.beat_ns)),
     }
 }
 

@@ -16,9 +16,10 @@ use crate::engine::receiver::{Start, Superseded};
 use crate::engine::replay::{Piece, Replay, ReplayLimits, Step, piece};
 use crate::wire::{Cursor, FrameView, Nanos, REPLAY_STAY, Refusal, ReplayEnd, Seq};
 
-/// Groups that are silent for this long carry no stream: a leader beats hundreds of times in it. What can
-/// still be had is read from journals, until they are heard again.
+/// Groups that are silent for this long, and for so many beats, carry no stream. What can still be had is read from
+/// journals, until they are heard again.
 const DEAF_NS: Nanos = 500_000_000;
+const DEAF_BEATS: u64 = 10;
 
 impl SubscriberCore {
     /// From now on journals are read where no ring helps.
@@ -135,7 +136,7 @@ impl SubscriberCore {
             let lacks = self.rx.needs_replay();
             let wanted = matches!(self.rx.start(), Start::Oldest) || lacks.is_some();
             // Who was told to stop has not listened.
-            let silent = now > self.heard_at + DEAF_NS && !self.cursor.stopped;
+            let silent = now > self.heard_at + self.deaf_ns() && !self.cursor.stopped;
             let deaf = silent && self.rx.replay_from().is_some();
             if wanted || deaf {
                 self.replay_at = now;
@@ -147,9 +148,14 @@ impl SubscriberCore {
         self.rx.set_replaying(self.replay.is_reading() && !self.replay.is_at_end());
     }
 
+    /// Groups that are silent for this long carry no stream.
+    fn deaf_ns(&self) -> Nanos {
+        DEAF_NS.max(DEAF_BEATS * self.limits.beat_ns)
+    }
+
     fn go_on(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         // Whole with respect to what is heard: a silent group tells nothing.
-        let is_live = self.heard_at >= self.replay_at && now < self.heard_at + DEAF_NS;
+        let is_live = self.heard_at >= self.replay_at && now < self.heard_at + self.deaf_ns();
         if is_live && self.rx.end().is_some() && self.rx.is_whole() {
             return self.replay.finish();
         }

@@ -104,3 +104,29 @@ fn s9_a_number_that_a_damaged_copy_of_the_superblock_knew_is_given_to_no_second_
     let left = looked(&store, Some(&labelled), settings());
     assert!(!is_complete(&left), "nothing was ever said in this ring: {left:?}");
 }
+
+/// An older copy of the segments under the ring of the very run in which it was made: the ring begins behind what they hold,
+/// and cannot be read. In `power` a ring is needed for nothing, but this one proves that more was on the device.
+#[test]
+fn s9_segments_that_lack_what_their_own_ring_knows_them_to_hold_are_refused() {
+    for copied_first in [true, false] {
+        let (store, memory) = Journal::begun().stop();
+        let mut journal = Journal::open(store, memory, power());
+        if !copied_first {
+            journal.grow(5, 3, 100);
+            journal.drain();
+        }
+        let copy = journal.store.clone();
+        journal.grow(50, 3, 100);
+        journal.drain();
+        journal.grow(2, 3, 100);
+        let end = journal.end();
+        let (store, ring) = journal.kill();
+        let whole = looked(&store, Some(&ring), power());
+        assert!(is_complete(&whole) && whole.end() == end, "{whole:?}");
+        let left = looked(&copy, Some(&ring), power());
+        let Completeness::Incomplete(why) = left.completeness() else { panic!("{left:?}") };
+        assert!(why.contains("older copy of themselves"), "{why}");
+        assert!(!left.damage().is_empty());
+    }
+}

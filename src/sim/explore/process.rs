@@ -218,6 +218,7 @@ impl Process {
             start: Start::From(1),
             parts: PartsLimits { message_len_max: FRAME_LEN_MAX, bytes: FRAME_LEN_MAX },
             lag_report_ns: NEVER,
+            beat_ns: 1_000_000,
         };
         Self {
             engine: Engine::Reader(Box::new(Subscriber::new(SimNet::default(), limits)), delivery),

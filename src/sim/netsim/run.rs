@@ -219,6 +219,7 @@ fn engine(seat: usize) -> Result<Engine, String> {
                 resend_ns_min: 20_000_000,
                 resend_ns_max: 100_000_000,
                 ask_again_ns: 10_000_000,
+                beat_ns: 1_000_000,
                 names_max: 1,
                 message_len_max: MESSAGE_LEN_MAX,
                 message_len_max_of: BTreeMap::new(),
@@ -234,6 +235,7 @@ fn engine(seat: usize) -> Result<Engine, String> {
                 start: Start::From(1),
                 parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 4 * MESSAGE_LEN_MAX },
                 lag_report_ns: NEVER_NS,
+                beat_ns: 1_000_000,
             };
             Engine::Receiver(Box::new(Subscriber::new(SimNet::of_client(), limits)))
         }
