@@ -83,8 +83,11 @@ impl Plan {
         let stretch = (awake_ns / (self.storm_ns * pace)).max(1);
         for fault in &mut self.faults {
             fault.at_ns *= pace * stretch;
+            // Who dies in a call may do so when the storm is over, and comes back in time all the same.
+            let in_a_call = matches!(fault.what, What::Last(..) | What::DiskFails(..));
             if let Some(lasting) = fault.what.lasting_mut() {
-                *lasting = if *lasting > self.storm_ns { TO_THE_END } else { *lasting * pace };
+                let ends_with_storm = *lasting > self.storm_ns && !in_a_call;
+                *lasting = if ends_with_storm { TO_THE_END } else { *lasting * pace };
             }
         }
         self.pace = pace;
