@@ -99,7 +99,7 @@ const OF_FOUNDING: &[Mutation] = &[
 const OF_DROUGHT: &[Mutation] = &[Mutation::TableEnds, Mutation::FullMissesLeader, Mutation::FullCampaigns];
 
 /// What only a run that lasts for days can find.
-const OF_DAYS: &[Mutation] = &[Mutation::BeatsMadeUp, Mutation::StallIsRoundTrip];
+const OF_DAYS: &[Mutation] = &[Mutation::BeatsMadeUp];
 
 /// What only a journal that is rolled back can find.
 const OF_COPIES: &[Mutation] = &[Mutation::OlderCopyIsTorn];

@@ -15,7 +15,6 @@
 //! ```
 //! How long an answer takes is measured by [`Rtt`]: the token of a request tells which one is answered.
 
-use super::planted::{Mutation, planted};
 use crate::wire::{Identity, Nanos, Seq};
 
 /// The timers.
@@ -105,11 +104,9 @@ impl Rtt {
 
     /// A first answer came this long after its request.
     pub fn on_sample(&mut self, ns: Nanos) {
-        let is_believed = planted(Mutation::StallIsRoundTrip);
-        let (ns, old) = (if is_believed { ns } else { ns.min(RTT_NS_MAX) }, self.smoothed_ns);
+        let (ns, old) = (ns.min(RTT_NS_MAX), self.smoothed_ns);
         self.smoothed_ns = match old {
             0 => ns,
-            _ if is_believed => ns.max(old),
             _ if ns < old => old - (old - ns) / FALL,
             _ => old + (ns.min(OUTLIER * old) - old) / RISE,
         };

@@ -212,7 +212,6 @@ mutations! {
     AnyBoundBelieved "others" "an ack tells of what is stamped, whoever says it and however far it reaches",
     OlderCopyIsTorn "S9" "segments that lack what the ring knows them to hold are taken for the newest, in power",
     BeatsMadeUp "BEAT-1" "a leader that was suspended makes up for each beat that it missed",
-    StallIsRoundTrip "NACK-1" "a round trip is believed however long it took",
     SlowSourceLeft "replays" "a journal that has not answered yet counts as one that has no more",
 }
 
