@@ -2,6 +2,7 @@
 
 use super::check::Violation;
 use super::coverage::Event;
+use super::days::behind_the_storm;
 use super::device::Device;
 use super::edge::EdgePlan;
 use super::machine::State;
@@ -122,7 +123,7 @@ impl World {
     }
 
     fn heal(&mut self, index: usize) {
-        let now = self.now;
+        let (now, short_ns) = (self.now, self.plan.timeout_ns);
         let seat = &mut self.seats[index];
         (seat.paused_until, seat.wake_at) = (0, now);
         match &mut seat.actor {
@@ -131,6 +132,14 @@ impl World {
                 if let State::Down(_, until) = &mut machine.state {
                     *until = now;
                 }
+                // Ordered in the storm: to die in a call, to stop, and to be without power then.
+                if let Some(ordeal) = &mut machine.ordeal {
+                    ordeal.lasting = behind_the_storm(ordeal.lasting, short_ns);
+                }
+                if let Some((_, until)) = &mut machine.stopping {
+                    *until = now + behind_the_storm(until.saturating_sub(now), short_ns);
+                }
+                machine.darkens = machine.darkens.map(|lasting| behind_the_storm(lasting, short_ns));
             }
             Actor::Publisher(process, work) => {
                 if process.is_none() && work.restart_at != Nanos::MAX {

@@ -83,11 +83,8 @@ impl Plan {
         let stretch = (awake_ns / (self.storm_ns * pace)).max(1);
         for fault in &mut self.faults {
             fault.at_ns *= pace * stretch;
-            // Who dies in a call may do so when the storm is over, and comes back in time all the same.
-            let in_a_call = matches!(fault.what, What::Last(..) | What::DiskFails(..));
             if let Some(lasting) = fault.what.lasting_mut() {
-                let ends_with_storm = *lasting > self.storm_ns && !in_a_call;
-                *lasting = if ends_with_storm { TO_THE_END } else { *lasting * pace };
+                *lasting = if *lasting > self.storm_ns { TO_THE_END } else { *lasting * pace };
             }
         }
         self.pace = pace;
@@ -113,6 +110,11 @@ impl Plan {
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
+}
+
+/// What was to last to the end of the storm, and only begins behind it, lasts for `short_ns`.
+pub(super) fn behind_the_storm(lasting: Nanos, short_ns: Nanos) -> Nanos {
+    if lasting < TO_THE_END / 2 { lasting } else { short_ns }
 }
 
 impl World {
