@@ -2,7 +2,6 @@
 
 use super::check::Violation;
 use super::coverage::Event;
-use super::days::behind_the_storm;
 use super::device::Device;
 use super::edge::EdgePlan;
 use super::machine::State;
@@ -123,7 +122,7 @@ impl World {
     }
 
     fn heal(&mut self, index: usize) {
-        let (now, short_ns) = (self.now, self.plan.timeout_ns);
+        let (now, short_ns) = (self.now, self.short_ns());
         let seat = &mut self.seats[index];
         (seat.paused_until, seat.wake_at) = (0, now);
         match &mut seat.actor {
@@ -134,12 +133,12 @@ impl World {
                 }
                 // Ordered in the storm: to die in a call, to stop, and to be without power then.
                 if let Some(ordeal) = &mut machine.ordeal {
-                    ordeal.lasting = behind_the_storm(ordeal.lasting, short_ns);
+                    ordeal.lasting = ordeal.lasting.min(short_ns);
                 }
                 if let Some((_, until)) = &mut machine.stopping {
-                    *until = now + behind_the_storm(until.saturating_sub(now), short_ns);
+                    *until = (*until).min(now.saturating_add(short_ns));
                 }
-                machine.darkens = machine.darkens.map(|lasting| behind_the_storm(lasting, short_ns));
+                machine.darkens = machine.darkens.map(|lasting| lasting.min(short_ns));
             }
             Actor::Publisher(process, work) => {
                 if process.is_none() && work.restart_at != Nanos::MAX {

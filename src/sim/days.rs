@@ -112,12 +112,12 @@ impl Plan {
     }
 }
 
-/// What was to last to the end of the storm, and only begins behind it, lasts for `short_ns`.
-pub(super) fn behind_the_storm(lasting: Nanos, short_ns: Nanos) -> Nanos {
-    if lasting < TO_THE_END / 2 { lasting } else { short_ns }
-}
-
 impl World {
+    /// What was ordered in the storm of a long run, and only begins behind it, lasts so long at most.
+    pub(super) fn short_ns(&self) -> Nanos {
+        if self.plan.is_long() { self.plan.timeout_ns } else { Nanos::MAX }
+    }
+
     /// Nobody looks less often than this, and who is idle so many times less often at each turn.
     pub(super) fn idleness(&self) -> (Nanos, Nanos) {
         if self.plan.is_long() { (PARK_NS_MAX, 16) } else { (IDLE_NS_MAX, 2) }
