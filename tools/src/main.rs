@@ -255,7 +255,7 @@ fn rolled(times: u32) -> Result<(), String> {
     println!("seed {seed}");
     let mut rng = Rng::new(seed);
     while done < times {
-        let now = (4 * PER_SCENE).min(times - done);
+        let now = (2 * PER_SCENE).min(times - done);
         done += now;
         println!("{done} of {times}: {}", rolling::rolling(&mut rng, now));
     }
