@@ -30,6 +30,7 @@ impl<P: Ports> Replica<P> {
                 Err(reject) => core.reject(reject),
             }
         }
+        core.waits_for_room = false;
         core.settle(tail, now);
         core.look_at_clock(tail, now, wall);
         core.log.on_commit(core.rx.commit.commit_next());
@@ -38,9 +39,12 @@ impl<P: Ports> Replica<P> {
         core.ack(net, tail, now, wall, beaten);
         self.elect(now, wall, drained);
         let Self { net, core, scratch, .. } = self;
-        let request = core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events);
-        if let Some((length, to)) = request {
-            net.send_unicast(to, [&scratch[..length], &[]]);
+        if !core.waits_for_room || planted(Mutation::AsksWithoutRoom) {
+            let request =
+                core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events);
+            if let Some((length, to)) = request {
+                net.send_unicast(to, [&scratch[..length], &[]]);
+            }
         }
         let whole_to = core.rx.is_whole().then(|| core.rx.seen_next());
         core.losses.look(now, net.dropped(), whole_to);
@@ -199,7 +203,12 @@ impl ReplicaCore {
                 self.on_stored(tail, now, stored, end.next, frame.header.commit_next);
                 self.rx.extend(&mut self.counters);
             }
-            Err(refused) => self.on_refused(tail, refused),
+            Err(refused) => {
+                self.on_refused(tail, refused);
+                if refused == Refused::Full {
+                    self.rx.keep(frame, end, &mut self.counters);
+                }
+            }
         }
     }
 
@@ -364,7 +373,7 @@ impl ReplicaCore {
         match refused {
             Refused::Rule => self.counters.add(Counter::FramesStale, 1),
             Refused::Full => {
-                self.counters.add(Counter::FramesDropped, 1);
+                self.waits_for_room = true;
                 self.on_journal_full(tail.end().next);
             }
             Refused::Overrun => {
