@@ -36,7 +36,7 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
     ),
     (
         Mutation::OtherGiversWordTaken,
-        "no reader of 500 runs that found a history is given one; engine/histories.rs holds it",
+        "no reader of 500 runs that found a history is given one, and no test holds it yet",
     ),
     (Mutation::PromisedCommitLost, "the first commit of the new epoch makes up for it; election's own tests"),
     (
@@ -54,12 +54,15 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
         Mutation::FoundationRemoved,
         "an exchange behind the only sealed segment, and its removal: one seed in ten thousand; journal's own tests",
     ),
-    (Mutation::OpenFrameKept, "no leader stops with an open frame in 500 seeds: not tried to the end"),
-    (Mutation::OutgoingKept, "no leader stops with frames unsent in 500 seeds: not tried to the end"),
-    (Mutation::EndingLeaks, "no takeover takes back an end that its publisher has read, in 2,000 seeds"),
+    (Mutation::OpenFrameKept, "no leader stops with an open frame in 500 seeds; engine/found.rs holds it"),
+    (Mutation::OutgoingKept, "no leader stops with frames unsent in 500 seeds, and no test holds it yet"),
+    (
+        Mutation::EndingLeaks,
+        "no takeover takes back an end that its publisher has read, in 2,000 seeds; no test holds it yet",
+    ),
     (
         Mutation::OldStepDownObeyed,
-        "quiet runs repeat few words of a leader that stopped: not tried to the end",
+        "quiet runs repeat few words of a leader that stopped, and no test holds it yet",
     ),
     (Mutation::WaitsForWhatIsThere, "one seed in ten thousand: regression 20261122423359 of tests/sim.rs"),
     (Mutation::LateOrderTaken, "not tried to the end; membership's own tests"),

@@ -45,7 +45,7 @@ const TO_THE_END: Nanos = 365 * DAY_NS;
 const PARK_NS_MAX: Nanos = 10_000_000;
 /// What the cores wait for by seconds of their own is over after this.
 const PATIENT_NS: Nanos = 60_000_000_000;
-/// Who goes on in the morning does so within so many timeouts.
+/// Each process goes on in the morning within so many timeouts.
 const DAWN: u64 = 3;
 
 /// How everything stands still.

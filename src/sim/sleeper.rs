@@ -75,7 +75,7 @@ impl Plan {
         }
         (self.messages, self.ring_bytes, self.replays) = (MESSAGES, 32 << 10, true);
         self.storm_ns = 60_000_000;
-        // Who leads first is the first of them.
+        // The first of them leads first.
         let (leader, others): (Seats, Seats) = (1, ((1 << self.replicas) - 1) & !1);
         let at_ns = self.timeout_ns + rng.below(self.timeout_ns);
         self.faults.retain(|fault| fault.at_ns > at_ns + 2 * self.timeout_ns);

@@ -100,13 +100,13 @@ struct Stage {
     /// From, to: what does not pass.
     cut: BTreeSet<(String, String)>,
     lost: BTreeSet<u8>,
-    /// Whom no group brings anything.
+    /// The replicas to which no group brings anything.
     groupless: BTreeSet<String>,
-    /// Whose disks do nothing.
+    /// The replicas with disks that do nothing.
     stopped_disks: BTreeSet<u32>,
-    /// Whose clocks are ahead, and by how much.
+    /// The replicas with clocks that are ahead, and by how much.
     ahead: BTreeMap<u32, Nanos>,
-    /// Who is configured otherwise than with `process`.
+    /// The replicas that are not configured with `process`.
     durability: BTreeMap<u32, Durability>,
     /// Names of publishers that each replica takes; 0: as usual.
     names: u32,

@@ -6,7 +6,7 @@ use lockstep::proto::lineage::Lineage;
 use lockstep::proto::window::Window;
 
 impl Stage {
-    /// What is left of replica `number` founds a history that it alone is a member of, and runs.
+    /// The journal that is left of replica `number` founds a history that it alone is a member of, and runs.
     pub(super) fn recover(&mut self, number: u32, incarnation: u32) {
         let Some(Seat::Down(old)) = self.seats.remove(&number) else { panic!("crash {number} first") };
         let mut tail = self.blank_life(number, incarnation);
