@@ -175,26 +175,27 @@ impl ReplicaCore {
         if live && epoch >= self.acceptor.promised() && placement != Placement::Dropped {
             self.on_life(now, epoch);
         }
-        if let Placement::Next(end) = placement {
-            self.store_next(tail, now, frame, end);
+        if let Placement::Next(end) = placement
+            && !self.store_next(tail, now, frame, end)
+            && !self.rx.has_ready()
+        {
+            // It is stored when there is room, and nobody has to give it again.
+            self.wait_for_room(frame, end);
         }
         Ok(())
     }
 
-    /// The next frame goes into the journal, or waits for room there.
+    /// The next frame goes into the journal, or waits behind others for room there. Returns whether there was room for it.
     pub(super) fn store_next<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
         now: Nanos,
         frame: &FrameView<'_>,
         end: LogEnd,
-    ) {
+    ) -> bool {
         if self.rx.has_ready() {
             // Something before it waits for room in the journal.
-            if self.rx.keep(frame, end, &mut self.counters) {
-                self.rx.extend(&mut self.counters);
-            }
-            return;
+            return self.wait_for_room(frame, end);
         }
         let admitted = self.is_admitted() || self.rx.commit.is_final(frame.header.next_seq());
         match self.log.store(&self.acceptor, admitted, tail, frame) {
@@ -202,14 +203,23 @@ impl ReplicaCore {
                 self.rx.pass(end);
                 self.on_stored(tail, now, stored, end.next, frame.header.commit_next);
                 self.rx.extend(&mut self.counters);
+                true
             }
             Err(refused) => {
                 self.on_refused(tail, refused);
-                if refused == Refused::Full {
-                    self.rx.keep(frame, end, &mut self.counters);
-                }
+                refused != Refused::Full
             }
         }
+    }
+
+    /// The next frame, and what follows it of those that are kept, waits for room in the journal. Returns whether it found a
+    /// place to wait.
+    fn wait_for_room(&mut self, frame: &FrameView<'_>, end: LogEnd) -> bool {
+        let kept = self.rx.keep(frame, end, &mut self.counters);
+        if kept {
+            self.rx.extend(&mut self.counters);
+        }
+        kept
     }
 
     /// Salvage stops before a membership entry (S5): who elects is decided by what promises describe.
