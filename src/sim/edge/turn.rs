@@ -226,6 +226,7 @@ impl World {
             let len = out.len().min(link.down.room());
             if len > 0 {
                 let latency_ns = edges.plan.latency_ns + edges.rng.below(edges.plan.latency_ns / 2 + 1);
+                link.own = core.own().or(link.own);
                 link.down.write(now, latency_ns, &out[..len]);
                 core.on_sent(now, index, len);
                 work += 1;
