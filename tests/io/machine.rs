@@ -1,11 +1,11 @@
 //! Clock, core, memory, idling, and the guard over a hot thread's system calls.
 
 use crate::{KINDS, burst, child_of, is_child_of, open, said, settings, single};
-use lockstep::engine::ports::{Burst, Group, Net};
+use lockstep::engine::ports::{Burst, Group, Net, PARK_NS_MAX};
 use lockstep::io::clock::{self, Clock};
 use lockstep::io::counters::CountersFile;
 use lockstep::io::events::{Event, Recorder};
-use lockstep::io::idle::{Idle, PARK_NS_MAX, PARK_NS_MIN, Parker};
+use lockstep::io::idle::{Idle, PARK_NS_MIN, Parker};
 use lockstep::io::udp::UdpCounts;
 use lockstep::io::{Obtained, cpu, duty, guard};
 use std::io::Write;
