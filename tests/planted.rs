@@ -49,7 +49,6 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
         "an exchange behind the only sealed segment, and its removal: one seed in ten thousand; journal/tests/segments.rs",
     ),
     (Mutation::OpenFrameKept, "no leader stops with an open frame in 500 seeds; engine/found.rs"),
-    (Mutation::OldStepDownObeyed, "quiet runs repeat few words of a leader that stopped; engine/takeover.rs"),
     (Mutation::WaitsForWhatIsThere, "one seed in ten thousand: regression 20261122423359 of tests/sim.rs"),
     (Mutation::LateOrderTaken, "not tried to the end; engine/membership.rs"),
     (Mutation::ReplicaListedTwice, "not tried to the end; engine/membership.rs"),
