@@ -54,6 +54,10 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
     (Mutation::ReplicaListedTwice, "not tried to the end; engine/membership.rs"),
     (Mutation::LeaderRemoved, "not tried to the end; proto/membership/tests.rs"),
     (Mutation::LastMemberRemoved, "not tried to the end; proto/membership/tests.rs"),
+    (
+        Mutation::AsksWithoutRoom,
+        "a disk full for days, one seed in twenty thousand: regression 20261122738366; engine/full.rs",
+    ),
     (Mutation::StalledLeaderSpeaks, "all others fence it; engine/shipped.rs"),
 ];
 

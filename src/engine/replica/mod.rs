@@ -255,6 +255,8 @@ pub struct ReplicaCore {
     draining: bool,
     stopping: bool,
     stopped: bool,
+    /// What comes next found no room in the journal in this turn: nothing more is asked for.
+    waits_for_room: bool,
     giving: Giving,
     /// What was counted.
     pub counters: Counters,
@@ -406,6 +408,7 @@ impl<P: Ports> Replica<P> {
             draining: false,
             stopping: false,
             stopped: false,
+            waits_for_room: false,
             giving: Giving::new(
                 limits.budget,
                 GivenLimits::of(limits.receiver.nack.guard_ns, limits.receiver.nack.retry_ns_min),
@@ -611,7 +614,11 @@ impl ReplicaCore {
 
     /// When something that is missing is to be asked for, or the journal may have room for what waits.
     fn next_request(&self) -> Nanos {
-        let asks = if self.role == Role::Leader { Nanos::MAX } else { self.rx.next_deadline() };
+        let asks = match self.role {
+            Role::Leader => Nanos::MAX,
+            _ if self.waits_for_room => self.next_beat(),
+            _ => self.rx.next_deadline(),
+        };
         if self.rx.has_ready() { asks.min(self.next_beat()) } else { asks }
     }
 
