@@ -83,6 +83,7 @@ const HELD: &[(Mutation, &str)] = &[
         Mutation::ReplicaListedTwice,
         "membership::member_1_a_dead_member_is_replaced_by_removing_it_and_adding_its_successor",
     ),
+    (Mutation::AsksWithoutRoom, "full::nack_1_who_has_no_room_asks_for_no_repair_until_it_has"),
     (
         Mutation::StalledLeaderSpeaks,
         "shipped::a_leader_that_was_stalled_says_nothing_of_its_epoch_once_it_is_superseded",
