@@ -20,6 +20,10 @@ use lockstep::sim::disk::{Disk, Trouble};
 use lockstep::sim::rng::Rng;
 use lockstep::wire::*;
 
+#[cfg(feature = "planted")]
+#[path = "support/planted.rs"]
+mod planted;
+
 const CLUSTER: u64 = 7;
 const HISTORY: u64 = 0xb1;
 const LATER: u64 = 0xb2;
@@ -95,19 +99,40 @@ fn begin(tail: &mut Tail<MemoryTail>, round: u32) {
     append(tail, epoch, HISTORY, EntryKind::EpochStart, &payload[..length]);
 }
 
-/// A mutation that the environment names is planted: see `planted_founding.rs`.
-fn plant_what_is_asked() {
-    #[cfg(feature = "planted")]
-    if let Ok(name) = std::env::var("LOCKSTEP_PLANTED_ONE") {
-        use lockstep::proto::planted::{Mutation, plant};
-        let named = Mutation::ALL.iter().find(|(mutation, ..)| format!("{mutation:?}") == name);
-        plant(named.map(|(mutation, ..)| *mutation));
-    }
+/// With each of these rules broken on purpose, a test of this program fails.
+#[cfg(feature = "planted")]
+#[test]
+fn every_planted_bug_of_a_founding_is_found() {
+    use lockstep::proto::planted::Mutation;
+    planted::each_is_found(
+        None,
+        &[
+            (
+                Mutation::HistoryChangesAnywhere,
+                "lineage_3_no_segment_takes_a_frame_of_a_history_that_nothing_founded",
+            ),
+            (
+                Mutation::FoundedOnUnsynced,
+                "s7_what_a_history_is_founded_on_is_on_the_device_before_it_is_the_founders",
+            ),
+            (
+                Mutation::FounderFirst,
+                "s7_wherever_the_founder_dies_the_journal_is_the_former_one_or_the_founded_one_also_when_the_power_goes",
+            ),
+            (
+                Mutation::FounderInherits,
+                "s7_what_a_history_is_founded_on_is_on_the_device_before_it_is_the_founders",
+            ),
+            (Mutation::EvidenceIsLoss, "a_journal_whose_end_is_torn_or_damaged_is_founded_on_up_to_there"),
+            (Mutation::AnyFoundingIsOurs, "a_founding_that_belongs_to_another_recovery_is_left_alone"),
+        ],
+    );
 }
 
 /// A journal with some messages, as its running process has it. The segments lack the last `behind` of them.
 fn running(power: bool, behind: usize) -> (Disk, Opened<MemoryTail>) {
-    plant_what_is_asked();
+    #[cfg(feature = "planted")]
+    planted::plant_what_is_asked();
     let mut disk = Disk::default();
     disk.set_power(power);
     format(&mut disk, CLUSTER, MEMBER, [1, 1]).unwrap();

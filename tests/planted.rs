@@ -16,64 +16,49 @@ use lockstep::sim::proof;
 use lockstep::wire::Change;
 use std::time::{Duration, Instant};
 
-/// What neither finds, and why. Where a test of the core holds the rule, it is named.
+/// What neither finds, and why; and the test that holds it. Those of the engines and of a founding are run with the rule
+/// broken: `tests/engine/found_by.rs`, `tests/founding.rs`.
 const NOT_FOUND: &[(Mutation, &str)] = &[
     (
         Mutation::UnlistedLeads,
-        "who is not listed is a learner already, which never campaigns; election's own tests",
+        "who is not listed is a learner already, which never campaigns; proto/election/tests.rs",
     ),
     (
         Mutation::PrefixNotProven,
-        "nobody gives it (S11), and no other prefix fits the chain; follow's own tests",
-    ),
-    (
-        Mutation::PrefixKeptWithoutProof,
-        "by none of 5,000 seeds since machines replay what they lack; before, a few had it: not looked into yet",
+        "nobody gives it (S11), and no other prefix fits the chain; engine/readers.rs",
     ),
     (
         Mutation::FormerHistoryUnbounded,
-        "no reader of 500 runs that found a history is given such a frame; lineage's own tests",
+        "no reader of 500 runs that found a history is given such a frame; the tests of proto/lineage.rs",
     ),
     (
         Mutation::OtherGiversWordTaken,
-        "no reader of 500 runs that found a history is given one, and no test holds it yet",
+        "no reader of the runs that found a history among 10,000 seeds is given one; engine/histories.rs",
     ),
-    (Mutation::PromisedCommitLost, "the first commit of the new epoch makes up for it; election's own tests"),
-    (
-        Mutation::HistoryChangesAnywhere,
-        "left to planted_founding.rs: no run that founds a history dies there",
-    ),
-    (Mutation::FoundedOnUnsynced, "left to planted_founding.rs: no run that founds a history dies there"),
-    (Mutation::FounderFirst, "left to planted_founding.rs: no run that founds a history dies there"),
-    (Mutation::EvidenceIsLoss, "left to planted_founding.rs: no run that founds a history dies there"),
-    (Mutation::LeaderRepairs, "costs the leader, and no rule of the order; repair's own tests"),
-    (Mutation::RepeatsAnswered, "costs the network, and no rule of the order; repair's own tests"),
-    (Mutation::EachAlone, "costs the network, and no rule of the order; repair's own tests, netsim"),
-    (Mutation::NoBudget, "costs the repairer, and no rule of the order; requesters' own tests"),
+    (Mutation::PromisedCommitLost, "the first commit of the new epoch makes up for it; engine/found.rs"),
+    (Mutation::HistoryChangesAnywhere, "no run that founds a history dies there; founding.rs"),
+    (Mutation::FoundedOnUnsynced, "no run that founds a history dies there; founding.rs"),
+    (Mutation::FounderFirst, "no run that founds a history dies there; founding.rs"),
+    (Mutation::EvidenceIsLoss, "no run that founds a history dies there; founding.rs"),
+    (Mutation::LeaderRepairs, "costs the leader, and no rule of the order; engine/repair.rs"),
+    (Mutation::RepeatsAnswered, "costs the network, and no rule of the order; engine/repair.rs"),
+    (Mutation::EachAlone, "costs the network, and no rule of the order; engine/repair.rs, netsim"),
+    (Mutation::NoBudget, "costs the repairer, and no rule of the order; engine/repair.rs"),
     (
         Mutation::FoundationRemoved,
-        "an exchange behind the only sealed segment, and its removal: one seed in ten thousand; journal's own tests",
+        "an exchange behind the only sealed segment, and its removal: one seed in ten thousand; journal/tests/segments.rs",
     ),
-    (Mutation::OpenFrameKept, "no leader stops with an open frame in 500 seeds; engine/found.rs holds it"),
-    (Mutation::OutgoingKept, "no leader stops with frames unsent in 500 seeds, and no test holds it yet"),
-    (
-        Mutation::EndingLeaks,
-        "no takeover takes back an end that its publisher has read, in 2,000 seeds; no test holds it yet",
-    ),
-    (
-        Mutation::OldStepDownObeyed,
-        "quiet runs repeat few words of a leader that stopped, and no test holds it yet",
-    ),
+    (Mutation::OpenFrameKept, "no leader stops with an open frame in 500 seeds; engine/found.rs"),
     (Mutation::WaitsForWhatIsThere, "one seed in ten thousand: regression 20261122423359 of tests/sim.rs"),
-    (Mutation::LateOrderTaken, "not tried to the end; membership's own tests"),
-    (Mutation::ReplicaListedTwice, "not tried to the end; membership's own tests"),
-    (Mutation::LeaderRemoved, "not tried to the end; membership's own tests"),
-    (Mutation::LastMemberRemoved, "not tried to the end; membership's own tests"),
+    (Mutation::LateOrderTaken, "not tried to the end; engine/membership.rs"),
+    (Mutation::ReplicaListedTwice, "not tried to the end; engine/membership.rs"),
+    (Mutation::LeaderRemoved, "not tried to the end; proto/membership/tests.rs"),
+    (Mutation::LastMemberRemoved, "not tried to the end; proto/membership/tests.rs"),
     (
         Mutation::AsksWithoutRoom,
-        "a disk full for days, one seed in twenty thousand: regression 20261122738366; engine/full.rs holds it",
+        "a disk full for days, one seed in twenty thousand: regression 20261122738366; engine/full.rs",
     ),
-    (Mutation::StalledLeaderSpeaks, "all others fence it; engine/shipped.rs holds it"),
+    (Mutation::StalledLeaderSpeaks, "all others fence it; engine/shipped.rs"),
 ];
 
 /// What the exploration of the proof must find by itself.

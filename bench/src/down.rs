@@ -13,11 +13,11 @@ use crate::results::{Figures, Output, Results, Round, Row, Unit, VALUE, Verdict}
 use crate::scene::Scheduled;
 use crate::stats::Latencies;
 use clap::Parser;
-use lockstep::engine::ports::{Group, Net};
+use lockstep::engine::ports::{Group, Net, PARK_NS_MAX};
 use lockstep::io::clock::{Clock, random_u64};
 use lockstep::io::cpu::{self, SchedulingClass};
 use lockstep::io::events::Recorder;
-use lockstep::io::idle::{PARK_NS_MAX, Parker};
+use lockstep::io::idle::Parker;
 use lockstep::io::tail::MappedTail;
 use lockstep::io::udp::{Interface, Udp, UdpSettings, free_port};
 use lockstep::io::watcher::{NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps, watch};

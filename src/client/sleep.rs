@@ -1,7 +1,8 @@
 //! How a handle passes the time: until something can be read, or it has something to do.
 
+use crate::engine::ports::PARK_NS_MAX;
 use crate::io::IoError;
-use crate::io::idle::{PARK_NS_MAX, PARK_NS_MIN, Parker};
+use crate::io::idle::{PARK_NS_MIN, Parker};
 use crate::wire::Nanos;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;

@@ -1,7 +1,11 @@
 //! What the world must provide to an engine, in words. `io` is one such world (`io::udp`, `io::xdp`, `io::fanout`,
 //! `io::shm`), `sim` another.
 
+use crate::wire::Nanos;
 use std::net::SocketAddrV4;
+
+/// Whoever runs an engine on a thread that sleeps calls it at least this often, whatever deadline it names.
+pub const PARK_NS_MAX: Nanos = 10_000_000;
 
 /// The three multicast groups of a cluster.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -4,7 +4,8 @@
 //! that worked is followed by the next at once; the idle strategy has its say only between.
 
 use super::clock::Clock;
-use super::idle::{PARK_NS_MAX, Waiter};
+use super::idle::Waiter;
+use crate::engine::ports::PARK_NS_MAX;
 use crate::wire::Nanos;
 use std::sync::atomic::{AtomicBool, Ordering};
 

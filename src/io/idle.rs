@@ -16,6 +16,7 @@
 //! look at what is there.
 
 use super::IoError;
+use crate::engine::ports::PARK_NS_MAX;
 use crate::wire::Nanos;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -27,10 +28,8 @@ use std::time::Duration;
 
 /// A shorter sleep costs more than the wait that it spares.
 pub const PARK_NS_MIN: Nanos = 20_000;
-/// A parked thread looks at its stop flag at least this often.
-pub const PARK_NS_MAX: Nanos = 10_000_000;
 
-/// The same where datagrams come by memory, which no descriptor tells of.
+/// [`PARK_NS_MAX`] where datagrams come by memory, which no descriptor tells of.
 pub const PARK_MEMORY_NS_MAX: Nanos = 100_000;
 
 /// How long a thread of this process parks at most.

@@ -22,6 +22,7 @@ use super::rng::Rng;
 use super::storm::ms;
 use super::story::Happening;
 use super::world::{Actor, IDLE_NS_MAX, LIVE_NS, World};
+use crate::engine::ports::PARK_NS_MAX;
 use crate::wire::Nanos;
 
 /// One seed in so many is long.
@@ -41,8 +42,6 @@ const NIGHT_NS_MIN: Nanos = 60_000_000_000;
 const NIGHT_NS_MAX: Nanos = 3 * DAY_NS;
 /// What lasts to the end of the storm lasts so long: longer than any run.
 const TO_THE_END: Nanos = 365 * DAY_NS;
-/// In a long run nobody sleeps longer than a parked process does (`io::idle::PARK_NS_MAX`).
-const PARK_NS_MAX: Nanos = 10_000_000;
 /// What the cores wait for by seconds of their own is over after this.
 const PATIENT_NS: Nanos = 60_000_000_000;
 /// Each process goes on in the morning within so many timeouts.

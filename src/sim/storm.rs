@@ -177,7 +177,7 @@ impl World {
                 notices.extend(self.old_notices.iter().cloned());
                 if let Some((index, notice)) = notices.get(self.rng.below(notices.len() as u64) as usize) {
                     self.count(Event::DownsOld);
-                    self.announce(*index, notice, 0);
+                    self.announce_truly(*index, notice, 0);
                 }
             }
             What::ForgedDown => {
@@ -239,6 +239,14 @@ impl World {
         }
     }
 
+    /// The same, with the epoch's own secret.
+    fn announce_truly(&mut self, index: usize, notice: &[u8], after_ns: Nanos) {
+        if let Some(header) = Header::peek(notice) {
+            self.oracle.on_death(header.epoch());
+        }
+        self.announce(index, notice, after_ns);
+    }
+
     /// The process of `index` is gone: its watcher may say so.
     pub(super) fn announce_death(&mut self, index: usize) {
         let notice = std::mem::take(&mut self.seats[index].notice);
@@ -249,7 +257,7 @@ impl World {
         if !notice.is_empty() && self.rng.below(4) > 0 {
             self.count(Event::Downs);
             let after_ns = 40_000 + self.rng.below(80_000);
-            self.announce(index, &notice, after_ns);
+            self.announce_truly(index, &notice, after_ns);
         }
         if !notice.is_empty() {
             self.old_notices.push((index, notice));

@@ -134,3 +134,50 @@ fn s6_what_a_frame_calls_committed_is_so_once_it_is_in_the_log_though_a_later_ep
     };
     assert_eq!((3..9).map(committed).collect::<Vec<_>>(), [3, 3, 3, 6, 7, 8]);
 }
+
+/// A standby that holds this log, and knows it to be committed up to seq 3.
+fn holder(log: &Log) -> Node {
+    let mut node = Node::new(start(blank_tail(2, 256 << 10), replica_limits(2, 5)).unwrap());
+    let begun = log.epochs.last().unwrap().base;
+    node.hear(&[log.at(begun)]);
+    for (index, bytes) in log.frames.iter().enumerate() {
+        if Header::peek(bytes).unwrap().first_seq != begun {
+            node.ask(1, log.repair(index, 1, 3));
+        }
+    }
+    assert_eq!(node.next(), log.end.next);
+    node.events();
+    node
+}
+
+/// S7: the table of epoch 4 begins with epoch 3, at seq 7: it does not say whose the seqs below are.
+#[test]
+fn s7_what_lies_below_the_table_of_a_new_epoch_is_kept_only_where_the_log_proves_it() {
+    let mut old = Log::begun(5);
+    old.push_open("a", (1, [1, 1]), 1, 0);
+    let mut log = old.before(4);
+    log.begin(epoch(2, 3), &member_list(5));
+    for number in 1..4 {
+        old.push_of(1, &[number]);
+    }
+    for number in 1..3 {
+        log.push_of(1, &[number]);
+    }
+    log.begin(epoch(3, 3), &member_list(5));
+    let third = log.clone();
+    log.commit_next = log.end.next;
+    let begun = log.begin_with_rows(epoch(4, 1), &member_list(5), 3);
+    let mut node = holder(&old);
+    node.hear(std::slice::from_ref(&begun));
+    assert_eq!(ranges(&mut node), [(3, 8)], "seqs 4 to 6 are those of epoch 1 here");
+    for seq in 3..8 {
+        let index = log.frames.iter().position(|frame| *frame == log.at(seq)).unwrap();
+        node.ask(1, log.repair(index, 1, log.commit_next));
+    }
+    assert_eq!(exchanged(&mut node), [(3, epoch(4, 1))]);
+    assert_eq!(node.replica.tail().end(), log.end);
+    // Whoever holds the start of epoch 3 holds all that it fixes.
+    let mut node = holder(&third);
+    node.hear(&[begun]);
+    assert_eq!((exchanged(&mut node), node.replica.tail().end()), (vec![], log.end));
+}

@@ -84,6 +84,7 @@ impl Writer {
             PublisherEvent::Diverged { .. } => {}
             event => events.push(event),
         });
+        publisher.core.invariants();
     }
 
     /// Hears datagrams in one batch.

@@ -71,6 +71,26 @@ fn s8_what_a_deposed_leader_had_in_its_open_frame_is_forgotten_with_it() {
     assert_eq!(b.publisher, 0, "nor was the open");
 }
 
+/// S1, S2: frames that a full device refused are in the log. They reach others as repairs, or are exchanged.
+#[test]
+fn s1_what_the_device_did_not_take_is_not_sent_once_another_leader_is_promised() {
+    let mut node = leader(3);
+    let log = Log::begun(3);
+    node.hear(&[open_submission("a", [1, 1], 0)]);
+    node.replica.net_mut().takes = 0;
+    let next = node.next();
+    assert_eq!(node.hear(&[messages(1, 1, 4)]), [], "no buffers");
+    assert_eq!((node.next(), node.replica.is_restless()), (next + 3, true), "stamped, and to be sent");
+    node.hear(&[ballot(&log, Kind::Prepare, 2, epoch(2, 2))]);
+    assert_eq!(node.replica.role(), Role::Standby);
+    assert!(!node.replica.is_restless(), "nothing waits to be sent: the node may sleep");
+    node.replica.net_mut().takes = usize::MAX;
+    let sent: Vec<_> = (0..20).flat_map(|_| node.wait(MS)).collect();
+    let frames = sent.iter().filter(|(_, bytes)| Header::peek(bytes).unwrap().kind == Kind::Frame as u8);
+    assert_eq!(frames.count(), 0, "below its promise");
+    assert_eq!(node.next(), next + 3, "its log keeps them until another one is known");
+}
+
 /// The journal of replica 1 with the start of an epoch, as a process finds it when it starts again.
 fn opened(written: bool) -> (lockstep::journal::Opened<MemoryTail>, Log) {
     opened_after(written, |_| {})
@@ -208,6 +228,41 @@ fn s10_an_epoch_start_tells_what_those_who_elected_its_leader_knew_to_be_committ
     }
     let start = start.expect("it leads");
     assert_eq!((start.first_seq, start.commit_next), (4, 4));
+}
+
+/// S5: of five, a leader and a standby are no quorum. Another standby has heard that a third one held it too.
+#[test]
+fn s5_a_new_leader_takes_for_committed_what_one_of_the_promises_calls_so() {
+    let mut log = Log::begun(5);
+    log.push(&["a"]);
+    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
+    node.hear(&log.frames[1..3]);
+    node.ask(1, log.repair(0, 1, 1));
+    assert_eq!((node.replica.tail().end(), node.replica.core.commit_next()), (log.end, 1));
+    let mut knows = log.clone();
+    knows.commit_next = log.end.next;
+    let mut begun = None;
+    for _ in 0..400 {
+        for (_, bytes) in node.wait(MS) {
+            let (kind, asked) = match Datagram::decode(&bytes, CLUSTER) {
+                Ok(Datagram::PreVote(_, body)) => (Kind::Grant, Epoch(body.ballot)),
+                Ok(Datagram::Prepare(_, body)) => (Kind::Promise, Epoch(body.ballot)),
+                Ok(Datagram::Frame(frame, None)) => {
+                    begun.get_or_insert(*frame.header);
+                    continue;
+                }
+                _ => continue,
+            };
+            let last = if kind == Kind::Promise { &knows } else { &log };
+            let said = [ballot(&log, kind, 3, asked), ballot(last, kind, 4, asked)];
+            node.replica.net_mut().groups.extend(said);
+        }
+        if let Some(begun) = begun {
+            assert_eq!((begun.first_seq, begun.commit_next), (4, 4), "before anybody acknowledges it");
+            return;
+        }
+    }
+    panic!("it does not lead");
 }
 
 /// All that is left is replica 3, and its log is of epoch 1: whatever a blank node asks, it answers from that.

@@ -230,6 +230,29 @@ fn lineage_1_frames_of_a_former_history_count_where_a_giver_of_the_present_one_g
     assert_eq!(reader.messages(), ["a", "b"]);
 }
 
+/// LINEAGE-1: whoever was left behind has committed in its own history what the later one does not have.
+#[test]
+fn lineage_1_what_a_giver_of_a_former_history_calls_committed_counts_for_nothing_in_the_later_one() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let mut later = log.before(4);
+    later.found(founder(2), LATER);
+    let start = later.begin(Epoch::new(later.epoch.round() + 1, founder(2)), &member_list(3));
+    let mut reader = Reader::new(Delivery::Committed, Start::From(1));
+    reader.hear(&start);
+    for index in 0..4 {
+        reader.repair(later.repair(index, 2, 5));
+    }
+    reader.hear(&later.push(&["b"]));
+    assert_eq!((reader.messages(), reader.subscriber.core.commit_next()), (vec!["a"], 5));
+    // A frame that both have, in the words of whoever is far ahead in the former history.
+    reader.repair(log.repair(2, 3, 100));
+    assert_eq!((reader.messages(), reader.subscriber.core.commit_next()), (vec!["a"], 5));
+    later.commit_next = later.end.next;
+    reader.hear(&later.heartbeat());
+    assert_eq!(reader.messages(), ["a", "b"]);
+}
+
 #[test]
 fn a_newcomer_that_heard_who_was_left_behind_first_goes_on_in_the_present_history() {
     let mut log = Log::begun(3);

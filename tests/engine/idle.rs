@@ -4,10 +4,9 @@ use super::log::Log;
 use super::replica::{blank, leader, standby};
 use super::world::*;
 use lockstep::engine::event::Role;
+use lockstep::engine::ports::PARK_NS_MAX;
 use lockstep::wire::*;
 
-/// A thread that parks looks at its stop flag this often.
-const PARK_NS_MAX: Nanos = 10_000_000;
 /// A leader beats this often in these tests.
 const BEAT_NS: Nanos = 500_000;
 /// The ladder behind the last datagram, a stop's look.

@@ -10,6 +10,8 @@ mod clock;
 mod exchange;
 mod fates;
 mod found;
+#[cfg(feature = "planted")]
+mod found_by;
 mod full;
 mod futures;
 mod histories;

@@ -39,8 +39,6 @@
 //! Nodes are numbers (replicas), `publisher` or another process that opened a name, or a reader's name.
 
 mod faults;
-#[cfg(feature = "planted")]
-mod found_by;
 mod founding;
 mod words;
 
@@ -122,7 +120,7 @@ struct Stage {
 #[test]
 fn each_story_of_the_rules_goes_as_it_is_written() {
     #[cfg(feature = "planted")]
-    found_by::planted::plant_what_is_asked();
+    crate::found_by::planted::plant_what_is_asked();
     walk("tests/testdata/rules", |file| {
         let mut stage = Stage { now: 1_000_000, ..Stage::default() };
         file.run(|case| stage.step(case));

@@ -114,6 +114,7 @@ impl Reader {
             told.push(event);
             if stops { Flow::Stop } else { Flow::Continue }
         });
+        subscriber.core.invariants();
         requests.extend(requests_in(&sent(subscriber.net_mut())));
     }
 

@@ -1,8 +1,11 @@
 //! The leader dies, stalls, or is cut off; nothing is lost, and nothing is done twice.
 
+use crate::log::{Log, written};
+use crate::replica::standby;
 use crate::world::*;
 use lockstep::engine::counters::Counter;
 use lockstep::engine::event::{Event, Role};
+use lockstep::proto::election::Why;
 use lockstep::proto::window::Window;
 use lockstep::wire::*;
 
@@ -235,6 +238,23 @@ fn who_was_cut_off_misses_the_next_leader_no_later_than_the_one_before() {
     }
     let (least, most) = (took.iter().min().copied(), took.iter().max().copied());
     assert!(most < least.map(|least| 3 * least / 2), "they grow: {took:?} us");
+}
+
+/// A word of a former leader that stops comes late, or that of the next one before its epoch's start.
+#[test]
+fn a_leader_that_stops_is_missed_only_by_those_who_follow_the_epoch_that_it_led() {
+    let mut log = Log::begun(3);
+    log.begin(epoch(2, 3), &member_list(3));
+    let mut node = standby(&log, |_| {});
+    let mut stops = |of: Epoch| {
+        let header = Header { epoch: of.0, ..log.header(Kind::StepDown, of.leader()) };
+        let body = StepDownBody { process_nonce: 1, successor: 0 };
+        node.hear(&[written(|out| write_step_down(out, header, body))]);
+        node.events().into_iter().find(|event| matches!(event, Event::Missed { .. }))
+    };
+    assert_eq!(stops(epoch(1, 1)), None, "the leader that is followed goes on");
+    assert_eq!(stops(epoch(3, 1)), None, "so does the one that is followed here");
+    assert_eq!(stops(epoch(2, 3)), Some(Event::Missed { epoch: epoch(2, 3), why: Why::StepDown }));
 }
 
 /// A frame of the former leader's that carries this.

@@ -61,8 +61,11 @@ pub fn member_list(count: u32) -> Vec<MemberBody> {
     (1..=count).map(|number| MemberBody::full(identity(number), address(number))).collect()
 }
 
-/// A receiver that may ask replicas 1 to `repairers`.
+/// A receiver that may ask replicas 1 to `repairers`. Every engine of these tests has one: here a rule is broken on
+/// purpose, where one is to be (`found_by.rs`).
 pub fn receiver_limits(me: Identity, repairers: u32) -> ReceiverLimits {
+    #[cfg(feature = "planted")]
+    crate::found_by::planted::plant_what_is_asked();
     ReceiverLimits {
         cluster: CLUSTER,
         history: 0,
@@ -362,12 +365,14 @@ impl Cluster {
                 flush(self.replicas[index].tail_mut().memory_mut());
             }
             self.replicas[index].poll(self.now, wall);
+            self.replicas[index].invariants();
             let out = sent(self.replicas[index].net_mut());
             self.carry(number, &out);
         }
         for index in 0..self.publishers.len() {
             let Told { publisher, events } = &mut self.publishers[index];
             publisher.poll(self.now, wall, self.limit, |event| events.push(event));
+            publisher.core.invariants();
             let out = sent(publisher.net_mut());
             self.carry(index as u32 + 101, &out);
         }
@@ -415,6 +420,7 @@ impl Node {
     pub fn poll(&mut self) -> Vec<(To, Vec<u8>)> {
         self.now += TURN_NS;
         self.replica.poll(self.now, self.now + 1_700_000_000_000_000_000);
+        self.replica.invariants();
         sent(self.replica.net_mut())
     }
 

@@ -1,11 +1,11 @@
 //! Clock, core, memory, idling, and the guard over a hot thread's system calls.
 
 use crate::{KINDS, burst, child_of, is_child_of, open, said, settings, single};
-use lockstep::engine::ports::{Burst, Group, Net};
+use lockstep::engine::ports::{Burst, Group, Net, PARK_NS_MAX};
 use lockstep::io::clock::{self, Clock};
 use lockstep::io::counters::CountersFile;
 use lockstep::io::events::{Event, Recorder};
-use lockstep::io::idle::{Idle, PARK_NS_MAX, PARK_NS_MIN, Parker};
+use lockstep::io::idle::{Idle, PARK_NS_MIN, Parker};
 use lockstep::io::udp::UdpCounts;
 use lockstep::io::{Obtained, cpu, duty, guard};
 use std::io::Write;
@@ -140,8 +140,12 @@ fn a_guarded_duty_cycle_runs_on_two_calls_and_a_yield_and_the_first_other_call_i
     if is_child_of(TEST) {
         guarded_child();
     }
+    // A child that ends under its guard removes nothing.
+    let folder = tempfile::tempdir().expect("a folder");
     for (call, turns) in [("getpid", 10_000), ("write", 10_000)] {
-        let output = child_of(TEST).env("LOCKSTEP_TEST_CALL", call).output().unwrap();
+        let mut child = child_of(TEST);
+        child.env("LOCKSTEP_TEST_CALL", call).env("TMPDIR", folder.path());
+        let output = child.output().unwrap();
         let text = said(&output);
         assert!(output.status.success(), "{text}");
         assert!(text.contains(&format!("trapped {call} after {turns} turns")), "{text}");

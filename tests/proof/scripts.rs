@@ -46,7 +46,7 @@ mod planted;
 fn every_planted_bug_of_the_proof_breaks_its_story() {
     use lockstep::proto::planted::Mutation;
     planted::each_is_found(
-        "scripts::each_story_of_the_proof_goes_as_it_is_written",
+        Some("scripts::each_story_of_the_proof_goes_as_it_is_written"),
         &[
             (
                 Mutation::OwnDurabilityIgnored,

@@ -7,6 +7,7 @@ use super::{Oracle, Violation};
 use crate::engine::event::{Event as NodeEvent, Role};
 use crate::engine::publisher::PublisherEvent;
 use crate::engine::subscriber::{Delivery, SubscriberEvent};
+use crate::proto::election::Why;
 use crate::proto::publishers::PublisherState;
 use crate::wire::{Condition, MEMBERS_MAX, PublisherId, Refusal, Seq};
 use std::collections::BTreeSet;
@@ -344,7 +345,18 @@ impl Oracle {
                     return broken("GAP-1", log);
                 }
             }
-            NodeEvent::HeardAgain { .. } | NodeEvent::Missed { .. } => {}
+            NodeEvent::Missed { epoch, why } => {
+                // Only the leader of this very epoch says that it stops, and only its watcher that it is dead.
+                let (rule, is_so) = match why {
+                    Why::StepDown => ("STABILITY", self.stopped.contains(&epoch)),
+                    Why::Down => ("SUSPECT-2", self.announced_dead.contains(&epoch)),
+                    Why::Silence | Why::Deaf | Why::Refused => ("SUSPECT-1", true),
+                };
+                if !is_so {
+                    return broken(rule, log);
+                }
+            }
+            NodeEvent::HeardAgain { .. } => {}
             // Why a replica stops is judged where it does, ...
             NodeEvent::Cut { .. }
             | NodeEvent::Overrun { .. }

@@ -83,6 +83,9 @@ pub struct Oracle {
     logs: BTreeMap<usize, Log>,
     /// To whom each replica was told to hand over last.
     handovers: BTreeMap<usize, Option<Identity>>,
+    /// Epochs whose leaders have said that they stop, and those whose leaders' watchers have announced a death.
+    stopped: BTreeSet<Epoch>,
+    announced_dead: BTreeSet<Epoch>,
     /// What the operator has ordered: behind which membership, and of whom.
     orders: BTreeSet<(Seq, Identity)>,
     /// Where logs and commits of replicas stood when their tables were last looked at.
@@ -116,11 +119,18 @@ impl Oracle {
             told: BTreeMap::new(),
             logs: BTreeMap::new(),
             handovers: BTreeMap::new(),
+            stopped: BTreeSet::new(),
+            announced_dead: BTreeSet::new(),
             orders: BTreeSet::new(),
             tabled: BTreeMap::new(),
             founding: None,
             coverage: Coverage::default(),
         }
+    }
+
+    /// The watcher of the leader of `epoch` announces its death: it knows the epoch's secret.
+    pub fn on_death(&mut self, epoch: Epoch) {
+        self.announced_dead.insert(epoch);
     }
 
     /// The operator orders a change of this identity, behind the membership that stands at `after`.

@@ -116,6 +116,7 @@ impl Oracle {
                 self.check_stands(who, voice, header, "stops, and says")?;
                 self.check_nonce(who, voice, body.process_nonce)?;
                 self.check_step_down(who, voice, header, body)?;
+                self.stopped.insert(header.epoch());
             }
             Datagram::Reply(header, body) => {
                 self.check_announced(who, voice, header)?;
