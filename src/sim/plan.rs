@@ -270,6 +270,9 @@ pub struct Plan {
     pub edges: Option<EdgePlan>,
     /// From then on nothing happens for which a leader may be missed, in a quiet run.
     pub quiet_from: Option<Nanos>,
+    /// Whether a process looks, before it votes, for another one of its identity, as every real one does. In most runs it
+    /// votes at once, and what follows a restart comes sooner.
+    pub looks: bool,
     /// The faults, by time.
     pub faults: Vec<Fault>,
 }
@@ -326,6 +329,7 @@ impl Plan {
             moments: Vec::new(),
             edges: EdgePlan::of_seed(seed),
             quiet_from: None,
+            looks: Rng::new(seed ^ 0x100c).below(4) == 0,
             faults: Vec::new(),
         };
         plan.make_room_for_edges();

@@ -415,6 +415,9 @@ impl ReplicaCore {
 
     /// What may be acknowledged now: an epoch, and how far.
     fn may_ack<M: TailMemory>(&self, tail: &Tail<M>) -> Option<(Epoch, Seq)> {
+        if !self.presence.may_vote() {
+            return None;
+        }
         let end = tail.end();
         let stored = match self.speaks_by() {
             Durability::Process => end.next,
