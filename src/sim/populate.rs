@@ -231,6 +231,7 @@ impl World {
                 world.seat(Actor::Publisher(None, work), format!("rival of {}", owner - plan.replicas));
             }
         }
+        world.seat_second();
         Ok(world)
     }
 
@@ -353,7 +354,7 @@ impl World {
                 };
                 self.oracle.on_subscriber_started(seat, reading.delivery, named(reading.start), cursor);
             }
-            Actor::Replica(_) | Actor::Edge(_) | Actor::Handle(_) => {}
+            Actor::Replica(_) | Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => {}
         }
         self.seats[seat].wake_at = self.now;
     }
