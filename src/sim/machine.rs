@@ -310,8 +310,11 @@ impl Machine {
         let mut store = self.store.clone();
         store.disarm();
         // What cannot be looked at is left to the start.
-        let is_needed = look(&store, Some(ring), settings)
-            .map_or(true, |looked| looked.ring() == &Ring::Own && !looked.superblock().run.clean);
+        let is_needed = look(&store, Some(ring), settings).map_or(true, |looked| match looked.ring() {
+            Ring::Own => !looked.superblock().run.clean,
+            // It shows that the journal is an older copy, and is looked at before another one is made.
+            Ring::Other(_) => looked.completeness() != &Completeness::Complete,
+        });
         if is_needed {
             return Some(Event::RingsNotResized);
         }
