@@ -16,6 +16,8 @@ mod recover;
 mod refusals;
 #[path = "cli/rot.rs"]
 mod rot;
+#[path = "cli/stall.rs"]
+mod stall;
 #[path = "cli/starts.rs"]
 mod starts;
 #[path = "cli/watcher.rs"]

@@ -69,6 +69,10 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
     (Mutation::ReplicaListedTwice, "not tried to the end; membership's own tests"),
     (Mutation::LeaderRemoved, "not tried to the end; membership's own tests"),
     (Mutation::LastMemberRemoved, "not tried to the end; membership's own tests"),
+    (
+        Mutation::AsksWithoutRoom,
+        "a disk full for days, one seed in twenty thousand: regression 20261122738366; engine/full.rs holds it",
+    ),
     (Mutation::StalledLeaderSpeaks, "all others fence it; engine/shipped.rs holds it"),
 ];
 

@@ -72,6 +72,12 @@ impl Amiss {
                 };
                 format!("the system refuses the journal its files{what}: segments end at seq {a}")
             }
+            Condition::DeviceStalled => {
+                let waited = Duration::from_millis(b / 1_000_000);
+                format!(
+                    "the journal's device has confirmed nothing for {waited:?}: it has what lies below seq {a}"
+                )
+            }
             Condition::PublishersNearlyFull => {
                 format!("{a} names of publishers are used, and the table takes {b}")
             }
@@ -132,6 +138,10 @@ impl Amiss {
             Condition::FilesRefused => {
                 "nothing is wrong with the disk, and the node goes on by itself; find out who holds so many files open \
                  (/proc/PID/fd), or allow more (LimitNOFILE=, fs.file-max), or who took the memory"
+            }
+            Condition::DeviceStalled => {
+                "the node goes on by itself when the device does, and in `power` it acknowledges nothing until then: look at \
+                 the device (iostat, the kernel's log) and at what else writes to it, or replace the disk"
             }
             Condition::PublishersNearlyFull => {
                 "raise stream.publishers_max in the files of all replicas, and restart them one by one"

@@ -49,6 +49,7 @@ pub(crate) mod segment;
 pub mod segments;
 pub mod shelf;
 pub mod side;
+pub mod stall;
 pub mod superblock;
 mod tail;
 mod torn;

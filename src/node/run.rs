@@ -15,6 +15,7 @@ use crate::io::journal_thread::Handle;
 use crate::io::replay::{Fetch, Server};
 use crate::io::watcher::{NOTICE_LEN_MAX, Watcher};
 use crate::journal::ports::StoreFault;
+use crate::journal::stall::DeviceWatch;
 use crate::wire::{Condition, FrameView, Identity, Nanos};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,6 +23,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const SLOW_NS: Nanos = 10_000_000;
 /// Between two looks at the system's time of day, each some microseconds of clock readings.
 const CLOCK_NS: Nanos = 1_000_000_000;
+/// A device that confirms nothing for so long is stalled: more than the longest `journal.flush_interval`.
+const DEVICE_PATIENCE_NS: Nanos = 2_000_000_000;
 /// How long a stopping leader waits for what it stamped to be committed.
 const DRAIN_NS: Nanos = 1_000_000_000;
 /// A node that has something to send wants to be called at least this often.
@@ -57,6 +60,7 @@ pub struct Node {
     watcher: Option<Watcher>,
     server: Option<Server>,
     fetch: Option<Fetch>,
+    device: DeviceWatch,
     _lock: Lock,
 }
 
@@ -89,6 +93,7 @@ impl Node {
             watcher: None,
             server,
             fetch,
+            device: DeviceWatch::new(DEVICE_PATIENCE_NS),
             _lock: lock,
         }
     }
@@ -254,10 +259,17 @@ impl Node {
             Some(_) => 3,
         };
         let (damaged, first) = side.damaged();
+        let tail = self.replica.tail();
+        let confirmed =
+            if self.replica.core.follows_power() { tail.durable_next() } else { side.written_seq() };
+        let owes = !side.disk_full() && refused == 0 && !self.replica.core.is_witness();
+        let stalled_ns =
+            self.device.look(now, confirmed, if owes { tail.end().next } else { confirmed }).unwrap_or(0);
         let looked = [
             (Condition::Damaged, damaged > 0, (first, damaged)),
             (Condition::DiskFull, side.disk_full(), (side.written_seq(), 0)),
             (Condition::FilesRefused, refused > 0, (side.written_seq(), refused)),
+            (Condition::DeviceStalled, stalled_ns > 0, (confirmed, stalled_ns)),
             (Condition::LineLost, down.is_some(), (self.line_down as u64 + 1, lost)),
             (Condition::MembersFull, fanout.is_refusing > 0, (fanout.leases, fanout.refused)),
             (Condition::WatcherGone, gone > 0, (gone, 0)),

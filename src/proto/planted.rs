@@ -214,6 +214,7 @@ mutations! {
     OlderCopyIsTorn "S9" "segments that lack what the ring knows them to hold are taken for the newest, in power",
     BeatsMadeUp "BEAT-1" "a leader that was suspended makes up for each beat that it missed",
     SlowSourceLeft "replays" "a journal that has not answered yet counts as one that has no more",
+    AsksWithoutRoom "NACK-1" "who has no room for what comes next asks for it again and again",
 }
 
 #[cfg(feature = "planted")]

@@ -136,6 +136,38 @@ fn who_has_no_room_votes_and_asks_for_nothing_until_it_has() {
     assert!(kinds(&asked).contains(&(Kind::PreVote as u8)), "it has room, and nobody leads");
 }
 
+/// Each repair would be dropped for want of room and asked for again, at the pace of the network, for as long as the disk is
+/// full.
+#[test]
+fn nack_1_who_has_no_room_asks_for_no_repair_until_it_has() {
+    let (mut node, mut log) = full_standby();
+    log.push(&["lost"]);
+    let frame = log.push(&["behind it"]);
+    let mut sent = node.hear(&[frame]);
+    let repair = |node: &mut Node, sent: &[(To, Vec<u8>)]| {
+        let requests = requests_in(sent);
+        for request in &requests {
+            let begins = |bytes: &Vec<u8>| Header::peek(bytes).unwrap().first_seq == request.ranges[0].0;
+            let index = log.frames.iter().position(begins).expect("frames of one entry");
+            node.ask(1, log.repair(index, 1, log.commit_next));
+        }
+        requests.len()
+    };
+    let mut asked = 0;
+    for _ in 0..2_000 {
+        asked += repair(&mut node, &sent);
+        sent = node.wait(100_000);
+    }
+    assert_eq!(asked, 0, "in 200 ms");
+    node.flush();
+    for _ in 0..2_000 {
+        asked += repair(&mut node, &sent);
+        sent = node.wait(100_000);
+    }
+    assert!(asked > 0, "it has room now");
+    assert_eq!(node.next(), log.end.next, "and stores what it is given");
+}
+
 /// A log of as many takeovers behind the first epoch that nobody committed, all by replica 1; each start lists as many
 /// of the epochs before it as there is room for.
 fn long_row(takeovers: u32) -> Log {

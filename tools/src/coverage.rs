@@ -1,7 +1,8 @@
-//! What the simulator alone reaches of the product, line by line, and what it never does.
+//! What the simulator alone reaches of the product, by lines and by branches, and what it never does.
 //!
 //! The program is built with the compiler's own counters (`-C instrument-coverage`) in a target folder of its own, runs
-//! seeds, and the toolchain's `llvm-profdata` and `llvm-cov` say which lines were run.
+//! seeds, and the toolchain's `llvm-profdata` and `llvm-cov` say which lines were run and which ways each condition went.
+//! Branches are counted by an option that the compiler calls unstable (`-Z coverage-options=branch`): this build alone asks for it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,16 @@ const ROOMS: [&str; 4] = ["proto", "engine", "journal", "edge"];
 /// Lines of one file that hold code, and whether each was run.
 type Lines = BTreeMap<usize, bool>;
 
+/// The ways that the conditions of one file can go, by line, block and number, and whether one of the copies of the code went there.
+type Branches = BTreeMap<(usize, usize, usize), bool>;
+
+/// What was counted of one file.
+#[derive(Default)]
+struct Counted {
+    lines: Lines,
+    branches: Branches,
+}
+
 /// Builds, runs `seeds` seeds from `first` on, and prints what they reach.
 pub fn run(first: u64, seeds: u64) -> Result<(), String> {
     let llvm = tools_of_llvm()?;
@@ -21,7 +32,8 @@ pub fn run(first: u64, seeds: u64) -> Result<(), String> {
         Command::new("cargo")
             .args(["build", "--release", "-p", "lockstep", "--bin", "lockstep", "--target-dir"])
             .arg(target)
-            .env("RUSTFLAGS", "-C instrument-coverage")
+            .env("RUSTFLAGS", "-C instrument-coverage -Z coverage-options=branch")
+            .env("RUSTC_BOOTSTRAP", "1")
             // Inlined over crates, lines lose their counters; and it builds in half the time.
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
@@ -47,10 +59,10 @@ pub fn run(first: u64, seeds: u64) -> Result<(), String> {
     if !output.status.success() {
         return Err(format!("llvm-cov: {}", String::from_utf8_lossy(&output.stderr)));
     }
-    let files = lines_of(&String::from_utf8_lossy(&output.stdout));
+    let files = counted(&String::from_utf8_lossy(&output.stdout));
     print!("{}", table(&files));
-    for (file, lines) in &files {
-        print!("{}", never_reached(file, lines)?);
+    for (file, counted) in &files {
+        print!("{}", never_reached(file, counted)?);
     }
     Ok(())
 }
@@ -75,58 +87,87 @@ fn succeed(command: &mut Command) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("{told}: {status}")) }
 }
 
-/// The lines of the files of [`ROOMS`], by path from the top of the repository.
-fn lines_of(lcov: &str) -> BTreeMap<String, Lines> {
-    let mut files = BTreeMap::<String, Lines>::new();
+/// What was counted of the files of [`ROOMS`], by path from the top of the repository.
+fn counted(lcov: &str) -> BTreeMap<String, Counted> {
+    let mut files = BTreeMap::<String, Counted>::new();
     let mut file = None;
     for line in lcov.lines() {
         if let Some(path) = line.strip_prefix("SF:") {
             let at = ROOMS.iter().find_map(|room| path.find(&format!("src/{room}/")));
             file = at.map(|at| path[at..].to_string());
-        } else if let (Some(file), Some(data)) = (&file, line.strip_prefix("DA:"))
-            && let Some((number, count)) = data.split_once(',')
-            && let Ok(number) = number.parse()
-        {
-            let reached = count.split(',').next().is_some_and(|count| count != "0");
-            *files.entry(file.clone()).or_default().entry(number).or_default() |= reached;
+            continue;
+        }
+        let (Some(file), Some((kind, data))) = (&file, line.split_once(':')) else { continue };
+        let numbers: Vec<Option<usize>> = data.split(',').map(|number| number.parse().ok()).collect();
+        let here = files.entry(file.clone()).or_default();
+        match (kind, numbers[..].as_ref()) {
+            ("DA", &[Some(line), count, ..]) => *here.lines.entry(line).or_default() |= count != Some(0),
+            // A way of a condition that was never looked at has `-` for a count.
+            ("BRDA", &[Some(line), Some(block), Some(number), count]) => {
+                *here.branches.entry((line, block, number)).or_default() |=
+                    count.is_some_and(|count| count > 0);
+            }
+            _ => {}
         }
     }
     files
 }
 
-fn table(files: &BTreeMap<String, Lines>) -> String {
-    let mut text = format!("{:<10}{:>8}{:>9}{:>8}\n", "room", "lines", "reached", "share");
+fn table(files: &BTreeMap<String, Counted>) -> String {
+    let share = |(all, reached): (usize, usize)| {
+        let share = 100.0 * reached as f64 / all.max(1) as f64;
+        format!("{all:>10}{reached:>9}{share:>7.1}%")
+    };
+    let mut text = format!(
+        "{:<10}{:>10}{:>9}{:>8}{:>10}{:>9}{:>8}\n",
+        "room", "lines", "reached", "share", "branches", "taken", "share"
+    );
     for room in ROOMS {
-        let here = files.iter().filter(|(file, _)| file.starts_with(&format!("src/{room}/")));
-        let (mut lines, mut reached) = (0, 0);
-        for (_, of_file) in here {
-            lines += of_file.len();
-            reached += of_file.values().filter(|reached| **reached).count();
-        }
-        let share = 100.0 * reached as f64 / lines.max(1) as f64;
-        text += &format!("{room:<10}{lines:>8}{reached:>9}{share:>7.1}%\n");
+        let here = || {
+            files
+                .iter()
+                .filter(|(file, _)| file.starts_with(&format!("src/{room}/")))
+                .map(|(_, counted)| counted)
+        };
+        let sum = |of: fn(&Counted) -> (usize, usize)| {
+            here().map(of).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        };
+        let lines = sum(|of| (of.lines.len(), of.lines.values().filter(|reached| **reached).count()));
+        let branches = sum(|of| (of.branches.len(), of.branches.values().filter(|taken| **taken).count()));
+        text += &format!("{room:<10}{}{}\n", share(lines), share(branches));
     }
     text
 }
 
-/// The functions of a file that have lines which no seed reached: where, how many, and the first of them.
-fn never_reached(file: &str, lines: &Lines) -> Result<String, String> {
+/// The functions of a file with lines that no seed reached, or with conditions that went one way alone: where, how many, and the
+/// first of them.
+fn never_reached(file: &str, counted: &Counted) -> Result<String, String> {
     let source = std::fs::read_to_string(file).map_err(|error| format!("reading {file}: {error}"))?;
     let source: Vec<&str> = source.lines().collect();
+    let lines = counted.lines.iter().filter(|(_, reached)| !**reached).map(|(line, _)| *line);
+    let runs = |line: &usize| counted.lines.get(line).is_none_or(|reached| *reached);
+    let ways =
+        counted.branches.iter().filter(|(_, taken)| !**taken).map(|((line, ..), _)| *line).filter(runs);
+    let mut text = named(file, &source, lines, "lines");
+    text += &named(file, &source, ways, "branches");
+    Ok(text)
+}
+
+fn named(file: &str, source: &[&str], lines: impl Iterator<Item = usize>, of: &str) -> String {
     let mut missing = BTreeMap::<usize, Vec<usize>>::new();
-    for (number, _) in lines.iter().filter(|(_, reached)| !**reached) {
-        let Some(above) = source.get(..*number) else { continue };
+    for number in lines {
+        let Some(above) = source.get(..number) else { continue };
         let function = above.iter().rposition(|line| is_function(line)).unwrap_or(0);
-        missing.entry(function).or_default().push(*number);
+        missing.entry(function).or_default().push(number);
     }
     let mut text = String::new();
     for (function, numbers) in missing {
         let name = source.get(function).map_or("", |line| name_of(line));
         let first = numbers.first().copied().unwrap_or_default();
         let what = source.get(first - 1).map_or("", |line| line.trim());
-        text += &format!("{file}:{first} {name}: {} lines, from `{what}` on\n", numbers.len());
+        text += &format!("{file}:{first} {name}: {} {of}, from `{what}` on\n", numbers.len());
     }
-    Ok(text)
+    text
 }
 
 fn is_function(line: &str) -> bool {
@@ -144,13 +185,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_counts_as_reached_if_any_copy_of_it_was_run_and_other_rooms_do_not_count() {
-        let lcov = "SF:/x/src/proto/commit.rs\nDA:1,0\nDA:2,5\nend_of_record\nSF:/x/src/io/udp.rs\nDA:1,1\n\
-                    SF:/x/src/proto/commit.rs\nDA:1,7\nDA:3,0\n";
-        let files = lines_of(lcov);
+    fn what_any_copy_of_the_code_did_counts_and_other_rooms_do_not() {
+        let lcov = "SF:/x/src/proto/commit.rs\nDA:1,0\nDA:2,5\nBRDA:2,0,0,5\nBRDA:2,0,1,0\nend_of_record\n\
+                    SF:/x/src/io/udp.rs\nDA:1,1\nBRDA:1,0,0,1\n\
+                    SF:/x/src/proto/commit.rs\nDA:1,7\nDA:3,0\nBRDA:2,0,1,-\nBRDA:3,0,0,-\n";
+        let files = counted(lcov);
         assert_eq!(files.len(), 1);
-        assert_eq!(files["src/proto/commit.rs"], Lines::from([(1, true), (2, true), (3, false)]));
-        assert!(table(&files).contains("proto            3        2   66.7%"), "{}", table(&files));
+        let here = &files["src/proto/commit.rs"];
+        assert_eq!(here.lines, Lines::from([(1, true), (2, true), (3, false)]));
+        assert_eq!(
+            here.branches,
+            Branches::from([((2, 0, 0), true), ((2, 0, 1), false), ((3, 0, 0), false)])
+        );
+        let row = "proto              3        2   66.7%         3        1   33.3%";
+        assert!(table(&files).contains(row), "{}", table(&files));
+    }
+
+    #[test]
+    fn a_function_is_named_once_for_its_lines_and_once_for_its_branches() {
+        let source = ["fn a() {", "    if x {", "        y();", "    }", "}"];
+        let told = named("f", &source, [2, 3].into_iter(), "lines");
+        assert_eq!(told, "f:2 a: 2 lines, from `if x {` on\n");
     }
 
     #[test]

@@ -260,7 +260,9 @@ impl Scene<'_> {
     }
 
     fn order(&self, args: &[&str]) {
-        let told = self.cluster.run(args, b"");
+        // The disks share the host's page cache with everything else that writes: a flush may take long.
+        let patient: Vec<&str> = args.iter().copied().chain(["--timeout", "60s"]).collect();
+        let told = self.cluster.run(&patient, b"");
         assert_eq!(told.code, Some(0), "{args:?}: {}\n{}{}", told.out, told.err, self.logs());
     }
 

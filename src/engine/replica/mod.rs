@@ -258,6 +258,8 @@ pub struct ReplicaCore {
     draining: bool,
     stopping: bool,
     stopped: bool,
+    /// What comes next found no room in the journal in this turn: nothing more is asked for.
+    waits_for_room: bool,
     giving: Giving,
     /// What was counted.
     pub counters: Counters,
@@ -414,6 +416,7 @@ impl<P: Ports> Replica<P> {
             draining: false,
             stopping: false,
             stopped: false,
+            waits_for_room: false,
             giving: Giving::new(
                 limits.budget,
                 GivenLimits::of(limits.receiver.nack.guard_ns, limits.receiver.nack.retry_ns_min),
@@ -622,7 +625,11 @@ impl ReplicaCore {
 
     /// When something that is missing is to be asked for, or the journal may have room for what waits.
     fn next_request(&self) -> Nanos {
-        let asks = if self.role == Role::Leader { Nanos::MAX } else { self.rx.next_deadline() };
+        let asks = match self.role {
+            Role::Leader => Nanos::MAX,
+            _ if self.waits_for_room => self.next_beat(),
+            _ => self.rx.next_deadline(),
+        };
         if self.rx.has_ready() { asks.min(self.next_beat()) } else { asks }
     }
 
@@ -667,20 +674,6 @@ impl ReplicaCore {
     pub fn set_condition(&mut self, condition: Condition, holds: bool, now: Nanos, numbers: (u64, u64)) {
         if let Some(event) = self.conditions.set(condition, holds, now, numbers) {
             self.events.push(event);
-        }
-    }
-
-    #[cold]
-    fn on_journal_full(&mut self, seq: Seq) {
-        if !self.conditions.holds(Condition::JournalFull) {
-            self.set_condition(Condition::JournalFull, true, self.polled_at, (seq, 0));
-        }
-    }
-
-    #[inline]
-    fn on_journal_free(&mut self, seq: Seq) {
-        if self.conditions.holds(Condition::JournalFull) {
-            self.set_condition(Condition::JournalFull, false, self.polled_at, (seq, 0));
         }
     }
 

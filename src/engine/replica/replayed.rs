@@ -10,7 +10,7 @@ use crate::engine::receiver::Placement;
 use crate::engine::replay::Supply;
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
-use crate::wire::{Chain, Condition, FrameView, Identity, Nanos, Seq};
+use crate::wire::{Chain, FrameView, Identity, Nanos, Seq};
 
 /// What a node lacks that only journals have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -107,8 +107,6 @@ impl ReplicaCore {
             self.losses.on_frame(now, header.first_seq, header.next_seq(), Some(giver), leader);
         }
         let Placement::Next(end) = placement else { return true };
-        self.store_next(tail, now, frame, end);
-        let held = self.rx.end().is_some_and(|held| held.next >= frame.header.next_seq());
-        held || !self.conditions.holds(Condition::JournalFull)
+        self.store_next(tail, now, frame, end)
     }
 }

@@ -30,6 +30,7 @@ impl<P: Ports> Replica<P> {
                 Err(reject) => core.reject(reject),
             }
         }
+        core.waits_for_room = false;
         core.settle(tail, now);
         core.look_at_clock(tail, now, wall);
         core.log.on_commit(core.rx.commit.commit_next());
@@ -38,9 +39,12 @@ impl<P: Ports> Replica<P> {
         core.ack(net, tail, now, wall, beaten);
         self.elect(now, wall, drained);
         let Self { net, core, scratch, .. } = self;
-        let request = core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events);
-        if let Some((length, to)) = request {
-            net.send_unicast(to, [&scratch[..length], &[]]);
+        if !core.waits_for_room || planted(Mutation::AsksWithoutRoom) {
+            let request =
+                core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events);
+            if let Some((length, to)) = request {
+                net.send_unicast(to, [&scratch[..length], &[]]);
+            }
         }
         let whole_to = core.rx.is_whole().then(|| core.rx.seen_next());
         core.losses.look(now, net.dropped(), whole_to);
@@ -171,26 +175,27 @@ impl ReplicaCore {
         if live && epoch >= self.acceptor.promised() && placement != Placement::Dropped {
             self.on_life(now, epoch);
         }
-        if let Placement::Next(end) = placement {
-            self.store_next(tail, now, frame, end);
+        if let Placement::Next(end) = placement
+            && !self.store_next(tail, now, frame, end)
+            && !self.rx.has_ready()
+        {
+            // It is stored when there is room, and nobody has to give it again.
+            self.wait_for_room(frame, end);
         }
         Ok(())
     }
 
-    /// The next frame goes into the journal, or waits for room there.
+    /// The next frame goes into the journal, or waits behind others for room there. Returns whether there was room for it.
     pub(super) fn store_next<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
         now: Nanos,
         frame: &FrameView<'_>,
         end: LogEnd,
-    ) {
+    ) -> bool {
         if self.rx.has_ready() {
             // Something before it waits for room in the journal.
-            if self.rx.keep(frame, end, &mut self.counters) {
-                self.rx.extend(&mut self.counters);
-            }
-            return;
+            return self.wait_for_room(frame, end);
         }
         let admitted = self.is_admitted() || self.rx.commit.is_final(frame.header.next_seq());
         match self.log.store(&self.acceptor, admitted, tail, frame) {
@@ -198,9 +203,23 @@ impl ReplicaCore {
                 self.rx.pass(end);
                 self.on_stored(tail, now, stored, end.next, frame.header.commit_next);
                 self.rx.extend(&mut self.counters);
+                true
             }
-            Err(refused) => self.on_refused(tail, refused),
+            Err(refused) => {
+                self.on_refused(tail, refused);
+                refused != Refused::Full
+            }
         }
+    }
+
+    /// The next frame, and what follows it of those that are kept, waits for room in the journal. Returns whether it found a
+    /// place to wait.
+    fn wait_for_room(&mut self, frame: &FrameView<'_>, end: LogEnd) -> bool {
+        let kept = self.rx.keep(frame, end, &mut self.counters);
+        if kept {
+            self.rx.extend(&mut self.counters);
+        }
+        kept
     }
 
     /// Salvage stops before a membership entry (S5): who elects is decided by what promises describe.
@@ -364,13 +383,27 @@ impl ReplicaCore {
         match refused {
             Refused::Rule => self.counters.add(Counter::FramesStale, 1),
             Refused::Full => {
-                self.counters.add(Counter::FramesDropped, 1);
+                self.waits_for_room = true;
                 self.on_journal_full(tail.end().next);
             }
             Refused::Overrun => {
                 self.events.push(Event::Overrun { from: self.commit_next(), oldest: tail.oldest_seq() });
                 self.stopped = true;
             }
+        }
+    }
+
+    #[cold]
+    pub(super) fn on_journal_full(&mut self, seq: Seq) {
+        if !self.conditions.holds(Condition::JournalFull) {
+            self.set_condition(Condition::JournalFull, true, self.polled_at, (seq, 0));
+        }
+    }
+
+    #[inline]
+    pub(super) fn on_journal_free(&mut self, seq: Seq) {
+        if self.conditions.holds(Condition::JournalFull) {
+            self.set_condition(Condition::JournalFull, false, self.polled_at, (seq, 0));
         }
     }
 
