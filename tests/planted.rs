@@ -96,6 +96,9 @@ const OF_DAYS: &[Mutation] = &[Mutation::BeatsMadeUp];
 /// What only a journal that is rolled back can find.
 const OF_COPIES: &[Mutation] = &[Mutation::OlderCopyIsTorn];
 
+/// What only a second process of an identity can find.
+const OF_SECONDS: &[Mutation] = &[Mutation::TwinStays, Mutation::VotesUnlooked];
+
 /// Rules whose judges the explorer does not call: it would look in vain.
 const SIMULATED: &[&str] =
     &["events", "replies", "stable", "handover", "pools", "REPAIR-3", "REPAIR-4", "replays"];
@@ -225,6 +228,7 @@ fn needs(mutation: Mutation, rule: &str) -> Option<Seeds> {
         }
         _ if OF_DROUGHT.contains(&mutation) => Some(("of a drought", Plan::is_drought)),
         _ if OF_COPIES.contains(&mutation) => Some(("with journals that are rolled back", Plan::rolls_back)),
+        _ if OF_SECONDS.contains(&mutation) => Some(("with a second process", Plan::has_second)),
         _ if OF_DAYS.contains(&mutation) => Some(("that last for days", Plan::is_long)),
         _ => None,
     }

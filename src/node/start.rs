@@ -30,6 +30,7 @@ use crate::io::{Obtained, cpu};
 use crate::journal::{Completeness, Looked};
 use crate::proto::commit::Durability;
 use crate::proto::election::ElectionLimits;
+use crate::proto::presence::look_ns;
 use crate::proto::requesters::BudgetLimits;
 use crate::proto::start::{self, StartRole};
 use crate::proto::suspect::SuspectLimits;
@@ -269,6 +270,7 @@ fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<
         ack_again_ns: ACK_AGAIN_BEATS * settings.beat.beat_ns,
         process_nonce: random_u64()?,
         born,
+        look_ns: look_ns(settings.suspect_ns),
         repairs_per_request: REPAIRS_PER_REQUEST,
         budget: BudgetLimits::default(),
         suspect: SuspectLimits {

@@ -104,6 +104,7 @@ mutations! {
     StalledLeaderSpeaks "others" "a leader that was paused stamps before it has looked",
     EchoIsImpostor "ALIVE-1" "an own datagram that comes late stops the node",
     TwinStays "ALIVE-1" "who finds that an earlier process of its identity lives goes on",
+    VotesUnlooked "ALIVE-1" "a process votes before it has asked whether another one of its identity lives",
     ClockNotLookedAt "others" "nobody compares the stream's time with its own clock",
     ReplyFromHalfARing "opens" "a publisher is told its last number as the table has it where the ring has lost what is not committed",
     OpenerNotTold "opens" "an open that finds no room is dropped without a word",

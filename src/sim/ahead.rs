@@ -72,6 +72,7 @@ impl World {
             Actor::Publisher(process, work) => Some(Actor::Publisher(process.clone(), work.clone())),
             Actor::Subscriber(process, reading) => Some(Actor::Subscriber(process.clone(), reading.clone())),
             Actor::Handle(owner) => Some(Actor::Handle(*owner)),
+            Actor::Second(second) => Some(Actor::Second(second.clone())),
             Actor::Edge(_) => None,
         };
         let seats = self

@@ -21,6 +21,7 @@ impl World {
     /// The storm is over: a quorum of replicas and some clients are healed, the rest is broken for ever.
     pub(super) fn calm(&mut self) -> Result<(), Violation> {
         self.wire.heal();
+        self.end_second("the storm is over");
         self.leave_the_former();
         self.seats.iter_mut().for_each(|seat| seat.device = Device::default());
         let replicas = self.plan.replicas;
@@ -67,7 +68,8 @@ impl World {
         self.phase = Phase::Calm(healthy, self.now);
         self.tell(0, || Happening::Fault(format!("the storm is over for {healthy:#b}")));
         for index in 0..self.seats.len() {
-            let is_edge = matches!(self.seats[index].actor, Actor::Edge(_) | Actor::Handle(_));
+            let is_edge =
+                matches!(self.seats[index].actor, Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_));
             if healthy >> index & 1 == 1 || is_edge {
                 self.heal(index);
             } else {
@@ -150,7 +152,7 @@ impl World {
                 }
             }
             Actor::Subscriber(_, reading) => reading.restart_at = now,
-            Actor::Edge(_) | Actor::Handle(_) => {}
+            Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => {}
         }
     }
 

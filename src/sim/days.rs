@@ -130,6 +130,7 @@ impl World {
 
     /// Everything stands still.
     pub(super) fn fall_asleep(&mut self, how: Night, lasting: Nanos) -> Result<(), Violation> {
+        self.end_second("night falls");
         let dawn = self.now + lasting;
         (self.slept_ns, self.dawn) = (self.slept_ns + lasting, dawn);
         self.tell(0, || Happening::Fault(format!("night ({how:?}) {}", ms(lasting))));

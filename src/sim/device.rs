@@ -43,6 +43,11 @@ impl Device {
         self.ailment.filter(|(_, until)| now < *until).map(|(ailment, _)| ailment)
     }
 
+    /// Whether nothing ails it.
+    pub(super) fn is_well(&self, now: Nanos) -> bool {
+        self.ailment(now).is_none()
+    }
+
     /// Datagrams that a send call takes at most.
     pub(super) fn takes(&self, now: Nanos) -> usize {
         match self.ailment(now) {

@@ -11,6 +11,7 @@ use super::plan::Plan;
 use super::replay::{Fetching, Giving};
 use super::rng::Rng;
 use super::rollback::Copy;
+use super::second::Carried;
 use super::storage::Ordeal;
 use crate::engine::ports::Ports;
 use crate::engine::replica::{Recovered, Replica, ReplicaLimits};
@@ -113,6 +114,12 @@ pub(super) struct Machine {
     pub(super) copy: Option<Copy>,
     /// Its journal is a copy that was put back, and nobody has begun to run on it.
     pub(super) rolled_back: bool,
+    /// A copy of its folder and of its tail, for another machine; ...
+    pub(super) carried: Option<Box<Carried>>,
+    /// ... which is made anew if the process is stopped in order.
+    pub(super) carries: bool,
+    /// Processes that have begun here.
+    pub(super) starts: u64,
     /// What its side thread has said.
     pub(super) remarks: Vec<Remark>,
     /// Segments of which a bit has changed while the process ran, and what they were.
@@ -176,6 +183,9 @@ impl Machine {
             exchanged_in: None,
             copy: None,
             rolled_back: false,
+            carried: None,
+            carries: false,
+            starts: 0,
             remarks: Vec::new(),
             cold: false,
             rotten: BTreeMap::new(),
@@ -266,6 +276,7 @@ impl Machine {
             side_settings(plan, settings.power, plan.is_archiver(seat)),
         ));
         (self.fetching, self.giving) = (None, Giving::default());
+        self.starts += 1;
         self.state = State::Up(Box::new(replica));
         Ok(Started::Runs(tables))
     }
@@ -299,8 +310,11 @@ impl Machine {
         let mut store = self.store.clone();
         store.disarm();
         // What cannot be looked at is left to the start.
-        let is_needed = look(&store, Some(ring), settings)
-            .map_or(true, |looked| looked.ring() == &Ring::Own && !looked.superblock().run.clean);
+        let is_needed = look(&store, Some(ring), settings).map_or(true, |looked| match looked.ring() {
+            Ring::Own => !looked.superblock().run.clean,
+            // It shows that the journal is an older copy, and is looked at before another one is made.
+            Ring::Other(_) => looked.completeness() != &Completeness::Complete,
+        });
         if is_needed {
             return Some(Event::RingsNotResized);
         }

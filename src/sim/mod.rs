@@ -46,6 +46,7 @@ mod replay;
 pub mod rng;
 mod rollback;
 mod ruin;
+mod second;
 pub mod shrink;
 mod sleeper;
 mod storage;

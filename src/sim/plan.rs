@@ -21,7 +21,7 @@ const WALL_NS: Nanos = 1_700_000_000_000_000_000;
 pub(super) const DAY_NS: Nanos = 86_400_000_000_000;
 
 /// The same, in milliseconds.
-const DAY_MS: i64 = (DAY_NS / 1_000_000) as i64;
+pub(super) const DAY_MS: i64 = (DAY_NS / 1_000_000) as i64;
 
 /// Which replica a fault is for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -150,6 +150,11 @@ pub enum What {
     Copy(Target),
     /// A process dies, and its journal is the copy that was made last.
     RollBack(Target, Nanos),
+    /// A journal and its tail are copied for another machine; once more if the process is stopped in order.
+    Carry(Target),
+    /// A second process begins on what was copied for another machine: with the tail or without it, under a wall clock
+    /// that is ahead by so many milliseconds.
+    Second(Target, bool, i64),
 }
 
 impl What {
@@ -195,7 +200,9 @@ impl What {
             | Self::Echo(_)
             | Self::OtherCluster(_)
             | Self::Ruin(..)
-            | Self::Copy(_) => None,
+            | Self::Copy(_)
+            | Self::Carry(_)
+            | Self::Second(..) => None,
         }
     }
 }
@@ -270,6 +277,9 @@ pub struct Plan {
     pub edges: Option<EdgePlan>,
     /// From then on nothing happens for which a leader may be missed, in a quiet run.
     pub quiet_from: Option<Nanos>,
+    /// Whether a process looks, before it votes, for another one of its identity, as every real one does. In most runs it
+    /// votes at once, and what follows a restart comes sooner.
+    pub looks: bool,
     /// The faults, by time.
     pub faults: Vec<Fault>,
 }
@@ -326,6 +336,7 @@ impl Plan {
             moments: Vec::new(),
             edges: EdgePlan::of_seed(seed),
             quiet_from: None,
+            looks: Rng::new(seed ^ 0x100c).below(4) == 0,
             faults: Vec::new(),
         };
         plan.make_room_for_edges();
@@ -360,6 +371,9 @@ impl Plan {
         plan.draw_clocks(&mut Rng::new(seed ^ 0xc10c));
         if !is_drought && !is_quiet {
             plan.draw_rare(&mut Rng::new(seed ^ 0x4a4e));
+        }
+        if !is_drought && !is_quiet {
+            plan.draw_seconds(&mut Rng::new(seed ^ 0x2bad));
         }
         if !is_quiet {
             plan.draw_moments(&mut Rng::new(seed ^ 0xa4ea));

@@ -22,6 +22,7 @@ use crate::engine::replica::ReplicaLimits;
 use crate::engine::subscriber::{Delivery, Subscriber, SubscriberLimits};
 use crate::proto::election::ElectionLimits;
 use crate::proto::nack::NackLimits;
+use crate::proto::presence::look_ns;
 use crate::proto::repairers::Repairer;
 use crate::proto::requesters::BudgetLimits;
 use crate::proto::suspect::SuspectLimits;
@@ -77,6 +78,7 @@ pub(super) fn replica_limits(
         ack_again_ns: plan.patient(1_000_000),
         process_nonce: rng.next_u64(),
         born,
+        look_ns: if plan.looks { look_ns(timeout_ns) } else { 0 },
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
         suspect: SuspectLimits {
@@ -229,6 +231,7 @@ impl World {
                 world.seat(Actor::Publisher(None, work), format!("rival of {}", owner - plan.replicas));
             }
         }
+        world.seat_second();
         Ok(world)
     }
 
@@ -351,7 +354,7 @@ impl World {
                 };
                 self.oracle.on_subscriber_started(seat, reading.delivery, named(reading.start), cursor);
             }
-            Actor::Replica(_) | Actor::Edge(_) | Actor::Handle(_) => {}
+            Actor::Replica(_) | Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => {}
         }
         self.seats[seat].wake_at = self.now;
     }

@@ -208,6 +208,10 @@ impl World {
             What::Night(how, lasting) => return self.fall_asleep(how, lasting),
             What::Copy(target) => self.copy_journal(target),
             What::RollBack(target, lasting) => return self.roll_back(target, lasting),
+            What::Carry(target) => self.carry(target),
+            What::Second(target, with_ring, ahead_ms) => {
+                return self.begin_second(target, with_ring, ahead_ms);
+            }
             What::Fence(_) => {
                 let rival = self.plan.seats() + self.fences;
                 self.fences += 1;
@@ -299,6 +303,7 @@ impl World {
             match machine.stop(now, until.max(now))? {
                 Flushed::GoesOn => {
                     self.oracle.coverage.count(Event::CleanStops);
+                    self.carry_stopped(index);
                     self.moved_tail(index);
                     self.darken(index);
                 }

@@ -26,6 +26,7 @@ impl World {
             Actor::Publisher(..) => self.turn_publisher(index, draws),
             Actor::Subscriber(..) => self.turn_subscriber(index, draws),
             Actor::Edge(_) => self.turn_edge(index, draws),
+            Actor::Second(_) => self.turn_second(index),
             Actor::Handle(_) => Ok(0),
         }
     }

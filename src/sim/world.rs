@@ -14,6 +14,7 @@ use super::plan::Plan;
 use super::populate::address;
 use super::reader::Source;
 use super::rng::Rng;
+use super::second::Second;
 use super::sleeper::Slept;
 use super::story::{Happening, Story};
 use super::wire::{Letter, Route, Seats, Weather, Wire};
@@ -37,6 +38,8 @@ pub(super) enum Actor {
     Edge(Box<EdgeSeat>),
     /// The second handle of the process at this seat.
     Handle(usize),
+    /// A second process of a replica's identity, if it runs.
+    Second(Option<Box<Second>>),
 }
 
 /// A place at the network.
@@ -320,6 +323,9 @@ impl World {
             self.start_client(index);
             return Ok(());
         }
+        if self.ends_second(index) {
+            return Ok(());
+        }
         let takes = self.seats[index].device.takes(self.now);
         if let Some(net) = self.net_mut(index) {
             net.takes = takes;
@@ -378,7 +384,7 @@ impl World {
             }
             self.oracle.coverage.count_kind(bytes);
             let said = super::check::Sent { to: *to, from: address(index), bytes };
-            self.oracle.check_sent(index, &said)?;
+            self.check_word(index, &said)?;
             self.trace_digest = digest(&bytes[..bytes.len().min(104)])
                 ^ self.trace_digest.rotate_left(7)
                 ^ self.now.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -391,10 +397,14 @@ impl World {
                     To::Group(group) => Some(*group),
                     To::Unicast(_) => continue,
                 };
+                let route = Route { from: index, to: other, group };
                 if other == index {
                     self.loop_back(index, group, bytes);
-                } else if group != Some(Group::Submit) || other < self.plan.replicas {
-                    let route = Route { from: index, to: other, group };
+                } else if self.is_pair(index, other) {
+                    // What the two of one identity say to each other arrives: see `second`.
+                    let letter = Letter { route, number, sent_at: self.now, bytes: bytes.clone() };
+                    self.wire.post(self.now + weather.delay_ns, letter);
+                } else if group != Some(Group::Submit) || self.is_replica(other) {
                     self.wire.send(&weather, self.now, route, bytes, &mut self.oracle.coverage);
                 }
             }
@@ -483,6 +493,12 @@ impl World {
                 }
                 Ok(())
             }
+            Actor::Second(second) => {
+                if let Some(second) = second.as_ref().filter(|_| looks) {
+                    second.invariants();
+                }
+                Ok(())
+            }
             Actor::Publisher(None, _) | Actor::Subscriber(None, _) | Actor::Handle(_) => Ok(()),
         }
     }
@@ -514,7 +530,7 @@ impl World {
                 Actor::Subscriber(Some(_), reading) => reading.ended || self.oracle.has_delivered_all(index),
                 Actor::Subscriber(None, _) => false,
                 // What the edge lacks is asked for beside this.
-                Actor::Edge(_) | Actor::Handle(_) => true,
+                Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => true,
                 Actor::Replica(machine) => machine.replica().is_some_and(|replica| {
                     replica.core.commit_next() >= self.oracle.commit_next()
                         || self.stays_behind(replica.tail().promised(), machine.identity, healthy)
@@ -574,7 +590,7 @@ impl World {
                 ),
                 Actor::Subscriber(None, _) => write!(out, "\n  subscriber {index} ({health}): down"),
                 Actor::Edge(edge) => write!(out, "\n  {index} ({health}): {edge}"),
-                Actor::Handle(_) => Ok(()),
+                Actor::Handle(_) | Actor::Second(_) => Ok(()),
             };
         }
         out
@@ -594,7 +610,8 @@ impl Seat {
             Actor::Subscriber(None, reading) => reading.restart_at,
             Actor::Edge(edge) if edge.process.is_none() => edge.restart_at,
             Actor::Edge(_) => self.wake_at,
-            Actor::Handle(_) => Nanos::MAX,
+            Actor::Handle(_) | Actor::Second(None) => Nanos::MAX,
+            Actor::Second(Some(_)) => self.wake_at,
             Actor::Publisher(..) | Actor::Subscriber(..) => self.wake_at,
         };
         at.max(self.paused_until)
@@ -609,6 +626,7 @@ impl Actor {
             Self::Publisher(process, _) => process.is_some(),
             Self::Subscriber(process, _) => process.is_some(),
             Self::Edge(edge) => edge.process.is_some(),
+            Self::Second(second) => second.is_some(),
             Self::Handle(_) => false,
         }
     }
@@ -620,6 +638,7 @@ impl Actor {
             Self::Publisher(process, _) => process.as_mut().map(|process| process.net_mut()),
             Self::Subscriber(process, _) => process.as_mut().map(|process| process.net_mut()),
             Self::Edge(edge) => edge.net_mut(handle),
+            Self::Second(second) => second.as_mut().and_then(|second| second.net_mut()),
             Self::Handle(_) => None,
         }
     }
@@ -650,6 +669,7 @@ impl Actor {
             Self::Replica(machine) => {
                 machine.replica().map(|replica| machine.clock.reaches(replica.next_deadline()))
             }
+            Self::Second(Some(second)) => second.next_deadline(),
             _ => None,
         }
     }

@@ -10,7 +10,8 @@ use bytemuck::{Pod, Zeroable};
 pub struct PresenceBody {
     /// The speaker's, as in a heartbeat.
     pub process_nonce: u64,
-    /// When the speaker's process began, by its own clock, in nanoseconds since the Unix epoch.
+    /// When the speaker's process began, by its own clock, in nanoseconds since the Unix epoch; `Nanos::MAX` until it has
+    /// looked whether another process of its identity lives.
     pub born: Nanos,
     /// Drawn by who asks, for this question alone; echoed by who answers.
     pub token: u64,

@@ -1,7 +1,7 @@
 //! Who else is there under our name: a second process of our identity, an echo of the one before, another history.
 
 use super::log::{Log, written};
-use super::replica::{leader, standby};
+use super::replica::{RING, decoded, leader, standby};
 use super::world::*;
 use lockstep::engine::counters::Counter;
 use lockstep::engine::event::{Event, Role};
@@ -123,6 +123,97 @@ fn a_lossy_network_only_delays_that_the_later_one_stops() {
         let lost = |count: u32| (count ^ seed).wrapping_mul(0x9e37_79b9) >> 31 != 0;
         assert_eq!(meet(&mut log, [one, other], lost), [false, true], "seed {seed}: half of all is lost");
     }
+}
+
+/// Whether anything among what was sent is a vote: an ack, a ballot, a frame or a beat.
+fn votes(sent: &[(To, Vec<u8>)]) -> bool {
+    decoded(sent).iter().any(|datagram| {
+        !matches!(datagram, Datagram::Presence(..) | Datagram::Nack(..) | Datagram::Question(..))
+    })
+}
+
+/// A process of replica 2 that looks for 4 ms before it votes.
+fn newcomer(log: &Log) -> Node {
+    standby(log, |limits| (limits.look_ns, limits.process_nonce) = (4_000_000, 0xbad))
+}
+
+/// The leader beats and replica 3 asks for a promise, until replica 2 votes. Returns how long that took. What it asks of
+/// its own identity is answered by `answer`.
+fn wooed(log: &mut Log, node: &mut Node, answer: impl Fn(&PresenceBody) -> Option<Vec<u8>>) -> Option<Nanos> {
+    let began = node.now;
+    let mut answers = Vec::new();
+    for _ in 0..20 {
+        node.now += 250_000;
+        let body = BallotBody { process_nonce: 3, ballot: epoch(2, 3).0, about: 0 };
+        let prepare = written(|out| write_ballot(out, log.header(Kind::Prepare, identity(3)), body));
+        let mut batch = vec![log.heartbeat(), prepare];
+        batch.append(&mut answers);
+        let sent = node.hear(&batch);
+        if votes(&sent) {
+            return Some(node.now - began);
+        }
+        answers = presences(&sent).iter().filter(|body| body.asks()).filter_map(&answer).collect();
+    }
+    None
+}
+
+/// ALIVE-1: a process that begins asks under its own identity, and votes only when nobody has answered.
+#[test]
+fn s12_a_process_that_begins_says_nothing_that_counts_before_it_has_looked() {
+    let mut log = Log::begun(3);
+    let mut node = newcomer(&log);
+    let voted = wooed(&mut log, &mut node, |_| None).expect("nobody answers: it votes");
+    assert!((4_000_000..5_000_000).contains(&voted), "after {voted} ns");
+    assert!(!node.replica.core.is_stopped());
+}
+
+/// ALIVE-1: on a copy of a journal a second process says nothing that counts, though its clock is behind, and stops.
+#[test]
+fn s12_a_second_process_on_a_copy_stops_before_it_has_voted_whatever_the_clocks_show() {
+    for lost in 0..3 {
+        let mut log = Log::begun(3);
+        let mut node = newcomer(&log);
+        let header = log.header(Kind::Presence, identity(2));
+        let asked = std::cell::Cell::new(0);
+        let first = |question: &PresenceBody| {
+            assert_eq!(question.born, Nanos::MAX, "who looks is later than all others");
+            asked.set(asked.get() + 1);
+            let body = PresenceBody {
+                process_nonce: 1,
+                born: Nanos::MAX - 1,
+                token: question.token,
+                answers: question.process_nonce,
+            };
+            (asked.get() > lost).then(|| written(|out| write_presence(out, header, body)))
+        };
+        assert_eq!(wooed(&mut log, &mut node, first), None, "{lost} questions are lost");
+        assert!(node.replica.core.is_stopped());
+        assert!(node.events().contains(&Event::Impostor { identity: identity(2) }));
+    }
+}
+
+/// ALIVE-1: the leader of a newborn history looks as well, before it stamps: a copy of its journal would lead the same epoch.
+#[test]
+fn s12_of_two_processes_on_one_newborn_journal_one_leads() {
+    let born = |nonce| {
+        let mut limits = replica_limits(1, 3);
+        (limits.process_nonce, limits.look_ns) = (nonce, 4_000_000);
+        Node::new(start(born_tail(1, 3, RING), limits).unwrap())
+    };
+    let mut both = [born(5), born(6)];
+    let mut said: [Vec<Vec<u8>>; 2] = [Vec::new(), Vec::new()];
+    for _ in 0..100 {
+        let heard = std::mem::take(&mut said);
+        for (index, node) in both.iter_mut().enumerate() {
+            node.now += 100_000;
+            let sent = node.hear(&heard[1 - index]);
+            assert!(index == 0 || !votes(&sent), "the later one stamps");
+            said[index] = sent.into_iter().map(|(_, bytes)| bytes).collect();
+        }
+    }
+    assert_eq!(both.each_ref().map(|node| node.replica.core.is_stopped()), [false, true]);
+    assert_eq!(both[0].next(), 3, "the first one has begun its epoch");
+    assert_eq!(both[1].next(), 2);
 }
 
 /// S12.

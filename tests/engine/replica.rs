@@ -19,7 +19,7 @@ fn fullness(events: &[Event]) -> Vec<(bool, Seq)> {
     events.iter().filter_map(told).collect()
 }
 
-const RING: usize = 256 << 10;
+pub const RING: usize = 256 << 10;
 
 /// The leader of a cluster of `members`, whose epoch has begun.
 pub fn leader(members: u32, change: impl Fn(&mut ReplicaLimits)) -> Node {

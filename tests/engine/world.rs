@@ -93,6 +93,7 @@ pub fn replica_limits(number: u32, members: u32) -> ReplicaLimits {
         ack_again_ns: 1_000_000,
         process_nonce: u64::from(number),
         born: 1_000,
+        look_ns: 0,
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
         suspect: SuspectLimits::default(),

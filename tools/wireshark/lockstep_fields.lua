@@ -434,7 +434,7 @@ parts.step_down = struct {
 }
 parts.presence = struct {
     u64("process_nonce", "Process nonce", base.HEX),
-    u64("presence.born", "Process began, in nanoseconds since 1970"),
+    u64("presence.born", "Process began, in nanoseconds since 1970; all ones: it looks"),
     u64("token", "Token", base.HEX),
     u64("presence.answers", "Nonce of who asked; 0 asks", base.HEX),
 }

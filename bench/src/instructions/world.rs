@@ -145,6 +145,7 @@ fn replica(cluster: &Cluster, process: usize) -> Result<Desked, String> {
         ack_again_ns: 1_000_000_000,
         process_nonce: process_nonce(process),
         born: 0,
+        look_ns: 0,
         repairs_per_request: 64,
         budget: BudgetLimits::default(),
         suspect: SuspectLimits::default(),

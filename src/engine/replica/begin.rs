@@ -31,7 +31,8 @@ impl ReplicaCore {
     }
 
     /// Stamps the epoch start, and behind it what was heard of submissions already. Returns whether the
-    /// epoch has begun; the journal may have no room, or in `power` the promise not be on the device.
+    /// epoch has begun; the journal may have no room, in `power` the promise not be on the device, or the process look
+    /// still whether another one of its identity lives (S12).
     #[cold]
     pub(super) fn begin_epoch<M: TailMemory>(
         &mut self,
@@ -40,6 +41,9 @@ impl ReplicaCore {
         now: Nanos,
         wall: Nanos,
     ) -> bool {
+        if !self.presence.may_vote() {
+            return false;
+        }
         let started = self.has_started(tail) || self.is_promise_stored(tail) && self.start_epoch(tail, wall);
         if !started || !self.bury(tail, wall) {
             return false;

@@ -71,7 +71,7 @@ impl<P: Ports> Replica<P> {
     /// turn found less than was there to be found.
     pub(super) fn elect(&mut self, now: Nanos, wall: Nanos, drained: bool) {
         let Self { net, tail, core, .. } = self;
-        if core.role == Role::Blank {
+        if core.role == Role::Blank || !core.presence.may_vote() {
             core.suspect.look(now, drained);
         } else if core.role == Role::Standby {
             // Who never leads misses the leader all the same, and grants what others ask for.
@@ -158,6 +158,8 @@ impl ReplicaCore {
         match Kind::from_u8(header.kind) {
             // A ballot is asked for by nobody but the one who would lead it.
             Some(Kind::Prepare) if ballot.leader() != from => {}
+            // S12: another process of this identity may live. Who asks asks again.
+            Some(Kind::Prepare | Kind::PreVote) if !self.presence.may_vote() => {}
             Some(Kind::Prepare) if self.has_vote() => self.on_prepare(tail, now, ballot),
             Some(Kind::Prepare) => self.owed.salvage = Some(*header),
             Some(Kind::Promise) => self.election.on_promise(
@@ -624,7 +626,7 @@ impl ReplicaCore {
         }
     }
 
-    fn say_presence<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, wall: Nanos) {
+    pub(super) fn say_presence<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, wall: Nanos) {
         let owed = [self.owed.asks_presence.take(), self.owed.answers_presence.take()];
         for body in owed.into_iter().flatten() {
             self.number += 1;
@@ -636,7 +638,11 @@ impl ReplicaCore {
 
     /// Somebody speaks below our promise: it is told so.
     pub(super) fn owe_refusal(&mut self, about: Epoch) {
-        if self.has_vote() && about < self.acceptor.promised() && about.round() > 0 {
+        if self.has_vote()
+            && self.presence.may_vote()
+            && about < self.acceptor.promised()
+            && about.round() > 0
+        {
             self.owed.refuse = Some(about);
         }
     }

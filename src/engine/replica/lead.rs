@@ -26,6 +26,9 @@ impl<P: Ports> Replica<P> {
     pub(super) fn lead(&mut self, now: Nanos, wall: Nanos, count: usize, drained: bool) {
         let Self { net, tail, core, .. } = self;
         if !core.has_begun(tail) && !core.begin_epoch(net, tail, now, wall) {
+            if !core.presence.has_looked() {
+                (0..count).for_each(|index| core.hear_presence(net.group_datagram(index)));
+            }
             return;
         }
         let late = now > core.turned_at + core.limits.suspect.timeout_ns / 2;

@@ -93,6 +93,9 @@ pub struct ReplicaLimits {
     pub process_nonce: u64,
     /// When the process began, by its own clock: of two processes of one identity the later one stops.
     pub born: Nanos,
+    /// For so long a process looks, at its start, whether another one of its identity lives, and has no vote; 0: not at
+    /// all.
+    pub look_ns: Nanos,
     /// Most frames that one request is answered with: more are asked for again.
     pub repairs_per_request: usize,
     /// What repairs to readers may cost.
@@ -347,7 +350,12 @@ impl<P: Ports> Replica<P> {
             missed_since: None,
             pulse: Pulse::new(pulse_limits(&limits.suspect)),
             owed: Owed::default(),
-            presence: Presence::new(limits.process_nonce, limits.born, limits.suspect.timeout_ns / 2),
+            presence: Presence::new(
+                limits.process_nonce,
+                limits.born,
+                limits.suspect.timeout_ns / 2,
+                limits.look_ns,
+            ),
             tokens: 0,
             foreign: Foreign::default(),
             refused_at: 0,
@@ -465,6 +473,9 @@ impl<P: Ports> Replica<P> {
         } else {
             self.stand(now, wall, work, drained);
         }
+        if !self.core.presence.has_looked() {
+            self.look_for_others(now, wall, drained);
+        }
         self.look_for_pulse(now, wall, drained);
         self.core.turned_at = now;
         if self.core.turns.is_multiple_of(UNICAST_TURNS) || self.core.rx.is_waiting() {
@@ -528,7 +539,7 @@ impl<P: Ports> Replica<P> {
             Role::Blank => core.suspect.next_deadline(),
             Role::Learner => core.pulse.next_deadline(),
         };
-        due.min(core.next_request()).max(core.turned_at + PAUSE_NS_MIN)
+        due.min(core.next_request()).min(core.presence.next_look()).max(core.turned_at + PAUSE_NS_MIN)
     }
 
     /// Takes the replica apart: what survives its process is the tail.
@@ -663,20 +674,6 @@ impl ReplicaCore {
     pub fn set_condition(&mut self, condition: Condition, holds: bool, now: Nanos, numbers: (u64, u64)) {
         if let Some(event) = self.conditions.set(condition, holds, now, numbers) {
             self.events.push(event);
-        }
-    }
-
-    #[cold]
-    fn on_journal_full(&mut self, seq: Seq) {
-        if !self.conditions.holds(Condition::JournalFull) {
-            self.set_condition(Condition::JournalFull, true, self.polled_at, (seq, 0));
-        }
-    }
-
-    #[inline]
-    fn on_journal_free(&mut self, seq: Seq) {
-        if self.conditions.holds(Condition::JournalFull) {
-            self.set_condition(Condition::JournalFull, false, self.polled_at, (seq, 0));
         }
     }
 

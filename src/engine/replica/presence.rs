@@ -1,13 +1,14 @@
 //! Who else is there under our name: another process of our identity (ALIVE-1), or another life of the stream under our
 //! cluster's id (S12). Neither is believed on one datagram: the network may have kept it from before a restart.
 
-use super::ReplicaCore;
+use super::{Replica, ReplicaCore};
 use crate::engine::counters::Counter;
 use crate::engine::event::Event;
+use crate::engine::ports::Ports;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::presence::Found;
 use crate::proto::suspect;
-use crate::wire::{Epoch, Header, Nanos, PresenceBody};
+use crate::wire::{Datagram, Epoch, Header, Nanos, PresenceBody};
 
 /// Another history, and in how many beats it was heard.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -19,6 +20,24 @@ pub(super) struct Foreign {
 
 /// So many beats in which another history speaks, and ours is silent: a group that lives, and no echo.
 const FOREIGN_BEATS: u32 = 16;
+
+impl<P: Ports> Replica<P> {
+    /// S12: a process that begins looks whether another one of its identity lives. What is due is said at once.
+    #[cold]
+    pub(super) fn look_for_others(&mut self, now: Nanos, wall: Nanos, drained: bool) {
+        let Self { net, tail, core, .. } = self;
+        if core.stopped {
+            return;
+        }
+        let tokens = core.tokens + 1;
+        let fresh = || token(&core.limits.secret_seed, tokens);
+        if let Some(question) = core.presence.look(now, drained, fresh) {
+            core.tokens = tokens;
+            core.owed.asks_presence = Some(question);
+            core.say_presence(net, tail, wall);
+        }
+    }
+}
 
 impl ReplicaCore {
     /// Another history speaks, and nobody of our own was heard. A node that goes on hearing it is out of place (S12).
@@ -60,15 +79,23 @@ impl ReplicaCore {
             self.stopped = true;
         }
         let (seed, tokens) = (&self.limits.secret_seed, self.tokens + 1);
-        // From what nobody else knows, and no other secret.
-        let fresh = || {
-            let secret = suspect::secret(seed, Epoch(!tokens));
-            u64::from_le_bytes(std::array::from_fn(|index| secret[index]))
-        };
-        if let Some(question) = self.presence.on_stranger(self.polled_at, fresh) {
+        if let Some(question) = self.presence.on_stranger(self.polled_at, || token(seed, tokens)) {
             self.tokens = tokens;
             self.owed.asks_presence = Some(question);
         }
+    }
+
+    /// A leader that looks before it begins its epoch hears nothing but whether another process of its identity lives.
+    #[cold]
+    pub(super) fn hear_presence(&mut self, bytes: &[u8]) {
+        if let Ok(Datagram::Presence(header, body)) = Datagram::decode(bytes, self.limits.receiver.cluster) {
+            self.on_presence(header, &body);
+        }
+    }
+
+    /// Whether it has looked for another process of its identity: before that it has no vote (S12).
+    pub fn has_looked(&self) -> bool {
+        self.presence.has_looked()
     }
 
     /// Somebody under our identity asks whether we live, or answers that it does.
@@ -90,4 +117,10 @@ impl ReplicaCore {
             Found::Later => self.events.push(Event::Twin { identity: self.identity() }),
         }
     }
+}
+
+/// The token of a question, by its number: from what nobody else knows, and no other secret.
+fn token(seed: &[u8; 32], number: u64) -> u64 {
+    let secret = suspect::secret(seed, Epoch(!number));
+    u64::from_le_bytes(std::array::from_fn(|index| secret[index]))
 }

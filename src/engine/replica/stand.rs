@@ -393,6 +393,20 @@ impl ReplicaCore {
         }
     }
 
+    #[cold]
+    pub(super) fn on_journal_full(&mut self, seq: Seq) {
+        if !self.conditions.holds(Condition::JournalFull) {
+            self.set_condition(Condition::JournalFull, true, self.polled_at, (seq, 0));
+        }
+    }
+
+    #[inline]
+    pub(super) fn on_journal_free(&mut self, seq: Seq) {
+        if self.conditions.holds(Condition::JournalFull) {
+            self.set_condition(Condition::JournalFull, false, self.polled_at, (seq, 0));
+        }
+    }
+
     pub(super) fn stop_if_diverged(&mut self) {
         if self.rx.has_diverged() {
             self.stopped = true;
@@ -434,6 +448,9 @@ impl ReplicaCore {
 
     /// What may be acknowledged now: an epoch, and how far.
     fn may_ack<M: TailMemory>(&self, tail: &Tail<M>) -> Option<(Epoch, Seq)> {
+        if !self.presence.may_vote() {
+            return None;
+        }
         let end = tail.end();
         let stored = match self.speaks_by() {
             Durability::Process => end.next,

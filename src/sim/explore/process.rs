@@ -146,6 +146,7 @@ fn limits(me: Identity, node: usize, replicas: usize) -> ReplicaLimits {
         ack_again_ns: NEVER,
         process_nonce: node as u64 + 1,
         born: 0,
+        look_ns: 0,
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
         suspect: SuspectLimits { beat_ns: NEVER, timeout_ns: NEVER, timeout_ns_max: NEVER },

@@ -197,6 +197,7 @@ fn replica(seat: usize) -> Result<Replica<NetsimPorts>, String> {
         ack_again_ns: 1_000_000,
         process_nonce: seat as u64 + 1,
         born: 0,
+        look_ns: 0,
         repairs_per_request: 64,
         budget: BudgetLimits::default(),
         suspect: SuspectLimits { timeout_ns: NEVER_NS, timeout_ns_max: NEVER_NS, ..SuspectLimits::default() },
