@@ -192,7 +192,7 @@ impl World {
                 links[index] = Some(*number);
                 continue;
             };
-            link.own = core.own();
+            link.own = core.own().or(link.own);
             if core.wants(index) {
                 // In whatever pieces the network makes of it.
                 let most =
@@ -226,7 +226,6 @@ impl World {
             let len = out.len().min(link.down.room());
             if len > 0 {
                 let latency_ns = edges.plan.latency_ns + edges.rng.below(edges.plan.latency_ns / 2 + 1);
-                link.own = core.own().or(link.own);
                 link.down.write(now, latency_ns, &out[..len]);
                 core.on_sent(now, index, len);
                 work += 1;
