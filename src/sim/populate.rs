@@ -326,8 +326,13 @@ impl World {
                 format!("does not start: {why}")
             }
         };
-        if machine.is_lost() {
+        let (identity, is_lost) = (machine.identity, machine.is_lost());
+        if is_lost {
             self.lost |= 1 << seat;
+            // A member that is lost was none of the quorum that is healed; of one that only learns nobody knew it.
+            if !self.members_in_force().contains(&identity) {
+                self.await_no_more(seat);
+            }
         }
         self.seats[seat].wake_at = self.now;
         self.tell(seat, || Happening::Note(what));

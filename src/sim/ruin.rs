@@ -445,10 +445,15 @@ impl World {
             let add = Step::Add { seat: index, witness: false, patient: true };
             self.order_until(&[Step::Renew(index), add], timeout_ns, now + AFTERMATH * timeout_ns);
         }
-        if let Phase::Calm(healthy, since) = self.phase {
-            self.phase = Phase::Calm(healthy & !(1 << index), since);
-        }
+        self.await_no_more(index);
         Ok(())
+    }
+
+    /// Nothing is expected of this seat any more.
+    pub(super) fn await_no_more(&mut self, seat: usize) {
+        if let Phase::Calm(healthy, since) = self.phase {
+            self.phase = Phase::Calm(healthy & !(1 << seat), since);
+        }
     }
 
     /// The storm is over: the operator stops who still runs in the former history.
