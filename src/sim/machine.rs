@@ -330,6 +330,12 @@ impl Machine {
         self.forgot |= !self.is_on_device();
     }
 
+    /// Whether its journal was rolled back and its ring is gone with the machine's power, before it began again: nobody can tell
+    /// an older copy from the newest then, and nobody may start it.
+    pub(super) fn is_unknowable(&self) -> bool {
+        self.rolled_back && self.has_rebooted() && self.is_on_device()
+    }
+
     /// Whether there was only one path for the tail in this boot.
     pub(super) fn has_one_tail(&self) -> bool {
         !self.is_tail_elsewhere && self.other_tail.is_none() && !self.moves_tail

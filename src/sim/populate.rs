@@ -263,6 +263,14 @@ impl World {
     /// A replica's process begins on what its machine has.
     pub(super) fn start_replica(&mut self, seat: usize) -> Result<(), Violation> {
         let Actor::Replica(machine) = &mut self.seats[seat].actor else { return Ok(()) };
+        if machine.is_unknowable() {
+            machine.forget();
+            self.oracle.on_forgotten(machine.identity);
+            self.tell(seat, || {
+                Happening::Note("is not started: rolled back, and its ring is gone".to_string())
+            });
+            return Ok(());
+        }
         self.oracle.coverage.count_all(machine.reconfigure());
         let kept = matches!(machine.state, State::Down(Some(_), _)) && !machine.has_rebooted();
         let damaged = machine.is_damaged();

@@ -229,7 +229,9 @@ impl World {
                 let until = self.now + LOOKS_MAX * look_ns;
                 let second = Second { machine: other, first, start, until };
                 self.seats[seat].actor = Actor::Second(Some(Box::new(second)));
-                (self.seats[seat].wake_at, self.seats[seat].idle_ns) = (self.now, 0);
+                let place = &mut self.seats[seat];
+                // A night that the one before it slept through is not its own.
+                (place.wake_at, place.idle_ns, place.paused_until) = (self.now, 0, self.now);
                 self.tell(seat, || Happening::Fault(format!("begins as {identity}, {ahead_ms} ms ahead")));
             }
             Started::Silent(why) | Started::Damaged(why) => {
