@@ -22,8 +22,9 @@ fn kept(cluster: &Cluster, id: u32) -> BTreeMap<PathBuf, Vec<u8>> {
     let segments = fs::read_dir(journal.join("segments")).expect("a journal");
     let mut files: Vec<PathBuf> = segments.map(|entry| entry.expect("an entry").path()).collect();
     files.extend([journal.join("superblock"), cluster.path(&format!("tail-{id}"))]);
-    // A spare is no part of what is judged.
-    files.retain(|path| path.exists() && path.file_name().is_none_or(|name| name != "spare"));
+    // Neither a spare nor what the device was tried with is part of what is judged: the next start removes both.
+    let is_judged = |path: &PathBuf| path.file_name().is_none_or(|name| name != "spare" && name != "probe");
+    files.retain(|path| path.exists() && is_judged(path));
     files.into_iter().map(|path| (path.clone(), fs::read(&path).expect("a file"))).collect()
 }
 

@@ -50,6 +50,8 @@ fn leader(cluster: &Cluster, more: &[&str]) -> Process {
     args.extend(more);
     let mut leader = cluster.start("leader", &args);
     leader.await_log("-> leader");
+    // Before that nothing is announced: it has led nobody.
+    leader.await_log("begins at seq");
     leader
 }
 
