@@ -4,7 +4,7 @@
 use crate::wire::Nanos;
 use std::net::SocketAddrV4;
 
-/// Whoever runs an engine on a thread that sleeps calls it at least this often, whatever deadline it names.
+/// A thread that sleeps between the turns of an engine wakes at least this often, whatever deadline the engine names.
 pub const PARK_NS_MAX: Nanos = 10_000_000;
 
 /// The three multicast groups of a cluster.

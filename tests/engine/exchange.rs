@@ -176,7 +176,7 @@ fn s7_what_lies_below_the_table_of_a_new_epoch_is_kept_only_where_the_log_proves
     }
     assert_eq!(exchanged(&mut node), [(3, epoch(4, 1))]);
     assert_eq!(node.replica.tail().end(), log.end);
-    // Whoever holds the start of epoch 3 holds all that it fixes.
+    // A replica that holds the start of epoch 3 holds all that it fixes.
     let mut node = holder(&third);
     node.hear(&[begun]);
     assert_eq!((exchanged(&mut node), node.replica.tail().end()), (vec![], log.end));

@@ -158,7 +158,7 @@ impl ReplicaCore {
         match Kind::from_u8(header.kind) {
             // A ballot is asked for by nobody but the one who would lead it.
             Some(Kind::Prepare) if ballot.leader() != from => {}
-            // S12: another process of this identity may live. Who asks asks again.
+            // S12: another process of this identity may live. A candidate asks again.
             Some(Kind::Prepare | Kind::PreVote) if !self.presence.may_vote() => {}
             Some(Kind::Prepare) if self.has_vote() => self.on_prepare(tail, now, ballot),
             Some(Kind::Prepare) => self.owed.salvage = Some(*header),
