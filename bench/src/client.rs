@@ -2,10 +2,10 @@
 //! for the floor and for lockstep.
 
 use crate::cluster::{self, Cluster};
+use crate::contestant::Contestant;
 use crate::floor::{FloorClient, MESSAGE_LEN_MIN, write_message};
 use crate::hosts::Hosts;
 use crate::plain::{self, Plain};
-use crate::scene::Contestant;
 use crate::shared::share;
 use crate::transport::Transport;
 use lockstep::client::{

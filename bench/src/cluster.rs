@@ -1,7 +1,7 @@
 //! A cluster on this host: folders of its own, a configuration file as an operator writes it, journals
 //! formatted and a history begun. Everything is removed with it.
 
-use crate::scene::Contestant;
+use crate::contestant::Contestant;
 use crate::transport::Transport;
 use lockstep::config::Config;
 use lockstep::engine::ports::Group;

@@ -7,10 +7,10 @@
 //! The floor is as large a victim without a watcher, from the kill until its parent's `wait` returns: how
 //! soon any supervisor can know of a death by itself.
 
+use crate::contestant::Scheduled;
 use crate::environment;
-use crate::progress::Progress;
-use crate::results::{Figures, Output, Results, Round, Row, Unit, VALUE, Verdict};
-use crate::scene::Scheduled;
+use crate::harness::Run;
+use crate::results::{Figures, Output, Round, Row, Unit, VALUE, Verdict};
 use crate::stats::Latencies;
 use clap::Parser;
 use lockstep::engine::ports::{Group, Net, PARK_NS_MAX};
@@ -29,7 +29,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The id in every datagram of these runs.
 const CLUSTER: u64 = 1;
@@ -86,44 +86,39 @@ pub struct VictimArguments {
 /// In words, what did not start, or was not heard.
 pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let title = "kill -9 of a process to its watcher's Down, over its parent's wait";
-    let mut results = Results::begin("down", title, environment::facts());
-    let (began, progress) = (Instant::now(), Progress::new("down"));
+    let mut run = Run::begin("down", title, environment::facts());
     let cores = cpu::cores();
     // The victim has a core of its own where there are two; its watcher and we have the rest.
     let hot = cores.first().copied().unwrap_or(0);
     let ours: Vec<usize> = cores.iter().copied().filter(|core| cores.len() == 1 || *core != hot).collect();
     cpu::allow(&ours);
     let class = arguments.scheduling;
-    results.tell("clock", "monotonic, of who kills and hears, from just before the kill");
-    results.tell("cores", format!("the victim has core {hot}, watcher and hearer have {ours:?}"));
-    results.tell("idle", "the victim spins, watcher and hearer park");
-    results.tell("loop", "closed: the next death when all is said about the last");
-    results.tell("scheduling", class);
-    results.tell("warm-up", "none: every victim is new");
+    run.tell("clock", "monotonic, of who kills and hears, from just before the kill");
+    run.tell("cores", format!("the victim has core {hot}, watcher and hearer have {ours:?}"));
+    run.tell("idle", "the victim spins, watcher and hearer park");
+    run.tell("loop", "closed: the next death when all is said about the last");
+    run.tell("scheduling", class);
+    run.tell("warm-up", "none: every victim is new");
     let [mut by_mutex, mut by_process] = [0, 0];
     for number in 1..=arguments.kills {
         for mib in &arguments.mib {
-            progress.say(&format!("kill {number} of {}, {mib} MiB", arguments.kills));
+            run.show(&format!("kill {number} of {}, {mib} MiB", arguments.kills));
             let case = format!("down, {mib} MiB of journal");
-            let mut add = |key, words, floor, at_s, ns| -> Result<(), String> {
-                let row = || Row::new(&case, key, words, Unit::Nanos).over([("mib", *mib as f64)]);
-                results.add(&case, key, Round { at_s, ..death_of(ns)? }, || row().as_floor(floor));
-                Ok(())
-            };
-            let at_s = began.elapsed().as_secs_f64();
-            add("wait", "kill -9 to parent's wait", true, at_s, waited(*mib, hot, class)?)?;
-            let at_s = began.elapsed().as_secs_f64();
+            let row = |key, words| Row::new(&case, key, words, Unit::Nanos).over([("mib", *mib as f64)]);
+            let at_s = run.at_s();
+            let round = Round { at_s, ..death_of(waited(*mib, hot, class)?)? };
+            run.results.add(row("wait", "kill -9 to parent's wait").as_floor(true), round);
+            let at_s = run.at_s();
             let death = death(*mib, hot, class)?;
-            add("lockstep", "kill -9 to Down heard", false, at_s, death.ns)?;
+            run.results.add(row("lockstep", "kill -9 to Down heard"), Round { at_s, ..death_of(death.ns)? });
             *(if death.by_mutex { &mut by_mutex } else { &mut by_process }) += 1;
         }
     }
-    results.counts.extend([("by_mutex".to_owned(), by_mutex), ("by_process".to_owned(), by_process)]);
-    results.notes.push("by_mutex, by_process: what a watcher saw of a death first".to_owned());
+    run.results.counts.extend([("by_mutex".to_owned(), by_mutex), ("by_process".to_owned(), by_process)]);
+    run.results.notes.push("by_mutex, by_process: what a watcher saw of a death first".to_owned());
     let less = "a ratio below 1: the watcher knows of a death before the kernel has taken the process down";
-    results.notes.push(less.to_owned());
-    drop(progress);
-    arguments.output.give(&results)
+    run.results.notes.push(less.to_owned());
+    run.finish(&arguments.output)
 }
 
 /// A round is one death.

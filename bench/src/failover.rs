@@ -20,9 +20,9 @@ use crate::check::SIZE_MIN;
 use crate::cluster::{self, Cluster, Site};
 use crate::environment;
 use crate::fleet::Fleet;
+use crate::harness::Run;
 use crate::place::{self, Holders, Place};
-use crate::progress::Progress;
-use crate::results::{Output, Results, Verdict};
+use crate::results::{Output, Verdict};
 use clap::ValueEnum;
 use load::{Delivered, EpochSeen, Load, Seen, Totals};
 use lockstep::client::Start;
@@ -152,34 +152,34 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         return place::run_in_network(REPLICAS as usize, "a leader that is cut off");
     }
     let title = "what a subscriber notices when the leader goes";
-    let mut results = Results::begin("failover", title, environment::facts());
-    results.command = place::command_line();
+    let mut run = Run::begin("failover", title, environment::facts());
+    run.results.command = place::command_line();
     let clock = Clock::start();
     let origin = clock.now();
     let (config, fleet) = match &arguments.config {
         Some(path) => (cluster::load(path)?, None),
         None => fleet(arguments).map(|(config, fleet)| (config, Some(fleet)))?,
     };
-    results.configure(&config);
+    run.results.configure(&config);
     let endpoint = config.endpoint();
     let start = if fleet.is_some() { Start::From(1) } else { Start::Live };
     let load = Load::start(&endpoint, start, clock, arguments.rate, arguments.size)?;
     let _hogs = Hogs::start(arguments.hogs)?;
     let Arguments { how, rate, size, window_ms, .. } = arguments;
-    results.tell("clock", "monotonic, one for all processes");
+    run.tell("clock", "monotonic, one for all processes");
     let threads = if fleet.is_some() { THREADS } else { 1 };
-    results.tell("cores", format!("{threads} busy threads of ours on {}", cpu::cores().len()));
-    results.tell("how", format!("{}: {}", how.key(), how.words()));
-    results.tell("idle", endpoint.idle);
-    results.tell("loop", format!("open: {rate}/s of {size} B, each at its intended time"));
-    results.tell("warm-up", format!("{} ms", WARM_UP_NS / 1_000_000));
-    results.tell("window", format!("{window_ms} ms, with and without"));
+    run.tell("cores", format!("{threads} busy threads of ours on {}", cpu::cores().len()));
+    run.tell("how", format!("{}: {}", how.key(), how.words()));
+    run.tell("idle", endpoint.idle);
+    run.tell("loop", format!("open: {rate}/s of {size} B, each at its intended time"));
+    run.tell("warm-up", format!("{} ms", WARM_UP_NS / 1_000_000));
+    run.tell("window", format!("{window_ms} ms, with and without"));
     if let Some(niceness) = arguments.hogs {
-        results.tell("hogs", format!("a process that computes on each core, nice {niceness}"));
+        run.tell("hogs", format!("a process that computes on each core, nice {niceness}"));
     }
     let mut bench = Bench {
         arguments,
-        progress: Progress::new("failover"),
+        run,
         clock,
         fleet,
         load: Some(load),
@@ -188,8 +188,9 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         epochs: 0,
     };
     let measured = bench.measure();
-    bench.finish(origin, measured)?.fill(arguments, &mut results)?;
-    arguments.output.give(&results)
+    let (found, mut run) = bench.finish(origin, measured)?;
+    found.fill(arguments, &mut run.results)?;
+    run.finish(&arguments.output)
 }
 
 /// Replicas of our own, whole, and where they are.
@@ -255,7 +256,7 @@ impl Window {
 
 struct Bench<'a> {
     arguments: &'a Arguments,
-    progress: Progress,
+    run: Run,
     clock: Clock,
     /// None where the replicas are somebody else's.
     fleet: Option<Fleet>,
@@ -278,7 +279,7 @@ impl Bench<'_> {
         }
         for number in 1..=self.arguments.kills {
             let takeover = self.takeover().map_err(|error| format!("takeover {number}: {error}"))?;
-            self.progress.say(&format!("{number} of {}: {takeover}", self.arguments.kills));
+            self.run.show(&format!("{number} of {}: {takeover}", self.arguments.kills));
             takeovers.push(takeover);
         }
         Ok((began, takeovers))
@@ -303,7 +304,7 @@ impl Bench<'_> {
             windows.push(Takeover { at, calm_ns: gap_ns, wait_ns, epochs, ..Takeover::default() });
             let left = until.saturating_sub(at) / 1_000_000_000;
             let so_far: u64 = windows.iter().map(|window| window.epochs).sum();
-            self.progress.say(&format!("{left} s left, {so_far} takeovers so far"));
+            self.run.show(&format!("{left} s left, {so_far} takeovers so far"));
             self.fleet.as_mut().map_or(Ok(()), Fleet::check_alive)?;
         }
         Ok(())
@@ -403,7 +404,7 @@ impl Bench<'_> {
         mut self,
         origin: Nanos,
         measured: Result<(Nanos, Vec<Takeover>), String>,
-    ) -> Result<Found, String> {
+    ) -> Result<(Found, Run), String> {
         let to = self.clock.now();
         let ended = self.load.take().ok_or("the load was ended before")?.end();
         let (from, takeovers) = match (measured, &ended) {
@@ -426,7 +427,7 @@ impl Bench<'_> {
             Some(_) => takeovers.iter().map(|window| window.epochs).sum(),
             None => self.epochs.saturating_sub(1 + struck),
         };
-        Ok(Found { origin, counted: (from, to), takeovers, unasked, ended, journals })
+        Ok((Found { origin, counted: (from, to), takeovers, unasked, ended, journals }, self.run))
     }
 }
 

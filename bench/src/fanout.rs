@@ -18,14 +18,13 @@ mod speaker;
 pub use listener::{ListenerArguments, listen};
 
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
+use crate::contestant::{Contestant, Node};
 use crate::environment;
 use crate::floor::write_submission;
+use crate::harness::{Run, Shared, pin, two_cores};
 use crate::node::{NodeArguments, Role};
-use crate::progress::Progress;
-use crate::results::{Output, Results, Round, Row, Unit, Verdict};
-use crate::scene::{Contestant, Node};
+use crate::results::{Round, Row, Unit, Verdict};
 use crate::stats::Latencies;
-use crate::turns::Turns;
 use listener::Heard;
 use listeners::Listeners;
 use lockstep::io::clock::Clock;
@@ -47,6 +46,7 @@ const CONTESTANTS: [Contestant; 2] = [Contestant::Plain, Contestant::Lockstep];
 
 /// How to measure.
 #[derive(clap::Args)]
+#[command(mut_arg("rounds", |rounds| rounds.default_value("3")))]
 pub struct Arguments {
     /// Subscribers, one process each; several counts are measured one after the other.
     #[arg(long, value_delimiter = ',', value_name = "COUNT", default_values_t = [1, 2, 4, 8, 16, 32, 64])]
@@ -56,9 +56,8 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "COUNT", conflicts_with = "subscribers")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1024))]
     copies: Vec<u64>,
-    /// Rounds; each runs both contestants once for each count.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    rounds: u64,
+    #[command(flatten)]
+    shared: Shared,
     /// Messages per second, from intended times.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     rate: u64,
@@ -68,8 +67,6 @@ pub struct Arguments {
     /// How subscribers wait: `spin`, `yield` or `park`. By default they spin if each has a core, else yield.
     #[arg(long)]
     idle: Option<Idle>,
-    #[command(flatten)]
-    output: Output,
 }
 
 /// Measures, and says what a subscriber more costs.
@@ -80,34 +77,29 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     if !arguments.copies.is_empty() {
         return copies::run(arguments);
     }
-    let cores = cpu::cores();
-    if cores.len() < 2 {
-        println!("SKIPPED: fanout: leader and publisher need a core each, this machine has one");
-        return Ok(Verdict::Passed);
-    }
+    let Some(cores) = two_cores("fanout", "leader and publisher") else { return Ok(Verdict::Passed) };
     let title = "publish to the median and the last subscriber";
-    let mut results = Results::begin("fanout", title, environment::with_device(None)?);
-    results.tell("clock", "CLOCK_MONOTONIC, which all processes of a host share");
-    results.tell("warm-up", format!("{WARM_UP} messages of each turn are not counted"));
-    results.tell("loop", "open: from intended times");
-    results.tell("turns", format!("{} rounds of {} messages", arguments.rounds, arguments.messages));
-    results.tell("messages", format!("{MESSAGE_LEN} B, delivered as stamped by a cluster of one"));
-    results.tell("cores", place_words(&cores));
-    cpu::pin(cores[0]).note.map_or(Ok(()), Err)?;
+    let mut run = Run::begin("fanout", title, environment::with_device(None)?);
+    run.tell("clock", "CLOCK_MONOTONIC, which all processes of a host share");
+    run.tell("warm-up", format!("{WARM_UP} messages of each turn are not counted"));
+    run.tell("loop", "open: from intended times");
+    run.tell("turns", format!("{} rounds of {} messages", arguments.shared.rounds, arguments.messages));
+    run.tell("messages", format!("{MESSAGE_LEN} B, delivered as stamped by a cluster of one"));
+    run.tell("cores", place_words(&cores));
+    pin(cores[0])?;
     cpu::short_slice(); // as all processes here do
-    let (mut turns, progress) = (Turns::of(&mut results), Progress::new("fanout"));
     for &subscribers in &arguments.subscribers {
-        for round in 0..arguments.rounds {
+        run.rounds(arguments.shared.rounds, |run, round| {
             for contestant in CONTESTANTS {
-                let what = format!("{subscribers} subscribers, round {}, {}", round + 1, contestant.name());
-                progress.say(&what);
-                one(&mut turns, arguments, &cores, subscribers as usize, contestant)
+                let what = format!("{subscribers} subscribers, round {round}, {}", contestant.name());
+                run.show(&what);
+                one(run, arguments, &cores, subscribers as usize, contestant)
                     .map_err(|error| format!("{what}: {error}"))?;
             }
-        }
+            Ok(())
+        })?;
     }
-    drop(progress);
-    arguments.output.give(&results)
+    run.finish(&arguments.shared.output)
 }
 
 fn place_words(cores: &[usize]) -> String {
@@ -122,7 +114,7 @@ fn places(cores: &[usize]) -> &[usize] {
 
 /// One contestant with one number of subscribers.
 fn one(
-    turns: &mut Turns<'_>,
+    run: &mut Run,
     arguments: &Arguments,
     cores: &[usize],
     subscribers: usize,
@@ -130,7 +122,7 @@ fn one(
 ) -> Result<(), String> {
     let idle = Idle::for_machine(subscribers + 2, cores.len());
     let cluster = Cluster::on(&Site::loopback(1), idle)?;
-    turns.results.configure(&cluster.config);
+    run.results.configure(&cluster.config);
     let leader = NodeArguments::new(contestant, Role::Leader, cores[1]);
     let _leader = Node::start(&cluster, &leader)?;
     let total = WARM_UP + arguments.messages;
@@ -154,7 +146,7 @@ fn one(
     if found.missing > 0 {
         let missing = format!("{} deliveries to {subscribers} subscribers never came", found.missing);
         if contestant == Contestant::Lockstep {
-            turns.results.wrongs.push(missing);
+            run.results.wrongs.push(missing);
         } else {
             lost = found.missing;
             marks.push(format!("a floor repairs nothing: {missing}"));
@@ -177,7 +169,7 @@ fn one(
             repaired,
             ..Round::of(latencies)?
         };
-        turns.add(row, at, counted, round);
+        run.record(row, at, counted, round);
     }
     Ok(())
 }

@@ -18,13 +18,11 @@ pub use relay::{RelayArguments, relay};
 
 use crate::environment;
 use crate::flags;
-use crate::progress::Progress;
-use crate::results::{Output, Results, Verdict};
+use crate::harness::{Run, Shared, two_cores};
+use crate::results::Verdict;
 use crate::taps;
 use clap::ValueEnum;
-use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
-use std::time::Instant;
 
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -37,13 +35,13 @@ enum Which {
 
 /// What to do.
 #[derive(clap::Args)]
+#[command(mut_arg("rounds", |rounds| rounds.default_value("8")))]
 pub struct Arguments {
     /// Only one of the two.
     #[arg(long, value_enum)]
     only: Option<Which>,
-    /// Rounds; each has every segment and every window once.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    rounds: u32,
+    #[command(flatten)]
+    shared: Shared,
     /// Seconds of a segment or a window.
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
@@ -66,8 +64,6 @@ pub struct Arguments {
     /// the number of cores has it, and in a storm on too few cores `park`: what checks passwords needs some too.
     #[arg(long)]
     idle: Option<Idle>,
-    #[command(flatten)]
-    output: Output,
 }
 
 /// What a ratio is to be at most.
@@ -90,34 +86,26 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     if clients <= storm {
         return Err(format!("--clients: beside the {storm} that storm there must be others to be measured"));
     }
-    let cores = cpu::cores().len();
-    if cores < 2 {
-        println!("SKIPPED: gateway: load and gateway need a core each, this machine has {cores}");
-        return Ok(Verdict::Passed);
-    }
+    let Some(cores) = two_cores("gateway", "load and gateway") else { return Ok(Verdict::Passed) };
+    let cores = cores.len();
     let title = "what gateway and feed cost over plain relays, and what a storm of logins costs others";
-    let mut results = Results::begin("gateway", title, environment::with_device(None)?);
-    let (began, progress) = (Instant::now(), Progress::new("gateway"));
-    results.tell(
-        "clock",
-        "wall, the kernel's: when it had what a socket receives; a write counts from its call",
-    );
-    results.tell(
+    let mut run = Run::begin("gateway", title, environment::with_device(None)?);
+    run.tell("clock", "wall, the kernel's: when it had what a socket receives; a write counts from its call");
+    run.tell(
         "loop",
         "open: no message waits for an answer; what the subject holds up counts from when it was due",
     );
-    let (rounds, rate, seconds) = (arguments.rounds as usize, arguments.rate, arguments.seconds);
+    let (rounds, rate, seconds) = (arguments.shared.rounds, arguments.rate, arguments.seconds);
     if arguments.only != Some(Which::Storm) {
         let idle = arguments.idle.unwrap_or_else(|| Idle::for_machine(added::THREADS, cores));
-        added::measure(&added::Plan { rounds, rate, size, seconds, idle, began }, &progress, &mut results)?;
+        added::measure(&added::Plan { rounds, rate, size, seconds, idle }, &mut run)?;
     }
     if arguments.only != Some(Which::Added) {
         let enough = if storm::THREADS <= cores { Idle::Spin } else { Idle::Park };
         let idle = arguments.idle.unwrap_or(enough);
         let (clients, storm, logins) = (clients as usize, storm as usize, arguments.logins);
-        let plan = storm::Plan { rounds, clients, storm, logins, rate, size, seconds, idle, began };
-        storm::measure(&plan, &progress, &mut results)?;
+        let plan = storm::Plan { rounds, clients, storm, logins, rate, size, seconds, idle };
+        storm::measure(&plan, &mut run)?;
     }
-    drop(progress);
-    arguments.output.give(&results)
+    run.finish(&arguments.shared.output)
 }

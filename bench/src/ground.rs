@@ -24,15 +24,14 @@ mod timers;
 
 use crate::environment;
 use crate::flags;
-use crate::progress::Progress;
-use crate::results::{Output, Results, Verdict};
-use crate::turns::Turns;
+use crate::harness::{Run, Shared, pin};
+use crate::results::{Results, Verdict};
 use cables::Cables;
 use clap::ValueEnum;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A part of the measure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -49,9 +48,8 @@ enum Part {
 /// How to measure.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Rounds; each has one turn of every row.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    rounds: u64,
+    #[command(flatten)]
+    shared: Shared,
     /// Seconds of each turn.
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     seconds: f64,
@@ -64,8 +62,6 @@ pub struct Arguments {
     /// Only these parts.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
-    #[command(flatten)]
-    output: Output,
 }
 
 impl Arguments {
@@ -95,48 +91,45 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     } else {
         environment::facts()
     };
-    let mut results = Results::begin("floor", "what the machine does, with no lockstep in the way", facts);
-    tell(&mut results, arguments, &plan);
-    let cables = if arguments.wants(Part::Xdp) { cables(&mut results, &plan) } else { None };
-    let (mut turns, progress) = (Turns::of(&mut results), Progress::new("floor"));
-    for round in 0..arguments.rounds {
-        progress.say(&format!("round {} of {}", round + 1, arguments.rounds));
+    let mut run = Run::begin("floor", "what the machine does, with no lockstep in the way", facts);
+    tell(&mut run.results, arguments, &plan);
+    let cables = if arguments.wants(Part::Xdp) { cables(&mut run.results, &plan) } else { None };
+    run.rounds(arguments.shared.rounds, |run, _| {
         // The threads that this one starts may run where it may.
         cpu::allow(&plan.cores);
         if arguments.wants(Part::Hiccups) {
-            hiccups::turn(&mut turns, &plan)?;
+            hiccups::turn(run, &plan)?;
         }
         pin(plan.cores.first().copied().unwrap_or_default())?;
         if arguments.wants(Part::Clocks) {
-            clocks::turn(&mut turns, &plan)?;
+            clocks::turn(run, &plan)?;
         }
         if arguments.wants(Part::Timers) {
-            timers::turn(&mut turns, &plan)?;
+            timers::turn(run, &plan)?;
         }
         if arguments.wants(Part::Udp) {
-            hops::turn(&mut turns, &plan, &arguments.interface)?;
+            hops::turn(run, &plan, &arguments.interface)?;
         }
         if let Some(cables) = &cables {
-            cables::turn(&mut turns, &plan, cables)?;
+            cables::turn(run, &plan, cables)?;
         }
         if arguments.wants(Part::Memory) && plan.cores.len() > 1 {
-            memory::turn(&mut turns, &plan)?;
+            memory::turn(run, &plan)?;
         }
         if arguments.wants(Part::Disk) {
-            disk::turn(&mut turns, &plan, &arguments.folder)?;
+            disk::turn(run, &plan, &arguments.folder)?;
         }
-    }
-    drop(progress);
-    arguments.output.give(&results)
+        Ok(())
+    })?;
+    run.finish(&arguments.shared.output)
 }
 
 /// A second of the hiccups' rows, in a run of another measure.
 ///
 /// # Errors
 /// As [`run`].
-pub fn hiccups(results: &mut Results, began: Instant, cores: &[usize]) -> Result<(), String> {
-    let plan = Plan { cores: cores.to_vec(), turn: Duration::from_secs(1) };
-    hiccups::turn(&mut Turns::since(results, began), &plan)
+pub fn hiccups(run: &mut Run, cores: &[usize]) -> Result<(), String> {
+    hiccups::turn(run, &Plan { cores: cores.to_vec(), turn: Duration::from_secs(1) })
 }
 
 /// The method, and what is left out.
@@ -148,7 +141,7 @@ fn tell(results: &mut Results, arguments: &Arguments, plan: &Plan) {
     results.tell("cores", format!("{}; choose others with taskset", cores.join(", ")));
     results.tell(
         "turns",
-        format!("{} rounds, {} s of each row in each round", arguments.rounds, arguments.seconds),
+        format!("{} rounds, {} s of each row in each round", arguments.shared.rounds, arguments.seconds),
     );
     if cores.len() < 2 {
         let skipped = "two hops and more, and memory, need two cores, this machine has one";
@@ -160,9 +153,4 @@ fn tell(results: &mut Results, arguments: &Arguments, plan: &Plan) {
 fn cables(results: &mut Results, plan: &Plan) -> Option<Cables> {
     let cables = if plan.cores.len() < 2 { Err("it needs two cores".to_owned()) } else { Cables::new() };
     cables.map_err(|reason| results.notes.push(format!("SKIPPED: AF_XDP: {reason}"))).ok()
-}
-
-/// Binds this thread to a core.
-fn pin(core: usize) -> Result<(), String> {
-    cpu::pin(core).note.map_or(Ok(()), Err)
 }

@@ -2,8 +2,8 @@
 //! (`/proc/PID/task/*/schedstat`, nanoseconds).
 
 use crate::environment;
-use crate::progress::Progress;
-use crate::results::{Output, Results, Round, Row, Unit, VALUE, Verdict};
+use crate::harness::{Run, Shared};
+use crate::results::{Round, Row, Unit, VALUE, Verdict};
 use clap::Parser;
 use std::time::{Duration, Instant};
 use tools::gateways;
@@ -17,14 +17,11 @@ const SETTLES: Duration = Duration::from_secs(3);
 /// How often, and how long.
 #[derive(Parser)]
 pub struct Arguments {
-    /// Rounds.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    #[command(flatten)]
+    shared: Shared,
     /// Seconds of each.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    #[command(flatten)]
-    output: Output,
 }
 
 /// Processor time of all threads of a process so far.
@@ -84,40 +81,36 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     if let Some((name, ..)) = daemons.iter().find(|(.., pids)| pids.is_empty()) {
         return Err(format!("there is no {name}: it was not started here"));
     }
-    let Arguments { rounds, seconds, output } = arguments;
-    let mut results =
-        Results::begin("idle", "processor time of daemons that have nothing to do", environment::facts());
-    results.tell("idle", "park");
-    results.tell("rounds", format!("{rounds} of {seconds} s"));
-    results.tell("clock", "the scheduler's, of all threads of a process");
+    let Arguments { shared: Shared { rounds, output }, seconds } = arguments;
+    let mut run =
+        Run::begin("idle", "processor time of daemons that have nothing to do", environment::facts());
+    run.tell("idle", "park");
+    run.tell("rounds", format!("{rounds} of {seconds} s"));
+    run.tell("clock", "the scheduler's, of all threads of a process");
     std::thread::sleep(SETTLES);
-    let (began, progress) = (Instant::now(), Progress::new("idle"));
-    for round in 1..=*rounds {
-        progress.say(&format!("round {round} of {rounds}"));
+    run.rounds(*rounds, |run, _| {
         let now = || -> Result<Vec<u64>, String> {
             daemons.iter().map(|(.., pids)| pids.iter().map(|pid| cpu_ns(*pid)).sum()).collect()
         };
         let (at, before) = (Instant::now(), now()?);
         std::thread::sleep(Duration::from_secs(*seconds));
-        let (took, after) = (at.elapsed().as_secs_f64(), now()?);
+        let (took, after) = (at.elapsed(), now()?);
         for ((subject, words, _), (before, after)) in daemons.iter().zip(before.into_iter().zip(after)) {
             // A thread that has ended takes its time with it.
-            let share = after.saturating_sub(before) as f64 / 1e9 / took;
-            let at_s = (at - began).as_secs_f64();
-            let round = Round { at_s, seconds: took, ..Round::value(share) };
-            results.add("share of a core", subject, round, || {
-                Row::new("share of a core", subject, words, Unit::Ratio)
-            });
+            let share = after.saturating_sub(before) as f64 / 1e9 / took.as_secs_f64();
+            let row = Row::new("share of a core", subject, words, Unit::Ratio);
+            run.record(row, at, took, Round::value(share));
         }
-    }
-    drop(progress);
+        Ok(())
+    })?;
+    let results = &mut run.results;
     let over = |row: &&Row| row.spread(VALUE).is_none_or(|spread| spread.median > AIM);
     let missed: Vec<&str> = results.rows.iter().filter(over).map(|row| row.subject.as_str()).collect();
     let verdict =
         if missed.is_empty() { "met by all".to_owned() } else { format!("missed: {}", missed.join(", ")) };
     results.notes.push(format!("aim: {AIM} of a core each at most: {verdict}"));
     drop((reader, feed, gateway, archiver));
-    output.give(&results)
+    run.finish(output)
 }
 
 #[cfg(test)]

@@ -17,10 +17,8 @@ mod open;
 
 use crate::environment;
 use crate::flags;
-use crate::progress::Progress;
-use crate::results::{Output, Results, Verdict};
-use crate::turns::Turns;
-use lockstep::io::cpu;
+use crate::harness::{Run, Shared, two_cores};
+use crate::results::Verdict;
 use lockstep::io::idle::Idle;
 use std::path::PathBuf;
 
@@ -32,9 +30,8 @@ const PER_FRAME: [usize; 2] = [1, 15];
 /// How to measure.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Rounds; each runs journal and floor once in every case.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    rounds: u64,
+    #[command(flatten)]
+    shared: Shared,
     /// Frames of each turn that is timed frame by frame.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(100..=10_000_000))]
     frames: u64,
@@ -50,8 +47,6 @@ pub struct Arguments {
     /// Where the segments lie, and the floor's file: on the disk that is meant.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     folder: PathBuf,
-    #[command(flatten)]
-    output: Output,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -70,38 +65,31 @@ impl Arguments {
 /// # Errors
 /// A folder that cannot be written, a journal that failed. With one core alone: SKIPPED.
 pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
-    let cores = cpu::cores();
-    if cores.len() < 2 {
-        println!("SKIPPED: journal: its hot and its side thread need a core each, this machine has one");
-        return Ok(Verdict::Passed);
-    }
-    let mut results = Results::begin("journal", "appending to the log, and keeping it", environment::facts());
-    results.tell("clock", "CLOCK_MONOTONIC");
-    results.tell(
+    let Some(cores) = two_cores("journal", "its hot and its side thread") else { return Ok(Verdict::Passed) };
+    let mut run = Run::begin("journal", "appending to the log, and keeping it", environment::facts());
+    run.tell("clock", "CLOCK_MONOTONIC");
+    run.tell(
         "warm-up",
         format!("{} frames of each turn; the ring's memory is touched before", append::WARM_UP),
     );
-    results.tell("messages", format!("{PAYLOAD_LEN} B"));
-    results.tell("segments", arguments.folder.display());
-    results.tell("tail", format!("{} MiB in memory", open::TAIL_LEN >> 20));
-    results.tell("idle", arguments.idle());
-    results.tell(
+    run.tell("messages", format!("{PAYLOAD_LEN} B"));
+    run.tell("segments", arguments.folder.display());
+    run.tell("tail", format!("{} MiB in memory", open::TAIL_LEN >> 20));
+    run.tell("idle", arguments.idle());
+    run.tell(
         "turns",
         format!(
             "{} rounds; {} frames one by one, {} MiB of stream, {} s at {}/s from intended times",
-            arguments.rounds, arguments.frames, arguments.mebibytes, arguments.seconds, arguments.rate
+            arguments.shared.rounds, arguments.frames, arguments.mebibytes, arguments.seconds, arguments.rate
         ),
     );
-    let (mut turns, progress) = (Turns::of(&mut results), Progress::new("journal"));
-    for round in 0..arguments.rounds {
-        progress.say(&format!("round {} of {}", round + 1, arguments.rounds));
-        for per_frame in PER_FRAME {
-            append::turn(&mut turns, arguments, &cores, per_frame)?;
-            kept::turn(&mut turns, arguments, &cores, per_frame)?;
-        }
-    }
-    drop(progress);
-    arguments.output.give(&results)
+    run.rounds(arguments.shared.rounds, |run, _| {
+        PER_FRAME.into_iter().try_for_each(|per_frame| {
+            append::turn(run, arguments, &cores, per_frame)?;
+            kept::turn(run, arguments, &cores, per_frame)
+        })
+    })?;
+    run.finish(&arguments.shared.output)
 }
 
 /// The case's end of its name.

@@ -24,35 +24,30 @@ mod tap;
 
 pub use rally::{Found, Rally};
 
-use crate::attached::Attached;
-use crate::client::{Ground, measure};
-use crate::cluster::{Cluster, MESSAGE_LEN, MTU, Site};
-use crate::environment;
+use crate::client::Ground;
+use crate::cluster::{MTU, Site};
+use crate::contestant::{Contestant, Stage};
+use crate::field::{Entrant, Field, FieldArguments};
 use crate::flags;
-use crate::floor::MESSAGE_LEN_MIN;
 use crate::ground;
-use crate::node::{NodeArguments, Role};
-use crate::progress::Progress;
-use crate::results::{Output, Results, Round, Row, Unit, Verdict};
-use crate::scene::{Contestant, Node, Scheduled};
+use crate::harness::{Run, Shared, pin};
+use crate::results::{Round, Row, Unit, Verdict};
 use crate::stalls::Tally;
-use crate::ways::{Way, Ways, WaysArguments, compare};
+use crate::ways::Way;
 use lockstep::client::Delivery;
 use lockstep::config::share;
-use lockstep::io::cpu::{self, SchedulingClass};
-use lockstep::io::idle::Idle;
+use lockstep::io::cpu::SchedulingClass;
 use lockstep::wire::Nanos;
 pub use pace::{Burst, Pace};
 use rally::Watched;
-use std::path::PathBuf;
-use std::time::Instant;
 
 /// How to measure.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Rounds; each runs every contestant once.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    rounds: u64,
+    #[command(flatten)]
+    shared: Shared,
+    #[command(flatten)]
+    field: FieldArguments,
     /// Seconds of each contestant, case and round.
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     seconds: f64,
@@ -71,9 +66,6 @@ pub struct Arguments {
     /// More messages for a short time at the end of each second, like `10x50ms`.
     #[arg(long, value_name = "BURST")]
     burst: Option<Burst>,
-    /// Bytes of a message; several are measured one after the other.
-    #[arg(long, value_delimiter = ',', value_name = "BYTES", default_values_t = [MESSAGE_LEN])]
-    sizes: Vec<usize>,
     /// Only `stamped` or `committed`.
     #[arg(long, value_parser = ["stamped", "committed"])]
     only: Option<String>,
@@ -92,23 +84,12 @@ pub struct Arguments {
     /// clock.
     #[arg(long, value_parser = time, value_name = "TIME")]
     clock_error: Option<Nanos>,
-    #[command(flatten)]
-    ways: WaysArguments,
-    /// Attaches to the cluster of this file instead of starting one.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["transport", "over"])]
-    config: Option<PathBuf>,
-    /// With `--config`: the port at which `lockstep-bench reflect` is the floor; 50 above the cluster's by default.
-    #[arg(long, requires = "config", value_name = "PORT")]
-    floor_port: Option<u16>,
     /// The client's core, by its place among ours.
     #[arg(long, default_value_t = 0)]
     client_core: usize,
     /// The leader's.
     #[arg(long, default_value_t = 1)]
     leader_core: usize,
-    /// The standby's.
-    #[arg(long, default_value_t = 0)]
-    standby_core: usize,
     /// The scheduling class of every hot thread, the client's included. `fifo:N` keeps other work away, but
     /// the kernel stops such threads for up to 50 ms of each second: p50 is sound, the tail is not.
     #[arg(long, default_value = "other")]
@@ -123,8 +104,6 @@ pub struct Arguments {
     /// Nanoseconds that are burnt for each of lockstep's messages: to see whether `compare` finds it.
     #[arg(long, hide = true, default_value_t = 0)]
     plant: Nanos,
-    #[command(flatten)]
-    output: Output,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -195,15 +174,9 @@ impl Family {
 /// Everything that stays the same.
 struct Bench<'a> {
     arguments: &'a Arguments,
-    /// The cluster to attach to.
-    attached: Option<Attached>,
-    ways: Ways,
+    field: Field,
     /// What was found of each case and subject, if that is asked for.
     tallies: Vec<(String, Tally)>,
-    cores: Vec<usize>,
-    began: Instant,
-    progress: Progress,
-    results: Results,
 }
 
 /// Measures, and says where lockstep stands.
@@ -211,78 +184,32 @@ struct Bench<'a> {
 /// # Errors
 /// A process that did not start, a message that was lost. Fewer than two cores are none: SKIPPED.
 pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
-    let cores = cpu::cores();
-    if cores.len() < 2 && arguments.config.is_none() {
-        println!("SKIPPED: latency: leader and client need a core each, this machine has {}", cores.len());
-        return Ok(Verdict::Passed);
-    }
-    if arguments.kernel_times && arguments.ways.leaves_loopback() {
+    let Some(field) = Field::open("latency", &arguments.field)? else { return Ok(Verdict::Passed) };
+    if arguments.kernel_times && arguments.field.ways.leaves_loopback() {
         return Err(
             "--kernel-times needs the kernel's multicast on loopback: leave --transport and --over out"
                 .to_owned(),
         );
     }
-    if let Some(short) = arguments.sizes.iter().find(|size| **size < MESSAGE_LEN_MIN) {
-        return Err(format!(
-            "--sizes: a message has number and times, {MESSAGE_LEN_MIN} bytes at least, not {short}"
-        ));
-    }
-    let core = |place: usize, flag: &str| {
-        cores
-            .get(place)
-            .copied()
-            .ok_or_else(|| format!("{flag} {place}: this machine has {} cores", cores.len()))
-    };
-    let attached = arguments.config.as_deref().map(|path| Attached::open(path, arguments.floor_port));
-    let attached = attached.transpose()?;
-    if attached.is_some() && arguments.one_way && arguments.clock_error.is_none() {
+    if field.attached.is_some() && arguments.one_way && arguments.clock_error.is_none() {
         return Err("--one-way with --config compares two hosts' clocks: say how far they are apart with \
                     --clock-error, or 0ns where it is one host"
             .to_owned());
     }
-    let environment = environment::with_device(attached.as_ref().map(|attached| &attached.config))?;
-    let mut results = Results::begin("latency", "publish to delivery", environment);
-    if let Some(attached) = &attached {
-        results.configure(&attached.config);
+    let mut run = field.begin("latency", "publish to delivery")?;
+    pin(field.core(arguments.client_core, "--client-core")?)?;
+    method(&mut run, arguments, &field);
+    let mut bench = Bench { arguments, field, tallies: Vec::new() };
+    for (mode, delivery) in [("stamped", Delivery::Stamped), ("committed", Delivery::Committed)] {
+        if arguments.only.as_ref().is_none_or(|only| only == mode) {
+            let mut families =
+                arguments.field.sizes.iter().map(|len| Family { mode, delivery, message_len: *len });
+            families.try_for_each(|family| bench.family(&mut run, &family))?;
+        }
     }
-    let client_core = core(arguments.client_core, "--client-core")?;
-    if let Some(note) = cpu::pin(client_core).note {
-        return Err(note);
-    }
-    results.tell(
-        "clock",
-        "CLOCK_MONOTONIC of the client, which publishes and reads: a round trip needs no other",
-    );
-    if arguments.one_way {
-        let error = arguments.clock_error.unwrap_or(0);
-        results.tell(
-            "one way",
-            format!("wall clocks, each process's read at its start; hosts apart by {error} ns"),
-        );
-    }
-    if arguments.kernel_times {
-        results.tell(
-            "kernel times",
-            "SO_TIMESTAMPNS of one more socket beside the client's, and its wall clock",
-        );
-    }
-    results.tell("warm-up", format!("{} s of each round are not counted", arguments.warm_up));
-    results.tell("rounds", format!("{} of {} s, contestants in turn", arguments.rounds, arguments.seconds));
-    results.tell("scheduling", arguments.scheduling);
-    results.tell("planted loss", format!("{} of what each process of lockstep receives", arguments.loss));
-    results.tell("cores", place_words(arguments, &cores, attached.is_some()));
-    if arguments.plant > 0 {
-        results.tell("planted", format!("{} ns for each of lockstep's messages", arguments.plant));
-    }
-    let (began, progress) = (Instant::now(), Progress::new("latency"));
-    let ways = Ways::new(&arguments.ways)?;
-    let tallies = Vec::new();
-    let mut bench = Bench { arguments, attached, ways, tallies, cores, began, progress, results };
-    bench.measure()?;
-    let Bench { progress, mut results, tallies, .. } = bench;
-    drop(progress);
-    sweep::mark_knees(&mut results);
-    results.notes.extend(tallies.iter().flat_map(|(whose, tally)| tally.lines(whose)));
+    let results = &mut run.results;
+    sweep::mark_knees(results);
+    results.notes.extend(bench.tallies.iter().flat_map(|(whose, tally)| tally.lines(whose)));
     let plain = Contestant::Plain.key();
     let words = "p50 <= 1.08, p99 <= 1.2 of the floor with recv and sendto on udp and xdp";
     results.aim(words, |ratio| {
@@ -294,195 +221,151 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         let limit = if ratio.case.starts_with("committed") { 450.0 } else { 300.0 };
         ratio.difference("p50").filter(|_| ratio.case.contains("shm")).map(|more| more > limit)
     });
-    arguments.output.give(&results)
+    run.finish(&arguments.shared.output)
 }
 
-fn place_words(arguments: &Arguments, cores: &[usize], attached: bool) -> String {
-    let of = |place: usize| cores.get(place).map_or_else(|| "?".to_owned(), ToString::to_string);
-    let client = of(arguments.client_core);
-    if attached {
-        return format!("client {client}; the others where the cluster has them");
+/// Records clocks, warm-up, rounds and cores.
+fn method(run: &mut Run, arguments: &Arguments, field: &Field) {
+    run.tell(
+        "clock",
+        "CLOCK_MONOTONIC of the client, which publishes and reads: a round trip needs no other",
+    );
+    if arguments.one_way {
+        let error = arguments.clock_error.unwrap_or(0);
+        run.tell(
+            "one way",
+            format!("wall clocks, each process's read at its start; hosts apart by {error} ns"),
+        );
     }
-    let (leader, standby) = (of(arguments.leader_core), of(arguments.standby_core));
-    format!("client {client}, leader {leader}, standby {standby}, of {}", cores.len())
+    if arguments.kernel_times {
+        let words = "SO_TIMESTAMPNS of one more socket beside the client's, and its wall clock";
+        run.tell("kernel times", words);
+    }
+    run.tell("warm-up", format!("{} s of each round are not counted", arguments.warm_up));
+    let rounds = arguments.shared.rounds;
+    run.tell("rounds", format!("{rounds} of {} s, contestants in turn", arguments.seconds));
+    run.tell("scheduling", arguments.scheduling);
+    run.tell("planted loss", format!("{} of what each process of lockstep receives", arguments.loss));
+    let of = |place: usize| field.cores.get(place).map_or_else(|| "?".to_owned(), ToString::to_string);
+    let client = of(arguments.client_core);
+    run.tell(
+        "cores",
+        match field.attached {
+            Some(_) => format!("client {client}; the others where the cluster has them"),
+            None => {
+                let (leader, standby) = (of(arguments.leader_core), of(arguments.field.standby_core));
+                format!("client {client}, leader {leader}, standby {standby}, of {}", field.cores.len())
+            }
+        },
+    );
+    if arguments.plant > 0 {
+        run.tell("planted", format!("{} ns for each of lockstep's messages", arguments.plant));
+    }
 }
 
 impl Bench<'_> {
-    fn measure(&mut self) -> Result<(), String> {
-        let modes = [("stamped", Delivery::Stamped), ("committed", Delivery::Committed)];
-        for (mode, delivery) in modes {
-            if self.arguments.only.as_ref().is_some_and(|only| only != mode) {
-                continue;
-            }
-            for &message_len in &self.arguments.sizes {
-                self.family(&Family { mode, delivery, message_len })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn family(&mut self, family: &Family) -> Result<(), String> {
-        let name = format!("idle, {}", family.mode);
-        self.results.tell(&name, format!("{}, {} threads", self.idle(family), family.threads()));
-        let mut contestants = self.contestants(family)?;
-        if contestants.is_empty() {
+    fn family(&mut self, run: &mut Run, family: &Family) -> Result<(), String> {
+        let idle = self.field.idle(family.threads());
+        run.tell(&format!("idle, {}", family.mode), format!("{idle}, {} threads", family.threads()));
+        let mut entrants = self.field.entrants(run, family.delivery, family.message_len)?;
+        if entrants.is_empty() {
             return Ok(());
         }
         if self.arguments.closed {
-            return self.case(family, Pace::Closed, &mut contestants);
+            return self.case(run, family, Pace::Closed, &mut entrants);
         }
         let burst = self.arguments.burst;
         for &rate in &self.arguments.rates {
-            self.case(family, Pace::Open(rate, burst), &mut contestants)?;
+            self.case(run, family, Pace::Open(rate, burst), &mut entrants)?;
         }
         let mut rate = self.arguments.rates.last().copied().unwrap_or(1);
-        while self.arguments.sweep && !contestants.is_empty() {
+        while self.arguments.sweep && !entrants.is_empty() {
             rate = sweep::next(rate);
-            self.case(family, Pace::Open(rate, burst), &mut contestants)?;
+            self.case(run, family, Pace::Open(rate, burst), &mut entrants)?;
         }
         Ok(())
     }
 
-    /// Who takes part on which way: of the floors of a cluster that runs already, those that are there.
-    fn contestants(&mut self, family: &Family) -> Result<Vec<(Way, Contestant)>, String> {
-        let Some(attached) = &self.attached else {
-            let has_standby = family.delivery == Delivery::Committed;
-            let ways = self.ways.open(has_standby, &mut self.results)?;
-            let all = |way: Way| way.transport.contestants().iter().map(move |one| (way.clone(), *one));
-            return Ok(ways.into_iter().flat_map(all).collect());
-        };
-        let found = attached.contestants(family.delivery, family.message_len, &mut self.results.notes)?;
-        Ok(found.into_iter().map(|one| (Way::default(), one)).collect())
-    }
-
-    /// All rounds of a case. Who does not keep up in a sweep is no contestant any more.
+    /// All rounds of a case. Who does not keep up in a sweep is no entrant any more.
     fn case(
         &mut self,
+        run: &mut Run,
         family: &Family,
         pace: Pace,
-        contestants: &mut Vec<(Way, Contestant)>,
+        entrants: &mut Vec<Entrant>,
     ) -> Result<(), String> {
-        let mut keep = contestants.clone();
-        for round in 0..self.arguments.rounds {
-            if self.arguments.stalls {
-                self.hiccups()?;
+        let place = |(way, contestant): &Entrant| (way.transport, *contestant);
+        let first = entrants.first().map(place);
+        let (mut keep, case_on) = (entrants.clone(), |way: &Way| family.case(pace, way));
+        Field::rounds(run, self.arguments.shared.rounds, entrants, case_on, |run, entrant, case| {
+            if self.arguments.stalls && first == Some(place(entrant)) {
+                // What the cores do to a thread that does nothing: a second in each round.
+                ground::hiccups(run, &self.field.cores)?;
             }
-            for (way, contestant) in contestants.iter() {
-                let (case, contestant) = (family.case(pace, way), *contestant);
-                self.progress.say(&format!("{case}, round {}, {}", round + 1, contestant.key()));
-                let at_s = self.began.elapsed().as_secs_f64();
-                let whose = format!("{case}, {}", way.transport.words(contestant));
-                let found = self.one(family, pace, way, contestant, &whose);
-                if !found.as_ref().is_ok_and(|found| !sweep::is_saturated(found)) {
-                    keep.retain(|(other, one)| (other.transport, *one) != (way.transport, contestant));
+            let (way, contestant) = (&entrant.0, entrant.1);
+            let (at_s, words) = (run.at_s(), way.transport.words(contestant));
+            let found = self.one(run, family, pace, entrant, &format!("{case}, {words}"));
+            if !found.as_ref().is_ok_and(|found| !sweep::is_saturated(found)) {
+                keep.retain(|other| place(other) != place(entrant));
+            }
+            let parts = match found {
+                Ok(found) => found.rounds(case)?,
+                // A floor repairs nothing; what it loses at its limit ends its round.
+                Err(error) if contestant != Contestant::Lockstep => {
+                    let marks = vec![format!("it did not carry this: {error}")];
+                    vec![(case.to_owned(), Round { marks, ..Round::default() })]
                 }
-                let parts = match found {
-                    Ok(found) => self.parts(&case, &found)?,
-                    // A floor repairs nothing; what it loses at its limit ends its round.
-                    Err(error) if contestant != Contestant::Lockstep => {
-                        let marks = vec![format!("it did not carry this: {error}")];
-                        vec![(case.clone(), Round { marks, ..Round::default() })]
-                    }
-                    Err(error) => {
-                        return Err(format!("{case}, {}, round {}: {error}", contestant.name(), round + 1));
-                    }
-                };
-                for (case, mut round) in parts {
-                    round.at_s = at_s;
-                    let words = way.transport.words(contestant);
-                    self.results.add(&case, contestant.key(), round, || {
-                        row(family, pace, (contestant, &words), &case)
-                    });
-                }
+                Err(error) => return Err(error),
+            };
+            for (case, round) in parts {
+                run.results.add(row(family, pace, (contestant, &words), &case), Round { at_s, ..round });
             }
-        }
-        let mut ways: Vec<&Way> = contestants.iter().map(|(way, _)| way).collect();
-        ways.dedup_by_key(|way| way.transport);
-        if let Some((first, others)) = ways.split_first() {
-            for other in others {
-                let cases = [family.case(pace, other), family.case(pace, first)];
-                compare(&mut self.results, [&cases[0], &cases[1]], [other.transport, first.transport]);
-            }
-        }
+            Ok(())
+        })?;
         if self.arguments.sweep {
-            *contestants = keep;
+            *entrants = keep;
         }
         Ok(())
-    }
-
-    /// The cases that one run tells of.
-    fn parts(&self, case: &str, found: &Found) -> Result<Vec<(String, Round)>, String> {
-        let mut parts = vec![(case.to_owned(), found.round()?)];
-        let split = found.parts()?;
-        parts.extend(split.into_iter().map(|(part, round)| (format!("{case}, {part}"), round)));
-        Ok(parts)
-    }
-
-    fn idle(&self, family: &Family) -> Idle {
-        match &self.attached {
-            Some(attached) => attached.idle(),
-            None => Idle::for_machine(family.threads(), self.cores.len()),
-        }
     }
 
     /// One contestant in one round.
     fn one(
         &mut self,
+        run: &mut Run,
         family: &Family,
         pace: Pace,
-        way: &Way,
-        contestant: Contestant,
+        (way, contestant): &Entrant,
         whose: &str,
     ) -> Result<Found, String> {
-        let Arguments { scheduling, .. } = *self.arguments;
-        let rally = |ground: Ground<'_>, idle| -> Result<Rally, String> {
+        let Arguments { scheduling, stalls, leader_core, one_way, mtu, ref loss, .. } = *self.arguments;
+        let (idle, contestant) = (self.field.idle(family.threads()), *contestant);
+        let rally = |ground: Ground<'_>| -> Result<Rally, String> {
             let kernel = self.arguments.kernel_times.then(|| tap::KernelTimes::open(ground, contestant));
             Ok(Rally {
                 pace,
-                message_len: family.message_len,
                 warm_up_ns: (self.arguments.warm_up * 1e9) as Nanos,
-                lasts_ns: (self.arguments.seconds * 1e9) as Nanos,
-                idle,
                 plant_ns: if contestant == Contestant::Lockstep { self.arguments.plant } else { 0 },
-                one_way: self.arguments.one_way,
+                one_way,
                 kernel: kernel.transpose()?,
-                stalls: self.arguments.stalls,
+                stalls,
+                ..Rally::probe(family.message_len, (self.arguments.seconds * 1e9) as Nanos, idle)
             })
         };
-        let idle = self.idle(family);
-        if let Some(attached) = &self.attached {
-            let _scheduled = Scheduled::new(scheduling)?;
-            let rally = rally(attached.ground(), idle)?;
-            return measure(contestant, attached.ground(), family.delivery, family.message_len, rally);
-        }
-        let committed = family.delivery == Delivery::Committed;
-        let loss = self.arguments.loss.clone();
-        let (transport, hosts) = (way.transport, way.hosts.as_ref());
-        let site = hosts.site(if committed { 3 } else { 1 });
-        let site = Site { loss, mtu: self.arguments.mtu, transport, ..site };
-        let cluster = Cluster::of(contestant, &site, idle)?;
-        self.results.configure(&cluster.config);
-        let node = |role, place: usize, flag: &str| {
-            let core =
-                self.cores.get(place).copied().ok_or_else(|| format!("{flag}: there is no such core"))?;
-            let client = hosts.client_address();
-            let stalls = self.arguments.stalls;
-            let which = NodeArguments::new(contestant, role, core);
-            let which = NodeArguments { scheduling, transport, client, stalls, ..which };
-            Node::start_on(hosts, &cluster, &which)
+        let cores = match self.field.attached {
+            Some(_) => [0; 2], // its processes run already
+            None => [
+                self.field.core(leader_core, "--leader-core")?,
+                self.field.core(self.arguments.field.standby_core, "--standby-core")?,
+            ],
         };
-        let leader = node(Role::Leader, self.arguments.leader_core, "--leader-core")?;
-        let standby = || node(Role::Standby, self.arguments.standby_core, "--standby-core");
-        let standby = committed.then(standby).transpose()?;
-        let _entered = hosts.enter()?;
-        let _scheduled = Scheduled::new(scheduling)?;
-        let ground = Ground::over(&cluster, hosts, transport);
-        let rally = rally(ground, idle)?;
-        let mut found = measure(contestant, ground, family.delivery, family.message_len, rally)?;
+        let stage = Stage { scheduling, stalls, ..Stage::of(contestant, way, family.delivery, cores) };
+        let site = Site { loss: loss.clone(), mtu, ..Site::loopback(0) };
+        let message_len = family.message_len;
+        let (mut found, nodes) = self.field.turn(run, &stage, (site, idle, message_len), rally)?;
         if let Some(Watched { stalls, slow, messages, counted }) = found.watched.take() {
-            let mut processes = vec![("client", stalls), ("leader", leader.end()?)];
-            if let Some(standby) = standby {
-                processes.push(("standby", standby.end()?));
+            let mut processes = vec![("client", stalls)];
+            for (name, node) in nodes {
+                processes.push((name, node.end()?));
             }
             let known = self.tallies.iter().position(|(other, _)| other == whose);
             let at = known.unwrap_or_else(|| {
@@ -492,12 +375,6 @@ impl Bench<'_> {
             self.tallies[at].1.add(&processes, &slow, messages, counted);
         }
         Ok(found)
-    }
-
-    /// What the cores do to a thread that does nothing: a second in each round.
-    fn hiccups(&mut self) -> Result<(), String> {
-        self.progress.say("hiccups of the cores");
-        ground::hiccups(&mut self.results, self.began, &self.cores)
     }
 }
 

@@ -15,11 +15,10 @@
 
 use crate::cluster::{MESSAGE_LEN, MTU};
 use crate::environment;
+use crate::harness::{Run, Shared, per_operation, pin};
 use crate::instructions::{self, Pattern, Watched, World};
-use crate::progress::Progress;
-use crate::results::{Output, Results, Round, Row, Unit, Verdict};
+use crate::results::{Round, Row, Unit, Verdict};
 use crate::stats::Latencies;
-use crate::turns::{Turns, per_operation};
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
 use lockstep::wire::*;
@@ -43,17 +42,14 @@ const STAMPED: [Pattern; 3] =
 /// How to measure.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Rounds; each has a turn of every operation and of its floor.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    rounds: u64,
+    #[command(flatten)]
+    shared: Shared,
     /// Batches of an operation, or turns of a replica, in each of its turns.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     batches: u64,
     /// Leaves out the instructions, for which callgrind takes a minute.
     #[arg(long)]
     only_times: bool,
-    #[command(flatten)]
-    output: Output,
 }
 
 /// An operation, and what its bytes cost when they are only copied; each does a whole batch.
@@ -88,57 +84,49 @@ impl Operation {
 /// A world whose nodes did not meet, or that lost a message.
 pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let core = cpu::cores().first().copied().unwrap_or_default();
-    cpu::pin(core).note.map_or(Ok(()), Err)?;
-    let mut results = Results::begin("micro", "operations of the hot path, alone", environment::facts());
+    pin(core)?;
+    let mut run = Run::begin("micro", "operations of the hot path, alone", environment::facts());
     let tsc = quanta::Clock::new().delta_as_nanos(0, 1_000_000_000);
-    results.tell(
+    run.tell(
         "clock",
         format!("CLOCK_MONOTONIC; the counter of the CPU (TSC) has {:.3} ticks a ns", 1e9 / tsc as f64),
     );
-    results.tell(
+    run.tell(
         "cycles",
         "not told: only unsafe code or perf reads them; ns times the clock of the core are near",
     );
-    results.tell("warm-up", format!("{WARM_UP} batches of each turn are not counted"));
-    results.tell("turns", format!("{} rounds of {} batches of {BATCH}", arguments.rounds, arguments.batches));
-    results.tell("replica", "each turn timed alone, with a reading of the clock in it, as in its floor");
-    results.tell("core", core);
+    run.tell("warm-up", format!("{WARM_UP} batches of each turn are not counted"));
+    run.tell(
+        "turns",
+        format!("{} rounds of {} batches of {BATCH}", arguments.shared.rounds, arguments.batches),
+    );
+    run.tell("replica", "each turn timed alone, with a reading of the clock in it, as in its floor");
+    run.tell("core", core);
     let mut operations = operations()?;
     let mut worlds = STAMPED.iter().map(|_| World::new()).collect::<Result<Vec<_>, _>>()?;
-    let (mut turns, progress) = (Turns::of(&mut results), Progress::new("micro"));
-    for round in 0..arguments.rounds {
-        progress.say(&format!("round {} of {}", round + 1, arguments.rounds));
+    run.rounds(arguments.shared.rounds, |run, _| {
         for Operation { case, words, batch, floor } in &mut operations {
-            time(
-                &mut turns,
-                arguments,
-                Row::new(case, "copy", "a copy of the same bytes", Unit::Nanos).as_floor(true),
-                floor,
-            )?;
-            time(&mut turns, arguments, Row::new(case, "lockstep", words, Unit::Nanos), batch)?;
+            let copy = Row::new(case, "copy", "a copy of the same bytes", Unit::Nanos).as_floor(true);
+            time(run, arguments, copy, floor)?;
+            time(run, arguments, Row::new(case, "lockstep", words, Unit::Nanos), batch)?;
         }
-        for (pattern, world) in STAMPED.iter().zip(&mut worlds) {
-            replicas(&mut turns, arguments, *pattern, world)?;
-        }
-    }
+        STAMPED
+            .iter()
+            .zip(&mut worlds)
+            .try_for_each(|(pattern, world)| replicas(run, arguments, *pattern, world))
+    })?;
     for (pattern, world) in STAMPED.iter().zip(&worlds) {
-        let steps = (arguments.rounds * (WARM_UP + arguments.batches)) as usize;
+        let steps = (arguments.shared.rounds * (WARM_UP + arguments.batches)) as usize;
         world.check((steps * pattern.messages()) as u64, steps)?;
     }
     if !arguments.only_times {
-        progress.say("instructions");
-        count(&mut turns)?;
+        run.show("instructions");
+        count(&mut run)?;
     }
-    drop(progress);
-    arguments.output.give(&results)
+    run.finish(&arguments.shared.output)
 }
 
-fn time(
-    turns: &mut Turns<'_>,
-    arguments: &Arguments,
-    row: Row,
-    batch: &mut dyn FnMut(),
-) -> Result<(), String> {
+fn time(run: &mut Run, arguments: &Arguments, row: Row, batch: &mut dyn FnMut()) -> Result<(), String> {
     let mut batches = Latencies::new()?;
     let clock = Clock::start();
     (0..WARM_UP).for_each(|_| batch());
@@ -148,17 +136,12 @@ fn time(
         batch();
         batches.record(clock.now() - began);
     }
-    turns.add(row, at, at.elapsed(), per_operation(&batches, BATCH));
+    run.record(row, at, at.elapsed(), per_operation(&batches, BATCH));
     Ok(())
 }
 
 /// Turns of leader and standby, and of copies of what they find.
-fn replicas(
-    turns: &mut Turns<'_>,
-    arguments: &Arguments,
-    pattern: Pattern,
-    world: &mut World,
-) -> Result<(), String> {
+fn replicas(run: &mut Run, arguments: &Arguments, pattern: Pattern, world: &mut World) -> Result<(), String> {
     let clock = Clock::start();
     let [mut stamped, mut accepted, mut copied] = [Latencies::new()?, Latencies::new()?, Latencies::new()?];
     let submissions =
@@ -192,9 +175,9 @@ fn replicas(
     {
         let case = format!("{what}, per message: {submissions} x {}", of_messages(messages / submissions));
         let copy = Row::new(&case, "copy", "a copy of the submissions", Unit::Nanos).as_floor(true);
-        turns.add(copy, at, elapsed, per_operation(&copied, messages as u64));
+        run.record(copy, at, elapsed, per_operation(&copied, messages as u64));
         let ours = Row::new(&case, "lockstep", words, Unit::Nanos);
-        turns.add(ours, at, elapsed, per_operation(times, messages as u64));
+        run.record(ours, at, elapsed, per_operation(times, messages as u64));
     }
     Ok(())
 }
@@ -291,14 +274,14 @@ fn operations() -> Result<Vec<Operation>, String> {
 }
 
 /// Instructions of each role, which need no floor: the same binary has the same count every time.
-fn count(turns: &mut Turns<'_>) -> Result<(), String> {
+fn count(run: &mut Run) -> Result<(), String> {
     let at = Instant::now();
     match instructions::counts()? {
-        Err(reason) => turns.results.notes.push(format!("SKIPPED: instructions: {reason}")),
+        Err(reason) => run.results.notes.push(format!("SKIPPED: instructions: {reason}")),
         Ok(counts) => {
             for (key, what, count) in counts {
                 let row = Row::new("instructions", key, what, Unit::Instructions);
-                turns.add(row, at, at.elapsed(), Round::value(count));
+                run.record(row, at, at.elapsed(), Round::value(count));
             }
         }
     }

@@ -1,9 +1,9 @@
 //! One process of a measurement: a leader or a standby, of the floor or of lockstep.
 
 use crate::cluster;
+use crate::contestant::{Contestant, Scheduled};
 use crate::floor::{self, Stall};
 use crate::plain::{self, Plain};
-use crate::scene::{Contestant, Scheduled};
 use crate::stalls::Watch;
 use crate::transport::Transport;
 use clap::ValueEnum;

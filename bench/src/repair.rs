@@ -25,9 +25,9 @@ pub use reader::{ReaderArguments, read};
 use crate::cluster::{Cluster, Site};
 use crate::environment;
 use crate::fleet::Fleet;
+use crate::harness::Run;
 use crate::place::{self, Holders, Place};
-use crate::progress::Progress;
-use crate::results::{Output, Results, Verdict};
+use crate::results::{Output, Verdict};
 use clap::ValueEnum;
 use load::{Load, Published};
 use lockstep::client::Endpoint;
@@ -154,18 +154,17 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let idle = arguments.idle.unwrap_or_else(|| Idle::for_machine(threads, cpu::cores().len()));
     let cluster = Cluster::on(&site, idle)?;
     let title = "publish to committed delivery where something is lost, over where nothing is";
-    let mut results = Results::begin("repair", title, environment::facts());
-    results.command = place::command_line();
-    results.configure(&cluster.config);
-    let began = Instant::now();
+    let mut run = Run::begin("repair", title, environment::facts());
+    run.results.command = place::command_line();
+    run.results.configure(&cluster.config);
     let Arguments { rate, size, seconds, .. } = arguments;
-    results.tell("clock", "monotonic, one for all processes");
-    results.tell("cores", format!("{threads} busy threads on {}", cpu::cores().len()));
-    results.tell("idle", idle);
-    results.tell("loop", format!("open: {rate}/s of {size} B, each at its intended time"));
-    results.tell("rounds", "one for each window and reader, in one order in all rows");
-    results.tell("warm-up", format!("{WARM_UP:?}"));
-    results.tell("window", format!("{seconds} s, {BETWEEN:?} between two"));
+    run.tell("clock", "monotonic, one for all processes");
+    run.tell("cores", format!("{threads} busy threads on {}", cpu::cores().len()));
+    run.tell("idle", idle);
+    run.tell("loop", format!("open: {rate}/s of {size} B, each at its intended time"));
+    run.tell("rounds", "one for each window and reader, in one order in all rows");
+    run.tell("warm-up", format!("{WARM_UP:?}"));
+    run.tell("window", format!("{seconds} s, {BETWEEN:?} between two"));
     let (endpoint, path) = (cluster.config.endpoint(), cluster.path());
     let mut fleet = Fleet::start(cluster, places)?;
     let leader = fleet.await_whole()?;
@@ -173,8 +172,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         readers.into_iter().map(|place| Reader::start(place, &path)).collect::<Result<Vec<_>, _>>()?;
     let mut bench = Bench {
         arguments,
-        progress: Progress::new("repair"),
-        began,
+        run,
         fleet,
         readers,
         memory: BTreeMap::new(),
@@ -184,8 +182,9 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         marks: Vec::new(),
     };
     let published = bench.measure(&endpoint)?;
-    bench.finish(leader, published)?.fill(arguments, &mut results)?;
-    arguments.output.give(&results)
+    let (found, mut run) = bench.finish(leader, published)?;
+    found.fill(arguments, &mut run.results)?;
+    run.finish(&arguments.output)
 }
 
 /// A reader's process.
@@ -242,9 +241,7 @@ fn follow(out: impl BufRead, at: &AtomicU64, ready: &Sender<()>, to: &Sender<Box
 
 struct Bench<'a> {
     arguments: &'a Arguments,
-    progress: Progress,
-    /// When the results began.
-    began: Instant,
+    run: Run,
     fleet: Fleet,
     readers: Vec<Reader>,
     memory: BTreeMap<String, Memory>,
@@ -272,7 +269,7 @@ impl Bench<'_> {
                 self.window(&load, Kind::With)?;
                 self.one().place.heal()?;
                 self.mark("losses end");
-                self.progress.say(&format!("round {round} of {}", self.arguments.rounds));
+                self.run.show(&format!("round {round} of {}", self.arguments.rounds));
             }
         }
         load.end()
@@ -283,13 +280,9 @@ impl Bench<'_> {
         &self.readers[self.readers.len() - 1]
     }
 
-    fn now_s(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
-    }
-
     /// Notes what was done just now.
     fn mark(&mut self, what: &str) {
-        self.marks.push((self.now_s(), what.to_owned()));
+        self.marks.push((self.run.at_s(), what.to_owned()));
     }
 
     fn lose(&self) -> Result<(), String> {
@@ -319,10 +312,10 @@ impl Bench<'_> {
         f: impl FnOnce(&mut Self) -> Result<(), String>,
     ) -> Result<(), String> {
         load.set_window(self.windows.len() + 1);
-        let (at_s, before) = (self.now_s(), load.published());
+        let (at_s, before) = (self.run.at_s(), load.published());
         f(self)?;
         load.set_window(0);
-        let (seconds, published) = (self.now_s() - at_s, load.published() - before);
+        let (seconds, published) = (self.run.at_s() - at_s, load.published() - before);
         self.windows.push(Window { kind, at_s, seconds, published });
         Ok(())
     }
@@ -333,7 +326,7 @@ impl Bench<'_> {
         self.window(load, Kind::Without)?;
         Signal::Stop.send(&self.one().child).map_err(fails)?;
         self.mark("the last reader stands still");
-        self.progress.say(&format!("the last reader stands still for {lasting:?}"));
+        self.run.show(&format!("the last reader stands still for {lasting:?}"));
         self.window_lasting(load, Kind::With, lasting)?;
         let lacks = self.lacks(load);
         Signal::Continue.send(&self.one().child).map_err(fails)?;
@@ -368,7 +361,7 @@ impl Bench<'_> {
                 return Err(String::from("the load has ended by itself"));
             }
             if self.arguments.stop.is_some() {
-                self.behind.push((self.now_s(), self.lacks(load) as f64));
+                self.behind.push((self.run.at_s(), self.lacks(load) as f64));
             }
             std::thread::sleep(LOOK.min(until.saturating_duration_since(Instant::now())));
         }
@@ -388,7 +381,7 @@ impl Bench<'_> {
     }
 
     /// Waits until everybody has everything.
-    fn finish(mut self, leader: u32, published: Published) -> Result<Found, String> {
+    fn finish(mut self, leader: u32, published: Published) -> Result<(Found, Run), String> {
         let mut reads = Vec::new();
         for (id, reader) in (1..).zip(&mut self.readers) {
             let input = reader.child.stdin.as_mut().ok_or("a reader has no input")?;
@@ -413,9 +406,11 @@ impl Bench<'_> {
         let counted = COUNTED.map(|(_, counter)| counts(counter));
         let next = reads[0].next;
         self.fleet.await_stored(next)?;
-        let Self { fleet, memory, windows, caught_up, behind, marks, .. } = self;
+        let Self { run, fleet, memory, windows, caught_up, behind, marks, .. } = self;
         let journals = fleet.end(next)?;
-        Ok(Found { leader, published, reads, windows, memory, caught_up, behind, marks, counted, journals })
+        let found =
+            Found { leader, published, reads, windows, memory, caught_up, behind, marks, counted, journals };
+        Ok((found, run))
     }
 }
 

@@ -15,8 +15,8 @@ mod live;
 use crate::cluster::MTU;
 use crate::environment;
 use crate::frames::{CLUSTER, Frame, Frames, HISTORY};
-use crate::progress::Progress;
-use crate::results::{Output, Results, Round, Row, Unit, Verdict};
+use crate::harness::{Run, Shared};
+use crate::results::{Round, Row, Unit, Verdict};
 use clap::Args;
 use lockstep::engine::replay::{Piece, REPLAY_BUFFER_LEN, piece};
 use lockstep::io::journal_files::{self, JournalConfig, OpenJournal};
@@ -42,9 +42,8 @@ pub struct Arguments {
     /// Bytes of a message
     #[arg(long, default_value_t = 64)]
     payload: usize,
-    /// Rounds
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
+    #[command(flatten)]
+    shared: Shared,
     /// Where the journal lies; a folder in memory if nothing is said
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -60,8 +59,6 @@ pub struct Arguments {
     /// Of them, messages that are measured in each run
     #[arg(long, default_value_t = 60_000)]
     messages: u64,
-    #[command(flatten)]
-    output: Output,
 }
 
 /// The floor, and what it is.
@@ -76,38 +73,32 @@ const PACKED: (&str, &str) = ("packed", "lz4 segments, thrown away");
 /// # Errors
 /// What failed.
 pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
-    let Arguments { mebibytes, payload, rounds, .. } = *arguments;
+    let Arguments { mebibytes, payload, .. } = *arguments;
     if arguments.live {
-        return match live::run(rounds, arguments.messages, arguments.rate)? {
-            Some(results) => arguments.output.give(&results),
-            None => Ok(Verdict::Passed),
-        };
+        return live::run(&arguments.shared, arguments.messages, arguments.rate);
     }
     let title = "bytes a second of a journal that is replayed, over cat of its segments into a socket";
-    let mut results = Results::begin("replay", title, environment::facts());
-    let (began, progress) = (Instant::now(), Progress::new("replay"));
+    let mut run = Run::begin("replay", title, environment::facts());
     let memory = memory_folder();
     let folder = arguments.folder.clone().unwrap_or_else(|| memory.path().to_path_buf());
-    results.tell("clock", "monotonic, of the reader, from its first call to the last byte");
-    results.tell("cores", format!("not bound, of {}", environment::cores()));
-    results.tell("idle", "all block");
-    results.tell("journal", format!("{mebibytes} MiB in {}", folder.display()));
-    results.tell("loop", "closed: as fast as it is read, over loopback TCP");
-    results.tell("warm-up", "none: the journal was written just before");
-    progress.say("the journals are written");
+    run.tell("clock", "monotonic, of the reader, from its first call to the last byte");
+    run.tell("cores", format!("not bound, of {}", environment::cores()));
+    run.tell("idle", "all block");
+    run.tell("journal", format!("{mebibytes} MiB in {}", folder.display()));
+    run.tell("loop", "closed: as fast as it is read, over loopback TCP");
+    run.tell("warm-up", "none: the journal was written just before");
+    run.show("the journals are written");
     let plain = Journal::fill(&folder.join("plain"), arguments, false)?;
     let packed =
         (!arguments.plain).then(|| Journal::fill(&folder.join("packed"), arguments, true)).transpose()?;
     let case = format!("journal of {mebibytes} MiB, messages of {payload} B");
     let axes = [("bytes", payload as f64), ("mib", mebibytes as f64)];
-    for number in 1..=rounds {
+    run.rounds(arguments.shared.rounds, |run, _| {
         let mut add = |(key, words): (&str, &str), read: &dyn Fn() -> Result<f64, String>| {
-            progress.say(&format!("round {number} of {rounds}, {key}"));
-            let (at_s, since) = (began.elapsed().as_secs_f64(), Instant::now());
-            let value = Round::value(read()?);
-            let round = Round { at_s, seconds: since.elapsed().as_secs_f64(), ..value };
-            let row = || Row::new(&case, key, words, Unit::BytesPerSecond).over(axes);
-            results.add(&case, key, round, || row().as_floor(key == CAT.0));
+            let at = Instant::now();
+            let round = Round::value(read()?);
+            let row = Row::new(&case, key, words, Unit::BytesPerSecond).over(axes);
+            run.record(row.as_floor(key == CAT.0), at, at.elapsed(), round);
             Ok::<_, String>(())
         };
         add(CAT, &|| cat(&plain.segments()?))?;
@@ -116,9 +107,9 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         if let Some(packed) = &packed {
             add(PACKED, &|| replay(packed.address(), packed.next, false))?;
         }
-    }
-    drop(progress);
-    arguments.output.give(&results)
+        Ok(())
+    })?;
+    run.finish(&arguments.shared.output)
 }
 
 struct Journal {

@@ -6,20 +6,17 @@
 //! anybody else. A closed loop sends nothing while it waits, so a stall costs it one message of very many, and its
 //! p99.9 says nothing of it.
 
-use crate::client::{Ground, measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
+use crate::contestant::{Contestant, Stage};
 use crate::environment;
+use crate::harness::{Run, Shared, pin, two_cores};
 use crate::latency::{Found, Pace, Rally};
-use crate::node::{NodeArguments, Role};
-use crate::progress::Progress;
-use crate::results::{Output, Results, Row, Unit, Verdict};
-use crate::scene::{Contestant, Node};
+use crate::results::{Results, Round, Row, Unit, Verdict};
 use crate::stats::Spread;
+use crate::ways::Way;
 use lockstep::client::Delivery;
-use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::Nanos;
-use std::time::Instant;
 
 /// The stall that is planted, once a second.
 const STALL_NS: Nanos = 5_000_000;
@@ -36,15 +33,13 @@ const SUBJECT: &str = "stub";
 
 /// How to test.
 #[derive(clap::Args)]
+#[command(mut_arg("rounds", |rounds| rounds.default_value("3")))]
 pub struct Arguments {
-    /// Rounds.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    rounds: u64,
+    #[command(flatten)]
+    shared: Shared,
     /// Seconds of each loop and round: at least one stall is in each.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(2..=3600))]
     seconds: u64,
-    #[command(flatten)]
-    output: Output,
 }
 
 /// Measures the stub in both loops, with the stall and without, and says whether the stall was seen.
@@ -52,34 +47,24 @@ pub struct Arguments {
 /// # Errors
 /// It was not, or a process did not start. Fewer than two cores are none: SKIPPED.
 pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
-    let cores = cpu::cores();
-    if cores.len() < 2 {
-        println!("SKIPPED: self-test: stub and client need a core each, this machine has {}", cores.len());
-        return Ok(Verdict::Passed);
-    }
+    let Some(cores) = two_cores("self-test", "stub and client") else { return Ok(Verdict::Passed) };
     let title = "a stub that stands still for 5 ms once a second, as it is and as a closed loop sees it";
-    let mut results = Results::begin("self-test", title, environment::facts());
-    if let Some(note) = cpu::pin(cores[0]).note {
-        return Err(note);
-    }
-    results.tell("clock", "CLOCK_MONOTONIC of the client");
-    results.tell("warm-up", "0.1 s of each round are not counted");
-    let (began, progress) = (Instant::now(), Progress::new("self-test"));
-    for round in 0..arguments.rounds {
+    let mut run = Run::begin("self-test", title, environment::facts());
+    pin(cores[0])?;
+    run.tell("clock", "CLOCK_MONOTONIC of the client");
+    run.tell("warm-up", "0.1 s of each round are not counted");
+    run.rounds(arguments.shared.rounds, |run, _| {
         for (stalls, pace) in
             [(STALL_NS, Pace::Open(RATE, None)), (STALL_NS, Pace::Closed), (0, Pace::Open(RATE, None))]
         {
-            let case = case(stalls, pace);
-            progress.say(&format!("round {}, {case}", round + 1));
-            let at_s = began.elapsed().as_secs_f64();
-            let mut told = one(stalls, pace, arguments.seconds, &cores)?.round()?;
-            told.at_s = at_s;
-            results.add(case, SUBJECT, told, || Row::new(case, SUBJECT, SUBJECT, Unit::Nanos));
+            let (case, at_s) = (case(stalls, pace), run.at_s());
+            let round = one(stalls, pace, arguments.seconds, &cores)?.round()?;
+            run.results.add(Row::new(case, SUBJECT, SUBJECT, Unit::Nanos), Round { at_s, ..round });
         }
-    }
-    drop(progress);
-    judge(&mut results);
-    arguments.output.give(&results)
+        Ok(())
+    })?;
+    judge(&mut run.results);
+    run.finish(&arguments.shared.output)
 }
 
 /// The three cases.
@@ -94,12 +79,11 @@ fn case(stalls: Nanos, pace: Pace) -> &'static str {
 fn one(stall_ns: Nanos, pace: Pace, seconds: u64, cores: &[usize]) -> Result<Found, String> {
     let idle = Idle::for_machine(2, cores.len());
     let cluster = Cluster::file(&Site::loopback(1), idle)?;
-    let (contestant, role) = (Contestant::Io, Role::Leader);
-    let arguments = NodeArguments { stall_ns, ..NodeArguments::new(contestant, role, cores[1]) };
-    let _stub = Node::start(&cluster, &arguments)?;
+    let (way, cores) = (Way::default(), [cores[1], cores[0]]);
+    let stage = Stage { stall_ns, ..Stage::of(Contestant::Io, &way, Delivery::Stamped, cores) };
     let lasts_ns = seconds * 1_000_000_000;
     let rally = Rally { pace, warm_up_ns: WARM_UP_NS, ..Rally::probe(MESSAGE_LEN, lasts_ns, idle) };
-    measure(contestant, Ground::own(&cluster), Delivery::Stamped, MESSAGE_LEN, rally)
+    stage.play(&cluster, MESSAGE_LEN, |_| Ok(rally)).map(|(found, _)| found)
 }
 
 /// Says what is true of the stub, what either loop saw of it, and whether that is wrong.
@@ -132,15 +116,13 @@ fn judge(results: &mut Results) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::{Facts, Figures, Round};
+    use crate::results::{Facts, Figures};
 
     fn judged(open: f64, closed: f64) -> Results {
         let mut results = Results::begin("self-test", "", Facts::new());
         for (case, p999) in [("open loop, stalls", open), ("closed loop, stalls", closed)] {
             let figures = Figures::from([("p99.9".to_owned(), p999)]);
-            results.add(case, SUBJECT, Round { figures, ..Round::default() }, || {
-                Row::new(case, SUBJECT, SUBJECT, Unit::Nanos)
-            });
+            results.add(Row::new(case, SUBJECT, SUBJECT, Unit::Nanos), Round { figures, ..Round::default() });
         }
         judge(&mut results);
         results

@@ -1,6 +1,6 @@
 //! How the datagrams of a measurement go, those of lockstep and those of its floors alike.
 
-use crate::scene::Contestant;
+use crate::contestant::Contestant;
 use clap::ValueEnum;
 use lockstep::config::Config;
 use lockstep::io::device::{Device, DeviceSettings, Memory};

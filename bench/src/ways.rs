@@ -131,7 +131,7 @@ pub fn compare(results: &mut Results, cases: [&str; 2], transports: [Transport; 
             let round =
                 Round { at_s: over.at_s, seconds: over.seconds, figures, samples: 1, ..Round::default() };
             let words = format!("{}, {} of {}", row.subject, transports[0].name(), transports[1].name());
-            results.add(&name, &row.subject, round, || Row::new(&name, &row.subject, &words, Unit::Ratio));
+            results.add(Row::new(&name, &row.subject, &words, Unit::Ratio), round);
         }
     }
 }
@@ -151,7 +151,7 @@ mod tests {
         ];
         for (case, subject, values) in rounds {
             for value in values {
-                results.add(case, subject, Round::value(value), || Row::new(case, subject, "", Unit::Nanos));
+                results.add(Row::new(case, subject, "", Unit::Nanos), Round::value(value));
             }
         }
         compare(&mut results, ["xdp", "udp"], [Transport::Xdp, Transport::Udp]);

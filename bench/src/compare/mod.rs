@@ -17,7 +17,7 @@ mod files;
 mod statistics;
 
 use crate::environment;
-use crate::progress::Progress;
+use crate::harness::Progress;
 use crate::results::{Facts, Output, Results, Round, Row, Unit, VALUE, Verdict};
 use contestant::{Contestant, Ran};
 use lockstep::config;

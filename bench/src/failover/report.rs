@@ -152,8 +152,8 @@ impl Found {
             let seconds = (to - from) as f64 / 1e9;
             let round = Round { at_s: self.seconds(from), seconds, ..Round::of(&latencies)? };
             let axes = [("bytes", arguments.size as f64), ("rate", arguments.rate as f64)];
-            let row = || Row::new(told.case, told.subject, told.words, Unit::Nanos).over(axes);
-            results.add(told.case, told.subject, round, || row().as_floor(told.subject == CALM));
+            let row = Row::new(told.case, told.subject, told.words, Unit::Nanos).over(axes);
+            results.add(row.as_floor(told.subject == CALM), round);
         }
         results.series = self.series(arguments.how);
         let totals = &self.ended.totals;

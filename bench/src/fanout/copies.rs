@@ -10,10 +10,9 @@
 
 use super::{Arguments, MESSAGE_LEN};
 use crate::environment;
-use crate::progress::Progress;
-use crate::results::{Results, Round, Row, Unit, Verdict};
+use crate::harness::{Run, per_operation, pin, two_cores};
+use crate::results::{Round, Row, Unit, Verdict};
 use crate::stats::Latencies;
-use crate::turns::{Turns, per_operation};
 use lockstep::engine::ports::{Burst, Group, Net};
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
@@ -36,38 +35,34 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// Measures every number of copies.
 pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
-    let cores = cpu::cores();
-    if cores.len() < 2 {
-        println!("SKIPPED: fanout --copies: sender and receivers need a core each, this machine has one");
-        return Ok(Verdict::Passed);
-    }
+    let skipped = Ok(Verdict::Passed);
+    let Some(cores) = two_cores("fanout --copies", "sender and receivers") else { return skipped };
     let title = "a send by unicast to so many";
-    let mut results = Results::begin("copies", title, environment::facts());
-    results.tell("clock", "CLOCK_MONOTONIC, one reading for each send");
-    results.tell("loop", "closed: the next send begins when the last has ended");
-    results.tell("datagrams", format!("{STRIDE} B: a frame with one message of {MESSAGE_LEN} B"));
-    results.tell("cores", format!("sender {}, all receivers {}", cores[0], cores[1]));
-    let turned = format!("{} rounds of {} sends", arguments.rounds, arguments.messages);
-    results.tell("turns", turned);
-    cpu::pin(cores[0]).note.map_or(Ok(()), Err)?;
-    let (mut turns, progress) = (Turns::of(&mut results), Progress::new("fanout"));
+    let mut run = Run::begin("copies", title, environment::facts());
+    run.tell("clock", "CLOCK_MONOTONIC, one reading for each send");
+    run.tell("loop", "closed: the next send begins when the last has ended");
+    run.tell("datagrams", format!("{STRIDE} B: a frame with one message of {MESSAGE_LEN} B"));
+    run.tell("cores", format!("sender {}, all receivers {}", cores[0], cores[1]));
+    let turned = format!("{} rounds of {} sends", arguments.shared.rounds, arguments.messages);
+    run.tell("turns", turned);
+    pin(cores[0])?;
     for &copies in &arguments.copies {
-        for round in 0..arguments.rounds {
-            for datagrams in SHAPES {
-                for one_by_one in [true, false] {
-                    progress.say(&format!("{copies} copies, round {}, {datagrams} datagrams", round + 1));
-                    one(&mut turns, arguments, cores[1], copies as usize, datagrams, one_by_one)?;
-                }
+        run.rounds(arguments.shared.rounds, |run, round| {
+            for (datagrams, one_by_one) in
+                SHAPES.into_iter().flat_map(|count| [(count, true), (count, false)])
+            {
+                run.show(&format!("{copies} copies, round {round}, {datagrams} datagrams"));
+                one(run, arguments, cores[1], copies as usize, datagrams, one_by_one)?;
             }
-        }
+            Ok(())
+        })?;
     }
-    drop(progress);
-    arguments.output.give(&results)
+    run.finish(&arguments.shared.output)
 }
 
 /// One way of sending, one number of copies, one size of bursts.
 fn one(
-    turns: &mut Turns<'_>,
+    run: &mut Run,
     arguments: &Arguments,
     core: usize,
     copies: usize,
@@ -101,7 +96,7 @@ fn one(
     let mut add = |what: &str, unit, round: Round| {
         let row = Row::new(&format!("{case}, {what}"), subject, words, unit).as_floor(one_by_one);
         let row = row.over([("copies", copies as f64), ("datagrams", datagrams as f64)]);
-        turns.add(row, at, Duration::from_nanos(took_ns), round);
+        run.record(row, at, Duration::from_nanos(took_ns), round);
     };
     // What a socket had no room for is told once.
     add("the send", Unit::Nanos, Round { lost, ..Round::of(&latencies)? });

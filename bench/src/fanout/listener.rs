@@ -1,9 +1,9 @@
 //! A subscriber: a process of its own, which keeps when each message came.
 
 use crate::cluster;
+use crate::contestant::Contestant;
 use crate::floor::{MESSAGE_LEN_MIN, intended, number};
 use crate::plain;
-use crate::scene::Contestant;
 use lockstep::client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
 use lockstep::config::Config;
 use lockstep::engine::counters::Counter;

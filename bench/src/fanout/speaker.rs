@@ -2,8 +2,8 @@
 
 use super::{Publish, Sent};
 use crate::cluster::{Cluster, MESSAGE_LEN};
+use crate::contestant::Contestant;
 use crate::plain::Plain;
-use crate::scene::Contestant;
 use lockstep::client::Publisher;
 use lockstep::engine::ports::{Burst, Group, Net};
 use lockstep::wire::PublisherId;

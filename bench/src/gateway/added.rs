@@ -14,8 +14,8 @@
 use super::AIM;
 use super::relay::{Way, packer};
 use super::site::{Process, Site, log_in, users};
-use crate::progress::Progress;
-use crate::results::{Results, Round, Row, Unit};
+use crate::harness::Run;
+use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
 use crate::taps::{Tap, wall, write_mark};
 use lockstep::client::Publisher;
@@ -130,7 +130,7 @@ const DUE: Told = told("due, until the load has written", "client", "into the ga
 /// How to measure.
 pub struct Plan {
     /// Rounds, each with every segment once.
-    pub rounds: usize,
+    pub rounds: u64,
     /// Messages per second.
     pub rate: u64,
     /// Bytes of a message.
@@ -139,35 +139,32 @@ pub struct Plan {
     pub seconds: f64,
     /// What everybody does when there is nothing to do.
     pub idle: Idle,
-    /// When the results began.
-    pub began: Instant,
 }
 
 /// Measures, and tells what was found.
 ///
 /// # Errors
 /// In words, what did not start or did not come.
-pub fn measure(plan: &Plan, progress: &Progress, results: &mut Results) -> Result<(), String> {
+pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
     let cores = cpu::cores();
     cpu::timer_slack(SLACK_NS);
     // The replica shares the load's core; whoever is measured has the other.
     cpu::pin(cores[0]);
     let Plan { rate, size, seconds, idle, .. } = plan;
-    results.tell("added", format!("{rate}/s of {size} B, one client, segments of {seconds} s"));
-    results.tell("added, cores", format!("{THREADS} threads on {}", cores.len()));
-    results.tell("added, idle", idle);
-    results.tell("added, warm-up", format!("{WARM_UP} of each segment's messages"));
+    run.tell("added", format!("{rate}/s of {size} B, one client, segments of {seconds} s"));
+    run.tell("added, cores", format!("{THREADS} threads on {}", cores.len()));
+    run.tell("added, idle", idle);
+    run.tell("added, warm-up", format!("{WARM_UP} of each segment's messages"));
     let mut scene = Scene::open(plan, &cores)?;
-    results.configure(&scene.site.config);
+    run.results.configure(&scene.site.config);
     cpu::pin(cores[0]);
-    for round in 1..=plan.rounds {
-        scene.round(results)?;
-        scene.site.check_alive()?;
-        progress.say(&format!("added: round {round} of {}", plan.rounds));
-    }
+    run.rounds(plan.rounds, |run, _| {
+        scene.round(run)?;
+        scene.site.check_alive()
+    })?;
     let words =
         format!("p50 and p99 of in, out and feed at most {AIM} of their relays; an echo has no stream");
-    results.aim(&words, |ratio| {
+    run.results.aim(&words, |ratio| {
         let speaks = [IN, OUT, FEED].iter().any(|told| told.case == ratio.case);
         let p99 = ratio.median("p99").is_some_and(|p99| p99 > AIM);
         ratio.median("p50").filter(|_| speaks).map(|p50| p50 > AIM || p99)
@@ -204,8 +201,7 @@ struct Times {
     warm_up: usize,
     write: Latencies,
     late: Latencies,
-    /// When it began, in seconds since the results did.
-    at_s: f64,
+    began: Instant,
     /// Messages per second that were sent.
     achieved: f64,
 }
@@ -312,14 +308,13 @@ impl<'a> Scene<'a> {
     }
 
     /// Every segment once, those that are compared beside each other.
-    fn round(&mut self, results: &mut Results) -> Result<(), String> {
+    fn round(&mut self, run: &mut Run) -> Result<(), String> {
         let Plan { rate, size, seconds, .. } = *self.plan;
         let mut add = |told: Told, times: &Times, latencies: &Latencies| -> Result<(), String> {
-            let round = Round { at_s: times.at_s, seconds, ..Round::of(latencies)? };
-            let round = round.sent(rate as f64, times.achieved);
+            let round = Round::of(latencies)?.sent(rate as f64, times.achieved);
             let axes = [("bytes", size as f64), ("rate", rate as f64)];
-            let row = || Row::new(told.case, told.subject, told.words, Unit::Nanos).over(axes);
-            results.add(told.case, told.subject, round, || row().as_floor(told.floor));
+            let row = Row::new(told.case, told.subject, told.words, Unit::Nanos).over(axes);
+            run.record(row.as_floor(told.floor), times.began, Duration::from_secs_f64(seconds), round);
             Ok(())
         };
         let times = self.segment(Who::Relay(Way::In), By::RelayIn, &[At::RelayIn])?;
@@ -369,7 +364,7 @@ impl<'a> Scene<'a> {
             warm_up,
             write: Latencies::new()?,
             late: Latencies::new()?,
-            at_s: self.plan.began.elapsed().as_secs_f64(),
+            began: Instant::now(),
             achieved: 0.0,
         };
         let mut missing = count * at.len();

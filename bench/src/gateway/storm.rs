@@ -13,7 +13,7 @@ use super::AIM;
 use super::crowd::{Answers, Crowd, Storm, Weather};
 use super::market::Market;
 use super::site::{Site, log_in, users};
-use crate::progress::Progress;
+use crate::harness::Run;
 use crate::results::{Results, Round, Row, Series, Unit};
 use crate::stats::Latencies;
 use crate::taps::{Tap, wall, write_mark};
@@ -26,7 +26,6 @@ use lockstep::wire::Nanos;
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
-use std::time::Instant;
 
 /// Of the clients who do not storm, so many trade.
 const TRADERS: usize = 8;
@@ -48,7 +47,7 @@ const WEATHERS: [Weather; 3] = [Weather::Calm, Weather::Storm, Weather::Flood];
 /// How to measure.
 pub struct Plan {
     /// Rounds of each weather.
-    pub rounds: usize,
+    pub rounds: u64,
     /// Clients that are connected, those that storm among them.
     pub clients: usize,
     /// Clients that storm.
@@ -63,29 +62,27 @@ pub struct Plan {
     pub seconds: f64,
     /// What everybody does when there is nothing to do.
     pub idle: Idle,
-    /// When the results began.
-    pub began: Instant,
 }
 
 /// Measures, and tells what was found.
 ///
 /// # Errors
 /// In words, what did not start; an order without an answer; a client that was cut.
-pub fn measure(plan: &Plan, progress: &Progress, results: &mut Results) -> Result<(), String> {
+pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
     cpu::timer_slack(SLACK_NS);
     let name = |letter: char, number: usize| format!("{letter}{number:05}");
     let quiet: Vec<_> = (0..plan.clients - plan.storm).map(|number| name('q', number)).collect();
     let storm: Vec<_> = (0..plan.storm).map(|number| name('s', number)).collect();
     let mut site = Site::start(&users(&quiet, &Whom::Everybody, &storm)?, plan.idle, || {})?;
-    results.configure(&site.config);
-    let windows = 1 + plan.rounds * WEATHERS.len();
+    run.results.configure(&site.config);
+    let windows = 1 + plan.rounds as usize * WEATHERS.len();
     let market = Market::start(&site.endpoint, windows)?;
     let mut traders = log_in(site.address, &quiet)?;
     let crowd = traders.split_off(TRADERS.min(traders.len()));
     let quiet = crowd.len();
     let crowd = Crowd::start(crowd)?;
     let storm = Storm::start(site.address, storm, plan.logins)?;
-    progress.say(&format!("storm: {} clients are connected", quiet + traders.len()));
+    run.show(&format!("storm: {} clients are connected", quiet + traders.len()));
     let mut desk = Desk::open(plan, traders, windows)?;
     // Who storms has logged in before, like any client that comes back.
     storm.set(Weather::Storm);
@@ -97,14 +94,14 @@ pub fn measure(plan: &Plan, progress: &Progress, results: &mut Results) -> Resul
     }
     storm.set(Weather::Calm);
     let mut answers = [Answers::default(); WEATHERS.len()];
-    for round in 0..plan.rounds {
+    for round in 0..plan.rounds as usize {
         for (place, weather) in WEATHERS.into_iter().enumerate() {
             let window = 1 + round * WEATHERS.len() + place;
             desk.trade(0, BETWEEN_NS)?;
             storm.set(weather);
             desk.trade(0, BETWEEN_NS / 5)?;
             let before = storm.answers();
-            desk.began_s.push(plan.began.elapsed().as_secs_f64());
+            desk.began_s.push(run.at_s());
             market.set_window(window);
             desk.trade(window, (plan.seconds * 1e9) as Nanos)?;
             market.set_window(0);
@@ -120,7 +117,7 @@ pub fn measure(plan: &Plan, progress: &Progress, results: &mut Results) -> Resul
             storm.end()?;
             return Err(String::from("the storm has ended by itself"));
         }
-        progress.say(&format!("storm: round {} of {}", round + 1, plan.rounds));
+        run.show(&format!("storm: round {} of {}", round + 1, plan.rounds));
     }
     desk.drain()?;
     storm.end()?;
@@ -129,7 +126,7 @@ pub fn measure(plan: &Plan, progress: &Progress, results: &mut Results) -> Resul
     if left < quiet {
         return Err(format!("{} of {quiet} quiet clients were cut", quiet - left));
     }
-    desk.fill(&stream, answers, results)
+    desk.fill(&stream, answers, &mut run.results)
 }
 
 /// The traders.
@@ -292,8 +289,8 @@ impl<'a> Desk<'a> {
                 }
                 let axes = [("clients", clients as f64), ("rate", rate as f64), ("bytes", size as f64)];
                 let words = &words[weather as usize];
-                let row = || Row::new(case, weather.key(), words, Unit::Nanos).over(axes);
-                results.add(case, weather.key(), round, || row().as_floor(weather == Weather::Calm));
+                let row = Row::new(case, weather.key(), words, Unit::Nanos).over(axes);
+                results.add(row.as_floor(weather == Weather::Calm), round);
             }
         }
         let words =

@@ -1,9 +1,9 @@
 //! What a reading of a clock costs.
 
 use super::Plan;
+use crate::harness::{Run, per_operation};
 use crate::results::{Row, Unit};
 use crate::stats::Latencies;
-use crate::turns::{Turns, per_operation};
 use nix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 use std::time::Instant;
@@ -20,21 +20,21 @@ const CLOCKS: [(&str, ClockId, &str); 4] = [
 ];
 
 /// Every clock for a share of the turn.
-pub fn turn(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
+pub fn turn(run: &mut Run, plan: &Plan) -> Result<(), String> {
     for (subject, clock, words) in CLOCKS {
-        one(turns, plan, (subject, words), || clock_gettime(clock).map_or(0, |time| time.tv_nsec() as u64))?;
+        one(run, plan, (subject, words), || clock_gettime(clock).map_or(0, |time| time.tv_nsec() as u64))?;
     }
     let tsc = quanta::Clock::new();
     // Where the CPU has no steady counter the library reads the kernel's clock, whose unit is the nanosecond.
     let steady = tsc.delta_as_nanos(0, 1_000_000) != 1_000_000;
     if steady {
-        one(turns, plan, ("tsc", "the CPU's counter (TSC)"), || tsc.raw())?;
+        one(run, plan, ("tsc", "the CPU's counter (TSC)"), || tsc.raw())?;
     }
     Ok(())
 }
 
 fn one(
-    turns: &mut Turns<'_>,
+    run: &mut Run,
     plan: &Plan,
     (subject, words): (&str, &str),
     read: impl Fn() -> u64,
@@ -50,6 +50,6 @@ fn one(
     }
     let round = per_operation(&batches, READINGS);
     let row = Row::new("clock, one reading (means of 1000)", subject, words, Unit::Nanos);
-    turns.add(row, at, at.elapsed(), round);
+    run.record(row, at, at.elapsed(), round);
     Ok(())
 }

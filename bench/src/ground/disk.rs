@@ -1,9 +1,9 @@
 //! 4 KiB until they are on the device: what stands under every commit that waits for a disk.
 
 use super::Plan;
+use crate::harness::Run;
 use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
-use crate::turns::Turns;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -15,20 +15,20 @@ const BLOCK: [u8; 4096] = [0x5a; 4096];
 const BLOCKS: u64 = 1024;
 
 /// The folder asked for, and memory beside it.
-pub fn turn(turns: &mut Turns<'_>, plan: &Plan, folder: &Path) -> Result<(), String> {
-    one(turns, plan, "disk", folder)?;
+pub fn turn(run: &mut Run, plan: &Plan, folder: &Path) -> Result<(), String> {
+    one(run, plan, "disk", folder)?;
     let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { one(turns, plan, "memory", &memory) } else { Ok(()) }
+    if memory.is_dir() { one(run, plan, "memory", &memory) } else { Ok(()) }
 }
 
-fn one(turns: &mut Turns<'_>, plan: &Plan, subject: &str, folder: &Path) -> Result<(), String> {
+fn one(run: &mut Run, plan: &Plan, subject: &str, folder: &Path) -> Result<(), String> {
     let at = Instant::now();
     let mut late = Latencies::new()?;
     let counted = flush(folder, plan.turn, &mut late)
         .map_err(|error| format!("writing and flushing a file in {}: {error}", folder.display()))?;
     let words = format!("{} ({})", folder.display(), file_system(folder));
     let case = format!("write 4 KiB, fdatasync, {subject}");
-    turns.add(Row::new(&case, subject, &words, Unit::Nanos), at, counted, Round::of(&late)?);
+    run.record(Row::new(&case, subject, &words, Unit::Nanos), at, counted, Round::of(&late)?);
     Ok(())
 }
 

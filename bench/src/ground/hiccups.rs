@@ -1,11 +1,11 @@
 //! Who takes a core away from a thread that never lets go of it, and for how long: the kernel's ticks, interrupts,
 //! other processes, and a hypervisor beneath all of them.
 
-use super::{Plan, pin};
+use super::Plan;
+use crate::harness::{Run, pin};
 use crate::results::{Round, Row, Unit};
 use crate::stalls::STALL_NS;
 use crate::stats::Latencies;
-use crate::turns::Turns;
 use lockstep::io::clock::Clock;
 use lockstep::wire::Nanos;
 use std::hint::black_box;
@@ -32,7 +32,7 @@ impl Spun {
 }
 
 /// All cores at once, as every core has its own ticks, and what spins on one must not send others' work to the next.
-pub fn turn(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
+pub fn turn(run: &mut Run, plan: &Plan) -> Result<(), String> {
     let at = Instant::now();
     let start = Barrier::new(plan.cores.len());
     let spun: Result<Vec<Spun>, String> = std::thread::scope(|scope| {
@@ -53,7 +53,7 @@ pub fn turn(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
         let counted = Duration::from_nanos(spun.spun_ns);
         let subject = format!("core {core}");
         let mut add = |case: &str, unit, round| {
-            turns.add(Row::new(case, &subject, &subject, unit), at, counted, round);
+            run.record(Row::new(case, &subject, &subject, unit), at, counted, round);
         };
         add("hiccups: gaps of a spinning core above 1 us", Unit::Nanos, Round::of(&spun.gaps)?);
         add("hiccups in a second", Unit::Count, Round::value(spun.per_second(spun.hiccups)));

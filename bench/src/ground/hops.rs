@@ -9,18 +9,16 @@
 //! Who spins never sleeps: processes bound to cores, as lockstep's. Who sleeps is woken by the kernel for each
 //! datagram, in threads with the plainest sockets.
 
-use super::{Plan, pin};
-use crate::client::{Client, Ground, Measure, measure};
+use super::Plan;
+use crate::client::{Client, Measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
+use crate::contestant::{Contestant, Stage};
 use crate::floor::{number, write_message};
-use crate::hosts::Hosts;
-use crate::node::{NodeArguments, Role};
+use crate::harness::{Run, pin};
 use crate::plain::{self, Plain};
 use crate::results::{Round, Row, Unit};
-use crate::scene::{Contestant, Node};
 use crate::stats::Latencies;
-use crate::transport::Transport;
-use crate::turns::Turns;
+use crate::ways::Way;
 use lockstep::client::Delivery;
 use lockstep::engine::ports::{Burst, Group, Net};
 use lockstep::io::clock::Clock;
@@ -41,7 +39,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const WAY: [Group; 3] = [Group::Submit, Group::Data, Group::Control];
 
 /// Every number of hops in every way.
-pub fn turn(turns: &mut Turns<'_>, plan: &Plan, interface: &str) -> Result<(), String> {
+pub fn turn(run: &mut Run, plan: &Plan, interface: &str) -> Result<(), String> {
     for hops in 1..=if plan.cores.len() > 1 { 3 } else { 1 } {
         let idle = Idle::for_machine(hops, plan.cores.len());
         let cluster = cluster(interface, hops, idle)?;
@@ -50,7 +48,7 @@ pub fn turn(turns: &mut Turns<'_>, plan: &Plan, interface: &str) -> Result<(), S
             let trips = trips.map_err(|error| format!("{case}, {words}: {error}"))?;
             let row = Row::new(&case, subject, &words, Unit::Nanos).over([("hops", hops as f64)]);
             let counted = plan.turn.saturating_sub(Duration::from_nanos(WARM_UP_NS));
-            turns.add(row, at, counted, Round::of(&trips)?);
+            run.record(row, at, counted, Round::of(&trips)?);
             Ok::<_, String>(())
         };
         for contestant in [Contestant::Plain, Contestant::Io] {
@@ -58,7 +56,7 @@ pub fn turn(turns: &mut Turns<'_>, plan: &Plan, interface: &str) -> Result<(), S
             let words = format!("{}, {idle}", contestant.name());
             let found = match hops {
                 1 => echo(contestant, &cluster, plan, idle),
-                _ => awake(contestant, Transport::Udp, &Hosts::here(), &cluster, plan, idle),
+                _ => awake(contestant, &Way::default(), &cluster, plan, idle),
             };
             add(contestant.key(), words, found.map(|found| found.trips), at)?;
         }
@@ -91,24 +89,16 @@ fn echo(contestant: Contestant, cluster: &Cluster, plan: &Plan, idle: Idle) -> R
 /// time.
 pub fn awake(
     contestant: Contestant,
-    transport: Transport,
-    hosts: &Hosts,
+    way: &Way,
     cluster: &Cluster,
     plan: &Plan,
     idle: Idle,
 ) -> Result<Found, String> {
     let trips = Trips { turn_ns: plan.turn.as_nanos() as Nanos, idle };
     let has_standby = cluster.config.endpoint().replicas.len() > 1;
-    let start = |role, core| {
-        let client = hosts.client_address();
-        let arguments = NodeArguments { transport, client, ..NodeArguments::new(contestant, role, core) };
-        Node::start_on(hosts, cluster, &arguments)
-    };
-    let _leader = start(Role::Leader, plan.cores[1])?;
-    let _standby = has_standby.then(|| start(Role::Standby, third(plan))).transpose()?;
     let delivery = if has_standby { Delivery::Committed } else { Delivery::Stamped };
-    let _entered = hosts.enter()?;
-    measure(contestant, Ground::over(cluster, hosts, transport), delivery, MESSAGE_LEN, trips)
+    let stage = Stage::of(contestant, way, delivery, [plan.cores[1], third(plan)]);
+    stage.play(cluster, MESSAGE_LEN, |_| Ok(trips)).map(|(found, _)| found)
 }
 
 /// The core of the second forwarder: the client's where there is no third.
@@ -187,7 +177,7 @@ impl Measure for Trips {
 }
 
 impl Trips {
-    fn over(self, mut way: impl Way) -> Result<Found, String> {
+    fn over(self, mut way: impl Path) -> Result<Found, String> {
         let clock = Clock::start();
         let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
         let (mut trips, mut there) = (Latencies::new()?, Latencies::new()?);
@@ -227,7 +217,7 @@ impl Trips {
 }
 
 /// There and back.
-trait Way {
+trait Path {
     /// Sends a datagram. One that is not taken does not come back, which ends the measurement.
     fn send(&mut self, message: &[u8; MESSAGE_LEN]);
     /// Hands what came to `f`, with the wall time at which the first forwarder had it if there is one. Returns how
@@ -238,7 +228,7 @@ trait Way {
 /// By forwarders in processes of their own.
 struct OfClient<C>(C);
 
-impl<C: Client> Way for OfClient<C> {
+impl<C: Client> Path for OfClient<C> {
     fn send(&mut self, message: &[u8; MESSAGE_LEN]) {
         self.0.publish(message);
         self.0.flush();
@@ -252,7 +242,7 @@ impl<C: Client> Way for OfClient<C> {
 /// By a socket that hears itself.
 struct Echo<N>(N);
 
-impl<N: Net> Way for Echo<N> {
+impl<N: Net> Path for Echo<N> {
     fn send(&mut self, message: &[u8; MESSAGE_LEN]) {
         self.0.send_group(WAY[0], &[Burst { bytes: message, stride: MESSAGE_LEN }]);
     }
@@ -270,7 +260,7 @@ struct Sleeper {
     to: SocketAddrV4,
 }
 
-impl Way for Sleeper {
+impl Path for Sleeper {
     fn send(&mut self, message: &[u8; MESSAGE_LEN]) {
         let _ = self.socket.send_to(message, self.to); // what is not sent does not come
     }

@@ -1,11 +1,11 @@
 //! Round trips between two cores through shared memory: what a hand-over from one hot thread to another costs
 //! where neither ever sleeps, as a word in a cache line and as a datagram of the transport.
 
-use super::{Plan, hops::WARM_UP_NS, pin};
+use super::{Plan, hops::WARM_UP_NS};
 use crate::cluster::MESSAGE_LEN;
+use crate::harness::{Run, pin};
 use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
-use crate::turns::Turns;
 use lockstep::engine::ports::{Burst, Group, Net};
 use lockstep::io::clock::{Clock, random_u64};
 use lockstep::io::shm::{Shm, ShmSettings};
@@ -35,13 +35,13 @@ const END: u64 = u64::MAX;
 const LOST_NS: Nanos = 5_000_000_000;
 
 /// The first core asks, the second answers.
-pub fn turn(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
-    word(turns, plan)?;
-    datagram(turns, plan)
+pub fn turn(run: &mut Run, plan: &Plan) -> Result<(), String> {
+    word(run, plan)?;
+    datagram(run, plan)
 }
 
 /// One datagram of the transport there, and one back.
-fn datagram(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
+fn datagram(run: &mut Run, plan: &Plan) -> Result<(), String> {
     let at = Instant::now();
     let random = random_u64().map_err(|error| error.to_string())?.to_le_bytes();
     let group = SocketAddrV4::new(Ipv4Addr::new(239, random[0], random[1], random[2]), 1);
@@ -59,12 +59,12 @@ fn datagram(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
     over.store(true, Ordering::Release);
     other.join().map_err(|_| "the answering thread panicked".to_owned())??;
     let words = format!("io::shm, {MESSAGE_LEN} B, core {here} to core {there} and back");
-    add(turns, plan, at, ("shm", &words), &asked?)
+    add(run, plan, at, ("shm", &words), &asked?)
 }
 
 /// A row of round trips that began at `at`: its subject by key and words.
 fn add(
-    turns: &mut Turns<'_>,
+    run: &mut Run,
     plan: &Plan,
     at: Instant,
     (subject, words): (&str, &str),
@@ -72,7 +72,7 @@ fn add(
 ) -> Result<(), String> {
     let counted = plan.turn.saturating_sub(Duration::from_nanos(WARM_UP_NS));
     let row = Row::new("shared memory, round trip", subject, words, Unit::Nanos);
-    turns.add(row, at, counted, Round::of(trips)?);
+    run.record(row, at, counted, Round::of(trips)?);
     Ok(())
 }
 
@@ -127,7 +127,7 @@ fn send_back(mut shm: Shm, core: usize, is_over: &AtomicBool) -> Result<(), Stri
     Ok(())
 }
 
-fn word(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
+fn word(run: &mut Run, plan: &Plan) -> Result<(), String> {
     let at = Instant::now();
     let table = Arc::new(Table::default());
     let (here, there) = (plan.cores[0], plan.cores[1]);
@@ -137,7 +137,7 @@ fn word(turns: &mut Turns<'_>, plan: &Plan) -> Result<(), String> {
     table.there.0.store(END, Ordering::Release);
     other.join().map_err(|_| "the answering thread panicked".to_owned())??;
     let words = format!("core {here} to core {there} and back");
-    add(turns, plan, at, ("memory", &words), &asked?)
+    add(run, plan, at, ("memory", &words), &asked?)
 }
 
 fn ask(table: &Table, turn: Duration) -> Result<Latencies, String> {

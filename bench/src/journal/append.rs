@@ -3,9 +3,9 @@
 use super::open::{Journal, Memory, Takes};
 use super::{Arguments, PAYLOAD_LEN, of_frames};
 use crate::frames::{Frame, Frames};
+use crate::harness::{Run, per_operation};
 use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
-use crate::turns::{Turns, per_operation};
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
 use lockstep::proto::log::LogEnd;
@@ -22,26 +22,21 @@ const BATCH: u64 = 64;
 const WRITE_LEN: usize = lockstep::journal::segments::RUN_LEN_MAX as usize;
 
 /// Appends, one by one and as a stream.
-pub fn turn(
-    turns: &mut Turns<'_>,
-    arguments: &Arguments,
-    cores: &[usize],
-    per_frame: usize,
-) -> Result<(), String> {
+pub fn turn(run: &mut Run, arguments: &Arguments, cores: &[usize], per_frame: usize) -> Result<(), String> {
     // The journal's side thread runs on all cores but the hot one, as the scheduler likes.
     cpu::allow(&cores[1..]);
     let (mut journal, mut memory) = (Journal::make(&arguments.folder, false)?, Memory::touched());
     cpu::pin(cores[0]).note.map_or(Ok(()), Err)?;
     let end = journal.tail.end();
-    append(turns, arguments, per_frame, &mut memory, (end, "memory", "the same copy into memory", true))?;
-    append(turns, arguments, per_frame, &mut journal, (end, "journal", "journal", false))?;
-    stream_to_file(turns, arguments, per_frame)?;
-    stream(turns, arguments, cores, per_frame)
+    append(run, arguments, per_frame, &mut memory, (end, "memory", "the same copy into memory", true))?;
+    append(run, arguments, per_frame, &mut journal, (end, "journal", "journal", false))?;
+    stream_to_file(run, arguments, per_frame)?;
+    stream(run, arguments, cores, per_frame)
 }
 
 /// Both ways to time an append.
 fn append(
-    turns: &mut Turns<'_>,
+    run: &mut Run,
     arguments: &Arguments,
     per_frame: usize,
     to: &mut impl Takes,
@@ -88,7 +83,7 @@ fn append(
     }
     let elapsed = at.elapsed();
     let mut add = |case: String, round| {
-        turns.add(Row::new(&case, subject, words, Unit::Nanos).as_floor(floor), at, elapsed, round);
+        run.record(Row::new(&case, subject, words, Unit::Nanos).as_floor(floor), at, elapsed, round);
     };
     add(format!("append, {of} (means of {BATCH})"), per_operation(&together, BATCH));
     add(format!("append, {of}, one by one (each with a reading of the clock)"), Round::of(&each)?);
@@ -102,7 +97,7 @@ fn frames_of_stream(arguments: &Arguments, per_frame: usize) -> Result<u64, Stri
 }
 
 fn add_stream(
-    turns: &mut Turns<'_>,
+    run: &mut Run,
     per_frame: usize,
     (subject, words, floor): (&str, &str, bool),
     (at, elapsed, frames): (Instant, Duration, u64),
@@ -110,11 +105,11 @@ fn add_stream(
     let rate = (frames * per_frame as u64) as f64 / elapsed.as_secs_f64();
     let case = format!("stream, {}, until all is written", of_frames(per_frame));
     let row = Row::new(&case, subject, words, Unit::MessagesPerSecond).as_floor(floor);
-    turns.add(row, at, elapsed, Round { samples: frames, ..Round::value(rate) });
+    run.record(row, at, elapsed, Round { samples: frames, ..Round::value(rate) });
 }
 
 /// The same frames, gathered and written to a plain file.
-fn stream_to_file(turns: &mut Turns<'_>, arguments: &Arguments, per_frame: usize) -> Result<(), String> {
+fn stream_to_file(run: &mut Run, arguments: &Arguments, per_frame: usize) -> Result<(), String> {
     let total = frames_of_stream(arguments, per_frame)?;
     let mut frames = Frames::of(LogEnd::BLANK, PAYLOAD_LEN, per_frame);
     let mut file = plain_file(&arguments.folder)?;
@@ -130,7 +125,7 @@ fn stream_to_file(turns: &mut Turns<'_>, arguments: &Arguments, per_frame: usize
     }
     file.write_all(&gathered).map_err(fails)?;
     let words = ("file", "the same bytes, written to a file", true);
-    add_stream(turns, per_frame, words, (at, at.elapsed(), total));
+    add_stream(run, per_frame, words, (at, at.elapsed(), total));
     Ok(())
 }
 
@@ -140,12 +135,7 @@ pub fn plain_file(folder: &Path) -> Result<File, String> {
 }
 
 /// A fresh journal, filled as fast as it goes.
-fn stream(
-    turns: &mut Turns<'_>,
-    arguments: &Arguments,
-    cores: &[usize],
-    per_frame: usize,
-) -> Result<(), String> {
+fn stream(run: &mut Run, arguments: &Arguments, cores: &[usize], per_frame: usize) -> Result<(), String> {
     cpu::allow(&cores[1..]);
     let mut journal = Journal::make(&arguments.folder, false)?;
     cpu::pin(cores[0]).note.map_or(Ok(()), Err)?;
@@ -159,6 +149,6 @@ fn stream(
         }
     }
     journal.wait_written(journal.tail.end().next)?;
-    add_stream(turns, per_frame, ("journal", "journal", false), (at, at.elapsed(), total));
+    add_stream(run, per_frame, ("journal", "journal", false), (at, at.elapsed(), total));
     Ok(())
 }

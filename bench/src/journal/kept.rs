@@ -5,9 +5,9 @@ use super::append::plain_file;
 use super::open::{Journal, Takes};
 use super::{Arguments, PAYLOAD_LEN, of_frames};
 use crate::frames::{Frame, Frames};
+use crate::harness::Run;
 use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
-use crate::turns::Turns;
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
 use lockstep::proto::log::LogEnd;
@@ -29,12 +29,7 @@ enum Kept {
 }
 
 /// Both, of journal and floor.
-pub fn turn(
-    turns: &mut Turns<'_>,
-    arguments: &Arguments,
-    cores: &[usize],
-    per_frame: usize,
-) -> Result<(), String> {
+pub fn turn(run: &mut Run, arguments: &Arguments, cores: &[usize], per_frame: usize) -> Result<(), String> {
     for kept in [Kept::Written, Kept::Flushed] {
         let (what, call, durability) = match kept {
             Kept::Written => ("written", "write", "process"),
@@ -49,7 +44,7 @@ pub fn turn(
                 achieved: Some(paced.achieved),
                 ..Round::of(&paced.late)?
             };
-            turns.add(row, at, at.elapsed(), round);
+            run.record(row, at, at.elapsed(), round);
             Ok::<_, String>(())
         };
         let at = Instant::now();

@@ -118,19 +118,23 @@ impl Found {
         self.target
     }
 
-    /// Its parts by what they are called, without what must be said of the whole: on both sides of the leader's
-    /// stamp, and of the kernel's note; and behind bursts.
+    /// The cases that it tells of, `case` itself and its parts: on both sides of the leader's stamp, and of the kernel's
+    /// note; and behind bursts. A part is without what must be said of the whole.
     ///
     /// # Errors
     /// A histogram cannot be written.
-    pub fn parts(&self) -> Result<Vec<(&'static str, Round)>, String> {
+    pub fn rounds(&self, case: &str) -> Result<Vec<(String, Round)>, String> {
         let stamp = self.ways.iter().flat_map(|ways| TO_STAMP.into_iter().zip(ways));
         let kernel = self.kernel_ways.iter().flat_map(|ways| TO_KERNEL.into_iter().zip(ways));
         let part = |(name, latencies): (&'static str, &Latencies)| {
-            Ok((name, Round { seconds: self.lasted_ns as f64 / 1e9, ..Round::of(latencies)? }))
+            Ok((
+                format!("{case}, {name}"),
+                Round { seconds: self.lasted_ns as f64 / 1e9, ..Round::of(latencies)? },
+            ))
         };
         let back = self.back.iter().map(|back| (BACK, back));
-        stamp.chain(kernel).chain(back).map(part).collect()
+        let whole = std::iter::once(self.round().map(|round| (case.to_owned(), round)));
+        whole.chain(stamp.chain(kernel).chain(back).map(part)).collect()
     }
 
     /// As a round.

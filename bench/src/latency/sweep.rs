@@ -89,8 +89,8 @@ mod tests {
                 ..Round::default()
             };
             let case = format!("stamped, 64 B, {rate}/s");
-            let row = || Row::new(&case, "lockstep", "lockstep", Unit::Nanos).over([("rate", rate)]);
-            results.add(&case, "lockstep", round, row);
+            let row = Row::new(&case, "lockstep", "lockstep", Unit::Nanos).over([("rate", rate)]);
+            results.add(row, round);
         }
         mark_knees(&mut results);
         let knees: Vec<f64> = results

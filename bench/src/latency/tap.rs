@@ -5,8 +5,8 @@
 //! It is one more member of the group, for every contestant alike, and costs the sender as much as any.
 
 use crate::client::Ground;
+use crate::contestant::Contestant;
 use crate::floor;
-use crate::scene::Contestant;
 use crate::stats::Latencies;
 use crate::taps::Tap;
 use lockstep::engine::ports::Group;

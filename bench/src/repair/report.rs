@@ -141,8 +141,8 @@ impl Found {
                     if kind != Kind::CatchingUp {
                         round = round.sent(rate as f64, published as f64 / seconds);
                     }
-                    let row = || Row::new(&case, kind.key(), words, Unit::Nanos).over(axes);
-                    results.add(&case, kind.key(), round, || row().as_floor(kind == Kind::Without));
+                    let row = Row::new(&case, kind.key(), words, Unit::Nanos).over(axes);
+                    results.add(row.as_floor(kind == Kind::Without), round);
                 }
             }
         }

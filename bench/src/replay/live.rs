@@ -9,15 +9,15 @@
 //! same round without it. Server and reader have no machine of their own here: they take their share of
 //! the cores that client, leader and standby run on.
 
-use crate::client::{Client, Ground, Measure, measure};
+use crate::client::{Client, Measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
+use crate::contestant::{Contestant, Stage};
 use crate::environment;
 use crate::floor::{intended, number, write_message};
-use crate::node::{NodeArguments, Role};
-use crate::progress::Progress;
-use crate::results::{Results, Round, Row, Unit};
-use crate::scene::{Contestant, Node};
+use crate::harness::{Run, Shared, pin, two_cores};
+use crate::results::{Round, Row, Unit, Verdict};
 use crate::stats::Latencies;
+use crate::ways::Way;
 use lockstep::client::Delivery;
 use lockstep::engine::replay::REPLAY_BUFFER_LEN;
 use lockstep::io::clock::Clock;
@@ -55,60 +55,51 @@ struct Errand {
     stop: Arc<AtomicBool>,
 }
 
-/// Measures; `None` where the machine cannot: SKIPPED.
+/// Measures, and gives out what was found. Fewer than two cores are SKIPPED.
 ///
 /// # Errors
 /// What failed.
-pub fn run(rounds: usize, messages: u64, rate: u64) -> Result<Option<Results>, String> {
-    let cores = cpu::cores();
-    if cores.len() < 2 {
-        println!(
-            "SKIPPED: replay --live: leader and client need a core each, this machine has {}",
-            cores.len()
-        );
-        return Ok(None);
-    }
+pub fn run(shared: &Shared, messages: u64, rate: u64) -> Result<Verdict, String> {
+    let Some(cores) = two_cores("replay --live", "leader and client") else { return Ok(Verdict::Passed) };
     let title = "what a replay of a standby's journal costs those who read live";
-    let mut results = Results::begin("replay", title, environment::with_device(None)?);
-    let (began, progress) = (Instant::now(), Progress::new("replay"));
+    let mut run = Run::begin("replay", title, environment::with_device(None)?);
     // Before this thread is bound to a core: the reader is not.
     let (errands, taken) = channel();
     let (tell, told) = channel();
     std::thread::spawn(move || read_beside(&taken, &tell));
-    if let Some(note) = cpu::pin(cores[0]).note {
-        return Err(note);
-    }
-    results.tell("clock", "monotonic, one for all");
-    results.tell("cores", format!("3 busy threads, a server and a reader on {}", cores.len()));
+    pin(cores[0])?;
+    run.tell("clock", "monotonic, one for all");
+    run.tell("cores", format!("3 busy threads, a server and a reader on {}", cores.len()));
     let idle = Idle::for_machine(3, cores.len());
-    results.tell("idle", idle);
-    results.tell("loop", format!("open: {rate}/s of {MESSAGE_LEN} B, each at its intended time"));
-    results.tell("warm-up", format!("{FILL} messages that fill the journal, and {WARM_UP} more"));
+    run.tell("idle", idle);
+    run.tell("loop", format!("open: {rate}/s of {MESSAGE_LEN} B, each at its intended time"));
+    run.tell("warm-up", format!("{FILL} messages that fill the journal, and {WARM_UP} more"));
     let live = format!("live, published to committed, {rate}/s of {MESSAGE_LEN} B");
     let beside = "read, meanwhile";
     let axes = [("bytes", MESSAGE_LEN as f64), ("rate", rate as f64)];
-    for number in 1..=rounds {
+    run.rounds(shared.rounds, |run, number| {
         for (name, replay_rate) in ROWS {
-            progress.say(&format!("round {number} of {rounds}, {name}"));
-            let at_s = began.elapsed().as_secs_f64();
+            run.show(&format!("round {number}, {name}"));
+            let at_s = run.at_s();
             let site = Site { replay_rate: replay_rate.unwrap_or_default().to_owned(), ..Site::loopback(3) };
             let cluster = Cluster::on(&site, idle)?;
-            results.configure(&cluster.config);
+            run.results.configure(&cluster.config);
             let reads = replay_rate.map(|_| (&errands, &told));
-            let run = one(&cluster, (messages, rate), &cores, reads);
+            let found = one(&cluster, (messages, rate), &cores, reads);
             let ((latencies, achieved), read) =
-                run.map_err(|error| format!("{name}, round {number}: {error}"))?;
+                found.map_err(|error| format!("{name}, round {number}: {error}"))?;
             let seconds = messages as f64 / achieved;
             let round = Round { at_s, seconds, ..Round::of(&latencies)? }.sent(rate as f64, achieved);
-            let row = || Row::new(&live, name, name, Unit::Nanos).over(axes);
-            results.add(&live, name, round, || row().as_floor(replay_rate.is_none()));
+            let row = Row::new(&live, name, name, Unit::Nanos).over(axes);
+            run.results.add(row.as_floor(replay_rate.is_none()), round);
             if let Some(read) = read {
                 let round = Round { at_s, seconds, ..Round::value(read) };
-                results.add(beside, name, round, || Row::new(beside, name, name, Unit::BytesPerSecond));
+                run.results.add(Row::new(beside, name, name, Unit::BytesPerSecond), round);
             }
         }
-    }
-    Ok(Some(results))
+        Ok(())
+    })?;
+    run.finish(&shared.output)
 }
 
 /// Whom errands are given to, and who tells of them.
@@ -124,9 +115,6 @@ fn one(
     cores: &[usize],
     reads: Option<Reader<'_>>,
 ) -> Result<(Sent, Option<f64>), String> {
-    let contestant = Contestant::Lockstep;
-    let start = |role, core| Node::start(cluster, &NodeArguments::new(contestant, role, core));
-    let (_leader, _standby) = (start(Role::Leader, cores[1])?, start(Role::Standby, cores[0])?);
     let stop = Arc::new(AtomicBool::new(false));
     let errand = Errand {
         cluster: cluster.config.cluster,
@@ -140,10 +128,12 @@ fn one(
         idle: cluster.config.endpoint().idle,
         reads: reads.map(|(errands, _)| (errand, errands)),
     };
-    let measured = measure(contestant, Ground::own(cluster), Delivery::Committed, MESSAGE_LEN, orders);
+    let way = Way::default();
+    let stage = Stage::of(Contestant::Lockstep, &way, Delivery::Committed, [cores[1], cores[0]]);
+    let measured = stage.play(cluster, MESSAGE_LEN, |_| Ok(orders));
     stop.store(true, Ordering::Release);
     let read = reads.map(|(_, told)| told.recv().map_err(|error| error.to_string())?).transpose();
-    Ok((measured?, read?))
+    Ok((measured?.0, read?))
 }
 
 /// Fills the journal, starts the reader, and publishes at intended times.

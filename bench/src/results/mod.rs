@@ -361,14 +361,14 @@ impl Results {
         self.notes.push(format!("aim: {words}: {verdict}"));
     }
 
-    /// Adds a round to the row of its case and subject, which `row` makes if there is none yet.
-    pub fn add(&mut self, case: &str, subject: &str, round: Round, row: impl FnOnce() -> Row) {
+    /// Adds a round to the row that has the case and subject of `row`, or to `row` if there is none yet.
+    pub fn add(&mut self, row: Row, round: Round) {
         *self.counts.entry("lost".to_owned()).or_default() += round.lost;
         *self.counts.entry("repaired".to_owned()).or_default() += round.repaired;
-        let known = self.rows.iter_mut().find(|row| row.case == case && row.subject == subject);
-        match known {
-            Some(row) => row.rounds.push(round),
-            None => self.rows.push(Row { rounds: vec![round], ..row() }),
+        let same = |other: &&mut Row| (&other.case, &other.subject) == (&row.case, &row.subject);
+        match self.rows.iter_mut().find(same) {
+            Some(known) => known.rounds.push(round),
+            None => self.rows.push(Row { rounds: vec![round], ..row }),
         }
     }
 

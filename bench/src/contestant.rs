@@ -1,11 +1,18 @@
-//! The processes of a measurement. Whatever it starts it ends, by its own id, also when it fails half-way.
+//! The contestants of a measure: who they are, and the processes that each of them needs.
+//!
+//! [`Stage::play`] is a turn: it starts the processes of a contestant, opens its client, measures with it and ends what it
+//! started, by its own id, also when it fails half-way.
 
+use crate::client::{Ground, Measure, measure};
 use crate::cluster::Cluster;
 use crate::hosts::Hosts;
-use crate::node::{NodeArguments, STALLS};
+use crate::node::{NodeArguments, Role, STALLS};
 use crate::stalls::Stalls;
+use crate::ways::Way;
 use clap::ValueEnum;
+use lockstep::client::Delivery;
 use lockstep::io::cpu::{self, SchedulingClass};
+use lockstep::wire::Nanos;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
@@ -41,6 +48,65 @@ impl Contestant {
             Self::Io => "io",
             Self::Lockstep => "lockstep",
         }
+    }
+}
+
+/// Where a contestant takes its turn, and how.
+pub struct Stage<'a> {
+    /// Who.
+    pub contestant: Contestant,
+    /// By which transport, and on which hosts.
+    pub way: &'a Way,
+    /// Committed needs a standby beside the leader.
+    pub delivery: Delivery,
+    /// Of leader and standby.
+    pub cores: [usize; 2],
+    /// Of every hot thread, the client's included.
+    pub scheduling: SchedulingClass,
+    /// Whether the processes report what kept their hot threads.
+    pub stalls: bool,
+    /// For how long a forwarder stands still once a second: planted, to see whether a measure finds it.
+    pub stall_ns: Nanos,
+    /// Whether the client has no subscriber: what counts as delivered is what its publisher is told is committed.
+    pub fates: bool,
+}
+
+/// The processes of a turn, by name.
+pub type Nodes = Vec<(&'static str, Node)>;
+
+impl<'a> Stage<'a> {
+    /// An ordinary turn.
+    pub fn of(contestant: Contestant, way: &'a Way, delivery: Delivery, cores: [usize; 2]) -> Self {
+        let scheduling = SchedulingClass::Other;
+        Self { contestant, way, delivery, cores, scheduling, stalls: false, stall_ns: 0, fates: false }
+    }
+
+    /// Starts leader and standby, measures with a client on its host, and returns what it found and the processes.
+    ///
+    /// # Errors
+    /// A process that did not start, and what [`measure`] returns.
+    pub fn play<M: Measure>(
+        &self,
+        cluster: &Cluster,
+        message_len: usize,
+        load: impl FnOnce(Ground<'_>) -> Result<M, String>,
+    ) -> Result<(M::Found, Nodes), String> {
+        let Self { contestant, delivery, scheduling, stalls, stall_ns, .. } = *self;
+        let (transport, hosts) = (self.way.transport, self.way.hosts.as_ref());
+        let start = |role: Role, core| {
+            let client = hosts.client_address();
+            let which = NodeArguments::new(contestant, role, core);
+            let which = NodeArguments { scheduling, stall_ns, transport, client, stalls, ..which };
+            Ok::<_, String>((role.name(), Node::start_on(hosts, cluster, &which)?))
+        };
+        let mut nodes = vec![start(Role::Leader, self.cores[0])?];
+        if delivery == Delivery::Committed {
+            nodes.push(start(Role::Standby, self.cores[1])?);
+        }
+        let _entered = hosts.enter()?;
+        let _scheduled = Scheduled::new(scheduling)?;
+        let ground = Ground { fates: self.fates, ..Ground::over(cluster, hosts, transport) };
+        Ok((measure(contestant, ground, delivery, message_len, load(ground)?)?, nodes))
     }
 }
 
