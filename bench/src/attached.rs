@@ -3,8 +3,8 @@
 use crate::client::{Ground, measure};
 use crate::cluster::{self, device};
 use crate::contestant::Contestant;
-use crate::latency::Rally;
 use crate::node::{self, NodeArguments, Role};
+use crate::probe::Rally;
 use crate::transport::Transport;
 use lockstep::client::{Delivery, Start};
 use lockstep::config::Config;

@@ -47,16 +47,22 @@ pub trait Client {
     /// Takes a message. Returns whether there was room; [`Client::flush`] sends it.
     fn publish(&mut self, message: &[u8]) -> bool;
     /// Sends what was taken.
-    fn flush(&mut self);
+    fn flush(&mut self) {}
     /// One turn of subscriber and publisher; each delivered message is handed to `f`, in order, with the wall time
     /// at which the leader stamped it. Returns the work done.
     fn turn(&mut self, f: impl FnMut(&[u8], Nanos)) -> usize;
     /// What was lost so far.
-    fn losses(&self) -> Losses;
+    fn losses(&self) -> Losses {
+        Losses::default()
+    }
     /// Datagrams of the stream that came so far, acks and what else is said not counted.
-    fn datagrams(&self) -> u64;
+    fn datagrams(&self) -> u64 {
+        0
+    }
     /// Under which name its messages are in the stream; the floor's has nobody else's.
-    fn publisher(&self) -> Option<PublisherId>;
+    fn publisher(&self) -> Option<PublisherId> {
+        None
+    }
 }
 
 /// Where a client finds its contestants.

@@ -9,10 +9,10 @@
 //! A message begins with four words of 8 bytes, whoever carries it: what it is and when the leader had it, the
 //! client's number, its intended time, the leader's number. Datagrams of the floor are messages and nothing else.
 
-use crate::client::{Client, Losses};
+use crate::client::Client;
 use lockstep::engine::ports::{Burst, Group, Net};
 use lockstep::io::clock::Clock;
-use lockstep::wire::{Nanos, PublisherId};
+use lockstep::wire::Nanos;
 
 /// What a datagram of the floor is.
 #[derive(Clone, Copy)]
@@ -249,14 +249,6 @@ impl<N: Net> Client for FloorClient<N> {
         self.deliver(&mut f);
         // The publisher's socket hears the same; a floor has no fates to tell.
         count + self.publisher.as_mut().map_or(0, Net::recv_groups)
-    }
-
-    fn losses(&self) -> Losses {
-        Losses::default()
-    }
-
-    fn publisher(&self) -> Option<PublisherId> {
-        None
     }
 
     fn datagrams(&self) -> u64 {

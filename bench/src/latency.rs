@@ -16,13 +16,7 @@
 //! With `--transport` lockstep and its floor go by another way, and several take turns in one run: each is told over
 //! the floor of its own way, and each way over the first.
 
-mod pace;
-mod rally;
-mod recovery;
 mod sweep;
-mod tap;
-
-pub use rally::{Found, Rally};
 
 use crate::client::Ground;
 use crate::cluster::{MTU, Site};
@@ -31,6 +25,8 @@ use crate::field::{Entrant, Field, FieldArguments};
 use crate::flags;
 use crate::ground;
 use crate::harness::{Run, Shared, pin};
+use crate::load::{Burst, Pace};
+use crate::probe::{Found, KernelTimes, Rally, Watched};
 use crate::results::{Round, Row, Unit, Verdict};
 use crate::stalls::Tally;
 use crate::ways::Way;
@@ -38,8 +34,6 @@ use lockstep::client::Delivery;
 use lockstep::config::share;
 use lockstep::io::cpu::SchedulingClass;
 use lockstep::wire::Nanos;
-pub use pace::{Burst, Pace};
-use rally::Watched;
 
 /// How to measure.
 #[derive(clap::Args)]
@@ -340,7 +334,7 @@ impl Bench<'_> {
         let Arguments { scheduling, stalls, leader_core, one_way, mtu, ref loss, .. } = *self.arguments;
         let (idle, contestant) = (self.field.idle(family.threads()), *contestant);
         let rally = |ground: Ground<'_>| -> Result<Rally, String> {
-            let kernel = self.arguments.kernel_times.then(|| tap::KernelTimes::open(ground, contestant));
+            let kernel = self.arguments.kernel_times.then(|| KernelTimes::open(ground, contestant));
             Ok(Rally {
                 pace,
                 warm_up_ns: (self.arguments.warm_up * 1e9) as Nanos,

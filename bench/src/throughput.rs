@@ -18,8 +18,8 @@ use crate::client::{Client, Measure};
 use crate::cluster::{MTU, Site};
 use crate::contestant::{Contestant, Stage};
 use crate::field::{Field, FieldArguments};
-use crate::floor::{number, write_message};
 use crate::harness::{Run, Shared, pin};
+use crate::load::{Drive, Probe, Window};
 use crate::results::{Round, Row, Unit, VALUE, Verdict};
 use crate::ways::Way;
 use clap::ValueEnum;
@@ -37,8 +37,6 @@ const fn per_frame(message_len: usize) -> u64 {
 
 /// Time before that which counts.
 const WARM_UP_NS: Nanos = 300_000_000;
-/// Without a delivery for so long, something is lost.
-const LOST_NS: Nanos = 5_000_000_000;
 
 /// Who is filled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -256,52 +254,35 @@ impl Measure for Flood {
 
     fn with(self, mut client: impl Client) -> Result<[f64; 2], String> {
         let clock = Clock::start();
-        let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
-        let mut message = vec![0; self.message_len];
-        let began = clock.now();
-        let (counts_from, ends) = (began + WARM_UP_NS, began + WARM_UP_NS + self.lasts_ns);
-        let (mut sent, mut came, mut misplaced) = (0, 0, None);
-        let mut moved_at = began;
-        // When the counting began, and what had come by then.
-        let mut start = None;
-        loop {
-            let now = clock.now();
-            if now >= counts_from && start.is_none() {
-                start = Some((now, came, client.datagrams()));
-            }
-            if let Some((at, before, datagrams)) = start
-                && now >= ends
-            {
-                let rate = |count: u64| count as f64 * 1e9 / (now - at) as f64;
-                return Ok([rate(came - before), rate(client.datagrams() - datagrams)]);
-            }
-            let room = (self.window - (sent - came)).min(self.burst);
-            for _ in 0..room {
-                write_message(&mut message, sent, now);
-                if !client.publish(&message) {
-                    break;
-                }
-                sent += 1;
-            }
-            client.flush();
-            let before = came;
-            let work = client.turn(|payload, _| {
-                if number(payload) != came {
-                    misplaced.get_or_insert((came, number(payload)));
-                }
-                came += 1;
-            });
-            if let Some((expected, seen)) = misplaced {
-                return Err(format!("message {seen} came where {expected} was to come"));
-            }
-            if came > before {
-                moved_at = now;
-            } else if now > moved_at + LOST_NS {
-                return Err(format!("message {came} of {sent} sent did not come within {LOST_NS} ns"));
-            }
-            if work == 0 {
-                waiter.wait(0);
-            }
+        let counts_from = clock.now() + WARM_UP_NS;
+        let mut load = Window { window: self.window, ends: counts_from + self.lasts_ns };
+        let drive = Drive {
+            clock: &clock,
+            idle: self.idle,
+            message_len: self.message_len,
+            first: 0,
+            batch_max: self.burst,
+            drains: false,
+            gives_up: Nanos::MAX,
+        };
+        let mut start = Start { counts_from, at: None };
+        let ended = drive.run(&mut client, &mut load, &mut start)?;
+        let (at, came, datagrams) = start.at.ok_or("nothing was counted: other work has the cores")?;
+        let rate = |count: u64| count as f64 * 1e9 / (ended.at - at) as f64;
+        Ok([rate(ended.came - came), rate(client.datagrams() - datagrams)])
+    }
+}
+
+/// When the counting began, and what messages and datagrams had come by then.
+struct Start {
+    counts_from: Nanos,
+    at: Option<(Nanos, u64, u64)>,
+}
+
+impl Probe for Start {
+    fn begin_turn(&mut self, now: Nanos, came: u64, client: &impl Client) {
+        if self.at.is_none() && now >= self.counts_from {
+            self.at = Some((now, came, client.datagrams()));
         }
     }
 }

@@ -64,9 +64,11 @@ pub fn turn(run: &mut Run, plan: &Plan, cables: &Cables) -> Result<(), String> {
                 run.record(row, at, counted, Round::of(times)?);
                 Ok::<_, String>(())
             };
-            add(&case, &found.trips)?;
-            if *hops == 2 {
-                add(&format!("{}, one way, {MESSAGE_LEN} B", hosts.words()), &found.there)?;
+            add(&case, &found.latencies)?;
+            if *hops == 2
+                && let Some([there, _]) = &found.ways
+            {
+                add(&format!("{}, one way, {MESSAGE_LEN} B", hosts.words()), there)?;
             }
         }
     }

@@ -13,15 +13,14 @@ use super::Plan;
 use crate::client::{Client, Measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
 use crate::contestant::{Contestant, Stage};
-use crate::floor::{number, write_message};
 use crate::harness::{Run, pin};
 use crate::plain::{self, Plain};
+use crate::probe::{Found, Rally};
 use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
 use crate::ways::Way;
 use lockstep::client::Delivery;
 use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::clock::Clock;
 use lockstep::io::idle::Idle;
 use lockstep::io::udp::{Udp, UdpSettings};
 use lockstep::wire::Nanos;
@@ -31,8 +30,6 @@ use std::time::{Duration, Instant};
 
 /// What of a turn does not count yet.
 pub const WARM_UP_NS: Nanos = 50_000_000;
-/// A datagram that takes longer is lost, and with it the measurement.
-const LOST_NS: Nanos = 5_000_000_000;
 /// How long a sleeping thread may take to notice that it is over.
 const LOOK: Duration = Duration::from_millis(20);
 /// The way of a datagram: each hop takes it from one group to the next.
@@ -58,7 +55,7 @@ pub fn turn(run: &mut Run, plan: &Plan, interface: &str) -> Result<(), String> {
                 1 => echo(contestant, &cluster, plan, idle),
                 _ => awake(contestant, &Way::default(), &cluster, plan, idle),
             };
-            add(contestant.key(), words, found.map(|found| found.trips), at)?;
+            add(contestant.key(), words, found.map(|found| found.latencies), at)?;
         }
         if hops > 1 {
             let at = Instant::now();
@@ -66,6 +63,13 @@ pub fn turn(run: &mut Run, plan: &Plan, interface: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// There and back, again and again, one datagram at a time; to the first forwarder alone as well, by wall clocks.
+fn trips(plan: &Plan, idle: Idle) -> Rally {
+    let turn_ns = plan.turn.as_nanos() as Nanos;
+    let warm_up_ns = WARM_UP_NS.min(turn_ns / 2);
+    Rally { warm_up_ns, one_way: true, ..Rally::probe(MESSAGE_LEN, turn_ns - warm_up_ns, idle) }
 }
 
 /// Where the groups of these hops are.
@@ -77,11 +81,10 @@ pub fn cluster(interface: &str, hops: usize, idle: Idle) -> Result<Cluster, Stri
 
 /// A socket that hears itself, and looks for datagrams all the time.
 fn echo(contestant: Contestant, cluster: &Cluster, plan: &Plan, idle: Idle) -> Result<Found, String> {
-    let trips = Trips { turn_ns: plan.turn.as_nanos() as Nanos, idle };
     let udp = cluster.udp(&WAY[..1]);
     match contestant {
-        Contestant::Plain => trips.over(Echo(Plain::open(&udp)?)),
-        _ => trips.over(Echo(Udp::open(udp).map_err(|error| error.to_string())?)),
+        Contestant::Plain => trips(plan, idle).with(Echo(Plain::open(&udp)?)),
+        _ => trips(plan, idle).with(Echo(Udp::open(udp).map_err(|error| error.to_string())?)),
     }
 }
 
@@ -94,11 +97,10 @@ pub fn awake(
     plan: &Plan,
     idle: Idle,
 ) -> Result<Found, String> {
-    let trips = Trips { turn_ns: plan.turn.as_nanos() as Nanos, idle };
     let has_standby = cluster.config.endpoint().replicas.len() > 1;
     let delivery = if has_standby { Delivery::Committed } else { Delivery::Stamped };
     let stage = Stage::of(contestant, way, delivery, [plan.cores[1], third(plan)]);
-    stage.play(cluster, MESSAGE_LEN, |_| Ok(trips)).map(|(found, _)| found)
+    stage.play(cluster, MESSAGE_LEN, |_| Ok(trips(plan, idle))).map(|(found, _)| found)
 }
 
 /// The core of the second forwarder: the client's where there is no third.
@@ -129,8 +131,7 @@ fn asleep(cluster: &Cluster, hops: usize, plan: &Plan) -> Result<Latencies, Stri
         }
         let found = socket(WAY[hops - 1]).and_then(|(socket, udp)| {
             let client = Sleeper { socket, to: target(&udp, WAY[0]) };
-            let trips = Trips { turn_ns: plan.turn.as_nanos() as Nanos, idle: Idle::Spin };
-            Ok(trips.over(client)?.trips)
+            Ok(trips(plan, Idle::Spin).with(client)?.latencies)
         });
         over.store(true, Ordering::Release);
         for forwarder in forwarders {
@@ -154,102 +155,17 @@ fn forward(from: &UdpSocket, to: SocketAddrV4, over: &AtomicBool) -> Result<(), 
     Ok(())
 }
 
-/// There and back, again and again, one datagram at a time.
-struct Trips {
-    turn_ns: Nanos,
-    idle: Idle,
-}
-
-/// What was found.
-pub struct Found {
-    /// There and back.
-    pub trips: Latencies,
-    /// To the first forwarder alone, by wall clocks; nothing without one.
-    pub there: Latencies,
-}
-
-impl Measure for Trips {
-    type Found = Found;
-
-    fn with(self, client: impl Client) -> Result<Found, String> {
-        self.over(OfClient(client))
-    }
-}
-
-impl Trips {
-    fn over(self, mut way: impl Path) -> Result<Found, String> {
-        let clock = Clock::start();
-        let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
-        let (mut trips, mut there) = (Latencies::new()?, Latencies::new()?);
-        let mut message = [0; MESSAGE_LEN];
-        let began = clock.now();
-        for sent_number in 1.. {
-            let sent = clock.now();
-            write_message(&mut message, sent_number, sent);
-            way.send(&message);
-            let (mut came, mut now, mut stamped_at) = (false, sent, None);
-            while !came {
-                let work = way.receive(|message, stamped| {
-                    if number(message) == sent_number {
-                        (came, stamped_at) = (true, stamped);
-                    }
-                });
-                now = clock.now();
-                if now > sent + LOST_NS {
-                    return Err(format!("datagram {sent_number} did not come within {LOST_NS} ns"));
-                }
-                if work == 0 {
-                    waiter.wait(0);
-                }
-            }
-            if sent > began + WARM_UP_NS {
-                trips.record(now - sent);
-                if let Some(stamped) = stamped_at {
-                    there.record(stamped.saturating_sub(clock.wall(sent)));
-                }
-            }
-            if now > began + self.turn_ns && !trips.is_empty() {
-                break;
-            }
-        }
-        Ok(Found { trips, there })
-    }
-}
-
-/// There and back.
-trait Path {
-    /// Sends a datagram. One that is not taken does not come back, which ends the measurement.
-    fn send(&mut self, message: &[u8; MESSAGE_LEN]);
-    /// Hands what came to `f`, with the wall time at which the first forwarder had it if there is one. Returns how
-    /// many it were.
-    fn receive(&mut self, f: impl FnMut(&[u8], Option<Nanos>)) -> usize;
-}
-
-/// By forwarders in processes of their own.
-struct OfClient<C>(C);
-
-impl<C: Client> Path for OfClient<C> {
-    fn send(&mut self, message: &[u8; MESSAGE_LEN]) {
-        self.0.publish(message);
-        self.0.flush();
-    }
-
-    fn receive(&mut self, mut f: impl FnMut(&[u8], Option<Nanos>)) -> usize {
-        self.0.turn(|message, stamped| f(message, Some(stamped)))
-    }
-}
-
 /// By a socket that hears itself.
 struct Echo<N>(N);
 
-impl<N: Net> Path for Echo<N> {
-    fn send(&mut self, message: &[u8; MESSAGE_LEN]) {
-        self.0.send_group(WAY[0], &[Burst { bytes: message, stride: MESSAGE_LEN }]);
+impl<N: Net> Client for Echo<N> {
+    fn publish(&mut self, message: &[u8]) -> bool {
+        self.0.send_group(WAY[0], &[Burst { bytes: message, stride: MESSAGE_LEN }]) == 1
     }
 
-    fn receive(&mut self, mut f: impl FnMut(&[u8], Option<Nanos>)) -> usize {
+    fn turn(&mut self, mut f: impl FnMut(&[u8], Nanos)) -> usize {
         let count = self.0.recv_groups();
-        (0..count).for_each(|index| f(self.0.group_datagram(index), None));
+        (0..count).for_each(|index| f(self.0.group_datagram(index), 0));
         count
     }
 }
@@ -260,15 +176,17 @@ struct Sleeper {
     to: SocketAddrV4,
 }
 
-impl Path for Sleeper {
-    fn send(&mut self, message: &[u8; MESSAGE_LEN]) {
-        let _ = self.socket.send_to(message, self.to); // what is not sent does not come
+impl Client for Sleeper {
+    fn publish(&mut self, message: &[u8]) -> bool {
+        self.socket.send_to(message, self.to).is_ok()
     }
 
-    fn receive(&mut self, mut f: impl FnMut(&[u8], Option<Nanos>)) -> usize {
+    fn turn(&mut self, mut f: impl FnMut(&[u8], Nanos)) -> usize {
         let mut datagram = [0; MESSAGE_LEN];
         let len = self.socket.recv(&mut datagram).unwrap_or(0);
-        f(&datagram[..len], None);
+        if len > 0 {
+            f(&datagram[..len], 0);
+        }
         usize::from(len > 0)
     }
 }

@@ -1,6 +1,6 @@
 //! Latency against load: which rates are tried, who keeps up, and where the knee is.
 
-use super::rally::Found;
+use crate::probe::Found;
 use crate::results::{Results, Row};
 
 /// A subject that carries a smaller share of what is due is saturated.

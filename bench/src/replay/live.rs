@@ -13,10 +13,10 @@ use crate::client::{Client, Measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
 use crate::contestant::{Contestant, Stage};
 use crate::environment;
-use crate::floor::{intended, number, write_message};
 use crate::harness::{Run, Shared, pin, two_cores};
+use crate::load::{BATCH_MAX, Drive, Fill, Pace, Unrecorded};
+use crate::probe::{Found, Rally};
 use crate::results::{Round, Row, Unit, Verdict};
-use crate::stats::Latencies;
 use crate::ways::Way;
 use lockstep::client::Delivery;
 use lockstep::engine::replay::REPLAY_BUFFER_LEN;
@@ -85,11 +85,10 @@ pub fn run(shared: &Shared, messages: u64, rate: u64) -> Result<Verdict, String>
             let cluster = Cluster::on(&site, idle)?;
             run.results.configure(&cluster.config);
             let reads = replay_rate.map(|_| (&errands, &told));
-            let found = one(&cluster, (messages, rate), &cores, reads);
-            let ((latencies, achieved), read) =
-                found.map_err(|error| format!("{name}, round {number}: {error}"))?;
-            let seconds = messages as f64 / achieved;
-            let round = Round { at_s, seconds, ..Round::of(&latencies)? }.sent(rate as f64, achieved);
+            let run_of = one(&cluster, (messages, rate), &cores, reads);
+            let (found, read) = run_of.map_err(|error| format!("{name}, round {number}: {error}"))?;
+            let round = Round { at_s, ..found.round()? };
+            let seconds = round.seconds;
             let row = Row::new(&live, name, name, Unit::Nanos).over(axes);
             run.results.add(row.as_floor(replay_rate.is_none()), round);
             if let Some(read) = read {
@@ -105,16 +104,13 @@ pub fn run(shared: &Shared, messages: u64, rate: u64) -> Result<Verdict, String>
 /// Whom errands are given to, and who tells of them.
 type Reader<'a> = (&'a Sender<Errand>, &'a Receiver<Result<f64, String>>);
 
-/// Latencies, and how many messages a second were sent.
-type Sent = (Latencies, f64);
-
 /// One run, and the bytes per second that the reader had.
 fn one(
     cluster: &Cluster,
     (messages, rate): (u64, u64),
     cores: &[usize],
     reads: Option<Reader<'_>>,
-) -> Result<(Sent, Option<f64>), String> {
+) -> Result<(Found, Option<f64>), String> {
     let stop = Arc::new(AtomicBool::new(false));
     let errand = Errand {
         cluster: cluster.config.cluster,
@@ -124,7 +120,7 @@ fn one(
     };
     let orders = Orders {
         messages,
-        interval_ns: 1_000_000_000 / rate.max(1),
+        rate: rate.max(1),
         idle: cluster.config.endpoint().idle,
         reads: reads.map(|(errands, _)| (errand, errands)),
     };
@@ -139,65 +135,27 @@ fn one(
 /// Fills the journal, starts the reader, and publishes at intended times.
 struct Orders<'a> {
     messages: u64,
-    interval_ns: Nanos,
+    rate: u64,
     idle: Idle,
     reads: Option<(Errand, &'a Sender<Errand>)>,
 }
 
 impl Measure for Orders<'_> {
-    type Found = Sent;
+    type Found = Found;
 
-    fn with(self, mut client: impl Client) -> Result<Sent, String> {
+    fn with(self, mut client: impl Client) -> Result<Found, String> {
         let clock = Clock::start();
-        let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
-        let mut latencies = Latencies::new()?;
-        let mut message = [0; MESSAGE_LEN];
-        let (counted, total) = (FILL + WARM_UP, FILL + WARM_UP + self.messages);
-        let (opened, mut began, mut reads) = (clock.now(), 0, self.reads);
-        let (mut sent, mut came, mut sent_at) = (0, 0, 0);
-        while came < total {
-            let now = clock.now();
-            if came == FILL && began == 0 {
-                began = now;
-                if let Some((errand, errands)) = reads.take() {
-                    errands.send(errand).map_err(|error| error.to_string())?;
-                }
-            }
-            let filling = sent < FILL;
-            let due = match began {
-                0 if filling => now,
-                0 => Nanos::MAX,
-                began => began + (sent - FILL) * self.interval_ns,
-            };
-            write_message(&mut message, sent, due);
-            if sent < total && now >= due && client.publish(&message) {
-                (sent, sent_at) = (sent + 1, now);
-                if !filling || sent.is_multiple_of(64) || sent == FILL {
-                    client.flush();
-                }
-            }
-            let mut misplaced = None;
-            let work = client.turn(|payload, _| {
-                if number(payload) != came {
-                    misplaced.get_or_insert((came, number(payload)));
-                }
-                if came >= counted {
-                    latencies.record(clock.now().saturating_sub(intended(payload)));
-                }
-                came += 1;
-            });
-            if let Some((expected, seen)) = misplaced {
-                return Err(format!("message {seen} came where {expected} was to come"));
-            }
-            if now > opened + RUN_NS {
-                return Err(format!("{came} of {total} messages came in time: other work has the cores"));
-            }
-            if work == 0 && !filling {
-                waiter.wait(0);
-            }
+        let gives_up = clock.now() + RUN_NS;
+        let (idle, message_len, batch_max) = (self.idle, MESSAGE_LEN, BATCH_MAX);
+        let fill = Drive { clock: &clock, idle, message_len, first: 0, batch_max, drains: true, gives_up };
+        fill.run(&mut client, &mut Fill(FILL), &mut Unrecorded)?;
+        if let Some((errand, errands)) = self.reads {
+            errands.send(errand).map_err(|error| error.to_string())?;
         }
-        let sending_s = sent_at.saturating_sub(began) as f64 / 1e9;
-        Ok((latencies, (WARM_UP + self.messages) as f64 / sending_s))
+        let time_of = |messages: u64| (messages as f64 * 1e9 / self.rate as f64) as Nanos;
+        let (warm_up_ns, pace) = (time_of(WARM_UP), Pace::Open(self.rate, None));
+        let orders = Rally { pace, warm_up_ns, ..Rally::probe(MESSAGE_LEN, time_of(self.messages), idle) };
+        orders.of(&mut client, FILL)
     }
 }
 

@@ -1,6 +1,6 @@
 //! After a burst: how long until messages take no longer than they took in the calm before it.
 
-use super::pace::{Burst, SECOND_NS};
+use crate::load::{Burst, SECOND_NS};
 use crate::stats::Latencies;
 use lockstep::wire::Nanos;
 

@@ -1,19 +1,24 @@
-//! Messages there and back: one client, one thread, which publishes what is due and reads what comes.
+//! # probe: what is recorded of messages there and back
+//!
+//! One client, one thread, which publishes what is due and reads what comes: latencies from when a message was due, split
+//! at the leader's stamp or at the kernel's note if that is asked for, what bursts leave behind, and what kept the thread.
 
-use super::pace::{Pace, Schedule};
-use super::recovery::Recovery;
-use super::tap::KernelTimes;
+mod recovery;
+mod tap;
+
+pub use tap::KernelTimes;
+
 use crate::client::{Client, Losses, Measure};
-use crate::floor::{MESSAGE_LEN_MIN, intended, number, write_message};
+use crate::floor::{intended, number};
+use crate::load::{BATCH_MAX, Drive, Pace, Paced, Probe};
 use crate::results::{Round, SENT_SHARE};
 use crate::stalls::{STALL_NS, Slow, Stalls, Watch};
 use crate::stats::Latencies;
 use lockstep::io::clock::Clock;
 use lockstep::io::idle::Idle;
 use lockstep::wire::Nanos;
+use recovery::Recovery;
 
-/// A message that takes longer is lost, and with it the measurement.
-const LOST_NS: Nanos = 5_000_000_000;
 /// A round that takes so much longer than it should is ended: the machine is too busy to say anything.
 const OVERTIME_NS: Nanos = 60_000_000_000;
 /// A message that left later than that after its time was late.
@@ -26,8 +31,6 @@ const TO_STAMP: [&str; 2] = ["to the stamp", "from the stamp"];
 const TO_KERNEL: [&str; 2] = ["to the kernel", "from the kernel"];
 /// How long after a burst the latency is back.
 const BACK: &str = "after a burst, back at the p99 of the calm";
-/// Messages that are due and leave together.
-const BATCH_MAX: usize = 64;
 
 /// What is to be done.
 pub struct Rally {
@@ -88,7 +91,7 @@ pub struct Found {
     /// From when a message was due until it was delivered.
     pub latencies: Latencies,
     /// From when it was due until the leader stamped it, and from there: by two clocks.
-    ways: Option<[Latencies; 2]>,
+    pub ways: Option<[Latencies; 2]>,
     /// The same two of the kernel's note of its coming.
     kernel_ways: Option<[Latencies; 2]>,
     /// For each burst, how long after it they took no longer than before.
@@ -175,141 +178,151 @@ impl Found {
 impl Measure for Rally {
     type Found = Found;
 
-    fn with(mut self, mut client: impl Client) -> Result<Found, String> {
+    fn with(self, mut client: impl Client) -> Result<Found, String> {
+        self.of(&mut client, 0)
+    }
+}
+
+impl Rally {
+    /// Measures with a client whose next message has the number `first`.
+    ///
+    /// # Errors
+    /// A message that did not come, or came out of order.
+    pub fn of(self, client: &mut impl Client, first: u64) -> Result<Found, String> {
+        let Self { pace, message_len, warm_up_ns, lasts_ns, idle, .. } = self;
         let clock = Clock::start();
-        let mut waiter = self.idle.waiter(&[]).map_err(|error| error.to_string())?;
-        let mut latencies = Latencies::new()?;
-        let mut ways = if self.one_way { Some([Latencies::new()?, Latencies::new()?]) } else { None };
-        let mut watch = if self.stalls { Some((Watch::begin(None)?, Vec::new())) } else { None };
-        let mut message = vec![0; self.message_len.max(MESSAGE_LEN_MIN)];
-        let (rate, burst) = match self.pace {
-            Pace::Closed => (1, None),
-            Pace::Open(rate, burst) => (rate, burst),
-        };
-        let mut schedule = Schedule::new(rate, burst);
-        let recovery = burst.map(|burst| Recovery::new(burst, rate, self.warm_up_ns + self.lasts_ns));
-        let mut recovery = recovery.transpose()?;
-        let (mut refused, mut is_refused) = (0, false);
         let began = clock.now();
-        let counts_from = began + self.warm_up_ns;
-        let ends = counts_from + self.lasts_ns;
-        let (mut sent, mut came, mut misplaced) = (0, 0, None);
-        let (mut counted, mut late, mut latest_ns) = (0, 0, 0);
-        let mut moved_at = began;
-        let lost_before = client.losses();
-        loop {
-            let now = clock.now();
-            let (before, mut is_over) = (sent, false);
-            for _ in 0..BATCH_MAX {
-                let due = match self.pace {
-                    Pace::Closed if sent == came => now,
-                    Pace::Closed => Nanos::MAX,
-                    Pace::Open(..) => began + schedule.due(),
-                };
-                is_over = due.min(now) >= ends;
-                if is_over || now < due {
-                    break;
-                }
-                write_message(&mut message, sent, due);
-                if !client.publish(&message) {
-                    refused += u64::from(!is_refused);
-                    is_refused = true;
-                    break;
-                }
-                is_refused = false;
-                schedule.pass();
-                sent += 1;
-                if due >= counts_from {
-                    counted += 1;
-                    late += u64::from(now - due > LATE_NS);
-                    latest_ns = latest_ns.max(now - due);
-                }
-            }
-            let is_sending = sent > before;
-            if is_sending {
-                client.flush();
-            }
-            if is_over && came == sent {
-                break;
-            }
-            let before = came;
-            let work = client.turn(|message, stamped| {
-                if number(message) != came {
-                    misplaced.get_or_insert((came, number(message)));
-                }
-                let due = intended(message);
-                if due >= counts_from {
-                    burn(&clock, self.plant_ns);
-                    let now = clock.now();
-                    latencies.record(now.saturating_sub(due));
-                    if let Some((_, slow)) = &mut watch
-                        && now.saturating_sub(due) >= STALL_NS
-                        && slow.len() < SLOW_MAX
-                    {
-                        slow.push(Slow { due, came: now });
-                    }
-                    if let Some(recovery) = &mut recovery {
-                        recovery.record(due - began, now.saturating_sub(due));
-                    }
-                    let wall = clock.wall(now);
-                    if let Some([out, back]) = &mut ways {
-                        out.record(stamped.saturating_sub(clock.wall(due)));
-                        back.record(wall.saturating_sub(stamped));
-                    }
-                    if let Some(kernel) = &mut self.kernel {
-                        kernel.delivered(number(message), clock.wall(due), wall);
-                    }
-                }
-                came += 1;
-            });
-            if let Some((watch, _)) = &mut watch {
-                watch.turned(work > 0 || is_sending, 0)?;
-            }
-            if let Some(kernel) = &mut self.kernel {
-                kernel.turn(client.publisher())?;
-            }
-            if let Some((expected, seen)) = misplaced {
-                return Err(format!("message {seen} came where {expected} was to come"));
-            }
-            if now > ends + OVERTIME_NS {
-                return Err(format!(
-                    "{came} of {sent} messages came within {} s: other work has the cores",
-                    (now - began) / 1_000_000_000
-                ));
-            }
-            if came > before || sent == came {
-                moved_at = now;
-            } else if now > moved_at + LOST_NS {
-                return Err(format!("message {came} of {sent} sent did not come within {LOST_NS} ns"));
-            }
-            if work == 0 {
-                waiter.wait(0);
-            }
-        }
-        let target = match self.pace {
-            // What its bursts add is in what it counted.
-            Pace::Open(..) => Some(counted as f64 * 1e9 / self.lasts_ns as f64),
-            Pace::Closed => None,
+        let counts_from = began + warm_up_ns;
+        let ends = counts_from + lasts_ns;
+        let mut timing = Timing::new(self, clock, [began, counts_from, ends])?;
+        let drive = Drive {
+            clock: &clock,
+            idle,
+            message_len,
+            first,
+            batch_max: BATCH_MAX,
+            drains: true,
+            gives_up: ends + OVERTIME_NS,
         };
+        let lost_before = client.losses();
+        let ended = drive.run(client, &mut Paced::new(pace, began, ends), &mut timing)?;
+        let over = ended.moved_at.max(ends);
+        let Timing { counted, late, latest_ns, refused, .. } = timing;
         Ok(Found {
-            latencies,
-            ways,
-            kernel_ways: self.kernel.map(|kernel| kernel.ways),
-            back: recovery.map(Recovery::times).transpose()?,
+            latencies: timing.latencies,
+            ways: timing.ways,
+            kernel_ways: timing.kernel.map(|kernel| kernel.ways),
+            back: timing.recovery.map(Recovery::times).transpose()?,
             refused,
             counted,
-            lasted_ns: moved_at.max(ends) - counts_from,
-            target,
+            lasted_ns: over - counts_from,
+            // What its bursts add is in what it counted.
+            target: (pace != Pace::Closed).then(|| counted as f64 * 1e9 / lasts_ns as f64),
             late,
             latest_ns,
             losses: client.losses().since(lost_before),
-            watched: watch.map(|(watch, slow)| Watched {
+            watched: timing.watch.map(|(watch, slow)| Watched {
                 stalls: watch.end(),
                 slow,
                 messages: counted,
-                counted: [counts_from, moved_at.max(ends)],
+                counted: [counts_from, over],
             }),
         })
+    }
+}
+
+/// The probe while the loop runs.
+struct Timing {
+    clock: Clock,
+    began: Nanos,
+    counts_from: Nanos,
+    plant_ns: Nanos,
+    latencies: Latencies,
+    ways: Option<[Latencies; 2]>,
+    kernel: Option<KernelTimes>,
+    recovery: Option<Recovery>,
+    watch: Option<(Watch, Vec<Slow>)>,
+    refused: u64,
+    /// The message that is due was refused before.
+    is_refused: bool,
+    counted: u64,
+    late: u64,
+    latest_ns: Nanos,
+}
+
+impl Timing {
+    fn new(rally: Rally, clock: Clock, [began, counts_from, ends]: [Nanos; 3]) -> Result<Self, String> {
+        let recovery = match rally.pace {
+            Pace::Open(rate, Some(burst)) => Some(Recovery::new(burst, rate, ends - began)?),
+            _ => None,
+        };
+        Ok(Self {
+            clock,
+            began,
+            counts_from,
+            plant_ns: rally.plant_ns,
+            latencies: Latencies::new()?,
+            ways: if rally.one_way { Some([Latencies::new()?, Latencies::new()?]) } else { None },
+            kernel: rally.kernel,
+            recovery,
+            watch: if rally.stalls { Some((Watch::begin(None)?, Vec::new())) } else { None },
+            refused: 0,
+            is_refused: false,
+            counted: 0,
+            late: 0,
+            latest_ns: 0,
+        })
+    }
+}
+
+impl Probe for Timing {
+    fn sent(&mut self, now: Nanos, due: Nanos) {
+        self.is_refused = false;
+        if due >= self.counts_from {
+            self.counted += 1;
+            self.late += u64::from(now - due > LATE_NS);
+            self.latest_ns = self.latest_ns.max(now - due);
+        }
+    }
+
+    fn refused(&mut self) {
+        self.refused += u64::from(!self.is_refused);
+        self.is_refused = true;
+    }
+
+    fn came(&mut self, message: &[u8], stamped: Nanos) {
+        let due = intended(message);
+        if due < self.counts_from {
+            return;
+        }
+        burn(&self.clock, self.plant_ns);
+        let now = self.clock.now();
+        let took = now.saturating_sub(due);
+        self.latencies.record(took);
+        if let Some((_, slow)) = &mut self.watch
+            && took >= STALL_NS
+            && slow.len() < SLOW_MAX
+        {
+            slow.push(Slow { due, came: now });
+        }
+        if let Some(recovery) = &mut self.recovery {
+            recovery.record(due - self.began, took);
+        }
+        let wall = self.clock.wall(now);
+        if let Some([out, back]) = &mut self.ways {
+            out.record(stamped.saturating_sub(self.clock.wall(due)));
+            back.record(wall.saturating_sub(stamped));
+        }
+        if let Some(kernel) = &mut self.kernel {
+            kernel.delivered(number(message), self.clock.wall(due), wall);
+        }
+    }
+
+    fn end_turn(&mut self, worked: bool, client: &impl Client) -> Result<(), String> {
+        if let Some((watch, _)) = &mut self.watch {
+            watch.turned(worked, 0)?;
+        }
+        self.kernel.as_mut().map_or(Ok(()), |kernel| kernel.turn(client.publisher()))
     }
 }
 

@@ -1,5 +1,6 @@
-//! When messages are due.
+//! When messages of an open and of a closed loop are due.
 
+use super::{Load, Next};
 use lockstep::wire::Nanos;
 use std::str::FromStr;
 
@@ -55,8 +56,46 @@ impl std::fmt::Display for Burst {
     }
 }
 
+/// A loop of a pace, from one time until another.
+pub struct Paced {
+    pace: Pace,
+    schedule: Schedule,
+    began: Nanos,
+    ends: Nanos,
+}
+
+impl Paced {
+    /// A loop whose first message is due at `began`, and whose last one before `ends`.
+    pub fn new(pace: Pace, began: Nanos, ends: Nanos) -> Self {
+        let schedule = match pace {
+            Pace::Closed => Schedule::new(1, None),
+            Pace::Open(rate, burst) => Schedule::new(rate, burst),
+        };
+        Self { pace, schedule, began, ends }
+    }
+}
+
+impl Load for Paced {
+    fn next(&mut self, now: Nanos, sent: u64, came: u64) -> Next {
+        let due = match self.pace {
+            Pace::Closed if sent == came => now,
+            Pace::Closed => Nanos::MAX,
+            Pace::Open(..) => self.began + self.schedule.due(),
+        };
+        match due {
+            due if due.min(now) >= self.ends => Next::Over,
+            due if now < due => Next::Later,
+            due => Next::Due(due),
+        }
+    }
+
+    fn taken(&mut self) {
+        self.schedule.pass();
+    }
+}
+
 /// The intended times of an open loop, one after the other.
-pub struct Schedule {
+struct Schedule {
     rate: f64,
     burst: Option<Burst>,
     /// Nanoseconds since the first, and what is behind their point.
@@ -65,17 +104,17 @@ pub struct Schedule {
 
 impl Schedule {
     /// Begins with a message at 0.
-    pub fn new(rate: u64, burst: Option<Burst>) -> Self {
+    fn new(rate: u64, burst: Option<Burst>) -> Self {
         Self { rate: rate.max(1) as f64, burst, at: 0.0 }
     }
 
     /// When the next message is due, since the first.
-    pub fn due(&self) -> Nanos {
+    fn due(&self) -> Nanos {
         self.at.round() as Nanos
     }
 
     /// Goes on to the one behind it.
-    pub fn pass(&mut self) {
+    fn pass(&mut self) {
         let in_second = self.due() % SECOND_NS;
         let factor = match self.burst {
             Some(Burst { factor, lasts_ns }) if in_second >= SECOND_NS - lasts_ns => factor,

@@ -1,0 +1,195 @@
+//! # load: when messages leave, and the one loop that sends them and delivers them
+//!
+//! ```text
+//!   ┌─▶ load: is one due? ─▶ publish … ─▶ flush ─▶ turn of the client ─▶ probe: what came ─┐
+//!   └───────────────────────────────── idle, if nothing was done ◀─────────────────────────┘
+//! ```
+//!
+//! A [`Load`] tells when the next message is due, a [`Probe`] records what is sent and what comes, a [`Client`] is the
+//! contestant. Messages are numbered, and have to come in order: one that does not ends the measurement.
+
+mod pace;
+
+pub use pace::{Burst, Pace, Paced, SECOND_NS};
+
+use crate::client::Client;
+use crate::floor::{MESSAGE_LEN_MIN, number, write_message};
+use lockstep::io::clock::Clock;
+use lockstep::io::idle::Idle;
+use lockstep::wire::Nanos;
+
+/// Without a delivery for so long, a message is lost, and with it the measurement.
+const LOST_NS: Nanos = 5_000_000_000;
+/// Messages that are due and leave together, where a load has no other limit.
+pub const BATCH_MAX: u64 = 64;
+
+/// The next message of a load.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// It was due at this time, and leaves now.
+    Due(Nanos),
+    /// It is not due yet.
+    Later,
+    /// There is none: the load is over.
+    Over,
+}
+
+/// When messages leave.
+pub trait Load {
+    /// The next message at `now`, where so many were sent and so many of them came.
+    fn next(&mut self, now: Nanos, sent: u64, came: u64) -> Next;
+    /// The client has taken that message.
+    fn taken(&mut self) {}
+}
+
+/// As many messages under way as a window has, until a time.
+pub struct Window {
+    /// Messages under way.
+    pub window: u64,
+    /// When it is over.
+    pub ends: Nanos,
+}
+
+impl Load for Window {
+    fn next(&mut self, now: Nanos, sent: u64, came: u64) -> Next {
+        match (now >= self.ends, sent - came >= self.window) {
+            (true, _) => Next::Over,
+            (false, true) => Next::Later,
+            (false, false) => Next::Due(now),
+        }
+    }
+}
+
+/// So many messages, as fast as they are taken.
+pub struct Fill(pub u64);
+
+impl Load for Fill {
+    fn next(&mut self, now: Nanos, sent: u64, _came: u64) -> Next {
+        if sent < self.0 { Next::Due(now) } else { Next::Over }
+    }
+}
+
+/// What is recorded.
+pub trait Probe {
+    /// A turn begins, and so many messages have come.
+    fn begin_turn(&mut self, _now: Nanos, _came: u64, _client: &impl Client) {}
+    /// A message that was due at `due` was taken at `now`.
+    fn sent(&mut self, _now: Nanos, _due: Nanos) {}
+    /// The client had no room for a message.
+    fn refused(&mut self) {}
+    /// A message came, which the leader stamped at the wall time `stamped`.
+    fn came(&mut self, _message: &[u8], _stamped: Nanos) {}
+    /// A turn ends; `worked` tells whether anything was sent or came.
+    ///
+    /// # Errors
+    /// What it records with has failed.
+    fn end_turn(&mut self, _worked: bool, _client: &impl Client) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Nothing is recorded.
+pub struct Unrecorded;
+
+impl Probe for Unrecorded {}
+
+/// How the loop runs.
+pub struct Drive<'a> {
+    /// Of all times.
+    pub clock: &'a Clock,
+    /// Between two turns.
+    pub idle: Idle,
+    /// Bytes of a message.
+    pub message_len: usize,
+    /// The number of the first message.
+    pub first: u64,
+    /// Messages that leave in one turn at most.
+    pub batch_max: u64,
+    /// Whether the loop goes on until all that was sent has come.
+    pub drains: bool,
+    /// When it is given up: the machine is too busy to tell anything.
+    pub gives_up: Nanos,
+}
+
+/// How the loop ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// When.
+    pub at: Nanos,
+    /// When the last message came; at an end without one under way, the same.
+    pub moved_at: Nanos,
+    /// Messages that came.
+    pub came: u64,
+}
+
+impl Drive<'_> {
+    /// Sends what `load` has due, and hands what comes to `probe`, until the load is over.
+    ///
+    /// # Errors
+    /// A message that did not come, or came out of order; a machine that is too busy.
+    pub fn run<P: Probe>(
+        self,
+        client: &mut impl Client,
+        load: &mut impl Load,
+        probe: &mut P,
+    ) -> Result<Ended, String> {
+        let Self { clock, idle, message_len, first, batch_max, drains, gives_up } = self;
+        let mut waiter = idle.waiter(&[]).map_err(|error| error.to_string())?;
+        let mut message = vec![0; message_len.max(MESSAGE_LEN_MIN)];
+        let (began, mut sent, mut came, mut misplaced) = (clock.now(), 0, 0, None);
+        let mut moved_at = began;
+        loop {
+            let now = clock.now();
+            probe.begin_turn(now, came, client);
+            let (sent_before, came_before, mut is_over) = (sent, came, false);
+            for _ in 0..batch_max {
+                let due = match load.next(now, sent, came) {
+                    Next::Due(due) => due,
+                    next => {
+                        is_over = next == Next::Over;
+                        break;
+                    }
+                };
+                write_message(&mut message, first + sent, due);
+                if !client.publish(&message) {
+                    probe.refused();
+                    break;
+                }
+                load.taken();
+                probe.sent(now, due);
+                sent += 1;
+            }
+            if sent > sent_before {
+                client.flush();
+            }
+            if is_over && (came == sent || !drains) {
+                return Ok(Ended { at: now, moved_at, came });
+            }
+            let work = client.turn(|message, stamped| {
+                if number(message) != first + came {
+                    misplaced.get_or_insert((first + came, number(message)));
+                }
+                probe.came(message, stamped);
+                came += 1;
+            });
+            probe.end_turn(work > 0 || sent > sent_before, client)?;
+            if let Some((expected, seen)) = misplaced {
+                return Err(format!("message {seen} came where {expected} was to come"));
+            }
+            if now > gives_up {
+                let seconds = (now - began) / 1_000_000_000;
+                return Err(format!(
+                    "{came} of {sent} messages came within {seconds} s: other work has the cores"
+                ));
+            }
+            if came > came_before || sent == came {
+                moved_at = now;
+            } else if now > moved_at + LOST_NS {
+                return Err(format!("message {came} of {sent} sent did not come within {LOST_NS} ns"));
+            }
+            if work == 0 {
+                waiter.wait(0);
+            }
+        }
+    }
+}
