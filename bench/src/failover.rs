@@ -21,7 +21,7 @@ use crate::cluster::{self, Cluster, Site};
 use crate::environment;
 use crate::fleet::Fleet;
 use crate::harness::Run;
-use crate::place::{self, Holders, Place};
+use crate::place::{Nodes, Place};
 use crate::results::{Output, Verdict};
 use clap::ValueEnum;
 use load::{Delivered, EpochSeen, Load, Seen, Totals};
@@ -128,9 +128,6 @@ pub struct Arguments {
     /// else brings about; with `--how none` and `--minutes`.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kills", "hogs", "idle", "keep"])]
     config: Option<PathBuf>,
-    /// In a network of namespaces: who holds it.
-    #[arg(long, hide = true)]
-    holders: Option<Holders>,
     #[command(flatten)]
     output: Output,
 }
@@ -148,17 +145,20 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
             "--config: replicas that run elsewhere are struck by whoever runs them; say --how none".into()
         );
     }
-    if arguments.how == How::Partition && arguments.holders.is_none() {
-        return place::run_in_network(REPLICAS as usize, "a leader that is cut off");
+    let mut nodes = None;
+    if arguments.how == How::Partition {
+        nodes = Place::nodes(REPLICAS as usize, "a leader that is cut off")?;
+        if nodes.is_none() {
+            return Ok(Verdict::Passed);
+        }
     }
     let title = "what a subscriber notices when the leader goes";
     let mut run = Run::begin("failover", title, environment::facts());
-    run.results.command = place::command_line();
     let clock = Clock::start();
     let origin = clock.now();
     let (config, fleet) = match &arguments.config {
         Some(path) => (cluster::load(path)?, None),
-        None => fleet(arguments).map(|(config, fleet)| (config, Some(fleet)))?,
+        None => fleet(arguments, nodes).map(|(config, fleet)| (config, Some(fleet)))?,
     };
     run.results.configure(&config);
     let endpoint = config.endpoint();
@@ -194,11 +194,10 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
 }
 
 /// Replicas of our own, whole, and where they are.
-fn fleet(arguments: &Arguments) -> Result<(Config, Fleet), String> {
-    let (places, site) = match &arguments.holders {
+fn fleet(arguments: &Arguments, nodes: Option<Nodes>) -> Result<(Config, Fleet), String> {
+    let (places, site) = match nodes {
         None => (Place::hosts(REPLICAS as usize), Site::loopback(REPLICAS)),
-        Some(holders) => {
-            let (places, addresses) = Place::nodes(holders)?;
+        Some((places, addresses)) => {
             (places, Site { interface: "eth0", ttl: 1, addresses, keeps_all: true, ..Site::loopback(0) })
         }
     };

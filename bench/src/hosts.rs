@@ -155,14 +155,21 @@ impl Hosts {
     /// # Errors
     /// In words, what the kernel refused.
     pub fn enter(&self) -> Result<Entered, String> {
-        let Some(host) = self.of_client() else { return Ok(Entered { from: None }) };
-        let open = |path: &str| File::open(path).map_err(|error| format!("opening {path}: {error}"));
-        let from = open("/proc/thread-self/ns/net")?;
-        let to = open(&format!("/proc/{}/ns/net", host.holder()))?;
-        setns(&to, CloneFlags::CLONE_NEWNET)
-            .map_err(|error| format!("entering the client's namespace: {error}"))?;
-        Ok(Entered { from: Some(from) })
+        self.of_client().map_or(Ok(Entered { from: None }), enter)
     }
+}
+
+/// This thread in a namespace, until what is returned is dropped; threads that it starts stay there.
+///
+/// # Errors
+/// In words, what the kernel refused.
+pub fn enter(host: &Namespace) -> Result<Entered, String> {
+    let open = |path: &str| File::open(path).map_err(|error| format!("opening {path}: {error}"));
+    let from = open("/proc/thread-self/ns/net")?;
+    let to = open(&format!("/proc/{}/ns/net", host.holder()))?;
+    setns(&to, CloneFlags::CLONE_NEWNET)
+        .map_err(|error| format!("entering the client's namespace: {error}"))?;
+    Ok(Entered { from: Some(from) })
 }
 
 /// A thread away from home.

@@ -50,11 +50,6 @@ impl Verdict {
             Self::Failed => 3,
         }
     }
-
-    /// How a program ended that measured in our place; `None` where it could not.
-    pub fn of_code(code: i32) -> Option<Self> {
-        [Self::Passed, Self::Failed].into_iter().find(|verdict| i32::from(verdict.code()) == code)
-    }
 }
 
 impl Output {
