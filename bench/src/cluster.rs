@@ -13,7 +13,7 @@ use lockstep::wire::{Identity, MemberBody};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
 
 /// Bytes of a message: the size that figures of lockstep are given for where nothing else is said.
 pub const MESSAGE_LEN: usize = 64;
@@ -62,37 +62,18 @@ impl Site {
 
 /// Two folders: journals lie on a disk, tails and counters in memory.
 struct Folders {
-    disk: PathBuf,
-    memory: PathBuf,
-    keep: bool,
+    disk: TempDir,
+    memory: TempDir,
 }
 
 impl Folders {
     fn new() -> Result<Self, String> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name =
-            format!("lockstep-bench-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let shm = Path::new("/dev/shm");
-        let memory =
-            if shm.is_dir() { shm.join(&name) } else { std::env::temp_dir().join(format!("{name}-tails")) };
-        let folders = Self { disk: std::env::temp_dir().join(name), memory, keep: false };
-        for folder in [&folders.disk, &folders.memory] {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| format!("making {}: {error}", folder.display()))?;
-        }
-        Ok(folders)
-    }
-}
-
-impl Drop for Folders {
-    fn drop(&mut self) {
-        if self.keep {
-            return;
-        }
-        for folder in [&self.disk, &self.memory] {
-            // What cannot be removed is left to the system's own cleaning of these folders.
-            let _ = std::fs::remove_dir_all(folder);
-        }
+        let make = |parent: &Path| {
+            let made = TempDir::with_prefix_in("lockstep-bench-", parent);
+            made.map_err(|error| format!("making a folder in {}: {error}", parent.display()))
+        };
+        let (disk, shm) = (std::env::temp_dir(), Path::new("/dev/shm"));
+        Ok(Self { memory: make(if shm.is_dir() { shm } else { &disk })?, disk: make(&disk)? })
     }
 }
 
@@ -123,7 +104,7 @@ impl Cluster {
     pub fn file(site: &Site, idle: Idle) -> Result<Self, String> {
         let folders = Folders::new()?;
         let text = text(&folders, site, idle)?;
-        let path = folders.disk.join("lockstep.toml");
+        let path = folders.disk.path().join("lockstep.toml");
         std::fs::write(&path, &text).map_err(|error| format!("writing {}: {error}", path.display()))?;
         let config = load(&path)?;
         Ok(Self { folders, config, identities: Vec::new(), history: 0 })
@@ -156,13 +137,15 @@ impl Cluster {
 
     /// Leaves the folders where they are, and returns the one on the disk.
     pub fn keep(&mut self) -> &Path {
-        self.folders.keep = true;
-        &self.folders.disk
+        let Folders { disk, memory } = &mut self.folders;
+        memory.disable_cleanup(true);
+        disk.disable_cleanup(true);
+        disk.path()
     }
 
     /// The cluster's file.
     pub fn path(&self) -> PathBuf {
-        self.folders.disk.join("lockstep.toml")
+        self.folders.disk.path().join("lockstep.toml")
     }
 
     /// What the node of a replica needs to know.
@@ -227,7 +210,7 @@ send_buffer = "4MiB"
     if site.transport.memory() != Memory::Off {
         text.push_str("\n[network]\nshm = true\n");
     }
-    let (disk, memory) = (folders.disk.display(), folders.memory.display());
+    let (disk, memory) = (folders.disk.path().display(), folders.memory.path().display());
     for (replica, address) in (1..).zip(&site.addresses) {
         let port: u16 = ports[replica];
         write!(

@@ -3,6 +3,7 @@
 //! [`Stage::play`] is a turn: it starts the processes of a contestant, opens its client, measures with it and ends what it
 //! started, by its own id, also when it fails half-way.
 
+use crate::child::{self, Own};
 use crate::client::{Ground, Measure, measure};
 use crate::cluster::Cluster;
 use crate::hosts::Hosts;
@@ -13,9 +14,9 @@ use clap::ValueEnum;
 use lockstep::client::Delivery;
 use lockstep::io::cpu::{self, SchedulingClass};
 use lockstep::wire::Nanos;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Stdio};
-use std::time::{Duration, Instant};
+use std::io::{BufReader, Read};
+use std::process::ChildStdout;
+use std::time::Duration;
 
 /// Who is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -113,81 +114,45 @@ impl<'a> Stage<'a> {
 /// How long a process may take until it has ended by itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A process of this program that takes part. It ends when its standard input does, and so also when we
-/// die; it is killed where it does not.
+/// A process of this program that takes part.
 pub struct Node {
-    child: Child,
-    /// What it says behind its first line.
-    output: Option<BufReader<ChildStdout>>,
+    process: Own,
+    /// What it reports behind its first line.
+    output: BufReader<ChildStdout>,
 }
 
 impl Node {
-    /// Starts a process of `cluster` on this host and waits until it says that it is ready.
+    /// Starts a process of `cluster` on the host of its role, and waits until it reports that it is ready.
     ///
     /// # Errors
     /// It did not start, or ended; in its own words on standard error.
-    pub fn start(cluster: &Cluster, arguments: &NodeArguments) -> Result<Self, String> {
-        Self::start_on(&Hosts::here(), cluster, arguments)
-    }
-
-    /// The same on the host of its role.
-    ///
-    /// # Errors
-    /// As [`Node::start`].
     pub fn start_on(hosts: &Hosts, cluster: &Cluster, arguments: &NodeArguments) -> Result<Self, String> {
-        let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
-        let child = hosts
-            .command(arguments.role, itself)
-            .arg("node")
-            .args(arguments.flags())
-            .arg(cluster.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("starting a node: {error}"))?;
-        let mut node = Self { child, output: None };
-        let mut line = String::new();
-        node.output = node.child.stdout.take().map(BufReader::new);
-        let read = node.output.as_mut().map(|output| output.take(64).read_line(&mut line));
-        match read {
-            Some(Ok(_)) if line == "ready\n" => Ok(node),
-            _ => {
-                Err(format!("the {} of {} did not start", arguments.role.name(), arguments.contestant.name()))
-            }
+        let mut command = hosts.command(arguments.role, child::itself()?);
+        command.arg("node").args(arguments.flags()).arg(cluster.path());
+        let mut process = Own::start("a node", command, PATIENCE)?;
+        let (line, output) = process.first_line()?;
+        if line != "ready\n" {
+            return Err(format!(
+                "the {} of {} did not start",
+                arguments.role.name(),
+                arguments.contestant.name()
+            ));
         }
+        Ok(Self { process, output })
     }
-}
 
-impl Node {
     /// Ends it, and returns what its hot thread was kept by: of one that was told to watch it.
     ///
     /// # Errors
-    /// It says nothing of that.
+    /// It reports nothing of that.
     pub fn end(mut self) -> Result<Stalls, String> {
-        drop(self.child.stdin.take());
+        self.process.end_input();
         let mut text = String::new();
-        if let Some(output) = &mut self.output {
-            output.read_to_string(&mut text).map_err(|error| format!("reading what a node says: {error}"))?;
-        }
+        let read = self.output.read_to_string(&mut text);
+        read.map_err(|error| format!("reading what a node reports: {error}"))?;
         let told = text.lines().find_map(|line| line.strip_prefix(STALLS));
-        let told = told.ok_or("a node has ended without a word about its stalls")?;
-        serde_json::from_str(told).map_err(|error| format!("what a node says about its stalls: {error}"))
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let began = Instant::now();
-        while began.elapsed() < PATIENCE {
-            match self.child.try_wait() {
-                Ok(None) => std::thread::sleep(Duration::from_millis(2)),
-                Ok(Some(_)) | Err(_) => return,
-            }
-        }
-        // It is our own child and not yet waited for, so the id is its own still.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let told = told.ok_or("a node has ended without a report of its stalls")?;
+        serde_json::from_str(told).map_err(|error| format!("what a node reports of its stalls: {error}"))
     }
 }
 

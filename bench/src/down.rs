@@ -7,6 +7,7 @@
 //! The floor is as large a victim without a watcher, from the kill until its parent's `wait` returns: how
 //! soon any supervisor can know of a death by itself.
 
+use crate::child::{Own, report};
 use crate::contestant::Scheduled;
 use crate::environment;
 use crate::harness::Run;
@@ -23,13 +24,13 @@ use lockstep::io::udp::{Interface, Udp, UdpSettings, free_port};
 use lockstep::io::watcher::{NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps, watch};
 use lockstep::node::EVENT_KINDS;
 use lockstep::wire::{Datagram, DownBody, Header, Kind, Nanos, write_down};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Read;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Stdio};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// The id in every datagram of these runs.
 const CLUSTER: u64 = 1;
@@ -134,23 +135,14 @@ struct Death {
     by_mutex: bool,
 }
 
-/// A tail's file, which goes with it.
-struct TailFile(PathBuf);
-
-impl Drop for TailFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0); // it may never have come to be
-    }
-}
-
 /// How long a parent waits for a victim that has no watcher, from just before the kill.
 fn waited(mib: u64, core: usize, class: SchedulingClass) -> Result<Nanos, String> {
     let (mut victim, _tail) = Victim::start((mib, core, class), &["--alone"])?;
     let _scheduled = Scheduled::new(class)?;
     let clock = Clock::start();
     let killed = clock.now();
-    victim.0.kill().map_err(|error| format!("killing the victim: {error}"))?;
-    victim.0.wait().map_err(|error| format!("waiting for the victim: {error}"))?;
+    victim.0.child().kill().map_err(|error| format!("killing the victim: {error}"))?;
+    victim.0.child().wait().map_err(|error| format!("waiting for the victim: {error}"))?;
     Ok(clock.now() - killed)
 }
 
@@ -166,7 +158,7 @@ fn death(mib: u64, core: usize, class: SchedulingClass) -> Result<Death, String>
     let scheduled = Scheduled::new(class)?;
     let clock = Clock::start();
     let killed = clock.now();
-    victim.0.kill().map_err(|error| format!("killing the victim: {error}"))?;
+    victim.0.child().kill().map_err(|error| format!("killing the victim: {error}"))?;
     let heard = loop {
         let count = ears.recv_groups();
         let now = clock.now();
@@ -196,54 +188,38 @@ fn device(port: u16, group: Ipv4Addr) -> UdpSettings {
 }
 
 /// The victim's process, ended whatever happens.
-struct Victim(Child);
+struct Victim(Own);
 
 impl Victim {
     /// Starts one on a core, in a class, with so many MiB, and waits until it is ready.
     fn start(
         (mib, core, class): (u64, usize, SchedulingClass),
         flags: &[&str],
-    ) -> Result<(Self, TailFile), String> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let tail = TailFile(PathBuf::from(format!("/dev/shm/lockstep-bench-{}-{}.tail", name.0, name.1)));
+    ) -> Result<(Self, TempDir), String> {
+        let folder = TempDir::with_prefix_in("lockstep-bench-", "/dev/shm");
+        let folder = folder.map_err(|error| format!("making a folder in /dev/shm: {error}"))?;
         let mut command = Command::new("/proc/self/exe");
         command.arg("down-victim").args(flags);
         command.args([format!("--core={core}"), format!("--scheduling={class}")]);
         if mib > 0 {
-            command.arg(format!("--mib={mib}")).arg("--tail").arg(&tail.0);
+            command.arg(format!("--mib={mib}")).arg("--tail").arg(folder.path().join("tail"));
         }
-        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut victim = Self(spawned.map_err(|error| format!("starting the victim: {error}"))?);
-        victim.await_ready()?;
-        Ok((victim, tail))
-    }
-
-    fn await_ready(&mut self) -> Result<(), String> {
-        let mut line = String::new();
-        let out = self.0.stdout.take().map(|out| BufReader::new(out.take(64)).read_line(&mut line));
-        match out {
-            Some(Ok(_)) if line == "ready\n" => Ok(()),
-            _ => {
-                let _ = self.0.kill(); // it may have ended
-                Err(format!("the victim did not start: {}", self.last_words()))
-            }
+        command.stderr(Stdio::piped());
+        let mut victim = Self(Own::start("the victim", command, Duration::ZERO)?);
+        if victim.0.first_line()?.0 != "ready\n" {
+            let _ = victim.0.child().kill(); // it may have ended
+            return Err(format!("the victim did not start: {}", victim.last_words()));
         }
+        Ok((victim, folder))
     }
 
     /// Its stderr, which is its watcher's too, to the end.
     fn last_words(&mut self) -> String {
-        let _ = self.0.wait(); // it was killed
+        let victim = self.0.child();
+        let _ = victim.wait(); // it was killed
         let mut said = String::new();
-        self.0.stderr.take().map(|mut error| error.read_to_string(&mut said));
+        victim.stderr.take().map(|mut error| error.read_to_string(&mut said));
         said
-    }
-}
-
-impl Drop for Victim {
-    fn drop(&mut self) {
-        let _ = self.0.kill(); // as above
-        let _ = self.0.wait();
     }
 }
 
@@ -265,8 +241,7 @@ pub fn victim(arguments: &VictimArguments) -> Result<(), String> {
     cpu::pin(arguments.core);
     let _watcher = if arguments.alone { None } else { Some(watched(arguments, &cores)?) };
     let _scheduled = Scheduled::new(arguments.scheduling)?;
-    let mut out = std::io::stdout();
-    out.write_all(b"ready\n").and_then(|()| out.flush()).map_err(|error| format!("saying so: {error}"))?;
+    report("ready")?;
     loop {
         std::hint::spin_loop();
     }

@@ -17,10 +17,11 @@ mod load;
 mod report;
 
 use crate::check::SIZE_MIN;
+use crate::child::{self, Own, input_ends};
 use crate::cluster::{self, Cluster, Site};
 use crate::environment;
 use crate::fleet::Fleet;
-use crate::harness::Run;
+use crate::harness::{Run, pin};
 use crate::place::{Nodes, Place};
 use crate::results::{Output, Verdict};
 use clap::ValueEnum;
@@ -32,9 +33,9 @@ use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::{Epoch, Nanos};
 use report::{Found, Takeover};
-use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Replicas.
@@ -164,7 +165,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let endpoint = config.endpoint();
     let start = if fleet.is_some() { Start::From(1) } else { Start::Live };
     let load = Load::start(&endpoint, start, clock, arguments.rate, arguments.size)?;
-    let _hogs = Hogs::start(arguments.hogs)?;
+    let _hogs = hogs(arguments.hogs)?;
     let Arguments { how, rate, size, window_ms, .. } = arguments;
     run.tell("clock", "monotonic, one for all processes");
     let threads = if fleet.is_some() { THREADS } else { 1 };
@@ -430,35 +431,16 @@ impl Bench<'_> {
     }
 }
 
-/// Processes that compute, one on each core.
-struct Hogs(Vec<Child>);
-
-impl Hogs {
-    fn start(niceness: Option<i32>) -> Result<Self, String> {
-        let mut hogs = Self(Vec::new());
-        let Some(niceness) = niceness else { return Ok(hogs) };
-        let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
-        for core in cpu::cores() {
-            let child = Command::new("nice")
-                .args(["-n", &niceness.to_string()])
-                .arg(&itself)
-                .args(["hog", "--core", &core.to_string()])
-                .stdin(Stdio::piped())
-                .spawn()
-                .map_err(|error| format!("starting a process that computes: {error}"))?;
-            hogs.0.push(child);
-        }
-        Ok(hogs)
-    }
-}
-
-impl Drop for Hogs {
-    fn drop(&mut self) {
-        for hog in &mut self.0 {
-            let _ = hog.kill(); // it may have ended
-            let _ = hog.wait();
-        }
-    }
+/// Starts a process that computes on each core, with a niceness.
+fn hogs(niceness: Option<i32>) -> Result<Vec<Own>, String> {
+    let Some(niceness) = niceness else { return Ok(Vec::new()) };
+    let start = |core: usize| {
+        let mut command = Command::new("nice");
+        command.args(["-n", &niceness.to_string()]).arg(child::itself()?);
+        command.args(["hog", "--core", &core.to_string()]);
+        Own::start("a process that computes", command, Duration::ZERO)
+    };
+    cpu::cores().into_iter().map(start).collect()
 }
 
 /// The hidden subcommand.
@@ -474,14 +456,10 @@ pub struct HogArguments {
 /// # Errors
 /// It cannot be bound to its core.
 pub fn hog(arguments: &HogArguments) -> Result<(), String> {
-    if let Some(note) = cpu::pin(arguments.core).note {
-        return Err(note);
-    }
-    let reader = std::thread::spawn(|| {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-    });
+    pin(arguments.core)?;
+    let over = input_ends();
     let mut value = 1_u64;
-    while !reader.is_finished() {
+    while !over.load(Ordering::Acquire) {
         for _ in 0..1_000_000 {
             value = std::hint::black_box(value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
         }

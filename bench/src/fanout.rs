@@ -13,34 +13,32 @@
 mod copies;
 mod listener;
 mod listeners;
-mod speaker;
 
 pub use listener::{ListenerArguments, listen};
 
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
-use crate::contestant::{Contestant, Node};
+use crate::contestant::{Contestant, Stage};
 use crate::environment;
-use crate::floor::write_submission;
 use crate::harness::{Run, Shared, pin, two_cores};
-use crate::node::{NodeArguments, Role};
+use crate::load::Pace;
+use crate::probe::Rally;
 use crate::results::{Round, Row, Unit, Verdict};
 use crate::stats::Latencies;
+use crate::ways::Way;
 use listener::Heard;
 use listeners::Listeners;
-use lockstep::io::clock::Clock;
+use lockstep::client::Delivery;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::Nanos;
-use speaker::{Speaker, speak};
 use std::time::{Duration, Instant};
 
 /// Messages of each turn that do not count.
 const WARM_UP: u64 = 50;
 /// How long the last message may take to all who lack it.
 const SETTLE: Duration = Duration::from_secs(3);
-/// A message that left later than that after its time was late, and a sender of which a greater share was fell behind.
-const LATE_NS: Nanos = 100_000;
-const LATE_SHARE: f64 = 0.01;
+/// Between two looks whether all have it.
+const LOOK: Duration = Duration::from_millis(2);
 /// Who is compared.
 const CONTESTANTS: [Contestant; 2] = [Contestant::Plain, Contestant::Lockstep];
 
@@ -123,8 +121,6 @@ fn one(
     let idle = Idle::for_machine(subscribers + 2, cores.len());
     let cluster = Cluster::on(&Site::loopback(1), idle)?;
     run.results.configure(&cluster.config);
-    let leader = NodeArguments::new(contestant, Role::Leader, cores[1]);
-    let _leader = Node::start(&cluster, &leader)?;
     let total = WARM_UP + arguments.messages;
     let waits = arguments.idle.unwrap_or(idle);
     let which = |place: usize| ListenerArguments {
@@ -134,15 +130,31 @@ fn one(
         messages: total,
         config: cluster.path(),
     };
-    let mut listeners = Listeners::start((0..subscribers).map(which))?;
-    let at = Instant::now();
-    let sent = speak(contestant, &cluster, Publish { arguments, idle, total, listeners: &mut listeners })?;
+    let time_of = |messages: u64| messages * 1_000_000_000 / arguments.rate;
+    let pace = Pace::Open(arguments.rate, None);
+    let rally = Rally {
+        pace,
+        warm_up_ns: time_of(WARM_UP),
+        ..Rally::probe(MESSAGE_LEN, time_of(arguments.messages), idle)
+    };
+    let (way, mut listeners, mut at) = (Way::default(), None, Instant::now());
+    let stage = Stage { fates: true, ..Stage::of(contestant, &way, Delivery::Stamped, [cores[1]; 2]) };
+    let (sent, _leader) = stage.play(&cluster, MESSAGE_LEN, |_| {
+        listeners = Some(Listeners::start((0..subscribers).map(which))?);
+        at = Instant::now();
+        Ok(rally)
+    })?;
+    let mut listeners = listeners.ok_or("nobody listens")?;
+    let until = Instant::now() + SETTLE;
+    while !listeners.have_all()? && Instant::now() < until {
+        std::thread::sleep(LOOK);
+    }
     let heard = listeners.end()?;
     let counted = at.elapsed();
     let found = Found::of(&heard, total)?;
     let [mut lost, repaired] =
         [|heard: &Heard| heard.gaps, |heard: &Heard| heard.repaired].map(|of| heard.iter().map(of).sum());
-    let mut marks = sent.marks();
+    let Round { target, achieved, mut marks, .. } = sent.round()?;
     if found.missing > 0 {
         let missing = format!("{} deliveries to {subscribers} subscribers never came", found.missing);
         if contestant == Contestant::Lockstep {
@@ -161,14 +173,7 @@ fn one(
         let row = Row::new(&case, contestant.key(), &words, Unit::Nanos);
         let row = row.as_floor(contestant != Contestant::Lockstep);
         let row = row.over([("subscribers", subscribers as f64), ("rate", arguments.rate as f64)]);
-        let round = Round {
-            target: Some(arguments.rate as f64),
-            achieved: Some(sent.rate),
-            marks: marks.clone(),
-            lost,
-            repaired,
-            ..Round::of(latencies)?
-        };
+        let round = Round { target, achieved, marks: marks.clone(), lost, repaired, ..Round::of(latencies)? };
         run.record(row, at, counted, round);
     }
     Ok(())
@@ -199,74 +204,6 @@ impl Found {
             }
         }
         Ok(found)
-    }
-}
-
-/// How the publisher did.
-struct Sent {
-    /// Messages per second.
-    rate: f64,
-    late_share: f64,
-    latest_ns: Nanos,
-}
-
-impl Sent {
-    fn marks(&self) -> Vec<String> {
-        let behind = || {
-            format!(
-                "the sender fell behind: {:.1} % of the messages left more than {} us after their time, at most {:.1} \
-                 ms",
-                self.late_share * 100.0,
-                LATE_NS / 1_000,
-                self.latest_ns as f64 / 1e6
-            )
-        };
-        (self.late_share > LATE_SHARE).then(behind).into_iter().collect()
-    }
-}
-
-/// What the publisher has to do.
-struct Publish<'a> {
-    arguments: &'a Arguments,
-    idle: Idle,
-    total: u64,
-    listeners: &'a mut Listeners,
-}
-
-impl Publish<'_> {
-    /// Publishes at intended times, and goes on until all have all, or no longer wait.
-    fn with(self, mut speaker: impl Speaker) -> Result<Sent, String> {
-        let Self { arguments, idle, total, listeners } = self;
-        let clock = Clock::start();
-        let mut waiter = idle.waiter(&[]).map_err(|error| error.to_string())?;
-        let mut message = [0; MESSAGE_LEN];
-        let interval_ns = 1_000_000_000 / arguments.rate;
-        let (began, mut sent, mut late, mut latest_ns, mut last) = (clock.now(), 0, 0, 0, 0);
-        let mut settled = None;
-        loop {
-            let now = clock.now();
-            let due = began + sent * interval_ns;
-            if sent < total && now >= due {
-                write_submission(&mut message, sent, due);
-                if speaker.say(&message) {
-                    (sent, last) = (sent + 1, now);
-                    late += u64::from(now - due > LATE_NS);
-                    latest_ns = latest_ns.max(now - due);
-                }
-            }
-            let work = speaker.turn();
-            if sent == total {
-                let until = *settled.get_or_insert_with(|| Instant::now() + SETTLE);
-                if listeners.have_all()? || Instant::now() > until {
-                    break;
-                }
-            }
-            if work == 0 {
-                waiter.wait(0);
-            }
-        }
-        let rate = total as f64 * 1e9 / (last - began + interval_ns) as f64;
-        Ok(Sent { rate, late_share: late as f64 / total as f64, latest_ns })
     }
 }
 

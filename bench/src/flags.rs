@@ -2,15 +2,29 @@
 
 use std::ops::RangeInclusive;
 
+/// A number with one of `units`, each a suffix and its factor, within `bounds`; a suffix that ends another one stands
+/// behind it.
+///
+/// # Errors
+/// It is none, or lies outside: `wrong` tells what to write.
+pub fn scaled(
+    text: &str,
+    units: &[(&str, f64)],
+    bounds: RangeInclusive<f64>,
+    wrong: &str,
+) -> Result<f64, String> {
+    let unit = units.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, factor)));
+    let value = unit.and_then(|(digits, factor)| Some(digits.trim().parse::<f64>().ok()? * factor));
+    value.filter(|value| bounds.contains(value)).ok_or_else(|| format!("'{text}' {wrong}"))
+}
+
 /// A number of seconds within `bounds`.
 ///
 /// # Errors
 /// It is none, or lies outside: with the bounds.
 pub fn seconds(text: &str, bounds: RangeInclusive<f64>) -> Result<f64, String> {
-    let seconds = text.parse().ok().filter(|seconds| bounds.contains(seconds));
-    seconds.ok_or_else(|| {
-        format!("'{text}' is no number of seconds that fits; write {} to {}", bounds.start(), bounds.end())
-    })
+    let wrong = format!("is no number of seconds that fits; write {} to {}", bounds.start(), bounds.end());
+    scaled(text, &[("", 1.0)], bounds, &wrong)
 }
 
 #[cfg(test)]

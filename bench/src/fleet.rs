@@ -315,7 +315,7 @@ fn wait(child: &mut Child, clock: &Clock) -> Option<std::process::ExitStatus> {
 }
 
 /// The processes that `pid` has started.
-fn children(pid: u32) -> Vec<u32> {
+pub fn children(pid: u32) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let texts = tasks.map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default());
     texts

@@ -277,12 +277,6 @@ pub fn write_message(message: &mut [u8], number: u64, intended: Nanos) {
     set_word(message, INTENDED, intended);
 }
 
-/// The same, as a forwarder takes it without a [`FloorClient`] that sends it.
-pub fn write_submission(message: &mut [u8], number: u64, intended: Nanos) {
-    write_message(message, number, intended);
-    set_word(message, KIND, Kind::Submit as u64);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

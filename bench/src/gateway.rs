@@ -66,6 +66,26 @@ pub struct Arguments {
     idle: Option<Idle>,
 }
 
+/// What both parts need to know.
+struct Plan {
+    /// Rounds, each with every segment and every window once.
+    rounds: u64,
+    /// Clients that are connected, those that storm among them.
+    clients: usize,
+    /// Clients that storm.
+    storm: usize,
+    /// Logins a second of the storm at most; as many as are answered where there is no limit.
+    logins: Option<u64>,
+    /// Messages or orders per second.
+    rate: u64,
+    /// Bytes of each.
+    size: usize,
+    /// Seconds of a segment or a window.
+    seconds: f64,
+    /// What everybody does when there is nothing to do.
+    idle: Idle,
+}
+
 /// What a ratio is to be at most.
 const AIM: f64 = 1.5;
 
@@ -95,17 +115,22 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         "loop",
         "open: no message waits for an answer; what the subject holds up counts from when it was due",
     );
-    let (rounds, rate, seconds) = (arguments.shared.rounds, arguments.rate, arguments.seconds);
+    let plan = |idle| Plan {
+        rounds: arguments.shared.rounds,
+        clients: clients as usize,
+        storm: storm as usize,
+        logins: arguments.logins,
+        rate: arguments.rate,
+        size,
+        seconds: arguments.seconds,
+        idle: arguments.idle.unwrap_or(idle),
+    };
     if arguments.only != Some(Which::Storm) {
-        let idle = arguments.idle.unwrap_or_else(|| Idle::for_machine(added::THREADS, cores));
-        added::measure(&added::Plan { rounds, rate, size, seconds, idle }, &mut run)?;
+        added::measure(&plan(Idle::for_machine(added::THREADS, cores)), &mut run)?;
     }
     if arguments.only != Some(Which::Added) {
         let enough = if storm::THREADS <= cores { Idle::Spin } else { Idle::Park };
-        let idle = arguments.idle.unwrap_or(enough);
-        let (clients, storm, logins) = (clients as usize, storm as usize, arguments.logins);
-        let plan = storm::Plan { rounds, clients, storm, logins, rate, size, seconds, idle };
-        storm::measure(&plan, &mut run)?;
+        storm::measure(&plan(enough), &mut run)?;
     }
     run.finish(&arguments.shared.output)
 }

@@ -2,6 +2,7 @@
 //! (`/proc/PID/task/*/schedstat`, nanoseconds).
 
 use crate::environment;
+use crate::fleet::children;
 use crate::harness::{Run, Shared};
 use crate::results::{Round, Row, Unit, VALUE, Verdict};
 use clap::Parser;
@@ -35,13 +36,6 @@ fn cpu_ns(pid: u32) -> Result<u64, String> {
         all += first.ok_or_else(|| format!("{tasks}: a schedstat that says '{text}'"))?;
     }
     Ok(all)
-}
-
-/// The processes that this one has started.
-fn children(pid: u32) -> Vec<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let texts = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    texts.flat_map(|text| text.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 /// Measures them.

@@ -13,7 +13,7 @@
 
 mod append;
 mod kept;
-mod open;
+pub mod open;
 
 use crate::environment;
 use crate::flags;

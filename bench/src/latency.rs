@@ -106,38 +106,19 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 /// A rate like `20000`, `20k`, `1.5M`, in messages per second.
 fn rate(text: &str) -> Result<u64, String> {
-    let (digits, unit) = match text.strip_suffix(['k', 'M']) {
-        Some(digits) if text.ends_with('k') => (digits, 1e3),
-        Some(digits) => (digits, 1e6),
-        None => (text, 1.0),
-    };
-    let value =
-        digits.parse::<f64>().map_err(|_| format!("'{text}' is no rate; write 20000, 20k or 1.5M"))? * unit;
-    if (1.0..=1e8).contains(&value) {
-        Ok(value as u64)
-    } else {
-        Err("1 to 100M messages per second".to_owned())
-    }
+    let wrong = "is no rate; write 20000, 20k or 1.5M, from 1 to 100M messages per second";
+    flags::scaled(text, &[("k", 1e3), ("M", 1e6), ("", 1.0)], 1.0..=1e8, wrong).map(|rate| rate as u64)
 }
 
 /// A time like `200ns` or `5us`.
 fn time(text: &str) -> Result<Nanos, String> {
-    let wrong = || format!("'{text}' is no time; write 200ns, 5us or 1ms");
-    let (digits, unit) = [("ns", 1.0), ("us", 1e3), ("ms", 1e6)]
-        .into_iter()
-        .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))
-        .ok_or_else(wrong)?;
-    digits
-        .parse::<f64>()
-        .ok()
-        .filter(|value| *value >= 0.0)
-        .map(|value| (value * unit) as Nanos)
-        .ok_or_else(wrong)
+    let units = [("ns", 1.0), ("us", 1e3), ("ms", 1e6)];
+    flags::scaled(text, &units, 0.0..=1e15, "is no time; write 200ns, 5us or 1ms").map(|ns| ns as Nanos)
 }
 
 fn mtu(text: &str) -> Result<usize, String> {
-    let value = text.parse().map_err(|_| format!("'{text}' is no number of bytes"))?;
-    if (576..=9000).contains(&value) { Ok(value) } else { Err("576 to 9000 bytes".to_owned()) }
+    flags::scaled(text, &[("", 1.0)], 576.0..=9000.0, "is no MTU; write 576 to 9000 bytes")
+        .map(|mtu| mtu as usize)
 }
 
 /// What is measured at a time: a way to deliver, a size.
@@ -390,7 +371,7 @@ mod tests {
     fn rates_and_times_are_read_with_their_units_and_refused_with_an_example() {
         assert_eq!((rate("20000"), rate("20k"), rate("1.5M")), (Ok(20_000), Ok(20_000), Ok(1_500_000)));
         assert_eq!((time("200ns"), time("5us")), (Ok(200), Ok(5_000)));
-        for text in ["", "k", "20 k", "0", "fast"] {
+        for text in ["", "k", "0", "fast", "NaN", "200M"] {
             assert!(rate(text).is_err(), "{text}");
         }
         assert!(time("5").is_err_and(|why| why.contains("200ns")));

@@ -7,6 +7,7 @@
 
 mod attached;
 mod check;
+mod child;
 mod cli;
 mod client;
 pub mod cluster;

@@ -1,5 +1,6 @@
 //! One process of a measurement: a leader or a standby, of the floor or of lockstep.
 
+use crate::child::{input_ends, report};
 use crate::cluster;
 use crate::contestant::{Contestant, Scheduled};
 use crate::floor::{self, Stall};
@@ -18,10 +19,8 @@ use lockstep::io::udp::UdpSettings;
 use lockstep::io::{cpu, duty};
 use lockstep::node::{EVENT_KINDS, Node};
 use lockstep::wire::Nanos;
-use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// In whose place a process stands.
@@ -134,13 +133,7 @@ const EVENTS_MAX: usize = 64;
 /// # Errors
 /// In words, what could not be opened.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let ended = Arc::clone(&stop);
-    // Whoever started us holds the other end: it is closed, or the starter is dead.
-    std::thread::spawn(move || {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        ended.store(true, Ordering::Release);
-    });
+    let stop = input_ends();
     let config = cluster::load(&arguments.config)?;
     let NodeArguments { contestant, role, .. } = arguments.which;
     let udp = cluster::device(&config, role.joins());
@@ -195,7 +188,7 @@ fn forward(
     if which.stalls {
         return watched(None, |now| (turn(now).into(), 0), (&clock, &mut waiter), stop);
     }
-    ready()?;
+    report("ready")?;
     duty::run(&mut turn, &clock, &mut waiter, stop);
     Ok(())
 }
@@ -208,7 +201,7 @@ fn watched(
     stop: &AtomicBool,
 ) -> Result<(), String> {
     let (mut watch, mut failed) = (Watch::begin(journal)?, None);
-    ready()?;
+    report("ready")?;
     duty::run(
         &mut |now| {
             let (turn, durable) = turn(now);
@@ -224,7 +217,7 @@ fn watched(
     );
     failed.map_or(Ok(()), Err)?;
     let told = serde_json::to_string(&watch.end()).map_err(|error| error.to_string())?;
-    say(&format!("{STALLS}{told}\n"))
+    report(&format!("{STALLS}{told}"))
 }
 
 /// lockstep's: a whole node, journal and side thread included.
@@ -240,17 +233,7 @@ fn replicate(which: &NodeArguments, config: &Config, stop: &AtomicBool) -> Resul
         watched(Some(&settings.journal), turn, (&Clock::start(), &mut waiter), stop)?;
         // It has been told to stop, and drains.
     } else {
-        ready()?;
+        report("ready")?;
     }
     node.run(stop, &recorder).map_err(|error| error.to_string())
-}
-
-fn ready() -> Result<(), String> {
-    say("ready\n")
-}
-
-fn say(text: &str) -> Result<(), String> {
-    let mut out = std::io::stdout();
-    let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    said.map_err(|error| format!("speaking to who has started it: {error}"))
 }

@@ -22,8 +22,10 @@ mod report;
 
 pub use reader::{ReaderArguments, read};
 
+use crate::child::{self, Own};
 use crate::cluster::{Cluster, Site};
 use crate::environment;
+use crate::flags;
 use crate::fleet::Fleet;
 use crate::harness::Run;
 use crate::place::Place;
@@ -38,11 +40,9 @@ use lockstep::io::signal::Signal;
 use reader::{Read, Said};
 use report::{COUNTED, Found, Kind, Memory, Window};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// Replicas.
@@ -119,10 +119,8 @@ pub struct Arguments {
 
 /// A share like `0.01%`, in a million.
 fn per_million(text: &str) -> Result<u32, String> {
-    let number = text.strip_suffix('%').ok_or("give a share with %, like 0.01%")?;
-    let percent: f64 = number.trim().parse().map_err(|_| format!("'{number}' is no number"))?;
-    let share = (percent * 1e4).round();
-    if (1.0..=999_999.0).contains(&share) { Ok(share as u32) } else { Err("0.0001% to 99.9999%".into()) }
+    let wrong = "is no share of packets; write 0.0001% to 99.9999%";
+    flags::scaled(text, &[("%", 1e4)], 0.5..=999_999.4, wrong).map(|share| share.round() as u32)
 }
 
 /// Measures, gives out what was found, and judges it.
@@ -184,52 +182,34 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
 /// A reader's process.
 struct Reader {
     place: Place,
-    child: Child,
+    process: Own,
     at: Arc<AtomicU64>,
     read: Receiver<Box<Read>>,
 }
 
 impl Reader {
     fn start(place: Place, config: &std::path::Path) -> Result<Self, String> {
-        let fails = |error: std::io::Error| format!("starting a reader: {error}");
-        let mut command = place.command(std::env::current_exe().map_err(fails)?);
+        let mut command = place.command(child::itself()?);
         command.args(["reader", "--config"]).arg(config);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(fails)?;
-        let out = child.stdout.take().ok_or("a reader has no output")?;
+        let mut process = Own::start("a reader", command, Duration::ZERO)?;
         let (at, (ready, is_ready), (to, read)) = (Arc::new(AtomicU64::new(0)), channel(), channel());
         let theirs = Arc::clone(&at);
-        std::thread::spawn(move || follow(BufReader::new(out), &theirs, &ready, &to));
-        let reader = Self { place, child, at, read };
+        process.follow(move |said| match said {
+            Some(Ok(Said::Ready)) => ready.send(()).is_ok(),
+            Some(Ok(Said::At(messages))) => {
+                theirs.store(messages, Ordering::Release);
+                true
+            }
+            Some(Ok(Said::Read(read))) => to.send(read).is_ok(),
+            Some(Err(_)) | None => true, // what is missed is told by whoever waits for it
+        })?;
+        let reader = Self { place, process, at, read };
         is_ready.recv_timeout(PATIENCE).map_err(|_| "a reader does not listen; its words are above")?;
         Ok(reader)
     }
 
     fn at(&self) -> u64 {
         self.at.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended
-        let _ = self.child.wait();
-    }
-}
-
-/// Takes what a reader says, to its end.
-fn follow(out: impl BufRead, at: &AtomicU64, ready: &Sender<()>, to: &Sender<Box<Read>>) {
-    for said in out.lines().map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok()) {
-        let went = match said {
-            Said::Ready => ready.send(()).is_ok(),
-            Said::At(messages) => {
-                at.store(messages, Ordering::Release);
-                true
-            }
-            Said::Read(read) => to.send(read).is_ok(),
-        };
-        if !went {
-            return;
-        }
     }
 }
 
@@ -318,12 +298,12 @@ impl Bench<'_> {
     fn stop(&mut self, load: &Load, lasting: Duration) -> Result<(), String> {
         let fails = |error: lockstep::io::IoError| error.to_string();
         self.window(load, Kind::Without)?;
-        Signal::Stop.send(&self.one().child).map_err(fails)?;
+        Signal::Stop.send(self.one().process.process()).map_err(fails)?;
         self.mark("the last reader stands still");
         self.run.show(&format!("the last reader stands still for {lasting:?}"));
         self.window_lasting(load, Kind::With, lasting)?;
         let lacks = self.lacks(load);
-        Signal::Continue.send(&self.one().child).map_err(fails)?;
+        Signal::Continue.send(self.one().process.process()).map_err(fails)?;
         self.mark("it goes on");
         let began = Instant::now();
         let close = (self.arguments.rate as f64 * CAUGHT_UP_SECONDS) as u64;
@@ -365,8 +345,9 @@ impl Bench<'_> {
     /// Looks at everybody's memory: between windows, for that costs whom it looks at.
     fn weigh(&mut self) {
         let replicas = (1..).zip(self.fleet.pids()).map(|(id, pid)| (format!("replica {id}"), pid));
-        let readers =
-            (1..).zip(&self.readers).map(|(id, reader)| (format!("reader {id}"), reader.child.id()));
+        let readers = (1..)
+            .zip(&self.readers)
+            .map(|(id, reader)| (format!("reader {id}"), reader.process.process().id()));
         for (name, pid) in replicas.chain(readers).chain([("load".to_owned(), std::process::id())]) {
             let bytes = resident_bytes(pid).unwrap_or(0);
             let memory = self.memory.entry(name).or_insert(Memory { first: bytes, most: bytes });
@@ -378,9 +359,7 @@ impl Bench<'_> {
     fn finish(mut self, leader: u32, published: Published) -> Result<(Found, Run), String> {
         let mut reads = Vec::new();
         for (id, reader) in (1..).zip(&mut self.readers) {
-            let input = reader.child.stdin.as_mut().ok_or("a reader has no input")?;
-            writeln!(input, "{}", published.messages)
-                .map_err(|error| format!("telling reader {id}: {error}"))?;
+            reader.process.write(published.messages).map_err(|error| format!("reader {id}: {error}"))?;
         }
         for (id, reader) in (1..).zip(&self.readers) {
             let read = reader.read.recv_timeout(PATIENCE);

@@ -12,15 +12,13 @@
 
 mod live;
 
-use crate::cluster::MTU;
 use crate::environment;
-use crate::frames::{CLUSTER, Frame, Frames, HISTORY};
+use crate::frames::{CLUSTER, Frames};
 use crate::harness::{Run, Shared};
+use crate::journal::open::{Journal, ME, Takes};
 use crate::results::{Round, Row, Unit, Verdict};
 use clap::Args;
 use lockstep::engine::replay::{Piece, REPLAY_BUFFER_LEN, piece};
-use lockstep::io::journal_files::{self, JournalConfig, OpenJournal};
-use lockstep::io::journal_thread::{Handle, ThreadSettings, spawn};
 use lockstep::io::replay::{Server, ServerSettings};
 use lockstep::wire::*;
 use std::io::{Read, Write};
@@ -29,7 +27,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tools::processes::memory_folder;
 
-const ME: Identity = Identity { replica: 1, incarnation: 1 };
 /// No step takes nearly so long.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -88,9 +85,8 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     run.tell("loop", "closed: as fast as it is read, over loopback TCP");
     run.tell("warm-up", "none: the journal was written just before");
     run.show("the journals are written");
-    let plain = Journal::fill(&folder.join("plain"), arguments, false)?;
-    let packed =
-        (!arguments.plain).then(|| Journal::fill(&folder.join("packed"), arguments, true)).transpose()?;
+    let plain = Replayed::fill(&folder, arguments, false)?;
+    let packed = (!arguments.plain).then(|| Replayed::fill(&folder, arguments, true)).transpose()?;
     let case = format!("journal of {mebibytes} MiB, messages of {payload} B");
     let axes = [("bytes", payload as f64), ("mib", mebibytes as f64)];
     run.rounds(arguments.shared.rounds, |run, _| {
@@ -101,7 +97,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
             run.record(row.as_floor(key == CAT.0), at, at.elapsed(), round);
             Ok::<_, String>(())
         };
-        add(CAT, &|| cat(&plain.segments()?))?;
+        add(CAT, &|| cat(&segments(&plain.journal)?))?;
         add(SERVER, &|| replay(plain.address(), plain.next, false))?;
         add(READER, &|| replay(plain.address(), plain.next, true))?;
         if let Some(packed) = &packed {
@@ -112,80 +108,55 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     run.finish(&arguments.shared.output)
 }
 
-struct Journal {
-    folder: PathBuf,
+/// A journal, and the server that replays it.
+struct Replayed {
+    journal: Journal,
     next: Seq,
     server: Server,
-    _handle: Handle,
-    _lock: journal_files::Lock,
 }
 
-impl Journal {
-    /// A journal of `arguments`' size, and its server.
+impl Replayed {
+    /// A journal of `arguments`' size in `folder`, and its server.
     fn fill(folder: &Path, arguments: &Arguments, packs: bool) -> Result<Self, String> {
-        let text = |error: &dyn std::fmt::Display| error.to_string();
-        std::fs::create_dir_all(folder).map_err(|error| text(&error))?;
-        let config = JournalConfig {
-            dir: folder.join("journal"),
-            tail: folder.join("tail"),
-            tail_len: 64 << 20,
-            segment_len: 64 << 20,
-            cluster: CLUSTER,
-            replica: ME.replica,
-            power: false,
-            frame_len_max: frame_len_max(MTU),
-        };
-        journal_files::format(&config.dir, CLUSTER, ME).map_err(|error| text(&error))?;
-        let OpenJournal { opened, reader, store, lock, .. } =
-            journal_files::open(&config).map_err(|error| text(&error))?;
-        let settings = ThreadSettings { packs, ..ThreadSettings::new(false) };
-        let handle =
-            spawn(store, reader, opened.writer, opened.superblock, settings).map_err(|error| text(&error))?;
-        handle.set_lineage(lockstep::proto::lineage::Lineage::of(HISTORY));
-        let mut tail = opened.tail;
-        let mut frames = Frames::full(tail.end(), arguments.payload);
+        let mut journal = Journal::make(folder, false, packs)?;
+        let mut frames = Frames::full(journal.tail.end(), arguments.payload);
         let mut bytes = 0;
         while bytes < arguments.mebibytes << 20 {
-            let Frame { header, bytes: frame } = frames.next()?;
-            bytes += frame.len() as u64;
-            wait("room in the tail", || match tail.room() {
-                Ok(room) => {
-                    room[..frame.len()].copy_from_slice(&frame);
-                    true
-                }
-                Err(_) => false,
-            })?;
-            tail.keep(&header);
+            let frame = frames.next()?;
+            bytes += frame.bytes.len() as u64;
+            while !journal.take(&frame) {
+                journal.make_room(&frame)?;
+            }
         }
-        let next = tail.end().next;
-        handle.set_committed(next, false);
-        let written = handle.written();
+        let next = journal.tail.end().next;
+        journal.handle.set_committed(next, false);
+        let written = journal.handle.written();
         wait("the segments", || written().commit_next == next)?;
-        let segments = config.dir.join("segments");
         if packs {
             // All but the last two.
-            wait("packing", || files(&segments, "seg").is_ok_and(|plain| plain.len() <= 2))?;
+            wait("packing", || segments(&journal).is_ok_and(|plain| plain.len() <= 2))?;
         }
         let settings = ServerSettings {
             cluster: CLUSTER,
             identity: ME,
             listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
-            journal: config.dir.clone(),
+            journal: journal.folder(),
             readers_max: 4,
             rate_bytes_per_s: u64::MAX,
             by_leader: true,
         };
-        let server = Server::start(settings, handle.written()).map_err(|error| text(&error))?;
-        Ok(Self { folder: segments, next, server, _handle: handle, _lock: lock })
+        let server = Server::start(settings, journal.handle.written()).map_err(|error| error.to_string())?;
+        Ok(Self { journal, next, server })
     }
 
     fn address(&self) -> SocketAddr {
         self.server.address()
     }
+}
 
-    fn segments(&self) -> Result<Vec<PathBuf>, String> {
-        files(&self.folder, "seg")
-    }
+/// The segments that are not packed, in order.
+fn segments(journal: &Journal) -> Result<Vec<PathBuf>, String> {
+    files(&journal.folder().join("segments"), "seg")
 }
 
 fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, String> {

@@ -17,6 +17,7 @@ mod files;
 mod statistics;
 
 use crate::environment;
+use crate::flags;
 use crate::harness::Progress;
 use crate::results::{Facts, Output, Results, Round, Row, Unit, VALUE, Verdict};
 use contestant::{Contestant, Ran};
@@ -71,11 +72,7 @@ pub struct Arguments {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
-    number.filter(|percent| (0.0..=50.0).contains(percent)).map_or_else(
-        || Err("write a share from 0% to 50%, like 1%".to_owned()),
-        |percent| Ok(percent / 100.0),
-    )
+    flags::scaled(text, &[("%", 0.01)], 0.0..=0.5, "is no share; write 0% to 50%, like 1%")
 }
 
 /// A figure that two results have.

@@ -1,5 +1,6 @@
 //! A subscriber: a process of its own, which keeps when each message came.
 
+use crate::child::{input_ends, report_value};
 use crate::cluster;
 use crate::contestant::Contestant;
 use crate::floor::{MESSAGE_LEN_MIN, intended, number};
@@ -13,7 +14,6 @@ use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
 use lockstep::wire::Nanos;
 use serde::{Deserialize, Serialize};
-use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -112,13 +112,7 @@ impl Ear {
 /// # Errors
 /// In words, what could not be opened.
 pub fn listen(arguments: &ListenerArguments) -> Result<(), String> {
-    let over = Arc::new(AtomicBool::new(false));
-    let ended = Arc::clone(&over);
-    // Whoever started us holds the other end: it is closed, or the starter is dead.
-    std::thread::spawn(move || {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        ended.store(true, Ordering::Release);
-    });
+    let over = input_ends();
     cpu::pin(arguments.core).note.map_or(Ok(()), Err)?;
     cpu::short_slice();
     let config = cluster::load(&arguments.config)?;
@@ -128,7 +122,7 @@ pub fn listen(arguments: &ListenerArguments) -> Result<(), String> {
         Contestant::Lockstep => of_lockstep(arguments, &config, ear)?,
         _ => of_socket(arguments, &config, ear)?,
     };
-    say(&Said::Heard(heard))
+    report_value(&Said::Heard(heard))
 }
 
 fn of_lockstep(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> Result<Heard, String> {
@@ -148,7 +142,7 @@ fn of_lockstep(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> 
         let (seen, read) = (subscriber.stamped_next(), subscriber.deliver_next());
         if !ready && seen > 1 && read >= seen {
             ready = true;
-            say(&Said::Ready)?;
+            report_value(&Said::Ready)?;
         }
         if !ready && began.elapsed() > PATIENCE {
             return Err(format!("a subscriber has read up to {read} of {seen}"));
@@ -176,7 +170,7 @@ fn of_socket(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> Re
     let socket = plain::socket(&cluster::device(config, &[Group::Data, Group::Control]))?;
     let mut waiter = arguments.idle.waiter(&[socket.as_fd()]).map_err(|error| error.to_string())?;
     let mut datagram = [0; 2048];
-    say(&Said::Ready)?;
+    report_value(&Said::Ready)?;
     while !ear.is_done() {
         match socket.recv(&mut datagram) {
             Ok(len) => ear.take(&datagram[..len]),
@@ -185,10 +179,4 @@ fn of_socket(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> Re
         }
     }
     Ok(ear.heard)
-}
-
-fn say(said: &Said) -> Result<(), String> {
-    let line = serde_json::to_string(said).map_err(|error| error.to_string())?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| format!("writing: {error}"))
 }

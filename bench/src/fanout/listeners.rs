@@ -1,9 +1,8 @@
-//! The subscribers' processes. Each ends when its standard input does, and so also when we die; what we started we
-//! end, also when it fails half-way.
+//! The subscribers' processes.
 
 use super::listener::{Heard, ListenerArguments, Said};
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use crate::child::{self, Own};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// See the module.
 pub struct Listeners {
-    children: Vec<Child>,
+    children: Vec<Own>,
     /// What they say; an error is the end of one that had not said all.
     told: Receiver<Result<Said, String>>,
     heard: Vec<Heard>,
@@ -69,7 +68,7 @@ impl Listeners {
     /// # Errors
     /// One ended without saying it.
     pub fn end(mut self) -> Result<Vec<Heard>, String> {
-        self.children.iter_mut().for_each(|child| drop(child.stdin.take()));
+        self.children.iter_mut().for_each(Own::end_input);
         let deadline = Instant::now() + PATIENCE;
         while self.heard.len() < self.children.len() {
             let said = self.next(deadline)?;
@@ -79,39 +78,20 @@ impl Listeners {
     }
 }
 
-impl Drop for Listeners {
-    fn drop(&mut self) {
-        self.children.iter_mut().for_each(|child| drop(child.stdin.take()));
-        for child in &mut self.children {
-            // It may have ended. It is our own child and not yet waited for, so the id is its own still.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-fn start(arguments: &ListenerArguments, tell: Sender<Result<Said, String>>) -> Result<Child, String> {
-    let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
-    let mut child = Command::new(itself)
-        .arg("listener")
-        .args(arguments.flags())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("starting a subscriber: {error}"))?;
-    let out = child.stdout.take().ok_or("a subscriber has no output")?;
-    // It ends with the process. Nobody listens when the measurement is over.
-    std::thread::spawn(move || {
-        let mut said_all = false;
-        for line in BufReader::new(out).lines().map_while(Result::ok) {
-            let said =
-                serde_json::from_str(&line).map_err(|error| format!("a subscriber said '{line}': {error}"));
-            said_all |= matches!(said, Ok(Said::Heard(_)));
-            let _ = tell.send(said);
-        }
-        if !said_all {
-            let _ = tell.send(Err("a subscriber ended before it said what it heard".to_owned()));
-        }
-    });
-    Ok(child)
+fn start(arguments: &ListenerArguments, tell: Sender<Result<Said, String>>) -> Result<Own, String> {
+    let mut command = Command::new(child::itself()?);
+    command.arg("listener").args(arguments.flags());
+    let mut listener = Own::start("a subscriber", command, Duration::ZERO)?;
+    let mut said_all = false;
+    listener.follow(move |said| {
+        let said = match said {
+            Some(said) => said,
+            None if said_all => return false,
+            None => Err("a subscriber ended before it said what it heard".to_owned()),
+        };
+        said_all |= matches!(said, Ok(Said::Heard(_)));
+        // Nobody listens when the measurement is over.
+        tell.send(said).is_ok()
+    })?;
+    Ok(listener)
 }

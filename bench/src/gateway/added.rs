@@ -11,9 +11,9 @@
 //! replica has committed an entry when its frame is out. Times are the kernel's, but for the client's write, which
 //! counts from the call.
 
-use super::AIM;
 use super::relay::{Way, packer};
 use super::site::{Process, Site, log_in, users};
+use super::{AIM, Plan};
 use crate::harness::Run;
 use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
@@ -24,7 +24,7 @@ use lockstep::edge::mold::{Packer, Push};
 use lockstep::edge::soup::Packet;
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
-use lockstep::io::idle::{Idle, Waiter};
+use lockstep::io::idle::Waiter;
 use lockstep::io::multicast;
 use lockstep::io::udp::free_port;
 use lockstep::wire::{Nanos, PublisherId};
@@ -126,20 +126,6 @@ const TRIP: Told = told("trip, from a client back to it", "gateway", "gateway, s
 const ECHO: Told = floor(&TRIP, "echo", "TCP echo");
 const WRITE: Told = told("write, the client's call alone", "client", "into the TCP relay");
 const DUE: Told = told("due, until the load has written", "client", "into the gateway");
-
-/// How to measure.
-pub struct Plan {
-    /// Rounds, each with every segment once.
-    pub rounds: u64,
-    /// Messages per second.
-    pub rate: u64,
-    /// Bytes of a message.
-    pub size: usize,
-    /// Seconds of a segment.
-    pub seconds: f64,
-    /// What everybody does when there is nothing to do.
-    pub idle: Idle,
-}
 
 /// Measures, and tells what was found.
 ///

@@ -99,47 +99,32 @@ impl Weather {
     }
 }
 
+/// How a login was answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Answer {
+    /// By `A`, ...
+    Accepted = 0,
+    /// ... by a `J` that says `A`, ...
+    Refused = 1,
+    /// ... by one that says `S`: too many wait already, ...
+    TurnedAway = 2,
+    /// ... and by an end or nothing.
+    Unanswered = 3,
+}
+
+/// How many logins were answered so, by [`Answer`].
+pub type Answers = [u64; 4];
+
 #[derive(Default)]
 struct Shared {
     weather: AtomicU8,
-    accepted: AtomicU64,
-    refused: AtomicU64,
-    turned_away: AtomicU64,
-    unanswered: AtomicU64,
+    answers: [AtomicU64; 4],
 }
 
-/// How logins were answered.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Answers {
-    /// By `A`, ...
-    pub accepted: u64,
-    /// ... by a `J` that says `A`, ...
-    pub refused: u64,
-    /// ... by one that says `S`: too many wait already, ...
-    pub turned_away: u64,
-    /// ... and by an end or nothing.
-    pub unanswered: u64,
-}
-
-impl Answers {
-    /// What came since then.
-    pub fn since(self, before: Self) -> Self {
-        Self {
-            accepted: self.accepted - before.accepted,
-            refused: self.refused - before.refused,
-            turned_away: self.turned_away - before.turned_away,
-            unanswered: self.unanswered - before.unanswered,
-        }
-    }
-
-    /// Both together.
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            accepted: self.accepted + other.accepted,
-            refused: self.refused + other.refused,
-            turned_away: self.turned_away + other.turned_away,
-            unanswered: self.unanswered + other.unanswered,
-        }
+impl Shared {
+    fn count(&self, answer: Answer) {
+        self.answers[answer as usize].fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -168,13 +153,7 @@ impl Storm {
 
     /// How logins were answered so far.
     pub fn answers(&self) -> Answers {
-        let Shared { accepted, refused, turned_away, unanswered, .. } = &*self.shared;
-        Answers {
-            accepted: accepted.load(Ordering::Acquire),
-            refused: refused.load(Ordering::Acquire),
-            turned_away: turned_away.load(Ordering::Acquire),
-            unanswered: unanswered.load(Ordering::Acquire),
-        }
+        self.shared.answers.each_ref().map(|count| count.load(Ordering::Acquire))
     }
 
     /// Whether it has ended by itself.
@@ -243,7 +222,7 @@ impl Stormers {
             for index in 0..count {
                 if self.logins[index].as_ref().is_some_and(|(_, since)| now > since + ANSWER_NS) {
                     self.logins[index] = None;
-                    shared.unanswered.fetch_add(1, Ordering::AcqRel);
+                    shared.count(Answer::Unanswered);
                 }
             }
         }
@@ -286,12 +265,12 @@ impl Stormers {
         let Some((login, _)) = &mut self.logins[index] else { return };
         let counted = match answer(login, &self.clock) {
             None => return,
-            Some(Ok(())) => &shared.accepted,
-            Some(Err(ClientEnd::Rejected(RejectReason::NotAuthorized))) => &shared.refused,
-            Some(Err(ClientEnd::Rejected(_))) => &shared.turned_away,
-            Some(Err(_)) => &shared.unanswered,
+            Some(Ok(())) => Answer::Accepted,
+            Some(Err(ClientEnd::Rejected(RejectReason::NotAuthorized))) => Answer::Refused,
+            Some(Err(ClientEnd::Rejected(_))) => Answer::TurnedAway,
+            Some(Err(_)) => Answer::Unanswered,
         };
-        counted.fetch_add(1, Ordering::AcqRel);
+        shared.count(counted);
         self.logins[index] = None;
     }
 }

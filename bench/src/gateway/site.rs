@@ -1,5 +1,6 @@
 //! A cluster of one replica, its gateway and its users: processes of this very program, ended with the site.
 
+use crate::child::{self, Own};
 use crate::cluster::{Cluster, Site as Ground};
 use crate::fleet::Fleet;
 use crate::place::Place;
@@ -13,11 +14,11 @@ use lockstep::io::idle::Idle;
 use lockstep::io::signal::Signal;
 use lockstep::wire::Nanos;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 use tools::processes::command_of;
 use tools::trader::login_of;
@@ -31,7 +32,7 @@ const LOGINS: usize = 100;
 
 /// A process of this program.
 pub struct Process {
-    child: Child,
+    process: Own,
     name: &'static str,
 }
 
@@ -41,16 +42,14 @@ impl Process {
     /// # Errors
     /// It did not start; its words are in `log`.
     pub fn start(name: &'static str, args: &[String], log: &PathBuf) -> Result<(Self, String), String> {
-        let fails = |error: std::io::Error| format!("starting {name}: {error}");
-        let mut command = command_of(Command::new(std::env::current_exe().map_err(fails)?), args);
-        let words = File::options().create(true).append(true).open(log).map_err(fails)?;
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(words).spawn();
-        let mut process = Self { child: child.map_err(fails)?, name };
-        let mut line = String::new();
-        let out = process.child.stdout.take().ok_or("a process has no output")?;
-        BufReader::new(out.take(256)).read_line(&mut line).map_err(fails)?;
+        let mut command = command_of(Command::new(child::itself()?), args);
+        let words = File::options().create(true).append(true).open(log);
+        command.stderr(words.map_err(|error| format!("opening {}: {error}", log.display()))?);
+        // It may stand still when it is ended.
+        let mut process = Own::start(name, command, Duration::ZERO)?;
+        let (line, _) = process.first_line()?;
         match line.trim().split_once("listening on ").or(line.trim().split_once("feeding ")) {
-            Some((_, place)) => Ok((process, place.to_owned())),
+            Some((_, place)) => Ok((Self { process, name }, place.to_owned())),
             None => {
                 let words = std::fs::read_to_string(log).unwrap_or_default();
                 Err(format!("{name} did not start:\n{words}"))
@@ -63,7 +62,7 @@ impl Process {
     /// # Errors
     /// It has ended.
     pub fn stand_still(&self) -> Result<(), String> {
-        Signal::Stop.send(&self.child).map_err(|error| format!("{}: {error}", self.name))
+        Signal::Stop.send(self.process.process()).map_err(|error| format!("{}: {error}", self.name))
     }
 
     /// Goes on.
@@ -71,14 +70,7 @@ impl Process {
     /// # Errors
     /// It has ended.
     pub fn go_on(&self) -> Result<(), String> {
-        Signal::Continue.send(&self.child).map_err(|error| format!("{}: {error}", self.name))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // it may stand still, or have ended
-        let _ = self.child.wait();
+        Signal::Continue.send(self.process.process()).map_err(|error| format!("{}: {error}", self.name))
     }
 }
 

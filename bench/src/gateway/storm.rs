@@ -9,10 +9,10 @@
 //! One run; each ratio is that of neighbours. The load is open: an order waits for no answer. Its latency runs
 //! from its write, or from when it was due if the gateway held it up, until the kernel has the answer for its client.
 
-use super::AIM;
-use super::crowd::{Answers, Crowd, Storm, Weather};
+use super::crowd::{Answer, Answers, Crowd, Storm, Weather};
 use super::market::Market;
 use super::site::{Site, log_in, users};
+use super::{AIM, Plan};
 use crate::harness::Run;
 use crate::results::{Results, Round, Row, Series, Unit};
 use crate::stats::Latencies;
@@ -21,7 +21,7 @@ use lockstep::edge::gateway::users::Whom;
 use lockstep::edge::soup::Packet;
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
-use lockstep::io::idle::{Idle, Waiter};
+use lockstep::io::idle::Waiter;
 use lockstep::wire::Nanos;
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
@@ -43,26 +43,6 @@ const SLACK_NS: u64 = 1_000;
 /// Replica, gateway, application, traders, storm.
 pub const THREADS: usize = 5;
 const WEATHERS: [Weather; 3] = [Weather::Calm, Weather::Storm, Weather::Flood];
-
-/// How to measure.
-pub struct Plan {
-    /// Rounds of each weather.
-    pub rounds: u64,
-    /// Clients that are connected, those that storm among them.
-    pub clients: usize,
-    /// Clients that storm.
-    pub storm: usize,
-    /// Logins a second of the storm at most; as many as are answered where there is no limit.
-    pub logins: Option<u64>,
-    /// Orders per second.
-    pub rate: u64,
-    /// Bytes of an order.
-    pub size: usize,
-    /// Seconds of a window.
-    pub seconds: f64,
-    /// What everybody does when there is nothing to do.
-    pub idle: Idle,
-}
 
 /// Measures, and tells what was found.
 ///
@@ -88,7 +68,7 @@ pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
     storm.set(Weather::Storm);
     for _ in 0..WARM_UPS_MAX {
         desk.trade(0, WARM_UP_NS)?;
-        if storm.answers().accepted >= 2 * plan.storm as u64 {
+        if storm.answers()[Answer::Accepted as usize] >= 2 * plan.storm as u64 {
             break;
         }
     }
@@ -105,7 +85,9 @@ pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
             market.set_window(window);
             desk.trade(window, (plan.seconds * 1e9) as Nanos)?;
             market.set_window(0);
-            answers[place] = answers[place].plus(storm.answers().since(before));
+            for (count, (now, before)) in answers[place].iter_mut().zip(storm.answers().iter().zip(before)) {
+                *count += now - before;
+            }
             storm.set(Weather::Calm);
         }
         site.check_alive()?;
@@ -304,14 +286,13 @@ impl<'a> Desk<'a> {
         results.series.push(self.over_time());
         let per_second = |count: u64| count as f64 / (rounds as f64 * seconds);
         for (weather, answers) in WEATHERS.into_iter().zip(answers).skip(1) {
-            let Answers { accepted, refused, turned_away, unanswered } = answers;
+            let [accepted, refused, turned_away, _] = answers;
             let key = weather.key();
             for (what, count) in [("accepted", accepted), ("refused", refused), ("turned_away", turned_away)]
             {
                 results.counts.insert(format!("{key}_{what}_per_second"), per_second(count).round() as u64);
             }
-            let [accepted, refused, turned_away, unanswered] =
-                [accepted, refused, turned_away, unanswered].map(per_second);
+            let [accepted, refused, turned_away, unanswered] = answers.map(per_second);
             results.notes.push(format!(
                 "{key}: logins a second: {accepted:.0} accepted, {refused:.0} refused, {turned_away:.0} turned \
                  away as too many waited, {unanswered:.1} not answered"
@@ -320,8 +301,8 @@ impl<'a> Desk<'a> {
         results.counts.insert("orders".to_owned(), self.orders.len() as u64);
         let [_, stormed, flooded] = answers;
         for (what, is_wrong) in [
-            ("nobody of the storm was accepted", stormed.accepted == 0),
-            ("no password of the flood was refused", flooded.refused == 0),
+            ("nobody of the storm was accepted", stormed[Answer::Accepted as usize] == 0),
+            ("no password of the flood was refused", flooded[Answer::Refused as usize] == 0),
         ] {
             if is_wrong {
                 let why = "what checks passwords had no core; let the machine be quiet";

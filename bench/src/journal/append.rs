@@ -25,7 +25,7 @@ const WRITE_LEN: usize = lockstep::journal::segments::RUN_LEN_MAX as usize;
 pub fn turn(run: &mut Run, arguments: &Arguments, cores: &[usize], per_frame: usize) -> Result<(), String> {
     // The journal's side thread runs on all cores but the hot one, as the scheduler likes.
     cpu::allow(&cores[1..]);
-    let (mut journal, mut memory) = (Journal::make(&arguments.folder, false)?, Memory::touched());
+    let (mut journal, mut memory) = (Journal::make(&arguments.folder, false, false)?, Memory::touched());
     cpu::pin(cores[0]).note.map_or(Ok(()), Err)?;
     let end = journal.tail.end();
     append(run, arguments, per_frame, &mut memory, (end, "memory", "the same copy into memory", true))?;
@@ -137,7 +137,7 @@ pub fn plain_file(folder: &Path) -> Result<File, String> {
 /// A fresh journal, filled as fast as it goes.
 fn stream(run: &mut Run, arguments: &Arguments, cores: &[usize], per_frame: usize) -> Result<(), String> {
     cpu::allow(&cores[1..]);
-    let mut journal = Journal::make(&arguments.folder, false)?;
+    let mut journal = Journal::make(&arguments.folder, false, false)?;
     cpu::pin(cores[0]).note.map_or(Ok(()), Err)?;
     let total = frames_of_stream(arguments, per_frame)?;
     let mut frames = Frames::of(journal.tail.end(), PAYLOAD_LEN, per_frame);

@@ -50,7 +50,7 @@ pub fn turn(run: &mut Run, arguments: &Arguments, cores: &[usize], per_frame: us
         let at = Instant::now();
         add("file", call, true, at, to_file(arguments, per_frame, kept)?)?;
         cpu::allow(&cores[1..]);
-        let journal = Journal::make(&arguments.folder, kept == Kept::Flushed)?;
+        let journal = Journal::make(&arguments.folder, kept == Kept::Flushed, false)?;
         cpu::pin(cores[0]).note.map_or(Ok(()), Err)?;
         let at = Instant::now();
         let words = format!("journal, durability {durability}");

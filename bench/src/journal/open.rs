@@ -9,15 +9,17 @@ use lockstep::journal::Tail;
 use lockstep::wire::{Identity, Seq, frame_len_max};
 use std::fmt::Display;
 use std::hint::black_box;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tools::processes::memory_folder;
 
 /// Bytes of the tail's ring, and of the floor's memory.
 pub const TAIL_LEN: u64 = 64 << 20;
+const FOLDER: &str = "journal";
 const SEGMENT_LEN: u64 = 64 << 20;
-const ME: Identity = Identity { replica: 1, incarnation: 1 };
+/// Whose it is.
+pub const ME: Identity = Identity { replica: 1, incarnation: 1 };
 /// No step takes nearly so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -36,23 +38,25 @@ pub trait Takes {
 pub struct Journal {
     /// The hot thread's end.
     pub tail: Tail<MappedTail>,
-    handle: Handle,
+    /// The side thread.
+    pub handle: Handle,
     _lock: Lock,
-    _folders: [TempDir; 2],
+    disk: TempDir,
+    _memory: TempDir,
 }
 
 impl Journal {
-    /// Makes a journal with segments below `folder`. The side thread that it starts runs where this thread may run.
+    /// Makes a journal with segments below `folder`, which are packed once they are full if `packs` says so. The side thread that it starts runs where this thread may run.
     ///
     /// # Errors
     /// In words, what could not be made.
-    pub fn make(folder: &Path, power: bool) -> Result<Self, String> {
+    pub fn make(folder: &Path, power: bool, packs: bool) -> Result<Self, String> {
         let text = |error: &dyn Display| format!("making a journal in {}: {error}", folder.display());
         let disk =
             TempDir::with_prefix_in("lockstep-bench-journal-", folder).map_err(|error| text(&error))?;
         let memory = memory_folder();
         let config = JournalConfig {
-            dir: disk.path().join("journal"),
+            dir: disk.path().join(FOLDER),
             tail: memory.path().join("tail"),
             tail_len: TAIL_LEN,
             segment_len: SEGMENT_LEN,
@@ -64,11 +68,16 @@ impl Journal {
         journal_files::format(&config.dir, CLUSTER, ME).map_err(|error| text(&error))?;
         let OpenJournal { opened, reader, store, lock, .. } =
             journal_files::open(&config).map_err(|error| text(&error))?;
-        let settings = ThreadSettings::new(power);
+        let settings = ThreadSettings { packs, ..ThreadSettings::new(power) };
         let handle =
             spawn(store, reader, opened.writer, opened.superblock, settings).map_err(|error| text(&error))?;
         handle.set_lineage(lockstep::proto::lineage::Lineage::of(HISTORY));
-        Ok(Self { tail: opened.tail, handle, _lock: lock, _folders: [disk, memory] })
+        Ok(Self { tail: opened.tail, handle, _lock: lock, disk, _memory: memory })
+    }
+
+    /// The folder that it lies in.
+    pub fn folder(&self) -> PathBuf {
+        self.disk.path().join(FOLDER)
     }
 
     /// Whether it still works.

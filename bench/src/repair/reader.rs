@@ -3,6 +3,7 @@
 
 use super::{WINDOWS_MAX, window_of};
 use crate::check::{Checker, Faults, Kept, due};
+use crate::child::report_value;
 use crate::stats::Latencies;
 use lockstep::client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
 use lockstep::config::Config;
@@ -10,7 +11,6 @@ use lockstep::engine::counters::Counter;
 use lockstep::io::cpu;
 use lockstep::wire::{Nanos, Seq};
 use serde::{Deserialize, Serialize};
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
@@ -74,7 +74,7 @@ pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
         Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;
     let mut waiter = endpoint.idle.waiter(&subscriber.net().sockets()).map_err(fails)?;
     let lines = lines()?;
-    say(&Said::Ready)?;
+    report_value(&Said::Ready)?;
     let mut checker = Checker::default();
     let mut windows = (0..WINDOWS_MAX).map(|_| Latencies::new()).collect::<Result<Vec<_>, _>>()?;
     let (mut all, mut wrong, mut told_at) = (None, None, 0);
@@ -107,7 +107,7 @@ pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
         let now = clock.now();
         if now >= told_at + TELL_NS {
             told_at = now;
-            say(&Said::At(checker.messages()))?;
+            report_value(&Said::At(checker.messages()))?;
             all = match lines.try_recv() {
                 Ok(count) => Some(count),
                 Err(TryRecvError::Empty) => all,
@@ -121,7 +121,7 @@ pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
     }
     let counters = subscriber.counters();
     let Faults { missing, duplicated, reordered } = checker.faults();
-    say(&Said::Read(Box::new(Read {
+    report_value(&Said::Read(Box::new(Read {
         windows: windows.iter().map(Latencies::encode).collect::<Result<_, _>>()?,
         messages: checker.messages(),
         wrong: missing + duplicated + reordered,
@@ -148,10 +148,4 @@ fn lines() -> Result<Receiver<u64>, String> {
         .spawn(read)
         .map_err(|error| format!("starting the thread that reads stdin: {error}"))?;
     Ok(lines)
-}
-
-fn say(said: &Said) -> Result<(), String> {
-    let line = serde_json::to_string(said).map_err(|error| error.to_string())?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| format!("writing: {error}"))
 }
