@@ -9,8 +9,10 @@
 //! contestant. Messages are numbered, and have to come in order: one that does not ends the measurement.
 
 mod pace;
+mod publishing;
 
 pub use pace::{Burst, Pace, Paced, SECOND_NS};
+pub use publishing::{OPEN_TIMEOUT, Publishing};
 
 use crate::client::Client;
 use crate::floor::{MESSAGE_LEN_MIN, number, write_message};

@@ -2,24 +2,21 @@
 //! and as committed. What it sees it hands over in pieces, so that whoever reads them never wakes it or
 //! makes it wait.
 
-use crate::check::{Checker, Faults, Kept, Optimist, compare, due, write_message};
+use crate::check::{Checker, Faults, Kept, Optimist, compare, due};
+use crate::load::{OPEN_TIMEOUT, Publishing};
 use crate::worker::Worker;
-use lockstep::client::{
-    Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
-};
+use lockstep::client::{Delivery, Endpoint, Flow, Start, Subscriber, SubscriberEvent};
 use lockstep::engine::counters::Counter;
 use lockstep::io::clock::Clock;
 use lockstep::io::cpu;
 use lockstep::io::idle::Idle;
-use lockstep::wire::{Epoch, Nanos, PublisherId, PublisherSeq, Seq};
+use lockstep::wire::{Epoch, Nanos, Seq};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How often what was seen is handed over.
 const HAND_OVER_NS: Nanos = 5_000_000;
-/// How long the name may take to be opened.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last messages may take to be delivered everywhere.
 const DRAIN_NS: Nanos = 10_000_000_000;
 /// A copy that comes so long after the last message is still seen.
@@ -123,8 +120,7 @@ impl Load {
         let fails = |error: lockstep::io::IoError| error.to_string();
         let mut committed = Subscriber::connect(endpoint, Delivery::Committed, start).map_err(fails)?;
         let mut stamped = Subscriber::connect(endpoint, Delivery::Stamped, start).map_err(fails)?;
-        let mut publisher = Publisher::connect(endpoint).map_err(fails)?;
-        let id = publisher.open("load", OPEN_TIMEOUT).map_err(|error| error.to_string())?;
+        let mut publishing = Publishing::open(endpoint, rate, size)?;
         if start == Start::Live {
             let began = Instant::now();
             // Nothing of ours is in the stream yet.
@@ -135,21 +131,17 @@ impl Load {
                 std::thread::yield_now();
             }
         }
+        publishing.begin(clock.now());
         let (to, seen) = channel();
         let desk = Desk {
             clock,
-            publisher,
-            id,
-            payload: vec![0x5a; size],
-            interval_ns: 1_000_000_000 / rate,
-            began: clock.now(),
+            publishing,
             committed,
             stamped,
             checker: Checker::default(),
             optimist: Optimist::default(),
             seen: Seen::default(),
             wrong: None,
-            fate_next: None,
             to,
             idle: endpoint.idle,
         };
@@ -178,19 +170,13 @@ impl Load {
 
 struct Desk {
     clock: Clock,
-    publisher: Publisher,
-    id: PublisherId,
-    payload: Vec<u8>,
-    interval_ns: Nanos,
-    began: Nanos,
+    publishing: Publishing,
     committed: Subscriber,
     stamped: Subscriber,
     checker: Checker,
     optimist: Optimist,
     seen: Seen,
     wrong: Option<String>,
-    /// The number whose fate is told next, once one was told.
-    fate_next: Option<PublisherSeq>,
     to: Sender<Seen>,
     idle: Idle,
 }
@@ -199,7 +185,7 @@ impl Desk {
     fn run(mut self, ending: &AtomicBool) -> Result<Ended, String> {
         cpu::timer_slack(SLACK_NS);
         cpu::short_slice();
-        let mut sockets = self.publisher.net().sockets().to_vec();
+        let mut sockets = self.publishing.publisher().net().sockets().to_vec();
         sockets.extend(self.committed.net().sockets());
         sockets.extend(self.stamped.net().sockets());
         let mut waiter = self.idle.waiter(&sockets).map_err(|error| error.to_string())?;
@@ -208,8 +194,8 @@ impl Desk {
         loop {
             let now = self.clock.now();
             let ending = ending.load(Ordering::Acquire);
-            let taken = if ending { 0 } else { self.publish(now)? };
-            let work = taken + self.read() + self.hear();
+            let taken = if ending { 0 } else { self.publishing.publish(now, |_| {})? };
+            let work = taken + self.read() + self.publishing.poll()?;
             if let Some(wrong) = self.wrong.take() {
                 return Err(wrong);
             }
@@ -234,7 +220,7 @@ impl Desk {
                 }
             }
             if work == 0 {
-                let due = self.began + self.seen.totals.published * self.interval_ns;
+                let due = self.publishing.due();
                 waiter.wait(due.saturating_sub(self.clock.now()).min(HAND_OVER_NS));
             }
         }
@@ -247,42 +233,15 @@ impl Desk {
         })
     }
 
-    /// Hands over what is due; a full window makes it late, never skipped.
-    fn publish(&mut self, now: Nanos) -> Result<usize, String> {
-        let mut taken = 0;
-        loop {
-            let number = self.seen.totals.published;
-            let due = self.began + number * self.interval_ns;
-            if due > now {
-                break;
-            }
-            write_message(&mut self.payload, number, due);
-            match self.publisher.try_publish(self.id, 0, &self.payload) {
-                Ok(_) => {
-                    self.seen.totals.published += 1;
-                    taken += 1;
-                }
-                Err(PublishError::Backpressure) => {
-                    self.seen.totals.backpressure += 1;
-                    break;
-                }
-                Err(error) => return Err(format!("message {number} was not taken: {error}")),
-            }
-        }
-        if taken > 0 {
-            self.publisher.flush();
-        }
-        Ok(taken)
-    }
-
     /// One turn of both subscribers.
     fn read(&mut self) -> usize {
-        let Self { clock, committed, stamped, checker, optimist, seen, wrong, id, .. } = self;
+        let Self { clock, committed, stamped, checker, optimist, seen, wrong, .. } = self;
+        let id = self.publishing.id;
         let mut first = None;
         let mut work = committed.poll(usize::MAX, |event| {
             match event {
                 // Somebody else's, in a cluster that we attach to.
-                SubscriberEvent::Message(message) if message.publisher != *id => {}
+                SubscriberEvent::Message(message) if message.publisher != id => {}
                 SubscriberEvent::Message(message) => {
                     first.get_or_insert_with(|| Delivered { at: clock.now(), due: due(message.payload) });
                     checker.take(&Kept::of(&message));
@@ -297,7 +256,7 @@ impl Desk {
         seen.delivered.extend(first);
         work += stamped.poll(usize::MAX, |event| {
             match event {
-                SubscriberEvent::Message(message) if message.publisher != *id => {}
+                SubscriberEvent::Message(message) if message.publisher != id => {}
                 SubscriberEvent::Message(message) => {
                     *wrong = wrong.take().or(optimist.on_message(Kept::of(&message)).err());
                 }
@@ -313,41 +272,26 @@ impl Desk {
         work
     }
 
-    /// One turn of the publisher: each message has one fate, and they come in its order.
-    fn hear(&mut self) -> usize {
-        let Self { publisher, seen, wrong, fate_next, .. } = self;
-        let totals = &mut seen.totals;
-        publisher.poll(usize::MAX, |event| match event {
-            PublisherEvent::Committed { publisher_seq, .. } => {
-                // A name that was open before goes on with its numbers.
-                let expected = *fate_next.get_or_insert(publisher_seq);
-                totals.fates_wrong += u64::from(publisher_seq != expected);
-                *fate_next = Some(publisher_seq + 1);
-                totals.committed += 1;
-            }
-            PublisherEvent::Fenced { .. } | PublisherEvent::Closed { .. } | PublisherEvent::Lost => {
-                *wrong = Some(format!("the publisher was told {event:?}"));
-            }
-            _ => {}
-        })
-    }
-
     /// Compares the two streams, and counts.
     fn settle(&mut self) -> Result<(), String> {
-        let totals = &mut self.seen.totals;
+        let (totals, publishing) = (&mut self.seen.totals, &self.publishing);
+        totals.published = publishing.published;
+        totals.committed = publishing.committed;
+        totals.fates_wrong = publishing.disordered;
+        totals.backpressure = publishing.backpressure;
         totals.equal += compare(&mut self.checker, &mut self.optimist.checker, totals.equal)?;
         totals.delivered = [self.checker.messages(), self.optimist.checker.messages()];
         totals.faults = self.checker.faults().plus(self.optimist.checker.faults());
         totals.retracted = self.optimist.retracted;
-        totals.resends = self.publisher.counters().get(Counter::Resends);
+        totals.resends = publishing.resends();
         let gaps = [self.committed.counters(), self.stamped.counters()];
         totals.gaps = gaps.iter().map(|counters| counters.get(Counter::Gaps)).sum();
         Ok(())
     }
 
     fn is_whole(&self) -> bool {
-        let published = self.seen.totals.published;
-        self.publisher.is_drained()
+        let published = self.publishing.published;
+        self.publishing.publisher().is_drained()
             && self.checker.messages() >= published
             && self.optimist.checker.messages() >= published
     }

@@ -2,18 +2,14 @@
 //! it belongs to.
 
 use super::write_window;
-use crate::check::write_message;
+use crate::load::Publishing;
 use crate::worker::Worker;
-use lockstep::client::{Endpoint, PublishError, Publisher, PublisherEvent};
-use lockstep::engine::counters::Counter;
+use lockstep::client::Endpoint;
 use lockstep::io::cpu;
-use lockstep::wire::{Nanos, PublisherId};
+use lockstep::wire::Nanos;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
-/// How long the name may take to be opened.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last messages may take to be committed.
 const DRAIN_NS: Nanos = 20_000_000_000;
 /// Longest wait between two polls.
@@ -50,13 +46,10 @@ pub(super) struct Load {
 impl Load {
     /// Begins to publish `rate` messages of `size` bytes a second, in window 0.
     pub fn start(endpoint: &Endpoint, rate: u64, size: usize) -> Result<Self, String> {
-        let mut publisher = Publisher::connect(endpoint).map_err(|error| error.to_string())?;
-        let id = publisher.open("load", OPEN_TIMEOUT).map_err(|error| error.to_string())?;
+        let publishing = Publishing::open(endpoint, rate, size)?;
         let shared = Arc::new(Shared::default());
-        let (theirs, endpoint, interval_ns) = (Arc::clone(&shared), endpoint.clone(), 1_000_000_000 / rate);
-        let work = move |ending: &AtomicBool| {
-            run((&theirs, ending), publisher, id, &endpoint, interval_ns, vec![0x5a; size])
-        };
+        let (theirs, endpoint) = (Arc::clone(&shared), endpoint.clone());
+        let work = move |ending: &AtomicBool| run((&theirs, ending), publishing, &endpoint);
         Ok(Self { worker: Worker::start("load", work)?, shared })
     }
 
@@ -83,69 +76,35 @@ impl Load {
 
 fn run(
     (shared, ending): (&Shared, &AtomicBool),
-    mut publisher: Publisher,
-    id: PublisherId,
+    mut publishing: Publishing,
     endpoint: &Endpoint,
-    interval_ns: Nanos,
-    mut payload: Vec<u8>,
 ) -> Result<Published, String> {
     cpu::timer_slack(SLACK_NS);
     cpu::short_slice();
-    let clock = *publisher.clock();
-    let mut waiter = endpoint.idle.waiter(&publisher.net().sockets()).map_err(|error| error.to_string())?;
-    let (began, mut number, mut committed) = (clock.now(), 0, 0);
-    let (mut backpressure, mut late_ns, mut full) = (0, 0, false);
+    let clock = *publishing.publisher().clock();
+    let sockets = publishing.publisher().net().sockets();
+    let mut waiter = endpoint.idle.waiter(&sockets).map_err(|error| error.to_string())?;
+    publishing.begin(clock.now());
     let mut ending_at = None;
     loop {
         let now = clock.now();
         let ending = ending.load(Ordering::Acquire);
-        let mut taken = 0;
-        while !ending && began + number * interval_ns <= now {
-            let due = began + number * interval_ns;
-            write_message(&mut payload, number, due);
-            write_window(&mut payload, shared.window.load(Ordering::Relaxed));
-            match publisher.try_publish(id, 0, &payload) {
-                Ok(_) => {
-                    late_ns = if full { late_ns } else { late_ns.max(now - due) };
-                    number += 1;
-                    taken += 1;
-                }
-                Err(PublishError::Backpressure) => {
-                    (backpressure, full) = (backpressure + 1, true);
-                    break;
-                }
-                Err(error) => return Err(format!("message {number} was not taken: {error}")),
-            }
-        }
-        // What was held up by a full window is late for that reason until it has caught up.
-        full &= began + number * interval_ns + interval_ns < now;
-        if taken > 0 {
-            publisher.flush();
-            shared.published.store(number, Ordering::Release);
-        }
-        let mut wrong = None;
-        let heard = publisher.poll(usize::MAX, |event| match event {
-            PublisherEvent::Committed { .. } => committed += 1,
-            PublisherEvent::Fenced { .. } | PublisherEvent::Closed { .. } | PublisherEvent::Lost => {
-                wrong = Some(format!("the publisher was told {event:?}"));
-            }
-            _ => {}
-        });
-        if let Some(wrong) = wrong {
-            return Err(wrong);
-        }
+        let mark = |payload: &mut [u8]| write_window(payload, shared.window.load(Ordering::Relaxed));
+        let taken = if ending { 0 } else { publishing.publish(now, mark)? };
+        let heard = publishing.poll()?;
+        let Publishing { published, committed, backpressure, late_ns, .. } = publishing;
+        shared.published.store(published, Ordering::Release);
         if ending {
-            if committed == number {
-                let resends = publisher.counters().get(Counter::Resends);
-                return Ok(Published { messages: number, resends, backpressure, late_ns });
+            if committed == published {
+                let resends = publishing.resends();
+                return Ok(Published { messages: published, resends, backpressure, late_ns });
             }
             if now > *ending_at.get_or_insert(now) + DRAIN_NS {
-                return Err(format!("{committed} of {number} messages were committed"));
+                return Err(format!("{committed} of {published} messages were committed"));
             }
         }
         if taken + heard == 0 {
-            let due = began + number * interval_ns;
-            waiter.wait(due.saturating_sub(clock.now()).min(PAUSE_NS));
+            waiter.wait(publishing.due().saturating_sub(clock.now()).min(PAUSE_NS));
         }
     }
 }
