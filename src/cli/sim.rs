@@ -172,12 +172,13 @@ fn report(tally: &Tally, first: u64, took: Duration, jobs: usize) -> Result<(), 
     writeln!(
         out,
         "{runs} seeds from {first} on are clean: {} events, {:.0} events/s, {:.2} ms a seed and thread, {seconds:.1} s; \
-         longest recovery {:.1} ms of its own time; {:.1} hours passed in all of them",
+         longest recovery {:.1} ms of its own time; {:.1} hours passed in all of them; digest of all traces {:016x}",
         total.steps,
         total.steps as f64 / seconds,
         1e3 * seconds * jobs as f64 / runs.max(1) as f64,
         total.recovery_ns as f64 / 1e6,
-        total.virtual_ns as f64 / 3.6e12
+        total.virtual_ns as f64 / 3.6e12,
+        total.trace_digest
     )?;
     Ok(())
 }

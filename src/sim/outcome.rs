@@ -41,7 +41,7 @@ pub struct Outcome {
     pub recovery_ns: Nanos,
     /// What was generated.
     pub coverage: Coverage,
-    /// Digest of everything that was sent: equal seeds, equal traces.
+    /// Digest of everything that was sent: equal seeds, equal traces. Of several runs: the sum, whatever their order.
     pub trace_digest: u64,
     /// What happened, if it was asked for.
     pub story: super::story::Story,
@@ -54,5 +54,6 @@ impl Outcome {
         self.virtual_ns += other.virtual_ns;
         self.recovery_ns = self.recovery_ns.max(other.recovery_ns);
         self.coverage.add(&other.coverage);
+        self.trace_digest = self.trace_digest.wrapping_add(other.trace_digest);
     }
 }
