@@ -5,11 +5,11 @@
 use super::args::SimArgs;
 use super::failure::{FAILED, INTEGRITY};
 use super::{Failure, signals};
-use crate::engine::subscriber::Delivery;
-use crate::sim::explore::{self, Explored, Scope};
-use crate::sim::many::{Tally, caught, run_many};
-use crate::sim::shrink::{Recipe, shrink};
-use crate::sim::{Plan, svg};
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_sim::explore::{self, Explored, Scope};
+use lockstep_sim::many::{Tally, caught, run_many};
+use lockstep_sim::shrink::{Recipe, shrink};
+use lockstep_sim::{Plan, svg};
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -184,7 +184,7 @@ fn report(tally: &Tally, first: u64, took: Duration, jobs: usize) -> Result<(), 
 }
 
 /// A failure, its simplest form, the faults that it needs, and the end of its story.
-fn explain(failure: &crate::sim::Failure, picture_path: Option<&Path>) -> Result<String, Failure> {
+fn explain(failure: &lockstep_sim::Failure, picture_path: Option<&Path>) -> Result<String, Failure> {
     eprintln!("{failure}\nmaking it simpler …");
     let (recipe, simplest) = shrink(failure, TRIES);
     let plan = recipe.plan();
