@@ -27,10 +27,10 @@ use crate::stats::Latencies;
 use crate::ways::Way;
 use listener::Heard;
 use listeners::Listeners;
-use lockstep::client::Delivery;
-use lockstep::io::cpu;
-use lockstep::io::idle::Idle;
-use lockstep::wire::Nanos;
+use lockstep_client::Delivery;
+use lockstep_io::cpu;
+use lockstep_io::idle::Idle;
+use lockstep_wire::Nanos;
 use std::time::{Duration, Instant};
 
 /// Messages of each turn that do not count.

@@ -12,9 +12,9 @@ use crate::environment;
 use crate::floor::MESSAGE_LEN_MIN;
 use crate::harness::{Run, two_cores};
 use crate::ways::{Way, Ways, WaysArguments, compare};
-use lockstep::client::Delivery;
-use lockstep::io::cpu;
-use lockstep::io::idle::Idle;
+use lockstep_client::Delivery;
+use lockstep_io::cpu;
+use lockstep_io::idle::Idle;
 use std::path::PathBuf;
 
 /// Where and with which messages: the flags that such measures share.

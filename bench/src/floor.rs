@@ -10,9 +10,9 @@
 //! client's number, its intended time, the leader's number. Datagrams of the floor are messages and nothing else.
 
 use crate::client::Client;
-use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::clock::Clock;
-use lockstep::wire::Nanos;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_io::clock::Clock;
+use lockstep_wire::Nanos;
 
 /// What a datagram of the floor is.
 #[derive(Clone, Copy)]

@@ -22,7 +22,7 @@ use crate::harness::{Run, Shared, two_cores};
 use crate::results::Verdict;
 use crate::taps;
 use clap::ValueEnum;
-use lockstep::io::idle::Idle;
+use lockstep_io::idle::Idle;
 
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

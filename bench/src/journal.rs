@@ -19,7 +19,7 @@ use crate::environment;
 use crate::flags;
 use crate::harness::{Run, Shared, two_cores};
 use crate::results::Verdict;
-use lockstep::io::idle::Idle;
+use lockstep_io::idle::Idle;
 use std::path::PathBuf;
 
 /// Bytes of a message: the size that all figures of lockstep are given for.

@@ -30,10 +30,10 @@ use crate::probe::{Found, KernelTimes, Rally, Watched};
 use crate::results::{Round, Row, Unit, Verdict};
 use crate::stalls::Tally;
 use crate::ways::Way;
-use lockstep::client::Delivery;
+use lockstep_client::Delivery;
 use lockstep::config::share;
-use lockstep::io::cpu::SchedulingClass;
-use lockstep::wire::Nanos;
+use lockstep_io::cpu::SchedulingClass;
+use lockstep_wire::Nanos;
 
 /// How to measure.
 #[derive(clap::Args)]

@@ -16,9 +16,9 @@ pub use publishing::{OPEN_TIMEOUT, Publishing};
 
 use crate::client::Client;
 use crate::floor::{MESSAGE_LEN_MIN, number, write_message};
-use lockstep::io::clock::Clock;
-use lockstep::io::idle::Idle;
-use lockstep::wire::Nanos;
+use lockstep_io::clock::Clock;
+use lockstep_io::idle::Idle;
+use lockstep_wire::Nanos;
 
 /// Without a delivery for so long, a message is lost, and with it the measurement.
 const LOST_NS: Nanos = 5_000_000_000;

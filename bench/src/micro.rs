@@ -19,9 +19,9 @@ use crate::harness::{Run, Shared, per_operation, pin};
 use crate::instructions::{self, Pattern, Watched, World};
 use crate::results::{Round, Row, Unit, Verdict};
 use crate::stats::Latencies;
-use lockstep::io::clock::Clock;
-use lockstep::io::cpu;
-use lockstep::wire::*;
+use lockstep_io::clock::Clock;
+use lockstep_io::cpu;
+use lockstep_wire::*;
 use std::hint::black_box;
 use std::time::Instant;
 

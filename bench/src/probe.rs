@@ -14,9 +14,9 @@ use crate::load::{BATCH_MAX, Drive, Pace, Paced, Probe};
 use crate::results::{Round, SENT_SHARE};
 use crate::stalls::{STALL_NS, Slow, Stalls, Watch};
 use crate::stats::Latencies;
-use lockstep::io::clock::Clock;
-use lockstep::io::idle::Idle;
-use lockstep::wire::Nanos;
+use lockstep_io::clock::Clock;
+use lockstep_io::idle::Idle;
+use lockstep_wire::Nanos;
 use recovery::Recovery;
 
 /// A round that takes so much longer than it should is ended: the machine is too busy to say anything.

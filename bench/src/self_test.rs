@@ -15,9 +15,9 @@ use crate::probe::{Found, Rally};
 use crate::results::{Results, Round, Row, Unit, Verdict};
 use crate::stats::Spread;
 use crate::ways::Way;
-use lockstep::client::Delivery;
-use lockstep::io::idle::Idle;
-use lockstep::wire::Nanos;
+use lockstep_client::Delivery;
+use lockstep_io::idle::Idle;
+use lockstep_wire::Nanos;
 
 /// The stall that is planted, once a second.
 const STALL_NS: Nanos = 5_000_000;

@@ -23,10 +23,10 @@ use crate::load::{Drive, Probe, Window};
 use crate::results::{Round, Row, Unit, VALUE, Verdict};
 use crate::ways::Way;
 use clap::ValueEnum;
-use lockstep::client::Delivery;
-use lockstep::io::clock::Clock;
-use lockstep::io::idle::Idle;
-use lockstep::wire::{HEADER_LEN, Nanos, entry_len, frame_len_max};
+use lockstep_client::Delivery;
+use lockstep_io::clock::Clock;
+use lockstep_io::idle::Idle;
+use lockstep_wire::{HEADER_LEN, Nanos, entry_len, frame_len_max};
 use std::time::{Duration, Instant};
 
 /// Messages in a full frame; one that fills more than a frame counts as one.

@@ -13,7 +13,7 @@ use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
 use crate::transport::Transport;
 use crate::ways::Way;
-use lockstep::io::idle::Idle;
+use lockstep_io::idle::Idle;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 

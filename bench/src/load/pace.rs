@@ -1,7 +1,7 @@
 //! When messages of an open and of a closed loop are due.
 
 use super::{Load, Next};
-use lockstep::wire::Nanos;
+use lockstep_wire::Nanos;
 use std::str::FromStr;
 
 /// A second, at the end of which a burst stands.

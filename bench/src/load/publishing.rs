@@ -1,9 +1,9 @@
 //! A publisher beside readers: it hands over each message when it is due, however things stand, and counts outcomes.
 
 use crate::check::write_message;
-use lockstep::client::{Endpoint, PublishError, Publisher, PublisherEvent};
-use lockstep::engine::counters::Counter;
-use lockstep::wire::{Nanos, PublisherId, PublisherSeq};
+use lockstep_client::{Endpoint, PublishError, Publisher, PublisherEvent};
+use lockstep_core::engine::counters::Counter;
+use lockstep_wire::{Nanos, PublisherId, PublisherSeq};
 use std::time::Duration;
 
 /// How long the name may take to be opened.

@@ -4,9 +4,9 @@
 use super::write_window;
 use crate::load::Publishing;
 use crate::worker::Worker;
-use lockstep::client::Endpoint;
-use lockstep::io::cpu;
-use lockstep::wire::Nanos;
+use lockstep_client::Endpoint;
+use lockstep_io::cpu;
+use lockstep_wire::Nanos;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
