@@ -13,18 +13,21 @@
 //! fast somebody is elected) is part of it. Beside it stands the largest gap of equally long windows in
 //! which nobody was struck: this is what the machine does by itself.
 
+mod hog;
+mod how;
 mod load;
 mod report;
 
+pub use hog::{HogArguments, hog};
+pub use how::How;
+
 use crate::check::SIZE_MIN;
-use crate::child::{self, Own, input_ends};
 use crate::cluster::{self, Cluster, Site};
 use crate::environment;
 use crate::fleet::Fleet;
-use crate::harness::{Run, pin};
+use crate::harness::Run;
 use crate::place::{Nodes, Place};
 use crate::results::{Output, Verdict};
-use clap::ValueEnum;
 use load::{Delivered, EpochSeen, Load, Seen, Totals};
 use lockstep::config::Config;
 use lockstep_client::Start;
@@ -34,8 +37,6 @@ use lockstep_io::idle::Idle;
 use lockstep_wire::{Epoch, Nanos};
 use report::{Found, Takeover};
 use std::path::PathBuf;
-use std::process::Command;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Replicas.
@@ -54,45 +55,6 @@ const EQUAL_NS: Nanos = 10_000_000_000;
 const MEASURING: &str = "measuring: a takeover from now on is counted";
 /// Between two looks at what the load has seen.
 const LOOK: Duration = Duration::from_millis(2);
-
-/// How the leader is taken away.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum How {
-    /// SIGKILL of the stamping process; its watcher speaks.
-    Kill,
-    /// SIGKILL of process and watcher together: nobody speaks.
-    KillBoth,
-    /// SIGSTOP, and SIGCONT when another leads.
-    Silence,
-    /// It is told to hand over, as `lockstep handover` does.
-    Handover,
-    /// It is told to stop (SIGTERM), and hands over before it does.
-    Stop,
-    /// Its network is cut, and healed when another leads.
-    Partition,
-    /// Not at all: whoever takes over is wrong.
-    None,
-}
-
-impl How {
-    /// In words.
-    fn words(self) -> &'static str {
-        match self {
-            Self::Kill => "kill -9 of the stamping process",
-            Self::KillBoth => "kill -9 of process and watcher together",
-            Self::Silence => "SIGSTOP, later SIGCONT",
-            Self::Handover => "planned handover",
-            Self::Stop => "SIGTERM, which hands over",
-            Self::Partition => "the leader's network is cut",
-            Self::None => "nobody is struck",
-        }
-    }
-
-    /// As flags call it.
-    fn key(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-}
 
 /// What to do.
 #[derive(clap::Args)]
@@ -165,7 +127,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let endpoint = config.endpoint();
     let start = if fleet.is_some() { Start::From(1) } else { Start::Live };
     let load = Load::start(&endpoint, start, clock, arguments.rate, arguments.size)?;
-    let _hogs = hogs(arguments.hogs)?;
+    let _hogs = hog::hogs(arguments.hogs)?;
     let Arguments { how, rate, size, window_ms, .. } = arguments;
     run.tell("clock", "monotonic, one for all processes");
     let threads = if fleet.is_some() { THREADS } else { 1 };
@@ -429,42 +391,6 @@ impl Bench<'_> {
         };
         Ok((Found { origin, counted: (from, to), takeovers, unasked, ended, journals }, self.run))
     }
-}
-
-/// Starts a process that computes on each core, with a niceness.
-fn hogs(niceness: Option<i32>) -> Result<Vec<Own>, String> {
-    let Some(niceness) = niceness else { return Ok(Vec::new()) };
-    let start = |core: usize| {
-        let mut command = Command::new("nice");
-        command.args(["-n", &niceness.to_string()]).arg(child::itself()?);
-        command.args(["hog", "--core", &core.to_string()]);
-        Own::start("a process that computes", command, Duration::ZERO)
-    };
-    cpu::cores().into_iter().map(start).collect()
-}
-
-/// The hidden subcommand.
-#[derive(clap::Args)]
-pub struct HogArguments {
-    /// The core that it is bound to.
-    #[arg(long)]
-    core: usize,
-}
-
-/// Computes until standard input ends.
-///
-/// # Errors
-/// It cannot be bound to its core.
-pub fn hog(arguments: &HogArguments) -> Result<(), String> {
-    pin(arguments.core)?;
-    let over = input_ends();
-    let mut value = 1_u64;
-    while !over.load(Ordering::Acquire) {
-        for _ in 0..1_000_000 {
-            value = std::hint::black_box(value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

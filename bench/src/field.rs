@@ -7,10 +7,11 @@ use crate::attached::Attached;
 use crate::client::Ground;
 use crate::client::{Measure, measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
-use crate::contestant::{Contestant, Nodes, Scheduled, Stage};
+use crate::contestant::{Contestant, Scheduled, Stage};
 use crate::environment;
 use crate::floor::MESSAGE_LEN_MIN;
 use crate::harness::{Run, two_cores};
+use crate::stalls::Stalls;
 use crate::ways::{Way, Ways, WaysArguments, compare};
 use lockstep_client::Delivery;
 use lockstep_io::cpu;
@@ -38,6 +39,9 @@ pub struct FieldArguments {
 
 /// A contestant, and the way on which it takes part.
 pub type Entrant = (Way, Contestant);
+
+/// What kept the hot thread of each process, by its name.
+pub type Stalled = Vec<(&'static str, Stalls)>;
 
 /// See the module.
 pub struct Field {
@@ -149,6 +153,7 @@ impl Field {
     }
 
     /// A turn of a contestant: on a cluster of its own, `site` with its hosts and transport, or on the one that runs.
+    /// Beside what the load found stands what kept the hot thread of each process, where the stage watches them.
     ///
     /// # Errors
     /// A process that did not start, and what the load returns.
@@ -158,7 +163,7 @@ impl Field {
         stage: &Stage<'_>,
         (site, idle, message_len): (Site, Idle, usize),
         load: impl FnOnce(Ground<'_>) -> Result<M, String>,
-    ) -> Result<(M::Found, Nodes), String> {
+    ) -> Result<(M::Found, Stalled), String> {
         if let Some(attached) = &self.attached {
             let _scheduled = Scheduled::new(stage.scheduling)?;
             let (ground, delivery) = (attached.ground(), stage.delivery);
@@ -170,6 +175,10 @@ impl Field {
         let site = Site { loss, mtu, gso, transport: stage.way.transport, ..place };
         let cluster = Cluster::of(stage.contestant, &site, idle)?;
         run.results.configure(&cluster.config);
-        stage.play(&cluster, message_len, load)
+        let (found, nodes) = stage.play(&cluster, message_len, load)?;
+        // All have ended before the cluster's folders go.
+        let nodes = nodes.into_iter().filter(|_| stage.stalls);
+        let stalls = nodes.map(|(name, node)| Ok((name, node.end()?))).collect::<Result<_, String>>()?;
+        Ok((found, stalls))
     }
 }

@@ -30,8 +30,8 @@ use crate::probe::{Found, KernelTimes, Rally, Watched};
 use crate::results::{Round, Row, Unit, Verdict};
 use crate::stalls::Tally;
 use crate::ways::Way;
-use lockstep_client::Delivery;
 use lockstep::config::share;
+use lockstep_client::Delivery;
 use lockstep_io::cpu::SchedulingClass;
 use lockstep_wire::Nanos;
 
@@ -336,12 +336,10 @@ impl Bench<'_> {
         let stage = Stage { scheduling, stalls, ..Stage::of(contestant, way, family.delivery, cores) };
         let site = Site { loss: loss.clone(), mtu, ..Site::loopback(0) };
         let message_len = family.message_len;
-        let (mut found, nodes) = self.field.turn(run, &stage, (site, idle, message_len), rally)?;
+        let (mut found, stalled) = self.field.turn(run, &stage, (site, idle, message_len), rally)?;
         if let Some(Watched { stalls, slow, messages, counted }) = found.watched.take() {
             let mut processes = vec![("client", stalls)];
-            for (name, node) in nodes {
-                processes.push((name, node.end()?));
-            }
+            processes.extend(stalled);
             let known = self.tallies.iter().position(|(other, _)| other == whose);
             let at = known.unwrap_or_else(|| {
                 self.tallies.push((whose.to_owned(), Tally::default()));

@@ -110,9 +110,10 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
 
 /// A journal, and the server that replays it.
 struct Replayed {
+    /// It ends before the journal does.
+    server: Server,
     journal: Journal,
     next: Seq,
-    server: Server,
 }
 
 impl Replayed {

@@ -43,6 +43,8 @@ fn every_size_and_rate_is_told_beside_both_floors_of_the_same_round() {
     let output = bench(&[&["latency", "--only=stamped", "--json"], &flags[..]].concat());
     let Some(results) = results(&output) else { return };
     assert!(output.status.success(), "{}", told(&output));
+    // Every process has ended before the folders of its cluster are removed.
+    assert!(!told(&output).contains("No such file"), "{}", told(&output));
     let rate = 2000;
     for size in [32, 1344] {
         let case = format!("stamped, {size} B, {rate}/s");

@@ -5,7 +5,6 @@ use crate::cluster;
 use crate::contestant::Contestant;
 use crate::floor::{MESSAGE_LEN_MIN, intended, number};
 use crate::plain;
-use lockstep_client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
 use lockstep::config::Config;
 use lockstep_client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
