@@ -12,7 +12,7 @@ use crate::stalls::Stalls;
 use crate::ways::Way;
 use clap::ValueEnum;
 use lockstep_client::Delivery;
-use lockstep_io::cpu::{self, SchedulingClass};
+use lockstep_process::cpu::{self, SchedulingClass};
 use lockstep_wire::Nanos;
 use std::io::{BufReader, Read};
 use std::process::ChildStdout;

@@ -28,8 +28,8 @@ use crate::ways::Way;
 use listener::Heard;
 use listeners::Listeners;
 use lockstep_client::Delivery;
-use lockstep_io::cpu;
 use lockstep_io::idle::Idle;
+use lockstep_process::cpu;
 use lockstep_wire::Nanos;
 use std::time::{Duration, Instant};
 

@@ -14,8 +14,8 @@ use crate::harness::{Run, two_cores};
 use crate::stalls::Stalls;
 use crate::ways::{Way, Ways, WaysArguments, compare};
 use lockstep_client::Delivery;
-use lockstep_io::cpu;
 use lockstep_io::idle::Idle;
+use lockstep_process::cpu;
 use std::path::PathBuf;
 
 /// Where and with which messages: the flags that such measures share.

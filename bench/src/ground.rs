@@ -28,8 +28,8 @@ use crate::harness::{Run, Shared, pin};
 use crate::results::{Results, Verdict};
 use cables::Cables;
 use clap::ValueEnum;
-use lockstep_io::cpu;
 use lockstep_io::idle::Idle;
+use lockstep_process::cpu;
 use std::path::PathBuf;
 use std::time::Duration;
 

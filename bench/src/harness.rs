@@ -15,7 +15,7 @@
 
 use crate::results::{Facts, Output, Results, Round, Row, Verdict};
 use crate::stats::Latencies;
-use lockstep_io::cpu;
+use lockstep_process::cpu;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 

@@ -32,7 +32,7 @@ use crate::stalls::Tally;
 use crate::ways::Way;
 use lockstep::config::share;
 use lockstep_client::Delivery;
-use lockstep_io::cpu::SchedulingClass;
+use lockstep_process::cpu::SchedulingClass;
 use lockstep_wire::Nanos;
 
 /// How to measure.

@@ -20,7 +20,7 @@ use crate::instructions::{self, Pattern, Watched, World};
 use crate::results::{Round, Row, Unit, Verdict};
 use crate::stats::Latencies;
 use lockstep_io::clock::Clock;
-use lockstep_io::cpu;
+use lockstep_process::cpu;
 use lockstep_wire::*;
 use std::hint::black_box;
 use std::time::Instant;

@@ -2,7 +2,7 @@
 
 use crate::child::{self, Own, input_ends};
 use crate::harness::pin;
-use lockstep_io::cpu;
+use lockstep_process::cpu;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use super::write_window;
 use crate::load::Publishing;
 use crate::worker::Worker;
 use lockstep_client::Endpoint;
-use lockstep_io::cpu;
+use lockstep_process::cpu;
 use lockstep_wire::Nanos;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
