@@ -3,14 +3,13 @@
 use crate::daemons::Daemons;
 use crate::ground::{Ground, NODES};
 use crate::peer::{Adapter, CLIENT, Payload, Peer, System, Tuning};
-use ::lockstep::client::{
+use ::lockstep::config::Config;
+use lockstep_client::{
     Delivery, Flow, NodeState, PublishError, Publisher, Questioner, Start, Subscriber, SubscriberEvent,
 };
-use ::lockstep::config::Config;
-use ::lockstep::engine::event::Role;
-use ::lockstep::io::idle::{Idle, Waiter};
-use ::lockstep::node;
-use ::lockstep::wire::{MemberBody, PublisherId};
+use lockstep_core::engine::event::Role;
+use lockstep_io::idle::{Idle, Waiter};
+use lockstep_wire::{MemberBody, PublisherId};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -83,10 +82,10 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
     let mut members = Vec::new();
     for id in 1..=NODES {
         let settings = settings(id)?;
-        let identity = node::format(&settings).map_err(|error| error.to_string())?;
+        let identity = lockstep_node::format(&settings).map_err(|error| error.to_string())?;
         members.push(MemberBody::full(identity, settings.unicast));
     }
-    node::bootstrap(&settings(1)?, &members).map_err(|error| error.to_string())?;
+    lockstep_node::bootstrap(&settings(1)?, &members).map_err(|error| error.to_string())?;
     let itself = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
     let commands: Vec<_> = (1..=NODES)
         .map(|id| {
@@ -100,7 +99,7 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
     let mut daemons = Daemons::new(ground, crate::daemons::again(commands));
     daemons.start_all()?;
     let endpoint = config.endpoint();
-    let fails = |error: ::lockstep::io::IoError| error.to_string();
+    let fails = |error: lockstep_io::IoError| error.to_string();
     let subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;
     let mut publisher = Publisher::connect(&endpoint).map_err(fails)?;
     let id =
@@ -173,7 +172,7 @@ impl Peer for Lockstep {
         }
         let node = leader.identity.replica as usize;
         if node == CLIENT {
-            let topic = ::lockstep::wire::Topic::Handover;
+            let topic = lockstep_wire::Topic::Handover;
             // Refused or unanswered, it is asked again with the next look.
             let _ = self.questioner.order(addresses[CLIENT - 1], topic, None, ASK_FOR);
             return Ok(None);

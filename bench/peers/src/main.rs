@@ -257,16 +257,9 @@ impl<'a> Bench<'a> {
 
     fn add(&mut self, case: &str, unit: Unit, system: &System, round: Round) {
         let subject = subject(system);
-        let row = || Row {
-            case: case.to_owned(),
-            subject: subject.clone(),
-            words: format!("{}, {}", system.name, system.tuning.name()),
-            floor: system.is_floor,
-            unit,
-            axes: BTreeMap::from([("bytes".to_owned(), peer::PAYLOAD_LEN as f64)]),
-            rounds: Vec::new(),
-        };
-        self.results.add(case, &subject, round, row);
+        let words = format!("{}, {}", system.name, system.tuning.name());
+        let row = Row::new(case, &subject, &words, unit).as_floor(system.is_floor);
+        self.results.add(row.over([("bytes", peer::PAYLOAD_LEN as f64)]), round);
     }
 }
 
