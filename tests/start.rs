@@ -1,4 +1,4 @@
-//! `docs/START.md`, run: its file and its very commands, in its order, on three hosts.
+//! `docs/DEPLOY.md`, run: its file and its very commands, in its order, on three hosts.
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tools::netns::{self, Network};
 
-const PAGE: &str = include_str!("../docs/START.md");
+const PAGE: &str = include_str!("../docs/DEPLOY.md");
 /// What is not done by then never will be.
 const PATIENCE: Duration = Duration::from_secs(60);
 

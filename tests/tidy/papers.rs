@@ -118,26 +118,43 @@ fn each_link_leads_somewhere() {
 fn a_forgotten_configuration_a_link_and_a_command_are_found() {
     let configs = ["configs/a.toml", "configs/b.toml"].map(str::to_owned);
     assert_eq!(unmentioned(&configs, "see configs/a.toml"), ["configs/b.toml"]);
-    assert_eq!(commands("a\n```sh\nx y\n```\nb\n```\nz\n```\n"), ["x y", "z"]);
+    let page = "a\n```sh\nx y\n```\nb\n```rust\nz\n```\n";
+    assert_eq!(blocks(page), [("sh", "x y\n"), ("rust", "z\n")]);
     assert_eq!(links("[a](docs/a.md#x) [b](https://b) [c](#c) [d](d.md)"), ["docs/a.md", "d.md"]);
 }
 
-/// The commands of the README's fenced blocks, one a line.
-fn commands(readme: &str) -> Vec<&str> {
-    let blocks = readme.split("```").skip(1).step_by(2);
-    blocks.flat_map(|block| block.lines().skip(1)).filter(|line| !line.trim().is_empty()).collect()
+/// The fenced blocks of a document: the word behind the fence, and the text.
+fn blocks(text: &str) -> Vec<(&str, &str)> {
+    let blocks = text.split("```").skip(1).step_by(2);
+    blocks.map(|block| block.split_once('\n').expect("a fence ends its line")).collect()
 }
 
 #[test]
 fn readme_has_exactly_two_commands_and_ci_runs_the_second() {
     let readme = read(&root().join("README.md"));
-    let [main_job, tests] = commands(&readme)[..] else { panic!("not two: {:?}", commands(&readme)) };
+    // Commands stand in `sh` blocks and nowhere else: a block without a language would hide them from this test.
+    let known = |(language, _): &(&str, &str)| matches!(*language, "sh" | "rust" | "text");
+    assert!(blocks(&readme).iter().all(known), "README.md: a fenced block is sh, rust or text");
+    let shell = blocks(&readme).into_iter().filter(|(language, _)| *language == "sh");
+    let lines = shell.flat_map(|(_, text)| text.lines());
+    let commands: Vec<_> = lines.filter(|line| !line.trim().is_empty()).collect();
+    let [main_job, tests] = commands[..] else { panic!("not two: {commands:?}") };
     assert!(main_job.starts_with("cargo run "), "the first command runs the main job: {main_job}");
     let ci = read(&root().join(".ci/run"));
     // What it says goes to a file, and whether it failed decides what is shown of it.
     let run = format!("if {tests} >");
     let runs = |line: &str| line.trim().starts_with(&run);
     assert!(ci.lines().any(runs), ".ci/run does not run `{tests}`");
+}
+
+#[test]
+fn the_code_of_the_readme_is_the_example_that_compiles() {
+    let (readme, example) = (read(&root().join("README.md")), read(&root().join("examples/hello.rs")));
+    let code: Vec<_> = blocks(&readme).into_iter().filter(|(language, _)| *language == "rust").collect();
+    let [(_, code)] = code[..] else { panic!("README.md has {} blocks of Rust", code.len()) };
+    let is_comment = |line: &&str| line.starts_with("//!");
+    let body = example.lines().skip_while(is_comment).skip(1).map(|line| format!("{line}\n"));
+    assert_eq!(code, body.collect::<String>(), "README.md and examples/hello.rs differ");
 }
 
 // ---------------------------------------------------------------------------- skips
